@@ -1,0 +1,47 @@
+# Every target makes .venv when it is absent. GNU make 3.81 (the one on macOS) is enough.
+# Another Python: make install PYTHON=python3.12. More flags for the server: make serve ARGS="--slots 8".
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo serve test lint format protos clean
+.DEFAULT_GOAL := install
+
+install: $(STAMP)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Parfocal needs Python 3.11 or newer; none was found. Try: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No venv module? On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+# torch first and alone: whatever asks for torch later finds this one and pulls no other build.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt torch hatchling
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/parfocal demo $(ARGS)
+
+serve: install
+	$(BIN)/parfocal serve --base tiny --registry .parfocal/registry $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest $(ARGS)
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: install
+	$(BIN)/python protos/generate.py
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -1,0 +1,52 @@
+"""What every test starts from: no network, no settings of the person who runs it, caches that are thrown away.
+
+Knows nothing about any package: fixtures of one area live in that area's folder.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+_HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+settings.register_profile("parfocal", deadline=None, derandomize=True)
+settings.load_profile("parfocal")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Points the caches at a temporary folder before any library reads its environment, which they do at import."""
+    config.stash[_HERMETIC] = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
+    caches = Path(config.stash[_HERMETIC].name)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HOME"] = str(caches / "huggingface")
+    os.environ["XDG_CACHE_HOME"] = str(caches)
+    os.environ["MPLCONFIGDIR"] = str(caches / "matplotlib")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the temporary caches."""
+    config.stash[_HERMETIC].cleanup()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides the settings of the person who runs the tests: every `PARFOCAL_…` variable is absent."""
+    for name in [name for name in os.environ if name.startswith("PARFOCAL_")]:
+        monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips tests marked `gpu` where there is no accelerator; torch is imported only when there is such a test."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _has_accelerator():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no accelerator on this machine"))
+
+
+def _has_accelerator() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
