@@ -1,4 +1,4 @@
-"""What every test starts from: no network, no settings of the person who runs it, caches that are thrown away.
+"""What every test starts from: no network, no settings of the person who runs it, throw-away caches.
 
 Knows nothing about any package: fixtures of one area live in that area's folder.
 """
@@ -17,7 +17,7 @@ settings.load_profile("parfocal")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Points the caches at a temporary folder before any library reads its environment, which they do at import."""
+    """Points the caches at a temporary folder, before any library reads the environment at its import."""
     config.stash[_HERMETIC] = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
     caches = Path(config.stash[_HERMETIC].name)
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -39,7 +39,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips tests marked `gpu` where there is no accelerator; torch is imported only when there is such a test."""
+    """Skips tests marked `gpu` where there is no accelerator; imports torch only for them."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not _has_accelerator():
         for item in marked:

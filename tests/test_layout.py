@@ -1,4 +1,4 @@
-"""The house rules that no linter checks: the namespace's portions, sizes, names, docstrings, fresh generated code."""
+"""The house rules that no linter checks: portions, sizes, names, docstrings, fresh generated code."""
 
 import ast
 import subprocess
