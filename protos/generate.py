@@ -12,7 +12,7 @@ PACKAGE = ROOT / "parfocal" / "v1"
 
 
 def main() -> int:
-    """Writes the generated modules; with `--check` only names the stale ones, and returns 1 if there are any."""
+    """Writes the generated modules; with `--check` only names stale ones, and returns 1 if there are any."""
     with tempfile.TemporaryDirectory() as folder:
         if compile_to(Path(folder)) != 0:
             return 2

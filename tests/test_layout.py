@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import parfocal
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,24 +27,21 @@ VAGUE_NAMES = {
 }
 
 
-def _sources() -> list[Path]:
-    folders = [ROOT / folder for folder in (*PORTIONS, "tests")]
-    return sorted(path for folder in folders for path in folder.rglob("*.py") if "_pb2" not in path.name)
+SOURCES = {
+    str(path.relative_to(ROOT)): path.read_text("utf-8")
+    for folder in (*PORTIONS, "tests")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if "_pb2" not in path.name
+}
 
 
-def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def _functions(text: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    nodes = ast.walk(ast.parse(text))
+    return (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1
-
-
-@pytest.fixture(params=_sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def source(request: pytest.FixtureRequest) -> Path:
-    path = request.param
-    assert isinstance(path, Path)
-    return path
 
 
 def test_the_namespace_is_made_of_exactly_the_four_folders() -> None:
@@ -60,24 +55,26 @@ def test_every_package_declares_its_types() -> None:
     assert [package for package in packages if not (package / "py.typed").is_file()] == []
 
 
-def test_a_module_says_what_it_is(source: Path) -> None:
-    assert ast.get_docstring(ast.parse(source.read_text("utf-8")))
+def test_every_module_says_what_it_is() -> None:
+    assert [name for name, text in SOURCES.items() if not ast.get_docstring(ast.parse(text))] == []
 
 
-def test_a_file_stays_short(source: Path) -> None:
-    assert len(source.read_text("utf-8").splitlines()) <= FILE_LINES
+def test_files_stay_short() -> None:
+    lengths = {name: len(text.splitlines()) for name, text in SOURCES.items()}
+
+    assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES} == {}
 
 
-def test_a_function_stays_short(source: Path) -> None:
-    functions = _functions(ast.parse(source.read_text("utf-8")))
+def test_functions_stay_short() -> None:
+    lengths = {
+        f"{name}: {node.name}": _length(node) for name, text in SOURCES.items() for node in _functions(text)
+    }
 
-    assert {
-        function.name: _length(function) for function in functions if _length(function) > FUNCTION_LINES
-    } == {}
+    assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES} == {}
 
 
-def test_a_module_has_a_telling_name(source: Path) -> None:
-    assert source.stem not in VAGUE_NAMES
+def test_modules_have_telling_names() -> None:
+    assert [name for name in SOURCES if Path(name).stem in VAGUE_NAMES] == []
 
 
 def test_the_generated_code_is_fresh() -> None:

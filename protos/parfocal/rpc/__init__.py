@@ -1,0 +1,34 @@
+"""The manners of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
+
+from parfocal.rpc.channel import open_blocking_channel, open_channel
+from parfocal.rpc.errors import (
+    AddressInvalid,
+    AddressUnavailable,
+    Draining,
+    MethodNotImplemented,
+    RemoteError,
+    WireError,
+)
+from parfocal.rpc.interceptors import DrainInterceptor, ErrorInterceptor
+from parfocal.rpc.options import MAX_MESSAGE_BYTES
+from parfocal.rpc.remote import remote_error
+from parfocal.rpc.server import Service, WireServer
+from parfocal.rpc.surround import Context
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "AddressInvalid",
+    "AddressUnavailable",
+    "Context",
+    "DrainInterceptor",
+    "Draining",
+    "ErrorInterceptor",
+    "MethodNotImplemented",
+    "RemoteError",
+    "Service",
+    "WireError",
+    "WireServer",
+    "open_blocking_channel",
+    "open_channel",
+    "remote_error",
+]

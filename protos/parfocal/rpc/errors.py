@@ -1,0 +1,66 @@
+"""What the wire itself refuses, and what came back over it. Knows no gRPC: `status` names a canonical code.
+
+WireError
+├── AddressInvalid          INVALID_ARGUMENT      not `host:port` or `unix:path`
+├── AddressUnavailable      FAILED_PRECONDITION   the server cannot listen there
+├── Draining                UNAVAILABLE           the server is stopping
+├── MethodNotImplemented    UNIMPLEMENTED         the server does not have this rpc yet
+└── RemoteError             as the server said    an rpc failed
+"""
+
+from collections.abc import Mapping
+
+
+class WireError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+    status: str = "INTERNAL"
+    reason: str = "WIRE_ERROR"
+
+    def __init__(self, message: str, /, **metadata: str) -> None:
+        super().__init__(message)
+        self.metadata: dict[str, str] = metadata
+        self.field: str | None = None
+        self.retry_after_s: float | None = None
+
+
+class AddressInvalid(WireError):
+    """The text is not an address."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "ADDRESS_INVALID"
+
+
+class AddressUnavailable(WireError):
+    """Something else listens at the address, or it is not ours to listen at."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "ADDRESS_UNAVAILABLE"
+
+
+class Draining(WireError):
+    """The server finishes what it has and takes nothing new; another replica may."""
+
+    status = "UNAVAILABLE"
+    reason = "DRAINING"
+
+
+class MethodNotImplemented(WireError):
+    """The rpc is part of the wire, but this server does not have it."""
+
+    status = "UNIMPLEMENTED"
+    reason = "METHOD_NOT_IMPLEMENTED"
+
+
+class RemoteError(WireError):
+    """An rpc failed: the status, reason and details that the other side gave, as a domain error of our own.
+
+    Without details from the other side, as when it cannot be reached, `reason` is the status.
+    """
+
+    def __init__(self, message: str, status: str, reason: str, metadata: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.metadata = dict(metadata)
+        self.status = status
+        self.reason = reason
+        self.message = message

@@ -1,0 +1,142 @@
+"""A server that is told to stop finishes what it has, takes nothing new, and says so."""
+
+import asyncio
+import os
+import signal
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from fakes.echo import NAME, Echo, call, open_stream, serving
+from parfocal.rpc import remote_error
+
+LONG_S = 60.0
+
+
+async def held_stream(channel: grpc.aio.Channel) -> "grpc.aio.UnaryStreamCall[bytes, bytes]":
+    """Returns a stream that has sent its first reply and waits for the echo's release."""
+    stream = open_stream(channel, "Hold")
+    assert await stream.read() == b"x"
+    return stream
+
+
+async def rest_of(stream: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> list[bytes]:
+    """Returns the replies that are still to come."""
+    rest = []
+    while isinstance(reply := await stream.read(), bytes):
+        rest.append(reply)
+    return rest
+
+
+async def drain_begun(channel: grpc.aio.Channel) -> None:
+    """Returns once the server says that it is not serving."""
+    stub = health_pb2_grpc.HealthStub(channel)
+    async for reply in stub.Watch(health_pb2.HealthCheckRequest(service=NAME)):
+        if reply.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+            return
+
+
+def test_a_stream_under_way_finishes_while_the_server_drains() -> None:
+    async def scenario() -> tuple[list[bytes], grpc.StatusCode]:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            stream = await held_stream(channel)
+            draining = asyncio.create_task(server.drain(LONG_S))
+            await drain_begun(channel)
+            echo.released.set()
+            rest = await rest_of(stream)
+            await draining
+            return rest, await stream.code()
+
+    assert asyncio.run(scenario()) == ([b"x"], grpc.StatusCode.OK)
+
+
+def test_a_new_rpc_is_refused_while_the_server_drains() -> None:
+    async def scenario() -> tuple[str, str]:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            stream = await held_stream(channel)
+            draining = asyncio.create_task(server.drain(LONG_S))
+            await drain_begun(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await call(channel, "UnaryUnary")
+            echo.released.set()
+            await rest_of(stream)
+            await draining
+        remote = remote_error(failed.value)
+        return remote.status, remote.reason
+
+    assert asyncio.run(scenario()) == ("UNAVAILABLE", "DRAINING")
+
+
+def test_what_outlives_the_grace_is_cancelled() -> None:
+    async def scenario() -> tuple[bool, int]:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            stream = await held_stream(channel)
+            await server.drain(0.05)
+            with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
+                await rest_of(stream)
+            return echo.cancelled, server.under_way
+
+    assert asyncio.run(scenario()) == (True, 0)
+
+
+def test_nothing_listens_after_a_drain() -> None:
+    async def scenario() -> grpc.StatusCode:
+        async with serving(Echo()) as (server, channel):
+            await server.drain(LONG_S)
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await call(channel, "UnaryUnary")
+        return failed.value.code()
+
+    assert asyncio.run(scenario()) is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(number: signal.Signals) -> None:
+    async def scenario() -> list[bytes]:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            running = asyncio.create_task(server.run_until_terminated(LONG_S))
+            stream = await held_stream(channel)
+            os.kill(os.getpid(), number)
+            await drain_begun(channel)
+            echo.released.set()
+            rest = await rest_of(stream)
+            await running
+            return rest
+
+    assert asyncio.run(scenario()) == [b"x"]
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    async def scenario() -> bool:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            running = asyncio.create_task(server.run_until_terminated(LONG_S))
+            stream = await held_stream(channel)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await drain_begun(channel)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await running
+            with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
+                await rest_of(stream)
+            return echo.cancelled
+
+    assert asyncio.run(scenario())
+
+
+def test_signals_mean_what_they_meant_before_once_the_server_has_stopped() -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as (server, _):
+            running = asyncio.create_task(server.run_until_terminated(LONG_S))
+            await asyncio.sleep(0)
+            server.terminate()
+            await running
+
+    before = signal.getsignal(signal.SIGTERM)
+    asyncio.run(scenario())
+
+    assert signal.getsignal(signal.SIGTERM) == before
