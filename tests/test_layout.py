@@ -13,7 +13,6 @@ PORTIONS = ("protos", "registry", "server", "training")
 FILE_LINES = 260
 FUNCTION_LINES = 55
 VAGUE_NAMES = {
-    "base",
     "common",
     "core",
     "handler",
