@@ -1,0 +1,60 @@
+"""Everything that `parfocal serve` can be told: values and help only; `settings.py` finds the values."""
+
+from dataclasses import dataclass, fields
+
+from parfocal.engine.config import EngineConfig
+
+from .setting import Bounds, declare
+
+DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
+DEFAULT_REGISTRY = "~/.local/share/parfocal/registry"
+
+_ENGINE = EngineConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """One server's settings; file keys, `PARFOCAL_…` variables and flags are derived from its fields."""
+
+    base: str = declare("tiny", "The base model: tiny, a local folder, or a Hugging Face Hub id.")
+    registry: str = declare(DEFAULT_REGISTRY, "Where adapters come from: a folder, or grpc://host:port.")
+    grpc_address: str = declare(DEFAULT_GRPC_ADDRESS, "Where gRPC listens: host:port, or unix:/path.")
+    metrics_address: str = declare(
+        "127.0.0.1:9464", "Where Prometheus finds /metrics: host:port. Empty: no metrics page."
+    )
+    device: str = declare(_ENGINE.device, "auto, cpu, cuda or cuda:N.")
+    dtype: str = declare(
+        _ENGINE.dtype,
+        "Type of activations, adapters and KV cache. float32 is exact; auto is bfloat16 where that is fast.",
+        Bounds(choices=("auto", "float32", "bfloat16", "float16")),
+    )
+    slots: int = declare(_ENGINE.slots, "Adapters that fit on the device at once.", Bounds(1))
+    max_rank: int = declare(_ENGINE.max_rank, "Largest adapter rank that is accepted.", Bounds(1))
+    max_requests: int = declare(_ENGINE.max_requests, "Requests that run in one batch.", Bounds(1))
+    max_waiting: int = declare(
+        _ENGINE.max_waiting, "Requests that may wait; more are refused with RESOURCE_EXHAUSTED.", Bounds(1)
+    )
+    max_batch_tokens: int = declare(_ENGINE.max_batch_tokens, "Tokens that one step computes.", Bounds(1))
+    max_skips: int = declare(
+        _ENGINE.max_skips, "Steps that a waiting request may be passed over by later ones.", Bounds(0)
+    )
+    block_tokens: int = declare(_ENGINE.block_tokens, "Tokens in one block of KV cache.", Bounds(1))
+    kv_cache_bytes: int = declare(_ENGINE.kv_cache_bytes, "Bytes of memory for the KV cache.", Bounds(1))
+    context_tokens: int | None = declare(
+        _ENGINE.context_tokens,
+        "Longest prompt plus answer, in tokens. Unset: what the base allows.",
+        Bounds(2),
+    )
+    prefix_cache: bool = declare(_ENGINE.prefix_cache, "Keep the KV blocks of prompts for later requests.")
+    load_threads: int = declare(_ENGINE.load_threads, "Threads that load adapters.", Bounds(1))
+    text_threads: int = declare(2, "Threads that tokenise and look adapters up.", Bounds(1))
+    adapter_labels: int = declare(
+        50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)
+    )
+    drain_s: float = declare(
+        30.0, "Seconds that running requests get to finish after SIGTERM before they are cut off.", Bounds(0)
+    )
+
+    def engine(self) -> EngineConfig:
+        """Returns the part of these settings that sizes the engine."""
+        return EngineConfig(**{each.name: getattr(self, each.name) for each in fields(EngineConfig)})

@@ -1,0 +1,57 @@
+"""What the server refuses before or beside the engine. Knows no gRPC: `status` is a canonical code's name.
+
+ServerError
+├── BadSetting           INVALID_ARGUMENT      a setting's key is unknown or its value cannot be used
+├── BadRequest           INVALID_ARGUMENT      a field of a message is missing or out of its range
+│   └── BadChat          INVALID_ARGUMENT      the base's chat template refuses these messages
+├── NoChatTemplate       FAILED_PRECONDITION   chat was asked of a base that has no chat template
+└── ContractMismatch     FAILED_PRECONDITION   the adapter was made for another base
+"""
+
+from typing import ClassVar
+
+
+class ServerError(Exception):
+    """Root of everything the server raises on purpose."""
+
+    status: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "SERVER_ERROR"
+
+    def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.metadata = metadata
+
+
+class BadSetting(ServerError):
+    """A setting's key is unknown or its value cannot be used; the message names key, value and source."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "BAD_SETTING"
+
+
+class BadRequest(ServerError):
+    """A field of a message is missing or out of its range; `field` is its path, such as `sampling.top_p`."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "INVALID_REQUEST"
+
+
+class BadChat(BadRequest):
+    """The base's chat template refuses these messages, for instance two user turns in a row."""
+
+    reason = "CHAT_REFUSED"
+
+
+class NoChatTemplate(ServerError):
+    """Chat was asked of a base whose tokenizer has no chat template."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "NO_CHAT_TEMPLATE"
+
+
+class ContractMismatch(ServerError):
+    """The adapter's contract and the resident base differ; `metadata` holds the field and both values."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "CONTRACT_MISMATCH"

@@ -1,0 +1,89 @@
+"""InferenceService over a real channel, with everything behind it faked."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import grpc
+
+from fakes.engine_thread import FakeEngineThread
+from fakes.tokenizer import CharacterTokenizer
+from parfocal.engine import AdapterKey
+from parfocal.rpc import Service, WireServer, open_channel
+from parfocal.server.metrics import ServerMetrics
+from parfocal.server.prompts import EncoderPool, PromptEncoder
+from parfocal.server.service import InferenceService, ServiceParts
+from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
+
+NAME = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
+
+
+class UnknownAdapter(Exception):
+    """What a registry raises for a name that nobody published."""
+
+    status = "NOT_FOUND"
+    reason = "ADAPTER_NOT_FOUND"
+
+
+@dataclass
+class FakeResolver:
+    """References and what they mean now; change `adapters` to move an alias."""
+
+    adapters: dict[str, AdapterKey] = field(default_factory=dict)
+
+    async def resolve(self, reference: str) -> AdapterKey | None:
+        """Returns what the reference means now."""
+        if not reference:
+            return None
+        if reference not in self.adapters:
+            raise UnknownAdapter(f"there is no adapter {reference}; see parfocal ls")
+        return self.adapters[reference]
+
+
+@dataclass
+class Served:
+    """A running server and the parts behind it."""
+
+    stub: "pb_grpc.InferenceServiceAsyncStub"
+    engine: FakeEngineThread
+    resolver: FakeResolver
+    metrics: ServerMetrics
+    wire: WireServer
+    channel: grpc.aio.Channel
+
+    def requests(self, adapter: str, version: str, outcome: str) -> float:
+        """Returns what `parfocal_requests_total` says of these labels."""
+        labels = {"adapter": adapter, "version": version, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("parfocal_requests_total", labels) or 0
+
+
+@contextlib.asynccontextmanager
+async def serving(chat_template: str | None = "alternate") -> AsyncIterator[Served]:
+    """Serves a fake engine on a free port of the loopback."""
+    tokenizer, engine, resolver, metrics = (
+        CharacterTokenizer(chat_template),
+        FakeEngineThread(),
+        FakeResolver(),
+        ServerMetrics(adapter_labels=50),
+    )
+    encoders = EncoderPool([PromptEncoder(tokenizer, 64, 4)])
+    parts = ServiceParts(
+        engine=engine,
+        residents=engine,
+        resolver=resolver,
+        encoders=encoders,
+        token_text=chr,
+        refusals=metrics,
+        model=pb.Model(architecture="fake", context_tokens=64),
+    )
+    service = Service(pb_grpc.add_InferenceServiceServicer_to_server, InferenceService(parts), NAME)
+    wire = WireServer("127.0.0.1:0", [service])
+    await wire.start()
+    try:
+        async with open_channel(f"127.0.0.1:{wire.port}") as channel:
+            stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
+            yield Served(stub, engine, resolver, metrics, wire, channel)
+    finally:
+        await wire.stop()
+        encoders.close()
