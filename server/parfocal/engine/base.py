@@ -1,0 +1,199 @@
+"""Loads the one base that stays resident: a transformers decoder, its linears in NF4, its attention paged.
+
+Knows local folders only; where a folder comes from is the caller's affair.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from bitsandbytes.nn.modules import Linear4bit
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
+
+from . import attention
+from .adapted_linear import ActiveAdapters, adapt_linears
+from .config import EngineConfig
+from .errors import BaseRefused
+from .kv_cache import KvShape
+
+SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
+BLOCK_SIZE = 64
+_BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseInfo:
+    """What people and replies want to know of the resident base."""
+
+    name: str
+    architecture: str
+    context_tokens: int
+    vocabulary: int
+    dtype: str
+    device: str
+    eos_ids: tuple[int, ...]
+    memory_bytes: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentBase:
+    """A loaded base: `shapes` maps each adaptable linear to (in_features, out_features)."""
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    info: BaseInfo
+    kv_shape: KvShape
+    shapes: Mapping[str, tuple[int, int]]
+    active: ActiveAdapters
+    device: torch.device
+    dtype: torch.dtype
+
+
+def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Returns the one 4-bit recipe: NF4, double quantisation (QLoRA, arXiv 2305.14314), blocks of 64."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBase:
+    """Loads the base in `folder` onto the device.
+
+    Raises:
+        BaseRefused: the architecture or one of its options is not supported.
+    """
+    settings = _checked_config(folder)
+    device = _device(config.device)
+    dtype = _dtype(config.dtype, device)
+    attention.register()
+    model = load_quantised(folder, dtype, device, attention.ATTENTION)
+    shapes = _adaptable_linears(model)
+    active = ActiveAdapters()
+    adapt_linears(model, shapes, active)
+    text = settings.get_text_config()
+    heads = text.num_attention_heads
+    kv_shape = KvShape(
+        layers=text.num_hidden_layers,
+        heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
+        dtype=dtype,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    context = min(text.max_position_embeddings, config.context_tokens or text.max_position_embeddings)
+    info = BaseInfo(
+        name=name or folder.name,
+        architecture=settings.model_type,
+        context_tokens=context,
+        vocabulary=text.vocab_size,
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+        eos_ids=_eos_ids(model, tokenizer),
+        memory_bytes=sum(t.nbytes for t in (*model.parameters(), *model.buffers())),
+        layers=text.num_hidden_layers,
+    )
+    return ResidentBase(model, tokenizer, info, kv_shape, shapes, active, device, dtype)
+
+
+def load_quantised(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> nn.Module:
+    """Loads the model in `folder` with its linears in NF4, for inference, with the named attention.
+
+    Training and parity tests call this with transformers' own attention: the weights are the same bits.
+    """
+    model: nn.Module = AutoModelForCausalLM.from_pretrained(
+        folder,
+        quantization_config=quantisation_config(dtype),
+        dtype=dtype,
+        attn_implementation=attn,
+        device_map={"": device},
+        use_safetensors=True,
+    )
+    if dtype is torch.float32:
+        _multiply_in_float32(model)
+    return model.eval()
+
+
+def _multiply_in_float32(model: nn.Module) -> None:
+    """Keeps bitsandbytes from its AVX512-BF16 kernel, which rounds what it multiplies to bfloat16.
+
+    That kernel also repacks the weight in place, after which no gradient passes through it.
+    """
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _checked_config(folder: Path) -> PretrainedConfig:
+    if not (folder / "config.json").is_file():
+        raise BaseRefused(
+            f"{folder} has no config.json; give a folder that transformers can load a decoder from"
+        )
+    try:
+        kind = json.loads((folder / "config.json").read_text())["model_type"]
+    except (ValueError, KeyError) as error:
+        raise BaseRefused(f"{folder / 'config.json'} is not a model configuration: {error!r}") from error
+    if kind not in SUPPORTED:
+        raise BaseRefused(
+            f"architecture {kind!r} is not supported; supported are {', '.join(SUPPORTED)}",
+            architecture=str(kind),
+        )
+    config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    _refuse_batch_dependent_rope(config)
+    return config
+
+
+def _refuse_batch_dependent_rope(config: PretrainedConfig) -> None:
+    """These scale their frequencies by the longest row of a batch, so a neighbour would change the answer."""
+    rope: dict[str, Any] = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    layers = [part for part in rope.values() if isinstance(part, dict)] or [rope]
+    for part in layers:
+        kind = part.get("rope_type", "default")
+        if kind in _BATCH_DEPENDENT_ROPE:
+            raise BaseRefused(
+                f"rope_type {kind!r} is not supported: its result depends on the rest of the batch"
+            )
+
+
+def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Returns every linear inside the decoder layers; embeddings and the head are not adapted."""
+    return {
+        path: (module.in_features, module.out_features)
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and ".layers." in path
+    }
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise BaseRefused(f"dtype {name!r} is unknown; use auto, float32, bfloat16 or float16")
+    return dtype
+
+
+def _eos_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    generation: Any = getattr(model, "generation_config", None)
+    found = getattr(generation, "eos_token_id", None)
+    ids = found if isinstance(found, list) else [found]
+    return tuple(sorted({int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None}))

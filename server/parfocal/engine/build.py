@@ -1,0 +1,95 @@
+"""Puts an engine together from a resident base, settings and a source of adapters."""
+
+from tokenizers import Tokenizer
+
+from .admission import Admission
+from .base import ResidentBase
+from .blocks import BlockPool
+from .config import EngineConfig
+from .engine import Engine
+from .errors import EngineMisconfigured
+from .inbox import Inbox, LoadEnded
+from .kv_cache import KvCache
+from .limits import Limits
+from .loader import AdapterLoader, AdapterSource
+from .lora_store import LoraStore
+from .observer import Observer, SilentObserver
+from .parts import Parts
+from .residency import SlotResidency
+from .runner import Runner
+from .scheduler import Scheduler
+from .slots import SlotTable
+from .text import TextStream
+
+
+def build_engine(
+    base: ResidentBase, config: EngineConfig, source: AdapterSource, observer: Observer | None = None
+) -> Engine:
+    """Returns an engine that serves `base` with adapters from `source`.
+
+    Raises:
+        EngineMisconfigured: the KV cache cannot hold one block, or a count is below 1.
+    """
+    _check(config)
+    observer = observer or SilentObserver()
+    blocks = _blocks(base, config)
+    pool = BlockPool(blocks, config.block_tokens)
+    store = LoraStore(base.shapes, base.dtype, base.device)
+    inbox = Inbox()
+    loader = AdapterLoader(
+        source,
+        store,
+        lambda slot, result: inbox.post(LoadEnded(slot, result)),
+        config.load_threads,
+        config.max_rank,
+    )
+    residency = SlotResidency(SlotTable(config.slots), loader, observer)
+    limits = Limits(
+        config.max_requests,
+        config.max_batch_tokens,
+        config.max_skips,
+        frozenset(base.info.eos_ids),
+        config.prefix_cache,
+    )
+    tokenizer: Tokenizer = base.tokenizer.backend_tokenizer
+    cache = KvCache(base.kv_shape, blocks, config.block_tokens, base.device)
+    return Engine(
+        Parts(
+            scheduler=Scheduler(limits, pool, residency),
+            runner=Runner(base, cache, store),
+            residency=residency,
+            pool=pool,
+            admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),
+            inbox=inbox,
+            observer=observer,
+            text=lambda strings: TextStream(tokenizer, strings),
+            close=loader.close,
+            max_waiting=config.max_waiting,
+        )
+    )
+
+
+def _blocks(base: ResidentBase, config: EngineConfig) -> int:
+    """Returns how many blocks fit the budget, at most what all requests together could fill."""
+    useful = config.max_requests * -(-base.info.context_tokens // config.block_tokens)
+    blocks = min(useful, config.kv_cache_bytes // (base.kv_shape.token_bytes * config.block_tokens))
+    if blocks < 1:
+        raise EngineMisconfigured(
+            f"kv_cache_bytes {config.kv_cache_bytes} cannot hold one block of {config.block_tokens} tokens, "
+            f"which takes {base.kv_shape.token_bytes * config.block_tokens} bytes; raise it"
+        )
+    return int(blocks)
+
+
+def _check(config: EngineConfig) -> None:
+    for name in (
+        "slots",
+        "max_rank",
+        "max_requests",
+        "max_waiting",
+        "max_batch_tokens",
+        "block_tokens",
+        "load_threads",
+    ):
+        if getattr(config, name) < 1:
+            raise EngineMisconfigured(f"{name} is {getattr(config, name)}; it must be at least 1")

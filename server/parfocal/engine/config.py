@@ -1,0 +1,29 @@
+"""The engine's settings, with the reasons for their defaults.
+
+Values only: nobody reads the environment here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How one engine is sized.
+
+    Sizes are in tokens, bytes or seconds as their names say. `dtype` is `auto` or a torch dtype's name;
+    `auto` is bfloat16 where the device multiplies it fast, float32 elsewhere.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    slots: int = 16
+    max_rank: int = 256
+    max_requests: int = 64
+    max_waiting: int = 1024
+    max_batch_tokens: int = 1024
+    max_skips: int = 32
+    block_tokens: int = 16
+    kv_cache_bytes: int = 1 << 30
+    context_tokens: int | None = None
+    prefix_cache: bool = True
+    load_threads: int = 2

@@ -1,0 +1,73 @@
+"""Turns tokens into characters as they come, whole characters only. Knows no stop strings.
+
+A short window of the latest tokens is decoded anew with each token, so that decoders which treat the first
+token differently (Metaspace, Strip) see one before the new one; so does `tokenizers.decoders.DecodeStream`.
+DecodeStream itself is not used: its window grows without end on special tokens and on invalid UTF-8.
+"""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# A UTF-8 character has up to four bytes, and a token that has text has at least one.
+_CHARACTER_TOKENS = 4
+
+
+class Detokeniser:
+    """Decodes one growing sequence of tokens.
+
+    The pieces add up to `tokenizer.decode(all ids, skip_special_tokens=True)`, less the replacement
+    characters at its end: they may be half a character. Only on invalid bytes does a ByteFallback decoder
+    differ: it takes back a valid character when invalid bytes follow it; that one has left, and stays.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._window: list[int] = []
+        self._text = ""  # the window's text
+        self._left = 0  # how many of its characters have been returned
+        self._context = 0  # how many of its tokens stand only for the sake of those after them
+
+    def push(self, token_id: int) -> str:
+        """Returns the characters that became certain."""
+        self._window.append(token_id)
+        text = self._decode(self._window)
+        if text == self._text and self._is_textless(token_id):
+            self._window.pop()
+            return ""
+        self._text = text
+        certain = len(text.rstrip(_REPLACEMENT))
+        if certain == len(text):
+            return self._release(text, len(self._window))
+        if len(self._window) - self._context >= _CHARACTER_TOKENS:
+            for place in range(len(self._window) - 1, len(self._window) - _CHARACTER_TOKENS, -1):
+                head = self._decode(self._window[:place])
+                if head + self._decode(self._window[place:]) == text:
+                    return self._release(head, place)
+        return self._take(text[:certain])
+
+    def _release(self, text: str, tokens: int) -> str:
+        """Returns what is new in `text`, that of the window's first `tokens`; they become context."""
+        piece = self._take(text)
+        self._window = self._window[self._context :]
+        self._context = tokens - self._context
+        self._text = self._decode(self._window)
+        settled = self._context == len(self._window)
+        self._left = len(self._text if settled else self._decode(self._window[: self._context]))
+        return piece
+
+    def _take(self, text: str) -> str:
+        piece = text[self._left :]
+        self._left = max(self._left, len(text))
+        return piece
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
+
+    def _is_textless(self, token_id: int) -> bool:
+        """Whether a token has no text anywhere: it is special, or the vocabulary has no such token."""
+        return self._tokenizer.id_to_token(token_id) is None or (
+            self._decode([token_id]) == ""
+            and self._tokenizer.decode([token_id], skip_special_tokens=False) != ""
+        )

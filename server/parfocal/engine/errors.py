@@ -1,0 +1,107 @@
+"""What the engine refuses, and why. Knows no gRPC: `status` is a canonical code's name.
+
+EngineError
+├── InvalidRequest          INVALID_ARGUMENT      a field of the request is out of its range
+│   └── PromptTooLong       INVALID_ARGUMENT      prompt and answer exceed the context
+├── RequestTooLarge         INVALID_ARGUMENT      it could never fit the KV cache
+├── QueueFull               RESOURCE_EXHAUSTED    too many requests wait already
+├── EngineDraining          UNAVAILABLE           the engine is stopping
+├── AdapterRefused          FAILED_PRECONDITION   the adapter does not fit the base, or uses what we lack
+│   └── AdapterCorrupt      DATA_LOSS             its files are not what they say
+├── AdapterUnavailable      UNAVAILABLE           its files could not be fetched
+├── BaseRefused             FAILED_PRECONDITION   the base's architecture or options are not supported
+└── StepFailed              INTERNAL              the model failed while computing this request
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """Base of everything the engine raises on purpose."""
+
+    status: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "ENGINE_ERROR"
+
+    def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.metadata = metadata
+
+
+class InvalidRequest(EngineError):
+    """A field of the request is out of its range; `field` names it."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "INVALID_REQUEST"
+
+
+class PromptTooLong(InvalidRequest):
+    """The prompt leaves no room for one new token in the base's context."""
+
+    reason = "PROMPT_TOO_LONG"
+
+
+class RequestTooLarge(InvalidRequest):
+    """Prompt and answer together could never fit the KV cache of this server."""
+
+    reason = "REQUEST_TOO_LARGE"
+
+
+class QueueFull(EngineError):
+    """Too many requests wait; `retry_after_s` is a hint in seconds."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "QUEUE_FULL"
+
+    def __init__(self, message: str, *, retry_after_s: float, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class EngineDraining(EngineError):
+    """The engine is stopping and takes no new requests."""
+
+    status = "UNAVAILABLE"
+    reason = "DRAINING"
+
+
+class AdapterRefused(EngineError):
+    """The adapter does not fit the resident base, or needs something that is not supported."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "ADAPTER_REFUSED"
+
+
+class AdapterCorrupt(AdapterRefused):
+    """The adapter's files are truncated or contradict themselves."""
+
+    status = "DATA_LOSS"
+    reason = "ADAPTER_CORRUPT"
+
+
+class AdapterUnavailable(EngineError):
+    """The adapter's files could not be fetched."""
+
+    status = "UNAVAILABLE"
+    reason = "ADAPTER_UNAVAILABLE"
+
+
+class BaseRefused(EngineError):
+    """The base cannot be served: its architecture or an option of it is not supported."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "BASE_REFUSED"
+
+
+class EngineMisconfigured(EngineError):
+    """The settings leave no room for a single request."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "ENGINE_MISCONFIGURED"
+
+
+class StepFailed(EngineError):
+    """The model failed while computing this request; other requests go on."""
+
+    status = "INTERNAL"
+    reason = "STEP_FAILED"

@@ -1,0 +1,118 @@
+"""The adapters' weights on the device, in slabs of equal rank, and the rows of one step grouped by them.
+
+A slab holds, for each adapted module, A `[slots, in, rank]` and B `[slots, rank, out]`. Neighbouring slots
+are neighbours in memory, so one batched matmul serves many adapters without copying a weight (compare the
+segmented gather of Punica, arXiv 2310.18547). Ranks are rounded up to a power of two, at least 4.
+"""
+
+import threading
+from collections.abc import Mapping
+
+import torch
+
+from .adapter_files import LoraWeights
+from .plan import Place
+
+SLAB_SLOTS = 16
+
+
+def slab_rank(rank: int) -> int:
+    """Returns the rank of the slab in which an adapter of `rank` lies.
+
+    >>> [slab_rank(rank) for rank in (1, 4, 5, 16, 129)]
+    [4, 4, 8, 16, 256]
+    """
+    return max(4, 1 << (rank - 1).bit_length())
+
+
+class Slab:
+    """Slots of one rank. Modules that no adapter here adapts take no memory."""
+
+    def __init__(self, rank: int, slots: int) -> None:
+        self.rank = rank
+        self.slots = slots
+        self.weights: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.free = list(range(slots - 1, -1, -1))
+
+
+class LoraStore:
+    """All slabs. `put` and `free` may be called on any thread; reading happens on the step thread."""
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, int]],
+        dtype: torch.dtype,
+        device: torch.device,
+        slab_slots: int = SLAB_SLOTS,
+    ) -> None:
+        self.shapes = shapes
+        self.dtype = dtype
+        self.slabs: dict[int, Slab] = {}
+        self._device = device
+        self._slab_slots = slab_slots
+        self._lock = threading.Lock()
+
+    def put(self, weights: LoraWeights) -> Place:
+        """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full."""
+        rank = slab_rank(weights.rank)
+        with self._lock:
+            place = self._claim(rank)
+            slab = self.slabs[place.slab]
+            for path in weights.modules.keys() - slab.weights.keys():
+                slab.weights[path] = self._allocate(path, slab)
+        for path, (a, b) in list(slab.weights.items()):
+            self._write(a[place.index], b[place.index], weights, path)
+        return place
+
+    def free(self, place: Place) -> None:
+        """Makes the place available; an empty slab gives its memory back."""
+        with self._lock:
+            slab = self.slabs[place.slab]
+            assert place.index not in slab.free, f"{place} was freed twice"
+            slab.free.append(place.index)
+            slab.free.sort(reverse=True)
+            if len(slab.free) == slab.slots:
+                del self.slabs[place.slab]
+
+    @property
+    def size_bytes(self) -> int:
+        """Returns the bytes that all slabs take on the device, used or not."""
+        with self._lock:
+            pairs = [pair for slab in self.slabs.values() for pair in slab.weights.values()]
+        return sum(tensor.nbytes for pair in pairs for tensor in pair)
+
+    @property
+    def places_used(self) -> int:
+        """Returns how many places hold an adapter."""
+        with self._lock:
+            return sum(slab.slots - len(slab.free) for slab in self.slabs.values())
+
+    def _claim(self, rank: int) -> Place:
+        for number, slab in self.slabs.items():
+            if slab.rank == rank and slab.free:
+                return Place(number, slab.free.pop())
+        number = next(n for n in range(len(self.slabs) + 1) if n not in self.slabs)
+        slab = self.slabs[number] = Slab(rank, self._slab_slots)
+        return Place(number, slab.free.pop())
+
+    def _allocate(self, path: str, slab: Slab) -> tuple[torch.Tensor, torch.Tensor]:
+        wide, tall = self.shapes[path]
+        a = torch.zeros(slab.slots, wide, slab.rank, dtype=self.dtype, device=self._device)
+        b = torch.zeros(slab.slots, slab.rank, tall, dtype=self.dtype, device=self._device)
+        return a, b
+
+    def _write(self, a: torch.Tensor, b: torch.Tensor, weights: LoraWeights, path: str) -> None:
+        """Fills one slot of one module.
+
+        A `[in, rank]`, b `[rank, out]`; what the adapter lacks becomes zero.
+        """
+        module = weights.modules.get(path)
+        if module is None:
+            a.zero_()
+            b.zero_()
+            return
+        rank = module.a.shape[0]
+        a[:, :rank].copy_(module.a.T)
+        a[:, rank:].zero_()
+        b[:rank].copy_(module.b.T)
+        b[rank:].zero_()

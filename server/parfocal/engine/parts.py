@@ -1,0 +1,51 @@
+"""What an engine is made of, and what it tells of its adapters. No behaviour."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .admission import Admission
+from .blocks import BlockPool
+from .inbox import Inbox
+from .observer import Observer
+from .plan import Plan
+from .request import AdapterKey
+from .residency import SlotResidency
+from .sampling_row import SampledToken
+from .scheduler import Scheduler
+from .text import TextStream
+
+
+class PlanRunner(Protocol):
+    """Computes plans."""
+
+    def run(self, plan: Plan) -> list[SampledToken | None]:
+        """Returns each row's drawn token in the plan's order, None where a prompt is unfinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterStatus:
+    """One adapter that the engine holds. `tier` is where its weights are now: host or device."""
+
+    adapter: AdapterKey
+    state: str
+    tier: str
+    rank: int
+    size_bytes: int
+    pins: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine is made of; `build_engine` puts the real ones together, tests their own."""
+
+    scheduler: Scheduler
+    runner: PlanRunner
+    residency: SlotResidency
+    pool: BlockPool
+    admission: Admission
+    inbox: Inbox
+    observer: Observer
+    text: Callable[[tuple[str, ...]], TextStream]
+    close: Callable[[], None]
+    max_waiting: int = 1024

@@ -1,0 +1,126 @@
+"""What a caller asks of the engine and what it gets back. Plain values: no torch, no wire, no registry."""
+
+import enum
+from dataclasses import dataclass, field
+
+
+class FinishReason(enum.Enum):
+    """Why a request ended."""
+
+    STOP = "stop"  # an end-of-sequence or stop token
+    LENGTH = "length"  # max_tokens, or the context is full
+    STOP_STRING = "stop_string"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterKey:
+    """An adapter as the engine knows it: its content digest is its only identity.
+
+    `name` and `version` are carried for people (metrics, logs, replies) and never looked up.
+    """
+
+    digest: str
+    name: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. The defaults are greedy: temperature 0.
+
+    `top_k` 0 and `top_p` 1.0 mean no limit. Penalties follow the OpenAI (presence, frequency) and CTRL
+    (repetition, arXiv 1909.05858) definitions. The same `seed` gives the same tokens whatever shares the
+    batch.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When a request ends. `max_tokens` None means: up to the context's end."""
+
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    strings: tuple[str, ...] = ()
+    token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation. `prompt_ids` are token ids; `deadline` is a `time.monotonic()` instant in seconds.
+
+    `logprobs` asks for the chosen token's log-probability, `top_logprobs` for that many of the likeliest
+    beside it; both are of the model's own distribution, before temperature and penalties.
+    """
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    adapter: AdapterKey | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: Stop = field(default_factory=Stop)
+    logprobs: bool = False
+    top_logprobs: int = 0
+    deadline: float | None = None
+    tenant: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token with its natural-log probability; `top` lists the likeliest tokens at that place."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds that a request spent waiting, waiting for its adapter, on its prompt, and on its answer.
+
+    `load` is the part of `queue` in which only the adapter was missing.
+    """
+
+    queue: float = 0.0
+    load: float = 0.0
+    prefill: float = 0.0
+    decode: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The whole result of a request. `cached_tokens` prompt tokens came from the prefix cache."""
+
+    request_id: str
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    stop_string: str
+    logprobs: tuple[TokenLogprob, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    timings: Timings
+    adapter: AdapterKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What became certain since the last delta: text that no stop string can still cut, and its tokens.
+
+    The last delta of a request has `completion`.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
+    completion: Completion | None = None

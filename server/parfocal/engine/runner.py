@@ -1,0 +1,112 @@
+"""Turns a plan into tensors, runs the base once, and draws the next tokens.
+
+Knows no queues and no requests' ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .attention import AttentionStep, ChunkRow, DecodeRows
+from .base import ResidentBase
+from .kv_cache import KvCache
+from .lora_batch import LoraBatch, Segment
+from .lora_store import LoraStore
+from .plan import Plan, PlanRow
+from .sampler import Sampler
+from .sampling_row import SampledToken
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """A plan row at its place in the flat batch: tokens `start` to `end` (exclusive)."""
+
+    row: PlanRow
+    order: int
+    start: int
+    end: int
+
+
+class Runner:
+    """Runs plans on the resident base. The rows of a batch are independent of each other."""
+
+    def __init__(self, base: ResidentBase, cache: KvCache, store: LoraStore) -> None:
+        self._base = base
+        self._cache = cache
+        self._store = store
+        self._sampler = Sampler()
+
+    @torch.inference_mode()
+    def run(self, plan: Plan) -> list[SampledToken | None]:
+        """Returns the drawn token of each row, in the plan's order; None where a prompt is unfinished."""
+        laid = _lay_out(plan)
+        drawing = [item for item in laid if item.row.sampling is not None]
+        logits = self._forward(laid, [item.end - 1 for item in drawing])
+        result: list[SampledToken | None] = [None] * len(plan.rows)
+        if drawing:
+            rows = [item.row.sampling for item in drawing if item.row.sampling is not None]
+            for item, token in zip(drawing, self._sampler.sample(logits, rows), strict=True):
+                result[item.order] = token
+        return result
+
+    def _forward(self, laid: Sequence[_Laid], last: list[int]) -> torch.Tensor:
+        """Returns the logits `[drawing rows, vocabulary]` of the batch places `last`."""
+        device = self._base.device
+        ids = torch.tensor([[t for item in laid for t in item.row.token_ids]], device=device)
+        at = [p for item in laid for p in range(item.row.start, item.row.start + item.end - item.start)]
+        self._base.active.batch = self._lora(laid)
+        output = self._base.model(
+            input_ids=ids,
+            position_ids=torch.tensor([at], device=device),
+            use_cache=False,
+            logits_to_keep=torch.tensor(last or [0], device=device),
+            step=self._attention(laid),
+        )
+        logits: torch.Tensor = output.logits[0]
+        return logits.float()
+
+    def _lora(self, laid: Sequence[_Laid]) -> LoraBatch | None:
+        segments = [Segment(i.row.place, i.start, i.end) for i in laid if i.row.place is not None]
+        return LoraBatch(segments, self._store.slabs, self._base.device) if segments else None
+
+    def _attention(self, laid: Sequence[_Laid]) -> AttentionStep:
+        device, cache = self._base.device, self._cache
+        places = [cache.positions(i.row.blocks, 0, i.row.start + i.end - i.start) for i in laid]
+        written = [p for item, where in zip(laid, places, strict=True) for p in where[item.row.start :]]
+        chunks = tuple(
+            ChunkRow(item.start, item.end, torch.tensor(where, device=device))
+            for item, where in zip(laid, places, strict=True)
+            if item.end - item.start > 1
+        )
+        single = [(i.start, w) for i, w in zip(laid, places, strict=True) if i.end - i.start == 1]
+        return AttentionStep(
+            cache, torch.tensor(written, device=device), _decode_rows(single, device), chunks
+        )
+
+
+def _lay_out(plan: Plan) -> list[_Laid]:
+    """Sorts the rows by adapter place, base rows last, so that an adapter's tokens are neighbours."""
+    ranked = sorted(enumerate(plan.rows), key=_by_place)
+    laid, start = [], 0
+    for order, row in ranked:
+        laid.append(_Laid(row, order, start, start + len(row.token_ids)))
+        start = laid[-1].end
+    return laid
+
+
+def _by_place(item: tuple[int, PlanRow]) -> tuple[int, int, int]:
+    order, row = item
+    return (row.place.slab, row.place.index, order) if row.place else (1 << 30, 0, order)
+
+
+def _decode_rows(single: Sequence[tuple[int, list[int]]], device: torch.device) -> DecodeRows | None:
+    if not single:
+        return None
+    longest = max(len(where) for _, where in single)
+    padded = [where + [0] * (longest - len(where)) for _, where in single]
+    return DecodeRows(
+        tokens=torch.tensor([start for start, _ in single], device=device),
+        context=torch.tensor(padded, device=device),
+        lengths=torch.tensor([len(where) for _, where in single], device=device),
+    )

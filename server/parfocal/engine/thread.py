@@ -1,0 +1,122 @@
+"""Runs an engine on a thread of its own and gives asyncio callers a stream for each request."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+
+from .engine import Engine
+from .errors import EngineDraining, EngineError
+from .inbox import Wake
+from .request import Completion, Delta, Request
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.05
+
+
+class Stream(AsyncIterator[Delta]):
+    """The deltas of one request, for the event loop it was submitted from."""
+
+    def __init__(self, engine: Engine, request: Request) -> None:
+        self.request = request
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._items: asyncio.Queue[Delta | Exception] = asyncio.Queue()
+        self._ended = False
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> Delta:
+        """Returns the next delta; raises the error that ended the request, if one did."""
+        if self._ended:
+            raise StopAsyncIteration
+        item = await self._items.get()
+        if isinstance(item, Exception):
+            self._ended = True
+            raise item
+        self._ended = item.completion is not None
+        return item
+
+    async def completion(self) -> Completion:
+        """Reads the stream to its end and returns the whole result."""
+        async for delta in self:
+            if delta.completion is not None:
+                return delta.completion
+        raise EngineError(f"request {self.request.request_id} was read to its end already")
+
+    def cancel(self) -> None:
+        """Ends the request before the engine's next step; the stream still ends with a completion.
+
+        Without effect once the stream was read to its end: its request id may be another request's by then.
+        """
+        if not self._ended:
+            self._engine.cancel(self.request.request_id)
+
+    def put(self, item: Delta | Exception) -> None:
+        """Delivers an item from the engine's thread; a closed loop has nobody left to read it."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+
+
+class EngineThread:
+    """An engine and the thread that steps it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="parfocal-engine", daemon=True)
+
+    @property
+    def engine(self) -> Engine:
+        """Returns the engine, for its thread-safe methods."""
+        return self._engine
+
+    @property
+    def alive(self) -> bool:
+        """Tells whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Starts stepping."""
+        self._thread.start()
+
+    def submit(self, request: Request) -> Stream:
+        """Returns the request's stream.
+
+        Call it in a running event loop; raises what `Engine.submit` raises.
+        """
+        if self._stopping.is_set() or not self.alive:
+            raise EngineDraining("the engine has stopped; send the request to another server")
+        stream = Stream(self._engine, request)
+        self._engine.submit(request, stream.put)
+        return stream
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuses new requests, lets accepted ones end for up to `grace_s` seconds, then stops."""
+        self._engine.drain()
+        deadline = time.monotonic() + grace_s
+        while self._engine.live and self.alive and time.monotonic() < deadline:
+            await asyncio.sleep(IDLE_SECONDS)
+        await asyncio.to_thread(self.stop)
+
+    def stop(self) -> None:
+        """Stops after the running step; requests that have not ended get EngineDraining."""
+        self._engine.drain()
+        self._stopping.set()
+        self._engine.post(Wake())
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                if not self._engine.step():
+                    self._engine.wait(IDLE_SECONDS)
+        finally:
+            self._engine.fail_all(
+                EngineDraining("the server stopped before the request ended; send it again")
+            )
+            self._engine.close()

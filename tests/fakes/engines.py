@@ -1,0 +1,126 @@
+"""An engine on fake parts, and the checks that must hold between any two of its steps."""
+
+from dataclasses import dataclass, field
+
+from fakes.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
+from parfocal.engine import AdapterKey, Completion, Delta, Request, SilentObserver, Stop
+from parfocal.engine.admission import Admission
+from parfocal.engine.blocks import BlockPool
+from parfocal.engine.engine import Engine
+from parfocal.engine.inbox import Inbox, LoadEnded
+from parfocal.engine.limits import Limits
+from parfocal.engine.parts import Parts
+from parfocal.engine.residency import SlotResidency
+from parfocal.engine.scheduler import Scheduler
+from parfocal.engine.slots import SlotTable
+
+CONTEXT = 64
+
+
+class NumberText:
+    """Text of a fake token stream: the ids with commas; stops at no string."""
+
+    stopped = ""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def push(self, token_ids: list[int]) -> str:
+        """Returns the ids' text."""
+        new = "".join(f"{token}," for token in token_ids)
+        self.text += new
+        return new
+
+    def finish(self) -> str:
+        """Returns nothing: nothing was held back."""
+        return ""
+
+
+@dataclass
+class World:
+    """A small engine with everything it stands on in reach of a test."""
+
+    slots: int = 2
+    blocks: int = 24
+    block_tokens: int = 4
+    max_requests: int = 4
+    max_batch_tokens: int = 12
+    max_skips: int = 3
+    max_waiting: int = 100
+    completions: dict[str, Completion] = field(default_factory=dict)
+    errors: dict[str, Exception] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        device, inbox = FakeDevice(), Inbox()
+        self.runner = FakeRunner(device, self.block_tokens)
+        self.loader = FakeLoader(device, lambda slot, result: inbox.post(LoadEnded(slot, result)))
+        self.table = SlotTable(self.slots)
+        self.pool = BlockPool(self.blocks, self.block_tokens)
+        residency = SlotResidency(self.table, self.loader, SilentObserver())
+        limits = Limits(self.max_requests, self.max_batch_tokens, self.max_skips, frozenset())
+        self.scheduler = Scheduler(limits, self.pool, residency)
+        self.engine = Engine(
+            Parts(
+                scheduler=self.scheduler,
+                runner=self.runner,
+                residency=residency,
+                pool=self.pool,
+                admission=Admission(CONTEXT, self.blocks * self.block_tokens, VOCABULARY),
+                inbox=inbox,
+                observer=SilentObserver(),
+                text=lambda _: NumberText(),  # type: ignore[arg-type, return-value]
+                close=lambda: None,
+                max_waiting=self.max_waiting,
+            )
+        )
+
+    def submit(self, prompt: tuple[int, ...], digest: str = "", tokens: int = 5, **options: object) -> str:
+        """Submits a request and returns its id."""
+        name = f"q{len(self.requests)}"
+        adapter = AdapterKey(digest) if digest else None
+        request = Request(name, prompt, adapter, stop=Stop(max_tokens=tokens), **options)  # type: ignore[arg-type]
+        self.requests[name] = request
+        self.engine.submit(request, lambda item: self._take(name, item))
+        return name
+
+    def _take(self, name: str, item: Delta | Exception) -> None:
+        assert name not in self.completions and name not in self.errors, "an item after the end"
+        if isinstance(item, Exception):
+            self.errors[name] = item
+        elif item.completion is not None:
+            self.completions[name] = item.completion
+
+    def settle(self, rounds: int = 2000) -> None:
+        """Ends every load well and steps until nothing is left to do."""
+        for _ in range(rounds):
+            for slot in tuple(self.loader.pending):
+                self.loader.succeed(slot)
+            if not self.engine.step() and not self.loader.pending and not self.engine.live:
+                return
+        raise AssertionError("the engine does not come to rest")
+
+    def answer(self, name: str) -> list[int]:
+        """Returns the right answer to a request."""
+        request = self.requests[name]
+        digest = request.adapter.digest if request.adapter else ""
+        return right_answer(request.prompt_ids, digest, request.stop.max_tokens or 0)
+
+    def check_invariants(self) -> None:
+        """Raises if a block, slot or pin is lost, doubled, or held by nobody."""
+        held = [block for sequence in self.scheduler for block in sequence.blocks]
+        references = {block: held.count(block) for block in set(held)}
+        assert self.pool.free == self.pool.total - len(references)
+        for slot in self.table:
+            pins = sum(1 for sequence in self.scheduler if sequence.slot is slot)
+            assert slot.pins == pins, f"{slot} has {slot.pins} pins, but {pins} requests hold it"
+        assert len(self.table) <= self.slots
+        assert all(s.slot is not None for s in self.scheduler.running if s.request.adapter)
+        assert len(self.scheduler.running) <= self.max_requests
+
+    def check_rest(self) -> None:
+        """Raises if anything is still held although nothing runs."""
+        self.check_invariants()
+        assert self.pool.free == self.pool.total
+        assert all(slot.pins == 0 for slot in self.table)
+        assert set(self.completions) | set(self.errors) == set(self.requests), "a request was lost"

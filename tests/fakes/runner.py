@@ -1,0 +1,111 @@
+"""An engine without torch.
+
+A runner whose tokens are a function of the prefix and the adapter, and a loader by hand.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from parfocal.engine.plan import Place, Plan, PlanRow
+from parfocal.engine.residency import Loaded
+from parfocal.engine.sampling_row import SampledToken
+from parfocal.engine.slots import Slot, SlotState
+
+VOCABULARY = 97
+
+
+def next_token(prefix: tuple[int, ...], digest: str) -> int:
+    """Returns the one right token after `prefix` under the adapter with `digest` ("" for the base)."""
+    return hash((prefix, digest)) % VOCABULARY
+
+
+def right_answer(prompt: tuple[int, ...], digest: str, tokens: int) -> list[int]:
+    """Returns the `tokens` right tokens after `prompt`."""
+    known = prompt
+    for _ in range(tokens):
+        known += (next_token(known, digest),)
+    return list(known[len(prompt) :])
+
+
+@dataclass
+class FakeDevice:
+    """What lies where: the adapter in each place, and the token and adapter behind each cached position."""
+
+    places: dict[Place, str] = field(default_factory=dict)
+    cache: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+
+
+class FakeRunner:
+    """Answers from the cache alone, so that a wrong block, place or position gives a wrong token."""
+
+    def __init__(self, device: FakeDevice, block_tokens: int) -> None:
+        self.device = device
+        self.block_tokens = block_tokens
+        self.poisoned: set[str] = set()
+        self.plans: list[Plan] = []
+
+    def run(self, plan: Plan) -> list[SampledToken | None]:
+        """Writes every row's tokens to the cache, then reads each row's whole prefix back."""
+        self.plans.append(plan)
+        if any(row.request_id in self.poisoned for row in plan.rows):
+            raise RuntimeError("the fake model was told to fail")
+        for row in plan.rows:
+            self._write(row)
+        return [self._read(row) if row.sampling else None for row in plan.rows]
+
+    def _at(self, row: PlanRow, position: int) -> tuple[int, int]:
+        return row.blocks[position // self.block_tokens], position % self.block_tokens
+
+    def _digest(self, row: PlanRow) -> str:
+        return self.device.places[row.place] if row.place else ""
+
+    def _write(self, row: PlanRow) -> None:
+        for offset, token in enumerate(row.token_ids):
+            self.device.cache[self._at(row, row.start + offset)] = (token, self._digest(row))
+
+    def _read(self, row: PlanRow) -> SampledToken:
+        digest = self._digest(row)
+        cells = [self.device.cache[self._at(row, p)] for p in range(row.start + len(row.token_ids))]
+        assert {owner for _, owner in cells} == {digest}, "a row reads KV that another adapter computed"
+        return SampledToken(next_token(tuple(token for token, _ in cells), digest))
+
+
+class FakeLoader:
+    """Loads only when told to; `pending` are the slots under way."""
+
+    def __init__(self, device: FakeDevice, done: Callable[[Slot, Future[Loaded]], None]) -> None:
+        self.device = device
+        self.pending: list[Slot] = []
+        self._done = done
+        self._free: list[Place] = []
+        self._made = 0
+
+    def start(self, slot: Slot) -> None:
+        """Remembers the slot."""
+        self.pending.append(slot)
+
+    def free(self, place: Place) -> None:
+        """Empties the place."""
+        del self.device.places[place]
+        self._free.append(place)
+
+    def succeed(self, slot: Slot) -> None:
+        """Ends a load well."""
+        self.pending.remove(slot)
+        if not self._free:
+            self._free.append(Place(0, self._made))
+            self._made += 1
+        place = self._free.pop()
+        self.device.places[place] = slot.adapter.digest
+        slot.state = SlotState.LOADING
+        future: Future[Loaded] = Future()
+        future.set_result(Loaded(place, 8, 1000, {"fetch": 0.0}))
+        self._done(slot, future)
+
+    def fail(self, slot: Slot, error: Exception) -> None:
+        """Ends a load badly."""
+        self.pending.remove(slot)
+        future: Future[Loaded] = Future()
+        future.set_exception(error)
+        self._done(slot, future)

@@ -1,0 +1,66 @@
+"""Runs a real engine to the end of its work, on the calling thread."""
+
+import time
+from pathlib import Path
+
+from parfocal.engine import AdapterKey, Completion, Delta, EngineConfig, Request
+from parfocal.engine.base import load_base
+from parfocal.engine.build import build_engine
+from parfocal.engine.engine import Engine
+
+
+class FolderSource:
+    """Adapters from folders, by digest."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self.folders = folders
+
+    def folder(self, adapter: AdapterKey) -> Path:
+        """Returns the adapter's folder."""
+        return self.folders[adapter.digest]
+
+
+class Collector:
+    """Takes the deltas of many requests and checks that each stream is whole."""
+
+    def __init__(self) -> None:
+        self.completions: dict[str, Completion] = {}
+        self.errors: dict[str, Exception] = {}
+        self.texts: dict[str, str] = {}
+        self.tokens: dict[str, tuple[int, ...]] = {}
+
+    def emit(self, request_id: str, item: Delta | Exception) -> None:
+        """Takes one item of a request's stream."""
+        assert request_id not in self.completions and request_id not in self.errors, "an item after the end"
+        if isinstance(item, Exception):
+            self.errors[request_id] = item
+            return
+        self.texts[request_id] = self.texts.get(request_id, "") + item.text
+        self.tokens[request_id] = self.tokens.get(request_id, ()) + item.token_ids
+        if item.completion is not None:
+            assert self.texts[request_id] == item.completion.text
+            assert self.tokens[request_id] == item.completion.token_ids
+            self.completions[request_id] = item.completion
+
+    @property
+    def ended(self) -> int:
+        """Returns how many requests have ended."""
+        return len(self.completions) + len(self.errors)
+
+
+def open_engine(base: Path, adapters: dict[str, Path], config: EngineConfig) -> Engine:
+    """Returns an engine over a base folder and adapter folders by digest."""
+    return build_engine(load_base(base, config), config, FolderSource(adapters))
+
+
+def run_all(engine: Engine, requests: list[Request], seconds: float = 120.0) -> Collector:
+    """Submits the requests at once and steps until all have ended."""
+    collector = Collector()
+    for request in requests:
+        engine.submit(request, lambda item, key=request.request_id: collector.emit(key, item))  # type: ignore[misc]
+    until = time.monotonic() + seconds
+    while collector.ended < len(requests):
+        assert time.monotonic() < until, "the engine did not finish in time"
+        if not engine.step():
+            engine.wait(0.01)
+    return collector

@@ -1,0 +1,77 @@
+"""PEFT on the same NF4 base: makes adapters and says which tokens a request must get."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from parfocal.engine.base import load_quantised
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterShape:
+    """How an oracle adapter is made; `options` go to PEFT's LoraConfig."""
+
+    rank: int
+    alpha: int = 16
+    targets: str | list[str] = "all-linear"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def write_adapter(folder: Path, base: Path, shape: AdapterShape, seed: int) -> Path:
+    """Writes a PEFT adapter with random A and B, large enough to change what the base says."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(
+        r=shape.rank,
+        lora_alpha=shape.alpha,
+        target_modules=shape.targets,
+        task_type="CAUSAL_LM",
+        **shape.options,
+    )
+    adapted = get_peft_model(model, config)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.3 / shape.rank**0.5)
+    adapted.save_pretrained(str(folder), save_embedding_layers=False)
+    return folder
+
+
+class PeftOracle:
+    """One quantised base in PEFT, with transformers' eager attention and every adapter loaded."""
+
+    def __init__(self, base: Path, adapters: dict[str, Path]) -> None:
+        model = load_quantised(base, torch.float32, torch.device("cpu"), "eager")
+        self._adapters = adapters
+        self._model: Any = model
+        for name, folder in adapters.items():
+            if isinstance(self._model, PeftModel):
+                self._model.load_adapter(str(folder), adapter_name=name)
+            else:
+                self._model = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+        self._model.eval()
+
+    @torch.inference_mode()
+    def greedy(self, prompt: Sequence[int], adapter: str, tokens: int) -> list[int]:
+        """Returns the `tokens` most likely next tokens one by one, alone in the batch; "" is the base."""
+        if not adapter:
+            with self._model.disable_adapter():
+                return self._generate(prompt, tokens)
+        self._model.set_adapter(adapter)
+        return self._generate(prompt, tokens)
+
+    def _generate(self, prompt: Sequence[int], tokens: int) -> list[int]:
+        ids = torch.tensor([list(prompt)])
+        answer: list[int] = []
+        cache = None
+        for _ in range(tokens):
+            output = self._model(input_ids=ids, past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            answer.append(int(output.logits[0, -1].argmax()))
+            ids = torch.tensor([[answer[-1]]])
+        return answer
