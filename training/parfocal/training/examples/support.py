@@ -1,0 +1,111 @@
+"""The first job of the demo: a customer's e-mail becomes one line of JSON."""
+
+import json
+from collections.abc import Iterator, Mapping
+from random import Random
+
+from parfocal.training.examples.names import order_number, person, product
+from parfocal.training.examples.rows import Row, Wording
+
+# What is wrong -> sentences that say so; the words that decide appear in both wordings.
+_ISSUES: Mapping[Wording, Mapping[str, tuple[str, ...]]] = {
+    "seen": {
+        "damaged": (
+            "It arrived damaged.",
+            "The case is broken.",
+            "It was broken in the box.",
+            "One side is damaged.",
+        ),
+        "late": (
+            "It is still not here.",
+            "The parcel is late.",
+            "It should have come last week.",
+            "It is a week late.",
+        ),
+        "wrong item": (
+            "You sent the wrong model.",
+            "This is not what I ordered.",
+            "I got a wrong one.",
+            "The colour is wrong.",
+        ),
+        "refund": (
+            "I want my money back.",
+            "I would like a refund.",
+            "Please refund me.",
+            "I ask for a refund.",
+        ),
+        "missing part": (
+            "A part is missing.",
+            "The cable is missing.",
+            "One part was not in the box.",
+            "There is a missing screw.",
+        ),
+    },
+    "new": {
+        "damaged": ("Sadly it came damaged.", "The top is broken.", "I found it broken this morning."),
+        "late": ("It is late again.", "My parcel is three days late.", "Still it is not here."),
+        "wrong item": ("That is the wrong size.", "The wrong one came.", "Somebody packed the wrong model."),
+        "refund": ("A refund would be fair.", "Please send my money back.", "I now ask you for a refund."),
+        "missing part": (
+            "The lid is missing.",
+            "It seems a part is missing.",
+            "I miss a part, it was not in the box.",
+        ),
+    },
+}
+_URGENT: Mapping[Wording, tuple[str, ...]] = {
+    "seen": ("This is urgent.", "I need it today.", "Please act at once.", "It is urgent, please hurry."),
+    "new": ("Please hurry, this is urgent.", "I need an answer today.", "Do act at once, please."),
+}
+_CALM: Mapping[Wording, tuple[str, ...]] = {
+    "seen": ("There is no hurry.", "Take your time.", "", "I can wait."),
+    "new": ("You can take your time.", "I am in no hurry.", ""),
+}
+_PURCHASES: Mapping[Wording, tuple[str, ...]] = {
+    "seen": (
+        "I bought a {product}, order {order}.",
+        "My order {order} was a {product}.",
+        "This is about order {order}, a {product}.",
+        "I ordered the {product} from you ({order}).",
+        "Order {order}: one {product}.",
+        "On your page I got a {product} with number {order}.",
+    ),
+    "new": (
+        "I write about the {product} of order {order}.",
+        "Last month I bought your {product} ({order}).",
+        "It is about a {product}. The order is {order}.",
+        "With order {order} I got a {product}.",
+    ),
+}
+_OPENINGS: Mapping[Wording, tuple[str, ...]] = {
+    "seen": ("Hello,", "Hi,", "Dear support,", "Good day,"),
+    "new": ("Hello support,", "Good day to you,", "Dear all,"),
+}
+_SIGNATURES: Mapping[Wording, tuple[str, ...]] = {
+    "seen": ("Regards,\n{customer}", "Thanks, {customer}", "Yours, {customer}", "{customer}"),
+    "new": ("Best,\n{customer}", "Many thanks,\n{customer}", "With regards, {customer}"),
+}
+
+
+def support_emails(count: int, seed: int, wording: Wording = "seen") -> Iterator[Row]:
+    """Yields `count` e-mails with their records; the same arguments give the same rows."""
+    random = Random(f"support/{seed}/{wording}")
+    for _ in range(count):
+        yield _email(random, wording)
+
+
+def _email(random: Random, wording: Wording) -> Row:
+    facts = {"customer": person(random), "order": order_number(random), "product": product(random)}
+    issue = random.choice(sorted(_ISSUES[wording]))
+    urgent = random.random() < 0.5
+    sentences = [
+        random.choice(_PURCHASES[wording]).format(**facts),
+        random.choice(_ISSUES[wording][issue]),
+        random.choice((_URGENT if urgent else _CALM)[wording]),
+    ]
+    body = " ".join(sentence for sentence in sentences if sentence)
+    signature = random.choice(_SIGNATURES[wording]).format(**facts)
+    record = {**facts, "issue": issue, "urgent": urgent}
+    return Row(
+        prompt=f"{random.choice(_OPENINGS[wording])}\n{body}\n{signature}", completion=json.dumps(record)
+    )
