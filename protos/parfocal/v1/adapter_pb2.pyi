@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +23,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MoveKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MoveKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MoveKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MOVE_KIND_UNSPECIFIED: _MoveKind.ValueType  # 0
+    """Not said."""
+    MOVE_KIND_SET: _MoveKind.ValueType  # 1
+    """It was set."""
+    MOVE_KIND_ROLLBACK: _MoveKind.ValueType  # 2
+    """An earlier move was undone."""
+
+class MoveKind(_MoveKind, metaclass=_MoveKindEnumTypeWrapper):
+    """How an alias was moved."""
+
+MOVE_KIND_UNSPECIFIED: MoveKind.ValueType  # 0
+"""Not said."""
+MOVE_KIND_SET: MoveKind.ValueType  # 1
+"""It was set."""
+MOVE_KIND_ROLLBACK: MoveKind.ValueType  # 2
+"""An earlier move was undone."""
+Global___MoveKind: _TypeAlias = MoveKind  # noqa: Y015
 
 @_typing.final
 class Adapter(_message.Message):
@@ -36,7 +61,7 @@ class Adapter(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The canonical name, `namespace/name`."""
+    """The canonical name: `namespace/name`, or `name` alone in the namespace `default`."""
     latest_version: _builtins.int
     """The highest version that exists; 0 if every version was deleted."""
     version_count: _builtins.int
@@ -254,6 +279,7 @@ class BaseContract(_message.Message):
     TOKENIZER_DIGEST_FIELD_NUMBER: _builtins.int
     CHAT_TEMPLATE_DIGEST_FIELD_NUMBER: _builtins.int
     VERIFIED_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The Hub id of the base, `tiny`, or the name of a local folder."""
     revision: _builtins.str
@@ -270,6 +296,10 @@ class BaseContract(_message.Message):
     def quantisation(self) -> Global___Quantisation:
         """How the base's weights are stored in 4 bits."""
 
+    @_builtins.property
+    def shape(self) -> Global___BaseShape:
+        """The sizes that decide the shapes of its projections. Unset if the architecture is not a plain decoder."""
+
     def __init__(
         self,
         *,
@@ -280,10 +310,11 @@ class BaseContract(_message.Message):
         tokenizer_digest: _builtins.str = ...,
         chat_template_digest: _builtins.str | None = ...,
         verified: _builtins.bool = ...,
+        shape: Global___BaseShape | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "chat_template_digest", b"chat_template_digest", "quantisation", b"quantisation", "revision", b"revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "chat_template_digest", b"chat_template_digest", "quantisation", b"quantisation", "revision", b"revision", "shape", b"shape"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "chat_template_digest", b"chat_template_digest", "config_digest", b"config_digest", "id", b"id", "quantisation", b"quantisation", "revision", b"revision", "tokenizer_digest", b"tokenizer_digest", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "chat_template_digest", b"chat_template_digest", "config_digest", b"config_digest", "id", b"id", "quantisation", b"quantisation", "revision", b"revision", "shape", b"shape", "tokenizer_digest", b"tokenizer_digest", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chat_template_digest: _TypeAlias = _typing.Literal["chat_template_digest"]  # noqa: Y015
     _WhichOneofArgType__chat_template_digest: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest"]  # noqa: Y015
@@ -295,6 +326,48 @@ class BaseContract(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
 
 Global___BaseContract: _TypeAlias = BaseContract  # noqa: Y015
+
+@_typing.final
+class BaseShape(_message.Message):
+    """The sizes of a plain decoder, from its configuration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYERS_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
+    INTERMEDIATE_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    KV_HEADS_FIELD_NUMBER: _builtins.int
+    HEAD_DIM_FIELD_NUMBER: _builtins.int
+    layers: _builtins.int
+    """The number of layers."""
+    hidden: _builtins.int
+    """The width of the hidden states."""
+    intermediate: _builtins.int
+    """The width inside the feed-forward layers."""
+    heads: _builtins.int
+    """The number of attention heads."""
+    kv_heads: _builtins.int
+    """The number of key and value heads."""
+    head_dim: _builtins.int
+    """The width of a head."""
+    def __init__(
+        self,
+        *,
+        layers: _builtins.int = ...,
+        hidden: _builtins.int = ...,
+        intermediate: _builtins.int = ...,
+        heads: _builtins.int = ...,
+        kv_heads: _builtins.int = ...,
+        head_dim: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head_dim", b"head_dim", "heads", b"heads", "hidden", b"hidden", "intermediate", b"intermediate", "kv_heads", b"kv_heads", "layers", b"layers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BaseShape: _TypeAlias = BaseShape  # noqa: Y015
 
 @_typing.final
 class Quantisation(_message.Message):
@@ -548,6 +621,7 @@ class AliasMove(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     MOVE_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The canonical name of the adapter, `namespace/name`."""
     alias: _builtins.str
@@ -560,6 +634,8 @@ class AliasMove(_message.Message):
     """The digest of `version`. Empty if the alias was removed."""
     actor: _builtins.str
     """Who moved it. Empty if the caller did not say."""
+    kind: Global___MoveKind.ValueType
+    """How it moved."""
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When it moved."""
@@ -574,10 +650,11 @@ class AliasMove(_message.Message):
         digest: _builtins.str = ...,
         actor: _builtins.str = ...,
         move_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___MoveKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "digest", b"digest", "move_time", b"move_time", "name", b"name", "previous_version", b"previous_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "digest", b"digest", "kind", b"kind", "move_time", b"move_time", "name", b"name", "previous_version", b"previous_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

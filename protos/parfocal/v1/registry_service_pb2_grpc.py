@@ -100,8 +100,8 @@ class RegistryServiceServicer(object):
 
     def PublishVersion(self, request_iterator, context):
         """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
-        the reply is sent, whole; if the stream breaks, nothing exists. Publishing the same content twice makes two versions
-        with the same digest. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
+        the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
+        the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
         INVALID_ARGUMENT, with the field that is at fault.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -138,7 +138,7 @@ class RegistryServiceServicer(object):
 
     def SetAlias(self, request, context):
         """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-        then: ABORTED, with the version found in the metadata.
+        then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,7 +152,8 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RollbackAlias(self, request, context):
-        """Points an alias back at the version that it pointed at before its last move. The way back is recorded as a move.
+        """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
+        is recorded as a move. Deleted versions are passed over.
         Nothing to go back to: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -40,8 +40,8 @@ class RegistryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     PublishVersion: _grpc.StreamUnaryMultiCallable[_registry_service_pb2.PublishVersionRequest, _adapter_pb2.Version]
     """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
-    the reply is sent, whole; if the stream breaks, nothing exists. Publishing the same content twice makes two versions
-    with the same digest. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
+    the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
+    the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
     INVALID_ARGUMENT, with the field that is at fault.
     """
     GetVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _adapter_pb2.Version]
@@ -54,12 +54,13 @@ class RegistryServiceStub:
     """Returns the version that a reference means now. Unknown adapter, version or alias: NOT_FOUND."""
     SetAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SetAliasRequest, _adapter_pb2.Alias]
     """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-    then: ABORTED, with the version found in the metadata.
+    then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
     """
     ListAliases: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
     RollbackAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]
-    """Points an alias back at the version that it pointed at before its last move. The way back is recorded as a move.
+    """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
+    is recorded as a move. Deleted versions are passed over.
     Nothing to go back to: FAILED_PRECONDITION.
     """
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]
@@ -78,8 +79,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishVersion: _aio.StreamUnaryMultiCallable[_registry_service_pb2.PublishVersionRequest, _adapter_pb2.Version]  # type: ignore[assignment]
     """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
-    the reply is sent, whole; if the stream breaks, nothing exists. Publishing the same content twice makes two versions
-    with the same digest. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
+    the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
+    the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
     INVALID_ARGUMENT, with the field that is at fault.
     """
     GetVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _adapter_pb2.Version]  # type: ignore[assignment]
@@ -92,12 +93,13 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Returns the version that a reference means now. Unknown adapter, version or alias: NOT_FOUND."""
     SetAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SetAliasRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
     """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-    then: ABORTED, with the version found in the metadata.
+    then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
     """
     ListAliases: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]  # type: ignore[assignment]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
     RollbackAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
-    """Points an alias back at the version that it pointed at before its last move. The way back is recorded as a move.
+    """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
+    is recorded as a move. Deleted versions are passed over.
     Nothing to go back to: FAILED_PRECONDITION.
     """
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -119,8 +121,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Version, _abc.Awaitable[_adapter_pb2.Version]]:
         """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
-        the reply is sent, whole; if the stream breaks, nothing exists. Publishing the same content twice makes two versions
-        with the same digest. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
+        the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
+        the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
         INVALID_ARGUMENT, with the field that is at fault.
         """
 
@@ -163,7 +165,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
         """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-        then: ABORTED, with the version found in the metadata.
+        then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
         """
 
     @_abc_1.abstractmethod
@@ -180,7 +182,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RollbackAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
-        """Points an alias back at the version that it pointed at before its last move. The way back is recorded as a move.
+        """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
+        is recorded as a move. Deleted versions are passed over.
         Nothing to go back to: FAILED_PRECONDITION.
         """
 
