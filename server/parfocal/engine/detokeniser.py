@@ -39,27 +39,34 @@ class Detokeniser:
         self._text = text
         certain = len(text.rstrip(_REPLACEMENT))
         if certain == len(text):
-            return self._release(text, len(self._window))
+            return self._release(certain, len(self._window))
         if len(self._window) - self._context >= _CHARACTER_TOKENS:
-            for place in range(len(self._window) - 1, len(self._window) - _CHARACTER_TOKENS, -1):
-                head = self._decode(self._window[:place])
-                if head + self._decode(self._window[place:]) == text:
-                    return self._release(head, place)
-        return self._take(text[:certain])
+            return self._release_invalid(certain)
+        return self._take(certain)
 
-    def _release(self, text: str, tokens: int) -> str:
-        """Returns what is new in `text`, that of the window's first `tokens`; they become context."""
-        piece = self._take(text)
+    def _release_invalid(self, certain: int) -> str:
+        """Returns what a character that began in the last tokens cannot change, though it may be invalid."""
+        last = len(self._window)
+        for tokens in range(last - 1, last - _CHARACTER_TOKENS, -1):
+            head = self._decode(self._window[:tokens])
+            # Only where no character goes on across the cut do the two sides add up.
+            if head + self._decode(self._window[tokens:]) == self._text:
+                return self._release(max(certain, len(head)), tokens)
+        return self._take(certain)
+
+    def _release(self, certain: int, tokens: int) -> str:
+        """Returns what is new in `certain` characters and makes the window's first `tokens` mere context."""
+        piece = self._take(certain)
+        held = len(self._text) - self._left
         self._window = self._window[self._context :]
         self._context = tokens - self._context
         self._text = self._decode(self._window)
-        settled = self._context == len(self._window)
-        self._left = len(self._text if settled else self._decode(self._window[: self._context]))
+        self._left = max(0, len(self._text) - held)
         return piece
 
-    def _take(self, text: str) -> str:
-        piece = text[self._left :]
-        self._left = max(self._left, len(text))
+    def _take(self, certain: int) -> str:
+        piece = self._text[self._left : certain]
+        self._left = max(self._left, certain)
         return piece
 
     def _decode(self, token_ids: Sequence[int]) -> str:
