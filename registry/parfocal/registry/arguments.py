@@ -1,0 +1,33 @@
+"""Checks of plain arguments before they are looked up or recorded for ever. Knows no index."""
+
+from parfocal.registry.errors import InvalidArgument
+
+_MAX_ACTOR_LENGTH = 256
+_MAX_VERSION = (1 << 31) - 1
+
+
+def check_actor(text: str) -> str:
+    """Returns `text` when it can be recorded as who moved an alias; raises InvalidArgument."""
+    if len(text) > _MAX_ACTOR_LENGTH or not text.isprintable():
+        raise InvalidArgument(
+            f"actor {text[:40]!a} is over {_MAX_ACTOR_LENGTH} characters long or holds control characters",
+            field="actor",
+        )
+    return text
+
+
+def check_version(number: int) -> int:
+    """Returns `number` when it can be a version; raises InvalidArgument."""
+    if not 1 <= number <= _MAX_VERSION:
+        raise InvalidArgument(f"version {number} is out of range; versions count from 1", field="version")
+    return number
+
+
+def check_expected(number: int | None) -> int | None:
+    """Returns `number` when an alias can be expected to point at it, 0 for none; raises InvalidArgument."""
+    if number is not None and not 0 <= number <= _MAX_VERSION:
+        raise InvalidArgument(
+            f"expected_version {number} is out of range; give 0 for an alias that must not exist yet",
+            field="expected_version",
+        )
+    return number

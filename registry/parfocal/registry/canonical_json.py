@@ -1,0 +1,99 @@
+"""One way to write each JSON value, so that equal values have equal digests, and one strict way to read.
+
+Keys are sorted by code point, no space, UTF-8 unescaped, floats as their shortest round-trip form; NaN and
+infinities do not exist. Knows nothing of manifests.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, TypeAlias
+
+JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
+
+_MAX_DEPTH = 64
+_MAX_INTEGER = 1 << 63
+
+
+class InvalidJson(ValueError):
+    """A value that JSON cannot hold, or text that is not strict JSON."""
+
+
+def dumps(value: JSON) -> bytes:
+    """Returns the canonical bytes of `value`; raises InvalidJson.
+
+    >>> dumps({"b": [1, 2.0], "a": None})
+    b'{"a":null,"b":[1,2.0]}'
+    """
+    text = json.dumps(
+        _plain(value, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidJson("text holds half of a surrogate pair, which no Unicode text does") from error
+
+
+def loads(data: bytes) -> JSON:
+    """Returns the value of strict JSON `data`: UTF-8, no duplicate key, no NaN; raises InvalidJson."""
+    try:
+        value: JSON = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise InvalidJson("nested too deeply") from error
+    except ValueError as error:
+        raise InvalidJson(str(error)) from error
+    return _plain(value, 0)
+
+
+def normalised(value: JSON) -> JSON:
+    """Returns a deep copy made of plain lists and dicts, equal to its round trip; raises InvalidJson."""
+    return _plain(value, 0)
+
+
+def _plain(value: object, depth: int) -> JSON:
+    if depth > _MAX_DEPTH:
+        raise InvalidJson(f"nested more than {_MAX_DEPTH} deep")
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> JSON:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if not -_MAX_INTEGER <= value < _MAX_INTEGER:
+            raise InvalidJson("an integer needs more than 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidJson(f"{value} is not a number that JSON can hold")
+        return float(value)
+    raise InvalidJson(f"a {type(value).__name__} has no JSON form")
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise InvalidJson(f"key {key!r} is not text")
+    return key
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise InvalidJson(f"key {twice!r} appears twice")
+    return result
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise InvalidJson(f"{text} is not JSON")

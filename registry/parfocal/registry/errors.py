@@ -1,0 +1,255 @@
+"""What the registry refuses, and why. Knows no gRPC: `status` is a canonical code's name.
+
+RegistryError
+├── InvalidArgument            INVALID_ARGUMENT      a field of the call is out of its range
+│   ├── InvalidName            …                     an adapter's name breaks the grammar
+│   ├── InvalidAlias           …                     an alias breaks the grammar
+│   ├── InvalidReference       …                     text after the name is no version, alias or digest
+│   ├── InvalidDigest          …                     not sha256:<64 hex digits>
+│   ├── InvalidPage            …                     page size or page token
+│   ├── InvalidPublication     …                     provenance, evaluation or base cannot be recorded
+│   └── InvalidUpload          …                     an upload breaks its own announcement
+├── NotFound                   NOT_FOUND
+│   ├── AdapterNotFound
+│   ├── VersionNotFound
+│   └── AliasNotFound
+├── AdapterRefused             FAILED_PRECONDITION   the folder cannot be published
+│   ├── MalformedFile          INVALID_ARGUMENT      a file is truncated or contradicts itself
+│   │   └── PickleRefused      …                     a file that would run code when opened
+│   ├── UnsupportedAdapter     FAILED_PRECONDITION   it needs what serving does not do
+│   └── ContractMismatch       FAILED_PRECONDITION   its tensors do not fit its configuration or base
+├── BaseUnreachable            FAILED_PRECONDITION   the base's files cannot be read
+├── AliasMoved                 FAILED_PRECONDITION   compare-and-swap lost
+├── NothingToRollBack          FAILED_PRECONDITION   an alias has no earlier version
+├── VersionInUse               FAILED_PRECONDITION   an alias points to it
+├── StorageError               UNAVAILABLE           the disk or the index did not answer
+│   ├── RegistryReadOnly       FAILED_PRECONDITION
+│   ├── RegistryFull           RESOURCE_EXHAUSTED
+│   ├── RegistryBusy           UNAVAILABLE           another process holds the registry too long
+│   ├── NotARegistry           FAILED_PRECONDITION   the folder holds something else
+│   └── RegistryTooNew         FAILED_PRECONDITION   written by a newer Parfocal
+└── DataLoss                   DATA_LOSS
+    ├── BlobCorrupt            …                     bytes do not have their digest
+    ├── BlobMissing            …                     a published file is gone
+    └── IndexCorrupt           …                     the index contradicts itself
+"""
+
+from typing import ClassVar
+
+
+class RegistryError(Exception):
+    """Base of everything the registry raises on purpose."""
+
+    status: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "REGISTRY_ERROR"
+
+    def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.metadata = metadata
+
+
+class InvalidArgument(RegistryError):
+    """A field of the call is out of its range; `field` names it."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "INVALID_ARGUMENT"
+
+
+class InvalidName(InvalidArgument):
+    """An adapter's name breaks the grammar."""
+
+    reason = "INVALID_NAME"
+
+
+class InvalidAlias(InvalidArgument):
+    """An alias breaks the grammar, or is reserved."""
+
+    reason = "INVALID_ALIAS"
+
+
+class InvalidReference(InvalidArgument):
+    """What follows the name is neither a version, an alias nor a digest."""
+
+    reason = "INVALID_REFERENCE"
+
+
+class InvalidDigest(InvalidArgument):
+    """Not `sha256:` and 64 lower-case hexadecimal digits."""
+
+    reason = "INVALID_DIGEST"
+
+
+class InvalidPage(InvalidArgument):
+    """A page size below zero, or a page token that this listing did not give."""
+
+    reason = "INVALID_PAGE"
+
+
+class InvalidPublication(InvalidArgument):
+    """Provenance, evaluation or base description cannot be recorded as they are."""
+
+    reason = "INVALID_PUBLICATION"
+
+
+class InvalidManifest(InvalidArgument):
+    """Bytes are no manifest of a schema that this Parfocal reads."""
+
+    reason = "INVALID_MANIFEST"
+
+
+class InvalidUpload(InvalidArgument):
+    """An upload broke what its own header announced, or went over a limit."""
+
+    reason = "INVALID_UPLOAD"
+
+
+class NotFound(RegistryError):
+    """The thing that was named does not exist."""
+
+    status = "NOT_FOUND"
+    reason = "NOT_FOUND"
+
+
+class AdapterNotFound(NotFound):
+    """No adapter has this name."""
+
+    reason = "ADAPTER_NOT_FOUND"
+
+
+class VersionNotFound(NotFound):
+    """The adapter has no such live version, or nothing has this digest."""
+
+    reason = "VERSION_NOT_FOUND"
+
+
+class AliasNotFound(NotFound):
+    """The adapter has no such alias."""
+
+    reason = "ALIAS_NOT_FOUND"
+
+
+class AdapterRefused(RegistryError):
+    """The folder cannot be published; nothing of it was kept."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "ADAPTER_REFUSED"
+
+
+class MalformedFile(AdapterRefused):
+    """A file is truncated, oversized or contradicts itself."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "MALFORMED_FILE"
+
+
+class PickleRefused(MalformedFile):
+    """A file is a pickle, which runs code when it is opened; only safetensors are accepted."""
+
+    reason = "PICKLE_REFUSED"
+
+
+class UnsupportedAdapter(AdapterRefused):
+    """The adapter needs something that serving does not do; `field` names what."""
+
+    reason = "UNSUPPORTED_ADAPTER"
+
+
+class ContractMismatch(AdapterRefused):
+    """Tensors do not fit the configuration or the base; `field` names what differs."""
+
+    reason = "CONTRACT_MISMATCH"
+
+
+class BaseUnreachable(RegistryError):
+    """The base's configuration or tokenizer files cannot be read."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "BASE_UNREACHABLE"
+
+
+class AliasMoved(RegistryError):
+    """The alias does not point where the caller expected; it was not moved."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "ALIAS_MOVED"
+
+
+class NothingToRollBack(RegistryError):
+    """The alias has no earlier live version to go back to."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "NOTHING_TO_ROLL_BACK"
+
+
+class VersionInUse(RegistryError):
+    """An alias points to the version, so it is not deleted."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "VERSION_IN_USE"
+
+
+class StorageError(RegistryError):
+    """The disk or the index did not do what was asked."""
+
+    status = "UNAVAILABLE"
+    reason = "STORAGE_ERROR"
+
+
+class RegistryReadOnly(StorageError):
+    """The registry's folder cannot be written."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "REGISTRY_READ_ONLY"
+
+
+class RegistryFull(StorageError):
+    """No space (or quota) is left for what was to be written; nothing of it was kept."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "REGISTRY_FULL"
+
+
+class RegistryBusy(StorageError):
+    """Another process held the registry for too long; the same call may succeed later."""
+
+    reason = "REGISTRY_BUSY"
+
+
+class NotARegistry(StorageError):
+    """The folder holds something that is not a registry."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "NOT_A_REGISTRY"
+
+
+class RegistryTooNew(StorageError):
+    """The registry, or a manifest in it, was written by a newer Parfocal."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "REGISTRY_TOO_NEW"
+
+
+class DataLoss(RegistryError):
+    """Something that was published is no longer whole."""
+
+    status = "DATA_LOSS"
+    reason = "DATA_LOSS"
+
+
+class BlobCorrupt(DataLoss):
+    """Stored or received bytes do not have the digest they were published with."""
+
+    reason = "BLOB_CORRUPT"
+
+
+class BlobMissing(DataLoss):
+    """A file of a published version is gone from the store."""
+
+    reason = "BLOB_MISSING"
+
+
+class IndexCorrupt(DataLoss):
+    """The index is damaged or contradicts itself."""
+
+    reason = "INDEX_CORRUPT"

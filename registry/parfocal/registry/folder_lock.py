@@ -1,0 +1,56 @@
+"""A file lock: publishes run side by side, garbage collection runs alone. Freed with its process."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from parfocal.registry.errors import RegistryBusy
+
+_POLL_S = 0.05
+
+
+class FolderLock:
+    """The lock at `path`; the file is made on first use and never removed."""
+
+    def __init__(self, path: Path, patience_s: float = 30.0) -> None:
+        self._path = path
+        self._patience_s = patience_s
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Holds the lock beside other shared holders; raises RegistryBusy or OSError."""
+        with self._held(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Holds the lock alone; raises RegistryBusy or OSError."""
+        with self._held(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _held(self, kind: int) -> Iterator[None]:
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            self._wait(descriptor, kind)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _wait(self, descriptor: int, kind: int) -> None:
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise RegistryBusy(
+                        f"another process has held {self._path} for {self._patience_s:g} s; try again later",
+                        path=str(self._path),
+                    ) from error
+                time.sleep(_POLL_S)
+            else:
+                return

@@ -1,0 +1,89 @@
+"""The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
+
+import sqlite3
+
+# "PFRG": tells a registry's index from any other SQLite file.
+APPLICATION_ID = 0x50465247
+
+_FIRST = """
+CREATE TABLE adapters (
+    name TEXT PRIMARY KEY,
+    next_version INTEGER NOT NULL DEFAULT 1 CHECK (next_version > 0),
+    created_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE versions (
+    name TEXT NOT NULL REFERENCES adapters (name),
+    version INTEGER NOT NULL CHECK (version > 0),
+    digest TEXT NOT NULL,
+    manifest BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    deleted_at TEXT,
+    PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE UNIQUE INDEX live_versions_by_digest ON versions (name, digest) WHERE deleted_at IS NULL;
+CREATE INDEX versions_by_digest ON versions (digest);
+
+CREATE TABLE aliases (
+    name TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    moved_at TEXT NOT NULL,
+    PRIMARY KEY (name, alias),
+    FOREIGN KEY (name, version) REFERENCES versions (name, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alias_moves (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    previous_version INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('set', 'rollback')),
+    actor TEXT NOT NULL,
+    moved_at TEXT NOT NULL,
+    FOREIGN KEY (name, version) REFERENCES versions (name, version)
+) STRICT;
+
+CREATE INDEX alias_moves_by_alias ON alias_moves (name, alias, id);
+
+CREATE TRIGGER alias_moves_are_not_changed BEFORE UPDATE ON alias_moves
+BEGIN SELECT RAISE(ABORT, 'the history of aliases is append-only'); END;
+
+CREATE TRIGGER alias_moves_are_not_removed BEFORE DELETE ON alias_moves
+BEGIN SELECT RAISE(ABORT, 'the history of aliases is append-only'); END;
+
+CREATE TRIGGER versions_are_not_removed BEFORE DELETE ON versions
+BEGIN SELECT RAISE(ABORT, 'a version is marked as deleted, so that its number is never used again'); END;
+
+CREATE TRIGGER versions_are_not_changed BEFORE UPDATE ON versions
+WHEN old.deleted_at IS NOT NULL OR new.deleted_at IS NULL
+    OR new.name IS NOT old.name OR new.version IS NOT old.version OR new.digest IS NOT old.digest
+    OR new.manifest IS NOT old.manifest OR new.created_at IS NOT old.created_at
+BEGIN SELECT RAISE(ABORT, 'a version never changes'); END;
+
+CREATE TRIGGER version_numbers_only_rise BEFORE UPDATE OF next_version ON adapters
+WHEN new.next_version <= old.next_version
+BEGIN SELECT RAISE(ABORT, 'a version number is never used again'); END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings the schema to the newest step, each step whole or not at all; raises sqlite3.Error."""
+    for number in range(schema_version(connection), len(MIGRATIONS)):
+        script = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number + 1};"
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} {script} COMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Returns how many steps the schema has taken."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,87 @@
+"""What every registry does, wherever it is: the one interface that the command, training and serving use."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from parfocal.registry.pages import Page
+from parfocal.registry.publication import Publication
+from parfocal.registry.records import AdapterSummary, Alias, AliasMove, Version
+
+
+class Registry(Protocol):
+    """Immutable versions under names, and aliases that point at them. Calls block; any thread may call."""
+
+    def publish(
+        self,
+        name: str,
+        folder: Path,
+        publication: Publication,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Version:
+        """Returns the version that the PEFT folder became, whole and durable.
+
+        Content that `name` has already keeps its version. `progress` is told the bytes stored and their
+        total. Raises InvalidName, AdapterRefused and its kinds, BaseUnreachable, InvalidPublication or
+        StorageError.
+        """
+        ...
+
+    def resolve(self, reference: str) -> Version:
+        """Returns the version that a reference means now; raises InvalidArgument or NotFound."""
+        ...
+
+    def find(self, digest: str) -> Version:
+        """Returns a version with this digest under any name, deleted ones included until they are collected.
+
+        Raises InvalidDigest or VersionNotFound.
+        """
+        ...
+
+    def materialise(self, digest: str) -> Path:
+        """Returns a local folder with the version's files, every byte verified now.
+
+        It holds `adapter_config.json` and `adapter_model.safetensors`. Raises InvalidDigest, VersionNotFound,
+        DataLoss or StorageError.
+        """
+        ...
+
+    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
+        """Returns a page of adapters, sorted by name; raises InvalidPage."""
+        ...
+
+    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
+        """Returns a page of live versions, the newest first; raises AdapterNotFound or InvalidPage."""
+        ...
+
+    def aliases(self, name: str) -> list[Alias]:
+        """Returns the aliases of an adapter, sorted; raises AdapterNotFound."""
+        ...
+
+    def alias_history(self, name: str, alias: str) -> list[AliasMove]:
+        """Returns every move of an alias, the newest first; raises AdapterNotFound or AliasNotFound."""
+        ...
+
+    def set_alias(
+        self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
+    ) -> Alias:
+        """Points an alias at a live version and records the move.
+
+        `expected_version` is what it must point at now: 0 for nothing yet, None for no check. Raises
+        AliasMoved, InvalidAlias or NotFound.
+        """
+        ...
+
+    def rollback_alias(self, name: str, alias: str, actor: str = "") -> Alias:
+        """Undoes the last move of an alias that was not undone yet, and records that.
+
+        Raises AliasNotFound or NothingToRollBack.
+        """
+        ...
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Deletes a version that no alias points at; its number is never used again.
+
+        Raises NotFound or VersionInUse.
+        """
+        ...

@@ -1,0 +1,154 @@
+"""The registry's values as messages of `parfocal.v1`. Knows no service and no registry."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from parfocal.registry.canonical_json import dumps
+from parfocal.registry.contract import BaseContract, Contract
+from parfocal.registry.manifest import FileEntry, Manifest
+from parfocal.registry.provenance import Evaluation, Provenance
+from parfocal.registry.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
+from parfocal.v1 import adapter_pb2 as pb
+
+_KINDS = {MoveKind.SET: pb.MOVE_KIND_SET, MoveKind.ROLLBACK: pb.MOVE_KIND_ROLLBACK}
+
+
+def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
+    """Returns a version with those of `aliases` that point at it."""
+    return pb.Version(
+        name=version.name,
+        version=version.version,
+        digest=version.digest,
+        create_time=_timestamp(version.created_at),
+        aliases=sorted(alias.alias for alias in aliases if alias.version == version.version),
+        manifest=_manifest(version.manifest),
+        manifest_json=version.manifest.to_bytes(),
+    )
+
+
+def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Adapter:
+    """Returns an adapter with its aliases."""
+    return pb.Adapter(
+        name=summary.name,
+        latest_version=summary.latest_version,
+        version_count=summary.version_count,
+        aliases=[alias_message(alias) for alias in aliases],
+        create_time=_timestamp(summary.created_at),
+        update_time=_timestamp(summary.updated_at),
+    )
+
+
+def alias_message(alias: Alias, history: Sequence[AliasMove] = ()) -> pb.Alias:
+    """Returns an alias, with its history when one is given."""
+    return pb.Alias(
+        name=alias.name,
+        alias=alias.alias,
+        version=alias.version,
+        digest=alias.digest,
+        update_time=_timestamp(alias.moved_at),
+        actor=alias.actor,
+        history=[_move(move) for move in history],
+    )
+
+
+def base_message(base: BaseContract) -> pb.BaseContract:
+    """Returns a base's contract."""
+    recipe = base.quantisation
+    shape = None
+    if base.shape is not None:
+        shape = pb.BaseShape(
+            layers=base.shape.layers,
+            hidden=base.shape.hidden,
+            intermediate=base.shape.intermediate,
+            heads=base.shape.heads,
+            kv_heads=base.shape.kv_heads,
+            head_dim=base.shape.head_dim,
+        )
+    return pb.BaseContract(
+        id=base.id,
+        revision=base.revision,
+        config_digest=base.config_digest,
+        quantisation=pb.Quantisation(
+            method=recipe.method, double_quant=recipe.double_quant, block_size=recipe.block_size
+        ),
+        tokenizer_digest=base.tokenizer_digest,
+        chat_template_digest=base.chat_template_digest,
+        verified=base.verified,
+        shape=shape,
+    )
+
+
+def provenance_message(provenance: Provenance | None) -> pb.Provenance | None:
+    """Returns provenance, or None when there is none."""
+    if provenance is None:
+        return None
+    return pb.Provenance(
+        data_digest=provenance.data_digest,
+        hyper_parameters_json=dumps(provenance.hyper_parameters).decode(),
+        seed=provenance.seed,
+        tools=provenance.tools,
+        parent=provenance.parent,
+    )
+
+
+def evaluation_message(evaluation: Evaluation | None) -> pb.Evaluation | None:
+    """Returns an evaluation, or None when there is none."""
+    if evaluation is None:
+        return None
+    return pb.Evaluation(
+        data_digest=evaluation.data_digest, examples=evaluation.examples, metrics=evaluation.metrics
+    )
+
+
+def file_message(file: FileEntry) -> pb.FileEntry:
+    """Returns a file's entry."""
+    return pb.FileEntry(path=file.path, size=file.size, digest=file.digest)
+
+
+def _manifest(manifest: Manifest) -> pb.Manifest:
+    return pb.Manifest(
+        schema=manifest.schema,
+        files=[file_message(file) for file in manifest.files],
+        contract=_contract(manifest.contract),
+        provenance=provenance_message(manifest.provenance),
+        evaluation=evaluation_message(manifest.evaluation),
+        warnings=manifest.warnings,
+    )
+
+
+def _contract(contract: Contract) -> pb.Contract:
+    return pb.Contract(
+        base=base_message(contract.base),
+        targets=[
+            pb.TargetModule(
+                path=target.path,
+                in_features=target.in_features,
+                out_features=target.out_features,
+                rank=target.rank,
+                alpha=target.alpha,
+            )
+            for target in contract.targets
+        ],
+        use_rslora=contract.use_rslora,
+    )
+
+
+def _move(move: AliasMove) -> pb.AliasMove:
+    return pb.AliasMove(
+        name=move.name,
+        alias=move.alias,
+        previous_version=move.previous_version,
+        version=move.version,
+        digest=move.digest,
+        actor=move.actor,
+        move_time=_timestamp(move.moved_at),
+        kind=_KINDS[move.kind],
+    )
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp

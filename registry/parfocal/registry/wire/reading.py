@@ -1,0 +1,144 @@
+"""Messages of `parfocal.v1` as the registry's values; checks what strangers send. Knows no service."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from parfocal.registry.canonical_json import InvalidJson, loads
+from parfocal.registry.contract import BaseContract, BaseShape, Quantisation
+from parfocal.registry.digest import digest_of, parse_digest
+from parfocal.registry.errors import BlobCorrupt, InvalidPublication
+from parfocal.registry.manifest import FileEntry, Manifest
+from parfocal.registry.provenance import Evaluation, Provenance
+from parfocal.registry.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
+from parfocal.v1 import adapter_pb2 as pb
+
+_KINDS = {pb.MOVE_KIND_SET: MoveKind.SET, pb.MOVE_KIND_ROLLBACK: MoveKind.ROLLBACK}
+_MAX_ID_LENGTH = 300
+
+
+def read_version(message: pb.Version) -> Version:
+    """Returns a version; raises BlobCorrupt when the manifest does not have the digest beside it."""
+    actual = digest_of(message.manifest_json)
+    if actual != message.digest:
+        raise BlobCorrupt(
+            f"the registry sent a manifest with digest {actual} for {message.digest}; ask again",
+            file="manifest", expected=message.digest, actual=actual,
+        )  # fmt: skip
+    manifest = Manifest.from_bytes(message.manifest_json)
+    return Version(message.name, message.version, message.digest, manifest, _moment(message.create_time))
+
+
+def read_adapter(message: pb.Adapter) -> AdapterSummary:
+    """Returns an adapter."""
+    return AdapterSummary(
+        message.name,
+        message.latest_version,
+        message.version_count,
+        _moment(message.create_time),
+        _moment(message.update_time),
+        {alias.alias: alias.version for alias in message.aliases},
+    )
+
+
+def read_alias(message: pb.Alias) -> Alias:
+    """Returns an alias."""
+    return Alias(
+        message.name,
+        message.alias,
+        message.version,
+        message.digest,
+        message.actor,
+        _moment(message.update_time),
+    )
+
+
+def read_move(message: pb.AliasMove) -> AliasMove:
+    """Returns one move of an alias."""
+    return AliasMove(
+        message.name,
+        message.alias,
+        message.previous_version,
+        message.version,
+        message.digest,
+        _KINDS.get(message.kind, MoveKind.SET),
+        message.actor,
+        _moment(message.move_time),
+    )
+
+
+def read_base(message: pb.BaseContract) -> BaseContract:
+    """Returns a base's contract as a publisher described it; raises InvalidPublication or InvalidDigest."""
+    if not 0 < len(message.id) <= _MAX_ID_LENGTH or not message.id.isprintable():
+        raise InvalidPublication(
+            f"base id {message.id[:80]!a} is empty, too long or unprintable", field="base.id"
+        )
+    has_template = message.HasField("chat_template_digest")
+    if message.verified:
+        for digest in (message.config_digest, message.tokenizer_digest):
+            parse_digest(digest)
+    if has_template:
+        parse_digest(message.chat_template_digest)
+    return BaseContract(
+        id=message.id,
+        revision=message.revision if message.HasField("revision") else None,
+        config_digest=message.config_digest,
+        quantisation=_quantisation(message),
+        tokenizer_digest=message.tokenizer_digest,
+        chat_template_digest=message.chat_template_digest if has_template else None,
+        verified=message.verified,
+        shape=_shape(message.shape) if message.HasField("shape") else None,
+    )
+
+
+def read_provenance(message: pb.Provenance) -> Provenance:
+    """Returns provenance; raises InvalidPublication."""
+    try:
+        hyper_parameters = loads((message.hyper_parameters_json or "{}").encode())
+    except InvalidJson as error:
+        raise InvalidPublication(
+            f"hyper_parameters_json is not strict JSON: {error}", field="provenance.hyper_parameters_json"
+        ) from error
+    if not isinstance(hyper_parameters, Mapping):
+        raise InvalidPublication(
+            "hyper_parameters_json is not a JSON object", field="provenance.hyper_parameters_json"
+        )
+    return Provenance(
+        data_digest=message.data_digest,
+        hyper_parameters=hyper_parameters,
+        seed=message.seed if message.HasField("seed") else None,
+        tools=dict(message.tools),
+        parent=message.parent if message.HasField("parent") else None,
+    )
+
+
+def read_evaluation(message: pb.Evaluation) -> Evaluation:
+    """Returns an evaluation; raises InvalidPublication."""
+    if message.examples < 0:
+        raise InvalidPublication(f"evaluation.examples is {message.examples}", field="evaluation.examples")
+    return Evaluation(message.data_digest, message.examples, dict(message.metrics))
+
+
+def read_file(message: pb.FileEntry) -> FileEntry:
+    """Returns a file's entry; raises InvalidDigest."""
+    return FileEntry(message.path, message.size, parse_digest(message.digest))
+
+
+def _quantisation(message: pb.BaseContract) -> Quantisation:
+    if not message.HasField("quantisation"):
+        return Quantisation()
+    recipe = message.quantisation
+    return Quantisation(recipe.method, recipe.double_quant, recipe.block_size)
+
+
+def _shape(message: pb.BaseShape) -> BaseShape:
+    attention = (message.heads, message.kv_heads, message.head_dim)
+    sizes = (message.layers, message.hidden, message.intermediate, *attention)
+    if min(sizes) < 1:
+        raise InvalidPublication("base.shape has a size below 1", field="base.shape")
+    return BaseShape(*sizes)
+
+
+def _moment(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(UTC)
