@@ -128,18 +128,18 @@ def test_a_nucleus_wider_than_the_candidates_is_exact(limits: dict[str, float]) 
     logits = random_logits(3, vocabulary=4096) / 6
     asked = row(Sampling(temperature=1.0, **limits))  # type: ignore[arg-type]
 
-    floors = lowest_kept(logits, [asked.sampling] * 3)
+    floors = lowest_kept(logits.exp(), [asked.sampling] * 3)
 
     kept = torch.stack([transformers_scores(one, asked).isfinite() for one in logits])
     assert kept.sum(-1).gt(1024).all()
-    assert torch.equal(logits >= floors[:, None], kept)
+    assert torch.equal(logits.exp() >= floors[:, None], kept)
 
 
 def test_tokens_that_tie_with_the_last_one_kept_are_kept() -> None:
-    logits = torch.tensor([[2.0, 1.0, 1.0, 1.0, 0.0]])
+    weights = torch.tensor([[8.0, 4.0, 4.0, 4.0, 1.0]])
 
     for limits in (Sampling(top_k=2), Sampling(top_p=0.6)):
-        assert lowest_kept(logits, [limits]).tolist() == [1.0]
+        assert lowest_kept(weights, [limits]).tolist() == [4.0]
 
 
 def test_without_temperature_the_likeliest_token_is_taken() -> None:

@@ -1,10 +1,9 @@
 """The rules that change logits or cut them: penalties, bans, top-k, top-p, min-p. Draws nothing.
 
-A cut is expressed as the lowest score that a row keeps, so tokens that tie with the last one kept stay: a
+A cut is expressed as the lowest weight that a row keeps, so tokens that tie with the last one kept stay: a
 row's result never depends on the order in which a sort happens to leave equals.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,26 +43,26 @@ def ban(scores: torch.Tensor, banned: Sequence[Sequence[int]]) -> None:
         scores[places[:, 0], places[:, 1]] = -torch.inf
 
 
-def lowest_kept(scores: torch.Tensor, rows: Sequence[Sampling]) -> torch.Tensor:
-    """Returns the lowest score that each row keeps ([rows]): top-k, top-p of what that leaves, min-p.
+def lowest_kept(weights: torch.Tensor, rows: Sequence[Sampling]) -> torch.Tensor:
+    """Returns the lowest weight that each row keeps ([rows]): top-k, top-p of what that leaves, min-p.
 
-    `scores` [rows, vocabulary] are after temperature. The best token is always kept. Sources: top-k arXiv
-    1805.04833, top-p arXiv 1904.09751, min-p arXiv 2407.01082, each as in transformers.
+    `weights` [rows, vocabulary] are probabilities after temperature, of any sum; a row's best token is always
+    kept. Sources: top-k arXiv 1805.04833, top-p arXiv 1904.09751, min-p arXiv 2407.01082, as in transformers.
     """
-    floors = torch.full_like(scores[:, 0], -torch.inf)
-    by_count = [i for i, row in enumerate(rows) if 0 < row.top_k < scores.shape[-1]]
+    floors = torch.zeros_like(weights[:, 0])
+    by_count = [i for i, row in enumerate(rows) if 0 < row.top_k < weights.shape[-1]]
     if by_count:
-        floors[by_count] = _top_k_floors(scores[by_count], [rows[i].top_k for i in by_count])
+        floors[by_count] = _top_k_floors(weights[by_count], [rows[i].top_k for i in by_count])
     by_mass = [i for i, row in enumerate(rows) if row.top_p < 1.0]
     if by_mass:
-        left = scores[by_mass]
-        left.masked_fill_(left < floors[by_mass, None], -torch.inf)
-        masses = torch.tensor([rows[i].top_p for i in by_mass], device=scores.device)
+        left = weights[by_mass]
+        masses = torch.tensor([rows[i].top_p for i in by_mass], device=weights.device)
+        masses *= (left * (left >= floors[by_mass, None])).sum(dim=-1)
         floors[by_mass] = torch.maximum(floors[by_mass], _top_p_floors(left, masses))
     by_ratio = [i for i, row in enumerate(rows) if row.min_p > 0.0]
     if by_ratio:
-        ratios = torch.tensor([math.log(min(rows[i].min_p, 1.0)) for i in by_ratio], device=scores.device)
-        floors[by_ratio] = torch.maximum(floors[by_ratio], scores[by_ratio].amax(dim=-1) + ratios)
+        ratios = torch.tensor([min(rows[i].min_p, 1.0) for i in by_ratio], device=weights.device)
+        floors[by_ratio] = torch.maximum(floors[by_ratio], weights[by_ratio].amax(dim=-1) * ratios)
     return floors
 
 
@@ -81,34 +80,29 @@ def _penalties(place: int, row: Penalised, vocabulary: int) -> tuple[np.ndarray,
     return np.full(int(inside.sum()), place), ids[inside], factors[inside], offsets[inside]
 
 
-def _top_k_floors(scores: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
-    best = scores.topk(max(counts), dim=-1).values
-    last = torch.tensor(counts, device=scores.device) - 1
+def _top_k_floors(weights: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    best = weights.topk(max(counts), dim=-1).values
+    last = torch.tensor(counts, device=weights.device) - 1
     return best.gather(1, last[:, None]).squeeze(1)
 
 
-def _top_p_floors(scores: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
-    """Returns the score of the last token of each row's nucleus; sorts whole rows only where it must."""
-    totals = scores.logsumexp(dim=-1, keepdim=True)
-    best = scores.topk(min(_NUCLEUS_CANDIDATES, scores.shape[-1]), dim=-1).values
-    floors, reached = _nucleus(best, totals, masses)
-    if best.shape[-1] < scores.shape[-1]:
+def _top_p_floors(weights: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
+    """Returns the weight of the last token of each row's nucleus; sorts whole rows only where it must."""
+    best = weights.topk(min(_NUCLEUS_CANDIDATES, weights.shape[-1]), dim=-1).values
+    floors, reached = _nucleus(best, masses)
+    if best.shape[-1] < weights.shape[-1]:
         wide = (~reached).nonzero().squeeze(1)
         if len(wide):
-            ordered = scores[wide].sort(dim=-1, descending=True).values
-            floors[wide] = _nucleus(ordered, totals[wide], masses[wide])[0]
+            ordered = weights[wide].sort(dim=-1, descending=True).values
+            floors[wide] = _nucleus(ordered, masses[wide])[0]
     return floors
 
 
-def _nucleus(
-    best: torch.Tensor, totals: torch.Tensor, masses: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the lowest score in each row's nucleus and whether `best` (descending) reached its mass.
+def _nucleus(best: torch.Tensor, masses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the lowest weight in each row's nucleus and whether `best` (descending) reached its mass.
 
     The nucleus is every token before which less than the mass has been collected.
     """
-    sums = (best - totals).exp().cumsum(dim=-1)
-    inside = (sums < masses[:, None]).sum(dim=-1)
-    reached = inside < best.shape[-1]
+    inside = (best.cumsum(dim=-1) < masses[:, None]).sum(dim=-1)
     last = inside.clamp(max=best.shape[-1] - 1)
-    return best.gather(1, last[:, None]).squeeze(1), reached
+    return best.gather(1, last[:, None]).squeeze(1), inside < best.shape[-1]

@@ -62,15 +62,12 @@ def _draw(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
     samplings = [row.sampling for row in rows]
     temperatures = torch.tensor([one.temperature for one in samplings], device=scores.device)
     scores.div_(temperatures[:, None])
-    limited = [i for i, one in enumerate(samplings) if one.top_k > 0 or one.top_p < 1.0 or one.min_p > 0.0]
-    if limited:
-        places = torch.tensor(limited, device=scores.device)
-        limited_scores = scores.index_select(0, places)
-        floors = lowest_kept(limited_scores, [samplings[i] for i in limited])
-        scores[places] = limited_scores.masked_fill_(limited_scores < floors[:, None], -torch.inf)
+    weights = scores.exp_()
+    if any(one.top_k > 0 or one.top_p < 1.0 or one.min_p > 0.0 for one in samplings):
+        weights.mul_(weights >= lowest_kept(weights, samplings)[:, None])
     # Sums over a vocabulary need double precision; Metal has none.
-    wide = torch.float32 if scores.device.type == "mps" else torch.float64
-    sums = scores.exp_().cumsum(dim=-1, dtype=wide)
+    wide = torch.float32 if weights.device.type == "mps" else torch.float64
+    sums = weights.cumsum(dim=-1, dtype=wide)
     numbers = uniforms([row.draw_seed for row in rows], [row.position for row in rows])
     # In (0, total]: the first sum that reaches it belongs to a token whose probability is not zero.
     targets = torch.from_numpy(numbers).to(device=scores.device, dtype=wide)[:, None] * sums[:, -1:]
