@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from parfocal.engine.base import load_quantised
+from parfocal.engine.base import Loading, load_quantised
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class PeftOracle:
     """One quantised base in PEFT, with transformers' eager attention and every adapter loaded."""
 
     def __init__(self, base: Path, adapters: dict[str, Path]) -> None:
-        model = load_quantised(base, torch.float32, torch.device("cpu"), "eager")
+        model = load_quantised(base, Loading(torch.float32, torch.device("cpu"), "eager", exact=True))
         self._adapters = adapters
         self._model: Any = model
         for name, folder in adapters.items():

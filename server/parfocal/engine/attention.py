@@ -12,6 +12,7 @@ from torch import nn
 from transformers import AttentionInterface
 
 from .kv_cache import KvCache
+from .plain_attention import Operands, attend
 
 ATTENTION = "parfocal_paged"
 
@@ -20,22 +21,31 @@ ATTENTION = "parfocal_paged"
 class DecodeRows:
     """Rows with one new token each.
 
-    `tokens` `[rows]` are their places in the batch, `context` `[rows, longest]` the cache places of
-    everything they attend to (padded with place 0), `lengths` `[rows]` how much of it is real.
+    `tokens` `[rows]` are their places in the batch, `blocks` `[rows, most blocks]` the blocks they attend to
+    (padded with block 0), `lengths` `[rows]` how many tokens of these are real.
     """
 
     tokens: torch.Tensor
-    context: torch.Tensor
+    blocks: torch.Tensor
     lengths: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """A row with several new tokens: batch places `start` to `end`, attending to `context` `[length]`."""
+    """A row with several new tokens.
+
+    Batch places `start` to `end`, the last of `length` in `blocks` `[1, n]`.
+    """
 
     start: int
     end: int
-    context: torch.Tensor
+    blocks: torch.Tensor
+    length: int
+
+    @property
+    def tokens(self) -> int:
+        """Returns how many tokens the chunk computes."""
+        return self.end - self.start
 
 
 @dataclass(slots=True)
@@ -46,32 +56,36 @@ class AttentionStep:
     written: torch.Tensor
     decode: DecodeRows | None
     chunks: tuple[ChunkRow, ...]
-    _masks: dict[tuple[int, int | None], torch.Tensor] = field(default_factory=dict)
+    _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
 
     def decode_mask(self, rows: DecodeRows, window: int | None) -> torch.Tensor:
-        """Returns which context each decoding row sees, `[rows, 1, 1, longest]`, once for each window."""
+        """Returns which context each decoding row sees, `[rows, 1, 1, context]`, once for each window."""
         mask = self._masks.get((-1, window))
         if mask is None:
-            at = torch.arange(rows.context.shape[1], device=rows.context.device)
+            context = rows.blocks.shape[1] * self.cache.block_tokens
+            at = torch.arange(context, device=rows.blocks.device)
             seen = at < rows.lengths[:, None]
             if window is not None:
                 seen &= at >= rows.lengths[:, None] - window
             mask = self._masks[-1, window] = seen[:, None, None, :]
         return mask
 
-    def chunk_mask(self, number: int, window: int | None) -> torch.Tensor:
-        """Returns which context a chunk's tokens see, `[1, 1, tokens, length]`, once for each window."""
-        mask = self._masks.get((number, window))
-        if mask is None:
-            chunk = self.chunks[number]
-            length, device = chunk.context.shape[0], chunk.context.device
-            own = torch.arange(length - (chunk.end - chunk.start), length, device=device)[:, None]
-            at = torch.arange(length, device=device)
-            seen = at <= own
-            if window is not None:
-                seen &= at > own - window
-            mask = self._masks[number, window] = seen[None, None]
-        return mask
+    def chunk_mask(self, number: int, window: int | None) -> torch.Tensor | None:
+        """Returns which context a chunk's tokens see, `[1, 1, tokens, length]`; None if plainly causal."""
+        key = (number, window)
+        if key not in self._masks:
+            self._masks[key] = self._make_chunk_mask(self.chunks[number], window)
+        return self._masks[key]
+
+    def _make_chunk_mask(self, chunk: ChunkRow, window: int | None) -> torch.Tensor | None:
+        if chunk.tokens == chunk.length and (window is None or chunk.length <= window):
+            return None
+        at = torch.arange(chunk.length, device=chunk.blocks.device)
+        own = at[-chunk.tokens :, None]
+        seen = at <= own
+        if window is not None:
+            seen &= at > own - window
+        return seen[None, None]
 
 
 def paged_attention(  # noqa: PLR0913 - the signature is transformers'
@@ -93,44 +107,24 @@ def paged_attention(  # noqa: PLR0913 - the signature is transformers'
     `[1, tokens, heads, head_dim]`. The signature is that of `transformers.AttentionInterface`.
     """
     layer: int = module.layer_idx  # type: ignore[assignment]
-    keys, values = step.cache.keys[layer], step.cache.values[layer]
-    keys.index_copy_(0, step.written, key[0].transpose(0, 1).to(keys.dtype))
-    values.index_copy_(0, step.written, value[0].transpose(0, 1).to(values.dtype))
+    step.cache.write(layer, step.written, key[0].transpose(0, 1), value[0].transpose(0, 1))
     out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     if step.decode is not None:
         rows = step.decode
         q = query[0].transpose(0, 1)[rows.tokens].unsqueeze(2)
-        k, v = keys[rows.context].transpose(1, 2), values[rows.context].transpose(1, 2)
+        k, v = step.cache.read(layer, rows.blocks)
         mask = step.decode_mask(rows, sliding_window)
-        out[0].index_copy_(0, rows.tokens, _attend(q, k, v, mask, scaling, softcap)[:, :, 0])
+        answer = attend(Operands(q, k.transpose(1, 2), v.transpose(1, 2)), mask, scaling, softcap)
+        out[0].index_copy_(0, rows.tokens, answer[:, :, 0])
     for number, chunk in enumerate(step.chunks):
         q = query[:, :, chunk.start : chunk.end]
-        k, v = keys[chunk.context].transpose(0, 1)[None], values[chunk.context].transpose(0, 1)[None]
-        mask = step.chunk_mask(number, sliding_window)
-        out[:, chunk.start : chunk.end] = _attend(q, k, v, mask, scaling, softcap).transpose(1, 2)
+        k, v = (part[:, : chunk.length].transpose(1, 2) for part in step.cache.read(layer, chunk.blocks))
+        mask_or_causal = step.chunk_mask(number, sliding_window)
+        answer = attend(Operands(q, k, v), mask_or_causal, scaling, softcap)
+        out[:, chunk.start : chunk.end] = answer.transpose(1, 2)
     return out, None
 
 
 def register() -> None:
     """Makes the attention known to transformers under the name `ATTENTION`."""
     AttentionInterface.register(ATTENTION, paged_attention)
-
-
-def _attend(  # noqa: PLR0913 - the operands of one formula
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask: torch.Tensor,
-    scaling: float,
-    softcap: float | None,
-) -> torch.Tensor:
-    """Returns softmax(q kᵀ · scaling) v; q `[rows, heads, n, dim]`, k, v `[rows, kv_heads, length, dim]`."""
-    if softcap is None:
-        return nn.functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, scale=scaling, enable_gqa=q.shape[1] != k.shape[1]
-        )
-    groups = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    scores = torch.tanh(q @ k.transpose(2, 3) * (scaling / softcap)) * softcap
-    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1, dtype=torch.float32)
-    return weights.to(q.dtype) @ v

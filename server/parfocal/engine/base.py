@@ -81,7 +81,8 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
     device = _device(config.device)
     dtype = _dtype(config.dtype, device)
     attention.register()
-    model = load_quantised(folder, dtype, device, attention.ATTENTION)
+    loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
+    model = load_quantised(folder, loading)
     shapes = _adaptable_linears(model)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
@@ -109,32 +110,38 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
     return ResidentBase(model, tokenizer, info, kv_shape, shapes, active, device, dtype)
 
 
-def load_quantised(folder: Path, dtype: torch.dtype, device: torch.device, attn: str) -> nn.Module:
-    """Loads the model in `folder` with its linears in NF4, for inference, with the named attention.
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a model's weights are held: `attention` is a name that transformers knows.
+
+    `exact` keeps float32 arithmetic in float32. Without it bitsandbytes may multiply in bfloat16 on CPUs that
+    do so fast, which rounds, and repacks a weight in place so that no gradient passes through it any more.
+    """
+
+    dtype: torch.dtype
+    device: torch.device
+    attention: str
+    exact: bool
+
+
+def load_quantised(folder: Path, loading: Loading) -> nn.Module:
+    """Loads the model in `folder` with its linears in NF4, ready for inference.
 
     Training and parity tests call this with transformers' own attention: the weights are the same bits.
     """
     model: nn.Module = AutoModelForCausalLM.from_pretrained(
         folder,
-        quantization_config=quantisation_config(dtype),
-        dtype=dtype,
-        attn_implementation=attn,
-        device_map={"": device},
+        quantization_config=quantisation_config(loading.dtype),
+        dtype=loading.dtype,
+        attn_implementation=loading.attention,
+        device_map={"": loading.device},
         use_safetensors=True,
     )
-    if dtype is torch.float32:
-        _multiply_in_float32(model)
+    if loading.exact:
+        for module in model.modules():
+            if isinstance(module, Linear4bit):
+                module.support_avx512bf16_for_cpu = False
     return model.eval()
-
-
-def _multiply_in_float32(model: nn.Module) -> None:
-    """Keeps bitsandbytes from its AVX512-BF16 kernel, which rounds what it multiplies to bfloat16.
-
-    That kernel also repacks the weight in place, after which no gradient passes through it.
-    """
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
 
 
 def _checked_config(folder: Path) -> PretrainedConfig:

@@ -27,6 +27,11 @@ class _Laid:
     start: int
     end: int
 
+    @property
+    def tokens(self) -> int:
+        """Returns how many tokens the row computes."""
+        return self.end - self.start
+
 
 class Runner:
     """Runs plans on the resident base. The rows of a batch are independent of each other."""
@@ -54,7 +59,7 @@ class Runner:
         """Returns the logits `[drawing rows, vocabulary]` of the batch places `last`."""
         device = self._base.device
         ids = torch.tensor([[t for item in laid for t in item.row.token_ids]], device=device)
-        at = [p for item in laid for p in range(item.row.start, item.row.start + item.end - item.start)]
+        at = [p for item in laid for p in range(item.row.start, item.row.start + item.tokens)]
         self._base.active.batch = self._lora(laid)
         output = self._base.model(
             input_ids=ids,
@@ -71,17 +76,29 @@ class Runner:
         return LoraBatch(segments, self._store.slabs, self._base.device) if segments else None
 
     def _attention(self, laid: Sequence[_Laid]) -> AttentionStep:
-        device, cache = self._base.device, self._cache
-        places = [cache.positions(i.row.blocks, 0, i.row.start + i.end - i.start) for i in laid]
-        written = [p for item, where in zip(laid, places, strict=True) for p in where[item.row.start :]]
-        chunks = tuple(
-            ChunkRow(item.start, item.end, torch.tensor(where, device=device))
-            for item, where in zip(laid, places, strict=True)
-            if item.end - item.start > 1
-        )
-        single = [(i.start, w) for i, w in zip(laid, places, strict=True) if i.end - i.start == 1]
-        return AttentionStep(
-            cache, torch.tensor(written, device=device), _decode_rows(single, device), chunks
+        device = self._base.device
+        places = (self._cache.places(i.row.blocks, i.row.start, i.row.start + i.tokens) for i in laid)
+        written = torch.tensor([place for row in places for place in row], device=device)
+        chunks = tuple(self._chunk(item) for item in laid if item.tokens > 1)
+        return AttentionStep(self._cache, written, self._decode_rows(laid), chunks)
+
+    def _chunk(self, item: _Laid) -> ChunkRow:
+        length = item.row.start + item.tokens
+        used = -(-length // self._cache.block_tokens)
+        blocks = torch.tensor([item.row.blocks[:used]], device=self._base.device)
+        return ChunkRow(item.start, item.end, blocks, length)
+
+    def _decode_rows(self, laid: Sequence[_Laid]) -> DecodeRows | None:
+        single = [item for item in laid if item.tokens == 1]
+        if not single:
+            return None
+        device = self._base.device
+        most = max(len(item.row.blocks) for item in single)
+        padded = [(*item.row.blocks, *[0] * (most - len(item.row.blocks))) for item in single]
+        return DecodeRows(
+            tokens=torch.tensor([item.start for item in single], device=device),
+            blocks=torch.tensor(padded, device=device),
+            lengths=torch.tensor([item.row.start + 1 for item in single], device=device),
         )
 
 
@@ -98,15 +115,3 @@ def _lay_out(plan: Plan) -> list[_Laid]:
 def _by_place(item: tuple[int, PlanRow]) -> tuple[int, int, int]:
     order, row = item
     return (row.place.slab, row.place.index, order) if row.place else (1 << 30, 0, order)
-
-
-def _decode_rows(single: Sequence[tuple[int, list[int]]], device: torch.device) -> DecodeRows | None:
-    if not single:
-        return None
-    longest = max(len(where) for _, where in single)
-    padded = [where + [0] * (longest - len(where)) for _, where in single]
-    return DecodeRows(
-        tokens=torch.tensor([start for start, _ in single], device=device),
-        context=torch.tensor(padded, device=device),
-        lengths=torch.tensor([len(where) for _, where in single], device=device),
-    )

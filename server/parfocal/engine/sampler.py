@@ -70,9 +70,9 @@ def _draw(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
     sums = weights.cumsum(dim=-1, dtype=wide)
     numbers = uniforms([row.draw_seed for row in rows], [row.position for row in rows])
     # In (0, total]: the first sum that reaches it belongs to a token whose probability is not zero.
-    targets = torch.from_numpy(numbers).to(device=scores.device, dtype=wide)[:, None] * sums[:, -1:]
-    # A broken row's sums are NaN and place it past the end; the caller marks it as failed.
-    return torch.searchsorted(sums, targets).squeeze(-1).clamp_(max=scores.shape[-1] - 1)
+    targets = torch.from_numpy(numbers).to(device=weights.device, dtype=wide)[:, None] * sums[:, -1:]
+    # The sums of a broken row are NaN and place it past the end; the caller marks it as failed.
+    return torch.searchsorted(sums, targets).squeeze(-1).clamp_(max=weights.shape[-1] - 1)
 
 
 def _logprobs(
