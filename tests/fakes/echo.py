@@ -67,6 +67,13 @@ class Echo:
         await context.abort(grpc.StatusCode.OUT_OF_RANGE, "the rpc ended itself")
         return b""
 
+    async def abort_and_fail(self, request: bytes, context: Context) -> bytes:
+        try:
+            await context.abort(grpc.StatusCode.OUT_OF_RANGE, "the rpc ended itself")
+        finally:
+            self._fail()
+        return b""
+
     def placeholder(self, request: bytes, context: Context) -> bytes:
         raise NotImplementedError("Method not implemented!")
 
@@ -85,6 +92,7 @@ def add_echo(servicer: Echo, server: grpc.aio.Server) -> None:
         "Written": grpc.unary_stream_rpc_method_handler(servicer.written),
         "Hold": grpc.unary_stream_rpc_method_handler(servicer.hold),
         "Abort": grpc.unary_unary_rpc_method_handler(servicer.abort),
+        "AbortAndFail": grpc.unary_unary_rpc_method_handler(servicer.abort_and_fail),
         "Placeholder": grpc.unary_unary_rpc_method_handler(servicer.placeholder),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(NAME, rpcs)])

@@ -1,6 +1,7 @@
 """A server that is told to stop finishes what it has, takes nothing new, and says so."""
 
 import asyncio
+import logging
 import os
 import signal
 
@@ -70,17 +71,17 @@ def test_a_new_rpc_is_refused_while_the_server_drains() -> None:
     assert asyncio.run(scenario()) == ("UNAVAILABLE", "DRAINING")
 
 
-def test_what_outlives_the_grace_is_cancelled() -> None:
-    async def scenario() -> tuple[bool, int]:
+def test_what_outlives_the_grace_is_cut_off_and_told_why() -> None:
+    async def scenario() -> tuple[bool, int, str]:
         echo = Echo()
         async with serving(echo) as (server, channel):
             stream = await held_stream(channel)
             await server.drain(0.05)
-            with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await rest_of(stream)
-            return echo.cancelled, server.under_way
+            return echo.cancelled, server.under_way, remote_error(failed.value).reason
 
-    assert asyncio.run(scenario()) == (True, 0)
+    assert asyncio.run(scenario()) == (True, 0, "DRAINING")
 
 
 def test_nothing_listens_after_a_drain() -> None:
@@ -121,7 +122,7 @@ def test_a_second_signal_stops_at_once() -> None:
             await drain_begun(channel)
             os.kill(os.getpid(), signal.SIGTERM)
             await running
-            with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
+            with pytest.raises(grpc.aio.AioRpcError):
                 await rest_of(stream)
             return echo.cancelled
 
@@ -135,8 +136,22 @@ def test_signals_mean_what_they_meant_before_once_the_server_has_stopped() -> No
             await asyncio.sleep(0)
             server.terminate()
             await running
+            assert signal.getsignal(signal.SIGTERM) == before
 
     before = signal.getsignal(signal.SIGTERM)
+
     asyncio.run(scenario())
 
-    assert signal.getsignal(signal.SIGTERM) == before
+
+def test_stopping_is_not_logged_as_a_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as (server, channel):
+            stream = await held_stream(channel)
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            await watch.read()
+            await server.stop()
+            stream.cancel()
+
+    asyncio.run(scenario())
+
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -91,6 +91,13 @@ def test_an_rpc_that_ends_itself_keeps_its_status(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
+def test_an_rpc_that_fails_after_it_ended_itself_keeps_its_status(caplog: pytest.LogCaptureFixture) -> None:
+    error = asyncio.run(failure(Echo(OutOfStock()), "AbortAndFail"))
+
+    assert error.code() is grpc.StatusCode.OUT_OF_RANGE
+    assert caplog.records == []
+
+
 def test_an_rpc_that_nobody_wrote_says_so() -> None:
     remote = remote_error(asyncio.run(failure(Echo(), "Placeholder")))
 

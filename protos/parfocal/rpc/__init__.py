@@ -1,6 +1,7 @@
 """The manners of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
 from parfocal.rpc.channel import open_blocking_channel, open_channel
+from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.errors import (
     AddressInvalid,
     AddressUnavailable,
@@ -9,7 +10,7 @@ from parfocal.rpc.errors import (
     RemoteError,
     WireError,
 )
-from parfocal.rpc.interceptors import DrainInterceptor, ErrorInterceptor
+from parfocal.rpc.interceptor import ErrorInterceptor
 from parfocal.rpc.options import MAX_MESSAGE_BYTES
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer

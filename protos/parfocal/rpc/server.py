@@ -11,13 +11,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.errors import AddressUnavailable
-from parfocal.rpc.interceptors import DrainInterceptor, ErrorInterceptor
+from parfocal.rpc.interceptor import ErrorInterceptor
 from parfocal.rpc.options import MAX_MESSAGE_BYTES, checked_address, server_options
 
 _log = logging.getLogger(__name__)
 
-_FLUSH_S = 1.0
+# For rpcs to end that were cut, and for the last replies to leave the socket.
+_SETTLE_S = 1.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -104,19 +106,16 @@ class WireServer:
     async def drain(self, grace_s: float) -> None:
         """Stops well: reports NOT_SERVING, refuses new rpcs, waits up to `grace_s` for those under way.
 
-        What is left then is cancelled. When this returns, nothing listens any more.
+        What is left then is cut off with Draining. When this returns, nothing listens any more.
         """
         await self._health.enter_graceful_shutdown()
         self._drain.drain()
-        try:
-            await asyncio.wait_for(self._drain.wait_idle(), grace_s)
-        except TimeoutError:
-            _log.warning("%d rpcs still ran after %g s and are cancelled", self.under_way, grace_s)
-            await self.stop()
-        else:
-            # The last reply has left our code, not yet the socket.
-            await self._server.stop(_FLUSH_S)
+        if not await self._drain.wait_idle(grace_s):
+            _log.warning("%d rpcs still run after %g s and are cut off", self.under_way, grace_s)
+        await self.stop()
 
     async def stop(self) -> None:
-        """Stops at once; rpcs under way are cancelled."""
-        await self._server.stop(None)
+        """Stops at once; rpcs under way are cut off with Draining."""
+        self._drain.cut()
+        await self._drain.wait_idle(_SETTLE_S)
+        await self._server.stop(_SETTLE_S)

@@ -12,6 +12,7 @@ from parfocal.rpc.errors import MethodNotImplemented
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethod]]
 Scope: TypeAlias = Callable[[str, Context], contextlib.AbstractAsyncContextManager[None]]
 
 _FACTORIES: dict[str, Callable[..., RpcMethod]] = {

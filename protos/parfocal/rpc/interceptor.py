@@ -1,0 +1,65 @@
+"""Around every rpc: errors become statuses with details. The only place here that catches everything."""
+
+import contextlib
+import logging
+import uuid
+from collections.abc import AsyncIterator
+
+import grpc
+from grpc_status import rpc_status
+
+from parfocal.rpc.status import is_domain_error, rich_status
+from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
+
+_log = logging.getLogger(__name__)
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
+    """Ends an rpc that raises a domain error with that error's status and details.
+
+    Any other exception is INTERNAL: the traceback is logged under an id, and the caller gets only the id.
+    Cancellation passes through untouched.
+    """
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> RpcMethod:
+        """Returns the rpc inside the scope that turns errors into statuses."""
+        rpc = await continuation(handler_call_details)
+        return rpc and surround(rpc, handler_call_details.method, _errors_as_statuses)
+
+
+@contextlib.asynccontextmanager
+async def _errors_as_statuses(method: str, context: Context) -> AsyncIterator[None]:
+    try:
+        yield
+    except grpc.aio.AbortError:  # the rpc has already ended itself with a status
+        raise
+    except Exception as error:  # the wire's one broad except: whatever it is, it ends this rpc only
+        await _end(error, method, context)
+
+
+async def _end(error: Exception, method: str, context: Context) -> None:
+    shown = error if is_domain_error(error) else _hidden(error, method)
+    status = rpc_status.to_status(rich_status(shown))
+    trailing = (*(context.trailing_metadata() or ()), *status.trailing_metadata)
+    # The rpc may have ended itself and been cut off while it did so: then the status that it sent stands.
+    with contextlib.suppress(grpc.aio.UsageError):
+        await context.abort(status.code, status.details, trailing)
+
+
+class _Unexpected(Exception):
+    """Stands for an exception that callers must not see."""
+
+    status = "INTERNAL"
+    reason = "INTERNAL"
+
+    def __init__(self, error_id: str) -> None:
+        super().__init__(f"The server failed to do this. Its log tells more under error id {error_id}.")
+        self.metadata = {"error_id": error_id}
+
+
+def _hidden(error: Exception, method: str) -> _Unexpected:
+    error_id = uuid.uuid4().hex[:12]
+    _log.error("%s failed unexpectedly, error id %s", method, error_id, exc_info=error)
+    return _Unexpected(error_id)
