@@ -210,7 +210,9 @@ def test_a_malformed_number_or_pattern_is_corrupt(
         read(folder, shapes)
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+", "(.*.*)*x", ".*.*.*.*.*x", "(a|b){2,}", "a" * 600])
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+", "(.*.*)*x", ".*.*.*.*.*x", "(a|b){2,}", "(a|a)" * 30, "a|" * 20, "a" * 600]
+)
 def test_a_pattern_that_could_match_for_ever_is_refused(
     folder: Path, shapes: Mapping[str, tuple[int, int]], pattern: str
 ) -> None:

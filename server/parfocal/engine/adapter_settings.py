@@ -17,6 +17,7 @@ CONFIG_FILE = "adapter_config.json"
 _MAX_CONFIG_BYTES = 8 << 20
 _MAX_PATTERN_CHARACTERS = 512
 _MAX_PATTERN_CHOICES = 4
+_MAX_PATTERN_ALTERNATIVES = 16
 # Fields that do not change what the adapter computes, or that this module reads itself.
 _HARMLESS = frozenset({
     "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "corda_config",
@@ -151,10 +152,11 @@ def _pattern(key: str, name: str) -> re.Pattern[str]:
     """
     plain = re.sub(r"\\.|\[[^\]]*\]", "_", key)
     choices = len(re.findall(r"[*+?{(]", plain))
-    if len(key) > _MAX_PATTERN_CHARACTERS or choices > _MAX_PATTERN_CHOICES or re.search(r"\)[*+{]", plain):
+    endless = choices > _MAX_PATTERN_CHOICES or plain.count("|") > _MAX_PATTERN_ALTERNATIVES
+    if endless or len(key) > _MAX_PATTERN_CHARACTERS or re.search(r"\)[*+{]", plain):
         advice = (
             f"a pattern has up to {_MAX_PATTERN_CHARACTERS} characters, up to {_MAX_PATTERN_CHOICES} of "
-            "* + ? { ( and no repeated group"
+            f"* + ? {{ (, up to {_MAX_PATTERN_ALTERNATIVES} of | and no repeated group"
         )
         raise _unsupported(f"{name} key", key, advice)
     try:
