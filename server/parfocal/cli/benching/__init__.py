@@ -1,0 +1,1 @@
+"""What `parfocal bench` is made of: a random base and adapters, the server under load, PEFT beside it."""

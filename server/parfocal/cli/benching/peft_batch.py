@@ -1,0 +1,74 @@
+"""The same work in PEFT's mixed batch: one padded `generate`, an adapter's name for each row.
+
+PEFT gets what makes it fastest: transformers' own attention, bitsandbytes' fast CPU kernels, adapters in the
+type of the activations. Its tokens are not compared here; the parity tests do that.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from parfocal.engine.base import quantisation_config
+
+from .errors import AnswerWrong
+from .workload import Call
+
+# How PEFT calls a row without an adapter.
+_BASE_ROW = "__base__"
+
+
+class PeftBatch:
+    """A quantised base in PEFT with every adapter loaded. Memory is free again when nothing refers to it."""
+
+    def __init__(self, base: Path, adapters: Mapping[str, Path], dtype: str, device: str) -> None:
+        transformers_logging.disable_progress_bar()
+        self._names = {"": _BASE_ROW} | {name: f"adapter-{at}" for at, name in enumerate(adapters)}
+        self._device = torch.device(device)
+        torch_dtype: torch.dtype = getattr(torch, dtype)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base,
+            quantization_config=quantisation_config(torch_dtype),
+            dtype=torch_dtype,
+            device_map={"": self._device},
+            use_safetensors=True,
+        )
+        for name, folder in adapters.items():
+            model = _with_adapter(model, folder, self._names[name])
+        for path, parameter in model.named_parameters():
+            if "lora_" in path:
+                parameter.data = parameter.data.to(self._device, torch_dtype)
+        self._model = model.eval()
+
+    @torch.inference_mode()
+    def seconds(self, calls: Sequence[Call], new_tokens: int) -> float:
+        """Returns how long it takes to answer all calls in one batch. Raises AnswerWrong."""
+        ids = torch.tensor([call.prompt_ids for call in calls], device=self._device)
+        begun = time.perf_counter()
+        output: torch.Tensor = self._model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            adapter_names=[self._names[call.adapter] for call in calls],
+            do_sample=False,
+            min_new_tokens=new_tokens,
+            max_new_tokens=new_tokens,
+        )
+        shape = tuple(output.cpu().shape)
+        seconds = time.perf_counter() - begun
+        if shape != (len(calls), ids.shape[1] + new_tokens):
+            raise AnswerWrong(f"PEFT returned tokens of shape {shape}")
+        return seconds
+
+
+def _with_adapter(model: Any, folder: Path, name: str) -> Any:
+    # Without low_cpu_mem_usage PEFT first fills every matrix with random numbers that the file then replaces.
+    options: dict[str, Any] = {"low_cpu_mem_usage": True, "autocast_adapter_dtype": False}
+    if not isinstance(model, PeftModel):
+        return PeftModel.from_pretrained(model, str(folder), adapter_name=name, **options)
+    model.load_adapter(str(folder), adapter_name=name, **options)
+    return model

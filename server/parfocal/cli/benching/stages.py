@@ -1,0 +1,52 @@
+"""Shows how far a bench has come: a bar on stderr where a person watches, nothing elsewhere."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class Stages(Protocol):
+    """Takes note of the parts of a long work."""
+
+    def begin(self, title: str) -> None:
+        """Says what is being done now."""
+
+    def done(self) -> None:
+        """Says that one part more is done."""
+
+
+class SilentStages:
+    """Shows nothing."""
+
+    def begin(self, title: str) -> None:
+        """Ignores the title."""
+
+    def done(self) -> None:
+        """Ignores the step."""
+
+
+@contextlib.contextmanager
+def stages_shown(total: int) -> Iterator[Stages]:
+    """Yields what to tell about `total` parts."""
+    if not sys.stderr.isatty():
+        yield SilentStages()
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bar(progress, total)
+
+
+class _Bar:
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=total)
+
+    def begin(self, title: str) -> None:
+        self._progress.update(self._task, description=title)
+
+    def done(self) -> None:
+        self._progress.advance(self._task)
