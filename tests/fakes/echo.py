@@ -17,6 +17,7 @@ class Echo:
     """Echoes what it gets. Every rpc raises `error`, if any; `UnaryStream` after `before_error` replies.
 
     `Hold` replies once, waits for `released` and replies again; `left` is set when it ends in any way.
+    `HoldUnary` waits, then replies.
     """
 
     def __init__(self, error: BaseException | None = None, before_error: int = 0) -> None:
@@ -63,6 +64,11 @@ class Echo:
         finally:
             self.left.set()
 
+    async def hold_unary(self, request: bytes, context: Context) -> bytes:
+        self.entered.set()
+        await self.released.wait()
+        return request
+
     async def abort(self, request: bytes, context: Context) -> bytes:
         await context.abort(grpc.StatusCode.OUT_OF_RANGE, "the rpc ended itself")
         return b""
@@ -91,6 +97,7 @@ def add_echo(servicer: Echo, server: grpc.aio.Server) -> None:
         "StreamStream": grpc.stream_stream_rpc_method_handler(servicer.stream_stream),
         "Written": grpc.unary_stream_rpc_method_handler(servicer.written),
         "Hold": grpc.unary_stream_rpc_method_handler(servicer.hold),
+        "HoldUnary": grpc.unary_unary_rpc_method_handler(servicer.hold_unary),
         "Abort": grpc.unary_unary_rpc_method_handler(servicer.abort),
         "AbortAndFail": grpc.unary_unary_rpc_method_handler(servicer.abort_and_fail),
         "Placeholder": grpc.unary_unary_rpc_method_handler(servicer.placeholder),

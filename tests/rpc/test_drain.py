@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from typing import TypeVar, cast
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from fakes.echo import NAME, Echo, call, open_stream, serving
 from parfocal.rpc import remote_error
 
+T = TypeVar("T")
 LONG_S = 60.0
 
 
@@ -22,11 +24,11 @@ async def held_stream(channel: grpc.aio.Channel) -> "grpc.aio.UnaryStreamCall[by
     return stream
 
 
-async def rest_of(stream: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> list[bytes]:
+async def rest_of(stream: "grpc.aio.UnaryStreamCall[bytes, T]") -> list[T]:
     """Returns the replies that are still to come."""
-    rest = []
-    while isinstance(reply := await stream.read(), bytes):
-        rest.append(reply)
+    rest: list[T] = []
+    while (reply := await stream.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # the stubs lack it
+        rest.append(cast(T, reply))
     return rest
 
 
@@ -51,6 +53,35 @@ def test_a_stream_under_way_finishes_while_the_server_drains() -> None:
             return rest, await stream.code()
 
     assert asyncio.run(scenario()) == ([b"x"], grpc.StatusCode.OK)
+
+
+def test_the_last_reply_arrives_whole_before_the_server_is_gone() -> None:
+    large = bytes(8 * 1024 * 1024)
+
+    async def scenario() -> list[bytes]:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            reply = asyncio.create_task(call(channel, "HoldUnary", large))
+            await echo.entered.wait()
+            draining = asyncio.create_task(server.drain(LONG_S))
+            echo.released.set()
+            await draining
+            return await reply
+
+    assert asyncio.run(scenario()) == [large]
+
+
+def test_a_health_watch_ends_with_the_server() -> None:
+    async def scenario() -> str:
+        async with serving(Echo()) as (server, channel):
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            await watch.read()
+            await server.drain(LONG_S)
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await rest_of(watch)
+        return remote_error(failed.value).reason
+
+    assert asyncio.run(scenario()) == "DRAINING"
 
 
 def test_a_new_rpc_is_refused_while_the_server_drains() -> None:

@@ -117,5 +117,4 @@ class WireServer:
     async def stop(self) -> None:
         """Stops at once; rpcs under way are cut off with Draining."""
         self._drain.cut()
-        await self._drain.wait_idle(_SETTLE_S)
         await self._server.stop(_SETTLE_S)
