@@ -25,7 +25,7 @@ class NumberText:
     def __init__(self) -> None:
         self.text = ""
 
-    def push(self, token_ids: list[int]) -> str:
+    def push(self, token_ids: list[int], *, may_stop: bool = True) -> str:
         """Returns the ids' text."""
         new = "".join(f"{token}," for token in token_ids)
         self.text += new

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 
+from .blocks import BlockPool
 from .errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
 from .inbox import Cancelled, Emit, LoadEnded, Message, Submitted
 from .live import LiveRequest
@@ -90,6 +91,11 @@ class Engine:
             )
             for slot in tuple(self._parts.residency)
         ]
+
+    @property
+    def pool(self) -> BlockPool:
+        """Returns the blocks of KV cache, for their counts."""
+        return self._parts.pool
 
     @property
     def live(self) -> int:

@@ -30,11 +30,14 @@ class LiveRequest:
     def push(self) -> bool:
         """Reads the sequence's new tokens; returns True if a stop string is complete.
 
-        A token that ended the request has no text: it is a mark, not a part of the answer.
+        A token that ended the request has no text: it is a mark, not a part of the answer. Before
+        `min_tokens` no stop string ends a request.
         """
         ids = self.sequence.output_ids
         end = len(ids) - (self.sequence.finish_reason is FinishReason.STOP)
-        self.pending += self.text.push(ids[self.pushed : end])
+        unstoppable = min(end, max(self.pushed, self.sequence.request.stop.min_tokens - 1))
+        self.pending += self.text.push(ids[self.pushed : unstoppable], may_stop=False)
+        self.pending += self.text.push(ids[unstoppable:end])
         self.pushed = len(ids)
         return bool(self.text.stopped)
 
