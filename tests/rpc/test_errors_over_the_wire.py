@@ -20,9 +20,12 @@ class OutOfStock(Exception):
 
 
 async def failure(echo: Echo, rpc: str) -> grpc.aio.AioRpcError:
-    async with serving(echo) as (_, channel):
+    """Returns how the rpc fails, once the server has finished with it."""
+    async with serving(echo) as (server, channel):
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call(channel, rpc)
+        while server.under_way:
+            await asyncio.sleep(0.001)
     return failed.value
 
 
