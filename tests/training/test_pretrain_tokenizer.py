@@ -1,15 +1,19 @@
 """The base's tokenizer: lossless on any text, alike on alike words."""
 
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from parfocal.training.pretrain.corpus import documents
+from parfocal.training.pretrain.export import export_tokenizer
+from parfocal.training.pretrain.network import Shape
 from parfocal.training.pretrain.source import Source
-from parfocal.training.pretrain.tokenizer import END, PAD, START, packaged, special_id, train_tokenizer
+from parfocal.training.pretrain.tokenizer import END, PAD, START, special_id, train_tokenizer
 
 
 def _trained() -> Tokenizer:
@@ -52,8 +56,21 @@ def test_too_few_documents_for_the_vocabulary_are_refused() -> None:
         train_tokenizer(islice(documents(Source("test")), 2), 4096)
 
 
-def test_the_chat_template_writes_chatml_and_opens_the_answer() -> None:
-    text = packaged(TOKENIZER, 128).apply_chat_template(
-        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
-    )
+def test_transformers_reads_the_exported_tokenizer_and_its_chat_template(tmp_path: Path) -> None:
+    export_tokenizer(TOKENIZER, Shape(vocabulary=512, context=128), tmp_path)
+    read = AutoTokenizer.from_pretrained(tmp_path)
+    chat = [{"role": "user", "content": "Hi"}]
+    text = read.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     assert text == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert read(text).input_ids == TOKENIZER.encode(text).ids
+    assert (read.pad_token, read.eos_token, read.model_max_length) == (PAD, END, 128)
+    assert read.decode(read(f"{START}Hi{END}").input_ids, skip_special_tokens=True) == "Hi"
+
+
+def test_the_chat_template_marks_what_the_assistant_says(tmp_path: Path) -> None:
+    export_tokenizer(TOKENIZER, Shape(vocabulary=512, context=128), tmp_path)
+    read = AutoTokenizer.from_pretrained(tmp_path)
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes."}]
+    marked = read.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+    spoken = [n for n, on in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if on]
+    assert read.decode(spoken) == f"Yes.{END}"

@@ -1,5 +1,6 @@
 """Writes a base folder that transformers loads: configuration, bf16 weights, tokenizer and chat template."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -8,12 +9,24 @@ from tokenizers import Tokenizer
 from transformers import GenerationConfig, LlamaConfig
 
 from parfocal.training.pretrain.network import Network, Shape
-from parfocal.training.pretrain.tokenizer import END, PAD, packaged, special_id
+from parfocal.training.pretrain.tokenizer import CHAT_TEMPLATE, END, PAD, START, special_id
 
 
 def export_tokenizer(tokenizer: Tokenizer, shape: Shape, folder: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json and chat_template.jinja."""
-    packaged(tokenizer, shape.context).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    # Written here and not by transformers 5, whose layout transformers 4 cannot read.
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END,
+        "pad_token": PAD,
+        "additional_special_tokens": [START],
+        "model_max_length": shape.context,
+        "padding_side": "right",
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def export_weights(network: Network, tokenizer: Tokenizer, folder: Path) -> None:

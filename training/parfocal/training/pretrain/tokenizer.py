@@ -7,7 +7,6 @@ the joints of JSON (`": "`, `", "`) are one piece each. Every byte is in the alp
 from collections.abc import Iterable, Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from parfocal.training.pretrain.document import Document
 
@@ -49,20 +48,6 @@ def train_tokenizer(documents: Iterable[Document], vocabulary: int) -> Tokenizer
             f"The documents fill {tokenizer.get_vocab_size()} of {vocabulary} entries: give more of them."
         )
     return tokenizer
-
-
-def packaged(tokenizer: Tokenizer, context: int) -> PreTrainedTokenizerFast:
-    """Returns the tokenizer with the chat template and special tokens that transformers expects."""
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        additional_special_tokens=[START],
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=context,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def special_id(tokenizer: Tokenizer, token: str) -> int:
