@@ -11,8 +11,8 @@ from parfocal.server.build_info import build_info, package_version
 Document = dict[str, object]
 
 
-def machine(device: str) -> Document:
-    """Returns what decides speed here. `load` is the machine's load average before the bench: 0 is quiet."""
+def machine(device: str, load: float) -> Document:
+    """Returns what decides speed here; `load` is what `load_average` gave before the bench."""
     return {
         "system": platform.platform(),
         "cpu": _cpu_name(),
@@ -20,13 +20,20 @@ def machine(device: str) -> Document:
         "threads": torch.get_num_threads(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "accelerator": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
-        "load": round(os.getloadavg()[0], 2),
+        "load_before": round(load, 2),
     }
+
+
+def load_average() -> float:
+    """Returns how many processes wanted to run in the last minute; on a quiet machine that is about 0."""
+    return os.getloadavg()[0]
 
 
 def versions() -> dict[str, str]:
     """Returns the versions of everything that was measured."""
-    return build_info() | {name: package_version(name) for name in ("peft", "grpcio", "tokenizers")}
+    own = build_info()
+    own = {"parfocal": own.pop("version")} | own
+    return own | {name: package_version(name) for name in ("peft", "grpcio", "tokenizers")}
 
 
 def _cpu_name() -> str:

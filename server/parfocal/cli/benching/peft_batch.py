@@ -5,6 +5,7 @@ type of the activations. Its tokens are not compared here; the parity tests do t
 """
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,9 @@ def _with_adapter(model: Any, folder: Path, name: str) -> Any:
     # Without low_cpu_mem_usage PEFT first fills every matrix with random numbers that the file then replaces.
     options: dict[str, Any] = {"low_cpu_mem_usage": True, "autocast_adapter_dtype": False}
     if not isinstance(model, PeftModel):
-        return PeftModel.from_pretrained(model, str(folder), adapter_name=name, **options)
+        with warnings.catch_warnings():
+            # peft 0.21 reads transformers' deprecated alias, which is no news to whoever runs a bench.
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(model, str(folder), adapter_name=name, **options)
     model.load_adapter(str(folder), adapter_name=name, **options)
     return model

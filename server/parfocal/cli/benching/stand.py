@@ -11,7 +11,7 @@ from parfocal.registry import FolderRegistry
 from .client import Round, model_at, run_round
 from .figures import Figures, figures_of
 from .limit import StepBytes, copy_bandwidth, step_bytes
-from .machine import machine, versions
+from .machine import load_average, machine, versions
 from .published import publish_adapters
 from .random_base import cached_base
 from .server_process import server_process
@@ -66,7 +66,7 @@ def stages_of(plan: Plan) -> int:
 
 def measure(plan: Plan, stages: Stages) -> Bench:
     """Runs the whole bench. Raises BenchError, RemoteError or RegistryError; there are no figures then."""
-    workload = plan.workload
+    workload, load = plan.workload, load_average()
     workload.check()
     with tempfile.TemporaryDirectory(prefix="parfocal-bench-") as name:
         scratch = Path(name)
@@ -88,7 +88,7 @@ def measure(plan: Plan, stages: Stages) -> Bench:
         mixed_bytes=step_bytes(workload, served.dtype, workload.distinct_adapters),
         base_only_bytes=step_bytes(workload, served.dtype, 0),
         copy_bytes_per_second=bandwidth,
-        machine=machine(served.device),
+        machine=machine(served.device, load),
         versions=versions(),
     )
 
