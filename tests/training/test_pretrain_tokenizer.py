@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BatchEncoding
 
 from parfocal.training.pretrain.corpus import documents
 from parfocal.training.pretrain.export import export_tokenizer
@@ -72,5 +72,6 @@ def test_the_chat_template_marks_what_the_assistant_says(tmp_path: Path) -> None
     read = AutoTokenizer.from_pretrained(tmp_path)
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes."}]
     marked = read.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+    assert isinstance(marked, BatchEncoding)
     spoken = [n for n, on in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if on]
     assert read.decode(spoken) == f"Yes.{END}"
