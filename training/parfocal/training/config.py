@@ -1,0 +1,140 @@
+"""The settings of one training run, as a person or a program gives them. None means: chosen in `recipe`."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from parfocal.registry.canonical_json import JSON
+from parfocal.registry.names import AdapterName
+
+from .errors import InvalidConfig
+
+RENDERINGS = ("auto", "chat", "raw")
+KEEP = ("best", "last")
+DTYPES = ("auto", "float32", "bfloat16")
+_PATHS = ("data", "held_out", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What to train on, on which base, how, and where the result goes.
+
+    data: JSONL file of rows. held_out: a second such file to score on; without it `held_out_fraction` of
+    the prompts is held out. name: the adapter's name in the registry. base: `tiny`, a folder or a Hub id.
+    parent: an adapter reference to continue from. registry: where to publish; None publishes nothing.
+    output: folder of the run. rendering: `raw` joins prompt and completion, `chat` puts them through the
+    chat template, `auto` does what the rows look like. targets: suffixes of the linear modules to adapt;
+    empty means all in the decoder. batch_size: rows per step; micro_batch: rows per forward pass.
+    evaluations: how many times the held-out rows are scored while training. exact_match: how many
+    held-out answers to generate and compare at the end. keep: publish the adapter with the best held-out
+    loss, or the last. adapter_dtype: of the published weights.
+    """
+
+    data: Path
+    name: str
+    base: str = "tiny"
+    held_out: Path | None = None
+    held_out_fraction: float = 0.1
+    parent: str | None = None
+    registry: str | None = None
+    output: Path | None = None
+    rendering: str = "auto"
+    rank: int = 16
+    alpha: int | None = None
+    targets: tuple[str, ...] = ()
+    dropout: float = 0.0
+    rslora: bool | None = None
+    learning_rate: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    batch_size: int = 16
+    micro_batch: int | None = None
+    max_length: int | None = None
+    seed: int = 0
+    evaluations: int = 5
+    keep: str = "best"
+    exact_match: int = 0
+    checkpoint_minutes: float = 10.0
+    device: str = "auto"
+    dtype: str = "auto"
+    adapter_dtype: str = "float32"
+
+    def check(self) -> None:
+        """Raises InvalidConfig, or the registry's InvalidName, for the first setting out of its range."""
+        AdapterName.parse(self.name)
+        for field, low, high in _RANGES:
+            _check_range(field, getattr(self, field), low, high)
+        for field, choices in _CHOICES:
+            if getattr(self, field) not in choices:
+                _refuse(field, getattr(self, field), f"use one of {', '.join(choices)}")
+        if self.epochs is not None and self.steps is not None:
+            _refuse("steps", self.steps, "give epochs or steps, not both")
+        if self.micro_batch is not None and self.batch_size % self.micro_batch:
+            _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns every setting as JSON; paths as text."""
+        values: dict[str, JSON] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            values[field.name] = str(value) if isinstance(value, Path) else value
+        return values | {"targets": list(self.targets)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, JSON]) -> "TrainConfig":
+        """Returns the settings that `to_json` wrote.
+
+        Raises:
+            InvalidConfig: a key is unknown.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(values.keys() - known)
+        if unknown:
+            raise InvalidConfig(f"unknown setting {unknown[0]!r}", field=unknown[0])
+        fields = dict(values)
+        for name in _PATHS:
+            if fields.get(name) is not None:
+                fields[name] = Path(str(fields[name]))  # type: ignore[assignment]  # a dataclass field, no longer JSON
+        targets = fields.get("targets", ())
+        fields["targets"] = tuple(targets) if isinstance(targets, list) else ()
+        return cls(**fields)  # type: ignore[arg-type]  # the names are checked, `check` judges the values
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("held_out_fraction", 0.01, 0.5),
+    ("rank", 1, 256),
+    ("alpha", 1, 1e6),
+    ("dropout", 0, 0.9),
+    ("learning_rate", 1e-9, 1),
+    ("epochs", 1e-3, 1e4),
+    ("steps", 1, 1e8),
+    ("batch_size", 1, 65536),
+    ("micro_batch", 1, 65536),
+    ("max_length", 8, 1e7),
+    ("seed", 0, 2**32 - 1),
+    ("evaluations", 1, 1000),
+    ("exact_match", 0, 1e6),
+    ("checkpoint_minutes", 0.01, 1e5),
+)
+_CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("rendering", RENDERINGS),
+    ("keep", KEEP),
+    ("dtype", DTYPES),
+    ("adapter_dtype", ("float32", "bfloat16")),
+)
+
+
+def _check_range(field: str, value: object, low: float, high: float) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse(field, value, "it must be a number")
+    if not (math.isfinite(value) and low <= value <= high):
+        _refuse(field, value, f"it must be from {low:g} to {high:g}")
+
+
+def _refuse(field: str, value: object, advice: str) -> NoReturn:
+    raise InvalidConfig(f"{field} is {value!r}; {advice}", field=field)

@@ -1,0 +1,122 @@
+"""What training refuses, and why. Knows no gRPC: `status` is a canonical code's name.
+
+TrainingError
+├── InvalidConfig         INVALID_ARGUMENT      a setting is out of its range
+├── DataRefused           INVALID_ARGUMENT      the data has faults; `report` names their lines
+├── DataUnreadable        NOT_FOUND             a data file cannot be read
+├── RunExists             FAILED_PRECONDITION   the output folder holds another run
+├── NothingToResume       NOT_FOUND             the output folder has no complete checkpoint
+├── ResumeMismatch        FAILED_PRECONDITION   settings, data or base changed since the checkpoint
+├── ParentMismatch        FAILED_PRECONDITION   the adapter to continue from does not fit this run
+├── BaseUnfit             FAILED_PRECONDITION   the base cannot be trained on as it is
+├── Interrupted           CANCELLED             Ctrl-C; `checkpoint` says where to go on from
+├── GradientsLost         INTERNAL              layers below would no longer learn
+└── Diverged              ABORTED               the loss is no longer a number
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from .findings import Report
+
+
+class TrainingError(Exception):
+    """Base of everything training raises on purpose."""
+
+    status: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "TRAINING_ERROR"
+
+    def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.metadata = metadata
+
+
+class InvalidConfig(TrainingError):
+    """A setting is out of its range; `field` names it."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "INVALID_CONFIG"
+
+
+class DataRefused(TrainingError):
+    """The data has faults that would spoil the adapter; `report` holds every one with its lines."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "DATA_REFUSED"
+
+    def __init__(self, report: Report) -> None:
+        errors = report.errors
+        super().__init__(
+            f"{report.source}: {len(errors)} kind(s) of fault in the data, first: {errors[0].headline()}; "
+            "correct the named lines and run again",
+            findings=",".join(finding.code for finding in errors),
+        )
+        self.report = report
+
+
+class DataUnreadable(TrainingError):
+    """A data file is missing or cannot be read."""
+
+    status = "NOT_FOUND"
+    reason = "DATA_UNREADABLE"
+
+
+class RunExists(TrainingError):
+    """The output folder holds another run, which is not overwritten."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "RUN_EXISTS"
+
+
+class NothingToResume(TrainingError):
+    """The output folder has no complete checkpoint."""
+
+    status = "NOT_FOUND"
+    reason = "NOTHING_TO_RESUME"
+
+
+class ResumeMismatch(TrainingError):
+    """Data or base changed since the checkpoint, so going on would not be the same run."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "RESUME_MISMATCH"
+
+
+class ParentMismatch(TrainingError):
+    """The adapter to continue from was made for another base, or with another shape."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "PARENT_MISMATCH"
+
+
+class BaseUnfit(TrainingError):
+    """The base cannot be trained on: no tokenizer, no context, or nothing to adapt."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "BASE_UNFIT"
+
+
+class Interrupted(TrainingError):
+    """Training was stopped on request and can go on from `checkpoint`."""
+
+    status = "CANCELLED"
+    reason = "INTERRUPTED"
+
+    def __init__(self, message: str, *, checkpoint: Path, step: int) -> None:
+        super().__init__(message, checkpoint=str(checkpoint), step=str(step))
+        self.checkpoint = checkpoint
+        self.step = step
+
+
+class GradientsLost(TrainingError):
+    """The base no longer passes gradients down, so lower layers would silently stop learning."""
+
+    reason = "GRADIENTS_LOST"
+
+
+class Diverged(TrainingError):
+    """The loss or a gradient is no longer a finite number."""
+
+    status = "ABORTED"
+    reason = "DIVERGED"

@@ -1,0 +1,117 @@
+"""What the checks found in the data, with line numbers. Decides nothing but how a finding reads."""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from parfocal.registry.canonical_json import JSON
+
+_SHOWN_LINES = 8
+_FIRST = "; first:"
+
+
+class Severity(enum.Enum):
+    """Whether a finding stops the run."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of fault and all the lines that have it, counted from 1 as editors do.
+
+    `source` is the file that `lines` count in; `lines` is empty for what concerns the data as a whole.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    source: str
+    lines: tuple[int, ...] = ()
+
+    def headline(self) -> str:
+        """Returns the finding in one line, with its first lines named."""
+        return f"{self.code} {self.message}{self._where()}"
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns the finding as a JSON object with every line."""
+        return {
+            "severity": self.severity.value,
+            "code": self.code,
+            "message": self.message,
+            "source": self.source,
+            "lines": list(self.lines),
+        }
+
+    def _where(self) -> str:
+        if not self.lines:
+            return ""
+        shown = ", ".join(map(str, self.lines[:_SHOWN_LINES]))
+        more = len(self.lines) - _SHOWN_LINES
+        rest = f" and {more} more" if more > 0 else ""
+        return f" ({self.source} line{'s' * (len(self.lines) > 1)} {shown}{rest})"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything the checks found in one pass, and what was counted on the way."""
+
+    source: str
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that refuse the data."""
+        return tuple(found for found in self.findings if found.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that a person should read, though training goes on."""
+        return tuple(found for found in self.findings if found.severity is Severity.WARNING)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns the report as a JSON object."""
+        return {
+            "source": self.source,
+            "accepted": not self.errors,
+            "counts": dict(self.counts),
+            "findings": [found.to_json() for found in self.findings],
+        }
+
+    def lines(self) -> list[str]:
+        """Returns the report as lines for people, gravest first."""
+        order = list(Severity)
+        ranked = sorted(self.findings, key=lambda found: order.index(found.severity))
+        return [f"{found.severity.value:<8}{found.headline()}" for found in ranked]
+
+
+class Findings:
+    """Gathers findings while the checks run: one entry per fault and file, however many lines have it.
+
+    Messages that differ only after `; first:` are the same fault; the first line's detail is kept.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], Finding] = {}
+
+    def add(self, finding: Finding) -> None:
+        """Keeps `finding`, adding its lines to those where the same fault was found before."""
+        key = (finding.source, finding.code, finding.message.split(_FIRST)[0])
+        earlier = self._found.get(key)
+        lines = {*(earlier.lines if earlier else ()), *finding.lines}
+        first = earlier or finding
+        self._found[key] = Finding(
+            first.severity, first.code, first.message, first.source, tuple(sorted(lines))
+        )
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Keeps every one of `findings`."""
+        for finding in findings:
+            self.add(finding)
+
+    def as_tuple(self) -> tuple[Finding, ...]:
+        """Returns what was found, in the order it was first found."""
+        return tuple(self._found.values())

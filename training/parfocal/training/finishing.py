@@ -1,0 +1,108 @@
+"""What follows training: export, the final comparison with the base, the curve, the registry."""
+
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+
+from parfocal.registry import Evaluation, Provenance, Publication, Version
+from parfocal.registry.canonical_json import JSON
+
+from .comparison import gain
+from .curve import draw_curve
+from .evaluation import Score
+from .exact_match import exact_match
+from .export import export
+from .fitting import Fitted
+from .job import Job
+from .packing import allow_repacking
+from .result import Figures, TrainResult
+
+_TOOLS = ("parfocal", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers")
+
+
+def finish(job: Job, fitted: Fitted) -> TrainResult:
+    """Exports the adapter, scores it and its base as they are served, and publishes it if it should be.
+
+    Raises:
+        RegistryError: it could not be published; the run can be resumed, which only repeats this.
+    """
+    export(fitted.model, fitted.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
+    allow_repacking(fitted.model)  # nothing is trained any more, so this is the base exactly as it serves
+    job.watcher.say("Scoring base and adapter on the held-out rows")
+    with fitted.model.disable_adapter():
+        base, base_figures = _figures(job, fitted)
+    adapter, adapter_figures = _figures(job, fitted)
+    draw_curve(fitted.history, job.folder.curve, f"{job.config.name} on {job.base.id}")
+    draft = TrainResult(
+        name=job.config.name,
+        version=None,
+        digest=None,
+        output=job.folder.path,
+        adapter_folder=job.folder.adapter,
+        curve=job.folder.curve,
+        steps=job.recipe.steps,
+        best_step=fitted.best_step,
+        seconds=fitted.seconds,
+        tokens_per_second=fitted.tokens / fitted.seconds,
+        examples=fitted.held_out.examples,
+        base=base_figures,
+        adapter=adapter_figures,
+        gain=gain(base.row_losses, adapter.row_losses),
+    )
+    published = _publish(job, draft)
+    if published is not None:
+        draft = replace(draft, version=published.version, digest=published.digest)
+    job.folder.write_result(draft.to_json())
+    return draft
+
+
+def _figures(job: Job, fitted: Fitted) -> tuple[Score, Figures]:
+    score = fitted.held_out.score(fitted.model)
+    exact = None
+    if job.config.exact_match:
+        rows = job.prepared.held_out[: job.config.exact_match]
+        fitted.model.eval()
+        exact = exact_match(fitted.model, rows, fitted.encoder, job.recipe.micro_batch)
+    return score, Figures(score.loss, score.token_accuracy, exact)
+
+
+def _publish(job: Job, result: TrainResult) -> Version | None:
+    if job.registry is None:
+        return None
+    job.watcher.say(f"Publishing {job.config.name}")
+    publication = Publication(
+        base=job.contract,
+        provenance=Provenance(
+            data_digest=job.prepared.data_digest,
+            hyper_parameters=_hyper_parameters(job, result),
+            seed=job.config.seed,
+            tools=tool_versions(),
+            parent=job.parent.name if job.parent else None,
+        ),
+        evaluation=Evaluation(job.prepared.held_out_digest, result.examples, result.metrics()),
+    )
+    return job.registry.publish(job.config.name, job.folder.adapter, publication)
+
+
+def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
+    """Returns what decides the adapter besides data, base and seed."""
+    raw = all(sample.row.raw for sample in job.prepared.train)
+    return {
+        **job.recipe.to_json(),
+        "rendering": "raw" if raw else "chat",
+        "keep": job.config.keep,
+        "kept_step": result.best_step,
+        "micro_batch": job.recipe.micro_batch,
+        "train_rows": len(job.prepared.train),
+        "held_out_fraction": None if job.config.held_out else job.config.held_out_fraction,
+    }
+
+
+def tool_versions() -> dict[str, str]:
+    """Returns the versions of what the run was made with; what is not installed as a package is absent."""
+    found = {}
+    for tool in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found[tool] = version_of(tool)
+    return found

@@ -1,0 +1,96 @@
+"""Trains the adapter of a job on its 4-bit base, from the start or from a checkpoint. Publishes nothing."""
+
+import json
+import time
+from dataclasses import dataclass
+
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from .adapter import Device, Weights, adapter_weights, choose_device, load_model, set_adapter_weights
+from .checkpoints import Checkpoint, Checkpoints
+from .curve import History
+from .encoder import BaseEncoder
+from .errors import Interrupted
+from .evaluation import HeldOut
+from .interruption import StopRequest
+from .job import Job
+from .recipe import base_facts
+from .supervision import Best, Pace, Supervision, history_file
+from .trainer import AnswerTrainer, arguments, build_trainer, run_trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model with the adapter that is kept in it, and how the training went."""
+
+    model: PeftModel
+    weights: Weights
+    best_step: int
+    history: History
+    held_out: HeldOut
+    encoder: BaseEncoder
+    place: Device
+    seconds: float
+    tokens: int
+
+
+def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
+    """Returns the model of `job` trained to its last step, with the kept adapter's weights in it.
+
+    Raises:
+        Interrupted: a signal asked to stop; a whole checkpoint is in the job's folder.
+        Diverged: the loss is no number any more.
+        GradientsLost: the base no longer passes gradients.
+    """
+    place = choose_device(job.config)
+    encoder = BaseEncoder(job.base.folder)
+    model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.recipe, place)
+    if job.parent is not None:
+        set_adapter_weights(model, load_file(job.parent.folder / "adapter_model.safetensors"))
+    held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, encoder.pad_id, place.device)
+    started = time.monotonic()
+    with StopRequest(job.watcher.say) as stop:
+        supervision = _supervision(job, held_out, stop)
+        if checkpoint is not None:
+            supervision.restore(checkpoint)
+        history, tokens = _train(job, model, encoder, supervision, checkpoint)
+    seconds = time.monotonic() - started
+    kept = _kept(job, model, supervision.best)
+    set_adapter_weights(model, kept.weights)
+    return Fitted(model, kept.weights, kept.step, history, held_out, encoder, place, seconds, tokens)
+
+
+def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
+    pace = Pace(job.recipe.evaluate_every, job.config.checkpoint_minutes * 60)
+    return Supervision(held_out, pace, Checkpoints(job.folder.checkpoints), stop, job.watcher)
+
+
+def _train(
+    job: Job, model: PeftModel, encoder: BaseEncoder, supervision: Supervision, checkpoint: Checkpoint | None
+) -> tuple[History, int]:
+    """Trains to the last step and returns the log and the tokens seen, or raises Interrupted."""
+    if checkpoint is not None and checkpoint.step >= job.recipe.steps:
+        set_adapter_weights(model, load_file(checkpoint.folder / "adapter_model.safetensors"))
+        return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
+    device = next(model.parameters()).device
+    settings = arguments(job.config, job.recipe, job.folder.checkpoints, device)
+    trainer: AnswerTrainer = build_trainer(
+        model, encoder.tokenizer, job.prepared.train, settings, supervision
+    )
+    run_trainer(trainer, checkpoint.folder if checkpoint else None)
+    state = trainer.state
+    if state.global_step < job.recipe.steps:
+        raise Interrupted(
+            f"stopped at step {state.global_step} of {job.recipe.steps}; go on with: "
+            f"parfocal train --resume --output {job.folder.path}",
+            checkpoint=job.folder.path,
+            step=state.global_step,
+        )
+    return state.log_history, int(state.num_input_tokens_seen)
+
+
+def _kept(job: Job, model: PeftModel, best: Best | None) -> Best:
+    if job.config.keep == "best" and best is not None:
+        return best
+    return Best(job.recipe.steps, float("nan"), adapter_weights(model))

@@ -1,0 +1,35 @@
+"""What one run works on, gathered once: settings, checked data, base, folder, watcher. Values only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from parfocal.registry import BaseContract, BaseFiles, Registry
+
+from .config import TrainConfig
+from .prepare import Prepared
+from .progress import Watcher
+from .recipe import Recipe
+from .run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The published adapter that a run continues from, as `name@version`, and its files."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run, ready to begin: its data is accepted and its folder exists."""
+
+    config: TrainConfig
+    prepared: Prepared
+    recipe: Recipe
+    base: BaseFiles
+    contract: BaseContract
+    folder: RunFolder
+    registry: Registry | None
+    parent: Parent | None
+    watcher: Watcher

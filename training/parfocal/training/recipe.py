@@ -1,0 +1,187 @@
+"""Chooses every hyper-parameter that the person left open, and says why. Knows no torch and no rows."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from parfocal.registry.canonical_json import JSON
+
+from .config import TrainConfig
+from .errors import BaseUnfit
+
+_EPOCHS = 3
+_MIN_STEPS = 60
+_MAX_EPOCHS = 20
+_WARMUP = 0.03
+_MAX_RATE = 5e-3
+_RATE_EXPONENTS = {"qwen": 0.0775}  # all others as Llama
+_LLAMA_EXPONENT = 0.781
+_RSLORA_RANK = 64
+_EAGER_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What the choices need to know of the rows; lengths in tokens."""
+
+    rows: int
+    longest: int
+    learnt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """What the choices need to know of the base, from its configuration."""
+
+    architecture: str
+    hidden: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One hyper-parameter with its value and where it comes from."""
+
+    name: str
+    value: JSON
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Every hyper-parameter of the run, none left open; `choices` explains them in reading order."""
+
+    rank: int
+    alpha: int
+    rslora: bool
+    learning_rate: float
+    steps: int
+    warmup_steps: int
+    micro_batch: int
+    accumulation: int
+    max_length: int
+    evaluate_every: int
+    attention: str
+    choices: tuple[Choice, ...]
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns name and value of every choice."""
+        return {choice.name: choice.value for choice in self.choices}
+
+
+def base_facts(folder: Path) -> BaseFacts:
+    """Returns what the configuration in `folder` says; raises BaseUnfit."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        text = config.get("text_config", config)
+        return BaseFacts(
+            str(config["model_type"]), int(text["hidden_size"]), int(text["max_position_embeddings"])
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BaseUnfit(f"{path} does not describe a decoder that can be trained on: {error!r}") from error
+
+
+def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
+    """Returns the run's hyper-parameters: the person's where given, else the field's consensus."""
+    rank = Choice(
+        "rank", config.rank, "16 suits most supervised tasks (TRL's default)" if config.rank == 16 else _GIVEN
+    )
+    rslora = _rslora(config)
+    alpha = _given_or(
+        "alpha", config.alpha, 2 * config.rank, "twice the rank (Biderman et al., arXiv:2405.09673)"
+    )
+    rate = _learning_rate(config, base)
+    steps = _steps(config, data)
+    length = max_length(config, data.longest, base.context)
+    micro = config.micro_batch or config.batch_size
+    total = int(_number(steps))
+    warmup = max(1, round(_WARMUP * total))
+    choices = (
+        rank,
+        alpha,
+        rslora,
+        Choice(
+            "targets",
+            list(config.targets) or "all-linear",
+            "every linear of the decoder: LoRA Without Regret",
+        ),
+        Choice(
+            "dropout", config.dropout, "0 keeps runs comparable bit for bit" if not config.dropout else _GIVEN
+        ),
+        rate,
+        Choice("schedule", "linear", "linear decay to 0, the usual choice for LoRA"),
+        Choice("warmup_steps", warmup, "3 % of the steps (QLoRA, arXiv:2305.14314)"),
+        steps,
+        Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
+        length,
+    )
+    return Recipe(
+        rank=config.rank,
+        alpha=int(_number(alpha)),
+        rslora=bool(rslora.value),
+        learning_rate=_number(rate),
+        steps=total,
+        warmup_steps=warmup,
+        micro_batch=micro,
+        accumulation=config.batch_size // micro,
+        max_length=int(_number(length)),
+        evaluate_every=max(1, math.ceil(total / config.evaluations)),
+        attention="eager" if _number(length) <= _EAGER_TOKENS else "sdpa",
+        choices=choices,
+    )
+
+
+def max_length(config: TrainConfig, longest: int, context: int) -> Choice:
+    """Returns at how many tokens rows are cut: by default none is, unless the base sees no further."""
+    if config.max_length is not None:
+        return Choice("max_length", min(config.max_length, context), _GIVEN)
+    if longest > context:
+        return Choice("max_length", context, "the base sees no further")
+    return Choice("max_length", longest, "the longest row, so that none is cut")
+
+
+_GIVEN = "as given"
+
+
+def _given_or(name: str, given: JSON, default: JSON, reason: str) -> Choice:
+    return Choice(name, default, reason) if given is None else Choice(name, given, _GIVEN)
+
+
+def _rslora(config: TrainConfig) -> Choice:
+    wanted = config.rank >= _RSLORA_RANK
+    side = "from" if wanted else "below"
+    reason = f"{side} rank {_RSLORA_RANK} (rank-stabilised scaling, arXiv:2312.03732)"
+    return _given_or("rslora", config.rslora, wanted, reason)
+
+
+def _learning_rate(config: TrainConfig, base: BaseFacts) -> Choice:
+    """Small bases take larger steps: 5e-4 · (2000 / hidden)^e, as Tinker's cookbook measured for LoRA."""
+    family = next((name for name in _RATE_EXPONENTS if base.architecture.startswith(name)), "")
+    exponent = _RATE_EXPONENTS.get(family, _LLAMA_EXPONENT)
+    rate = min(_MAX_RATE, 5e-4 * (2000 / base.hidden) ** exponent)
+    reason = f"from the base's hidden size {base.hidden} (Tinker cookbook's rule)"
+    return _given_or("learning_rate", config.learning_rate, float(f"{rate:.3g}"), reason)
+
+
+def _steps(config: TrainConfig, data: DataFacts) -> Choice:
+    per_epoch = data.rows / config.batch_size
+    if config.steps is not None:
+        return Choice(
+            "steps", config.steps, f"as given; {config.steps / per_epoch:.1f} epochs of {data.rows} rows"
+        )
+    if config.epochs is not None:
+        return Choice(
+            "steps", math.ceil(config.epochs * per_epoch), f"{config.epochs:g} epochs of {data.rows} rows"
+        )
+    epochs = min(_MAX_EPOCHS, max(_EPOCHS, _MIN_STEPS / per_epoch))
+    reason = f"{epochs:.3g} epochs of {data.rows} rows"
+    if epochs > _EPOCHS:
+        reason += f": small data needs more passes to reach about {_MIN_STEPS} steps"
+    return Choice("steps", math.ceil(epochs * per_epoch), reason)
+
+
+def _number(choice: Choice) -> float:
+    assert isinstance(choice.value, int | float)
+    return float(choice.value)
