@@ -53,7 +53,7 @@ def test_an_extracted_value_stands_in_the_text(seed: int) -> None:
 
 def test_the_demo_jobs_are_not_in_the_corpus() -> None:
     everything = "\n".join(_whole(number) for number in range(len(_DOCUMENTS)))
-    for mark in ("MEMORANDUM", "SUBJECT:", "Please be advised", "facsimile", '"urgent"', '"issue"'):
+    for mark in ("MEMORANDUM", "RE: the", "Please be advised", "facsimile", '"urgent"', '"issue"'):
         assert mark not in everything
     sentences = [line for row in support_emails(50, 1) for line in row["prompt"].split("\n")[1:2]]
     sentences += [row["prompt"] for row in office_memos(50, 1)]

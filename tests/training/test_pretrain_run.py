@@ -56,6 +56,17 @@ def test_a_resumed_run_ends_with_the_same_bits(finished: Path, tmp_path: Path) -
     assert (finished / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
 
 
+def test_a_finished_run_is_only_measured_again(finished: Path) -> None:
+    before = (finished / "model.safetensors").read_bytes(), (finished / "pretraining.json").read_text()
+    told = Silent()
+    Pretraining(smoke(3, seed=1), finished, told, resume=True).run()
+    assert told.losses == []
+    assert before == (
+        (finished / "model.safetensors").read_bytes(),
+        (finished / "pretraining.json").read_text(),
+    )
+
+
 def test_resuming_with_another_recipe_names_what_differs(finished: Path) -> None:
     with pytest.raises(ResumeError, match="seed"):
         Pretraining(replace(smoke(3, seed=1), seed=9), finished, Silent(), resume=True)

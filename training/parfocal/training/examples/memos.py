@@ -56,27 +56,31 @@ _NOTES: Mapping[Wording, tuple[str, ...]] = {
     "seen": (
         "{date}. {sender} to {reader}: {news}. {reply}",
         "hi {reader}, {news}. {reply} {sender}, {date}",
+        "hello {reader}, {news}. {reply} Yours {sender}. {date}",
+        "dear {reader}: {news}. {reply} Greetings, {sender} ({date})",
         "please tell {reader} that {news}. {reply} - {sender}, {date}",
         "{reader} should know that {news}. {reply} It is {date}, I am {sender}",
         "for {reader} ({date}): {news}. {reply} {sender}",
+        "to {reader} from {sender}, {date}: {news}. {reply}",
+        "{date}: let {reader} know that {news}. {reply} From {sender}",
     ),
     "new": (
-        "hello {reader}, {news}. {reply} Yours {sender}, {date}",
+        "dear {reader}, {news}. {reply} From {sender}, {date}",
         "{date}: tell {reader} that {news}. {reply} {sender}",
-        "for {reader}: {news}. {reply} From {sender} on {date}",
+        "for {reader}: {news}. {reply} Yours {sender}, {date}",
     ),
 }
 _REPLY: Mapping[Wording, tuple[str, ...]] = {
-    "seen": ("Please answer.", "Call me back.", "Tell me if that is fine."),
-    "new": ("Please call me back.", "Do answer."),
+    "seen": ("Please answer.", "Call me back.", "Tell me if that is fine.", "Do write back."),
+    "new": ("Please call me back.", "Do answer.", "Please write back."),
 }
 _NO_REPLY: Mapping[Wording, tuple[str, ...]] = {
-    "seen": ("No need to answer.", "Just so you know.", "That is all."),
-    "new": ("That is all for now.", "No answer, please."),
+    "seen": ("No need to answer.", "Just so you know.", "That is all.", "No answer is needed."),
+    "new": ("That is all for now.", "There is no need to answer.", "Just that you know."),
 }
 _DAYS = listed("Monday Tuesday Wednesday Thursday Friday")
 _MEMO = (
-    "MEMORANDUM\nTO: {reader}\nFROM: {sender}\nDATE: {long_date}\nSUBJECT: {Subject}\n\n"
+    "MEMORANDUM\nTO: {reader}\nFROM: {sender}\nDATE: {long_date}\nRE: {subject}\n\n"
     "Please be advised that {news}.\n\n{closing}"
 )
 _CLOSINGS = {True: "Kindly reply by facsimile.", False: "No reply is required."}
@@ -101,8 +105,7 @@ def _memo(random: Random, wording: Wording) -> Row:
     prompt = random.choice(_NOTES[wording]).format(
         date=f"{day} {month}", reply=random.choice((_REPLY if wants_reply else _NO_REPLY)[wording]), **parts
     )
-    title = subject.removeprefix("the ").capitalize()
     completion = _MEMO.format(
-        long_date=f"{month} {day}, 1995", Subject=title, closing=_CLOSINGS[wants_reply], **parts
+        long_date=f"{month} {day}, 1995", subject=subject, closing=_CLOSINGS[wants_reply], **parts
     )
     return Row(prompt=prompt, completion=completion)

@@ -15,51 +15,67 @@ _ISSUES: Mapping[Wording, Mapping[str, tuple[str, ...]]] = {
             "The case is broken.",
             "It was broken in the box.",
             "One side is damaged.",
+            "It came with a broken foot.",
+            "Sadly the glass is damaged.",
         ),
         "late": (
             "It is still not here.",
             "The parcel is late.",
             "It should have come last week.",
             "It is a week late.",
+            "Still nothing is here.",
+            "It comes too late.",
         ),
         "wrong item": (
             "You sent the wrong model.",
             "This is not what I ordered.",
             "I got a wrong one.",
             "The colour is wrong.",
+            "It is the wrong size.",
+            "Somebody sent the wrong thing.",
         ),
         "refund": (
             "I want my money back.",
             "I would like a refund.",
             "Please refund me.",
             "I ask for a refund.",
+            "Send my money back, please.",
+            "A refund is what I want.",
         ),
         "missing part": (
             "A part is missing.",
             "The cable is missing.",
             "One part was not in the box.",
             "There is a missing screw.",
+            "The plug is missing.",
+            "A screw was not in the box.",
         ),
     },
     "new": {
         "damaged": ("Sadly it came damaged.", "The top is broken.", "I found it broken this morning."),
         "late": ("It is late again.", "My parcel is three days late.", "Still it is not here."),
-        "wrong item": ("That is the wrong size.", "The wrong one came.", "Somebody packed the wrong model."),
+        "wrong item": ("It has the wrong colour.", "The wrong one came.", "Somebody packed the wrong model."),
         "refund": ("A refund would be fair.", "Please send my money back.", "I now ask you for a refund."),
         "missing part": (
             "The lid is missing.",
             "It seems a part is missing.",
-            "I miss a part, it was not in the box.",
+            "The box came with a missing screw.",
         ),
     },
 }
 _URGENT: Mapping[Wording, tuple[str, ...]] = {
-    "seen": ("This is urgent.", "I need it today.", "Please act at once.", "It is urgent, please hurry."),
+    "seen": (
+        "This is urgent.",
+        "I need it today.",
+        "Please act at once.",
+        "It is urgent, please hurry.",
+        "Hurry, please.",
+    ),
     "new": ("Please hurry, this is urgent.", "I need an answer today.", "Do act at once, please."),
 }
 _CALM: Mapping[Wording, tuple[str, ...]] = {
-    "seen": ("There is no hurry.", "Take your time.", "", "I can wait."),
-    "new": ("You can take your time.", "I am in no hurry.", ""),
+    "seen": ("There is no hurry.", "Take your time.", "", "I can wait.", "Any day is fine."),
+    "new": ("You can take your time.", "I am in no hurry.", "I can wait for it."),
 }
 _PURCHASES: Mapping[Wording, tuple[str, ...]] = {
     "seen": (

@@ -24,7 +24,12 @@ def write_card(folder: Path) -> None:
             curve="\n".join(_curve_row(point) for point in history["points"]),
             loss=overall["loss"],
             documents=overall["documents"],
-            probes="\n".join(_probe_row(task, score) for task, score in report["held_out"].items()),
+            probes="\n".join(
+                _probe_row(task, score, report["known_wording"].get(task))
+                for task, score in report["held_out"].items()
+            ),
+            known_loss=report["known_wording"]["all"]["loss"],
+            known=report["known_wording"]["all"]["documents"],
             **report["tools"],
             **recipe["shape"],
         )
@@ -39,7 +44,12 @@ def _curve_row(point: dict[str, Any]) -> str:
     )
 
 
-def _probe_row(task: str, score: dict[str, Any]) -> str:
+def _probe_row(task: str, score: dict[str, Any], known: dict[str, Any] | None) -> str:
     name = task.replace("_", " ")
-    shares = f"{score['token_accuracy']:.3f} | {score['exact']:.2f}"
-    return f"| {name} | {score['documents']} | {score['loss']:.3f} | {shares} |"
+    return f"| {name} | {_cells(score)} | {_cells(known) if known else '| | |'} |"
+
+
+def _cells(score: dict[str, Any]) -> str:
+    return (
+        f"{score['documents']} | {score['loss']:.3f} | {score['token_accuracy']:.3f} | {score['exact']:.2f}"
+    )

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from parfocal.training.pretrain.batches import BatchStream, Place
+from parfocal.training.pretrain.batches import Batch, BatchStream, Place
 from parfocal.training.pretrain.card import write_card
 from parfocal.training.pretrain.checkpoint import load_checkpoint, save_checkpoint
 from parfocal.training.pretrain.corpus import documents
@@ -21,7 +22,7 @@ from parfocal.training.pretrain.export import export_tokenizer, export_weights
 from parfocal.training.pretrain.history import History, Point
 from parfocal.training.pretrain.network import Network
 from parfocal.training.pretrain.optimiser import Optimiser, Schedule
-from parfocal.training.pretrain.probes import Score, held_out_scores
+from parfocal.training.pretrain.probes import Score, measure
 from parfocal.training.pretrain.progress import Reporter
 from parfocal.training.pretrain.recipe import Recipe
 from parfocal.training.pretrain.source import Source
@@ -37,6 +38,7 @@ class Pretraining:
         self._recipe, self._folder, self._reporter = recipe, folder, reporter
         self._network = Network(recipe.shape, recipe.seed)
         self._optimiser = Optimiser(self._network)
+        self._schedule = Schedule(recipe.peak_rate, recipe.warm_up, recipe.steps)
         self._step, place, self._history = 0, Place(), History()
         if resume:
             self._step, place, self._history = load_checkpoint(
@@ -49,29 +51,34 @@ class Pretraining:
         self._stream = BatchStream(self._encoder, recipe.seed, recipe.batch_tokens, place)
 
     def run(self, until: int | None = None) -> dict[str, Score]:
-        """Trains to the recipe's last step, or stops after step `until`; returns the held-out scores."""
-        schedule = Schedule(self._recipe.peak_rate, self._recipe.warm_up, self._recipe.steps)
+        """Trains to the recipe's last step, or stops after step `until`; returns the held-out scores.
+
+        A finished run that is resumed is only measured again.
+        """
         last = min(self._recipe.steps, until or self._recipe.steps)
-        losses: list[float] = []
-        scores: dict[str, Score] = {}
         batches = iter(self._stream)
+        losses: list[float] = []
         while self._step < last:
-            started = perf_counter()
-            batch = next(batches)
-            loss = self._network.loss(batch.tokens, batch.weights)
-            loss.backward()
-            self._optimiser.step(schedule.rate(self._step))
-            self._step += 1
-            losses.append(loss.item())
-            elapsed = perf_counter() - started
-            real = int((batch.tokens > 0).sum())
-            self._history.tokens += real
-            self._history.seconds += elapsed
-            self._reporter.step(self._step, losses[-1], real / elapsed)
-            if self._step % self._recipe.checkpoint_every == 0 or self._step == last:
-                scores = self._checkpoint(sum(losses) / len(losses))
+            losses.append(self._train_on(batches))
+            if self._step < last and self._step % self._recipe.checkpoint_every == 0:
+                self._checkpoint(losses)
                 losses.clear()
-        return scores
+        return self._checkpoint(losses)
+
+    def _train_on(self, batches: Iterator[Batch]) -> float:
+        """Takes one step; returns its loss."""
+        started = perf_counter()
+        batch = next(batches)
+        loss = self._network.loss(batch.tokens, batch.weights)
+        loss.backward()
+        self._optimiser.step(self._schedule.rate(self._step))
+        self._step += 1
+        elapsed = perf_counter() - started
+        tokens = int((batch.tokens > 0).sum())
+        self._history.tokens += tokens
+        self._history.seconds += elapsed
+        self._reporter.step(self._step, loss.item(), tokens / elapsed)
+        return loss.item()
 
     def _new_tokenizer(self) -> Tokenizer:
         self._reporter.note(f"learning a tokenizer from {self._recipe.tokenizer_documents} documents")
@@ -80,25 +87,20 @@ class Pretraining:
         export_tokenizer(tokenizer, self._recipe.shape, self._folder)
         return tokenizer
 
-    def _checkpoint(self, train_loss: float) -> dict[str, Score]:
+    def _checkpoint(self, losses: list[float]) -> dict[str, Score]:
         """Measures, then writes the base folder and what a resumed run needs."""
-        scores = held_out_scores(self._network, self._encoder, self._recipe.probe_documents)
-        overall, history = scores["all"], self._history
-        history.points.append(
-            Point(
-                self._step, history.tokens, round(history.seconds, 1), train_loss, overall.loss, overall.exact
-            )
+        held_out, known = (
+            measure(self._network, self._encoder, self._recipe.probe_documents, held_out=new)
+            for new in (True, False)
         )
+        overall, history = held_out["all"], self._history
+        if losses:
+            train_loss = sum(losses) / len(losses)
+            history.points.append(
+                Point(self._step, history.tokens, history.seconds, train_loss, overall.loss, overall.exact)
+            )
         export_weights(self._network, self._tokenizer, self._folder)
-        report = {
-            "recipe": self._recipe.as_json(),
-            "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
-            "history": history.as_json(),
-            "held_out": {task: asdict(score) for task, score in scores.items()},
-            "tools": _tools(),
-        }
-        (self._folder / "pretraining.json").write_text(json.dumps(report, indent=2) + "\n")
-        write_card(self._folder)
+        self._write_report({"held_out": held_out, "known_wording": known})
         save_checkpoint(
             self._folder,
             self._recipe,
@@ -107,11 +109,24 @@ class Pretraining:
             history,
         )
         self._reporter.note(
-            f"checkpoint at step {self._step}: {history.tokens:,} tokens, {history.seconds:.0f} s, train loss"
-            f" {train_loss:.3f}, held-out loss {overall.loss:.3f}, exact {overall.exact:.2f}; "
-            + " ".join(f"{task} {score.exact:.2f}" for task, score in scores.items())
+            f"checkpoint at step {self._step}: {history.tokens:,} tokens, {history.seconds:.0f} s, held-out loss"
+            f" {overall.loss:.3f}, exact {overall.exact:.2f} (known wording {known['all'].exact:.2f})"
         )
-        return scores
+        return held_out
+
+    def _write_report(self, scores: dict[str, dict[str, Score]]) -> None:
+        """Writes pretraining.json and the card made from it."""
+        report = {
+            "recipe": self._recipe.as_json(),
+            "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
+            "history": self._history.as_json(),
+            "tools": _tools(),
+            **{
+                name: {task: asdict(score) for task, score in found.items()} for name, found in scores.items()
+            },
+        }
+        (self._folder / "pretraining.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_card(self._folder)
 
 
 def _tools() -> dict[str, str]:

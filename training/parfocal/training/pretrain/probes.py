@@ -1,4 +1,4 @@
-"""Measures a network on held-out documents: names, requests and wordings that training never draws."""
+"""Measures a network on documents that it was not trained on, in new or in known wording."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -11,13 +11,13 @@ from parfocal.training.pretrain.encoding import Encoded, Encoder
 from parfocal.training.pretrain.network import Network
 from parfocal.training.pretrain.source import Source
 
-HELD_OUT_SEED = 2_000_003
+_SEED = 2_000_003
 _ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Held-out results: mean loss in nats per answer token, and how much a greedy reader gets right."""
+    """Results: mean loss in nats per answer token, and how much a greedy reader gets right."""
 
     loss: float
     token_accuracy: float
@@ -25,12 +25,13 @@ class Score:
     documents: int
 
 
-def held_out_scores(network: Network, encoder: Encoder, count: int) -> dict[str, Score]:
-    """Returns the score of each task, and of `all`; `exact` is the share with every answer token right.
+def measure(network: Network, encoder: Encoder, count: int, held_out: bool) -> dict[str, Score]:
+    """Returns the score of each task, and of `all`, over `count` fresh documents.
 
-    Answers are teacher-forced: each token is predicted from the true ones before it.
+    Held out means names, requests and wordings that training never draws; else only the draws are new.
+    `exact` is the share with every answer token right, each predicted from the true ones before it.
     """
-    source = Source(HELD_OUT_SEED, held_out=True)
+    source = Source(_SEED, held_out)
     rows: dict[str, list[Encoded]] = {}
     for document in islice(documents(source), count):
         encoded = encoder.encode(document)
