@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from parfocal.engine import Completion, Delta, FinishReason, Request, Timings, TokenLogprob
 from parfocal.engine.admission import Admission
-from parfocal.engine.engine import AdapterStatus
+from parfocal.engine.parts import AdapterStatus
 
 WORDS = ("Once", " upon", " a", " time")
 

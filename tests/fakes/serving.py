@@ -59,8 +59,8 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(chat_template: str | None = "alternate") -> AsyncIterator[Served]:
-    """Serves a fake engine on a free port of the loopback."""
+async def serving(chat_template: str | None = "alternate", *beside: Service) -> AsyncIterator[Served]:
+    """Serves a fake engine, and other services beside it, on a free port of the loopback."""
     tokenizer, engine, resolver, metrics = (
         CharacterTokenizer(chat_template),
         FakeEngineThread(),
@@ -75,10 +75,10 @@ async def serving(chat_template: str | None = "alternate") -> AsyncIterator[Serv
         encoders=encoders,
         token_text=chr,
         refusals=metrics,
-        model=pb.Model(architecture="fake", context_tokens=64),
+        model=pb.Model(context_tokens=64, has_chat_template=chat_template is not None),
     )
     service = Service(pb_grpc.add_InferenceServiceServicer_to_server, InferenceService(parts), NAME)
-    wire = WireServer("127.0.0.1:0", [service])
+    wire = WireServer("127.0.0.1:0", [service, *beside])
     await wire.start()
     try:
         async with open_channel(f"127.0.0.1:{wire.port}") as channel:

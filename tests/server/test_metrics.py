@@ -1,21 +1,11 @@
-"""The metrics page: every promised name from the start, bounded labels, sums that never lie."""
+"""The metrics: every promised name from the start, and what each report does to them."""
 
-import urllib.request
-from collections import Counter
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from parfocal.engine import AdapterKey, AdapterReport, FinishReason, RequestReport, StepReport, Timings
-from parfocal.engine.engine import AdapterStatus
-from parfocal.rpc import AddressInvalid, AddressUnavailable
-from parfocal.server.labels import BASE, OTHER, AdapterLabel
+from parfocal.engine.parts import AdapterStatus
 from parfocal.server.metrics import ServerMetrics
-from parfocal.server.metrics_endpoint import MetricsEndpoint
-from parfocal.server.tally import RequestTally
 
 PROMISED = {
     "parfocal_requests_total": {"adapter", "version", "outcome"},
@@ -50,6 +40,12 @@ class Engine:
 
     def adapters(self) -> tuple[AdapterStatus, ...]:
         return self.statuses
+
+
+def _watching() -> ServerMetrics:
+    metrics = ServerMetrics(50)
+    metrics.watch(Engine())
+    return metrics
 
 
 def _page(metrics: ServerMetrics) -> str:
@@ -98,7 +94,7 @@ def test_known_outcomes_exist_with_zero_so_that_the_first_request_is_an_increase
 
 
 def test_a_request_is_counted_and_timed_once() -> None:
-    metrics = ServerMetrics(50)
+    metrics = _watching()
 
     metrics.request(_request())
 
@@ -111,8 +107,22 @@ def test_a_request_is_counted_and_timed_once() -> None:
     assert samples["parfocal_queue_seconds_sum", ()] == 0.5
 
 
-def test_a_request_of_one_token_has_no_time_between_tokens() -> None:
+def test_what_is_reported_before_watching_is_not_counted() -> None:
     metrics = ServerMetrics(50)
+
+    metrics.request(_request())
+    metrics.adapter(AdapterReport("hit", KEY, {}))
+    metrics.step(StepReport(1, 1, 1, 1, 1, 1, 1, 1, 1))
+
+    assert all(
+        value == 0
+        for (name, _), value in _samples(metrics).items()
+        if name != "parfocal_build_info" and not name.endswith("_created")
+    )
+
+
+def test_a_request_of_one_token_has_no_time_between_tokens() -> None:
+    metrics = _watching()
 
     metrics.request(_request(tokens=1))
 
@@ -120,7 +130,7 @@ def test_a_request_of_one_token_has_no_time_between_tokens() -> None:
 
 
 def test_a_step_moves_gauges_and_counters() -> None:
-    metrics = ServerMetrics(50)
+    metrics = _watching()
     report = StepReport(
         seconds=0.125,
         tokens=12,
@@ -150,7 +160,7 @@ def test_a_step_moves_gauges_and_counters() -> None:
 
 
 def test_adapter_events_are_counted_by_kind() -> None:
-    metrics = ServerMetrics(50)
+    metrics = _watching()
 
     for event in ("miss", "wait", "hit", "hit"):
         metrics.adapter(AdapterReport(event, KEY, {}))
@@ -190,69 +200,3 @@ def test_residents_without_a_label_of_their_own_are_counted_as_other() -> None:
     resident = ("adapter", "other"), ("tier", "device"), ("version", "")
 
     assert _samples(metrics)["parfocal_adapter_resident", resident] == 3
-
-
-@given(
-    capacity=st.integers(0, 4),
-    uses=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["stop", "length"])), max_size=200),
-)
-def test_labels_are_bounded_and_no_request_is_lost(capacity: int, uses: list[tuple[int, str]]) -> None:
-    tally = RequestTally(capacity)
-    counted: Counter[str] = Counter()
-    for adapter, outcome in uses:
-        before = {row[:2]: row[2] for row in tally.rows()}
-        tally.add(AdapterLabel(f"a{adapter}", "1"), outcome)
-        counted[outcome] += 1
-        after = {row[:2]: row[2] for row in tally.rows()}
-        assert all(after[key] >= count for key, count in before.items() if key in after)
-        assert after.get((OTHER, outcome), 0) >= before.get((OTHER, outcome), 0)
-
-    labels = {label for label, _, _ in tally.rows()} - {OTHER}
-    sums: Counter[str] = Counter()
-    for _, outcome, count in tally.rows():
-        sums[outcome] += count
-    assert len(labels) <= capacity
-    assert +sums == counted
-
-
-def test_the_most_used_adapters_keep_their_labels() -> None:
-    tally = RequestTally(adapter_labels=2)
-    for number, uses in ((1, 5), (2, 1), (3, 3), (4, 4)):
-        for _ in range(uses):
-            tally.add(AdapterLabel(f"a{number}"), "stop")
-    tally.add(BASE, "stop")
-
-    assert {label.adapter for label, _, _ in tally.rows()} == {"base", "other", "a1", "a4"}
-
-
-def test_the_page_is_served_over_http() -> None:
-    endpoint = MetricsEndpoint(ServerMetrics(50).registry, "127.0.0.1:0")
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/metrics") as reply:
-            text = reply.read().decode()
-    finally:
-        endpoint.stop()
-
-    assert "parfocal_build_info{" in text
-
-
-@pytest.mark.parametrize("address", ["9464", "localhost:http", "localhost:70000", "unix:/tmp/x"])
-def test_a_malformed_metrics_address_is_refused(address: str) -> None:
-    with pytest.raises(AddressInvalid, match="host:port"):
-        MetricsEndpoint(ServerMetrics(1).registry, address)
-
-
-def test_a_taken_metrics_address_is_refused_by_name() -> None:
-    first = MetricsEndpoint(ServerMetrics(1).registry, "127.0.0.1:0")
-    try:
-        with pytest.raises(AddressUnavailable, match=f"127.0.0.1:{first.port}"):
-            MetricsEndpoint(ServerMetrics(1).registry, f"127.0.0.1:{first.port}")
-    finally:
-        first.stop()
-
-
-def test_a_stopped_endpoint_frees_its_port() -> None:
-    first = MetricsEndpoint(ServerMetrics(1).registry, "127.0.0.1:0")
-    first.stop()
-
-    MetricsEndpoint(ServerMetrics(1).registry, f"127.0.0.1:{first.port}").stop()

@@ -7,7 +7,7 @@ import pytest
 
 from fakes.serving import Served, serving
 from parfocal.engine import AdapterKey
-from parfocal.engine.engine import AdapterStatus
+from parfocal.engine.parts import AdapterStatus
 from parfocal.rpc import remote_error
 from parfocal.v1 import inference_service_pb2 as pb
 

@@ -10,6 +10,8 @@ ServerError
 
 from typing import ClassVar
 
+from parfocal.engine import AdapterKey
+
 
 class ServerError(Exception):
     """Root of everything the server raises on purpose."""
@@ -51,7 +53,11 @@ class NoChatTemplate(ServerError):
 
 
 class ContractMismatch(ServerError):
-    """The adapter's contract and the resident base differ; `metadata` holds the field and both values."""
+    """The contract of `adapter` and the resident base differ; `metadata` holds the field and both values."""
 
     status = "FAILED_PRECONDITION"
     reason = "CONTRACT_MISMATCH"
+
+    def __init__(self, message: str, *, adapter: AdapterKey, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.adapter = adapter

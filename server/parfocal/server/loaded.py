@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from parfocal.engine.engine import AdapterStatus
+from parfocal.engine.parts import AdapterStatus
 from parfocal.v1 import inference_service_pb2 as pb
 
 from .errors import BadRequest

@@ -1,13 +1,11 @@
 """Every metric that a server shows, and what the engine's reports do to them. Knows no HTTP and no gRPC."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from parfocal.engine.observer import AdapterReport, RequestReport, StepReport
 from parfocal.engine.request import AdapterKey, FinishReason
 
+from .build_info import build_info
 from .labels import BASE, UNKNOWN, label_of
 from .residents import AdapterLister, ResidentCollector
 from .tally import RequestTally, TallyCollector
@@ -27,11 +25,13 @@ LOOKUP_RESULTS = ("hit", "wait", "miss")
 class ServerMetrics:
     """The metrics of one server on a registry of their own; an `Observer` of the engine.
 
-    Every series whose labels are known beforehand exists from the start with 0.
+    Every series whose labels are known beforehand exists from the start with 0. What the engine reports
+    before `watch` is not counted, so that warming up leaves no trace.
     """
 
     def __init__(self, adapter_labels: int, base_memory_bytes: int = 0) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self._watching = False
         self._tally = RequestTally(adapter_labels)
         self._residents = ResidentCollector(self._tally.label)
         self.registry.register(TallyCollector(self._tally))
@@ -45,8 +45,9 @@ class ServerMetrics:
             self._tally.expect(BASE, reason.value)
 
     def watch(self, engine: AdapterLister) -> None:
-        """Shows, at every scrape, the adapters that `engine` holds at that moment."""
+        """Counts from now on, and shows at every scrape the adapters that `engine` holds at that moment."""
         self._residents.watch(engine)
+        self._watching = True
 
     def refused(self, adapter: AdapterKey | None, outcome: str) -> None:
         """Counts a request that ended before the engine took it; `adapter` is None where it is the base's."""
@@ -58,16 +59,19 @@ class ServerMetrics:
 
     def step(self, report: StepReport) -> None:
         """Takes one step's figures."""
-        self._steps.take(report)
+        if self._watching:
+            self._steps.take(report)
 
     def request(self, report: RequestReport) -> None:
         """Takes one ended request's figures."""
-        self._tally.add(label_of(report.adapter), report.outcome)
-        self._requests.take(report)
+        if self._watching:
+            self._tally.add(label_of(report.adapter), report.outcome)
+            self._requests.take(report)
 
     def adapter(self, report: AdapterReport) -> None:
         """Takes one adapter event."""
-        self._adapters.take(report)
+        if self._watching:
+            self._adapters.take(report)
 
 
 class _RequestMetrics:
@@ -171,16 +175,6 @@ def _base_memory(registry: CollectorRegistry, size_bytes: int) -> None:
 
 
 def _build_info(registry: CollectorRegistry) -> None:
-    labels = {"version": package_version("parfocal"), "python": platform.python_version()}
-    labels |= {name: package_version(name) for name in ("torch", "transformers", "bitsandbytes")}
-    Gauge("parfocal_build_info", "What this server is built of.", list(labels), registry=registry).labels(
-        *labels.values()
-    ).set(1)
-
-
-def package_version(distribution: str) -> str:
-    """Returns an installed distribution's version, or `unknown` where it runs from source uninstalled."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"
+    info = build_info()
+    gauge = Gauge("parfocal_build_info", "What this server is built of.", list(info), registry=registry)
+    gauge.labels(*info.values()).set(1)

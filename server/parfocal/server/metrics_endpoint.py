@@ -13,7 +13,7 @@ class MetricsEndpoint:
 
     def __init__(self, registry: CollectorRegistry, address: str) -> None:
         """Starts listening; port 0 takes any free port. Raises AddressInvalid or AddressUnavailable."""
-        host, port = _split(address)
+        host, port = split_address(address)
         try:
             self._server, self._thread = _started(registry, host, port)
         except OSError as error:
@@ -32,7 +32,8 @@ def _started(registry: CollectorRegistry, host: str, port: int) -> tuple[WSGISer
     return start_http_server(port, addr=host, registry=registry)
 
 
-def _split(address: str) -> tuple[str, int]:
+def split_address(address: str) -> tuple[str, int]:
+    """Returns host and port; raises AddressInvalid."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or "/" in host:
         raise AddressInvalid(

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from parfocal.engine import AdapterKey
 
+from .errors import ContractMismatch
+
 
 class RefusalCounter(Protocol):
     """Counts refused requests; `ServerMetrics` is one."""
@@ -38,6 +40,8 @@ class Admitting:
         if error is None:
             return
         outcome = _outcome(error)
+        if isinstance(error, ContractMismatch):
+            self.resolved(error.adapter)
         if self._resolved:
             self._counter.refused(self._adapter, outcome)
         else:

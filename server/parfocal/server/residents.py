@@ -7,7 +7,7 @@ from typing import Protocol
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from parfocal.engine.engine import AdapterStatus
+from parfocal.engine.parts import AdapterStatus
 
 from .labels import AdapterLabel, label_of
 

@@ -1,0 +1,62 @@
+"""Puts the subcommands together. Knows what none of them does."""
+
+import importlib
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from parfocal.server.build_info import package_version
+
+from .alias import alias
+from .failures import OneLineGroup
+from .gc import gc
+from .generate import generate
+from .ls import ls
+from .pull import pull
+from .push import push
+from .rm import rm
+from .rollback import rollback
+from .serve import build_serve
+from .show import show
+from .train import build_train
+
+_REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, rm, gc)
+_TOURS = ("demo", "bench")
+
+
+def build_app() -> typer.Typer:
+    """Returns the command with all its subcommands."""
+    app = typer.Typer(
+        name="parfocal",
+        cls=OneLineGroup,
+        help="Serve many LoRA adapters from one 4-bit base model, and look after their whole life.",
+        epilog="Begin with: parfocal demo",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in _TOURS:
+        if importlib.util.find_spec(f"{__package__}.{name}") is not None:
+            app.command(name)(getattr(importlib.import_module(f"{__package__}.{name}"), name))
+    for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
+        app.command()(command)
+    app.callback()(_parfocal)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"parfocal {package_version('parfocal')}")
+        raise typer.Exit
+
+
+def _parfocal(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Serve many LoRA adapters from one 4-bit base model, and look after their whole life."""

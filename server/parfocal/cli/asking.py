@@ -1,0 +1,95 @@
+"""Asks a server over gRPC for the command. Knows no terminal."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+
+from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
+from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
+from parfocal.v1 import registry_service_pb2 as registry_pb
+from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
+
+_UNREACHABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks. `chat` None means: in the form that the adapter, or else the base, is used to."""
+
+    prompt: str
+    adapter: str
+    chat: bool | None
+    sampling: pb.Sampling
+    stop: pb.Stop
+    timeout_s: float | None
+
+
+def answer(address: str, question: Question) -> pb.GenerateResponse:
+    """Returns the whole answer; raises RemoteError."""
+    with _server(address) as channel:
+        request = _request(channel, question)
+        return pb_grpc.InferenceServiceStub(channel).Generate(request, timeout=question.timeout_s)
+
+
+def answer_as_it_comes(address: str, question: Question) -> Iterator[pb.GenerateStreamResponse]:
+    """Yields the answer piece by piece; raises RemoteError. Closing the iterator cancels the request."""
+    with _server(address) as channel:
+        request = _request(channel, question)
+        call = pb_grpc.InferenceServiceStub(channel).GenerateStream(request, timeout=question.timeout_s)
+        try:
+            yield from call
+        finally:
+            call.cancel()  # type: ignore[no-untyped-call]  # the stubs leave it bare
+
+
+@contextlib.contextmanager
+def _server(address: str) -> Iterator[grpc.Channel]:
+    with open_blocking_channel(address) as channel:
+        try:
+            yield channel
+        except grpc.RpcError as error:
+            raise _explained(remote_error(error), address) from error
+
+
+def _explained(error: RemoteError, address: str) -> RemoteError:
+    """A status without a reason of ours comes from gRPC itself: nobody of us answered."""
+    if error.status != _UNREACHABLE or error.reason != _UNREACHABLE:
+        return error
+    message = f"no server answers at {address} ({error}); start one with: parfocal serve"
+    return RemoteError(message, error.status, error.reason, error.metadata)
+
+
+def _request(channel: grpc.Channel, question: Question) -> pb.GenerateRequest:
+    request = pb.GenerateRequest(adapter=question.adapter, sampling=question.sampling, stop=question.stop)
+    if _as_chat(channel, question):
+        request.chat.messages.add(role="user", content=question.prompt)
+    else:
+        request.prompt = question.prompt
+    return request
+
+
+def _as_chat(channel: grpc.Channel, question: Question) -> bool:
+    if question.chat is not None:
+        return question.chat
+    trained = _trained_form(channel, question.adapter) if question.adapter else None
+    if trained is not None:
+        return trained == "chat"
+    return pb_grpc.InferenceServiceStub(channel).GetModel(pb.GetModelRequest()).has_chat_template
+
+
+def _trained_form(channel: grpc.Channel, adapter: str) -> str | None:
+    """Returns the form of the adapter's training rows, `chat` or `raw`, where its provenance tells."""
+    resolve = registry_pb_grpc.RegistryServiceStub(channel).ResolveAdapter
+    try:
+        version = resolve(registry_pb.ResolveAdapterRequest(reference=adapter))
+    except grpc.RpcError as error:
+        if remote_error(error).status == "UNIMPLEMENTED":  # a server without a registry beside it
+            return None
+        raise
+    parameters = json.loads(version.manifest.provenance.hyper_parameters_json or "{}")
+    form = parameters.get("rendering")
+    return form if form in ("chat", "raw") else None

@@ -1,0 +1,82 @@
+"""How answers look: JSON for machines, tables that are never cut for people and pipes. Knows no registry."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_PIPE_WIDTH = 10_000
+
+
+def show_json(value: object) -> None:
+    """Prints `value` as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False))
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows under headings; a pipe gets every character of every cell."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in headings:
+        table.add_column(Text(heading), no_wrap=not sys.stdout.isatty(), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _print(table)
+
+
+def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Prints `key  value` lines, the keys aligned."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in pairs:
+        table.add_row(Text(key), Text(value))
+    _print(table)
+
+
+def show_heading(text: str) -> None:
+    """Prints a heading after an empty line."""
+    _print(Text(f"\n{text}", style="bold"))
+
+
+def size_text(size_bytes: int) -> str:
+    """Returns a size for people.
+
+    >>> size_text(1536)
+    '1.5 KiB'
+    """
+    size, unit = float(size_bytes), _UNITS[0]
+    for unit in _UNITS:
+        if size < 1024 or unit == _UNITS[-1]:
+            break
+        size /= 1024
+    return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def time_text(moment: datetime) -> str:
+    """Returns a moment in the reader's own time zone, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def digest_text(digest: str) -> str:
+    """Returns enough of a digest to tell it apart.
+
+    >>> digest_text("sha256:0123456789abcdef0123")
+    'sha256:0123456789ab'
+    """
+    algorithm, _, digits = digest.partition(":")
+    return f"{algorithm}:{digits[:12]}"
+
+
+def _print(renderable: RenderableType) -> None:
+    """Prints; a pipe is as wide as it needs to be, so that grep and awk see whole cells and no padding."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    with console.capture() as captured:
+        console.print(renderable)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())

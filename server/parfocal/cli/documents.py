@@ -1,0 +1,60 @@
+"""A registry's answers as JSON. Times are ISO 8601 in UTC."""
+
+import json
+from datetime import UTC, datetime
+
+from parfocal.registry import AdapterSummary, Alias, AliasMove, Version
+
+Document = dict[str, object]
+
+
+def adapter_document(adapter: AdapterSummary) -> Document:
+    """Returns an adapter as JSON."""
+    return {
+        "name": adapter.name,
+        "latest_version": adapter.latest_version,
+        "version_count": adapter.version_count,
+        "aliases": dict(adapter.aliases),
+        "created_at": _time(adapter.created_at),
+        "updated_at": _time(adapter.updated_at),
+    }
+
+
+def version_document(version: Version) -> Document:
+    """Returns a version with its whole manifest as JSON."""
+    return {
+        "name": version.name,
+        "version": version.version,
+        "digest": version.digest,
+        "created_at": _time(version.created_at),
+        "manifest": json.loads(version.manifest.to_bytes()),
+    }
+
+
+def alias_document(alias: Alias) -> Document:
+    """Returns where an alias points as JSON."""
+    return {
+        "name": alias.name,
+        "alias": alias.alias,
+        "version": alias.version,
+        "digest": alias.digest,
+        "actor": alias.actor,
+        "moved_at": _time(alias.moved_at),
+    }
+
+
+def move_document(move: AliasMove) -> Document:
+    """Returns one move of an alias as JSON."""
+    return {
+        "alias": move.alias,
+        "previous_version": move.previous_version,
+        "version": move.version,
+        "digest": move.digest,
+        "kind": str(move.kind),
+        "actor": move.actor,
+        "moved_at": _time(move.moved_at),
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

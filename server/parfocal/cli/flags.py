@@ -1,0 +1,61 @@
+"""Commands whose flags come from a table, because a configuration has the same fields. Knows no command."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FlagValue = str | int | float | bool | Path | list[str] | None
+Given = Mapping[str, FlagValue]
+
+_METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH", list: "TEXT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag. `has_opposite` gives a switch its `--no-…`.
+
+    A flag that is not given is left out, so that the configuration's own default counts.
+    """
+
+    name: str
+    kind: type
+    help: str
+    metavar: str | None = None
+    variable: str | None = None
+    has_opposite: bool = True
+
+    @property
+    def text(self) -> str:
+        """The flag as it is typed."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def parameter(self) -> inspect.Parameter:
+        """Returns the parameter that makes Typer offer the flag."""
+        is_pair = self.kind is bool and self.has_opposite
+        names = f"{self.text}/--no-{self.text[2:]}" if is_pair else self.text
+        metavar = None if self.kind is bool else self.metavar or _METAVARS[self.kind]
+        option = typer.Option(
+            names, metavar=metavar, envvar=self.variable, help=self.help, show_default=False
+        )
+        kind = list[str] if self.kind is list else self.kind
+        annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # built for Typer, not for mypy
+        return inspect.Parameter(
+            self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        )
+
+
+def command(name: str, doc: str, flags: Sequence[Flag], run: Callable[[Given], None]) -> Callable[..., None]:
+    """Returns a Typer command that calls `run` with the flags that were given."""
+
+    def called(**flags: FlagValue) -> None:
+        run({name: value for name, value in flags.items() if value is not None})
+
+    parameters = [flag.parameter() for flag in flags]
+    called.__name__, called.__doc__ = name, doc
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    vars(called)["__signature__"] = inspect.Signature(parameters)
+    return called

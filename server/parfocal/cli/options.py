@@ -1,0 +1,52 @@
+"""Flags that several commands share. Values and help only."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parfocal.server import DEFAULT_GRPC_ADDRESS, DEFAULT_REGISTRY
+
+RegistryOption = Annotated[
+    str,
+    typer.Option(
+        "--registry",
+        envvar="PARFOCAL_REGISTRY",
+        metavar="FOLDER|grpc://HOST:PORT",
+        help="Where adapters are kept.",
+    ),
+]
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        envvar="PARFOCAL_ADDRESS",
+        metavar="HOST:PORT",
+        help="The server to ask; start one with parfocal serve.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
+ActorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--actor",
+        envvar="PARFOCAL_ACTOR",
+        metavar="WHO",
+        help="Who does this, for the history. Default: you.",
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The adapter, such as team/invoices.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER")]
+
+__all__ = [
+    "DEFAULT_GRPC_ADDRESS",
+    "DEFAULT_REGISTRY",
+    "ActorOption",
+    "AddressOption",
+    "FolderArgument",
+    "JsonOption",
+    "NameArgument",
+    "RegistryOption",
+    "YesOption",
+]

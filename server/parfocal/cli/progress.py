@@ -1,0 +1,34 @@
+"""Progress on stderr, only where a person watches a terminal. Knows no work."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+Report = Callable[[int, int], None]
+
+
+@contextlib.contextmanager
+def bytes_progress(title: str) -> Iterator[Report | None]:
+    """Shows a bar while the scope lasts; yields what to tell (done, total) bytes, None without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def spinner(title: str) -> Iterator[None]:
+    """Shows that something goes on while the scope lasts."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(title):
+        yield

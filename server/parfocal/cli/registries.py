@@ -1,0 +1,32 @@
+"""What commands do with any registry: read its long lists to the end, and say who acts. Knows no storage."""
+
+import getpass
+import socket
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from parfocal.registry import Page
+
+_Item = TypeVar("_Item")
+
+
+def every(page: Callable[[str], Page[_Item]]) -> Iterator[_Item]:
+    """Yields the items of all pages; `page` gets the token of the page to read, first the empty one."""
+    token = ""
+    while True:
+        found = page(token)
+        yield from found.items
+        token = found.next_page_token
+        if not token:
+            return
+
+
+def actor_or_me(actor: str | None) -> str:
+    """Returns who moves an alias: who was named, or this user at this machine."""
+    if actor is not None:
+        return actor
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name; OSError since Python 3.13
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

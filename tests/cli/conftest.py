@@ -1,0 +1,53 @@
+"""What the command's tests start from: a small base, adapters for it, and the command inside this process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fakes.peft_folders import Adapter, write_adapter, write_base
+from parfocal.cli.app import build_app
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Returns a function that runs `parfocal` with these arguments."""
+    app, runner = build_app(), CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def small_base(tmp_path: Path) -> Path:
+    """Returns the folder of a base that adapters of `adapter_folder` fit."""
+    return write_base(tmp_path / "small-base")
+
+
+@pytest.fixture
+def adapter_folder(tmp_path: Path) -> Callable[[int], Path]:
+    """Returns a function that writes an adapter whose content depends on a number."""
+
+    def write(fill: int) -> Path:
+        return write_adapter(tmp_path / f"adapter-{fill}", Adapter(fill=fill))
+
+    return write
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns the folder that commands take for their registry."""
+    folder = tmp_path / "registry"
+    monkeypatch.setenv("PARFOCAL_REGISTRY", str(folder))
+    return folder
+
+
+@pytest.fixture
+def published(run: Run, small_base: Path, adapter_folder: Callable[[int], Path], registry: Path) -> Path:
+    """Publishes two versions of team/invoices, points prod at the first, and returns the registry."""
+    for fill in (1, 2):
+        pushed = run("push", adapter_folder(fill), "team/invoices", "--base", small_base)
+        assert pushed.exit_code == 0, pushed.output
+    assert run("alias", "team/invoices", "prod", 1, "--actor", "ann").exit_code == 0
+    return registry

@@ -1,0 +1,183 @@
+"""`parfocal generate` against a server whose engine is faked."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from typer.testing import Result
+
+from fakes.serving import Served, serving
+from parfocal.engine import AdapterKey, StepFailed
+from parfocal.rpc import Context, Service
+from parfocal.v1 import adapter_pb2
+from parfocal.v1 import registry_service_pb2 as registry_pb
+from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
+
+Run = Callable[..., Result]
+KEY = AdapterKey("sha256:" + "1" * 64, "team/invoices", 3)
+
+
+class RegistryOfForms(registry_pb_grpc.RegistryServiceServicer):
+    """Knows only in which form each adapter was trained."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    async def ResolveAdapter(
+        self, request: registry_pb.ResolveAdapterRequest, context: Context
+    ) -> adapter_pb2.Version:
+        version = adapter_pb2.Version(name=request.reference, version=3)
+        version.manifest.provenance.hyper_parameters_json = json.dumps({"rendering": self._form})
+        return version
+
+
+def _forms(form: str) -> Service:
+    name = registry_pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
+    servicer = RegistryOfForms(form)  # type: ignore[abstract]  # the rest answers UNIMPLEMENTED
+    return Service(registry_pb_grpc.add_RegistryServiceServicer_to_server, servicer, name)
+
+
+@contextlib.contextmanager
+def _server(chat_template: str | None = "alternate", *beside: Service) -> Iterator[Served]:
+    """Serves from a thread of its own, as the command blocks this one."""
+    ready, done, found = threading.Event(), threading.Event(), []
+
+    async def serve() -> None:
+        async with serving(chat_template, *beside) as served:
+            served.resolver.adapters["team/invoices@prod"] = KEY
+            found.append(served)
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield found[0]
+    finally:
+        done.set()
+        thread.join()
+
+
+def _asked(served: Served) -> str:
+    return "".join(map(chr, served.engine.submitted[-1].request.prompt_ids))
+
+
+def _address(served: Served) -> str:
+    return f"127.0.0.1:{served.wire.port}"
+
+
+def test_the_answer_is_printed_as_it_comes(run: Run) -> None:
+    with _server() as served:
+        result = run("generate", "Hello", "--address", _address(served))
+
+    assert (result.exit_code, result.stdout) == (0, "Once upon a time\n")
+
+
+def test_the_answer_can_be_printed_whole(run: Run) -> None:
+    with _server() as served:
+        result = run("generate", "Hello", "--no-stream", "--address", _address(served))
+
+    assert (result.exit_code, result.stdout) == (0, "Once upon a time\n")
+
+
+def test_json_has_the_whole_reply(run: Run) -> None:
+    with _server() as served:
+        result = run(
+            "generate", "Hello", "--json", "--adapter", "team/invoices@prod", "--address", _address(served)
+        )
+
+    reply = json.loads(result.stdout)
+    assert reply["text"] == "Once upon a time"
+    assert reply["adapter"] == {"name": "team/invoices", "version": 3, "digest": KEY.digest}
+    assert reply["finish_reason"] == "FINISH_REASON_STOP"
+
+
+@pytest.mark.parametrize(
+    ("template", "flags", "expected"),
+    [
+        ("alternate", [], "u:Hello\na:"),
+        ("alternate", ["--raw"], "Hello"),
+        ("alternate", ["--chat"], "u:Hello\na:"),
+        (None, [], "Hello"),
+    ],
+)
+def test_a_prompt_is_a_chat_message_where_the_base_can(
+    run: Run, template: str | None, flags: list[str], expected: str
+) -> None:
+    with _server(template) as served:
+        run("generate", "Hello", *flags, "--address", _address(served))
+
+        assert _asked(served) == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"), [("raw", "Hello"), ("chat", "u:Hello\na:"), ("odd", "u:Hello\na:")]
+)
+def test_an_adapter_is_asked_in_the_form_it_was_trained_in(run: Run, form: str, expected: str) -> None:
+    with _server("alternate", _forms(form)) as served:
+        result = run("generate", "Hello", "--adapter", "team/invoices@prod", "--address", _address(served))
+
+        assert result.exit_code == 0, result.output
+        assert _asked(served) == expected
+
+
+def test_flags_reach_the_engine(run: Run) -> None:
+    with _server() as served:
+        flags = (
+            "--max-tokens",
+            7,
+            "--temperature",
+            0.5,
+            "--top-p",
+            0.9,
+            "--seed",
+            4,
+            "--stop",
+            "x",
+            "--stop",
+            "y",
+        )
+        run("generate", "Hello", *flags, "--address", _address(served))
+        request = served.engine.submitted[0].request
+
+    assert (request.stop.max_tokens, request.stop.strings) == (7, ("x", "y"))
+    assert (request.sampling.temperature, request.sampling.top_p, request.sampling.seed) == (0.5, 0.9, 4)
+
+
+def test_a_refusal_is_one_line(run: Run) -> None:
+    with _server() as served:
+        result = run("generate", "Hello", "--adapter", "team/absent", "--address", _address(served))
+
+    assert result.exit_code == 1
+    assert result.stderr == "parfocal: there is no adapter team/absent; see parfocal ls\n"
+
+
+def test_a_failure_in_mid_stream_is_one_line_after_what_came(run: Run) -> None:
+    with _server() as served:
+        served.engine.failure = StepFailed("the model failed on this request")
+        result = run("generate", "Hello", "--address", _address(served))
+
+    assert (result.exit_code, result.stdout) == (1, "Once")
+    assert result.stderr == "parfocal: the model failed on this request\n"
+
+
+def test_an_address_where_nobody_answers_is_one_line_with_advice(run: Run) -> None:
+    with _server() as served:
+        address = _address(served)
+
+    result = run("generate", "Hello", "--address", address)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"parfocal: no server answers at {address}")
+    assert "parfocal serve" in result.stderr
+
+
+def test_an_address_that_is_none_is_refused(run: Run) -> None:
+    result = run("generate", "Hello", "--address", "localhost")
+
+    assert result.exit_code == 1
+    assert "host:port" in result.stderr
