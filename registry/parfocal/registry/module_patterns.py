@@ -15,6 +15,8 @@ Value = TypeVar("Value", int, float)
 _MAX_KEYS = 4096
 _MAX_KEY_LENGTH = 500
 _MAX_WILDCARDS = 2
+_MAX_GROUPS = 4
+_MAX_ALTERNATIVES = 16
 # A free regular expression can take hours to match, so only the marks that module paths need are let through.
 _KEY = re.compile(r"\^?(?:[A-Za-z0-9_.-]|\\\.|\.\*|\[[0-9-]+\]|\\d\+?|\||[()])+\$?")
 _WILDCARD = re.compile(r"\.\*|\\d\+")
@@ -45,8 +47,19 @@ class ModulePatterns(Generic[Value]):
         return hash(tuple(self.values.items()))
 
 
+def _is_plain(key: str) -> bool:
+    """Bounds what can multiply while matching: wildcards, groups, and alternatives within groups."""
+    return (
+        len(key) <= _MAX_KEY_LENGTH
+        and _KEY.fullmatch(key) is not None
+        and len(_WILDCARD.findall(key)) <= _MAX_WILDCARDS
+        and key.count("(") <= _MAX_GROUPS
+        and key.count("|") <= _MAX_ALTERNATIVES
+    )
+
+
 def _compiled(key: str, field: str) -> re.Pattern[str]:
-    if len(key) > _MAX_KEY_LENGTH or not _KEY.fullmatch(key) or len(_WILDCARD.findall(key)) > _MAX_WILDCARDS:
+    if not _is_plain(key):
         raise MalformedFile(f"{field} has a key {key[:100]!a} that is no plain module pattern", field=field)
     try:
         return re.compile(rf"(.*\.)?({key})$")
