@@ -1,14 +1,21 @@
 """Small bases, adapters and registries for the tests of the registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fakes.peft_folders import Adapter, write_adapter, write_base
-from parfocal.registry import BaseContract, FolderRegistry, Publication, describe_base, locate_base
-
-Publish = Callable[..., object]
+from fakes.registry_server import serving
+from parfocal.registry import (
+    BaseContract,
+    FolderRegistry,
+    Publication,
+    Registry,
+    RemoteRegistry,
+    describe_base,
+    locate_base,
+)
 
 
 @pytest.fixture
@@ -35,3 +42,17 @@ def adapter(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def registry(tmp_path: Path) -> FolderRegistry:
     return FolderRegistry(tmp_path / "registry")
+
+
+@pytest.fixture
+def remote(registry: FolderRegistry, tmp_path: Path) -> Iterator[RemoteRegistry]:
+    """The same registry, through a real server."""
+    with serving(registry, tmp_path / "uploads") as address:
+        yield RemoteRegistry(f"grpc://{address}", cache=tmp_path / "cache")
+
+
+@pytest.fixture(params=["folder", "remote"])
+def any_registry(request: pytest.FixtureRequest) -> Registry:
+    """Every kind of registry: what it promises does not depend on where it is."""
+    found: Registry = request.getfixturevalue("registry" if request.param == "folder" else "remote")
+    return found

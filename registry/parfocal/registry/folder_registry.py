@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from parfocal.registry.adapter_folders import AdapterFolders
 from parfocal.registry.alias_index import AliasIndex
 from parfocal.registry.arguments import check_actor, check_expected, check_version
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.digest import chunks_of, parse_digest
-from parfocal.registry.errors import RegistryReadOnly
+from parfocal.registry.errors import BlobMissing, RegistryReadOnly, VersionNotFound
 from parfocal.registry.garbage import Garbage, collect
+from parfocal.registry.manifest import FileEntry
 from parfocal.registry.names import AdapterName, check_alias
 from parfocal.registry.pages import Page
 from parfocal.registry.place import Place
@@ -80,7 +82,7 @@ class FolderRegistry:
         with storage_errors(self._path):
             manifest = self._versions.find(parse_digest(digest)).manifest
             for entry in self._folders.missing(digest, manifest):
-                with self._blobs.open(entry.digest) as blob:
+                with self._opened(entry, digest) as blob:
                     self._folders.place(digest, entry, chunks_of(blob))
             return self._folders.path(digest)
 
@@ -132,6 +134,15 @@ class FolderRegistry:
         """
         with self._writing(), self._lock.exclusive():
             return collect(self._versions.live_manifests(), self._blobs, self._folders, dry_run)
+
+    def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:
+        """Opens a file of a version; only of a live one it is a loss when the file is gone."""
+        try:
+            return self._blobs.open(entry.digest)
+        except BlobMissing as error:
+            if self._versions.is_live(digest):
+                raise
+            raise VersionNotFound(f"{digest} was deleted and its files are gone", digest=digest) from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -41,6 +41,8 @@ _REFUSED: Mapping[str, str] = {
     "fan_in_fan_out": "transposed weights (Conv1D, as in GPT-2) are not served",
 }
 
+KNOWN_FIELDS = _USED | _HARMLESS | _REFUSED.keys() | {"peft_type", "task_type", "bias", "init_lora_weights"}
+
 # Initialisations that leave the base's weights alone; the others subtract something from them.
 _PLAIN_INITS: tuple[JSON, ...] = (None, True, False, "gaussian", "orthogonal", "eva", "mica")
 
@@ -75,8 +77,7 @@ def _check_initialisation(value: JSON) -> None:
 
 
 def _refuse_unknown(fields: Mapping[str, JSON]) -> None:
-    known = _USED | _HARMLESS | _REFUSED.keys() | {"peft_type", "task_type", "bias", "init_lora_weights"}
-    for name in sorted(fields.keys() - known):
+    for name in sorted(fields.keys() - KNOWN_FIELDS):
         if not _is_off(fields[name]):
             raise _unsupported(name, fields[name], "the field is not known here and may change the result")
 

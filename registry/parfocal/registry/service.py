@@ -19,7 +19,7 @@ from parfocal.registry.upload import Upload
 from parfocal.registry.wire.messages import adapter_message, alias_message, version_message
 from parfocal.registry.wire.publication import read_publication
 from parfocal.registry.wire.reading import read_file
-from parfocal.rpc import Context
+from parfocal.rpc import Context, MethodNotImplemented
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
@@ -112,6 +112,10 @@ class RegistryService(RegistryServiceServicer):
                 pieces = chunks_of(file)
                 while data := await asyncio.to_thread(next, pieces, b""):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
+
+    def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
+        """Is not implemented yet."""
+        raise MethodNotImplemented("This registry does not report changes yet; list its versions instead.")
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
         return await self._version_message(await asyncio.to_thread(self._registry.resolve, reference))

@@ -86,6 +86,12 @@ class VersionIndex:
             raise VersionNotFound(f"no version has digest {digest}", digest=digest)
         return _version(row)
 
+    def is_live(self, digest: str) -> bool:
+        """Returns whether any live version has this digest."""
+        with self._database.read() as connection:
+            row = connection.execute(_FIND_LIVE, (digest,)).fetchone()
+        return row is not None
+
     def page(self, name: str, page_size: int, token: str) -> Page[Version]:
         """Returns live versions, the newest first; raises AdapterNotFound or InvalidPage."""
         size = checked_page_size(page_size)
@@ -143,6 +149,7 @@ SELECT {_COLUMNS} FROM versions WHERE name = ? AND deleted_at IS NULL ORDER BY v
 _FIND = f"""
 SELECT {_COLUMNS} FROM versions WHERE digest = ? ORDER BY deleted_at IS NOT NULL, name, version LIMIT 1
 """
+_FIND_LIVE = "SELECT 1 FROM versions WHERE digest = ? AND deleted_at IS NULL"
 _PAGE = f"""
 SELECT {_COLUMNS} FROM versions WHERE name = ? AND deleted_at IS NULL AND version < ?
 ORDER BY version DESC LIMIT ?

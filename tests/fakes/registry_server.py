@@ -1,0 +1,39 @@
+"""A real RegistryService in a thread of its own, for blocking clients."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from parfocal.registry import Registry
+from parfocal.registry.service import RegistryService
+from parfocal.rpc import Service, WireServer
+from parfocal.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+
+
+@contextmanager
+def serving(registry: Registry, uploads: Path) -> Iterator[str]:
+    """Serves `registry` on a free port of the loopback and gives `host:port`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="registry-server")
+    thread.start()
+    try:
+        server = asyncio.run_coroutine_threadsafe(_started(registry, uploads), loop).result(30)
+        yield f"127.0.0.1:{server.port}"
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _started(registry: Registry, uploads: Path) -> WireServer:
+    service = Service(
+        add_RegistryServiceServicer_to_server,
+        RegistryService(registry, uploads),
+        "parfocal.v1.RegistryService",
+    )
+    server = WireServer("127.0.0.1:0", [service])
+    await server.start()
+    return server

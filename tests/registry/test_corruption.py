@@ -1,0 +1,170 @@
+"""Bytes that rot after they were published are never served."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from parfocal.registry import FolderRegistry, Publication, RemoteRegistry, Version
+from parfocal.registry.digest import hex_of
+from parfocal.registry.errors import (
+    BlobCorrupt,
+    BlobMissing,
+    IndexCorrupt,
+    NotARegistry,
+    RegistryTooNew,
+)
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def version(registry: FolderRegistry, adapter: Write, publication: Publication) -> Version:
+    return registry.publish("x", adapter(), publication)
+
+
+def blob_of(registry_path: Path, digest: str) -> Path:
+    name = hex_of(digest)
+    return registry_path / "blobs" / "sha256" / name[:2] / name
+
+
+def rot(path: Path) -> None:
+    """Changes one byte in the middle and keeps the length."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+def test_a_rotten_blob_is_refused_with_both_digests(
+    tmp_path: Path, registry: FolderRegistry, version: Version
+) -> None:
+    weights = version.manifest.files[1]
+    rot(blob_of(tmp_path / "registry", weights.digest))
+    with pytest.raises(BlobCorrupt) as refused:
+        registry.materialise(version.digest)
+    assert refused.value.status == "DATA_LOSS"
+    assert refused.value.metadata["file"] == "adapter_model.safetensors"
+    assert refused.value.metadata["expected"] == weights.digest
+    assert refused.value.metadata["actual"] not in ("", weights.digest)
+    assert list((tmp_path / "registry" / "materialised" / hex_of(version.digest)).glob("*.safetensors")) == []
+
+
+def test_a_truncated_blob_is_refused(tmp_path: Path, registry: FolderRegistry, version: Version) -> None:
+    blob = blob_of(tmp_path / "registry", version.manifest.files[1].digest)
+    data = blob.read_bytes()
+    blob.unlink()
+    blob.write_bytes(data[:-1])
+    with pytest.raises(BlobCorrupt):
+        registry.materialise(version.digest)
+
+
+def test_a_blob_that_is_gone_is_named(tmp_path: Path, registry: FolderRegistry, version: Version) -> None:
+    digest = version.manifest.files[0].digest
+    blob_of(tmp_path / "registry", digest).unlink()
+    with pytest.raises(BlobMissing, match=digest):
+        registry.materialise(version.digest)
+
+
+def test_publishing_again_heals_a_rotten_blob(
+    tmp_path: Path, registry: FolderRegistry, version: Version, adapter: Write, publication: Publication
+) -> None:
+    rot(blob_of(tmp_path / "registry", version.manifest.files[1].digest))
+    assert registry.publish("x", adapter(), publication) == version
+    assert registry.materialise(version.digest).is_dir()
+
+
+def test_a_local_copy_outlives_its_blob(tmp_path: Path, registry: FolderRegistry, version: Version) -> None:
+    registry.materialise(version.digest)
+    rot(blob_of(tmp_path / "registry", version.manifest.files[1].digest))
+    assert registry.materialise(version.digest).is_dir()
+
+
+def test_what_opens_a_local_copy_cannot_reach_the_blob(registry: FolderRegistry, version: Version) -> None:
+    weights = registry.materialise(version.digest) / "adapter_model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(b"x" * version.manifest.files[1].size)
+    assert registry.materialise(version.digest).is_dir()
+
+
+def test_a_rotten_blob_is_not_sent_to_a_client(
+    tmp_path: Path, remote: RemoteRegistry, version: Version
+) -> None:
+    rot(blob_of(tmp_path / "registry", version.manifest.files[1].digest))
+    with pytest.raises(BlobCorrupt):
+        remote.materialise(version.digest)
+
+
+def test_a_manifest_changed_in_the_index_is_refused(
+    tmp_path: Path, registry: FolderRegistry, version: Version
+) -> None:
+    with sqlite3.connect(tmp_path / "registry" / "index.sqlite") as index:
+        index.execute("DROP TRIGGER versions_are_not_changed")
+        index.execute(
+            "UPDATE versions SET manifest = CAST(replace(CAST(manifest AS TEXT), 'q_', 'k_') AS BLOB)"
+        )
+    index.close()
+    with pytest.raises(IndexCorrupt, match=version.digest):
+        registry.resolve("x")
+
+
+def test_an_index_that_is_no_database_is_named(tmp_path: Path, registry: FolderRegistry) -> None:
+    del registry
+    for path in (tmp_path / "registry").glob("index.sqlite*"):
+        path.write_bytes(b"this is no database, whatever its name says" * 50)
+    with pytest.raises(IndexCorrupt, match="damaged") as refused:
+        FolderRegistry(tmp_path / "registry")
+    assert refused.value.metadata["path"] == str(tmp_path / "registry")
+
+
+def test_an_index_of_a_newer_parfocal_is_left_alone(tmp_path: Path, registry: FolderRegistry) -> None:
+    del registry
+    with sqlite3.connect(tmp_path / "registry" / "index.sqlite") as index:
+        index.execute("PRAGMA user_version = 99")
+    index.close()
+    with pytest.raises(RegistryTooNew, match="upgrade"):
+        FolderRegistry(tmp_path / "registry")
+
+
+def test_the_index_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "index.sqlite") as index:
+        index.execute("CREATE TABLE mine (x)")
+        index.execute("PRAGMA user_version = 1")
+    index.close()
+    with pytest.raises(NotARegistry):
+        FolderRegistry(tmp_path)
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(NotARegistry, match=r"thesis\.tex"):
+        FolderRegistry(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_mistyped_folder_is_not_made_into_a_registry_to_read_it(tmp_path: Path) -> None:
+    with pytest.raises(NotARegistry):
+        FolderRegistry(tmp_path / "typo", create=False)
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE alias_moves SET actor = 'nobody'",
+        "DELETE FROM alias_moves",
+        "DELETE FROM versions",
+        "UPDATE versions SET digest = 'sha256:0'",
+        "UPDATE versions SET version = 9",
+        "UPDATE adapters SET next_version = 1",
+    ],
+)
+def test_history_cannot_be_rewritten_through_the_index(
+    tmp_path: Path, registry: FolderRegistry, version: Version, statement: str
+) -> None:
+    registry.set_alias("x", "prod", version.version, actor="ann")
+    index = sqlite3.connect(tmp_path / "registry" / "index.sqlite")
+    with pytest.raises(sqlite3.IntegrityError, match=r"append-only|never"):
+        index.execute(statement)
+    index.close()

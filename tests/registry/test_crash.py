@@ -1,0 +1,101 @@
+"""kill -9 at any instant of a publish leaves either the old state or the new one."""
+
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.publisher import Order, Publisher, numbered_adapter, publisher, small_publication
+from parfocal.registry import FolderRegistry, Publication
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Publisher]:
+    with publisher() as process:
+        yield process
+
+
+@pytest.fixture
+def publication(tmp_path: Path) -> Publication:
+    return small_publication(tmp_path)
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """Returns a folder in memory where there is one: a killed process loses nothing that it has written."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def visible_versions(registry: FolderRegistry) -> list[int]:
+    """Returns the numbers of all versions after verifying every byte of each."""
+    found = []
+    for summary in registry.adapters().items:
+        page = registry.versions(summary.name, page_size=1000)
+        for version in page.items:
+            folder = registry.materialise(version.digest)
+            assert {path.name for path in folder.iterdir()} == {file.path for file in version.manifest.files}
+            found.append(version.version)
+    return sorted(found)
+
+
+def test_fifty_publishes_killed_at_random_instants(
+    tmp_path: Path, process: Publisher, publication: Publication
+) -> None:
+    instants = random.Random(0)
+    path = tmp_path / "registry"
+    told: list[int] = []
+    for crash in range(50):
+        child = process.begin(Order(str(path), "x", first=1000 * crash, count=999))
+        time.sleep(instants.uniform(0.02, 0.2))
+        os.kill(child, signal.SIGKILL)
+        status, versions = process.end()
+        assert status == -signal.SIGKILL
+        told += versions
+        FolderRegistry(path)
+        assert list((path / "staging").glob("*")) == []
+    last = FolderRegistry(path).publish("x", numbered_adapter(tmp_path, 10**6), publication)
+    numbers = visible_versions(FolderRegistry(path))
+    assert set(told) < set(numbers)
+    assert numbers == list(range(1, last.version + 1))
+
+
+def test_a_publish_killed_at_each_of_its_steps(
+    quick_path: Path, process: Publisher, publication: Publication
+) -> None:
+    first, third = numbered_adapter(quick_path, 1), numbered_adapter(quick_path, 3)
+    step, status = 0, -1
+    while status:
+        step += 1
+        path = quick_path / f"registry-{step}"
+        FolderRegistry(path).publish("x", first, publication)
+        process.begin(Order(str(path), "x", first=2, count=1, kill_at=step))
+        status, told = process.end()
+        registry = FolderRegistry(path)
+        assert visible_versions(registry) in ([[1, 2]] if told else [[1], [1, 2]])
+        last = registry.publish("x", third, publication)
+        registry.collect_garbage()
+        assert visible_versions(registry) == list(range(1, last.version + 1))
+    assert step > 50
+
+
+def test_a_registry_killed_while_it_was_made_opens(
+    quick_path: Path, process: Publisher, publication: Publication
+) -> None:
+    first = numbered_adapter(quick_path, 1)
+    step, status = 0, -1
+    while status:
+        step += 1
+        path = quick_path / f"registry-{step}"
+        process.begin(Order(str(path), "x", first=1, count=0, kill_at=step))
+        status, _ = process.end()
+        assert FolderRegistry(path).publish("x", first, publication).version == 1
+    assert step > 5

@@ -1,0 +1,130 @@
+"""A disk that is full or cannot be written: a clean error, nothing half done, reads go on."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from fakes.publisher import Order, publisher
+from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry.blobs import Blob, FolderBlobs
+from parfocal.registry.errors import RegistryFull, RegistryReadOnly, StorageError
+from parfocal.registry.staging import Staging
+
+Write = Callable[..., Path]
+READ_ONLY = "FAILED_PRECONDITION REGISTRY_READ_ONLY"
+
+
+class FailingBlobs(FolderBlobs):
+    """Blobs on a disk that fails after the first piece of a file."""
+
+    def __init__(self, root: Path, code: int) -> None:
+        super().__init__(root / "blobs", Staging(root / "staging"))
+        self._code = code
+
+    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
+        def fail(count: int) -> None:
+            raise OSError(self._code, os.strerror(self._code))
+
+        return super().put(source, fail)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (errno.ENOSPC, RegistryFull),
+        (errno.EDQUOT, RegistryFull),
+        (errno.EFBIG, RegistryFull),
+        (errno.EROFS, RegistryReadOnly),
+        (errno.EACCES, RegistryReadOnly),
+        (errno.EIO, StorageError),
+    ],
+)
+def test_a_disk_that_fails_while_publishing_is_a_clean_error(
+    tmp_path: Path, adapter: Write, publication: Publication, code: int, error: type[StorageError]
+) -> None:
+    path = tmp_path / "registry"
+    with pytest.raises(StorageError) as refused:
+        FolderRegistry(path, blobs=FailingBlobs(path, code)).publish("x", adapter(), publication)
+    assert type(refused.value) is error
+    assert list((path / "staging").iterdir()) == []
+    assert FolderRegistry(path).publish("x", adapter(), publication).version == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RegistryFull, "RESOURCE_EXHAUSTED"),
+        (RegistryReadOnly, "FAILED_PRECONDITION"),
+        (StorageError, "UNAVAILABLE"),
+    ],
+)
+def test_a_trouble_of_the_disk_has_its_status(error: type[StorageError], status: str) -> None:
+    assert error.status == status
+
+
+def test_a_file_that_may_not_grow_is_a_full_registry(tmp_path: Path) -> None:
+    happened = trouble("limited", tmp_path)
+    assert happened["refusal"] == "RESOURCE_EXHAUSTED REGISTRY_FULL"
+    assert happened["left"] == []
+    assert (happened["before"], happened["after"], happened["verified"]) == (1, 2, 2)
+
+
+def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    happened = trouble("full", tmp_path, mounting=True)
+    assert happened["refusal"] == "RESOURCE_EXHAUSTED REGISTRY_FULL"
+    assert happened["left"] == []
+    assert happened["before"] + 1 == happened["after"] == happened["verified"]
+
+
+@pytest.mark.parametrize(
+    "state", ["closed", "open", "killed", "killed and restored without its shared memory"]
+)
+def test_a_read_only_registry_serves_reads_and_refuses_writes(tmp_path: Path, state: str) -> None:
+    path = tmp_path / "registry"
+    publish(path, killed=state.startswith("killed"))
+    keeper = FolderRegistry(path) if state == "open" else None
+    if state.endswith("memory"):
+        (path / "index.sqlite-shm").unlink()
+    assert (path / "index.sqlite-wal").exists() == (state != "closed")
+    happened = trouble("read_only", tmp_path, mounting=True)
+    assert happened["versions"] == [2, 1]
+    assert happened["files"] == 2
+    assert {happened[write] for write in ("publish", "alias", "delete", "gc", "new")} == {READ_ONLY}
+    del keeper
+
+
+def publish(path: Path, killed: bool) -> None:
+    """Publishes two versions in another process; a killed one leaves the index's -wal file behind."""
+    with publisher() as process:
+        process.begin(Order(str(path), "x", first=0, count=2, dies=killed))
+        status, _ = process.end()
+        assert status == (-signal.SIGKILL if killed else 0)
+
+
+def can(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def trouble(kind: str, folder: Path, mounting: bool = False) -> dict[str, Any]:
+    """Returns what happened in a process with that trouble; skips where mounting is not allowed."""
+    apart = ["unshare", "-m"] if mounting else []
+    mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    if mounting and not can(mount):
+        pytest.skip("this user may not mount")
+    command = [*apart, sys.executable, "-m", "fakes.disk_trouble", kind, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    happened: dict[str, Any] = json.loads(done.stdout)
+    return happened
