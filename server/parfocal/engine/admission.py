@@ -27,17 +27,10 @@ class Admission:
         self._check_stop(request.stop)
         if not 0 <= request.top_logprobs <= MAX_TOP_LOGPROBS:
             raise _out_of_range("options.top_logprobs", request.top_logprobs, f"0 to {MAX_TOP_LOGPROBS}")
-        longest = len(request.prompt_ids) + self.max_tokens(request)
-        if longest > self.cache_tokens:
-            raise RequestTooLarge(
-                f"prompt and answer may take {longest} tokens, but the KV cache holds {self.cache_tokens}; "
-                "ask for fewer tokens or give the server a larger cache",
-                field="stop.max_tokens",
-            )
 
     def max_tokens(self, request: Request) -> int:
-        """Returns how many tokens the request may generate: what it asked for, cut at the context's end."""
-        room = self.context_tokens - len(request.prompt_ids)
+        """Returns how many tokens the request may generate: what it asked for, cut where no more fit."""
+        room = min(self.context_tokens, self.cache_tokens) - len(request.prompt_ids)
         return room if request.stop.max_tokens is None else min(room, request.stop.max_tokens)
 
     def _check_prompt(self, request: Request) -> None:
@@ -48,6 +41,12 @@ class Admission:
             raise PromptTooLong(
                 f"the prompt has {len(ids)} tokens, but the context holds {self.context_tokens} including "
                 f"at least one new token; shorten the prompt to {self.context_tokens - 1} tokens",
+                field="prompt",
+            )
+        if len(ids) >= self.cache_tokens:
+            raise RequestTooLarge(
+                f"the prompt has {len(ids)} tokens, but the server's KV cache holds {self.cache_tokens}; "
+                "shorten the prompt or give the server a larger cache",
                 field="prompt",
             )
         for place, token in enumerate(ids):
