@@ -111,7 +111,7 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
 
 
 def test_the_published_configuration_is_ready_for_inference_on_its_base() -> None:
-    published = read(lora_dropout=0.3, layers_to_transform=[1, 0]).normalised("org/base", "abc")
+    published = read(lora_dropout=0.3, layers_to_transform=[1, 0]).normalised("org/base", "abc", [])
     assert published["lora_dropout"] == 0.0
     assert published["inference_mode"] is True
     assert (published["base_model_name_or_path"], published["revision"]) == ("org/base", "abc")
@@ -121,13 +121,13 @@ def test_the_published_configuration_is_ready_for_inference_on_its_base() -> Non
 
 def test_a_published_configuration_reads_as_what_it_came_from() -> None:
     original = read(rank_pattern={"q_proj": 2}, alpha_pattern={"v_proj": 4.5})
-    published = original.normalised("small-base", None)
+    published = original.normalised("small-base", None, [])
     assert read_peft_config(json.dumps(published).encode()) == original
 
 
 def test_the_order_in_which_peft_wrote_a_set_does_not_matter() -> None:
-    one = read(target_modules=["v_proj", "q_proj"]).normalised("b", None)
-    assert read(target_modules=["q_proj", "v_proj"]).normalised("b", None) == one
+    one = read(target_modules=["v_proj", "q_proj"]).normalised("b", None, [])
+    assert read(target_modules=["q_proj", "v_proj"]).normalised("b", None, []) == one
 
 
 def test_every_field_of_peft_is_decided() -> None:

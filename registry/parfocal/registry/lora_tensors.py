@@ -52,6 +52,8 @@ def read_modules(header: SafetensorsHeader, config: PeftConfig) -> tuple[LoraMod
         factors.setdefault(path, {})[side] = span
     if not factors:
         raise MalformedFile(f"{_FILE} holds no tensor, so nothing would be adapted", field=_FILE)
+    config.rank_pattern.check_work(len(factors))
+    config.alpha_pattern.check_work(len(factors))
     return tuple(_module(path, factors[path], config) for path in sorted(factors))
 
 

@@ -5,63 +5,75 @@ against the whole path or its end after a dot; the first that matches wins.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from parfocal.registry.errors import MalformedFile
+from parfocal.registry.path_pattern import ModulePath, PathPattern, PatternError
 
 Value = TypeVar("Value", int, float)
 
-_MAX_KEYS = 4096
+_PLAIN = re.compile(r"[A-Za-z0-9_.]+")
 _MAX_KEY_LENGTH = 500
-_MAX_WILDCARDS = 2
-_MAX_GROUPS = 4
-_MAX_ALTERNATIVES = 16
-# A free regular expression can take hours to match, so only the marks that module paths need are let through.
-_KEY = re.compile(r"\^?(?:[A-Za-z0-9_.-]|\\\.|\.\*|\[[0-9-]+\]|\\d\+?|\||[()])+\$?")
-_WILDCARD = re.compile(r"\.\*|\\d\+")
+# Characters of all keys times modules: far beyond real adapters, a few seconds of matching at most.
+_MAX_WORK = 50_000_000
 
 
 class ModulePatterns(Generic[Value]):
-    """Values by module path; equal when keys, order and values are equal."""
+    """Values by module path; equal when keys, order and values are equal. Raises MalformedFile."""
 
     def __init__(self, values: Mapping[str, Value], field: str) -> None:
-        if len(values) > _MAX_KEYS:
-            raise MalformedFile(f"{field} has {len(values)} keys; at most {_MAX_KEYS} are read", field=field)
-        self.values: dict[str, Value] = dict(values)
-        self._compiled: list[tuple[re.Pattern[str], Value]] = [
-            (_compiled(key, field), value) for key, value in values.items()
+        self._field = field
+        self._values: dict[str, Value] = dict(values)
+        self._patterns: list[tuple[PathPattern, Value]] = [
+            (_pattern(key, field), value) for key, value in values.items()
         ]
 
     def value_for(self, path: str, default: Value) -> Value:
         """Returns the value of the first key that matches the module at `path`, or `default`."""
-        return next((value for pattern, value in self._compiled if pattern.match(path)), default)
+        if not self._patterns:
+            return default
+        module = ModulePath(path)
+        return next((value for pattern, value in self._patterns if pattern.matches(module)), default)
+
+    def check_work(self, modules: int) -> None:
+        """Raises MalformedFile when matching this many modules would take too long."""
+        if sum(map(len, self._values)) * modules > _MAX_WORK:
+            raise MalformedFile(
+                f"{self._field} has {len(self._values)} keys, too many for {modules} modules",
+                field=self._field,
+            )
+
+    def published(self, paths: Collection[str], default: Value) -> dict[str, Value]:
+        """Returns keys that mean the same to the modules at `paths`, in any order and to any reader.
+
+        JSON is published with sorted keys, but PEFT lets the first key that matches win; and what reads it
+        again may know fewer patterns. So all but plain names are spelled out, module by module.
+        """
+        meant = {path: self.value_for(path, default) for path in paths}
+        in_order = ModulePatterns({key: self._values[key] for key in sorted(self._values)}, self._field)
+        if all(map(_PLAIN.fullmatch, self._values)) and all(
+            in_order.value_for(path, default) == value for path, value in meant.items()
+        ):
+            return dict(in_order)
+        return {f"^{re.escape(path)}$": value for path, value in sorted(meant.items()) if value != default}
 
     def __iter__(self) -> Iterator[tuple[str, Value]]:
-        return iter(self.values.items())
+        return iter(self._values.items())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModulePatterns) and list(self) == list(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(self.values.items()))
+        return hash(tuple(self._values.items()))
 
 
-def _is_plain(key: str) -> bool:
-    """Bounds what can multiply while matching: wildcards, groups, and alternatives within groups."""
-    return (
-        len(key) <= _MAX_KEY_LENGTH
-        and _KEY.fullmatch(key) is not None
-        and len(_WILDCARD.findall(key)) <= _MAX_WILDCARDS
-        and key.count("(") <= _MAX_GROUPS
-        and key.count("|") <= _MAX_ALTERNATIVES
-    )
-
-
-def _compiled(key: str, field: str) -> re.Pattern[str]:
-    if not _is_plain(key):
-        raise MalformedFile(f"{field} has a key {key[:100]!a} that is no plain module pattern", field=field)
+def _pattern(key: str, field: str) -> PathPattern:
+    if not 0 < len(key) <= _MAX_KEY_LENGTH:
+        raise MalformedFile(
+            f"{field} has a key of {len(key)} characters; 1 to {_MAX_KEY_LENGTH} are read", field=field
+        )
     try:
-        return re.compile(rf"(.*\.)?({key})$")
-    except re.error as error:
+        return PathPattern(key)
+    except PatternError as error:
         raise MalformedFile(f"{field} has a key {key[:100]!a}: {error}", field=field) from error

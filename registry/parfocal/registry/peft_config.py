@@ -4,7 +4,7 @@ Field list: `LoraConfig` of PEFT 0.21. Does not look at tensors.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from parfocal.registry.canonical_json import JSON, InvalidJson, loads
@@ -53,8 +53,9 @@ class PeftConfig:
             return True
         return any(path == target or path.endswith(f".{target}") for target in targets)
 
-    def normalised(self, base_id: str, revision: str | None) -> dict[str, JSON]:
-        """Returns the configuration to publish: what decides the result, bound to its base, for inference."""
+    def normalised(self, base_id: str, revision: str | None, paths: Collection[str]) -> dict[str, JSON]:
+        """Returns the configuration to publish: what decides the result at `paths`, bound to its base."""
+        alphas = self.alpha_pattern.published(paths, self.alpha)
         return {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -69,8 +70,8 @@ class PeftConfig:
             "init_lora_weights": True,
             "use_rslora": self.use_rslora,
             "use_dora": False,
-            "rank_pattern": self.rank_pattern.values,
-            "alpha_pattern": {key: _shortest(value) for key, value in self.alpha_pattern},
+            "rank_pattern": self.rank_pattern.published(paths, self.rank),
+            "alpha_pattern": {key: _shortest(alpha) for key, alpha in alphas.items()},
             "modules_to_save": None,
             **self.selection,
         }

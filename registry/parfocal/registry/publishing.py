@@ -66,8 +66,9 @@ def draft(folder: Path, publication: Publication) -> Draft:
     except OSError as error:
         raise AdapterRefused(f"{folder} cannot be read: {error}", field="folder") from error
     base = bound_base(read.config, publication)
+    paths = [module.target.path for module in read.modules]
     try:
-        config = dumps(read.config.normalised(base.id, base.revision))
+        config = dumps(read.config.normalised(base.id, base.revision, paths))
     except InvalidJson as error:
         raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
     contract = Contract(base, tuple(module.target for module in read.modules), read.config.use_rslora)
