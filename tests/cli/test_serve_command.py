@@ -32,8 +32,17 @@ class Process:
     lines: list[str] = field(default_factory=list)
     said: threading.Condition = field(default_factory=threading.Condition)
 
-    def follow(self) -> None:
-        """Reads what the process says until it ends."""
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self._follow)
+        self.reader.start()
+
+    def end(self) -> int:
+        """Waits until the process has ended and all it said was read; returns its exit status."""
+        code = self.popen.wait(60)
+        self.reader.join()
+        return code
+
+    def _follow(self) -> None:
         assert self.popen.stderr is not None
         for line in self.popen.stderr:
             with self.said:
@@ -61,13 +70,11 @@ def _serving(*flags: str, **environment: str) -> Iterator[Process]:
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
     ) as popen:
         process = Process(popen)
-        reader = threading.Thread(target=process.follow)
-        reader.start()
         try:
             yield process
         finally:
             popen.kill()
-            reader.join()
+            process.reader.join()
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +103,13 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
         *flags, *sizes, PARFOCAL_BASE=str(base), PARFOCAL_REGISTRY=str(tmp_path / "registry")
     ) as process:
         final, reason = asyncio.run(scenario(process))
-        code = process.popen.wait(60)
+        code = process.end()
 
     assert (final.finish_reason, final.usage.completion_tokens) == (pb.FINISH_REASON_LENGTH, 150)
     assert reason == "DRAINING"
     assert code == 0
     assert process.lines[-1] == "Stopped"
+    assert not any("Loading weights" in line or "gemm_4bit" in line for line in process.lines)
     settings = dict(line.split(" = ") for line in process.lines if " = " in line)
     assert settings["kv_cache_bytes".ljust(16)] == "4194304  (--kv-cache-bytes)"
     assert settings["base".ljust(16)] == f"{base}  (PARFOCAL_BASE)"

@@ -64,6 +64,7 @@ def test_a_sampling_value_out_of_range_is_refused_by_field(name: str, value: flo
         (pb.GenerateRequest(tokens=pb.Tokens()), "tokens.ids"),
         (pb.GenerateRequest(tokens=pb.Tokens(ids=[5, -1])), "tokens.ids[1]"),
         (pb.GenerateRequest(tokens=pb.Tokens(ids=[0x110000])), "tokens.ids[0]"),
+        (pb.GenerateRequest(tokens=pb.Tokens(ids=[-1]), options=pb.Options(echo=True)), "tokens.ids[0]"),
         (pb.GenerateRequest(chat=pb.Chat()), "chat.messages"),
         (
             pb.GenerateRequest(chat=pb.Chat(messages=[pb.Message(role="wizard", content="x")])),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,8 +53,6 @@ def _serve(given: Given) -> None:
     assert config is None or isinstance(config, Path)
     resolved = resolve_settings(config, os.environ, _values(given))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # It warns of an optional package at every start; there is nothing that an operator should do.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for line in resolved.lines():
         typer.echo(line, err=True)
     _run(resolved)
@@ -76,10 +75,24 @@ def _values(given: Given) -> dict[str, Value]:
 
 def _run(resolved: Resolved) -> None:
     with spinner("Loading the libraries"):
+        _calm_libraries()
         from parfocal.server.assembly import load
-    with spinner(f"Loading the base {resolved.config.base}"):
-        loaded = load(resolved.config)
+    typer.echo(f"Loading the base {resolved.config.base}", err=True)
+    loaded = load(resolved.config)
     asyncio.run(_until_terminated(loaded))
+
+
+def _calm_libraries() -> None:
+    """Keeps out of logs and metrics what no operator can use: progress bars, hints, series with birthdays."""
+    import transformers.utils.logging
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+    from prometheus_client import disable_created_metrics
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
 
 
 async def _until_terminated(loaded: "Loaded") -> None:

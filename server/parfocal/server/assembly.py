@@ -36,6 +36,7 @@ from .token_texts import TokenTexts
 
 _log = logging.getLogger(__name__)
 _WATCH_S = 1.0
+_LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _service_parts(
             for _ in range(config.text_threads)
         ]
     )
-    resolver = AdapterResolver(loaded.registry, loaded.contract, config.text_threads)
+    resolver = AdapterResolver(loaded.registry, loaded.contract, _LOOKUP_THREADS)
     stack.callback(encoders.close)
     stack.callback(resolver.close)
     return ServiceParts(

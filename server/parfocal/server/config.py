@@ -47,7 +47,7 @@ class ServeConfig:
     )
     prefix_cache: bool = declare(_ENGINE.prefix_cache, "Keep the KV blocks of prompts for later requests.")
     load_threads: int = declare(_ENGINE.load_threads, "Threads that load adapters.", Bounds(1))
-    text_threads: int = declare(2, "Threads that tokenise and look adapters up.", Bounds(1))
+    text_threads: int = declare(2, "Threads that turn text into tokens.", Bounds(1))
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)
     )

@@ -28,14 +28,6 @@ Encode = Callable[[PromptEncoder], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A prompt's token ids, and its text where the caller wants it back."""
-
-    ids: tuple[int, ...]
-    echo: str
-
-
-@dataclass(frozen=True, slots=True)
 class GenerateCall:
     """A checked message whose adapter and tokens are not known yet; `encode` gives the prompt's token ids."""
 
@@ -48,11 +40,6 @@ class GenerateCall:
     top_logprobs: int
     echo: bool
     request_id: str
-
-    def encoded(self, encoder: PromptEncoder) -> Encoded:
-        """Returns the prompt's token ids and, for `echo`, its text as sent or as its tokens spell it."""
-        ids = self.encode(encoder)
-        return Encoded(ids, (self.prompt or encoder.text(ids)) if self.echo else "")
 
     def request(self, ids: tuple[int, ...], adapter: AdapterKey | None, deadline: float | None) -> Request:
         """Returns the engine's request; `deadline` is a `time.monotonic()` instant."""

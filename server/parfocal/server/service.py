@@ -2,22 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import grpc
+from typing import Protocol
 
 from parfocal.engine import AdapterKey, Delta, EngineError, Request
+from parfocal.rpc import Context
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
-from .loaded import loaded_page
+from .loaded_adapters import loaded_page
 from .prompts import EncoderPool, PromptEncoder
 from .refusals import Admitting, RefusalCounter
 from .replies import ReplyWriter, TokenText
-from .requests import deadline_after, read_generate, read_input
+from .requests import GenerateCall, deadline_after, read_generate, read_input
 from .residents import AdapterLister
-
-_Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class DeltaStream(Protocol):
@@ -63,7 +60,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     def __init__(self, parts: ServiceParts) -> None:
         self._parts = parts
 
-    async def Generate(self, request: pb.GenerateRequest, context: _Context) -> pb.GenerateResponse:
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
         """Returns the whole answer."""
         stream, writer = await self._admit(request, context)
         async for delta in stream:
@@ -72,7 +69,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         raise EngineError("the request ended without a result")
 
     async def GenerateStream(
-        self, request: pb.GenerateRequest, context: _Context
+        self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateStreamResponse]:
         """Yields the answer as it becomes certain."""
         stream, writer = await self._admit(request, context)
@@ -81,7 +78,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             yield writer.delta(delta, is_first)
             is_first = False
 
-    async def Tokenize(self, request: pb.TokenizeRequest, context: _Context) -> pb.TokenizeResponse:
+    async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
         """Returns the token ids that Generate would use, and each one's text."""
         encode = read_input(request)
 
@@ -91,24 +88,29 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
         return await self._parts.encoders.run(tokenised)
 
-    async def GetModel(self, request: pb.GetModelRequest, context: _Context) -> pb.Model:
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """Returns the resident base and the limits."""
         return self._parts.model
 
     async def ListLoadedAdapters(
-        self, request: pb.ListLoadedAdaptersRequest, context: _Context
+        self, request: pb.ListLoadedAdaptersRequest, context: Context
     ) -> pb.ListLoadedAdaptersResponse:
         """Returns a page of the adapters that the engine holds now."""
         return loaded_page(self._parts.residents.adapters(), request)
 
-    async def _admit(self, message: pb.GenerateRequest, context: _Context) -> tuple[DeltaStream, ReplyWriter]:
+    async def _admit(self, message: pb.GenerateRequest, context: Context) -> tuple[DeltaStream, ReplyWriter]:
         deadline = deadline_after(context.time_remaining())
         with Admitting(self._parts.refusals, message.adapter) as admitting:
             call = read_generate(message)
             adapter = await self._parts.resolver.resolve(call.adapter)
             admitting.resolved(adapter)
-            encoded = await self._parts.encoders.run(call.encoded)
-            stream = self._parts.engine.submit(call.request(encoded.ids, adapter, deadline))
+            ids = await self._parts.encoders.run(call.encode)
+            stream = self._parts.engine.submit(call.request(ids, adapter, deadline))
         # However the rpc ends, the engine learns it; nothing is awaited between submitting and this line.
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
-        return stream, ReplyWriter(self._parts.token_text, encoded.echo)
+        echo = await self._echo(call, ids) if call.echo else ""
+        return stream, ReplyWriter(self._parts.token_text, echo)
+
+    async def _echo(self, call: GenerateCall, ids: tuple[int, ...]) -> str:
+        """Returns the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
+        return call.prompt or await self._parts.encoders.run(lambda encoder: encoder.text(ids))
