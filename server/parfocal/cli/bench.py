@@ -80,12 +80,12 @@ def _measure_and_show(
 
     from .benching.document import document
     from .benching.stages import stages_shown
-    from .benching.stand import Plan, measure, stages_of
+    from .benching.stand import Setup, measure, stages_of
     from .benching.table import show_bench
 
-    plan = Plan(workload, device, cache, with_peft)
-    with stages_shown(stages_of(plan)) as stages:
-        measured = measure(plan, stages)
+    setup = Setup(workload, device, cache, with_peft)
+    with stages_shown(stages_of(setup)) as stages:
+        measured = measure(setup, stages)
     if output is not None:
         output.write_text(json.dumps(document(measured), indent=2) + "\n", encoding="utf-8")
     if as_json:

@@ -24,7 +24,7 @@ _PEFT_DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Setup:
     """What a bench is to do. `device` is the server's setting; `cache` keeps random bases between benches."""
 
     workload: Workload
@@ -57,30 +57,30 @@ class Bench:
     versions: Mapping[str, str]
 
 
-def stages_of(plan: Plan) -> int:
+def stages_of(setup: Setup) -> int:
     """Returns how many parts `measure` tells of, at most."""
-    rounds = plan.workload.warmup + plan.workload.repeats
-    peft = (len(_PEFT_DTYPES) + 1) * (1 + rounds) if plan.with_peft else 0
-    return 3 + plan.workload.adapters + 2 * rounds + peft
+    rounds = setup.workload.warmup + setup.workload.repeats
+    peft = (len(_PEFT_DTYPES) + 1) * (1 + rounds) if setup.with_peft else 0
+    return 3 + setup.workload.adapters + 2 * rounds + peft
 
 
-def measure(plan: Plan, stages: Stages) -> Bench:
+def measure(setup: Setup, stages: Stages) -> Bench:
     """Runs the whole bench. Raises BenchError, RemoteError or RegistryError; there are no figures then."""
-    workload, load = plan.workload, load_average()
+    workload, load = setup.workload, load_average()
     workload.check()
     with tempfile.TemporaryDirectory(prefix="parfocal-bench-") as name:
         scratch = Path(name)
         stages.begin(f"Writing a random {workload.shape}")
-        base = cached_base(workload.sizes(), plan.cache)
+        base = cached_base(workload.sizes(), setup.cache)
         stages.done()
         stages.begin(f"Publishing {workload.adapters} random adapters of rank {workload.rank}")
         registry = FolderRegistry(scratch / "registry")
         folders = publish_adapters(workload, base, registry, scratch, stages.done)
-        served = _serve(plan, base, scratch, stages)
+        served = _serve(setup, base, scratch, stages)
         stages.begin("Measuring the memory's bandwidth")
         bandwidth = copy_bandwidth(served.device)
         stages.done()
-        peft = _peft(plan, base, folders, served, stages) if plan.with_peft else {}
+        peft = _peft(setup, base, folders, served, stages) if setup.with_peft else {}
     return Bench(
         workload=workload,
         served=served,
@@ -93,11 +93,11 @@ def measure(plan: Plan, stages: Stages) -> Bench:
     )
 
 
-def _serve(plan: Plan, base: Path, scratch: Path, stages: Stages) -> Served:
+def _serve(setup: Setup, base: Path, scratch: Path, stages: Stages) -> Served:
     """Alternates rounds with adapters and rounds without, so that a drifting machine is fair to both."""
-    workload = plan.workload
+    workload = setup.workload
     stages.begin(f"Starting the server on {workload.shape}")
-    settings = _server_settings(plan, base, scratch / "registry")
+    settings = _server_settings(setup, base, scratch / "registry")
     with server_process(settings, scratch / "server.log") as address:
         model = model_at(address)
         stages.done()
@@ -112,17 +112,18 @@ def _serve(plan: Plan, base: Path, scratch: Path, stages: Stages) -> Served:
                 taken = run_round(address, calls, workload.new_tokens)
                 kept.extend([taken] if number < WARMUP_ROUND else [])
                 stages.done()
+        stages.begin("Stopping the server")
     return Served(figures_of(mixed), figures_of(base_only), model.dtype, model.device)
 
 
 def _peft(
-    plan: Plan, base: Path, folders: Mapping[str, Path], served: Served, stages: Stages
+    setup: Setup, base: Path, folders: Mapping[str, Path], served: Served, stages: Stages
 ) -> dict[str, tuple[float, ...]]:
     """Returns PEFT's tokens per second in each type; the server has ended by now."""
     # PEFT takes longer to import than the server takes to answer; nobody waits for it who does not want it.
     from .peft_batch import PeftBatch
 
-    workload, speeds = plan.workload, {}
+    workload, speeds = setup.workload, {}
     for dtype in dict.fromkeys((*_PEFT_DTYPES, served.dtype)):
         stages.begin(f"Loading PEFT with {workload.adapters} adapters in {dtype}")
         batch = PeftBatch(base, folders, dtype, served.device)
@@ -148,9 +149,9 @@ def _round_title(who: str, workload: Workload, number: int, what: str) -> str:
     return f"{who}: {kind}, {workload.requests} requests, {what}"
 
 
-def _server_settings(plan: Plan, base: Path, registry: Path) -> dict[str, str]:
+def _server_settings(setup: Setup, base: Path, registry: Path) -> dict[str, str]:
     """Room for the whole workload at once: what is measured is speed, not eviction."""
-    workload = plan.workload
+    workload = setup.workload
     context = workload.prompt_tokens + workload.new_tokens
     kv_bytes = 2 * workload.requests * context * workload.sizes().kv_values() * 4
     return {
@@ -158,7 +159,7 @@ def _server_settings(plan: Plan, base: Path, registry: Path) -> dict[str, str]:
         "registry": str(registry),
         "grpc_address": "127.0.0.1:0",
         "metrics_address": "",
-        "device": plan.device,
+        "device": setup.device,
         "dtype": workload.dtype,
         "slots": str(workload.adapters),
         "max_requests": str(workload.requests),
