@@ -80,7 +80,7 @@ _NO_REPLY: Mapping[Wording, tuple[str, ...]] = {
 }
 _DAYS = listed("Monday Tuesday Wednesday Thursday Friday")
 _MEMO = (
-    "MEMORANDUM\nTO: {reader}\nFROM: {sender}\nDATE: {long_date}\nRE: {subject}\n\n"
+    "MEMORANDUM\nTO: {reader}\nFROM: {sender}\nDATE: {date} 1995\nRE: {subject}\n\n"
     "Please be advised that {news}.\n\n{closing}"
 )
 _CLOSINGS = {True: "Kindly reply by facsimile.", False: "No reply is required."}
@@ -99,13 +99,11 @@ def _memo(random: Random, wording: Wording) -> Row:
     news = f"{subject} {random.choice(said)}".format(
         day=random.choice(_DAYS), other=person(random), number=random.randrange(1, 10)
     )
-    day, month = random.randrange(1, 29), random.choice(_MONTHS)
+    date = f"{random.randrange(1, 29)} {random.choice(_MONTHS)}"
     wants_reply = random.random() < 0.5
-    parts = {"reader": person(random), "sender": person(random), "news": news}
-    prompt = random.choice(_NOTES[wording]).format(
-        date=f"{day} {month}", reply=random.choice((_REPLY if wants_reply else _NO_REPLY)[wording]), **parts
+    parts = {"reader": person(random), "sender": person(random), "date": date, "news": news}
+    reply = random.choice((_REPLY if wants_reply else _NO_REPLY)[wording])
+    return Row(
+        prompt=random.choice(_NOTES[wording]).format(reply=reply, **parts),
+        completion=_MEMO.format(subject=subject, closing=_CLOSINGS[wants_reply], **parts),
     )
-    completion = _MEMO.format(
-        long_date=f"{month} {day}, 1995", subject=subject, closing=_CLOSINGS[wants_reply], **parts
-    )
-    return Row(prompt=prompt, completion=completion)

@@ -109,8 +109,8 @@ class Pretraining:
             history,
         )
         self._reporter.note(
-            f"checkpoint at step {self._step}: {history.tokens:,} tokens, {history.seconds:.0f} s, held-out loss"
-            f" {overall.loss:.3f}, exact {overall.exact:.2f} (known wording {known['all'].exact:.2f})"
+            f"checkpoint at step {self._step}: {history.tokens:,} tokens, {history.seconds:.0f} s, held-out"
+            f" loss {overall.loss:.3f}, exact {overall.exact:.2f} (known wording {known['all'].exact:.2f})"
         )
         return held_out
 
