@@ -88,6 +88,17 @@ def test_files_that_are_no_blobs_are_left_alone(tmp_path: Path, registry: Folder
     assert note.exists()
 
 
+def test_what_a_killed_publish_left_is_swept(tmp_path: Path, registry: FolderRegistry) -> None:
+    staging = tmp_path / "registry" / "staging"
+    (staging / "dead").mkdir(parents=True)
+    (staging / "dead" / "blob").write_bytes(b"x")
+    (staging / "dead.lock").touch()
+    registry.collect_garbage(dry_run=True)
+    assert (staging / "dead").exists()
+    registry.collect_garbage()
+    assert list(staging.iterdir()) == []
+
+
 def test_collection_waits_for_a_publish_under_way(
     tmp_path: Path, registry: FolderRegistry, adapter: Write, publication: Publication
 ) -> None:

@@ -1,5 +1,9 @@
 """RemoteRegistry against servers that lie, vanish or refuse; and how a registry's location is read."""
 
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,6 +112,18 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         registry.materialise(f"sha256:{'0' * 64}")
 
 
+def test_local_copies_may_be_on_another_disk(
+    tmp_path: Path, adapter: Write, publication: Publication
+) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk here")
+    with tempfile.TemporaryDirectory(dir=memory) as cache:
+        registry = FolderRegistry(tmp_path / "registry", cache=Path(cache))
+        version = registry.publish("x", adapter(), publication)
+        assert registry.materialise(version.digest).is_relative_to(cache)
+
+
 def test_a_location_is_a_folder_or_a_server(tmp_path: Path, served: str) -> None:
     assert isinstance(open_registry(str(tmp_path / "new")), FolderRegistry)
     assert isinstance(open_registry(f"grpc://{served}"), RemoteRegistry)
@@ -129,3 +145,11 @@ def test_another_kind_of_location_is_refused(location: str) -> None:
 def test_an_address_without_a_port_is_refused() -> None:
     with pytest.raises(AddressInvalid):
         open_registry("grpc://host")
+
+
+def test_the_registry_loads_no_tensor_library() -> None:
+    heavy = "{'torch', 'numpy', 'transformers', 'peft', 'safetensors', 'huggingface_hub'}"
+    code = f"import sys, parfocal.registry; print(sorted({heavy} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -267,6 +267,17 @@ def test_a_message_over_the_limit_is_refused_and_the_next_request_works(
     assert client.publish(parts()).version == 1
 
 
+def test_an_upload_that_cannot_be_kept_is_a_storage_error(
+    tmp_path: Path, client: Client, parts: Callable[..., Parts]
+) -> None:
+    (tmp_path / "uploads").write_text("a file where the folder of uploads should be")
+    with pytest.raises(grpc.RpcError) as refused:
+        client.publish(parts())
+    assert remote_error(refused.value).reason == "STORAGE_ERROR"
+    (tmp_path / "uploads").unlink()
+    assert client.publish(parts()).version == 1
+
+
 @pytest.fixture
 def published(client: Client, adapter: Write, publication: Publication) -> Client:
     for fill in (1, 2, 3):

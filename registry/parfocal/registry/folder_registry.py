@@ -20,6 +20,7 @@ from parfocal.registry.publication import Publication
 from parfocal.registry.publishing import draft, store
 from parfocal.registry.records import AdapterSummary, Alias, AliasMove, Version
 from parfocal.registry.reference import Reference
+from parfocal.registry.staging import Staging
 from parfocal.registry.storage_errors import storage_errors
 from parfocal.registry.version_index import VersionIndex
 
@@ -39,12 +40,14 @@ class FolderRegistry:
             place = Place(path, create)
             self._writable = place.is_writable
             self._lock = place.lock
+            self._staging = Staging(path / "staging")
+            self._blobs = blobs or FolderBlobs(path / "blobs", self._staging)
             self._folders = AdapterFolders(place.home(cache))
-            self._blobs = blobs or FolderBlobs(path / "blobs", self._folders.staging)
             self._versions = VersionIndex(place.database)
             self._aliases = AliasIndex(place.database)
             if self._writable:
-                self._folders.staging.sweep()
+                self._staging.sweep()
+            self._folders.staging.sweep()
 
     def publish(
         self,
@@ -133,6 +136,8 @@ class FolderRegistry:
         Raises RegistryBusy when they take too long, IndexCorrupt or another StorageError.
         """
         with self._writing(), self._lock.exclusive():
+            if not dry_run:
+                self._staging.sweep()
             return collect(self._versions.live_manifests(), self._blobs, self._folders, dry_run)
 
     def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:

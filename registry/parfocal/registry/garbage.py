@@ -38,7 +38,6 @@ def collect(
     dead_folders = tuple(path for path in folders.held() if PREFIX + path.name not in versions)
     freed = sum(blob.size for blob in dead_blobs) + sum(_size(path) for path in dead_folders)
     if not dry_run:
-        folders.staging.sweep()
         for blob in dead_blobs:
             blobs.remove(blob.digest)
         for path in dead_folders:

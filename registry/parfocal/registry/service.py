@@ -1,7 +1,7 @@
 """RegistryService: any registry over gRPC. Knows messages and streams, not how a registry keeps anything."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from parfocal.registry.pages import checked_page_size, key_in, page_token
 from parfocal.registry.records import Alias, Version
 from parfocal.registry.registry import Registry
 from parfocal.registry.staging import Staging
+from parfocal.registry.storage_errors import storage_errors
+from parfocal.registry.threads import Threads
 from parfocal.registry.upload import Upload
 from parfocal.registry.wire.messages import adapter_message, alias_message, version_message
 from parfocal.registry.wire.publication import read_publication
@@ -35,8 +37,13 @@ class RegistryService(RegistryServiceServicer):
 
     def __init__(self, registry: Registry, uploads: Path | None = None) -> None:
         self._registry = registry
-        self._staging = Staging(uploads or Path.home() / ".cache" / "parfocal" / "uploads")
-        self._staging.sweep()
+        self._uploads = uploads or Path.home() / ".cache" / "parfocal" / "uploads"
+        self._staging = Staging(self._uploads)
+        with storage_errors(self._uploads):
+            self._staging.sweep()
+        # Apart, so that a few large uploads do not hold up every look-up.
+        self._look_ups = Threads(16, "registry-look-up")
+        self._files = Threads(4, "registry-files")
 
     async def PublishVersion(
         self, request_iterator: AsyncIterator[pb.PublishVersionRequest], context: Context
@@ -44,14 +51,14 @@ class RegistryService(RegistryServiceServicer):
         """Receives an adapter and publishes it; a stream that breaks leaves nothing."""
         header = await _header(request_iterator)
         AdapterName.parse(header.name)
-        with self._staging.work_folder() as folder:
+        with storage_errors(self._uploads), self._staging.work_folder() as folder:
             upload = Upload(folder, [read_file(file) for file in header.files])
             async for request in request_iterator:
                 if not request.HasField("chunk"):
                     raise InvalidUpload("after the header only chunks may follow", field="part")
-                await asyncio.to_thread(upload.write, request.chunk.path, request.chunk.data)
+                await _to_the_end(self._files(upload.write, request.chunk.path, request.chunk.data))
             upload.finish()
-            version = await _to_the_end(lambda: self._publish(header, folder))
+            version = await _to_the_end(self._files(self._publish, header, folder))
         return await self._version_message(version)
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> adapter_pb2.Version:
@@ -68,49 +75,49 @@ class RegistryService(RegistryServiceServicer):
         self, request: pb.ListAdaptersRequest, context: Context
     ) -> pb.ListAdaptersResponse:
         """Lists the adapters with their aliases."""
-        return await asyncio.to_thread(self._list_adapters, request)
+        return await self._look_ups(self._list_adapters, request)
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
     ) -> pb.ListVersionsResponse:
         """Lists the versions of an adapter."""
-        return await asyncio.to_thread(self._list_versions, request)
+        return await self._look_ups(self._list_versions, request)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
         expected = request.expected_version if request.HasField("expected_version") else None
-        alias = await asyncio.to_thread(
+        alias = await self._look_ups(
             self._registry.set_alias, request.name, request.alias, request.version, expected, request.actor
         )
         return alias_message(alias)
 
     async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
         """Lists aliases, with their history if asked."""
-        return await asyncio.to_thread(self._list_aliases, request)
+        return await self._look_ups(self._list_aliases, request)
 
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Undoes the last move of an alias."""
-        alias = await asyncio.to_thread(
+        alias = await self._look_ups(
             self._registry.rollback_alias, request.name, request.alias, request.actor
         )
         return alias_message(alias)
 
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> Empty:
         """Deletes a version."""
-        await asyncio.to_thread(self._registry.delete_version, request.name, request.version)
+        await self._look_ups(self._registry.delete_version, request.name, request.version)
         return Empty()
 
     async def DownloadVersion(
         self, request: pb.DownloadVersionRequest, context: Context
     ) -> AsyncIterator[pb.DownloadVersionResponse]:
         """Sends a version, then its files, verified just before."""
-        version = await asyncio.to_thread(self._chosen, request)
+        version = await self._look_ups(self._chosen, request)
         yield pb.DownloadVersionResponse(version=await self._version_message(version))
-        folder = await asyncio.to_thread(self._registry.materialise, version.digest)
+        folder = await self._files(self._registry.materialise, version.digest)
         for entry in version.manifest.files:
             with (folder / entry.path).open("rb") as file:
                 pieces = chunks_of(file)
-                while data := await asyncio.to_thread(next, pieces, b""):
+                while data := await self._files(next, pieces, b""):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
     def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
@@ -118,10 +125,10 @@ class RegistryService(RegistryServiceServicer):
         raise MethodNotImplemented("This registry does not report changes yet; list its versions instead.")
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
-        return await self._version_message(await asyncio.to_thread(self._registry.resolve, reference))
+        return await self._version_message(await self._look_ups(self._registry.resolve, reference))
 
     async def _version_message(self, version: Version) -> adapter_pb2.Version:
-        return version_message(version, await asyncio.to_thread(self._registry.aliases, version.name))
+        return version_message(version, await self._look_ups(self._registry.aliases, version.name))
 
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
         return self._registry.publish(header.name, folder, read_publication(header, folder))
@@ -170,12 +177,12 @@ async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.Publi
     raise InvalidUpload("an upload begins with its header", field="header")
 
 
-async def _to_the_end(work: Callable[[], T]) -> T:
-    """Returns what `work` returns in a thread, which is waited for even when the caller goes away.
+async def _to_the_end(work: Awaitable[T]) -> T:
+    """Returns the result of `work` in a thread, which is waited for even when the caller goes away.
 
     Its files must not be removed under it.
     """
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
