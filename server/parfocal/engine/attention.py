@@ -22,7 +22,7 @@ class DecodeRows:
     """Rows with one new token each.
 
     `tokens` `[rows]` are their places in the batch, `blocks` `[rows, most blocks]` the blocks they attend to
-    (padded with block 0), `lengths` `[rows]` how many tokens of these are real.
+    (padded with any of their own), `lengths` `[rows]` how many tokens of these are real.
     """
 
     tokens: torch.Tensor

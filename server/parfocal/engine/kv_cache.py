@@ -40,6 +40,11 @@ class KvCache:
         for store, new in ((self.keys[layer], key), (self.values[layer], value)):
             store.view(-1, *store.shape[2:]).index_copy_(0, places, new.to(store.dtype))
 
+    def clear(self, blocks: torch.Tensor) -> None:
+        """Sets `blocks` `[blocks]` to zero in every layer."""
+        for store in (*self.keys, *self.values):
+            store.index_fill_(0, blocks, 0.0)
+
     def read(self, layer: int, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns keys and values `[rows, tokens, kv_heads, head_dim]` of `blocks` `[rows, blocks]`.
 

@@ -60,6 +60,7 @@ class Runner:
         device = self._base.device
         ids = torch.tensor([[t for item in laid for t in item.row.token_ids]], device=device)
         at = [p for item in laid for p in range(item.row.start, item.row.start + item.tokens)]
+        self._clear_begun_blocks(laid)
         self._base.active.batch = self._lora(laid)
         output = self._base.model(
             input_ids=ids,
@@ -82,6 +83,16 @@ class Runner:
         chunks = tuple(self._chunk(item) for item in laid if item.tokens > 1)
         return AttentionStep(self._cache, written, self._decode_rows(laid), chunks)
 
+    def _clear_begun_blocks(self, laid: Sequence[_Laid]) -> None:
+        """Empties the blocks that this step begins and does not fill.
+
+        A row reads the whole of its last block. Masked tokens weigh 0, but 0 times the NaN that another
+        request left there is NaN.
+        """
+        last = [_begun_block(item, self._cache.block_tokens) for item in laid]
+        if begun := [block for block in last if block is not None]:
+            self._cache.clear(torch.tensor(begun, device=self._base.device))
+
     def _chunk(self, item: _Laid) -> ChunkRow:
         length = item.row.start + item.tokens
         used = -(-length // self._cache.block_tokens)
@@ -94,12 +105,20 @@ class Runner:
             return None
         device = self._base.device
         most = max(len(item.row.blocks) for item in single)
-        padded = [(*item.row.blocks, *[0] * (most - len(item.row.blocks))) for item in single]
+        # Padded with a row's own block: another's may hold NaN, which a masked weight of 0 does not stop.
+        padded = [(*blocks, *[blocks[0]] * (most - len(blocks))) for blocks in (i.row.blocks for i in single)]
         return DecodeRows(
             tokens=torch.tensor([item.start for item in single], device=device),
             blocks=torch.tensor(padded, device=device),
             lengths=torch.tensor([item.row.start + 1 for item in single], device=device),
         )
+
+
+def _begun_block(item: _Laid, size: int) -> int | None:
+    """Returns the row's last block if this step writes its first token and not its last."""
+    end = item.row.start + item.tokens
+    last = (end - 1) // size
+    return item.row.blocks[last] if last * size >= item.row.start and end % size else None
 
 
 def _lay_out(plan: Plan) -> list[_Laid]:
