@@ -97,6 +97,18 @@ def test_a_shared_prefix_is_computed_once() -> None:
     assert world.completions[again].cached_tokens == 20
 
 
+def test_a_prompt_that_is_wholly_cached_still_computes_its_last_block() -> None:
+    world = World()
+    world.submit(tuple(range(8)), tokens=1)
+    world.settle()
+    again = world.submit(tuple(range(8)), tokens=1)
+    world.settle()
+
+    assert _planned(world)[-1] == {again: 4}
+    assert world.completions[again].cached_tokens == 4
+    assert list(world.completions[again].token_ids) == world.answer(again)
+
+
 def test_another_adapter_does_not_find_the_prefix() -> None:
     world = World(max_batch_tokens=64)
     world.submit(tuple(range(20)), "a", tokens=1)

@@ -1,5 +1,6 @@
 """An engine on fake parts, and the checks that must hold between any two of its steps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fakes.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
@@ -47,6 +48,7 @@ class World:
     max_batch_tokens: int = 12
     max_skips: int = 3
     max_waiting: int = 100
+    close: Callable[[], None] = lambda: None
     completions: dict[str, Completion] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
@@ -70,7 +72,7 @@ class World:
                 inbox=inbox,
                 observer=SilentObserver(),
                 text=lambda _: NumberText(),  # type: ignore[arg-type, return-value]
-                close=lambda: None,
+                close=self.close,
                 max_waiting=self.max_waiting,
             )
         )

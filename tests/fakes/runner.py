@@ -3,6 +3,7 @@
 A runner whose tokens are a function of the prefix and the adapter, and a loader by hand.
 """
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -44,9 +45,15 @@ class FakeRunner:
         self.block_tokens = block_tokens
         self.poisoned: set[str] = set()
         self.plans: list[Plan] = []
+        self.turns: threading.Semaphore | None = None
 
     def run(self, plan: Plan) -> list[SampledToken | None]:
-        """Writes every row's tokens to the cache, then reads each row's whole prefix back."""
+        """Writes every row's tokens to the cache, then reads each row's whole prefix back.
+
+        With `turns` it waits for one of them first.
+        """
+        if self.turns is not None:
+            self.turns.acquire()
         self.plans.append(plan)
         if any(row.request_id in self.poisoned for row in plan.rows):
             raise RuntimeError("the fake model was told to fail")
@@ -61,6 +68,7 @@ class FakeRunner:
         return self.device.places[row.place] if row.place else ""
 
     def _write(self, row: PlanRow) -> None:
+        assert row.token_ids, "a row computes nothing, so that its logits are another row's"
         for offset, token in enumerate(row.token_ids):
             self.device.cache[self._at(row, row.start + offset)] = (token, self._digest(row))
 

@@ -9,6 +9,7 @@ Synchronous, so that it can be tested step by step.
 
 import logging
 import random
+import threading
 import time
 
 from .blocks import BlockPool
@@ -36,6 +37,7 @@ class Engine:
         self._live: dict[str, LiveRequest] = {}
         self._names: set[str] = set()
         self._draining = False
+        self._door = threading.Lock()
         self._seeds = random.SystemRandom()
 
     def validate(self, request: Request) -> None:
@@ -51,20 +53,10 @@ class Engine:
             EngineDraining: the engine is stopping.
         """
         self.validate(request)
-        if self._draining:
-            raise EngineDraining("the server is stopping; send the request to another one")
-        waiting = len(self._parts.scheduler.waiting) + len(self._parts.inbox)
-        if waiting >= self._parts.max_waiting:
-            raise QueueFull(
-                f"{waiting} requests wait, and no more than {self._parts.max_waiting} may; try again later",
-                retry_after_s=RETRY_AFTER_SECONDS,
-            )
-        if request.request_id in self._names:
-            raise InvalidRequest(
-                f"request_id {request.request_id!r} is in use; choose another", field="request_id"
-            )
-        self._names.add(request.request_id)
-        self._parts.inbox.post(Submitted(request, emit, time.monotonic()))
+        with self._door:  # so that nothing is posted once `drain` has returned: nobody might read it
+            self._check_room(request)
+            self._names.add(request.request_id)
+            self._parts.inbox.post(Submitted(request, emit, time.monotonic()))
 
     def cancel(self, request_id: str) -> None:
         """Ends a request before the next step; unknown and ended ones are left alone."""
@@ -76,7 +68,8 @@ class Engine:
 
     def drain(self) -> None:
         """Refuses new requests from now on; those accepted go on."""
-        self._draining = True
+        with self._door:
+            self._draining = True
 
     def adapters(self) -> list[AdapterStatus]:
         """Returns every adapter that is on the device or on its way there."""
@@ -128,11 +121,29 @@ class Engine:
         self._parts.close()
 
     def fail_all(self, error: Exception) -> None:
-        """Ends every request with `error`; for when the engine itself cannot go on."""
+        """Ends every request with `error`; for when the engine itself cannot go on.
+
+        Gives nothing back: no step may follow, and what the scheduler holds may be what is broken.
+        """
         for message in self._parts.inbox.read():
-            self._take(message)
+            if isinstance(message, Submitted):
+                self._start(message)
         for live in tuple(self._live.values()):
-            self._fail(live.sequence, error)
+            self._emit_error(live, error)
+
+    def _check_room(self, request: Request) -> None:
+        if self._draining:
+            raise EngineDraining("the server is stopping; send the request to another one")
+        waiting = len(self._parts.scheduler.waiting) + len(self._parts.inbox)
+        if waiting >= self._parts.max_waiting:
+            raise QueueFull(
+                f"{waiting} requests wait, and no more than {self._parts.max_waiting} may; try again later",
+                retry_after_s=RETRY_AFTER_SECONDS,
+            )
+        if request.request_id in self._names:
+            raise InvalidRequest(
+                f"request_id {request.request_id!r} is in use; choose another", field="request_id"
+            )
 
     def _take(self, message: Message) -> None:
         match message:
@@ -175,13 +186,14 @@ class Engine:
     def _compute(self, plan: Plan) -> list[Sequence]:
         """Runs a plan; if that fails, runs each row alone, so that only the rows at fault end in an error."""
         try:
-            return self._commit(plan, self._parts.runner.run(plan))
+            drawn = self._parts.runner.run(plan)
         except Exception as error:
             log.exception("a step of %d rows failed", len(plan.rows))
             if len(plan.rows) == 1:
                 self._fail(self._live[plan.rows[0].request_id].sequence, _step_failed(str(error)))
                 return []
             return [sequence for row in plan.alone() for sequence in self._compute(row)]
+        return self._commit(plan, drawn)
 
     def _commit(self, plan: Plan, drawn: list[SampledToken | None]) -> list[Sequence]:
         """Commits the good rows. A row whose logits were not finite ends in an error."""
@@ -213,7 +225,9 @@ class Engine:
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         self._parts.scheduler.finish(sequence, None)
-        live = self._live[sequence.request.request_id]
+        self._emit_error(self._live[sequence.request.request_id], error)
+
+    def _emit_error(self, live: LiveRequest, error: Exception) -> None:
         self._forget(live)
         self._parts.observer.request(live.report(error))
         live.emit(error)

@@ -1,6 +1,7 @@
 """Runs an engine on a thread of its own and gives asyncio callers a stream for each request."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -57,7 +58,7 @@ class Stream(AsyncIterator[Delta]):
 
     def put(self, item: Delta | Exception) -> None:
         """Delivers an item from the engine's thread; a closed loop has nobody left to read it."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
 
@@ -115,7 +116,10 @@ class EngineThread:
             while not self._stopping.is_set():
                 if not self._engine.step():
                     self._engine.wait(IDLE_SECONDS)
+        except Exception:
+            log.exception("the engine failed outside any request and stops")
         finally:
+            self._engine.drain()
             self._engine.fail_all(
                 EngineDraining("the server stopped before the request ended; send it again")
             )
