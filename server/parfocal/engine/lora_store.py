@@ -53,15 +53,19 @@ class LoraStore:
         self._lock = threading.Lock()
 
     def put(self, weights: LoraWeights) -> Place:
-        """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full."""
+        """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full.
+
+        Raises what the device raises when its memory is full; nothing is taken then.
+        """
         rank = slab_rank(weights.rank)
         with self._lock:
             place = self._claim(rank)
             slab = self.slabs[place.slab]
-            for path in weights.modules.keys() - slab.weights.keys():
-                slab.weights[path] = self._allocate(path, slab)
-        for path, (a, b) in list(slab.weights.items()):
-            self._write(a[place.index], b[place.index], weights, path)
+        try:
+            self._fill(slab, place, weights)
+        except BaseException:
+            self.free(place)
+            raise
         return place
 
     def free(self, place: Place) -> None:
@@ -94,6 +98,13 @@ class LoraStore:
         number = next(n for n in range(len(self.slabs) + 1) if n not in self.slabs)
         slab = self.slabs[number] = Slab(rank, self._slab_slots)
         return Place(number, slab.free.pop())
+
+    def _fill(self, slab: Slab, place: Place, weights: LoraWeights) -> None:
+        with self._lock:
+            for path in weights.modules.keys() - slab.weights.keys():
+                slab.weights[path] = self._allocate(path, slab)
+        for path, (a, b) in list(slab.weights.items()):
+            self._write(a[place.index], b[place.index], weights, path)
 
     def _allocate(self, path: str, slab: Slab) -> tuple[torch.Tensor, torch.Tensor]:
         wide, tall = self.shapes[path]
