@@ -23,6 +23,7 @@ from transformers import (
 
 from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
+from .bfloat16_cpu import is_fast_here, speed_up
 from .config import EngineConfig
 from .errors import BaseRefused
 from .kv_cache import KvShape
@@ -30,6 +31,7 @@ from .kv_cache import KvShape
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
 BLOCK_SIZE = 64
 _BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,9 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
     loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
     model = load_quantised(folder, loading)
     shapes = _adaptable_linears(model)
+    memory_bytes = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    if is_fast_here(model):
+        speed_up(model)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
     text = settings.get_text_config()
@@ -104,7 +109,7 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         eos_ids=_eos_ids(model, tokenizer),
-        memory_bytes=sum(t.nbytes for t in (*model.parameters(), *model.buffers())),
+        memory_bytes=memory_bytes,
         layers=text.num_hidden_layers,
     )
     return ResidentBase(model, tokenizer, info, kv_shape, shapes, active, device, dtype)
@@ -151,7 +156,7 @@ def _checked_config(folder: Path) -> PretrainedConfig:
         )
     try:
         kind = json.loads((folder / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BaseRefused(f"{folder / 'config.json'} is not a model configuration: {error!r}") from error
     if kind not in SUPPORTED:
         raise BaseRefused(
@@ -193,10 +198,9 @@ def _device(name: str) -> torch.device:
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise BaseRefused(f"dtype {name!r} is unknown; use auto, float32, bfloat16 or float16")
-    return dtype
+    if name not in _DTYPES:
+        raise BaseRefused(f"dtype {name!r} is not supported; use auto, {', '.join(_DTYPES)}")
+    return _DTYPES[name]
 
 
 def _eos_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
