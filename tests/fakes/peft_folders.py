@@ -68,7 +68,14 @@ def peft_config(adapter: Adapter) -> dict[str, object]:
         "lora_ga_config", "megatron_config", "modules_to_save", "monteclora_config", "revision",
         "target_parameters", "trainable_token_indices", "use_bdlora", "velora_config",
     )  # fmt: skip
-    switches = ("ensure_weight_tying", "fan_in_fan_out", "inference_mode", "lora_bias", "use_dora", "use_qalora")
+    switches = (
+        "ensure_weight_tying",
+        "fan_in_fan_out",
+        "inference_mode",
+        "lora_bias",
+        "use_dora",
+        "use_qalora",
+    )
     return {
         **dict.fromkeys(off),
         **dict.fromkeys(switches, False),
@@ -126,7 +133,7 @@ def raw_safetensors(header: bytes, data: bytes) -> bytes:
 
 
 def write_base(folder: Path, **changes: object) -> Path:
-    """Writes the configuration and tokenizer of a small Llama that the adapters fit, and returns the folder."""
+    """Writes configuration and tokenizer of a small Llama that the adapters fit; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -142,7 +149,9 @@ def write_base(folder: Path, **changes: object) -> Path:
         **changes,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": {"type": "BPE", "vocab": {}}}))
+    (folder / "tokenizer.json").write_text(
+        json.dumps({"version": "1.0", "model": {"type": "BPE", "vocab": {}}})
+    )
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 128}))
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     return folder

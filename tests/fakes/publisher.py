@@ -1,6 +1,6 @@
-"""A process that publishes until it is done or killed. Run as `python -m fakes.publisher`; reads orders from stdin.
+"""A process that publishes until it is done or killed: `python -m fakes.publisher`, orders on stdin.
 
-An order is one line of JSON. Each is carried out in a fork, so that one interpreter start serves many crashes.
+An order is one line of JSON. Each is carried out in a fork: one start of Python serves many crashes.
 """
 
 import json
@@ -109,7 +109,7 @@ def _carry_out(order: Order, told: int) -> None:
 
 
 def _die_at(number: int) -> None:
-    """Kills this process when it is about to open, make, rename or remove something for the `number`th time."""
+    """Kills this process when it opens, makes, renames or removes something for the `number`th time."""
     left = number
 
     def count(event: str, arguments: object) -> None:

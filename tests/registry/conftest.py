@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry_client import Client, Parts, publication_parts
 from fakes.registry_server import serving
 from parfocal.registry import (
     BaseContract,
@@ -16,6 +17,8 @@ from parfocal.registry import (
     describe_base,
     locate_base,
 )
+from parfocal.rpc import open_blocking_channel
+from parfocal.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 
 @pytest.fixture
@@ -56,3 +59,32 @@ def any_registry(request: pytest.FixtureRequest) -> Registry:
     """Every kind of registry: what it promises does not depend on where it is."""
     found: Registry = request.getfixturevalue("registry" if request.param == "folder" else "remote")
     return found
+
+
+@pytest.fixture
+def versions(
+    any_registry: Registry, adapter: Callable[..., Path], publication: Publication
+) -> Callable[[int], None]:
+    """Returns a function that publishes that many versions of `team/x`."""
+
+    def publish(count: int) -> None:
+        for fill in range(1, count + 1):
+            any_registry.publish("team/x", adapter(fill=fill), publication)
+
+    return publish
+
+
+@pytest.fixture
+def client(tmp_path: Path, registry: FolderRegistry) -> Iterator[Client]:
+    with serving(registry, tmp_path / "uploads") as address, open_blocking_channel(address) as channel:
+        yield Client(RegistryServiceStub(channel), registry, tmp_path / "uploads")
+
+
+@pytest.fixture
+def parts(adapter: Callable[..., Path], publication: Publication) -> Callable[..., Parts]:
+    """Returns a function that makes the messages of a good publication, some fields of its header changed."""
+
+    def make(pieces: int = 2, **header: object) -> Parts:
+        return publication_parts(adapter(), publication, pieces, **header)
+
+    return make
