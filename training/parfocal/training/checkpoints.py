@@ -58,7 +58,7 @@ class Checkpoints:
 def _read(folder: Path) -> Checkpoint | None:
     try:
         mark = json.loads((folder / _MARK).read_text())
-    except OSError:
+    except (OSError, ValueError):
         return None
     return Checkpoint(folder, mark["step"], mark["note"])
 

@@ -44,14 +44,17 @@ class PlainWatcher:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
+        self._tenths = 0
 
     def say(self, text: str) -> None:
         """Writes the line."""
         self._write(text)
 
     def step(self, done: StepDone) -> None:
-        """Writes every tenth part of the way."""
-        if done.step == done.steps or done.step % max(1, done.steps // 10) == 0:
+        """Writes when the next tenth part of the way is done."""
+        tenths = done.step * 10 // done.steps
+        if tenths != self._tenths:
+            self._tenths = tenths
             self._write(f"step {done.step}/{done.steps}  {_figures(done)}  {done.seconds_left:.0f} s left")
 
 

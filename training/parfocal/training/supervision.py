@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from peft import PeftModel
@@ -19,12 +19,19 @@ from parfocal.registry.canonical_json import JSON
 from .adapter import Weights, adapter_weights
 from .checkpoints import Checkpoint, Checkpoints
 from .errors import Diverged, GradientsLost
-from .evaluation import HeldOut
+from .evaluation import Score
 from .interruption import StopRequest
 from .packing import check_gradients_pass, check_unpacked
 from .progress import StepDone, Watcher
 
 _BEST_FILE = "best.safetensors"
+
+
+class Scorer(Protocol):
+    """Scores a model on rows it knows."""
+
+    def score(self, model: Any) -> Score:
+        """Returns the score of `model`, which it leaves as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Supervision(TrainerCallback):
     """What happens around the steps. After the run, `best` is the adapter with the lowest held-out loss."""
 
     def __init__(
-        self, held_out: HeldOut, pace: Pace, checkpoints: Checkpoints, stop: StopRequest, watcher: Watcher
+        self, held_out: Scorer, pace: Pace, checkpoints: Checkpoints, stop: StopRequest, watcher: Watcher
     ) -> None:
         self.best: Best | None = None
         self._held_out = held_out

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .encoder import BaseEncoder
-from .findings import Finding, Severity
+from .findings import Finding, Findings, Severity
 from .rendering import RenderFault, Sample, render
 from .rows import Row
 
@@ -30,15 +30,16 @@ def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
         message = "are chats, but the base has no chat template; use prompt and completion rows"
         lines = tuple(row.line for row in rows if not row.raw)
         return Tokenised((), (Finding(Severity.ERROR, "NO_TEMPLATE", message, source, lines),))
-    findings = list(_special_texts(rows, encoder, source))
+    findings = Findings()
+    findings.extend(_special_texts(rows, encoder, source))
     samples = []
     for row in rows:
         try:
             samples.append(render(row, encoder))
         except RenderFault as fault:
-            findings.append(Finding(Severity.ERROR, fault.code, str(fault), source, (row.line,)))
-    findings += _doubts(samples, encoder, source)
-    return Tokenised(tuple(samples), tuple(findings))
+            findings.add(Finding(Severity.ERROR, fault.code, str(fault), source, (row.line,)))
+    findings.extend(_doubts(samples, encoder, source))
+    return Tokenised(tuple(samples), findings.as_tuple())
 
 
 def cut(samples: Sequence[Sample], max_length: int) -> Tokenised:

@@ -18,6 +18,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from .adapter import adapter_weights, set_adapter_weights
 from .config import TrainConfig
 from .loss import answer_logits
+from .order import row_order
 from .recipe import Recipe
 from .rendering import Sample
 
@@ -61,7 +62,7 @@ def build_trainer(
     trainer = AnswerTrainer(
         model=model,
         args=arguments,
-        train_dataset=_dataset(samples),
+        train_dataset=_dataset(samples, arguments),
         processing_class=tokenizer,
         callbacks=[callback],
     )
@@ -93,8 +94,7 @@ def arguments(config: TrainConfig, recipe: Recipe, folder: Path, device: torch.d
         adam_beta2=0.999,
         max_grad_norm=1.0,
         seed=config.seed,
-        data_seed=config.seed,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy="sequential",
         logging_strategy="steps",
         logging_steps=max(1, recipe.steps // _LOGGED),
         logging_nan_inf_filter=False,
@@ -112,10 +112,13 @@ def arguments(config: TrainConfig, recipe: Recipe, folder: Path, device: torch.d
     )
 
 
-def _dataset(samples: Sequence[Sample]) -> Dataset:
+def _dataset(samples: Sequence[Sample], arguments: SFTConfig) -> Dataset:
+    """Returns the rows in the order they are learnt: every step of the run, one after the other."""
     columns: Mapping[str, list[Any]] = {
         "input_ids": [sample.ids.tolist() for sample in samples],
         "labels": [sample.labels.tolist() for sample in samples],
-        "length": [len(sample.ids) for sample in samples],
     }
-    return Dataset.from_dict(dict(columns))
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    lengths = [len(sample.ids) for sample in samples]
+    order = row_order(lengths, batch, arguments.max_steps, arguments.seed)
+    return Dataset.from_dict(dict(columns)).select(order)

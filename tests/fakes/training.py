@@ -1,0 +1,58 @@
+"""Stand-ins around training: a watcher that remembers, a registry that fails, rows that are easy to learn."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from parfocal.registry import FolderRegistry, Publication, Version
+from parfocal.registry.errors import StorageError
+from parfocal.training import StepDone
+
+JsonRow = Mapping[str, object]
+
+
+class RecordingWatcher:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.steps: list[StepDone] = []
+
+    def say(self, text: str) -> None:
+        """Remembers the line."""
+        self.said.append(text)
+
+    def step(self, done: StepDone) -> None:
+        """Remembers the step."""
+        self.steps.append(done)
+
+
+class FailingRegistry(FolderRegistry):
+    """A folder registry whose disk gives up when something is published."""
+
+    def publish(
+        self,
+        name: str,
+        folder: Path,
+        publication: Publication,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Version:
+        """Raises StorageError."""
+        raise StorageError("the disk gave up")
+
+
+def chat_row(prompt: str, answer: str) -> JsonRow:
+    """Returns a row of one user and one assistant message."""
+    return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
+
+
+def chat_rows(count: int) -> list[JsonRow]:
+    """Returns `count` different chats whose answers repeat one letter of the prompt."""
+    letters = "abcdefgh"
+    return [chat_row(f"{index} {letters[index % 8]}", letters[index % 8] * 3) for index in range(count)]
+
+
+def write_jsonl(path: Path, rows: Sequence[JsonRow]) -> Path:
+    """Writes one row a line and returns `path`."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path

@@ -1,0 +1,78 @@
+"""Settings: refused by name when out of range, and the same after a trip through JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parfocal.registry import RegistryError
+from parfocal.training import InvalidConfig, TrainConfig
+
+
+def config(**changes: Any) -> TrainConfig:
+    settings: dict[str, Any] = {"data": Path("d.jsonl"), "name": "team/small"} | changes
+    return TrainConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rank", 0),
+        ("rank", 257),
+        ("rank", "16"),
+        ("rank", True),
+        ("alpha", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("steps", 0),
+        ("epochs", 0.0),
+        ("batch_size", 0),
+        ("max_length", 1),
+        ("seed", -1),
+        ("held_out_fraction", 0.9),
+        ("evaluations", 0),
+        ("exact_match", -1),
+        ("dropout", 1.0),
+        ("rendering", "html"),
+        ("keep", "first"),
+        ("dtype", "int8"),
+        ("adapter_dtype", "float16"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_name(field: str, value: object) -> None:
+    with pytest.raises(InvalidConfig) as refusal:
+        config(**{field: value}).check()
+    assert refusal.value.field == field
+
+
+def test_the_defaults_are_in_range() -> None:
+    config().check()
+
+
+def test_steps_and_epochs_exclude_each_other() -> None:
+    with pytest.raises(InvalidConfig, match="not both"):
+        config(steps=3, epochs=1).check()
+
+
+def test_a_micro_batch_must_divide_the_batch() -> None:
+    config(batch_size=16, micro_batch=4).check()
+    with pytest.raises(InvalidConfig, match="must divide"):
+        config(batch_size=16, micro_batch=5).check()
+
+
+def test_a_name_that_breaks_the_grammar_is_refused() -> None:
+    with pytest.raises(RegistryError):
+        config(name="../evil").check()
+
+
+def test_settings_survive_json() -> None:
+    before = config(held_out=Path("h"), output=Path("o"), targets=("q_proj", "v_proj"), learning_rate=1e-4)
+
+    assert TrainConfig.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_an_unknown_setting_is_named() -> None:
+    with pytest.raises(InvalidConfig, match="'learning_rte'"):
+        TrainConfig.from_json({"data": "d", "name": "n", "learning_rte": 1})

@@ -1,0 +1,96 @@
+"""The choices: what a person gives is kept; the rest follows from data and base, each with a reason."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parfocal.training import BaseUnfit, Choice, Recipe, TrainConfig
+from parfocal.training.recipe import BaseFacts, DataFacts, base_facts, choose
+
+LLAMA_8B = BaseFacts("llama", 4096, 8192)
+
+
+def recipe(data: DataFacts | None = None, base: BaseFacts = LLAMA_8B, **settings: Any) -> Recipe:
+    facts = data or DataFacts(rows=1000, longest=300, learnt_tokens=50000)
+    return choose(TrainConfig(data=Path("d"), name="n", **settings), facts, base)
+
+
+def choice(found: Recipe, name: str) -> Choice:
+    return next(choice for choice in found.choices if choice.name == name)
+
+
+@pytest.mark.parametrize(
+    ("base", "rate"),
+    [
+        (LLAMA_8B, 2.86e-4),
+        (BaseFacts("llama", 8192, 8192), 1.66e-4),
+        (BaseFacts("qwen3", 4096, 8192), 4.73e-4),
+        (BaseFacts("llama", 256, 1024), 2.49e-3),
+        (BaseFacts("llama", 16, 1024), 5e-3),
+    ],
+)
+def test_the_learning_rate_follows_the_size_of_the_base(base: BaseFacts, rate: float) -> None:
+    assert recipe(base=base).learning_rate == pytest.approx(rate)
+
+
+def test_what_is_given_is_kept() -> None:
+    found = recipe(learning_rate=1e-4, alpha=8, rank=4, steps=7, max_length=100, rslora=True)
+
+    assert (found.learning_rate, found.alpha, found.rank) == (1e-4, 8, 4)
+    assert (found.steps, found.max_length, found.rslora) == (7, 100, True)
+
+
+def test_alpha_is_twice_the_rank_and_high_ranks_use_rslora() -> None:
+    assert recipe(rank=8).alpha == 16
+    assert not recipe(rank=32).rslora
+    assert recipe(rank=64).rslora
+
+
+def test_three_epochs_are_the_default() -> None:
+    assert recipe(DataFacts(1600, 300, 1)).steps == 300
+
+
+def test_small_data_is_seen_more_often_but_not_for_ever() -> None:
+    assert recipe(DataFacts(160, 300, 1)).steps == 60
+    assert recipe(DataFacts(16, 300, 1)).steps == 20
+
+
+def test_epochs_become_steps() -> None:
+    assert recipe(DataFacts(100, 300, 1), epochs=2).steps == 13
+
+
+def test_no_row_is_cut_unless_the_base_sees_no_further() -> None:
+    assert recipe(DataFacts(100, 300, 1)).max_length == 300
+    assert recipe(DataFacts(100, 9000, 1)).max_length == 8192
+    assert recipe(max_length=20000).max_length == 8192
+
+
+def test_a_step_may_be_split_into_smaller_passes() -> None:
+    found = recipe(batch_size=16, micro_batch=4)
+
+    assert (found.micro_batch, found.accumulation) == (4, 4)
+
+
+def test_scoring_happens_about_as_often_as_asked() -> None:
+    assert recipe(steps=100, evaluations=5).evaluate_every == 20
+    assert recipe(steps=3, evaluations=5).evaluate_every == 1
+
+
+def test_every_choice_has_a_reason() -> None:
+    assert all(choice.reason for choice in recipe().choices)
+    assert choice(recipe(learning_rate=1e-3), "learning_rate").reason == "as given"
+
+
+def test_a_base_without_sizes_is_unfit(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+
+    with pytest.raises(BaseUnfit, match="hidden_size"):
+        base_facts(tmp_path)
+
+
+def test_sizes_of_a_nested_configuration_are_found(tmp_path: Path) -> None:
+    text = '{"model_type": "gemma3", "text_config": {"hidden_size": 8, "max_position_embeddings": 9}}'
+    (tmp_path / "config.json").write_text(text)
+
+    assert base_facts(tmp_path) == BaseFacts("gemma3", 8, 9)

@@ -1,0 +1,156 @@
+"""A whole run: data in, a measured and published adapter out, the same every time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.training import FailingRegistry, RecordingWatcher, chat_rows, write_jsonl
+from parfocal.registry import FolderRegistry
+from parfocal.registry.errors import StorageError
+from parfocal.training import (
+    DataRefused,
+    ParentMismatch,
+    RunExists,
+    TrainConfig,
+    TrainResult,
+    resume,
+    train,
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "data.jsonl", chat_rows(80))
+
+
+@pytest.fixture
+def settings(data: Path, base_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "data": data,
+        "name": "team/letters",
+        "base": str(base_folder),
+        "output": tmp_path / "run",
+        "registry": str(tmp_path / "registry"),
+        "steps": 10,
+        "evaluations": 2,
+        "rank": 4,
+    }
+
+
+@pytest.fixture
+def trained(settings: dict[str, Any]) -> TrainResult:
+    return train(TrainConfig(**settings, exact_match=3))
+
+
+def test_the_adapter_is_better_than_its_base_and_says_so(trained: TrainResult) -> None:
+    assert trained.adapter.loss < trained.base.loss - 0.1
+    assert trained.gain.verdict == "better"
+    assert trained.examples == 8
+
+
+def test_the_version_carries_where_it_came_from_and_how_good_it_is(
+    trained: TrainResult, settings: dict[str, Any]
+) -> None:
+    version = FolderRegistry(Path(settings["registry"])).resolve("team/letters")
+    manifest = version.manifest
+
+    assert (version.version, version.digest) == (trained.version, trained.digest)
+    assert manifest.contract.base.verified
+    assert {target.rank for target in manifest.contract.targets} == {4}
+    assert manifest.provenance is not None and manifest.evaluation is not None
+    assert manifest.provenance.seed == 0
+    assert manifest.provenance.hyper_parameters["steps"] == 10
+    assert {"torch", "peft", "trl", "bitsandbytes"} <= manifest.provenance.tools.keys()
+    assert manifest.evaluation.examples == 8
+    assert manifest.evaluation.metrics == trained.metrics()
+    assert {"base_exact_match", "adapter_exact_match"} <= trained.metrics().keys()
+
+
+def test_report_curve_and_result_lie_in_the_folder_of_the_run(
+    trained: TrainResult, settings: dict[str, Any]
+) -> None:
+    output = settings["output"]
+
+    assert json.loads((output / "data-report.json").read_text())["accepted"]
+    assert (output / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((output / "result.json").read_text()) == trained.to_json()
+    assert not (output / "checkpoints").exists()
+
+
+def test_the_same_run_again_gives_the_same_version(settings: dict[str, Any], tmp_path: Path) -> None:
+    first = train(TrainConfig(**settings))
+    again = train(TrainConfig(**(settings | {"output": tmp_path / "again"})))
+
+    assert (again.version, again.digest) == (first.version, first.digest)
+
+
+def test_a_watcher_is_told_the_reasons_the_steps_and_the_table(settings: dict[str, Any]) -> None:
+    watcher = RecordingWatcher()
+    train(TrainConfig(**settings), watcher)
+    text = "\n".join(watcher.said)
+
+    assert "Tinker cookbook" in text
+    assert "step 5/10: held-out loss" in text
+    assert "8 held-out rows" in text
+    assert "Published as team/letters@1" in text
+    assert [done.step for done in watcher.steps] == list(range(1, 11))
+
+
+def test_faulty_data_leaves_no_run_behind(settings: dict[str, Any], data: Path) -> None:
+    data.write_text(data.read_text() + "{oops\n")
+
+    with pytest.raises(DataRefused, match=r"BAD_JSON .*line 81") as refusal:
+        train(TrainConfig(**settings))
+    assert refusal.value.report.errors[0].lines == (81,)
+    assert not settings["output"].exists()
+
+
+def test_an_earlier_run_is_not_overwritten(trained: TrainResult, settings: dict[str, Any]) -> None:
+    with pytest.raises(RunExists):
+        train(TrainConfig(**settings))
+
+
+def test_without_a_registry_nothing_is_published(settings: dict[str, Any]) -> None:
+    result = train(TrainConfig(**(settings | {"registry": None})))
+
+    assert result.version is None
+    assert (result.adapter_folder / "adapter_model.safetensors").is_file()
+
+
+def test_a_run_that_could_not_be_published_is_published_by_resuming(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    failing = FailingRegistry(tmp_path / "failing")
+    with pytest.raises(StorageError):
+        train(TrainConfig(**settings), registry=failing)
+    watcher = RecordingWatcher()
+    result = resume(settings["output"], watcher)
+
+    assert result.version == 1
+    assert watcher.steps == []
+    assert result.digest == train(TrainConfig(**(settings | {"output": tmp_path / "whole"}))).digest
+
+
+def test_a_run_may_continue_from_a_published_adapter(
+    trained: TrainResult, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    more = settings | {"output": tmp_path / "more", "parent": "team/letters@1", "learning_rate": 1e-9}
+    result = train(TrainConfig(**more))
+    version = FolderRegistry(Path(settings["registry"])).resolve("team/letters@2")
+
+    assert result.version == 2
+    assert version.manifest.provenance is not None
+    assert version.manifest.provenance.parent == "team/letters@1"
+    assert result.adapter.loss == pytest.approx(trained.adapter.loss, abs=1e-3)
+    assert result.base.loss == trained.base.loss
+
+
+def test_a_parent_of_another_shape_is_refused(
+    trained: TrainResult, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    more = settings | {"output": tmp_path / "more", "parent": "team/letters", "rank": 8}
+
+    with pytest.raises(ParentMismatch, match="has r 4, this run 8"):
+        train(TrainConfig(**more))
