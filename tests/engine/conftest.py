@@ -1,13 +1,48 @@
-"""Bases and adapters that several engine tests share; made once a session."""
+"""Bases and adapters that several engine tests share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from fakes.adapter_folder import Q0, write_config, write_weights
 from oracle.bases import configurations, write_base
 
 
 @pytest.fixture(scope="session")
 def llama_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random Llama."""
+    """A small random Llama, written once a session."""
     return write_base(tmp_path_factory.mktemp("bases") / "llama", configurations()["llama"])
+
+
+@pytest.fixture
+def small_llama() -> LlamaForCausalLM:
+    """A Llama in memory, to read adapters for."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=96,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return LlamaForCausalLM(config)
+
+
+@pytest.fixture
+def shapes(small_llama: LlamaForCausalLM) -> dict[str, tuple[int, int]]:
+    """Returns (in_features, out_features) of each linear of `small_llama`."""
+    linears = {path: m for path, m in small_llama.named_modules() if isinstance(m, torch.nn.Linear)}
+    return {path: (m.in_features, m.out_features) for path, m in linears.items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shapes: Mapping[str, tuple[int, int]]) -> Path:
+    """A plain rank-4 adapter of one module, written by hand."""
+    in_features, out_features = shapes[Q0]
+    write_weights(tmp_path, a=torch.ones(4, in_features), b=torch.ones(out_features, 4))
+    write_config(tmp_path, {})
+    return tmp_path
