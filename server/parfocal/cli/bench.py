@@ -68,7 +68,6 @@ def bench(
     workload = Workload(
         shape, requests, adapters, rank, prompt_tokens, new_tokens, dtype, warmup, repeats, seed
     )
-    workload.check()
     _measure_and_show(workload, device, cache or _default_cache(), not skip_peft, output, as_json)
 
 
@@ -83,6 +82,7 @@ def _measure_and_show(
     from .benching.stand import Setup, measure, stages_of
     from .benching.table import show_bench
 
+    workload.check()
     setup = Setup(workload, device, cache, with_peft)
     with stages_shown(stages_of(setup)) as stages:
         measured = measure(setup, stages)

@@ -23,6 +23,7 @@ from transformers import (
 
 from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
+from .bfloat16_cpu import is_fast_here, speed_up
 from .config import EngineConfig
 from .errors import BaseRefused
 from .kv_cache import KvShape
@@ -85,6 +86,9 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
     loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
     model = load_quantised(folder, loading)
     shapes = _adaptable_linears(model)
+    memory_bytes = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    if is_fast_here(model):
+        speed_up(model)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
     text = settings.get_text_config()
@@ -105,7 +109,7 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         eos_ids=_eos_ids(model, tokenizer),
-        memory_bytes=sum(t.nbytes for t in (*model.parameters(), *model.buffers())),
+        memory_bytes=memory_bytes,
         layers=text.num_hidden_layers,
     )
     return ResidentBase(model, tokenizer, info, kv_shape, shapes, active, device, dtype)
