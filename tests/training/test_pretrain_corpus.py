@@ -1,6 +1,7 @@
 """The synthetic texts: the same from the same seed, answerable, and without the demo's two jobs."""
 
 import json
+from dataclasses import replace
 from itertools import islice
 
 from hypothesis import given
@@ -11,8 +12,10 @@ from parfocal.training.pretrain.batches import BatchStream, Place
 from parfocal.training.pretrain.corpus import TASKS, documents
 from parfocal.training.pretrain.encoding import Encoder
 from parfocal.training.pretrain.extraction import extract_by_form
+from parfocal.training.pretrain.recipe import smoke
 from parfocal.training.pretrain.source import Source
 from parfocal.training.pretrain.tokenizer import END, special_id, train_tokenizer
+from parfocal.training.pretrain.words import invented
 
 _DOCUMENTS = list(islice(documents(Source("corpus test")), 1500))
 
@@ -60,6 +63,13 @@ def test_the_demo_jobs_are_not_in_the_corpus() -> None:
     assert not [sentence for sentence in sentences if sentence in everything]
 
 
+def test_polishing_joins_words_from_the_pieces_it_is_given() -> None:
+    source = Source(1, pieces=("ender", "urg"))
+    words_made = [invented(source) for _ in range(200)]
+    assert any(word == "enderurg" for word in words_made)
+    assert any("ender" not in word and "urg" not in word for word in words_made)
+
+
 def test_only_answers_and_their_end_count_in_evaluation() -> None:
     tokenizer = train_tokenizer(_DOCUMENTS[:300], 512)
     document = next(each for each in _DOCUMENTS if each.task == "greet")
@@ -72,12 +82,13 @@ def test_only_answers_and_their_end_count_in_evaluation() -> None:
 
 def test_a_stream_goes_on_from_any_place() -> None:
     encoder = Encoder(train_tokenizer(_DOCUMENTS[:300], 512))
-    stream = BatchStream(encoder, seed=3, batch_tokens=8192)
+    recipe = replace(smoke(3, seed=3), batch_tokens=8192)
+    stream = BatchStream(encoder, recipe)
     batches = iter(stream)
     for _ in range(4):
         next(batches)
     place = stream.place
     following = next(batches)
-    resumed = next(iter(BatchStream(encoder, 3, 8192, Place(place.pool, place.batch))))
+    resumed = next(iter(BatchStream(encoder, recipe, Place(place.pool, place.batch))))
     assert resumed.tokens.equal(following.tokens)
     assert resumed.weights.equal(following.weights)

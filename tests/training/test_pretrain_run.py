@@ -41,8 +41,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_short_run_learns_without_a_nan(tmp_path: Path) -> None:
     told = Silent()
-    scores = Pretraining(smoke(8, seed=2), tmp_path, told).run()
-    assert len(told.losses) == 8
+    recipe = smoke(8, seed=2)
+    scores = Pretraining(recipe, tmp_path, told).run()
+    assert len(told.losses) == recipe.last_step == 9
     assert all(math.isfinite(loss) for loss in told.losses)
     assert told.losses[-1] < told.losses[0]
     assert math.isfinite(scores["all"].loss)
@@ -114,3 +115,8 @@ def test_the_rate_rises_stays_and_falls_to_a_fiftieth() -> None:
     assert rates[9:35] == [1.0] * 26
     assert rates[-1] == pytest.approx(0.02, abs=0.02)
     assert rates[35:] == sorted(rates[35:], reverse=True)
+
+
+def test_polishing_has_its_own_peak_and_ends_at_nothing() -> None:
+    schedule = Schedule(peak=1.0, warm_up=1, steps=10, polish_peak=0.5, polish_steps=5)
+    assert [schedule.rate(step) for step in range(10, 15)] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     made = smoke(3, options.seed) if options.smoke else replace(Recipe(), seed=options.seed)
     recipe = replace(made, steps=options.steps) if options.steps else made
-    with Display(recipe.steps) as display:
+    with Display(recipe.last_step) as display:
         try:
             Pretraining(recipe, options.out, display, options.resume).run()
         except ResumeError as error:
@@ -32,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Makes the small base model `tiny` from synthetic text, from nothing, on a CPU.",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the base and its checkpoints")
-    parser.add_argument("--steps", type=int, help="training steps (default: the recipe of the shipped base)")
+    parser.add_argument(
+        "--steps", type=int, help="training steps before polishing (default: the recipe of the shipped base)"
+    )
     parser.add_argument(
         "--seed", type=int, default=1, help="decides the texts and the first weights (default 1)"
     )

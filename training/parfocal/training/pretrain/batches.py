@@ -9,6 +9,7 @@ from torch import Tensor
 
 from parfocal.training.pretrain.corpus import documents
 from parfocal.training.pretrain.encoding import Encoded, Encoder
+from parfocal.training.pretrain.recipe import Recipe
 from parfocal.training.pretrain.source import Source
 
 POOL = 512
@@ -36,11 +37,10 @@ class Place:
 class BatchStream:
     """Makes pools of fresh documents, each from its own seed, and cuts them into batches."""
 
-    def __init__(self, encoder: Encoder, seed: int, batch_tokens: int, place: Place | None = None) -> None:
-        """Starts at `place`; `batch_tokens` bounds rows times length."""
+    def __init__(self, encoder: Encoder, recipe: Recipe, place: Place | None = None) -> None:
+        """Starts at `place`."""
         self._encoder = encoder
-        self._seed = seed
-        self._batch_tokens = batch_tokens
+        self._recipe = recipe
         self.place = place or Place()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -53,7 +53,8 @@ class BatchStream:
                 yield batches[number]
 
     def _pool(self, number: int) -> list[Batch]:
-        source = Source(f"{self._seed}/pool {number}")
+        pieces = self._encoder.word_pieces if number >= self._recipe.polish_pool else ()
+        source = Source(f"{self._recipe.seed}/pool {number}", pieces=pieces)
         early = next((share for until, share in _CURRICULUM if number < until), 0.0)
         encoded = [
             self._encoder.encode(document, source) for document in islice(documents(source, early), POOL)
@@ -61,7 +62,7 @@ class BatchStream:
         short = sorted(
             (each for each in encoded if len(each.tokens) <= LONGEST), key=lambda each: len(each.tokens)
         )
-        return source.shuffled([padded(rows) for rows in _cut(short, self._batch_tokens)])
+        return source.shuffled([padded(rows) for rows in _cut(short, self._recipe.batch_tokens)])
 
 
 def padded(rows: list[Encoded]) -> Batch:

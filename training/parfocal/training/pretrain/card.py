@@ -17,6 +17,7 @@ def write_card(folder: Path) -> None:
             parameters=report["parameters"] / 1e6,
             tasks=len(report["held_out"]) - 1,
             steps=recipe["steps"],
+            polish=recipe["polish_steps"],
             steps_plain=recipe["steps"],
             seed=recipe["seed"],
             tokens=history["tokens"],

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 
 from parfocal.training.pretrain.document import Document
 from parfocal.training.pretrain.source import Source
-from parfocal.training.pretrain.tokenizer import END, START, special_id
+from parfocal.training.pretrain.tokenizer import END, START, special_id, word_pieces
 
 # Context teaches the words, answers teach the skill: one context token in five counts, and counts half.
 _CONTEXT_SHARE = 0.2
@@ -25,7 +25,8 @@ class Encoder:
     """Renders documents as the chat template does and marks what is learnt."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Looks up the special tokens."""
+        """Looks up the special tokens and the pieces of words."""
+        self.word_pieces = word_pieces(tokenizer)
         self._tokenizer = tokenizer
         self._start = special_id(tokenizer, START)
         self._end = special_id(tokenizer, END)

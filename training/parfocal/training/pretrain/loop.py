@@ -38,7 +38,9 @@ class Pretraining:
         self._recipe, self._folder, self._reporter = recipe, folder, reporter
         self._network = Network(recipe.shape, recipe.seed)
         self._optimiser = Optimiser(self._network)
-        self._schedule = Schedule(recipe.peak_rate, recipe.warm_up, recipe.steps)
+        self._schedule = Schedule(
+            recipe.peak_rate, recipe.warm_up, recipe.steps, recipe.polish_rate, recipe.polish_steps
+        )
         self._step, place, self._history = 0, Place(), History()
         if resume:
             self._step, place, self._history = load_checkpoint(
@@ -48,14 +50,14 @@ class Pretraining:
         else:
             self._tokenizer = self._new_tokenizer()
         self._encoder = Encoder(self._tokenizer)
-        self._stream = BatchStream(self._encoder, recipe.seed, recipe.batch_tokens, place)
+        self._stream = BatchStream(self._encoder, recipe, place)
 
     def run(self, until: int | None = None) -> dict[str, Score]:
         """Trains to the recipe's last step, or stops after step `until`; returns the held-out scores.
 
         A finished run that is resumed is only measured again.
         """
-        last = min(self._recipe.steps, until or self._recipe.steps)
+        last = min(self._recipe.last_step, until or self._recipe.last_step)
         batches = iter(self._stream)
         losses: list[float] = []
         while self._step < last:

@@ -13,15 +13,22 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Linear warm-up, a plateau, then linear decay to a fiftieth; counted in steps, never in seconds."""
+    """Linear warm-up, a plateau, then linear decay to a fiftieth; counted in steps, never in seconds.
+
+    Polishing follows: `polish_steps` from `polish_peak` linearly down to nothing.
+    """
 
     peak: float
     warm_up: int
     steps: int
+    polish_peak: float = 0.0
+    polish_steps: int = 0
     plateau: float = 0.35
 
     def rate(self, step: int) -> float:
         """Returns the learning rate of the step (from 0)."""
+        if step >= self.steps:
+            return self.polish_peak * (1.0 - (step - self.steps) / max(1, self.polish_steps))
         rise = min(1.0, (step + 1) / max(1, self.warm_up))
         start = self.plateau * self.steps
         fall = 1.0 if step < start else 1.0 - 0.98 * (step - start) / max(1.0, self.steps - start)

@@ -11,10 +11,11 @@ _Item = TypeVar("_Item")
 class Source:
     """Draws from lists; training and held-out sources never draw the same item of a list of eight or more."""
 
-    def __init__(self, seed: int | str, held_out: bool = False) -> None:
-        """Fixes the sequence of draws by `seed`."""
+    def __init__(self, seed: int | str, held_out: bool = False, pieces: Sequence[str] = ()) -> None:
+        """Fixes the sequence of draws by `seed`; invented words are partly joined from `pieces`, if any."""
         self.random = Random(f"{seed}/{'held' if held_out else 'train'}")
         self.held_out = held_out
+        self.pieces = pieces
 
     def pick(self, items: Sequence[_Item]) -> _Item:
         """Returns one item: of every eighth when held out, else of the others; any item of a short list."""

@@ -50,6 +50,12 @@ def train_tokenizer(documents: Iterable[Document], vocabulary: int) -> Tokenizer
     return tokenizer
 
 
+def word_pieces(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Returns the entries of two letters or more, in lower case and without their space, sorted."""
+    texts = {tokenizer.decode([number]).strip().lower() for number in range(3, tokenizer.get_vocab_size())}
+    return tuple(sorted(text for text in texts if len(text) > 1 and text.isascii() and text.isalpha()))
+
+
 def special_id(tokenizer: Tokenizer, token: str) -> int:
     """Returns the id of a special token; raises KeyError where the tokenizer lacks it."""
     number: int | None = tokenizer.token_to_id(token)

@@ -51,7 +51,9 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def invented(source: Source, syllables: int = 0) -> str:
-    """Returns a new lower-case word of one to three syllables."""
+    """Returns a new lower-case word of one to three syllables, or of as many of the source's pieces."""
+    if source.pieces and source.chance(0.6):
+        return "".join(source.random.choice(source.pieces) for _ in range(syllables or source.between(1, 3)))
     draw = source.random.choice
     count = syllables or source.between(1, 3)
     word = "".join(
@@ -197,6 +199,10 @@ def date(source: Source) -> str:
 
 def phrase(source: Source) -> str:
     """Returns two to five plain lower-case words."""
-    return " ".join(
-        source.pick(PLAIN if source.chance(0.3) else LEXICON) for _ in range(source.between(2, 5))
-    )
+    return " ".join(_plain_word(source) for _ in range(source.between(2, 5)))
+
+
+def _plain_word(source: Source) -> str:
+    if source.pieces and source.chance(0.4):
+        return source.random.choice(source.pieces)
+    return source.pick(PLAIN if source.chance(0.3) else LEXICON)
