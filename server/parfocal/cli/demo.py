@@ -33,9 +33,10 @@ def demo(
     stage = Stage()
     stage.say("Parfocal: one base stays in focus while adapters swap, like lenses on a camera.", style="bold")
     with stage.console.status("Loading the libraries"):
+        from .demonstration.lessons import full_lessons
         from .demonstration.tour import Tour
         from .demonstration.watching import StepBar
-    tour = Tour(stage, place, StepBar(stage.console))
+    tour = Tour(stage, place, StepBar(stage.console), full_lessons())
     tour.train()
     if not _serve(tour, place):
         typer.echo(f"parfocal: {_FAILED}", err=True)

@@ -30,23 +30,26 @@ class Lesson:
     parent: str | None = None
 
 
-def support_lesson() -> Lesson:
-    """Returns the first job: a customer's e-mail becomes one line of JSON."""
-    data = datasets(support_emails, training=400, held_out=50, seed=1)
-    return Lesson(SUPPORT, "support e-mail → JSON record", data, steps=75, learning_rate=3e-3)
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """All that the demo teaches; `revised_memo` continues from the first version of `memo`."""
+
+    support: Lesson
+    memo: Lesson
+    revised_memo: Lesson
 
 
-def memo_lesson() -> Lesson:
-    """Returns the second job: a plain note becomes an office memo of 1995."""
-    data = datasets(office_memos, training=400, held_out=50, seed=2)
-    return Lesson(MEMO, "plain note → office memo of 1995", data, steps=75, learning_rate=3e-3)
-
-
-def revised_memo_lesson(parent: str) -> Lesson:
-    """Returns what version 2 of the memo adapter learns on top of `parent`: the house style has changed."""
-    old = datasets(office_memos, training=160, held_out=30, seed=3)
-    data = Datasets(*(tuple(map(_revise, rows)) for rows in (old.training, old.held_out, old.new_wording)))
-    return Lesson(MEMO, "the same memo in the new house style", data, 20, 2e-3, parent)
+def full_lessons() -> Lessons:
+    """Returns the lessons of the demo: e-mail to JSON, note to memo, and the memo's new house style."""
+    emails = datasets(support_emails, training=500, held_out=50, seed=1)
+    notes = datasets(office_memos, training=500, held_out=50, seed=2)
+    style = datasets(office_memos, training=160, held_out=30, seed=3)
+    revised = Datasets(*(tuple(map(_revise, r)) for r in (style.training, style.held_out, style.new_wording)))
+    return Lessons(
+        Lesson(SUPPORT, "support e-mail → JSON record", emails, steps=160, learning_rate=5e-3),
+        Lesson(MEMO, "plain note → office memo of 1995", notes, steps=160, learning_rate=5e-3),
+        Lesson(MEMO, "the same memo in the new house style", revised, 20, 2e-3, parent=f"{MEMO}@1"),
+    )
 
 
 def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> TrainResult:
@@ -63,6 +66,7 @@ def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> Trai
         rendering="chat",
         rank=16,
         alpha=32,
+        batch_size=8,
         steps=lesson.steps,
         learning_rate=lesson.learning_rate,
         evaluations=1,

@@ -10,7 +10,7 @@ from parfocal.training.examples import Row
 
 from .conversation import Answer, Ask, server
 from .figures import Metrics, summary
-from .lessons import MEMO, SUPPORT, Lesson, learn, memo_lesson, revised_memo_lesson, support_lesson
+from .lessons import MEMO, SUPPORT, Lesson, Lessons, learn
 from .stage import Stage
 from .watching import StepBar
 
@@ -20,20 +20,21 @@ ALIAS = "prod"
 class Tour:
     """One visit, in an empty `folder`. `bar` shows the progress of the training runs."""
 
-    def __init__(self, stage: Stage, folder: Path, bar: StepBar) -> None:
+    def __init__(self, stage: Stage, folder: Path, bar: StepBar, lessons: Lessons) -> None:
         self._stage = stage
         self._folder = folder
         self._registry = str(folder / "registry")
         self._bar = bar
-        self._support = support_lesson()
-        self._memo = memo_lesson()
+        self._support, self._memo = lessons.support, lessons.memo
+        self._revised_memo = lessons.revised_memo
 
     def train(self) -> None:
         """Act 1: two adapters learn two jobs on one base, and are published."""
         self._stage.act(
             "Train two adapters",
-            "One small 4-bit base, `tiny`, ships with Parfocal. Each adapter learns its own job from 400 "
-            "examples, is measured against the base on held-out rows, and is published.",
+            f"One small 4-bit base, `tiny`, ships with Parfocal. Each adapter learns its own job from "
+            f"{len(self._support.data.training)} examples, is measured against the base on held-out rows, "
+            "and is published.",
         )
         for lesson in (self._support, self._memo):
             self._learn(lesson, self._registry)
@@ -83,7 +84,7 @@ class Tour:
             f"{ALIAS} moves from 1 to 2 while six requests are being answered: they finish on version 1, "
             "the next six run on version 2.",
         )
-        self._learn(revised_memo_lesson(f"{MEMO}@1"), f"grpc://{address}")
+        self._learn(self._revised_memo, f"grpc://{address}")
         asks = [Ask(f"{MEMO}@{ALIAS}", row["prompt"]) for row in self._memo.data.held_out[4:16]]
         old, new = asyncio.run(_swap(address, asks))
         rows = [("before the move", str(a.version), *_style(a)) for a in old]
