@@ -8,7 +8,12 @@ from fakes.engines import World
 from parfocal.engine import EngineError, FinishReason
 
 digests = st.sampled_from(["", "a", "b", "c", "d", "e", "f"])
-prompts = st.lists(st.integers(0, 3), min_size=1, max_size=40).map(tuple)
+# Many begin alike, so that blocks are found again, shared, and left half computed.
+prompts = st.builds(
+    lambda alike, tail: (7,) * alike + tail,
+    st.integers(0, 30),
+    st.lists(st.integers(0, 3), min_size=1, max_size=9).map(tuple),
+)
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -16,7 +21,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(blocks=18)
         self.left: set[str] = set()
         self.broken: set[str] = set()
 

@@ -109,6 +109,18 @@ def test_a_prompt_that_is_wholly_cached_still_computes_its_last_block() -> None:
     assert list(world.completions[again].token_ids) == world.answer(again)
 
 
+def test_a_block_that_was_left_half_computed_is_not_found() -> None:
+    world = World(max_batch_tokens=6)
+    left = world.submit(tuple(range(12)))
+    world.engine.step()
+    world.engine.cancel(left)
+    again = world.submit(tuple(range(12)), tokens=1)
+    world.settle()
+
+    assert world.completions[again].cached_tokens == 4
+    assert list(world.completions[again].token_ids) == world.answer(again)
+
+
 def test_another_adapter_does_not_find_the_prefix() -> None:
     world = World(max_batch_tokens=64)
     world.submit(tuple(range(20)), "a", tokens=1)

@@ -48,6 +48,8 @@ class World:
     max_batch_tokens: int = 12
     max_skips: int = 3
     max_waiting: int = 100
+    eos_ids: frozenset[int] = frozenset()
+    prefix_cache: bool = True
     close: Callable[[], None] = lambda: None
     completions: dict[str, Completion] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
@@ -60,7 +62,9 @@ class World:
         self.table = SlotTable(self.slots)
         self.pool = BlockPool(self.blocks, self.block_tokens)
         residency = SlotResidency(self.table, self.loader, SilentObserver())
-        limits = Limits(self.max_requests, self.max_batch_tokens, self.max_skips, frozenset())
+        limits = Limits(
+            self.max_requests, self.max_batch_tokens, self.max_skips, self.eos_ids, self.prefix_cache
+        )
         self.scheduler = Scheduler(limits, self.pool, residency)
         self.engine = Engine(
             Parts(

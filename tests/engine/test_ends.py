@@ -1,0 +1,80 @@
+"""Where a request ends: its own stop tokens, the base's, its length, the context; never before its least."""
+
+import pytest
+
+from fakes.engines import CONTEXT, World
+from fakes.runner import VOCABULARY, right_answer
+from parfocal.engine import Completion, Delta, FinishReason, Request, Stop
+
+PROMPT = (1, 2, 3)
+RIGHT = right_answer(PROMPT, "", CONTEXT - len(PROMPT))
+ENDING = RIGHT[4]
+NEVER_SAID, NOR_THIS = [token for token in range(VOCABULARY) if token not in RIGHT][:2]
+UNTIL_ENDING = RIGHT[: RIGHT.index(ENDING) + 1]
+
+
+def ask(world: World, stop: Stop) -> Completion:
+    items = list[Delta | Exception]()
+    world.engine.submit(Request("q", PROMPT, stop=stop), items.append)
+    while world.engine.live:
+        world.engine.step()
+    assert isinstance(items[-1], Delta)
+    assert items[-1].completion is not None
+    return items[-1].completion
+
+
+@pytest.mark.parametrize(
+    ("eos", "stop"),
+    [
+        ({ENDING}, Stop()),
+        (set(), Stop(token_ids=(ENDING,))),
+        ({ENDING}, Stop(token_ids=(ENDING,), ignore_eos=True)),
+    ],
+    ids=["the base's", "its own", "its own though the base's is ignored"],
+)
+def test_an_ending_token_ends_a_request_and_is_its_last(eos: set[int], stop: Stop) -> None:
+    done = ask(World(eos_ids=frozenset(eos)), stop)
+
+    assert done.finish_reason is FinishReason.STOP
+    assert list(done.token_ids) == UNTIL_ENDING
+
+
+def test_without_ending_tokens_a_request_goes_on_to_its_length_or_the_contexts_end() -> None:
+    for stop, length in ((Stop(max_tokens=9), 9), (Stop(), len(RIGHT)), (Stop(max_tokens=10**6), len(RIGHT))):
+        done = ask(World(), stop)
+        assert done.finish_reason is FinishReason.LENGTH
+        assert list(done.token_ids) == RIGHT[:length]
+
+
+def test_the_bases_ending_token_is_only_a_token_when_it_is_to_be_ignored() -> None:
+    done = ask(World(eos_ids=frozenset({ENDING})), Stop(max_tokens=9, ignore_eos=True))
+
+    assert list(done.token_ids) == RIGHT[:9]
+
+
+def test_an_ending_token_that_is_also_the_last_allowed_one_counts_as_a_stop() -> None:
+    done = ask(World(eos_ids=frozenset({ENDING})), Stop(max_tokens=len(UNTIL_ENDING)))
+
+    assert done.finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("least", [0, 1, 3])
+def test_ending_tokens_may_not_be_drawn_before_the_least_length(least: int) -> None:
+    world = World(eos_ids=frozenset({NEVER_SAID}))
+    ask(world, Stop(max_tokens=5, min_tokens=least, token_ids=(NOR_THIS,)))
+
+    banned = [
+        set(row.sampling.banned_ids) for plan in world.runner.plans for row in plan.rows if row.sampling
+    ]
+    assert banned == [{NEVER_SAID, NOR_THIS}] * least + [set()] * (5 - least)
+
+
+def test_without_a_prefix_cache_every_prompt_is_computed_whole() -> None:
+    world = World(prefix_cache=False)
+    for _ in range(2):
+        name = world.submit(tuple(range(11)), tokens=1)
+        world.settle()
+
+    assert world.completions[name].cached_tokens == 0
+    assert [len(plan.rows[0].token_ids) for plan in world.runner.plans] == [11, 11]
+    assert world.pool.cached == 0
