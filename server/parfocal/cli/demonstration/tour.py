@@ -32,9 +32,8 @@ class Tour:
         """Act 1: two adapters learn two jobs on one base, and are published."""
         self._stage.act(
             "Train two adapters",
-            f"One small 4-bit base, `tiny`, ships with Parfocal. Each adapter learns its own job from "
-            f"{len(self._support.data.training)} examples, is measured against the base on held-out rows, "
-            "and is published.",
+            "One small 4-bit base, `tiny`, ships with Parfocal. Each adapter learns its own job from "
+            "a few hundred examples, is measured against the base on held-out rows, and is published.",
         )
         for lesson in (self._support, self._memo):
             self._learn(lesson, self._registry)
