@@ -141,6 +141,19 @@ def test_a_failing_row_ends_alone() -> None:
     assert list(world.completions[good].token_ids) == world.answer(good)
 
 
+def test_a_result_that_cannot_be_taken_in_is_not_computed_again() -> None:
+    """Rows that were taken in already would get their tokens twice."""
+    world = World()
+    for seed in range(2):
+        world.submit((seed,), tokens=2)
+    world.engine.step()
+    world.pool.release(world.scheduler.running[1].blocks)  # so that it cannot end
+    with pytest.raises(AssertionError, match="released twice"):
+        world.engine.step()
+
+    assert [len(plan.rows) for plan in world.runner.plans] == [2, 2]
+
+
 def test_a_failed_load_ends_its_requests_and_the_next_one_tries_again() -> None:
     world = World()
     first, second = world.submit((1,), "a"), world.submit((2,), "a")
