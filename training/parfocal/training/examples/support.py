@@ -75,6 +75,12 @@ _PURCHASES: Mapping[Wording, tuple[str, ...]] = {
         "I ordered the {product} from you ({order}).",
         "Order {order}: one {product}.",
         "On your page I got a {product} with number {order}.",
+        "It is about the {product} in order {order}.",
+        "I have a {product} from you. The number is {order}.",
+        "With order {order} came a {product}.",
+        "You sold me a {product} ({order}).",
+        "Last week I ordered a {product}, number {order}.",
+        "I write because of my {product}, order {order}.",
     ),
     "new": (
         "I write about the {product} of order {order}.",
@@ -84,11 +90,26 @@ _PURCHASES: Mapping[Wording, tuple[str, ...]] = {
     ),
 }
 _OPENINGS: Mapping[Wording, tuple[str, ...]] = {
-    "seen": ("Hello,", "Hi,", "Dear support,", "Good day,"),
+    "seen": (
+        "Hello,",
+        "Hi,",
+        "Dear support,",
+        "Good day,",
+        "Hello all,",
+        "Dear Sir or Madam,",
+        "Good morning,",
+    ),
     "new": ("Hello support,", "Good day to you,", "Dear all,"),
 }
 _SIGNATURES: Mapping[Wording, tuple[str, ...]] = {
-    "seen": ("Regards,\n{customer}", "Thanks, {customer}", "Yours, {customer}", "{customer}"),
+    "seen": (
+        "Regards,\n{customer}",
+        "Thanks, {customer}",
+        "Yours, {customer}",
+        "{customer}",
+        "Thank you,\n{customer}",
+        "Kind regards,\n{customer}",
+    ),
     "new": ("Best,\n{customer}", "Many thanks,\n{customer}", "With regards, {customer}"),
 }
 
