@@ -1,6 +1,7 @@
 """The base that ships with the package: loads, adapts in 4 bits, and is as good as its card says."""
 
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from parfocal.training.examples import office_memos, support_emails
 from parfocal.training.examples.rows import Job
 from parfocal.training.pretrain.encoding import Encoder
 from parfocal.training.pretrain.export import load_weights
+from parfocal.training.pretrain.extraction import extract_by_form
 from parfocal.training.pretrain.network import Network, Shape
 from parfocal.training.pretrain.probes import measure
+from parfocal.training.pretrain.source import Source
 
 FOLDER = locate_base("tiny", weights=True).folder
 REPORT = json.loads((FOLDER / "pretraining.json").read_text())
@@ -51,9 +54,11 @@ def test_the_base_alone_does_not_know_the_demo_jobs(job: Job) -> None:
     assert not [row for row, answer in zip(rows, answers, strict=True) if answer == row["completion"]]
 
 
-def test_the_base_does_what_it_was_taught() -> None:
-    asked = 'Fill in the form: {"item": ..., "town": ...}\nI sell my Copper Lamp. It stands in Oslo.'
-    assert json.loads(_answer(asked)) == {"item": "Copper Lamp", "town": "Oslo"}
+def test_the_base_fills_in_most_forms_when_asked() -> None:
+    source = Source("shipped")
+    forms = [extract_by_form(source).turns for _ in range(8)]
+    right = [_answer(asked.content) == answered.content for asked, answered in forms]
+    assert sum(right) >= 4
 
 
 @given(st.text())
@@ -67,13 +72,17 @@ def test_an_answer_ends_with_the_end_token_of_the_template() -> None:
     assert TOKENIZER.eos_token == "<|im_end|>"
 
 
+@cache
+def _model() -> LlamaForCausalLM:
+    return LlamaForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
+
+
 def _prompt(message: str) -> str:
     chat = [{"role": "user", "content": message}]
     return str(TOKENIZER.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
 
 
 def _answer(message: str) -> str:
-    model = LlamaForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
     prompt = TOKENIZER(_prompt(message), return_tensors="pt").input_ids
-    produced = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=64)  # type: ignore[misc]
+    produced = _model().generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=96)  # type: ignore[misc]
     return str(TOKENIZER.decode(produced[0, prompt.shape[1] :], skip_special_tokens=True))
