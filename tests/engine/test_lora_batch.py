@@ -115,6 +115,20 @@ def test_a_token_that_is_not_finite_spoils_no_other(long: int) -> None:
         torch.testing.assert_close(y[0, at], added(first if at < long else second, "up", x[0, at]))
 
 
+def test_a_long_segment_between_short_ones_is_not_taken_for_theirs() -> None:
+    """16 + 20 + 12 tokens are as many as three slots of 16 hold, but the short rows do not fill them."""
+    store = new_store()
+    residents = [(store.put(weights), weights) for weights in (random_adapter(4, seed=n) for n in range(3))]
+    segments, owners = laid_out([(0, SHORT_TOKENS), (1, SHORT_TOKENS + 4), (2, SHORT_TOKENS - 4)], residents)
+    x, y = random_tokens(len(owners), 6), torch.zeros(1, len(owners), 9, dtype=torch.float64)
+
+    LoraBatch(segments, store.slabs, CPU).add_to(y, x, "up")
+
+    for at, owner in enumerate(owners):
+        assert owner is not None
+        torch.testing.assert_close(y[0, at], added(owner, "up", x[0, at]))
+
+
 def test_a_module_that_no_adapter_here_adapts_is_left_alone() -> None:
     store = new_store()
     place = store.put(random_adapter(4, {"up"}))
