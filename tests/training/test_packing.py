@@ -15,7 +15,6 @@ from parfocal.engine.base import Loading, load_quantised
 from parfocal.training import GradientsLost
 from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.packing import (
-    allow_repacking,
     check_gradients_pass,
     check_unpacked,
     forbid_repacking,
@@ -92,14 +91,3 @@ def test_forbidding_leaves_the_mode_as_it_was(model: nn.Module) -> None:
     forbid_repacking(model)
 
     assert all(module.training for module in model.modules())
-
-
-@packs
-def test_allowing_it_again_gives_the_serving_kernels_back(model: nn.Module, base_folder: Path) -> None:
-    forbid_repacking(model)
-    evaluate(model)
-    allow_repacking(model)
-
-    assert torch.equal(evaluate(model), evaluate(load(base_folder)))
-    with pytest.raises(GradientsLost):
-        check_unpacked(model)

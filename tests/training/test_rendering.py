@@ -6,10 +6,12 @@ The base's tokenizer has one token for each byte, so expectations can be written
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from parfocal.registry import locate_base
 from parfocal.training.encoder import BaseEncoder
 from parfocal.training.rendering import MASKED, RenderFault, Sample, prompt_ids, render
 from parfocal.training.rows import Row, Turn
@@ -181,3 +183,17 @@ def test_tokens_within_prompt_and_answer_stay_whole(merging: BaseEncoder, is_raw
 
     assert sample.ids.tolist() == [3, 4, 3, 0]
     assert not sample.merged
+
+
+@pytest.mark.parametrize("base", ["small", "tiny"])
+def test_prompts_have_the_tokens_that_the_server_gives_the_model(base: str, tokenizer_folder: Path) -> None:
+    folder = tokenizer_folder if base == "small" else locate_base("tiny", weights=False).folder
+    encoder = BaseEncoder(folder)
+    row = chat(Turn("system", "Be kind."), Turn("user", "Dear  Ann,\n\n2 µ Ärger?\n"), SILENT, USER, ANSWER)
+    served: Any = encoder.tokenizer.apply_chat_template(
+        [{"role": turn.role, "content": turn.content} for turn in row.prompt],
+        add_generation_prompt=True,
+        sanitize_control_tokens=True,
+    )
+
+    assert prompt_ids(row, encoder) == served["input_ids"]

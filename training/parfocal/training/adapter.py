@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bitsandbytes.functional import has_avx512bf16
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
@@ -27,15 +28,16 @@ class Device:
     dtype: torch.dtype
 
 
-def choose_device(config: TrainConfig) -> Device:
-    """Returns what is asked for; `auto` follows serving: a GPU in bfloat16, else the CPU in float32."""
+def training_device(config: TrainConfig) -> Device:
+    """Returns where to train: bfloat16 (as QLoRA does) where the device multiplies it fast, else float32."""
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if config.dtype == "auto":
-        return Device(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    return Device(device, getattr(torch, config.dtype))
+    if config.dtype != "auto":
+        return Device(device, getattr(torch, config.dtype))
+    fast = device.type == "cuda" or (device.type == "cpu" and has_avx512bf16())
+    return Device(device, torch.bfloat16 if fast else torch.float32)
 
 
 def load_model(base: Path, facts: BaseFacts, config: TrainConfig, recipe: Recipe, place: Device) -> PeftModel:
@@ -61,6 +63,13 @@ def load_model(base: Path, facts: BaseFacts, config: TrainConfig, recipe: Recipe
         raise BaseUnfit(f"the base has no modules to adapt as asked: {error}", field="targets") from error
     forbid_repacking(adapted)
     return adapted
+
+
+def load_served(base: Path, adapter: Path, device: torch.device) -> PeftModel:
+    """Returns the adapter of a PEFT folder on the base as the engine loads it by default, for scoring."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model: Any = load_quantised(base, Loading(dtype, device, "sdpa", exact=False))
+    return PeftModel.from_pretrained(model, adapter).eval()
 
 
 def adapter_weights(model: PeftModel) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from parfocal.registry import BaseFiles
 from .adapter import Weights
 
 _CONFIG = "adapter_config.json"
-_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 
 
 def export(model: PeftModel, weights: Weights, folder: Path, base: BaseFiles, dtype: str) -> None:
@@ -27,7 +27,7 @@ def export(model: PeftModel, weights: Weights, folder: Path, base: BaseFiles, dt
     draft.mkdir(parents=True)
     kind = getattr(torch, dtype)
     tensors = {name: weights[name].to(kind).contiguous() for name in sorted(weights)}
-    save_file(tensors, draft / _WEIGHTS, metadata={"format": "pt"})
+    save_file(tensors, draft / WEIGHTS, metadata={"format": "pt"})
     config = model.peft_config["default"].to_dict()
     config.update(
         base_model_name_or_path=base.id,

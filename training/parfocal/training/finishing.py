@@ -8,31 +8,30 @@ from importlib.metadata import version as version_of
 from parfocal.registry import Evaluation, Provenance, Publication, Version
 from parfocal.registry.canonical_json import JSON
 
+from .adapter import load_served, training_device
 from .comparison import gain
 from .curve import draw_curve
-from .evaluation import Score
+from .encoder import BaseEncoder
+from .evaluation import HeldOut, Score
 from .exact_match import exact_match
-from .export import export
 from .fitting import Fitted
 from .job import Job
-from .packing import allow_repacking
 from .result import Figures, TrainResult
 
 _TOOLS = ("parfocal", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers")
 
 
 def finish(job: Job, fitted: Fitted) -> TrainResult:
-    """Exports the adapter, scores it and its base as they are served, and publishes it if it should be.
+    """Scores base and exported adapter as they are served, draws the curve, and publishes where it should be.
 
     Raises:
         RegistryError: it could not be published; the run can be resumed, which only repeats this.
     """
-    export(fitted.model, fitted.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
-    allow_repacking(fitted.model)  # nothing is trained any more, so this is the base exactly as it serves
     job.watcher.say("Scoring base and adapter on the held-out rows")
-    with fitted.model.disable_adapter():
-        base, base_figures = _figures(job, fitted)
-    adapter, adapter_figures = _figures(job, fitted)
+    bench = _Bench(job)
+    with bench.model.disable_adapter():
+        base, base_figures = bench.figures()
+    adapter, adapter_figures = bench.figures()
     draw_curve(fitted.history, job.folder.curve, f"{job.config.name} on {job.base.id}")
     draft = TrainResult(
         name=job.config.name,
@@ -45,7 +44,7 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         best_step=fitted.best_step,
         seconds=fitted.seconds,
         tokens_per_second=fitted.tokens / fitted.seconds,
-        examples=fitted.held_out.examples,
+        examples=bench.held_out.examples,
         base=base_figures,
         adapter=adapter_figures,
         gain=gain(base.row_losses, adapter.row_losses),
@@ -57,14 +56,24 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
     return draft
 
 
-def _figures(job: Job, fitted: Fitted) -> tuple[Score, Figures]:
-    score = fitted.held_out.score(fitted.model)
-    exact = None
-    if job.config.exact_match:
-        rows = job.prepared.held_out[: job.config.exact_match]
-        fitted.model.eval()
-        exact = exact_match(fitted.model, rows, fitted.encoder, job.recipe.micro_batch)
-    return score, Figures(score.loss, score.token_accuracy, exact)
+class _Bench:
+    """The exported adapter on its base as served, and the rows to score them with."""
+
+    def __init__(self, job: Job) -> None:
+        device = training_device(job.config).device
+        self._job = job
+        self._encoder = BaseEncoder(job.base.folder)
+        self.held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, self._encoder.pad_id, device)
+        self.model = load_served(job.base.folder, job.folder.adapter, device)
+
+    def figures(self) -> tuple[Score, Figures]:
+        """Returns the score of the model as it stands, and its figures."""
+        score = self.held_out.score(self.model)
+        exact = None
+        if self._job.config.exact_match:
+            rows = self._job.prepared.held_out[: self._job.config.exact_match]
+            exact = exact_match(self.model, rows, self._encoder, self._job.recipe.micro_batch)
+        return score, Figures(score.loss, score.token_accuracy, exact)
 
 
 def _publish(job: Job, result: TrainResult) -> Version | None:

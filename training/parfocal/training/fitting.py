@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from .adapter import Device, Weights, adapter_weights, choose_device, load_model, set_adapter_weights
+from .adapter import adapter_weights, load_model, set_adapter_weights, training_device
 from .checkpoints import Checkpoint, Checkpoints
 from .curve import History
 from .encoder import BaseEncoder
 from .errors import Interrupted
 from .evaluation import HeldOut
+from .export import WEIGHTS, export
 from .interruption import StopRequest
 from .job import Job
 from .recipe import base_facts
@@ -22,32 +23,27 @@ from .trainer import AnswerTrainer, arguments, build_trainer, run_trainer
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained model with the adapter that is kept in it, and how the training went."""
+    """How a training went; the kept adapter lies in the run's folder. `tokens` are those of this part."""
 
-    model: PeftModel
-    weights: Weights
     best_step: int
     history: History
-    held_out: HeldOut
-    encoder: BaseEncoder
-    place: Device
     seconds: float
     tokens: int
 
 
 def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
-    """Returns the model of `job` trained to its last step, with the kept adapter's weights in it.
+    """Trains the adapter of `job` to its last step and exports the one that is to be kept.
 
     Raises:
         Interrupted: a signal asked to stop; a whole checkpoint is in the job's folder.
         Diverged: the loss is no number any more.
         GradientsLost: the base no longer passes gradients.
     """
-    place = choose_device(job.config)
+    place = training_device(job.config)
     encoder = BaseEncoder(job.base.folder)
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.recipe, place)
     if job.parent is not None:
-        set_adapter_weights(model, load_file(job.parent.folder / "adapter_model.safetensors"))
+        set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
     held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, encoder.pad_id, place.device)
     started = time.monotonic()
     with StopRequest(job.watcher.say) as stop:
@@ -57,8 +53,8 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
         history, tokens = _train(job, model, encoder, supervision, checkpoint)
     seconds = time.monotonic() - started
     kept = _kept(job, model, supervision.best)
-    set_adapter_weights(model, kept.weights)
-    return Fitted(model, kept.weights, kept.step, history, held_out, encoder, place, seconds, tokens)
+    export(model, kept.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
+    return Fitted(kept.step, history, seconds, tokens)
 
 
 def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
@@ -71,7 +67,7 @@ def _train(
 ) -> tuple[History, int]:
     """Trains to the last step and returns the log and the tokens seen, or raises Interrupted."""
     if checkpoint is not None and checkpoint.step >= job.recipe.steps:
-        set_adapter_weights(model, load_file(checkpoint.folder / "adapter_model.safetensors"))
+        set_adapter_weights(model, load_file(checkpoint.folder / WEIGHTS))
         return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
     device = next(model.parameters()).device
     settings = arguments(job.config, job.recipe, job.folder.checkpoints, device)

@@ -34,12 +34,6 @@ def forbid_repacking(model: nn.Module) -> None:
     check_gradients_pass(model)
 
 
-def allow_repacking(model: nn.Module) -> None:
-    """Lets the base run with the kernels that serve it; there is no way back to training."""
-    for _, layer in _quantised(model):
-        setattr(layer, _SWITCH, layer.weight.device.type == "cpu" and _cpu_packs())
-
-
 def check_unpacked(model: nn.Module) -> None:
     """Raises GradientsLost when a 4-bit weight is in the packed form, which has no backward."""
     packed = [name for name, layer in _quantised(model) if _is_packed(layer)]
@@ -84,9 +78,3 @@ def _evaluate_one(model: nn.Module) -> None:
             layer(torch.ones(1, layer.in_features, device=layer.weight.device))
         layer.train(mode)
         return
-
-
-def _cpu_packs() -> bool:
-    from bitsandbytes.functional import has_avx512bf16
-
-    return bool(has_avx512bf16())

@@ -14,6 +14,7 @@ _EPOCHS = 3
 _MIN_STEPS = 60
 _MAX_EPOCHS = 20
 _WARMUP = 0.03
+_SHORT_WARMUP = 10
 _MAX_RATE = 5e-3
 _RATE_EXPONENTS = {"qwen": 0.0775}  # all others as Llama
 _LLAMA_EXPONENT = 0.781
@@ -97,7 +98,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
     length = max_length(config, data.longest, base.context)
     micro = config.micro_batch or config.batch_size
     total = int(_number(steps))
-    warmup = max(1, round(_WARMUP * total))
+    warmup = max(1, round(_WARMUP * total), min(_SHORT_WARMUP, total // 10))
     choices = (
         rank,
         alpha,
@@ -112,7 +113,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
         ),
         rate,
         Choice("schedule", "linear", "linear decay to 0, the usual choice for LoRA"),
-        Choice("warmup_steps", warmup, "3 % of the steps (QLoRA, arXiv:2305.14314)"),
+        Choice("warmup_steps", warmup, "3 % of the steps (QLoRA, arXiv:2305.14314), a tenth of short runs"),
         steps,
         Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
         length,

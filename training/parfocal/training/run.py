@@ -1,5 +1,6 @@
 """Trains an adapter from data to a published version; torch is imported only once the data is accepted."""
 
+import gc
 from pathlib import Path
 
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
@@ -96,7 +97,9 @@ def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
         from .finishing import finish
         from .fitting import fit
 
-        result = finish(job, fit(job, checkpoint))
+        fitted = fit(job, checkpoint)
+        gc.collect()  # the trainer and its model hold each other; the base is loaded once more to be scored
+        result = finish(job, fitted)
     Checkpoints(job.folder.checkpoints).clear()
     for line in result.lines():
         job.watcher.say(line)
