@@ -25,6 +25,7 @@ from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
 from .bfloat16_cpu import is_fast_here, speed_up
 from .config import EngineConfig
+from .cpu_threads import on_passing_thread
 from .errors import BaseRefused
 from .kv_cache import KvShape
 
@@ -79,6 +80,10 @@ def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBas
     Raises:
         BaseRefused: the architecture or one of its options is not supported.
     """
+    return on_passing_thread(lambda: _load(folder, config, name))
+
+
+def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
     settings = _checked_config(folder)
     device = _device(config.device)
     dtype = _dtype(config.dtype, device)

@@ -41,7 +41,8 @@ class AdapterLoader:
         self._store = store
         self._done = done
         self._max_rank = max_rank
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-load")
+        # One CPU each: `cpu_threads` says why.
+        self._pool = ThreadPoolExecutor(threads, "parfocal-load", torch.set_num_threads, (1,))
 
     def start(self, slot: Slot) -> None:
         """Begins to load the slot's adapter."""

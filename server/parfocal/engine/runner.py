@@ -3,6 +3,7 @@
 Knows no queues and no requests' ends.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,10 +42,13 @@ class Runner:
         self._cache = cache
         self._store = store
         self._sampler = Sampler()
+        self._cpu_threads = torch.get_num_threads()
+        self._stepping: int | None = None
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> list[SampledToken | None]:
         """Returns the drawn token of each row, in the plan's order; None where a prompt is unfinished."""
+        self._take_cpus()
         laid = _lay_out(plan)
         drawing = [item for item in laid if item.row.sampling is not None]
         logits = self._forward(laid, [item.end - 1 for item in drawing])
@@ -54,6 +58,12 @@ class Runner:
             for item, token in zip(drawing, self._sampler.sample(logits, rows), strict=True):
                 result[item.order] = token
         return result
+
+    def _take_cpus(self) -> None:
+        """Gives the stepping thread all CPUs: a thread that loads adapters has told torch to use one."""
+        if self._stepping != threading.get_ident():
+            self._stepping = threading.get_ident()
+            torch.set_num_threads(self._cpu_threads)
 
     def _forward(self, laid: Sequence[_Laid], last: list[int]) -> torch.Tensor:
         """Returns the logits `[drawing rows, vocabulary]` of the batch places `last`."""
