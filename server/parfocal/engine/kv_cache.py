@@ -27,8 +27,10 @@ class KvCache:
     def __init__(self, shape: KvShape, blocks: int, block_tokens: int, device: torch.device) -> None:
         size = (blocks, block_tokens, shape.heads, shape.head_dim)
         self.block_tokens = block_tokens
-        self.keys = [torch.zeros(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
-        self.values = [torch.zeros(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
+        # Left as they are: what a row reads it has written or the runner has cleared. Filling them would take
+        # all of the memory at once, and give the filling thread a team of CPU workers (see `cpu_threads`).
+        self.keys = [torch.empty(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
+        self.values = [torch.empty(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
 
     def places(self, blocks: Sequence[int], start: int, end: int) -> list[int]:
         """Returns where the tokens at `start` to `end` (exclusive) of a request with these blocks lie."""
