@@ -1,0 +1,60 @@
+"""In which order rows are learnt: the whole run laid out beforehand, from the seed alone.
+
+The transformers trainer draws its length-grouped order from the global random state, so a resumed run would see
+other batches than one that was never stopped (transformers 5.23, `LengthGroupedSampler`).
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+
+_WINDOW = 8  # batches among which rows are sorted by length: less padding, still well mixed
+
+
+def row_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[int]:
+    """Returns `steps * batch_size` indices into `lengths`: the rows of step 1, of step 2, …
+
+    Every row comes once before any comes twice, up to the rows that fill an epoch's last batch, and no batch
+    holds a row twice unless there are fewer rows than that. Rows of a batch are of similar length, in rising
+    order; the first batch has the longest row of all, so that memory runs out at once or not at all.
+    """
+    chance = random.Random(seed)
+    epochs = _batches(lengths, batch_size, chance) if len(lengths) >= batch_size else _tiny(lengths, chance)
+    return list(islice(chain.from_iterable(epochs), steps * batch_size))
+
+
+def _batches(lengths: Sequence[int], batch_size: int, chance: random.Random) -> Iterator[list[int]]:
+    """Yields batches epoch by epoch; what does not fill an epoch's last batch begins the next epoch's first."""
+    lead: int | None = max(range(len(lengths)), key=lambda index: lengths[index])
+    left: list[int] = []
+    while True:
+        epoch = chance.sample(range(len(lengths)), len(lengths))
+        if lead is not None:
+            epoch.sort(key=lambda index: index != lead)
+        if left:
+            fill = [index for index in epoch if index not in left][: batch_size - len(left)]
+            yield sorted([*left, *fill], key=lambda index: lengths[index])
+            epoch = [index for index in epoch if index not in fill]
+        full = len(epoch) - len(epoch) % batch_size
+        for at in range(0, full, _WINDOW * batch_size):
+            window = epoch[at : min(full, at + _WINDOW * batch_size)]
+            yield from _grouped(window, lengths, batch_size, chance, lead)
+            lead = None
+        left = epoch[full:]
+
+
+def _tiny(lengths: Sequence[int], chance: random.Random) -> Iterator[list[int]]:
+    """Yields epochs of fewer rows than a batch has; then a batch cannot but repeat some."""
+    while True:
+        yield chance.sample(range(len(lengths)), len(lengths))
+
+
+def _grouped(
+    window: list[int], lengths: Sequence[int], batch_size: int, chance: random.Random, lead: int | None
+) -> list[list[int]]:
+    """Returns the rows of `window` in batches of similar length, in any order but with `lead` in the first."""
+    ordered = sorted(window, key=lambda index: lengths[index])
+    batches = [ordered[at : at + batch_size] for at in range(0, len(ordered), batch_size)]
+    chance.shuffle(batches)
+    batches.sort(key=lambda batch: lead is not None and lead not in batch)
+    return batches
