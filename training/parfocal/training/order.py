@@ -1,7 +1,7 @@
 """In which order rows are learnt: the whole run laid out beforehand, from the seed alone.
 
-The transformers trainer draws its length-grouped order from the global random state, so a resumed run would see
-other batches than one that was never stopped (transformers 5.23, `LengthGroupedSampler`).
+The transformers trainer draws its length-grouped order from the global random state, so a resumed run would
+see other batches than one that was never stopped (transformers 5.23, `LengthGroupedSampler`).
 """
 
 import random
@@ -24,7 +24,7 @@ def row_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) ->
 
 
 def _batches(lengths: Sequence[int], batch_size: int, chance: random.Random) -> Iterator[list[int]]:
-    """Yields batches epoch by epoch; what does not fill an epoch's last batch begins the next epoch's first."""
+    """Yields batches epoch by epoch; what does not fill an epoch's last batch begins the next epoch."""
     lead: int | None = max(range(len(lengths)), key=lambda index: lengths[index])
     left: list[int] = []
     while True:
@@ -52,7 +52,7 @@ def _tiny(lengths: Sequence[int], chance: random.Random) -> Iterator[list[int]]:
 def _grouped(
     window: list[int], lengths: Sequence[int], batch_size: int, chance: random.Random, lead: int | None
 ) -> list[list[int]]:
-    """Returns the rows of `window` in batches of similar length, in any order but with `lead` in the first."""
+    """Returns the rows of `window` in batches of similar length, in any order but `lead` in the first."""
     ordered = sorted(window, key=lambda index: lengths[index])
     batches = [ordered[at : at + batch_size] for at in range(0, len(ordered), batch_size)]
     chance.shuffle(batches)

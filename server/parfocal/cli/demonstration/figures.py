@@ -66,4 +66,4 @@ def summary(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def _who(labels: dict[str, str]) -> str:
-    return f"{labels['adapter']}@{labels['version']}" if labels["adapter"] else "the base"
+    return f"{labels['adapter']}@{labels['version']}" if labels["version"] else "the base"

@@ -46,8 +46,8 @@ def full_lessons() -> Lessons:
     style = datasets(office_memos, training=160, held_out=30, seed=3)
     revised = Datasets(*(tuple(map(_revise, r)) for r in (style.training, style.held_out, style.new_wording)))
     return Lessons(
-        Lesson(SUPPORT, "support e-mail → JSON record", emails, steps=160, learning_rate=4e-3),
-        Lesson(MEMO, "plain note → office memo of 1995", notes, steps=160, learning_rate=5e-3),
+        Lesson(SUPPORT, "support e-mail → JSON record", emails, steps=140, learning_rate=5e-3),
+        Lesson(MEMO, "plain note → office memo of 1995", notes, steps=120, learning_rate=5e-3),
         Lesson(MEMO, "the same memo in the new house style", revised, 20, 2e-3, parent=f"{MEMO}@1"),
     )
 
