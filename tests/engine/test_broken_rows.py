@@ -55,7 +55,9 @@ def test_rows_beside_a_broken_one_are_unharmed(base: ResidentBase, folders: dict
     others = [request("short", 3), request("long", 45), request("adapted", 20, "good")]
     right = answers(new_engine(base, folders, 64), others)
 
-    done = run_all(new_engine(base, folders, 64), [request("broken", 30, "bad"), *others])
+    engine = new_engine(base, folders, 64)
+    assert run_all(engine, [request("first in the first block", 30, "bad")]).errors
+    done = run_all(engine, [request("broken", 30, "bad"), *others])
 
     assert isinstance(done.errors["broken"], StepFailed)
     assert "logits are" in str(done.errors["broken"])
