@@ -16,6 +16,7 @@ from parfocal.training.encoder import BaseEncoder
 from parfocal.training.evaluation import HeldOut, padded
 from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.loss import answer_logits
+from parfocal.training.order import row_order
 from parfocal.training.recipe import DataFacts, base_facts, choose
 from parfocal.training.rendering import MASKED, Sample
 from parfocal.training.rows import Row, Turn
@@ -125,7 +126,7 @@ def test_the_adapter_is_trained_in_float32(base_folder: Path, tmp_path: Path) ->
     assert any(not torch.equal(tensor, tensor.bfloat16().float()) for tensor in fresh.values())
 
 
-def test_no_row_is_cut_or_dropped_by_the_trainer(
+def test_every_row_is_learnt_whole_and_in_the_order_laid_out(
     base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = Rig(base_folder, tmp_path, steps=4)
@@ -141,7 +142,9 @@ def test_no_row_is_cut_or_dropped_by_the_trainer(
     monkeypatch.setattr(rig.trainer, "compute_loss", watch)
     rig.run()
 
-    assert sorted(seen) == sorted(sample.ids.tolist() for sample in samples(16))
+    rows = samples(16)
+    order = row_order([len(row.ids) for row in rows], batch_size=4, steps=4, seed=0)
+    assert seen == [rows[index].ids.tolist() for index in order]
 
 
 @pytest.mark.parametrize("architecture", sorted(configurations()))
