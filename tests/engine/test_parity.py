@@ -39,14 +39,23 @@ def _requests(seed: int) -> list[Request]:
     ]
 
 
+@pytest.mark.parametrize("unpack_bytes", [None, 0], ids=["unpacked", "packed"])
 @pytest.mark.parametrize("architecture", configurations())
-def test_a_mixed_batch_says_what_peft_says(architecture: str, tmp_path: Path) -> None:
+def test_a_mixed_batch_says_what_peft_says(
+    architecture: str, unpack_bytes: int | None, tmp_path: Path
+) -> None:
     base = write_base(tmp_path / "base", configurations()[architecture])
     folders = {
         name: write_adapter(tmp_path / name, base, shape, seed)
         for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
     }
-    config = EngineConfig(device="cpu", dtype="float32", max_batch_tokens=48, kv_cache_bytes=1 << 24)
+    config = EngineConfig(
+        device="cpu",
+        dtype="float32",
+        max_batch_tokens=48,
+        kv_cache_bytes=1 << 24,
+        unpack_bytes=unpack_bytes,
+    )
     engine = open_engine(base, folders, config)
     requests = _requests(seed=7)
 

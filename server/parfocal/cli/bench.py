@@ -61,7 +61,8 @@ def bench(
 
     Makes a random Llama and random adapters, starts a server of its own, and sends it requests over gRPC:
     once with the adapters in turn, once with none. Then the server ends, and PEFT answers the same requests
-    in one mixed batch. Variables such as PARFOCAL_MAX_BATCH_TOKENS reach the server.
+    in one mixed batch. Take figures that you mean to quote with `--repeats 3`. Variables such as
+    PARFOCAL_MAX_BATCH_TOKENS reach the server.
 
     Example: `parfocal bench --shape llama-135m --requests 16 --adapters 16`
     """

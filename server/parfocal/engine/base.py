@@ -28,6 +28,7 @@ from .config import EngineConfig
 from .cpu_threads import on_passing_thread
 from .errors import BaseRefused
 from .kv_cache import KvShape
+from .unpacked_cpu import room_for_unpacked, unpack, unpacked_bytes
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
 BLOCK_SIZE = 64
@@ -92,8 +93,7 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
     model = load_quantised(folder, loading)
     shapes = _adaptable_linears(model)
     memory_bytes = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
-    if is_fast_here(model):
-        speed_up(model)
+    memory_bytes += _speed_up(model, config.unpack_bytes)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
     text = settings.get_text_config()
@@ -118,6 +118,19 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         layers=text.num_hidden_layers,
     )
     return ResidentBase(model, tokenizer, info, kv_shape, shapes, active, device, dtype)
+
+
+def _speed_up(model: nn.Module, unpack_bytes: int | None) -> int:
+    """Gives the model this CPU's fastest linears; returns how many bytes that adds."""
+    if is_fast_here(model):
+        speed_up(model)
+        return 0
+    needed = unpacked_bytes(model)
+    if not 0 < needed <= (room_for_unpacked() if unpack_bytes is None else unpack_bytes):
+        return 0
+    packed = sum(m.weight.nbytes for m in model.modules() if isinstance(m, Linear4bit))
+    unpack(model)
+    return needed - packed
 
 
 @dataclass(frozen=True, slots=True)

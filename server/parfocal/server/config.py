@@ -47,6 +47,12 @@ class ServeConfig:
     )
     prefix_cache: bool = declare(_ENGINE.prefix_cache, "Keep the KV blocks of prompts for later requests.")
     load_threads: int = declare(_ENGINE.load_threads, "Threads that load adapters.", Bounds(1))
+    unpack_bytes: int | None = declare(
+        _ENGINE.unpack_bytes,
+        "Bytes that a CPU without bfloat16 arithmetic may spend to hold the base's 4-bit numbers as float32, "
+        "several times faster. Unset: a quarter of the machine's memory; 0: never.",
+        Bounds(0),
+    )
     text_threads: int = declare(2, "Threads that turn text into tokens.", Bounds(1))
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)

@@ -21,6 +21,10 @@ from .workload import WARMUP_ROUND, Workload, calls_of_round
 _MIN_KV_CACHE_BYTES = 1 << 30
 # PEFT is measured in each of these and in the server's own type; the fastest one counts.
 _PEFT_DTYPES = ("float32", "bfloat16")
+# Its first forward repacks the base; later ones keep nothing, so a few tokens warm it as well as many.
+_PEFT_WARMUP = 4
+# A type whose first round falls this far behind the fastest gets no more rounds: they take minutes.
+_CLEARLY_SLOWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Bench:
 def stages_of(setup: Setup) -> int:
     """Returns how many parts `measure` tells of, at most."""
     rounds = setup.workload.warmup + setup.workload.repeats
-    peft = (len(_PEFT_DTYPES) + 1) * (1 + rounds) if setup.with_peft else 0
+    warm = min(setup.workload.warmup, 1)
+    peft = (len(_PEFT_DTYPES) + 1) * (1 + warm + setup.workload.repeats) if setup.with_peft else 0
     return 3 + setup.workload.adapters + 2 * rounds + peft
 
 
@@ -123,16 +128,25 @@ def _peft(
     # PEFT takes longer to import than the server takes to answer; nobody waits for it who does not want it.
     from .peft_batch import PeftBatch
 
-    workload, speeds = setup.workload, {}
+    workload, speeds = setup.workload, dict[str, tuple[float, ...]]()
     for dtype in dict.fromkeys((*_PEFT_DTYPES, served.dtype)):
         stages.begin(f"Loading PEFT with {workload.adapters} adapters in {dtype}")
         batch = PeftBatch(base, folders, dtype, served.device)
         stages.done()
-        taken = []
-        for number in _round_numbers(workload):
+        if workload.warmup:
+            stages.begin(f"PEFT in {dtype}: warm-up")
+            batch.seconds(
+                calls_of_round(workload, WARMUP_ROUND, False), min(_PEFT_WARMUP, workload.new_tokens)
+            )
+            stages.done()
+        fastest = max((taken[0] for taken in speeds.values()), default=0.0)
+        taken: list[float] = []
+        for number in range(workload.repeats):
+            if taken and taken[0] < _CLEARLY_SLOWER * fastest:
+                break
             stages.begin(_round_title(f"PEFT in {dtype}", workload, number, "adapters"))
             seconds = batch.seconds(calls_of_round(workload, number, False), workload.new_tokens)
-            taken.extend([workload.generated_tokens / seconds] if number < WARMUP_ROUND else [])
+            taken.append(workload.generated_tokens / seconds)
             stages.done()
         speeds[dtype] = tuple(taken)
         del batch

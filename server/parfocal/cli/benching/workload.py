@@ -26,7 +26,7 @@ class Workload:
     new_tokens: int = 64
     dtype: str = "auto"
     warmup: int = 1
-    repeats: int = 3
+    repeats: int = 1
     seed: int = 0
 
     def sizes(self) -> Shape:
