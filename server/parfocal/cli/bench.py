@@ -61,8 +61,7 @@ def bench(
 
     Makes a random Llama and random adapters, starts a server of its own, and sends it requests over gRPC:
     once with the adapters in turn, once with none. Then the server ends, and PEFT answers the same requests
-    in one mixed batch. Take figures that you mean to quote with `--repeats 3`. Variables such as
-    PARFOCAL_MAX_BATCH_TOKENS reach the server.
+    in one mixed batch. To quote figures, take `--repeats 3`. Variables such as PARFOCAL_SLOTS reach it.
 
     Example: `parfocal bench --shape llama-135m --requests 16 --adapters 16`
     """
