@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+KERNELS := $(wildcard server/parfocal/engine/native/*.cpp server/parfocal/engine/native/*.h) server/compile_kernels.py
 
 .PHONY: install demo serve test lint format protos clean
 .DEFAULT_GOAL := install
@@ -16,7 +17,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No venv module? On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 # torch first and alone: whatever asks for torch later finds this one and pulls no other build.
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt torch hatchling
 	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[dev]'
 	touch $(STAMP)

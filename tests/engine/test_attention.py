@@ -1,6 +1,6 @@
 """Attention over blocks equals the plain formula in double precision, and nothing leaks out of padding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from parfocal.engine.attention import AttentionStep, ChunkRow, DecodeRows, paged_attention
+from parfocal.engine.attention import (
+    AttentionStep,
+    AttentionWork,
+    ChunkRow,
+    DecodeRows,
+    paged_attention,
+)
 from parfocal.engine.kv_cache import KvCache, KvShape
+from parfocal.engine.native import Library, load
+from parfocal.engine.native.step_work import NativeAttention
 from parfocal.engine.plain_attention import Operands, attend
 
 CPU = torch.device("cpu")
@@ -97,6 +105,18 @@ class Stage:
             start += row.new
         return AttentionStep(self.cache, torch.tensor(written), _decode_rows(decode), tuple(chunks))
 
+    def native_step(self, library: Library) -> NativeAttention:
+        most = max(len(blocks) for blocks in self.blocks)
+        pairs = list(zip(self.rows, self.blocks, strict=True))
+        return NativeAttention(
+            library=library,
+            cache=self.cache,
+            written=torch.tensor([p for r, b in pairs for p in self.cache.places(b, r.past, r.length)]),
+            tables=torch.tensor([blocks + [0] * (most - len(blocks)) for blocks in self.blocks]),
+            rows=torch.tensor([number for number, row in enumerate(self.rows) for _ in range(row.new)]),
+            lengths=torch.tensor([at + 1 for row in self.rows for at in range(row.past, row.length)]),
+        )
+
 
 def _decode_rows(rows: list[tuple[int, list[int], int]]) -> DecodeRows | None:
     if not rows:
@@ -129,7 +149,22 @@ def formula(
 @given(models, batches, st.integers(0, 1000))
 def test_rows_in_blocks_get_what_the_formula_says(model: Model, rows: list[Row], seed: int) -> None:
     stage = Stage(model, rows, seed)
-    step = stage.step()
+    check(stage, stage.step())
+
+
+@settings(max_examples=120)
+@given(models, batches, st.integers(0, 1000))
+def test_the_native_kernel_says_what_the_formula_says(model: Model, rows: list[Row], seed: int) -> None:
+    library = load()
+    if library is None:
+        pytest.skip("the native kernels do not run here")
+    stage = Stage(replace(model, head_dim=4 * model.head_dim, dtype=torch.float32), rows, seed)
+    check(stage, stage.native_step(library))
+
+
+def check(stage: Stage, step: AttentionWork) -> None:
+    """Gives every layer new keys, values and queries, and compares the answers with the formula's."""
+    model, rows = stage.model, stage.rows
     for layer, window in enumerate(model.windows):
         keys = [
             (stage.random(model.kv_heads, r.length), stage.random(model.kv_heads, r.length)) for r in rows

@@ -39,10 +39,14 @@ def _requests(seed: int) -> list[Request]:
     ]
 
 
-@pytest.mark.parametrize("unpack_bytes", [None, 0], ids=["unpacked", "packed"])
+@pytest.mark.parametrize(
+    ("kernels", "unpack_bytes"),
+    [("auto", None), ("torch", None), ("torch", 0)],
+    ids=["native", "unpacked", "packed"],
+)
 @pytest.mark.parametrize("architecture", configurations())
 def test_a_mixed_batch_says_what_peft_says(
-    architecture: str, unpack_bytes: int | None, tmp_path: Path
+    architecture: str, kernels: str, unpack_bytes: int | None, tmp_path: Path
 ) -> None:
     base = write_base(tmp_path / "base", configurations()[architecture])
     folders = {
@@ -55,6 +59,7 @@ def test_a_mixed_batch_says_what_peft_says(
         max_batch_tokens=48,
         kv_cache_bytes=1 << 24,
         unpack_bytes=unpack_bytes,
+        kernels=kernels,
     )
     engine = open_engine(base, folders, config)
     requests = _requests(seed=7)

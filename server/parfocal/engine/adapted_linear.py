@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from .lora_batch import LoraBatch
+from .lora_batch import LoraWork
 
 
 class ActiveAdapters:
     """Holds the running step's LoRA work; None while no row uses an adapter: the base pays nothing."""
 
     def __init__(self) -> None:
-        self.batch: LoraBatch | None = None
+        self.batch: LoraWork | None = None
 
 
 class AdaptedLinear(nn.Module):

@@ -6,6 +6,7 @@ scores.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -15,6 +16,22 @@ from .kv_cache import KvCache
 from .plain_attention import Operands, attend
 
 ATTENTION = "parfocal_paged"
+
+
+class NewTokens(NamedTuple):
+    """query `[1, heads, tokens, head_dim]`; key and value `[1, kv_heads, tokens, head_dim]`."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+
+
+class Score(NamedTuple):
+    """How a layer scores: scaling, how many of the last tokens it sees, and the soft cap of its scores."""
+
+    scaling: float
+    window: int | None
+    softcap: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,26 @@ class AttentionStep:
     chunks: tuple[ChunkRow, ...]
     _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
 
+    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+        """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
+        query, (scaling, window, softcap) = new.query, score
+        self.cache.write(layer, self.written, new.key[0].transpose(0, 1), new.value[0].transpose(0, 1))
+        out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+        if self.decode is not None:
+            rows = self.decode
+            q = query[0].transpose(0, 1)[rows.tokens].unsqueeze(2)
+            k, v = self.cache.read(layer, rows.blocks)
+            mask = self.decode_mask(rows, window)
+            answer = attend(Operands(q, k.transpose(1, 2), v.transpose(1, 2)), mask, scaling, softcap)
+            out[0].index_copy_(0, rows.tokens, answer[:, :, 0])
+        for number, chunk in enumerate(self.chunks):
+            q = query[:, :, chunk.start : chunk.end]
+            k, v = (part[:, : chunk.length].transpose(1, 2) for part in self.cache.read(layer, chunk.blocks))
+            mask_or_causal = self.chunk_mask(number, window)
+            answer = attend(Operands(q, k, v), mask_or_causal, scaling, softcap)
+            out[:, chunk.start : chunk.end] = answer.transpose(1, 2)
+        return out
+
     def decode_mask(self, rows: DecodeRows, window: int | None) -> torch.Tensor:
         """Returns which context each decoding row sees, `[rows, 1, 1, context]`, once for each window."""
         mask = self._masks.get((-1, window))
@@ -88,6 +125,13 @@ class AttentionStep:
         return seen[None, None]
 
 
+class AttentionWork(Protocol):
+    """One step's attention, ready to be done in each layer in turn."""
+
+    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+        """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
+
+
 def paged_attention(  # noqa: PLR0913 - the signature is transformers'
     module: nn.Module,
     query: torch.Tensor,
@@ -96,7 +140,7 @@ def paged_attention(  # noqa: PLR0913 - the signature is transformers'
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
-    step: AttentionStep,
+    step: AttentionWork,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **_: object,
@@ -107,22 +151,7 @@ def paged_attention(  # noqa: PLR0913 - the signature is transformers'
     `[1, tokens, heads, head_dim]`. The signature is that of `transformers.AttentionInterface`.
     """
     layer: int = module.layer_idx  # type: ignore[assignment]
-    step.cache.write(layer, step.written, key[0].transpose(0, 1), value[0].transpose(0, 1))
-    out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-    if step.decode is not None:
-        rows = step.decode
-        q = query[0].transpose(0, 1)[rows.tokens].unsqueeze(2)
-        k, v = step.cache.read(layer, rows.blocks)
-        mask = step.decode_mask(rows, sliding_window)
-        answer = attend(Operands(q, k.transpose(1, 2), v.transpose(1, 2)), mask, scaling, softcap)
-        out[0].index_copy_(0, rows.tokens, answer[:, :, 0])
-    for number, chunk in enumerate(step.chunks):
-        q = query[:, :, chunk.start : chunk.end]
-        k, v = (part[:, : chunk.length].transpose(1, 2) for part in step.cache.read(layer, chunk.blocks))
-        mask_or_causal = step.chunk_mask(number, sliding_window)
-        answer = attend(Operands(q, k, v), mask_or_causal, scaling, softcap)
-        out[:, chunk.start : chunk.end] = answer.transpose(1, 2)
-    return out, None
+    return step.attend(layer, NewTokens(query, key, value), Score(scaling, sliding_window, softcap)), None
 
 
 def register() -> None:

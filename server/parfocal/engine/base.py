@@ -23,12 +23,12 @@ from transformers import (
 
 from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
-from .bfloat16_cpu import is_fast_here, speed_up
 from .config import EngineConfig
+from .cpu_linears import speed_up
 from .cpu_threads import on_passing_thread
 from .errors import BaseRefused
 from .kv_cache import KvShape
-from .unpacked_cpu import room_for_unpacked, unpack, unpacked_bytes
+from .native.library import Library
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
 BLOCK_SIZE = 64
@@ -53,7 +53,10 @@ class BaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class ResidentBase:
-    """A loaded base: `shapes` maps each adaptable linear to (in_features, out_features)."""
+    """A loaded base: `shapes` maps each adaptable linear to (in_features, out_features).
+
+    `native` computes the steps' LoRA work and attention if it is not None, with adapters in `adapter_dtype`.
+    """
 
     model: nn.Module
     tokenizer: PreTrainedTokenizerBase
@@ -63,6 +66,8 @@ class ResidentBase:
     active: ActiveAdapters
     device: torch.device
     dtype: torch.dtype
+    adapter_dtype: torch.dtype
+    native: Library | None
 
 
 def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -93,9 +98,6 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
     model = load_quantised(folder, loading)
     shapes = _adaptable_linears(model)
     memory_bytes = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
-    memory_bytes += _speed_up(model, config.unpack_bytes)
-    active = ActiveAdapters()
-    adapt_linears(model, shapes, active)
     text = settings.get_text_config()
     heads = text.num_attention_heads
     kv_shape = KvShape(
@@ -104,6 +106,9 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
         dtype=dtype,
     )
+    choice = speed_up(model, config, dtype, kv_shape.head_dim)
+    active = ActiveAdapters()
+    adapt_linears(model, shapes, active)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     context = min(text.max_position_embeddings, config.context_tokens or text.max_position_embeddings)
     info = BaseInfo(
@@ -114,23 +119,14 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         eos_ids=_eos_ids(model, tokenizer),
-        memory_bytes=memory_bytes,
+        memory_bytes=memory_bytes + choice.added_bytes,
         layers=text.num_hidden_layers,
     )
-    return ResidentBase(model, tokenizer, info, kv_shape, shapes, active, device, dtype)
-
-
-def _speed_up(model: nn.Module, unpack_bytes: int | None) -> int:
-    """Gives the model this CPU's fastest linears; returns how many bytes that adds."""
-    if is_fast_here(model):
-        speed_up(model)
-        return 0
-    needed = unpacked_bytes(model)
-    if not 0 < needed <= (room_for_unpacked() if unpack_bytes is None else unpack_bytes):
-        return 0
-    packed = sum(m.weight.nbytes for m in model.modules() if isinstance(m, Linear4bit))
-    unpack(model)
-    return needed - packed
+    halves = choice.native is not None and config.dtype == "auto"
+    adapter_dtype = torch.bfloat16 if halves else dtype
+    return ResidentBase(
+        model, tokenizer, info, kv_shape, shapes, active, device, dtype, adapter_dtype, choice.native
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from .kv_cache import KvCache
 from .limits import Limits
 from .loader import AdapterLoader, AdapterSource
 from .lora_store import LoraStore
+from .native.step_work import NativeStepWork
 from .observer import Observer, SilentObserver
 from .parts import Parts
 from .residency import SlotResidency
 from .runner import Runner
 from .scheduler import Scheduler
 from .slots import SlotTable
+from .step_work import StepWork, TorchStepWork
 from .text import TextStream
 
 
@@ -34,7 +36,7 @@ def build_engine(
     observer = observer or SilentObserver()
     blocks = _blocks(base, config)
     pool = BlockPool(blocks, config.block_tokens)
-    store = LoraStore(base.shapes, base.dtype, base.device)
+    store = LoraStore(base.shapes, base.adapter_dtype, base.device)
     inbox = Inbox()
     loader = AdapterLoader(
         source,
@@ -56,7 +58,7 @@ def build_engine(
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(base, cache, store),
+            runner=Runner(base, _step_work(base, cache, store)),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),
@@ -67,6 +69,12 @@ def build_engine(
             max_waiting=config.max_waiting,
         )
     )
+
+
+def _step_work(base: ResidentBase, cache: KvCache, store: LoraStore) -> StepWork:
+    if base.native is None:
+        return TorchStepWork(cache, store, base.device)
+    return NativeStepWork(base.native, cache, store)
 
 
 def _blocks(base: ResidentBase, config: EngineConfig) -> int:

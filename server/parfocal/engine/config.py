@@ -14,6 +14,7 @@ class EngineConfig:
     `auto` is bfloat16 where the device multiplies it fast, float32 elsewhere. `unpack_bytes` is how much
     memory a CPU without bfloat16 arithmetic may spend on holding the base's 4-bit numbers as float32, which
     is several times faster; None means a quarter of the machine's memory, 0 means never.
+    `kernels` is `auto` for the fastest that run here, or `torch` for torch's own operations alone.
     """
 
     device: str = "auto"
@@ -30,3 +31,4 @@ class EngineConfig:
     prefix_cache: bool = True
     load_threads: int = 2
     unpack_bytes: int | None = None
+    kernels: str = "auto"

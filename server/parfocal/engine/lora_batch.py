@@ -8,6 +8,7 @@ on views. The split is the one of Punica's BGMV and SGMV (arXiv 2310.18547).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Protocol
 
 import torch
 
@@ -16,6 +17,13 @@ from .plan import Place
 
 SHORT_TOKENS = 16
 MAX_GAP = 2
+
+
+class LoraWork(Protocol):
+    """One step's LoRA work, ready to be applied to each adapted module in turn."""
+
+    def add_to(self, y: torch.Tensor, x: torch.Tensor, path: str) -> None:
+        """Adds the adapters' part to `y` `[…, tokens, out]` in place, from `x` `[…, tokens, in]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class LoraBatch:
     """One step's segments, ready to be applied to each adapted module in turn."""
 
     def __init__(self, segments: Sequence[Segment], slabs: Mapping[int, Slab], device: torch.device) -> None:
-        merged = _merge(segments)
+        merged = merge(segments)
         self._long = [(slabs[s.place.slab], s) for s in merged if s.tokens > SHORT_TOKENS]
         short = [s for s in merged if s.tokens <= SHORT_TOKENS]
         self._runs = [_run(slabs[run[0].place.slab], run, device) for run in _runs(short)]
@@ -86,7 +94,7 @@ def _add_run(y: torch.Tensor, x: torch.Tensor, run: _Run, pair: tuple[torch.Tens
     y.index_add_(0, run.target, delta.view(-1, y.shape[-1])[run.source])
 
 
-def _merge(segments: Sequence[Segment]) -> list[Segment]:
+def merge(segments: Sequence[Segment]) -> list[Segment]:
     """Joins neighbouring segments of the same adapter."""
     merged: list[Segment] = []
     for segment in segments:

@@ -53,6 +53,11 @@ class ServeConfig:
         "several times faster. Unset: a quarter of the machine's memory; 0: never.",
         Bounds(0),
     )
+    kernels: str = declare(
+        _ENGINE.kernels,
+        "auto takes the fastest kernels that run here; torch takes torch's own operations alone.",
+        Bounds(choices=("auto", "torch")),
+    )
     text_threads: int = declare(2, "Threads that turn text into tokens.", Bounds(1))
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)

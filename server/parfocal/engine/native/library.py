@@ -1,0 +1,72 @@
+"""The compiled kernels as Python functions. Sizes in C are `long`, places and lengths int64."""
+
+import ctypes
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+# Torch loads the library of threads that the kernels share with it.
+import torch as _torch  # noqa: F401
+
+FOLDER = Path(__file__).resolve().parent
+LIBRARY = FOLDER / "_kernels.so"
+
+_log = logging.getLogger(__name__)
+_POINTER, _LONG, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The kernels; each is documented where it is written. Arguments are addresses and numbers, unchecked."""
+
+    linear: Callable[..., None]
+    lora: Callable[..., None]
+    store: Callable[..., None]
+    attend: Callable[..., int]
+    rms_norm: Callable[..., None]
+
+
+@cache
+def load() -> Library | None:
+    """Returns the kernels; None, with a warning that says why, where they cannot run."""
+    reason = fault(LIBRARY)
+    if reason:
+        _log.warning("no native CPU kernels: %s; computing with torch instead, which is slower", reason)
+        return None
+    found = ctypes.CDLL(str(LIBRARY))
+    return Library(
+        linear=_typed(found.parfocal_linear, None, *[_POINTER] * 6, *[_LONG] * 3),
+        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 4, _INT, _POINTER, *[_LONG] * 4),
+        store=_typed(found.parfocal_store, None, *[_POINTER] * 5, *[_LONG] * 5),
+        attend=_typed(found.parfocal_attend, _INT, *[_POINTER] * 7, *[_LONG] * 9, _FLOAT, _FLOAT),
+        rms_norm=_typed(found.parfocal_rms_norm, None, *[_POINTER] * 3, _LONG, _LONG, _FLOAT),
+    )
+
+
+def _typed(function: Any, result: Any, *arguments: Any) -> Any:
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+def fault(library: Path) -> str:
+    """Returns why the compiled `library` cannot be used here, or an empty string."""
+    if not library.is_file():
+        return "they were not compiled when parfocal was installed (that takes g++)"
+    try:
+        found = ctypes.CDLL(str(library))
+    except OSError as error:
+        return f"{library.name} does not load: {error}"
+    found.parfocal_sources.restype = ctypes.c_char_p
+    if found.parfocal_sources().decode() != sources_digest():
+        return f"{library.name} was compiled from other sources; install parfocal again"
+    return "" if found.parfocal_runs_here() else "this processor has no AVX-512 VNNI"
+
+
+def sources_digest() -> str:
+    """Returns the digest of the sources that lie beside the library."""
+    files = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

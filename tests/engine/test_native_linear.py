@@ -1,0 +1,157 @@
+"""The native kernels compute 4-bit linears, heads and norms within a stated error of double precision."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn.modules import Linear4bit
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+from parfocal.engine.base import load_base
+from parfocal.engine.config import EngineConfig
+from parfocal.engine.native import Library, load
+from parfocal.engine.native.linear import NativeHead, NativeLinear, can_pack, pack
+from parfocal.engine.native.norm import replaced
+
+# Of the product of an input's and a weight's norms. bfloat16 would need ten times as much.
+TOLERANCE = 4e-4
+
+scales = st.sampled_from([1e-6, 1e-2, 1.0, 1e4])
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    found = load()
+    if found is None:
+        pytest.skip("the native kernels do not run here")
+    return found
+
+
+def quantised(outputs: int, inputs: int, bias: bool = False) -> Linear4bit:
+    linear = Linear4bit(inputs, outputs, bias=bias, quant_type="nf4", compute_dtype=torch.float32)
+    return linear.to("cpu").eval()
+
+
+def dense(linear: Linear4bit) -> torch.Tensor:
+    packed: Any = linear.weight
+    return dequantize_4bit(packed.data, packed.quant_state).view(linear.out_features, -1)
+
+
+def check(found: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Compares `found` `[…, rows, out]` with the product in double precision."""
+    x, weight = x.double(), weight.double()
+    right = x @ weight.T + (0.0 if bias is None else bias.double())
+    assert found.shape == right.shape
+    bound = TOLERANCE * x.norm(dim=-1)[..., None] * weight.norm(dim=1)
+    assert ((found - right).abs() <= bound + 1e-6 * right.abs()).all()
+
+
+@torch.inference_mode()
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 5), st.integers(1, 100)),
+    bias=st.booleans(),
+    scale=scales,
+    seed=st.integers(0, 1000),
+)
+def test_a_linear_is_right_for_any_shape(
+    library: Library, size: tuple[int, int, int], bias: bool, scale: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    rows, blocks, outputs = size
+    linear = quantised(outputs, 64 * blocks, bias)
+    x = torch.randn(1, rows, 64 * blocks) * scale
+
+    check(pack(library, linear)(x), x, dense(linear), linear.bias)
+
+
+@torch.inference_mode()
+def test_many_rows_are_right_too(library: Library) -> None:
+    linear, x = quantised(70, 128), torch.randn(2, 333, 128)
+    check(pack(library, linear)(x), x, dense(linear), None)
+
+
+@torch.inference_mode()
+@given(rows=st.integers(1, 40), at=st.integers(0, 39))
+def test_a_row_gets_the_same_bits_whatever_its_neighbours(library: Library, rows: int, at: int) -> None:
+    at = min(at, rows - 1)
+    linear, x = pack(library, quantised(40, 128)), torch.randn(1, rows, 128)
+    assert torch.equal(linear(x)[:, at], linear(x[:, at : at + 1])[:, 0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("fault", [math.nan, math.inf, -math.inf])
+def test_a_broken_number_breaks_its_own_row_alone(library: Library, fault: float) -> None:
+    linear, x = pack(library, quantised(40, 128)), torch.randn(1, 3, 128)
+    whole = linear(x)
+    x[0, 1, 77] = fault
+
+    broken = linear(x)
+
+    assert broken[0, 1].isnan().all()
+    assert torch.equal(broken[0, [0, 2]], whole[0, [0, 2]])
+
+
+@torch.inference_mode()
+def test_zeros_stay_zeros(library: Library) -> None:
+    assert pack(library, quantised(40, 64))(torch.zeros(1, 2, 64)).eq(0).all()
+
+
+def test_what_the_kernel_cannot_multiply_is_left_alone() -> None:
+    assert not can_pack(nn.Linear(64, 64))
+    assert can_pack(quantised(8, 128))
+    odd = quantised(64, 96)  # its blocks of 64 numbers would straddle its rows of 96
+    assert not can_pack(odd)
+
+
+@torch.inference_mode()
+@given(seed=st.integers(0, 2**32 - 1), scale=scales, rows=st.integers(1, 4), bias=st.booleans())
+def test_the_head_finds_the_likeliest_token_of_float32(
+    library: Library, seed: int, scale: float, rows: int, bias: bool
+) -> None:
+    torch.manual_seed(seed)
+    head = nn.Linear(64, 500, bias=bias)
+    head.weight.data *= scale
+    x = torch.randn(1, rows, 64)
+
+    found = NativeHead(library, head)(x)
+
+    assert torch.equal(found.argmax(-1), head(x).argmax(-1))
+    check(found, x, head.weight, head.bias)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", [LlamaRMSNorm, Gemma2RMSNorm])
+@given(size=st.integers(1, 200), rows=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_a_norm_is_transformers_norm(
+    library: Library, kind: type[nn.Module], size: int, rows: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    norm = kind(size)
+    nn.init.normal_(norm.get_parameter("weight"))
+    native = replaced(library, norm)
+    x = torch.randn(1, rows, 2, size)
+    assert native is not None
+    torch.testing.assert_close(native(x), norm(x), rtol=1e-5, atol=1e-5)
+
+
+def test_other_modules_are_no_norms(library: Library) -> None:
+    assert replaced(library, nn.LayerNorm(8)) is None
+
+
+def test_a_base_keeps_exact_linears_when_told_float32(library: Library, llama_base: Path) -> None:
+    del library
+
+    def natives(dtype: str, kernels: str) -> int:
+        base = load_base(llama_base, EngineConfig(device="cpu", dtype=dtype, kernels=kernels))
+        return sum(isinstance(module, NativeLinear) for module in base.model.modules())
+
+    assert natives("auto", "auto") > 0
+    assert natives("float32", "auto") == 0
+    assert natives("auto", "torch") == 0
