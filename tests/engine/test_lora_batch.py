@@ -52,7 +52,7 @@ def churned(store: LoraStore, plan: list[Arrival]) -> list[Resident]:
             residents.append((place, random_adapter(one.rank, one.modules, seed)))
             continue
         for pair in store.slabs[place.slab].weights.values():
-            for tensor in pair:
+            for tensor in (pair.a, pair.b):
                 tensor[place.index].fill_(torch.nan)
         store.free(place)
         if one.replaced:

@@ -13,6 +13,7 @@ from parfocal.engine.native import Library, load
 from parfocal.engine.native.step_work import NativeLora
 from parfocal.engine.plan import Place
 
+Resident = tuple[Place, LoraWeights]
 RANKS = [1, 3, 4, 8, 16, 17, 33, 129]
 rows_of = st.lists(
     st.tuples(st.none() | st.integers(0, len(RANKS) - 1), st.sampled_from([1, 1, 1, 2, 7, 8, 9, 30])),
@@ -29,7 +30,7 @@ def library() -> Library:
     return found
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
 @given(rows=rows_of, seed=st.integers(0, 100))
 def test_every_row_gets_its_own_adapters_part(
     library: Library,
@@ -39,7 +40,7 @@ def test_every_row_gets_its_own_adapters_part(
 ) -> None:
     torch.manual_seed(seed)
     store = LoraStore(SHAPES, dtype, torch.device("cpu"), slab_slots=3)
-    residents = [_resident(store, rank, dtype) for rank in RANKS]
+    residents = [_resident(store, rank) for rank in RANKS]
     ordered = sorted(rows, key=lambda row: _order(None if row[0] is None else residents[row[0]][0]))
     segments, owners, start = [], [], 0
     for number, length in ordered:
@@ -61,16 +62,41 @@ def test_every_row_gets_its_own_adapters_part(
             assert weights is not None or torch.equal(y[row], before[row])
 
 
-def _resident(store: LoraStore, rank: int, dtype: torch.dtype) -> tuple[Place, LoraWeights]:
-    """Adds an adapter whose numbers `dtype` holds exactly."""
+def _resident(store: LoraStore, rank: int) -> Resident:
+    """Adds an adapter, and returns it with the numbers that the store has made of it."""
     drawn = random_adapter(rank, frozenset(SHAPES), seed=rank)
-    modules = {
-        path: ModuleWeights(pair.a.to(dtype).double(), pair.b.to(dtype).double())
-        for path, pair in drawn.modules.items()
-    }
-    weights = LoraWeights(f"rank{rank}", modules)
-    return store.put(weights), weights
+    place = store.put(drawn)
+    modules = {}
+    for path in drawn.modules:
+        pair, at = store.slabs[place.slab].weights[path], slice(place.index, place.index + 1)
+        (a,), (b,) = pair.whole(at, torch.float64)
+        modules[path] = ModuleWeights(a.T[:rank], b.T[:, :rank])
+    return place, LoraWeights(drawn.digest, modules)
 
 
 def _order(place: Place | None) -> tuple[int, int]:
     return (1 << 30, 0) if place is None else (place.slab, place.index)
+
+
+@given(rank=st.sampled_from(RANKS), seed=st.integers(0, 100))
+def test_in_8_bit_no_number_is_off_by_more_than_half_a_step(rank: int, seed: int) -> None:
+    store = LoraStore(SHAPES, torch.int8, torch.device("cpu"), slab_slots=2)
+    drawn = random_adapter(rank, frozenset(SHAPES), seed)
+    place = store.put(drawn)
+    for path, pair in drawn.modules.items():
+        kept = store.slabs[place.slab].weights[path]
+        (a,), (b,) = kept.whole(slice(place.index, place.index + 1), torch.float64)
+        for found, right in ((a.T[:rank], pair.a), (b.T[:, :rank], pair.b)):
+            step = right.abs().amax(1, keepdim=True) / 127
+            assert ((found - right).abs() <= 0.51 * step).all()
+
+
+def test_in_8_bit_an_adapter_takes_a_quarter_of_the_bytes() -> None:
+    sizes = {"wide": (640, 640)}
+    weights = LoraWeights("one", {"wide": ModuleWeights(torch.randn(16, 640), torch.randn(640, 16))})
+    taken = {}
+    for dtype in (torch.float32, torch.int8):
+        store = LoraStore(sizes, dtype, torch.device("cpu"))
+        store.put(weights)
+        taken[dtype] = store.size_bytes
+    assert taken[torch.int8] < 0.3 * taken[torch.float32]

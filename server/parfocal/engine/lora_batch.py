@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from .lora_store import Slab
+from .lora_store import AdapterPair, Slab
 from .plan import Place
 
 SHORT_TOKENS = 16
@@ -78,13 +78,14 @@ class LoraBatch:
         for slab, segment in self._long:
             pair = slab.weights.get(path)
             if pair is not None:
-                a, b = pair[0][segment.place.index], pair[1][segment.place.index]
+                at = segment.place.index
+                (a,), (b,) = pair.whole(slice(at, at + 1), x.dtype)
                 part = slice(segment.start, segment.end)
                 out[part].addmm_(rows[part].to(a.dtype) @ a, b)
 
 
-def _add_run(y: torch.Tensor, x: torch.Tensor, run: _Run, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    a, b = pair[0][run.first : run.last], pair[1][run.first : run.last]
+def _add_run(y: torch.Tensor, x: torch.Tensor, run: _Run, pair: AdapterPair) -> None:
+    a, b = pair.whole(slice(run.first, run.last), x.dtype)
     shape = (run.last - run.first, run.width, -1)
     if run.gather is None or run.source is None or run.target is None:
         part = slice(run.start, run.end)

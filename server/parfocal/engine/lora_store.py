@@ -7,10 +7,11 @@ segmented gather of Punica, arXiv 2310.18547). Ranks are rounded up to a power o
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
-from .adapter_files import LoraWeights
+from .adapter_files import LoraWeights, ModuleWeights
 from .plan import Place
 
 SLAB_SLOTS = 16
@@ -25,13 +26,39 @@ def slab_rank(rank: int) -> int:
     return max(4, 1 << (rank - 1).bit_length())
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterPair:
+    """One module's matrices for all slots of a slab: A `[slots, in, rank]` and B `[slots, rank, out]`.
+
+    In 8 bit each column, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and
+    `[slots, out]`; otherwise both are None.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+    a_scale: torch.Tensor | None = None
+    b_scale: torch.Tensor | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Returns the bytes of all slots."""
+        return sum(part.nbytes for part in (self.a, self.b, self.a_scale, self.b_scale) if part is not None)
+
+    def whole(self, index: slice, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns A and B of some slots as numbers of `dtype`."""
+        a, b = self.a[index].to(dtype), self.b[index].to(dtype)
+        if self.a_scale is None or self.b_scale is None:
+            return a, b
+        return a * self.a_scale[index, None].to(dtype), b * self.b_scale[index, None].to(dtype)
+
+
 class Slab:
     """Slots of one rank. Modules that no adapter here adapts take no memory."""
 
     def __init__(self, rank: int, slots: int) -> None:
         self.rank = rank
         self.slots = slots
-        self.weights: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.weights: dict[str, AdapterPair] = {}
         self.free = list(range(slots - 1, -1, -1))
 
 
@@ -83,7 +110,7 @@ class LoraStore:
         """Returns the bytes that all slabs take on the device, used or not."""
         with self._lock:
             pairs = [pair for slab in self.slabs.values() for pair in slab.weights.values()]
-        return sum(tensor.nbytes for pair in pairs for tensor in pair)
+        return sum(pair.size_bytes for pair in pairs)
 
     @property
     def places_used(self) -> int:
@@ -103,27 +130,43 @@ class LoraStore:
         with self._lock:
             for path in weights.modules.keys() - slab.weights.keys():
                 slab.weights[path] = self._allocate(path, slab)
-        for path, (a, b) in list(slab.weights.items()):
-            self._write(a[place.index], b[place.index], weights, path)
+        for path, pair in list(slab.weights.items()):
+            self._write(pair, place.index, weights.modules.get(path))
 
-    def _allocate(self, path: str, slab: Slab) -> tuple[torch.Tensor, torch.Tensor]:
+    def _allocate(self, path: str, slab: Slab) -> AdapterPair:
         wide, tall = self.shapes[path]
-        a = torch.zeros(slab.slots, wide, slab.rank, dtype=self.dtype, device=self._device)
-        b = torch.zeros(slab.slots, slab.rank, tall, dtype=self.dtype, device=self._device)
-        return a, b
+        a, b = self._zeros(slab.slots, wide, slab.rank), self._zeros(slab.slots, slab.rank, tall)
+        if self.dtype is not torch.int8:
+            return AdapterPair(a, b)
+        scales = (torch.zeros(slab.slots, size, device=self._device) for size in (slab.rank, tall))
+        return AdapterPair(a, b, *scales)
 
-    def _write(self, a: torch.Tensor, b: torch.Tensor, weights: LoraWeights, path: str) -> None:
-        """Fills one slot of one module.
+    def _zeros(self, *size: int) -> torch.Tensor:
+        return torch.zeros(*size, dtype=self.dtype, device=self._device)
 
-        A `[in, rank]`, b `[rank, out]`; what the adapter lacks becomes zero.
-        """
-        module = weights.modules.get(path)
+    def _write(self, pair: AdapterPair, index: int, module: ModuleWeights | None) -> None:
+        """Fills one slot of one module; what the adapter lacks becomes zero."""
+        a, b = pair.a[index], pair.b[index]
         if module is None:
             a.zero_()
             b.zero_()
             return
         rank = module.a.shape[0]
-        a[:, :rank].copy_(module.a.T)
+        if pair.a_scale is None or pair.b_scale is None:
+            own_a, own_b = module.a.T, module.b.T
+        else:
+            own_a, a_scale = _in_8_bit(module.a)
+            own_b, b_scale = _in_8_bit(module.b)
+            pair.a_scale[index, :rank].copy_(a_scale)
+            pair.b_scale[index].copy_(b_scale)
+        a[:, :rank].copy_(own_a)
         a[:, rank:].zero_()
-        b[:rank].copy_(module.b.T)
+        b[:rank].copy_(own_b)
         b[rank:].zero_()
+
+
+def _in_8_bit(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the transposed matrix as integers and a scale for each row of the original."""
+    most = matrix.abs().amax(1).float()
+    scale = torch.where(most > 0, most / 127, 1.0)
+    return (matrix.float() / scale[:, None]).round_().to(torch.int8).T, scale

@@ -40,7 +40,7 @@ def load() -> Library | None:
     found = ctypes.CDLL(str(LIBRARY))
     return Library(
         linear=_typed(found.parfocal_linear, None, *[_POINTER] * 6, *[_LONG] * 3),
-        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 4, _INT, _POINTER, *[_LONG] * 4),
+        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 6, _INT, _POINTER, *[_LONG] * 4),
         store=_typed(found.parfocal_store, None, *[_POINTER] * 5, *[_LONG] * 5),
         attend=_typed(found.parfocal_attend, _INT, *[_POINTER] * 7, *[_LONG] * 9, _FLOAT, _FLOAT),
         rms_norm=_typed(found.parfocal_rms_norm, None, *[_POINTER] * 3, _LONG, _LONG, _FLOAT),

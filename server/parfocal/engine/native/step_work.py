@@ -9,7 +9,7 @@ from ..attention import AttentionWork, NewTokens, Score
 from ..kv_cache import KvCache
 from ..laid_plan import LaidRow, segments
 from ..lora_batch import LoraWork, Segment, merge
-from ..lora_store import LoraStore, Slab
+from ..lora_store import AdapterPair, LoraStore, Slab
 from ..step_work import written_places
 from .library import Library
 
@@ -70,16 +70,17 @@ class NativeLora:
         y: torch.Tensor,
         x: torch.Tensor,
         slab: Slab,
-        pair: tuple[torch.Tensor, torch.Tensor],
+        pair: AdapterPair,
         works: torch.Tensor,
     ) -> None:
-        a, b = pair
         self._kernel(
             x.data_ptr(),
             y.data_ptr(),
-            a.data_ptr(),
-            b.data_ptr(),
-            a.dtype is torch.bfloat16,
+            pair.a.data_ptr(),
+            pair.b.data_ptr(),
+            None if pair.a_scale is None else pair.a_scale.data_ptr(),
+            None if pair.b_scale is None else pair.b_scale.data_ptr(),
+            pair.a.itemsize,
             works.data_ptr(),
             works.shape[0],
             x.shape[-1],
