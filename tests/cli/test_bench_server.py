@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fakes.serving import serving
-from parfocal.cli.benching.client import Round, run_round
+from parfocal.cli.benching.calls import Call
+from parfocal.cli.benching.client import run_round
 from parfocal.cli.benching.errors import AnswerWrong, ServerNotReady
+from parfocal.cli.benching.rounds import Round
 from parfocal.cli.benching.server_process import server_process
-from parfocal.cli.benching.workload import Call
 from parfocal.engine import AdapterKey
 from parfocal.rpc import RemoteError
 

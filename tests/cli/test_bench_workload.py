@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.cli.benching.client import Answer, Round
+from parfocal.cli.benching.calls import calls_of_round
 from parfocal.cli.benching.errors import BadWorkload
 from parfocal.cli.benching.figures import figures_of, percentile
 from parfocal.cli.benching.limit import decode_limit, step_bytes
+from parfocal.cli.benching.rounds import Answer, Round
 from parfocal.cli.benching.shapes import SHAPES
-from parfocal.cli.benching.workload import WARMUP_ROUND, Workload, calls_of_round
+from parfocal.cli.benching.workload import WARMUP_ROUND, Workload
 
 SMALL = Workload("llama-test", requests=5, adapters=2, rank=4, prompt_tokens=24, new_tokens=8)
 
@@ -95,16 +96,16 @@ def test_a_step_reads_the_base_the_head_its_adapters_and_half_the_answers() -> N
     work = replace(
         SMALL, shape="llama-135m", requests=16, adapters=16, rank=16, prompt_tokens=128, new_tokens=64
     )
-    read = step_bytes(work, "bfloat16", adapters=16)
+    read = step_bytes(work, "bfloat16", ranks=(16,) * 16)
 
     assert read.base == pytest.approx(106_168_320 * 0.5159, rel=1e-4)
     assert read.head == 49152 * 576 * 2
     assert read.adapters == 16 * 16 * 30 * 10_176 * 2
     assert read.kv_cache == 16 * 160 * 2 * 30 * 3 * 64 * 2
-    assert step_bytes(work, "bfloat16", adapters=0).total == read.total - read.adapters
+    assert step_bytes(work, "bfloat16", ranks=()).total == read.total - read.adapters
 
 
 def test_the_limit_is_the_batch_over_the_time_to_read_a_step() -> None:
-    read = step_bytes(SMALL, "float32", adapters=2)
+    read = step_bytes(SMALL, "float32", ranks=(4, 4))
 
     assert decode_limit(SMALL, read, float(read.total)) == SMALL.requests

@@ -16,7 +16,7 @@ _METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH", list: "T
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag. `has_opposite` gives a switch its `--no-…`.
+    """One flag. `has_opposite` gives a switch its `--no-…`; `least` is the smallest number it takes.
 
     A flag that is not given is left out, so that the configuration's own default counts.
     """
@@ -27,6 +27,8 @@ class Flag:
     metavar: str | None = None
     variable: str | None = None
     has_opposite: bool = True
+    short: str | None = None
+    least: float | None = None
 
     @property
     def text(self) -> str:
@@ -36,10 +38,16 @@ class Flag:
     def parameter(self) -> inspect.Parameter:
         """Returns the parameter that makes Typer offer the flag."""
         is_pair = self.kind is bool and self.has_opposite
-        names = f"{self.text}/--no-{self.text[2:]}" if is_pair else self.text
+        names = [f"{self.text}/--no-{self.text[2:]}" if is_pair else self.text]
         metavar = None if self.kind is bool else self.metavar or _METAVARS[self.kind]
         option = typer.Option(
-            names, metavar=metavar, envvar=self.variable, help=self.help, show_default=False
+            *names,
+            *([self.short] if self.short else []),
+            metavar=metavar,
+            envvar=self.variable,
+            help=self.help,
+            show_default=False,
+            min=self.least,
         )
         kind = list[str] if self.kind is list else self.kind
         annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # built for Typer, not for mypy

@@ -1,10 +1,8 @@
-"""Sends a round of requests at once and takes the time of every token where it arrives. Knows no figures."""
+"""Asks our own server over gRPC and takes the time of every token where it arrives. Knows no figures."""
 
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import grpc
 
@@ -12,30 +10,9 @@ from parfocal.rpc import open_blocking_channel, open_channel, remote_error
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
+from .calls import Call
 from .errors import AnswerWrong
-from .workload import Call
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One request's times in seconds: to its first token, and from each token to the next.
-
-    Tokens that arrive in one message share the time since the message before. `cached_tokens` of the prompt
-    were not computed again.
-    """
-
-    first_token_s: float
-    gaps_s: tuple[float, ...]
-    cached_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """All answers of a round; `seconds` from the first request sent to the last answer complete."""
-
-    seconds: float
-    tokens: int
-    answers: tuple[Answer, ...]
+from .rounds import Reply, Round, answer_all
 
 
 def model_at(address: str) -> pb.Model:
@@ -48,7 +25,7 @@ def model_at(address: str) -> pb.Model:
 
 
 def run_round(address: str, calls: Sequence[Call], new_tokens: int) -> Round:
-    """Sends all calls at once and reads each to its end.
+    """Sends each call when it arrives and reads it to its end.
 
     Raises RemoteError for a request that fails and AnswerWrong for an answer that is not what was asked for.
     """
@@ -59,18 +36,10 @@ async def _round(address: str, calls: Sequence[Call], new_tokens: int) -> Round:
     async with open_channel(address) as channel:
         await channel.channel_ready()
         stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
-        begun = time.perf_counter()
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(_answer(stub, call, new_tokens)) for call in calls]
-        except BaseExceptionGroup as failed:
-            # One failure is enough to say why there is no figure; the group has cancelled the others.
-            raise failed.exceptions[0] from None
-        seconds = time.perf_counter() - begun
-    return Round(seconds, len(calls) * new_tokens, tuple(task.result() for task in tasks))
+        return await answer_all(calls, new_tokens, lambda call: _reply(stub, call, new_tokens))
 
 
-async def _answer(stub: "pb_grpc.InferenceServiceAsyncStub", call: Call, new_tokens: int) -> Answer:
+async def _reply(stub: "pb_grpc.InferenceServiceAsyncStub", call: Call, new_tokens: int) -> Reply:
     request = pb.GenerateRequest(
         adapter=call.adapter,
         tokens=pb.Tokens(ids=call.prompt_ids),
@@ -79,7 +48,6 @@ async def _answer(stub: "pb_grpc.InferenceServiceAsyncStub", call: Call, new_tok
     )
     arrivals: list[float] = []
     final = pb.GenerateResponse()
-    sent = time.perf_counter()
     try:
         async for message in stub.GenerateStream(request):
             arrivals += _arrivals(message, arrivals, time.perf_counter())
@@ -88,8 +56,7 @@ async def _answer(stub: "pb_grpc.InferenceServiceAsyncStub", call: Call, new_tok
     except grpc.RpcError as error:
         raise remote_error(error) from error
     _check(call, new_tokens, len(arrivals), final)
-    gaps = tuple(later - earlier for earlier, later in pairwise(arrivals))
-    return Answer(arrivals[0] - sent, gaps, final.usage.cached_tokens)
+    return Reply(arrivals, final.usage.cached_tokens)
 
 
 def _arrivals(message: pb.GenerateStreamResponse, before: Sequence[float], now: float) -> list[float]:

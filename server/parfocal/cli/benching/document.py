@@ -3,8 +3,10 @@
 import statistics
 from dataclasses import asdict, dataclass
 
+from .figures import Figures
 from .limit import decode_limit
 from .stand import Bench
+from .under_load import Load, swept
 
 Document = dict[str, object]
 
@@ -67,10 +69,52 @@ def document(bench: Bench) -> Document:
         "dtype": served.dtype,
         "device": served.device,
         "cached_prompt_tokens": served.mixed.cached_tokens + served.base_only.cached_tokens,
+        "endpoints": {
+            name: {"url": bench.urls[name]} | _endpoint_document(bench, load)
+            for name, load in bench.endpoints.items()
+        },
         "limit": _limit_document(bench),
+        "sweep": [_sweep_document(bench, count) for count in bench.workload.sweep],
         "workload": asdict(bench.workload) | {"sizes": asdict(bench.workload.sizes())},
         "machine": dict(bench.machine),
         "versions": dict(bench.versions),
+    }
+
+
+def sweep_limit(bench: Bench, adapters: int) -> float:
+    """Returns the tokens per second that the memory allows with so many distinct adapters."""
+    workload = swept(bench.workload, adapters)
+    return decode_limit(workload, bench.sweep_bytes[adapters], bench.copy_bytes_per_second)
+
+
+def _endpoint_document(bench: Bench, load: Load) -> Document:
+    ours = bench.served.mixed.tokens_per_second
+    base_only = None if load.base_only is None else _figures_document(load.base_only)
+    return {
+        **_figures_document(load.mixed),
+        "base_only": base_only,
+        "ratio_of_ours": ours / load.mixed.tokens_per_second,
+    }
+
+
+def _sweep_document(bench: Bench, adapters: int) -> Document:
+    return {
+        "adapters": adapters,
+        **_figures_document(bench.served.sweep[adapters]),
+        "limit_tokens_per_second": sweep_limit(bench, adapters),
+        "endpoints": {
+            name: _figures_document(load.sweep[adapters]) for name, load in bench.endpoints.items()
+        },
+    }
+
+
+def _figures_document(figures: Figures) -> Document:
+    return {
+        "tokens_per_second": figures.tokens_per_second,
+        "rounds": list(figures.rounds),
+        "ttft_seconds": asdict(figures.ttft),
+        "inter_token_seconds": asdict(figures.inter_token),
+        "cached_prompt_tokens": figures.cached_tokens,
     }
 
 

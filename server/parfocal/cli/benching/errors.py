@@ -3,6 +3,7 @@
 BenchError
 ├── BadWorkload        INVALID_ARGUMENT      the workload cannot be run as asked
 ├── ServerNotReady     UNAVAILABLE           the server under test did not start
+├── EndpointFailed     UNAVAILABLE           another server did not answer a request
 └── AnswerWrong        INTERNAL              an answer is not what was asked for: no figure would be true
 """
 
@@ -33,6 +34,13 @@ class ServerNotReady(BenchError):
 
     status = "UNAVAILABLE"
     reason = "SERVER_NOT_READY"
+
+
+class EndpointFailed(BenchError):
+    """Another server refused a request, or broke off; the message names it and quotes what it said."""
+
+    status = "UNAVAILABLE"
+    reason = "ENDPOINT_FAILED"
 
 
 class AnswerWrong(BenchError):

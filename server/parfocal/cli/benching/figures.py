@@ -4,14 +4,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .client import Round
+from .rounds import Round
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median and the 99th percentile of many times, in seconds."""
+    """The median, the 90th and the 99th percentile of many times, in seconds."""
 
     p50: float
+    p90: float
     p99: float
 
 
@@ -58,4 +59,6 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def _spread(seconds: Sequence[float]) -> Spread:
     """One-token answers have no token after another; their time from token to token is 0."""
-    return Spread(percentile(seconds, 0.5), percentile(seconds, 0.99)) if seconds else Spread(0.0, 0.0)
+    if not seconds:
+        return Spread(0.0, 0.0, 0.0)
+    return Spread(percentile(seconds, 0.5), percentile(seconds, 0.9), percentile(seconds, 0.99))

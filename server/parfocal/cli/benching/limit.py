@@ -1,9 +1,11 @@
 """What the memory allows: the bytes that a decode step must read, over the bandwidth measured here and now.
 
-It bounds decode only: a prompt's arithmetic comes on top, and on most CPUs so does a large batch's.
+It bounds decode only, with a full batch: a prompt's arithmetic comes on top, and on most CPUs so does a large
+batch's.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,21 +35,21 @@ class StepBytes:
         return self.base + self.head + self.adapters + self.kv_cache
 
 
-def step_bytes(workload: Workload, dtype: str, adapters: int) -> StepBytes:
-    """Returns what a step with one token per request and this many distinct adapters reads."""
+def step_bytes(workload: Workload, dtype: str, ranks: Sequence[int]) -> StepBytes:
+    """Returns what a step with one token for each request of a batch, and adapters of these ranks, reads."""
     shape, size = workload.sizes(), _DTYPE_BYTES[dtype]
-    context = workload.prompt_tokens + workload.new_tokens / 2
+    context = (workload.shortest + workload.prompt_tokens) / 2 + workload.new_tokens / 2
     return StepBytes(
         base=_base_bytes(shape),
         head=shape.head_parameters * size,
-        adapters=adapters * shape.adapter_parameters(workload.rank) * size,
-        kv_cache=int(workload.requests * context * shape.kv_values() * size),
+        adapters=sum(shape.adapter_parameters(rank) for rank in ranks) * size,
+        kv_cache=int(workload.batch * context * shape.kv_values() * size),
     )
 
 
 def decode_limit(workload: Workload, bytes_read: StepBytes, bytes_per_second: float) -> float:
     """Returns the tokens per second at which reading alone would take all the time."""
-    return workload.requests * bytes_per_second / bytes_read.total
+    return workload.batch * bytes_per_second / bytes_read.total
 
 
 def copy_bandwidth(device: str) -> float:

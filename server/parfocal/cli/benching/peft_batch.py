@@ -17,8 +17,8 @@ from transformers.utils import logging as transformers_logging
 
 from parfocal.engine.base import quantisation_config
 
+from .calls import Call
 from .errors import AnswerWrong
-from .workload import Call
 
 # How PEFT calls a row without an adapter.
 _BASE_ROW = "__base__"
@@ -49,11 +49,11 @@ class PeftBatch:
     @torch.inference_mode()
     def seconds(self, calls: Sequence[Call], new_tokens: int) -> float:
         """Returns how long it takes to answer all calls in one batch. Raises AnswerWrong."""
-        ids = torch.tensor([call.prompt_ids for call in calls], device=self._device)
+        ids, mask = (torch.tensor(rows, device=self._device) for rows in padded(calls))
         begun = time.perf_counter()
         output: torch.Tensor = self._model.generate(
             input_ids=ids,
-            attention_mask=torch.ones_like(ids),
+            attention_mask=mask,
             adapter_names=[self._names[call.adapter] for call in calls],
             do_sample=False,
             min_new_tokens=new_tokens,
@@ -64,6 +64,17 @@ class PeftBatch:
         if shape != (len(calls), ids.shape[1] + new_tokens):
             raise AnswerWrong(f"PEFT returned tokens of shape {shape}")
         return seconds
+
+
+def padded(calls: Sequence[Call]) -> tuple[list[list[int]], list[list[int]]]:
+    """Returns the prompts as rows of one length, and which of their tokens count.
+
+    The padding stands before the prompt, because `generate` goes on where a row ends.
+    """
+    longest = max(len(call.prompt_ids) for call in calls)
+    missing = [longest - len(call.prompt_ids) for call in calls]
+    ids = [[0] * gap + list(call.prompt_ids) for gap, call in zip(missing, calls, strict=True)]
+    return ids, [[0] * gap + [1] * (longest - gap) for gap in missing]
 
 
 def _with_adapter(model: Any, folder: Path, name: str) -> Any:

@@ -22,7 +22,7 @@ def publish_adapters(
     shape = workload.sizes()
     folders = {}
     for seed, name in enumerate(workload.adapter_names()):
-        draft = write_adapter(shape, workload.rank, scratch / "draft", workload.seed + seed)
+        draft = write_adapter(shape, workload.rank_of(seed), scratch / "draft", workload.seed + seed)
         version = registry.publish(name, draft, publication)
         shutil.rmtree(draft)
         folders[name] = registry.materialise(version.digest)
