@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent / "parfocal" / "engine" / "native"
 LIBRARY = FOLDER / "_kernels.so"
 # The processor is asked before any kernel runs, so the build machine's own abilities do not matter.
 _SIMD = ["-mfma", *(f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni"))]
-_FLAGS = ["-O3", "-std=c++17", "-fPIC", "-fopenmp", *_SIMD]
+_FLAGS = ["-O3", "-std=c++17", "-fPIC", "-pthread", *_SIMD]
 # GCC 12 takes its own _mm512_undefined_ps for a mistake.
 _QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
@@ -59,9 +59,7 @@ def compile_kernels() -> str:
         reason = _run([compiler, "-c", *flags, *files], scratch)
         if not reason:
             objects = [str(path) for path in sorted(Path(scratch).glob("*.o"))]
-            # Without -fopenmp: torch's own library of threads is there when this one is loaded, and a second
-            # one would give the process a second team of them.
-            reason = _run([compiler, "-shared", *objects, "-o", str(built)], scratch)
+            reason = _run([compiler, "-shared", "-pthread", *objects, "-o", str(built)], scratch)
         if not reason:
             built.replace(LIBRARY)
     return reason

@@ -8,6 +8,7 @@ from torch import nn
 
 from . import bfloat16_cpu, unpacked_cpu
 from .config import EngineConfig
+from .native.feed_forward import NativeFeedForward, is_silu_gated
 from .native.library import Library, load
 from .native.linear import NativeHead, NativeLinear, can_pack, pack
 from .native.norm import replaced
@@ -34,7 +35,9 @@ def speed_up(model: nn.Module, config: EngineConfig, dtype: torch.dtype, head_di
     before = _size(model)
     native = load() if config.kernels == "auto" and head_dim in HEAD_SIZES else None
     if native is not None:
+        native.threads(torch.get_num_threads())
         _replace_norms(model, native)
+        _replace_feed_forwards(model, native)
         if not exact:
             _replace_linears(model, native)
     elif not exact and bfloat16_cpu.is_fast_here(model):
@@ -50,6 +53,12 @@ def _replace_norms(model: nn.Module, native: Library) -> None:
         norm = replaced(native, module)
         if norm is not None:
             _put(model, path, norm)
+
+
+def _replace_feed_forwards(model: nn.Module, native: Library) -> None:
+    for path, module in tuple(model.named_modules()):
+        if is_silu_gated(module):
+            _put(model, path, NativeFeedForward(native, module))
 
 
 def _replace_linears(model: nn.Module, native: Library) -> None:

@@ -22,7 +22,8 @@ class Runner:
         self._base = base
         self._work = work
         self._sampler = Sampler()
-        self._cpu_threads = torch.get_num_threads()
+        # The native kernels have threads of their own; torch's would only be in their way.
+        self._cpu_threads = 1 if base.native else torch.get_num_threads()
         self._stepping: int | None = None
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "threads.h"
 
 namespace {
 
@@ -108,11 +109,9 @@ void attend_all(const Attention& a) {
   const long group = a.heads / a.kv_heads;
   const long together = group % most == 0 ? most : group % 3 == 0 && most == 4 ? 3 : group % 2 == 0 && most > 1 ? 2 : 1;
   const long works = a.tokens * (a.heads / together);
-#pragma omp parallel
-  {
+  parfocal::share(works, 4, [&a, together](long first, long last) {
     static thread_local std::vector<float> scores;
-#pragma omp for schedule(dynamic, 4)
-    for (long work = 0; work < works; ++work) {
+    for (long work = first; work < last; ++work) {
       const long token = work / (a.heads / together), head = work % (a.heads / together) * together;
       if (together == 1) attend<parts, 1>(a, token, head, scores);
       if constexpr (most >= 2)
@@ -122,7 +121,7 @@ void attend_all(const Attention& a) {
         if (together == 4) attend<parts, 4>(a, token, head, scores);
       }
     }
-  }
+  });
 }
 
 }  // namespace

@@ -9,9 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-# Torch loads the library of threads that the kernels share with it.
-import torch as _torch  # noqa: F401
-
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = FOLDER / "_kernels.so"
 
@@ -28,6 +25,9 @@ class Library:
     store: Callable[..., None]
     attend: Callable[..., int]
     rms_norm: Callable[..., None]
+    silu_times: Callable[..., None]
+    refine: Callable[..., None]
+    threads: Callable[[int], None]
 
 
 @cache
@@ -44,6 +44,9 @@ def load() -> Library | None:
         store=_typed(found.parfocal_store, None, *[_POINTER] * 5, *[_LONG] * 5),
         attend=_typed(found.parfocal_attend, _INT, *[_POINTER] * 7, *[_LONG] * 9, _FLOAT, _FLOAT),
         rms_norm=_typed(found.parfocal_rms_norm, None, *[_POINTER] * 3, _LONG, _LONG, _FLOAT),
+        silu_times=_typed(found.parfocal_silu_times, None, _POINTER, _POINTER, _LONG),
+        refine=_typed(found.parfocal_refine, None, *[_POINTER] * 4, *[_LONG] * 3, _FLOAT),
+        threads=_typed(found.parfocal_threads, None, _INT),
     )
 
 

@@ -65,20 +65,26 @@ class NativeHead(nn.Module):
 
     def __init__(self, library: Library, head: nn.Linear) -> None:
         super().__init__()
-        self._weight = head.weight.data
+        self._weight = head.weight.data.contiguous()
         self._bias = None if head.bias is None else head.bias.data
-        self.near = pack_dense(library, self._weight)
+        self._refine = library.refine
+        self.near = pack_dense(library, self._weight, self._bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns logits `[1, rows, vocabulary]` for float32 `x` `[1, rows, hidden]`."""
-        logits: torch.Tensor = self.near(x)[0]
-        if self._bias is not None:
-            logits += self._bias
-        top = logits.amax(-1, keepdim=True)
-        row, token = (logits >= top - _NEAR * top.abs()).nonzero(as_tuple=True)
-        exact = (x[0, row] * self._weight[token]).sum(-1)
-        logits[row, token] = exact if self._bias is None else exact + self._bias[token]
-        return logits[None]
+        x = x.contiguous()
+        logits: torch.Tensor = self.near(x)
+        self._refine(
+            x.data_ptr(),
+            self._weight.data_ptr(),
+            None if self._bias is None else self._bias.data_ptr(),
+            logits.data_ptr(),
+            x.shape[1],
+            self.near.in_features,
+            self.near.out_features,
+            _NEAR,
+        )
+        return logits
 
 
 def can_pack(module: nn.Module) -> bool:
@@ -111,7 +117,7 @@ def pack(library: Library, module: Linear4bit) -> NativeLinear:
     return NativeLinear(library, packed)
 
 
-def pack_dense(library: Library, weight: torch.Tensor) -> NativeLinear:
+def pack_dense(library: Library, weight: torch.Tensor, bias: torch.Tensor | None) -> NativeLinear:
     """Returns a linear for dense `weight` `[outputs, inputs]`, rounded to 14 bits in blocks of 64 inputs."""
     outputs, inputs = weight.shape
     blocks = _padded(weight.float()).unflatten(1, (-1, _BLOCK))
@@ -119,7 +125,7 @@ def pack_dense(library: Library, weight: torch.Tensor) -> NativeLinear:
     codes = (blocks * (_MOST_CODE / most.clamp(min=1e-30))[..., None]).round_().to(torch.int16)
     tiles = codes.view(-1, 2, _TILE // 2, inputs // _BLOCK, _BLOCK // 2, 2)
     tiled = tiles.permute(0, 3, 4, 1, 2, 5).contiguous()
-    return NativeLinear(library, Packed(outputs, inputs, tiled, _tiled_scales(most / _MOST_CODE)))
+    return NativeLinear(library, Packed(outputs, inputs, tiled, _tiled_scales(most / _MOST_CODE), bias=bias))
 
 
 def _padded(rows: torch.Tensor) -> torch.Tensor:

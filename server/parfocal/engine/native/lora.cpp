@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "threads.h"
 
 namespace {
 
@@ -105,19 +106,17 @@ void add_rows(long rows, const float* x, const Adapter<Weight>& adapter, const S
 template <typename Weight>
 void add_all(const float* x, float* y, const Adapter<Weight>& slots, const Shape& shape, const int64_t* works,
              long count) {
-#pragma omp parallel
-  {
+  parfocal::share(count, 1, [=, &slots](long first, long last) {
     static thread_local std::vector<float> inner;
     if (static_cast<long>(inner.size()) < kRows * shape.rank) inner.resize(kRows * shape.rank);
-#pragma omp for schedule(static)
-    for (long number = 0; number < count; ++number) {
+    for (long number = first; number < last; ++number) {
       const int64_t slot = works[3 * number], start = works[3 * number + 1], rows = works[3 * number + 2];
       const Adapter<Weight> own{slots.a + slot * shape.inputs * shape.rank, slots.b + slot * shape.rank * shape.outputs,
                                 slots.a_scale ? slots.a_scale + slot * shape.rank : nullptr,
                                 slots.b_scale ? slots.b_scale + slot * shape.outputs : nullptr};
       add_rows(rows, x + start * shape.inputs, own, shape, inner.data(), y + start * shape.outputs);
     }
-  }
+  });
 }
 
 template <typename Weight>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "threads.h"
 
 namespace {
 
@@ -148,17 +149,16 @@ void parfocal_linear(const float* x, const uint8_t* packed, const float* scales,
   float* const own_scales = x_scales.data();
   __m512i twice = _mm512_setzero_si512();
   if (table) twice = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(table)));
-#pragma omp parallel
-  {
-#pragma omp for schedule(static)
-    for (long block = 0; block < rows * blocks; ++block)
+  parfocal::share(rows * blocks, 512, [=](long first, long last) {
+    for (long block = first; block < last; ++block)
       own_scales[block] = quantise_block(x + block * kBlock, ints + block * kBlock);
-    static thread_local std::vector<Block> cache;
-    if (table && static_cast<long>(cache.size()) < blocks) cache.resize(blocks);
-    for (long from = 0; from < rows; from += kRowsInCache) {
-      const long until = std::min(from + kRowsInCache, rows);
-#pragma omp for schedule(static) nowait
-      for (long number = 0; number < tiles; ++number) {
+  });
+  for (long from = 0; from < rows; from += kRowsInCache) {
+    const long until = std::min(from + kRowsInCache, rows);
+    parfocal::share(tiles, 1, [=](long first, long last) {
+      static thread_local std::vector<Block> cache;
+      if (table && static_cast<long>(cache.size()) < blocks) cache.resize(blocks);
+      for (long number = first; number < last; ++number) {
         const uint8_t* const own = packed + number * blocks * (table ? kCodes / 2 : sizeof(Block));
         if (table)
           for (long block = 0; block < blocks; ++block) unpack_block(own + block * (kCodes / 2), twice, cache[block]);
@@ -169,7 +169,7 @@ void parfocal_linear(const float* x, const uint8_t* packed, const float* scales,
           multiply_some_rows(tile, ints + row * inputs, own_scales + row * blocks, y + row * outputs + number * kTile,
                              outputs, std::min(until - row, kRows));
       }
-    }
+    });
   }
 }
 
