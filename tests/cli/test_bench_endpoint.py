@@ -189,6 +189,7 @@ def test_a_value_without_a_name_is_for_all_endpoints_that_have_none_of_their_own
     [
         ([], ["{adapter}"], "no endpoint; add --endpoint"),
         (["a=http://127.0.0.1:1"], ["b={adapter}"], "no endpoint is called 'b'; there are a"),
+        (["Parfocal=http://127.0.0.1:1"], [], "called Parfocal, as we are"),
         (["a=http://127.0.0.1:1", "a=http://127.0.0.1:2"], [], "two endpoints are called a"),
     ],
 )

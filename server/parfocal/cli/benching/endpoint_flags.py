@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from .endpoint import Endpoint
 from .errors import BadWorkload
 from .notation import numbers_in
+from .under_load import OWN_NAME
 
 _NAMED_URL = re.compile(r"(?:([A-Za-z0-9._-]+)=)?(\w+://.+)")
 _NAMED_VALUE = re.compile(r"([A-Za-z0-9._-]+)=(.*)")
@@ -21,6 +22,8 @@ def endpoints_in(
     found = [_endpoint(text) for text in urls]
     names = [endpoint.name for endpoint in found]
     for name in names:
+        if name == OWN_NAME:
+            raise BadWorkload(f"an endpoint is called {name}, as we are; name it otherwise", field="endpoint")
         if names.count(name) > 1:
             raise BadWorkload(f"two endpoints are called {name}; name them: a=URL, b=URL", field="endpoint")
     model = _by_name(models, names, "endpoint_model")

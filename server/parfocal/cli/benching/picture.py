@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from .document import sweep_limit
 from .figures import Figures
 from .stand import Bench
+from .under_load import OWN_NAME
 
 _PERCENTILES = ("p50", "p90", "p99")
-_OURS = "Parfocal"
 _GROUP_WIDTH = 0.8
 
 
@@ -44,7 +44,7 @@ def bench_figure(bench: Bench) -> Figure:
 
 def _served(bench: Bench) -> dict[str, Figures]:
     """Returns what each server gave; PEFT streams nothing, so it has no time to a first token."""
-    named = {_OURS: bench.served.mixed, f"{_OURS}\nbase only": bench.served.base_only}
+    named = {OWN_NAME: bench.served.mixed, f"{OWN_NAME}\nbase only": bench.served.base_only}
     for name, load in bench.endpoints.items():
         named[name] = load.mixed
         if load.base_only is not None:
@@ -79,7 +79,7 @@ def _draw_throughput(axes: Axes, speeds: Mapping[str, float]) -> None:
 
 def _draw_sweep(axes: Axes, bench: Bench) -> None:
     counts = list(bench.workload.sweep)
-    lines = {_OURS: bench.served.sweep} | {name: load.sweep for name, load in bench.endpoints.items()}
+    lines = {OWN_NAME: bench.served.sweep} | {name: load.sweep for name, load in bench.endpoints.items()}
     for name, sweep in lines.items():
         axes.plot(counts, [sweep[count].tokens_per_second for count in counts], marker="o", label=name)
     limits = [sweep_limit(bench, count) for count in counts]

@@ -19,7 +19,7 @@ from .random_base import cached_base
 from .rounds import Round
 from .server_process import server_process
 from .stages import Stages
-from .under_load import Load, put_under_load, round_title, rounds_of_load, swept
+from .under_load import OWN_NAME, Load, put_under_load, round_title, rounds_of_load, swept
 from .workload import WARMUP_ROUND, Workload
 
 _MIN_KV_CACHE_BYTES = 1 << 30
@@ -143,7 +143,7 @@ class _OwnServer:
     """Our server under load."""
 
     address: str
-    name: str = "Serving"
+    name: str = OWN_NAME
     answers_base: bool = True
 
     def run_round(self, calls: Sequence[Call], new_tokens: int) -> Round:

@@ -8,6 +8,7 @@ from .document import summary_of, sweep_limit
 from .figures import Figures
 from .limit import StepBytes, decode_limit
 from .stand import Bench
+from .under_load import OWN_NAME
 from .workload import Workload
 
 _SPEED_HEADINGS = ("", "tokens/s", "each round", "first token p50", "p99", "token to token p50", "p99")
@@ -22,7 +23,7 @@ def show_bench(bench: Bench) -> None:
     show_table(_SPEED_HEADINGS, _speeds(bench))
     if bench.workload.sweep:
         show_heading("Sweep: tokens/s by distinct adapters, all requests at once")
-        show_table(("adapters", "Parfocal", *bench.endpoints, "at most"), _sweep(bench))
+        show_table(("adapters", OWN_NAME, *bench.endpoints, "at most"), _sweep(bench))
     show_heading("Ratios")
     show_pairs(_ratios(bench))
     show_heading(
@@ -70,8 +71,8 @@ def _way(work: Workload) -> str:
 def _speeds(bench: Bench) -> list[tuple[str, ...]]:
     served, way = bench.served, _way(bench.workload)
     ours = [
-        (f"Parfocal, {way}", *_speed(served.mixed.rounds), *_times(served.mixed)),
-        ("Parfocal, base only", *_speed(served.base_only.rounds), *_times(served.base_only)),
+        (f"{OWN_NAME}, {way}", *_speed(served.mixed.rounds), *_times(served.mixed)),
+        (f"{OWN_NAME}, base only", *_speed(served.base_only.rounds), *_times(served.base_only)),
     ]
     others = [
         (f"{name}, {what}", *_speed(figures.rounds), *_times(figures))
@@ -118,6 +119,8 @@ def _ratios(bench: Bench) -> list[tuple[str, str]]:
         (f"to {name}", f"{summary.tokens_per_second / load.mixed.tokens_per_second:.2f}")
         for name, load in bench.endpoints.items()
     ]
+    if bench.workload.rate is not None:
+        others.append(("to PEFT's mixed batch", "left out: it takes all requests at once, and these arrive"))
     if summary.ratio_to_peft is None:
         return [base_only, *others]
     peft = f"{summary.ratio_to_peft:.2f} (in {summary.peft_dtype}, where PEFT is fastest)"

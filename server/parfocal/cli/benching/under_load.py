@@ -10,6 +10,8 @@ from .rounds import Round
 from .stages import Stages
 from .workload import WARMUP_ROUND, Workload
 
+# What tables, pictures and bars call our own server; no other may have this name.
+OWN_NAME = "Parfocal"
 # Keeps the prompts of a sweep apart from those of every other round.
 _SWEEP_ROUND = 10_000_000
 
