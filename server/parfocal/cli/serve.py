@@ -79,6 +79,8 @@ def _run(resolved: Resolved) -> None:
         from parfocal.server.assembly import load
     typer.echo(f"Loading the base {resolved.config.base}", err=True)
     loaded = load(resolved.config)
+    for line in loaded.memory.lines():
+        typer.echo(f"Memory: {line}", err=True)
     asyncio.run(_until_terminated(loaded))
 
 

@@ -26,6 +26,7 @@ from .adapted_linear import ActiveAdapters, adapt_linears
 from .config import EngineConfig
 from .cpu_linears import speed_up
 from .cpu_threads import on_passing_thread
+from .device_memory import held_bytes
 from .errors import BaseRefused
 from .kv_cache import KvShape
 from .native.library import Library
@@ -97,7 +98,6 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
     loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
     model = load_quantised(folder, loading)
     shapes = _adaptable_linears(model)
-    memory_bytes = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     text = settings.get_text_config()
     heads = text.num_attention_heads
     kv_shape = KvShape(
@@ -106,7 +106,7 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
         dtype=dtype,
     )
-    choice = speed_up(model, config, dtype, kv_shape.head_dim)
+    native = speed_up(model, config, dtype, kv_shape.head_dim)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -119,13 +119,13 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         eos_ids=_eos_ids(model, tokenizer),
-        memory_bytes=memory_bytes + choice.added_bytes,
+        memory_bytes=held_bytes(model),
         layers=text.num_hidden_layers,
     )
-    halves = choice.native is not None and config.dtype == "auto"
+    halves = native is not None and config.dtype == "auto"
     adapter_dtype = torch.bfloat16 if halves else dtype
     return ResidentBase(
-        model, tokenizer, info, kv_shape, shapes, active, device, dtype, adapter_dtype, choice.native
+        model, tokenizer, info, kv_shape, shapes, active, device, dtype, adapter_dtype, native
     )
 
 

@@ -13,6 +13,8 @@ from .kv_cache import KvCache
 from .limits import Limits
 from .loader import AdapterLoader, AdapterSource
 from .lora_store import LoraStore
+from .memory_budget import MemoryTable
+from .memory_plan import plan_memory
 from .native.step_work import NativeStepWork
 from .observer import Observer, SilentObserver
 from .parts import Parts
@@ -25,16 +27,20 @@ from .text import TextStream
 
 
 def build_engine(
-    base: ResidentBase, config: EngineConfig, source: AdapterSource, observer: Observer | None = None
+    base: ResidentBase,
+    config: EngineConfig,
+    source: AdapterSource,
+    observer: Observer | None = None,
+    memory: MemoryTable | None = None,
 ) -> Engine:
-    """Returns an engine that serves `base` with adapters from `source`.
+    """Returns an engine that serves `base` with adapters from `source`, in `memory` if it is planned already.
 
     Raises:
-        EngineMisconfigured: the KV cache cannot hold one block, or a count is below 1.
+        EngineMisconfigured: the memory cannot hold the engine, or a count is below 1.
     """
     _check(config)
     observer = observer or SilentObserver()
-    blocks = _blocks(base, config)
+    blocks = (memory or plan_memory(base, config)).kv_blocks
     pool = BlockPool(blocks, config.block_tokens)
     store = LoraStore(base.shapes, base.adapter_dtype, base.device)
     inbox = Inbox()
@@ -75,18 +81,6 @@ def _step_work(base: ResidentBase, cache: KvCache, store: LoraStore) -> StepWork
     if base.native is None:
         return TorchStepWork(cache, store, base.device)
     return NativeStepWork(base.native, cache, store)
-
-
-def _blocks(base: ResidentBase, config: EngineConfig) -> int:
-    """Returns how many blocks fit the budget, at most what all requests together could fill."""
-    useful = config.max_requests * -(-base.info.context_tokens // config.block_tokens)
-    blocks = min(useful, config.kv_cache_bytes // (base.kv_shape.token_bytes * config.block_tokens))
-    if blocks < 1:
-        raise EngineMisconfigured(
-            f"kv_cache_bytes {config.kv_cache_bytes} cannot hold one block of {config.block_tokens} tokens, "
-            f"which takes {base.kv_shape.token_bytes * config.block_tokens} bytes; raise it"
-        )
-    return int(blocks)
 
 
 def _check(config: EngineConfig) -> None:

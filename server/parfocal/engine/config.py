@@ -15,6 +15,10 @@ class EngineConfig:
     memory a CPU without bfloat16 arithmetic may spend on holding the base's 4-bit numbers as float32, which
     is several times faster; None means a quarter of the machine's memory, 0 means never.
     `kernels` is `auto` for the fastest that run here, or `torch` for torch's own operations alone.
+    `memory_bytes` is for all that the engine keeps on its device: base, adapters, KV cache and a step's
+    workspace. If it is None, `memory_fraction` of the device's memory is; None is 0.9 of a GPU, which serves
+    nothing else, and 0.5 of a machine's memory, which does. `kv_cache_bytes` None gives the KV cache what the
+    other parts leave.
     """
 
     device: str = "auto"
@@ -26,7 +30,9 @@ class EngineConfig:
     max_batch_tokens: int = 1024
     max_skips: int = 32
     block_tokens: int = 16
-    kv_cache_bytes: int = 1 << 30
+    kv_cache_bytes: int | None = None
+    memory_bytes: int | None = None
+    memory_fraction: float | None = None
     context_tokens: int | None = None
     prefix_cache: bool = True
     load_threads: int = 2

@@ -33,11 +33,6 @@ class UnpackedLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self._turned, self._bias = weight.t().contiguous(), bias
 
-    @property
-    def size_bytes(self) -> int:
-        """Returns the bytes that the weight takes."""
-        return self._turned.nbytes
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns `[…, rows, out]` for `x` `[…, rows, in]`."""
         y = x @ self._turned

@@ -15,6 +15,8 @@ from parfocal.engine import Delta, EngineError, Request, Stop
 from parfocal.engine.base import ResidentBase, load_base
 from parfocal.engine.build import build_engine
 from parfocal.engine.engine import Engine
+from parfocal.engine.memory_budget import MemoryTable
+from parfocal.engine.memory_plan import plan_memory
 from parfocal.engine.thread import EngineThread
 from parfocal.registry import BaseContract, Registry, describe_base, locate_base, open_registry
 from parfocal.registry.service import RegistryService
@@ -41,12 +43,13 @@ _LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a core
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What takes long to get: the base in memory, and the registry beside it."""
+    """What takes long to get: the base in memory, and the registry beside it; how memory is divided."""
 
     config: ServeConfig
     registry: Registry
     contract: BaseContract
     base: ResidentBase
+    memory: MemoryTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,16 @@ class RunningServer:
 def load(config: ServeConfig) -> Loaded:
     """Opens the registry and loads the base, which takes seconds to minutes. Blocks.
 
-    Raises what the registry and the engine raise: unreachable or unsupported base, unreadable registry.
+    Raises what the registry and the engine raise: unreachable or unsupported base, unreadable registry, too
+    little memory.
     """
     checked_address(config.grpc_address)
     if config.metrics_address:
         split_address(config.metrics_address)
     registry = open_registry(config.registry)
     files = locate_base(config.base, weights=True)
-    return Loaded(config, registry, describe_base(files), load_base(files.folder, config.engine(), files.id))
+    base = load_base(files.folder, config.engine(), files.id)
+    return Loaded(config, registry, describe_base(files), base, plan_memory(base, config.engine()))
 
 
 @contextlib.asynccontextmanager
@@ -105,7 +110,7 @@ async def running(loaded: Loaded) -> AsyncIterator[RunningServer]:
     async with contextlib.AsyncExitStack() as stack:
         metrics = ServerMetrics(config.adapter_labels, base.info.memory_bytes)
         source = RegistryAdapterSource(loaded.registry)
-        built = build_engine(base, config.engine(), source, metrics)
+        built = build_engine(base, config.engine(), source, metrics, loaded.memory)
         await asyncio.to_thread(_warm_up, built)
         metrics.watch(built)
         engine = EngineThread(built)

@@ -39,7 +39,21 @@ class ServeConfig:
         _ENGINE.max_skips, "Steps that a waiting request may be passed over by later ones.", Bounds(0)
     )
     block_tokens: int = declare(_ENGINE.block_tokens, "Tokens in one block of KV cache.", Bounds(1))
-    kv_cache_bytes: int = declare(_ENGINE.kv_cache_bytes, "Bytes of memory for the KV cache.", Bounds(1))
+    kv_cache_bytes: int | None = declare(
+        _ENGINE.kv_cache_bytes,
+        "Bytes of memory for the KV cache. Unset: what base, adapters and workspace leave.",
+        Bounds(1),
+    )
+    memory_bytes: int | None = declare(
+        _ENGINE.memory_bytes,
+        "Bytes of the device's memory for the whole engine. Unset: memory_fraction says how much.",
+        Bounds(1),
+    )
+    memory_fraction: float | None = declare(
+        _ENGINE.memory_fraction,
+        "Part of the device's memory for the whole engine. Unset: 0.9 of a GPU, 0.5 of a machine's memory.",
+        Bounds(0),
+    )
     context_tokens: int | None = declare(
         _ENGINE.context_tokens,
         "Longest prompt plus answer, in tokens. Unset: what the base allows.",

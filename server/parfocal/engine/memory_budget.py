@@ -1,0 +1,181 @@
+"""Divides one budget of bytes between the base, the adapters, the KV cache and the workspace of a step.
+
+Pure arithmetic: knows no device and no tensors. What each part needs comes from `memory_plan`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import EngineMisconfigured
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The most that one step takes beside what stays: a fixed part, and one for each token of context."""
+
+    fixed_bytes: int
+    context_token_bytes: int
+
+    def size_bytes(self, context_tokens: int) -> int:
+        """Returns the bytes of a step whose longest row has `context_tokens`."""
+        return self.fixed_bytes + self.context_token_bytes * context_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class KvNeeds:
+    """A block's size, the longest context, and how many blocks all requests together could fill."""
+
+    block_tokens: int
+    block_bytes: int
+    context_tokens: int
+    most_blocks: int
+
+    def context(self, blocks: int) -> int:
+        """Returns the longest context that a row can have with so many blocks."""
+        return min(self.context_tokens, blocks * self.block_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the parts of an engine need; `adapters` says in words what `adapter_bytes` are for."""
+
+    base_bytes: int
+    adapter_bytes: int
+    adapters: str
+    kv: KvNeeds
+    workspace: Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many bytes there are, and in words where the number comes from."""
+
+    size_bytes: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTable:
+    """How an engine's memory is divided. `budget` is None where only the KV cache's size was stated."""
+
+    base_bytes: int
+    adapter_bytes: int
+    adapters: str
+    kv_bytes: int
+    kv_blocks: int
+    kv_tokens: int
+    workspace_bytes: int
+    budget: Budget | None
+
+    @property
+    def total_bytes(self) -> int:
+        """Returns the sum of all parts."""
+        return self.base_bytes + self.adapter_bytes + self.kv_bytes + self.workspace_bytes
+
+    def lines(self) -> list[str]:
+        """Returns the table for people, one part a line."""
+        budget = self.budget
+        limit = "" if budget is None else f"of {_shown(budget.size_bytes)}, {budget.source}"
+        rows = [
+            ("base", self.base_bytes, ""),
+            ("adapters", self.adapter_bytes, f"at most, {self.adapters}"),
+            ("KV cache", self.kv_bytes, f"{self.kv_tokens} tokens"),
+            ("workspace", self.workspace_bytes, "at most, in one step"),
+            ("total", self.total_bytes, limit),
+        ]
+        return [f"{name:<9} {_shown(size):>12}  {note}".rstrip() for name, size, note in rows]
+
+
+def divide(needs: Needs, budget: Budget) -> MemoryTable:
+    """Returns the division that gives the KV cache all that the other parts leave, as far as it is useful.
+
+    Raises:
+        EngineMisconfigured: less than one block is left.
+    """
+    blocks = min(needs.kv.most_blocks, _fitting_blocks(needs, budget.size_bytes))
+    if blocks < 1:
+        raise _too_small(needs, budget)
+    return _table(needs, blocks, budget)
+
+
+def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> MemoryTable:
+    """Returns the division with a KV cache of a stated size, as far as it is useful.
+
+    Raises:
+        EngineMisconfigured: it cannot hold one block, or all parts together exceed the budget.
+    """
+    kv = needs.kv
+    blocks = min(kv.most_blocks, kv_cache_bytes // kv.block_bytes)
+    if blocks < 1:
+        raise EngineMisconfigured(
+            f"kv_cache_bytes {kv_cache_bytes} cannot hold one block of {kv.block_tokens} tokens, "
+            f"which takes {kv.block_bytes} bytes; raise it"
+        )
+    table = _table(needs, blocks, budget)
+    if budget is not None and table.total_bytes > budget.size_bytes:
+        raise EngineMisconfigured(
+            f"the engine needs {table.total_bytes} bytes: {_parts(table)}; there are {budget.size_bytes} "
+            f"({budget.source}); lower kv_cache_bytes, slots, max_rank or max_batch_tokens, or raise "
+            "memory_bytes"
+        )
+    return table
+
+
+def adapter_bytes_at_worst(slab_bytes: Mapping[int, int], slots: int, slab_slots: int) -> int:
+    """Returns the most that slabs of any ranks can take while at most `slots` adapters are on the device.
+
+    `slab_bytes` tells what one slab of `slab_slots` places takes, by rank. A slab is added when all others of
+    its rank are full. Later one adapter alone keeps it, while the slots of those that left fill slabs of
+    another rank; the highest ranks first is the worst order.
+    """
+    left, total = slots, 0
+    for rank in sorted(slab_bytes, reverse=True):
+        slabs = -(-left // slab_slots)
+        total += slabs * slab_bytes[rank]
+        left -= slabs
+    return total
+
+
+def _fitting_blocks(needs: Needs, budget_bytes: int) -> int:
+    """Returns how many blocks fit; the workspace grows with the blocks until one row can fill its context."""
+    kv, work = needs.kv, needs.workspace
+    left = budget_bytes - needs.base_bytes - needs.adapter_bytes - work.fixed_bytes
+    blocks = (left - work.context_token_bytes * kv.context_tokens) // kv.block_bytes
+    if blocks * kv.block_tokens >= kv.context_tokens:
+        return blocks
+    return left // (kv.block_bytes + work.context_token_bytes * kv.block_tokens)
+
+
+def _table(needs: Needs, blocks: int, budget: Budget | None) -> MemoryTable:
+    kv = needs.kv
+    return MemoryTable(
+        base_bytes=needs.base_bytes,
+        adapter_bytes=needs.adapter_bytes,
+        adapters=needs.adapters,
+        kv_bytes=blocks * kv.block_bytes,
+        kv_blocks=blocks,
+        kv_tokens=blocks * kv.block_tokens,
+        workspace_bytes=needs.workspace.size_bytes(kv.context(blocks)),
+        budget=budget,
+    )
+
+
+def _too_small(needs: Needs, budget: Budget) -> EngineMisconfigured:
+    smallest = _table(needs, 1, budget)
+    return EngineMisconfigured(
+        f"the engine needs at least {smallest.total_bytes} bytes: {_parts(smallest)}; there are "
+        f"{budget.size_bytes} ({budget.source}); lower slots, max_rank or max_batch_tokens, or raise "
+        "memory_bytes"
+    )
+
+
+def _parts(table: MemoryTable) -> str:
+    return (
+        f"base {table.base_bytes}, adapters {table.adapter_bytes} ({table.adapters}), "
+        f"KV cache {table.kv_bytes} ({table.kv_tokens} tokens), workspace {table.workspace_bytes}"
+    )
+
+
+def _shown(size_bytes: int) -> str:
+    unit = next(step for step in (30, 20, 10) if size_bytes >= 1 << step or step == 10)
+    return f"{size_bytes / (1 << unit):.1f} { {30: 'GiB', 20: 'MiB', 10: 'KiB'}[unit] }"

@@ -1,0 +1,98 @@
+"""Finds what the parts of an engine need, and divides the device's memory between them."""
+
+from collections.abc import Mapping
+
+import torch
+
+from .adapter_files import LoraWeights, ModuleWeights
+from .base import ResidentBase
+from .config import EngineConfig
+from .device_memory import reachable_bytes, total_bytes
+from .errors import EngineMisconfigured
+from .lora_store import SLAB_SLOTS, LoraStore, slab_rank
+from .memory_budget import (
+    Budget,
+    KvNeeds,
+    MemoryTable,
+    Needs,
+    adapter_bytes_at_worst,
+    divide,
+    with_kv_cache,
+)
+from .workspace import WorkspaceMeasure, at_most
+
+# A GPU is the server's own; a machine's memory is not: the system, Python and its libraries, and the
+# adapters on their way to their places live there too.
+_GPU_PART = 0.9
+_MACHINE_PART = 0.5
+_SMALLEST_RANK = 4
+
+
+def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure = at_most) -> MemoryTable:
+    """Returns how the memory of the base's device is divided.
+
+    Raises:
+        EngineMisconfigured: the parts do not fit, or a size that was stated is none.
+    """
+    needs = _needs(base, config, measure)
+    if config.kv_cache_bytes is None:
+        return divide(needs, _budget(base.device, config))
+    stated = config.memory_bytes is not None or config.memory_fraction is not None
+    return with_kv_cache(needs, config.kv_cache_bytes, _budget(base.device, config) if stated else None)
+
+
+def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) -> Needs:
+    context, size = base.info.context_tokens, config.block_tokens
+    slabs = _slab_bytes(base.shapes, base.adapter_dtype, config.max_rank)
+    return Needs(
+        base_bytes=base.info.memory_bytes,
+        adapter_bytes=adapter_bytes_at_worst(slabs, config.slots, SLAB_SLOTS),
+        adapters=f"{config.slots} slots of ranks up to {config.max_rank}",
+        kv=KvNeeds(
+            block_tokens=size,
+            block_bytes=base.kv_shape.token_bytes * size,
+            context_tokens=context,
+            most_blocks=config.max_requests * -(-context // size),
+        ),
+        workspace=measure(base, config),
+    )
+
+
+def _slab_bytes(shapes: Mapping[str, tuple[int, int]], dtype: torch.dtype, max_rank: int) -> dict[int, int]:
+    """Returns what one slab of each rank takes by the store's own account if every linear is adapted.
+
+    Tensors on the meta device have sizes and no memory.
+    """
+    ranks = [_SMALLEST_RANK]
+    while ranks[-1] < slab_rank(max_rank):
+        ranks.append(2 * ranks[-1])
+    nowhere = torch.device("meta")
+    sizes = {}
+    for rank in ranks:
+        store = LoraStore(shapes, dtype, nowhere)
+        modules = {
+            path: ModuleWeights(
+                torch.empty(rank, wide, device=nowhere), torch.empty(tall, rank, device=nowhere)
+            )
+            for path, (wide, tall) in shapes.items()
+        }
+        store.put(LoraWeights(f"rank {rank}", modules))
+        sizes[rank] = store.size_bytes
+    return sizes
+
+
+def _budget(device: torch.device, config: EngineConfig) -> Budget:
+    if config.memory_bytes is not None:
+        if config.memory_bytes < 1:
+            raise EngineMisconfigured(f"memory_bytes is {config.memory_bytes}; it must be at least 1")
+        return Budget(config.memory_bytes, "memory_bytes")
+    part = config.memory_fraction
+    if part is None:
+        part = _GPU_PART if device.type == "cuda" else _MACHINE_PART
+    if not 0 < part <= 1:
+        raise EngineMisconfigured(f"memory_fraction is {part}; it must be above 0 and at most 1")
+    total = total_bytes(device)
+    wanted, reachable = int(part * total), reachable_bytes(device)
+    if reachable < wanted:
+        return Budget(reachable, f"what others leave of the {total} bytes of {device}")
+    return Budget(wanted, f"memory_fraction {part:g} of the {total} bytes of {device}")
