@@ -113,7 +113,9 @@ def _error(body: Body) -> list[bytes]:
         ),
         (FakeEndpoint(lambda body: [], status=302), "302"),
         (FakeEndpoint(_error), "no such lora"),
+        (FakeEndpoint(lambda body: [b'error: {"message": "out of slots"}\n\n']), "out of slots"),
         (FakeEndpoint(lambda body: [b"data: {\n\n"]), "Expecting property name"),
+        (FakeEndpoint(lambda body: [b"data: 5\n\n"]), "an event is 5, not an object"),
     ],
 )
 def test_an_endpoint_that_refuses_is_named_and_quoted(fake: FakeEndpoint, said: str) -> None:

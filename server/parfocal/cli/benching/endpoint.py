@@ -123,7 +123,7 @@ class EndpointTarget:
         arrivals: list[float] = []
         usage: dict[str, Any] = {}
         for event in _events(answer):
-            if "error" in event:
+            if event.get("error"):
                 raise self._failed(json.dumps(event["error"]))
             usage = event.get("usage") or usage
             choices = event.get("choices") or [{"finish_reason": "none"}]
@@ -167,7 +167,13 @@ def _events(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         if data == b"[DONE]":
             return
         if line.startswith(b"data:"):
-            yield json.loads(data)
+            event = json.loads(data)
+            if not isinstance(event, dict):
+                raise ValueError(f"an event is {_quoted(data[:_QUOTED])}, not an object")
+            yield event
+        elif line.startswith(b"error:"):
+            # llama.cpp gives an error in the middle of a stream a field of its own.
+            yield {"error": _quoted(line.removeprefix(b"error:"))}
 
 
 def _quoted(body: bytes) -> str:

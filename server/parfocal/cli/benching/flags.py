@@ -35,7 +35,12 @@ _LOAD = (
         "Requests that the server runs at once. Default: all; with --rate, 64.",
         least=1,
     ),
-    Flag("sweep", str, "Repeat the rounds, all requests at once, on fewer adapters.", "adapters=1,2,4,…"),
+    Flag(
+        "sweep",
+        str,
+        "Repeat the rounds on so many adapters in turn, all requests at once.",
+        "adapters=1,2,4,…",
+    ),
 )
 _OTHERS = (
     Flag(

@@ -66,6 +66,7 @@ def _draw_first_tokens(axes: Axes, served: Mapping[str, Figures]) -> None:
     axes.set_xticks(range(len(served)), list(served), fontsize=8)
     axes.set(ylabel="seconds", title="Time to the first token")
     axes.grid(axis="y", alpha=0.3)
+    axes.margins(y=0.35)  # the legend stands above the bars
     axes.legend()
 
 
