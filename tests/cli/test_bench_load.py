@@ -156,7 +156,7 @@ def test_the_table_names_every_target_and_why_peft_is_left_out(capsys: pytest.Ca
     for part in ("Parfocal, adapters by popularity", "vllm, base only", "to llama.cpp", "50 a second"):
         assert part in said
     assert "llama.cpp, base only" not in said
-    assert "left out: it takes all requests at once" in said
+    assert "left out: it takes all requests at once; these come one by one" in said
     assert "4 of rank 4" in said
 
 

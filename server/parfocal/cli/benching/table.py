@@ -27,7 +27,7 @@ def show_bench(bench: Bench) -> None:
     show_heading("Ratios")
     show_pairs(_ratios(bench))
     show_heading(
-        f"Limit: decode steps alone, read at {bench.copy_bytes_per_second / 1e9:.1f} GB/s as measured here"
+        f"Limit: decode steps of full batches alone, read at {bench.copy_bytes_per_second / 1e9:.1f} GB/s as measured here"
     )
     show_table(_LIMIT_HEADINGS, _limits(bench))
     show_heading("Machine")
@@ -120,7 +120,9 @@ def _ratios(bench: Bench) -> list[tuple[str, str]]:
         for name, load in bench.endpoints.items()
     ]
     if bench.workload.rate is not None:
-        others.append(("to PEFT's mixed batch", "left out: it takes all requests at once, and these arrive"))
+        others.append(
+            ("to PEFT's mixed batch", "left out: it takes all requests at once; these come one by one")
+        )
     if summary.ratio_to_peft is None:
         return [base_only, *others]
     peft = f"{summary.ratio_to_peft:.2f} (in {summary.peft_dtype}, where PEFT is fastest)"
