@@ -26,9 +26,8 @@ def show_bench(bench: Bench) -> None:
         show_table(("adapters", OWN_NAME, *bench.endpoints, "at most"), _sweep(bench))
     show_heading("Ratios")
     show_pairs(_ratios(bench))
-    show_heading(
-        f"Limit: decode steps of full batches alone, read at {bench.copy_bytes_per_second / 1e9:.1f} GB/s as measured here"
-    )
+    speed = f"{bench.copy_bytes_per_second / 1e9:.1f} GB/s"
+    show_heading(f"Limit: decode steps of full batches alone, read at {speed} as measured here")
     show_table(_LIMIT_HEADINGS, _limits(bench))
     show_heading("Machine")
     show_pairs(_machine(bench))
