@@ -29,6 +29,7 @@ from .cpu_threads import on_passing_thread
 from .device_memory import held_bytes
 from .errors import BaseRefused
 from .kv_cache import KvShape
+from .lora_store import ADAPTER_DTYPES
 from .native.library import Library
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
@@ -123,7 +124,7 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         layers=text.num_hidden_layers,
     )
     halves = native is not None and config.dtype == "auto"
-    adapter_dtype = torch.bfloat16 if halves else dtype
+    adapter_dtype = ADAPTER_DTYPES.get(config.adapter_dtype, torch.bfloat16 if halves else dtype)
     return ResidentBase(
         model, tokenizer, info, kv_shape, shapes, active, device, dtype, adapter_dtype, native
     )

@@ -12,7 +12,7 @@ from .inbox import Inbox, LoadEnded
 from .kv_cache import KvCache
 from .limits import Limits
 from .loader import AdapterLoader, AdapterSource
-from .lora_store import LoraStore
+from .lora_store import ADAPTER_DTYPES, LoraStore
 from .memory_budget import MemoryTable
 from .memory_plan import plan_memory
 from .native.step_work import NativeStepWork
@@ -84,6 +84,9 @@ def _step_work(base: ResidentBase, cache: KvCache, store: LoraStore) -> StepWork
 
 
 def _check(config: EngineConfig) -> None:
+    if config.adapter_dtype not in ("auto", *ADAPTER_DTYPES):
+        known = ", ".join(ADAPTER_DTYPES)
+        raise EngineMisconfigured(f"adapter_dtype {config.adapter_dtype!r} is unknown; use auto, {known}")
     for name in (
         "slots",
         "max_rank",

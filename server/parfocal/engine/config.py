@@ -14,6 +14,8 @@ class EngineConfig:
     `auto` is bfloat16 where the device multiplies it fast, float32 elsewhere. `unpack_bytes` is how much
     memory a CPU without bfloat16 arithmetic may spend on holding the base's 4-bit numbers as float32, which
     is several times faster; None means a quarter of the machine's memory, 0 means never.
+    `adapter_dtype` is how adapters lie on the device: auto, float32, bfloat16, or int8 with a scale for
+    each row, which takes half of bfloat16's bytes.
     `kernels` is `auto` for the fastest that run here, or `torch` for torch's own operations alone.
     `memory_bytes` is for all that the engine keeps on its device: base, adapters, KV cache and a step's
     workspace. If it is None, `memory_fraction` of the device's memory is; None is 0.9 of a GPU, which serves
@@ -23,6 +25,7 @@ class EngineConfig:
 
     device: str = "auto"
     dtype: str = "auto"
+    adapter_dtype: str = "auto"
     slots: int = 16
     max_rank: int = 256
     max_requests: int = 64

@@ -64,7 +64,7 @@ class AdapterLoader:
         fetched = time.monotonic()
         slot.state = SlotState.STAGED
         store = self._store
-        weights = read_adapter(folder, slot.adapter.digest, store.shapes, store.dtype, self._max_rank)
+        weights = read_adapter(folder, slot.adapter.digest, store.shapes, store.read_dtype, self._max_rank)
         staged = time.monotonic()
         slot.state = SlotState.LOADING
         place = store.put(weights)

@@ -15,6 +15,7 @@ from .adapter_files import LoraWeights, ModuleWeights
 from .plan import Place
 
 SLAB_SLOTS = 16
+ADAPTER_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
 def slab_rank(rank: int) -> int:
@@ -78,6 +79,11 @@ class LoraStore:
         self._device = device
         self._slab_slots = slab_slots
         self._lock = threading.Lock()
+
+    @property
+    def read_dtype(self) -> torch.dtype:
+        """Returns the type in which `put` wants an adapter's numbers."""
+        return self.dtype if self.dtype.is_floating_point else torch.float32
 
     def put(self, weights: LoraWeights) -> Place:
         """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full.

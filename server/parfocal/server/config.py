@@ -28,6 +28,11 @@ class ServeConfig:
         "Type of activations, adapters and KV cache. float32 is exact; auto is bfloat16 where that is fast.",
         Bounds(choices=("auto", "float32", "bfloat16", "float16")),
     )
+    adapter_dtype: str = declare(
+        _ENGINE.adapter_dtype,
+        "How adapters lie on the device. int8 has a scale for each row and takes half of bfloat16's bytes.",
+        Bounds(choices=("auto", "float32", "bfloat16", "int8")),
+    )
     slots: int = declare(_ENGINE.slots, "Adapters that fit on the device at once.", Bounds(1))
     max_rank: int = declare(_ENGINE.max_rank, "Largest adapter rank that is accepted.", Bounds(1))
     max_requests: int = declare(_ENGINE.max_requests, "Requests that run in one batch.", Bounds(1))
