@@ -23,18 +23,21 @@ from transformers import (
 
 from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
+from .base_cache import CacheEntry, weight_facts
 from .config import EngineConfig
-from .cpu_linears import speed_up
+from .cpu_linears import kernels_for, speed_up, tile
 from .cpu_threads import on_passing_thread
 from .device_memory import held_bytes
 from .errors import BaseRefused
+from .frozen_model import freeze, layout_facts, thaw
 from .kv_cache import KvShape
 from .lora_store import ADAPTER_DTYPES
 from .native.library import Library
+from .native.linear import NativeLinear
+from .rope import refuse_batch_dependent_rope
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
 BLOCK_SIZE = 64
-_BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -82,23 +85,20 @@ def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def load_base(folder: Path, config: EngineConfig, name: str = "") -> ResidentBase:
-    """Loads the base in `folder` onto the device.
+def load_base(folder: Path, config: EngineConfig, name: str = "", cache: Path | None = None) -> ResidentBase:
+    """Loads the base in `folder` onto the device; with a `cache` folder, quantises and packs it only once.
 
     Raises:
         BaseRefused: the architecture or one of its options is not supported.
     """
-    return on_passing_thread(lambda: _load(folder, config, name))
+    return on_passing_thread(lambda: _load(folder, config, name, cache))
 
 
-def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
+def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> ResidentBase:
     settings = _checked_config(folder)
     device = _device(config.device)
     dtype = _dtype(config.dtype, device)
     attention.register()
-    loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
-    model = load_quantised(folder, loading)
-    shapes = _adaptable_linears(model)
     text = settings.get_text_config()
     heads = text.num_attention_heads
     kv_shape = KvShape(
@@ -107,7 +107,11 @@ def _load(folder: Path, config: EngineConfig, name: str) -> ResidentBase:
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
         dtype=dtype,
     )
-    native = speed_up(model, config, dtype, kv_shape.head_dim)
+    native = kernels_for(config, kv_shape, device)
+    loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
+    model = _model(folder, loading, None if loading.exact else native, cache)
+    shapes = _adaptable_linears(model)
+    speed_up(model, config, dtype, native)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -158,10 +162,40 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
         use_safetensors=True,
     )
     if loading.exact:
-        for module in model.modules():
-            if isinstance(module, Linear4bit):
-                module.support_avx512bf16_for_cpu = False
+        _keep_exact(model)
     return model.eval()
+
+
+def _model(folder: Path, loading: Loading, tiling: Library | None, cache: Path | None) -> nn.Module:
+    """Returns the model with its linears in NF4, tiled if there are kernels for that; cached if it may be."""
+    if cache is None:
+        return _fresh_model(folder, loading, tiling)
+    recipe = quantisation_config(loading.dtype).to_json_string()
+    entry = CacheEntry(
+        cache, {**weight_facts(folder), **layout_facts(loading.device, tiling), "recipe": recipe}
+    )
+    frozen = entry.read(loading.device)
+    if frozen is None:
+        model = _fresh_model(folder, loading, tiling)
+        entry.write(freeze(model))
+        return model
+    model = thaw(folder, frozen, loading.dtype, loading.attention, tiling)
+    if loading.exact:
+        _keep_exact(model)
+    return model
+
+
+def _fresh_model(folder: Path, loading: Loading, tiling: Library | None) -> nn.Module:
+    model = load_quantised(folder, loading)
+    if tiling is not None:
+        tile(model, tiling)
+    return model.eval()
+
+
+def _keep_exact(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _checked_config(folder: Path) -> PretrainedConfig:
@@ -179,20 +213,8 @@ def _checked_config(folder: Path) -> PretrainedConfig:
             architecture=str(kind),
         )
     config: PretrainedConfig = AutoConfig.from_pretrained(folder)
-    _refuse_batch_dependent_rope(config)
+    refuse_batch_dependent_rope(config)
     return config
-
-
-def _refuse_batch_dependent_rope(config: PretrainedConfig) -> None:
-    """These scale their frequencies by the longest row of a batch, so a neighbour would change the answer."""
-    rope: dict[str, Any] = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    layers = [part for part in rope.values() if isinstance(part, dict)] or [rope]
-    for part in layers:
-        kind = part.get("rope_type", "default")
-        if kind in _BATCH_DEPENDENT_ROPE:
-            raise BaseRefused(
-                f"rope_type {kind!r} is not supported: its result depends on the rest of the batch"
-            )
 
 
 def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
@@ -200,7 +222,7 @@ def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
     return {
         path: (module.in_features, module.out_features)
         for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) and ".layers." in path
+        if isinstance(module, nn.Linear | NativeLinear) and ".layers." in path
     }
 
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from . import bfloat16_cpu, unpacked_cpu
 from .config import EngineConfig
+from .kv_cache import KvShape
 from .native.feed_forward import NativeFeedForward, is_silu_gated
 from .native.library import Library, load
 from .native.linear import NativeHead, can_pack, pack
@@ -13,59 +14,64 @@ from .native.norm import replaced
 from .native.step_work import HEAD_SIZES
 
 
-@torch.inference_mode()
-def speed_up(model: nn.Module, config: EngineConfig, dtype: torch.dtype, head_dim: int) -> Library | None:
-    """Gives a float32 model on a CPU the fastest linears, head and norms, in place; leaves others alone.
+def kernels_for(config: EngineConfig, shape: KvShape, device: torch.device) -> Library | None:
+    """Returns the native kernels if they can compute such a base on the device and `config` lets them."""
+    fits = shape.dtype is torch.float32 and device.type == "cpu" and shape.head_dim in HEAD_SIZES
+    return load() if fits and config.kernels == "auto" else None
 
-    Returns the kernels that also compute attention and LoRA, if they run here. `config.dtype` float32 keeps
-    all arithmetic in float32.
+
+@torch.inference_mode()
+def tile(model: nn.Module, native: Library) -> None:
+    """Gives a model the native linears and head, in place. They are not exact."""
+    for path, module in tuple(model.named_modules()):
+        if isinstance(module, Linear4bit) and can_pack(module):
+            put(model, path, pack(native, module))
+    head = model.lm_head
+    if isinstance(head, nn.Linear) and not isinstance(head, Linear4bit) and head.in_features % 64 == 0:
+        model.lm_head = NativeHead(native, head)
+
+
+@torch.inference_mode()
+def speed_up(model: nn.Module, config: EngineConfig, dtype: torch.dtype, native: Library | None) -> None:
+    """Gives a float32 model on a CPU the fastest modules that it has not yet, in place; leaves others alone.
+
+    With `native` kernels its linears are tiled already, unless `config.dtype` float32 keeps all arithmetic
+    in float32.
     """
     if dtype is not torch.float32 or next(model.parameters()).device.type != "cpu":
-        return None
+        return
     exact = config.dtype == "float32"
-    native = load() if config.kernels == "auto" and head_dim in HEAD_SIZES else None
     if native is not None:
         native.threads(torch.get_num_threads())
         _replace_norms(model, native)
         _replace_feed_forwards(model, native)
-        if not exact:
-            _replace_linears(model, native)
     elif not exact and bfloat16_cpu.is_fast_here(model):
         bfloat16_cpu.speed_up(model)
-        return None
+        return
     if exact or native is None:
         _unpack(model, config.unpack_bytes)
-    return native
+
+
+def put(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Puts a module into the model's place `path`."""
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, module)
 
 
 def _replace_norms(model: nn.Module, native: Library) -> None:
     for path, module in tuple(model.named_modules()):
         norm = replaced(native, module)
         if norm is not None:
-            _put(model, path, norm)
+            put(model, path, norm)
 
 
 def _replace_feed_forwards(model: nn.Module, native: Library) -> None:
     for path, module in tuple(model.named_modules()):
         if is_silu_gated(module):
-            _put(model, path, NativeFeedForward(native, module))
-
-
-def _replace_linears(model: nn.Module, native: Library) -> None:
-    for path, module in tuple(model.named_modules()):
-        if isinstance(module, Linear4bit) and can_pack(module):
-            _put(model, path, pack(native, module))
-    head = model.lm_head
-    if isinstance(head, nn.Linear) and not isinstance(head, Linear4bit) and head.in_features % 64 == 0:
-        model.lm_head = NativeHead(native, head)
+            put(model, path, NativeFeedForward(native, module))
 
 
 def _unpack(model: nn.Module, budget: int | None) -> None:
     needed = unpacked_cpu.unpacked_bytes(model)
     if 0 < needed <= (unpacked_cpu.room_for_unpacked() if budget is None else budget):
         unpacked_cpu.unpack(model)
-
-
-def _put(model: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(model.get_submodule(parent), name, module)

@@ -7,8 +7,10 @@ import asyncio
 import contextlib
 import copy
 import logging
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from parfocal.engine import Delta, EngineError, Request, Stop
@@ -99,8 +101,15 @@ def load(config: ServeConfig) -> Loaded:
         split_address(config.metrics_address)
     registry = open_registry(config.registry)
     files = locate_base(config.base, weights=True)
-    base = load_base(files.folder, config.engine(), files.id)
+    base = load_base(files.folder, config.engine(), files.id, _cache_folder(config.base_cache))
     return Loaded(config, registry, describe_base(files), base, plan_memory(base, config.engine()))
+
+
+def _cache_folder(setting: str) -> Path | None:
+    if setting == "auto":
+        caches = os.environ.get("XDG_CACHE_HOME")
+        return (Path(caches) if caches else Path.home() / ".cache") / "parfocal" / "bases"
+    return Path(setting).expanduser() if setting else None
 
 
 @contextlib.asynccontextmanager

@@ -77,6 +77,11 @@ class ServeConfig:
         "auto takes the fastest kernels that run here; torch takes torch's own operations alone.",
         Bounds(choices=("auto", "torch")),
     )
+    base_cache: str = declare(
+        "auto",
+        "Folder that keeps bases as they are held in memory, so that the next start is quick. auto: "
+        "parfocal/bases in the user's cache. Empty: none.",
+    )
     text_threads: int = declare(2, "Threads that turn text into tokens.", Bounds(1))
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)

@@ -42,14 +42,14 @@ class NativeLinear(nn.Module):
     def __init__(self, library: Library, packed: Packed) -> None:
         super().__init__()
         self.out_features, self.in_features = packed.outputs, packed.inputs
+        self.kept = {
+            "codes": packed.codes,
+            "scales": packed.scales,
+            "table": packed.table,
+            "bias": packed.bias,
+        }
         self._kernel = library.linear
-        self._kept = (packed.codes, packed.scales, packed.table, packed.bias)
-        self._weight = tuple(None if part is None else part.data_ptr() for part in self._kept)
-
-    @property
-    def size_bytes(self) -> int:
-        """Returns the bytes that the weight takes."""
-        return sum(part.nbytes for part in self._kept if part is not None)
+        self._weight = tuple(None if part is None else part.data_ptr() for part in self.kept.values())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns `[…, rows, out]` for float32 `x` `[…, rows, in]`."""
@@ -61,14 +61,17 @@ class NativeLinear(nn.Module):
 
 
 class NativeHead(nn.Module):
-    """The output head with 14-bit weights; every logit near the highest is computed again in float32."""
+    """The output head with 14-bit weights; every logit near the highest is computed again in float32.
 
-    def __init__(self, library: Library, head: nn.Linear) -> None:
+    `near` are the 14-bit weights if they are packed already.
+    """
+
+    def __init__(self, library: Library, head: nn.Linear, near: NativeLinear | None = None) -> None:
         super().__init__()
-        self._weight = head.weight.data.contiguous()
-        self._bias = None if head.bias is None else head.bias.data
+        self.weight = head.weight.data.contiguous()
+        self.bias = None if head.bias is None else head.bias.data
         self._refine = library.refine
-        self.near = pack_dense(library, self._weight, self._bias)
+        self.near = near or pack_dense(library, self.weight, self.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns logits `[1, rows, vocabulary]` for float32 `x` `[1, rows, hidden]`."""
@@ -76,8 +79,8 @@ class NativeHead(nn.Module):
         logits: torch.Tensor = self.near(x)
         self._refine(
             x.data_ptr(),
-            self._weight.data_ptr(),
-            None if self._bias is None else self._bias.data_ptr(),
+            self.weight.data_ptr(),
+            None if self.bias is None else self.bias.data_ptr(),
             logits.data_ptr(),
             x.shape[1],
             self.near.in_features,

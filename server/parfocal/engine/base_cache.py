@@ -1,0 +1,162 @@
+"""Keeps on disk what a loaded base was made of, so that the next start neither quantises nor repacks.
+
+An entry is a folder that appears whole or not at all, and is used only if its bytes are those written. Knows
+no models: `frozen_model` turns one into tensors and back.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+_log = logging.getLogger(__name__)
+
+_TENSORS = "model.safetensors"
+_SEAL = "entry.json"
+_CHUNK = 1 << 24
+_ABANDONED_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A model as tensors by name, and notes on how they belong together."""
+
+    tensors: Mapping[str, torch.Tensor]
+    notes: Mapping[str, Any]
+
+
+def weight_facts(folder: Path) -> dict[str, object]:
+    """Returns what tells the weights in `folder` from any others without reading them.
+
+    The time of a file's last change of state is among it: unlike that of its content, no tool sets it back.
+    """
+    files = []
+    for path in sorted(folder.glob("*.safetensors*")):
+        state = path.stat()
+        files.append([path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns])
+    return {"files": files, "config": sha256((folder / "config.json").read_bytes()).hexdigest()}
+
+
+class CacheEntry:
+    """One base under `root`, named by the digest of everything that its tensors depend on."""
+
+    def __init__(self, root: Path, facts: Mapping[str, object]) -> None:
+        self._facts = json.dumps(facts, sort_keys=True)
+        self._root = root
+        self.folder = root / sha256(self._facts.encode()).hexdigest()
+
+    def read(self, device: torch.device) -> Frozen | None:
+        """Returns the entry with its tensors on `device`; None if there is none.
+
+        A damaged one is moved out of the way, with a warning, and counts as none.
+        """
+        if not self.folder.is_dir():
+            return None
+        fault = self._fault()
+        if fault:
+            _log.warning("the cached base %s is damaged (%s); it is made again", self.folder, fault)
+            self._discard()
+            return None
+        try:
+            return self._tensors(device)
+        except FileNotFoundError:  # another process has found the damage too, and was faster
+            return None
+
+    def write(self, frozen: Frozen) -> None:
+        """Saves the entry unless another process has; a disk that refuses costs a warning only."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            new = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
+        except OSError as error:
+            _log.warning("the base is not cached in %s: %s", self._root, error)
+            return
+        try:
+            self._fill(new, frozen)
+            with contextlib.suppress(FileExistsError):
+                _rename(new, self.folder)
+        except OSError as error:
+            _log.warning("the base is not cached in %s: %s", self._root, error)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def _tensors(self, device: torch.device) -> Frozen:
+        with safe_open(self.folder / _TENSORS, framework="pt") as file:
+            names, notes = file.keys(), json.loads(file.metadata()["notes"])
+            # Copied out of the mapped file: the kernels need aligned numbers, and the file may vanish.
+            tensors = {name: file.get_tensor(name).clone().to(device) for name in names}
+        return Frozen(tensors, notes)
+
+    def _sweep(self) -> None:
+        """Removes what processes that were killed have left unfinished."""
+        for path in (*self._root.glob(".new-*"), *self._root.glob(".old-*")):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _fill(self, new: Path, frozen: Frozen) -> None:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in frozen.tensors.items()}
+        save_file(tensors, new / _TENSORS, {"notes": json.dumps(frozen.notes)})
+        size, checksum = _sum(new / _TENSORS)
+        seal = {"size": size, "crc32": checksum, "facts": json.loads(self._facts)}
+        (new / _SEAL).write_text(json.dumps(seal, indent=1))
+        for path in (new / _TENSORS, new / _SEAL, new):
+            _sync(path)
+
+    def _fault(self) -> str:
+        """Returns what is wrong with the entry; empty if nothing is."""
+        try:
+            seal = json.loads((self.folder / _SEAL).read_bytes())
+            expected = seal["size"], seal["crc32"]
+            found = _sum(self.folder / _TENSORS)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return repr(error)
+        return "" if found == expected else f"size and checksum are {found}, not {expected}"
+
+    def _discard(self) -> None:
+        """Removes the entry; renamed first, so that nobody finds it half removed."""
+        with contextlib.suppress(OSError):
+            aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self._root))
+            self.folder.rename(aside / "entry")
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _rename(new: Path, folder: Path) -> None:
+    """Puts a finished entry in its place; raises FileExistsError if another process was first."""
+    try:
+        new.rename(folder)
+    except OSError as error:
+        if folder.is_dir():
+            raise FileExistsError(str(folder)) from error
+        raise
+    _sync(folder.parent)
+
+
+def _sum(path: Path) -> tuple[int, int]:
+    """Returns the file's size and CRC-32, which finds damage eight times as fast as SHA-256."""
+    size = checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            size, checksum = size + len(chunk), zlib.crc32(chunk, checksum)
+    return size, checksum
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
