@@ -20,7 +20,8 @@ using parfocal::Work;
 
 // Rounds of looking for work before a thread sleeps: some 200 microseconds, longer than Python needs between kernels.
 constexpr int kPatience = 4000;
-constexpr int kRoundsPerYield = 32;
+// Yielding sooner hands the CPU to the server's other threads in the middle of a step: 103 tokens/s instead of 127.
+constexpr int kRoundsPerYield = 1024;
 constexpr uint64_t kClosed = UINT32_MAX;  // as the next part: nothing to take
 
 // The job's number (upper half) and the next part that nobody has taken (lower half). A part is taken by exchanging
