@@ -93,5 +93,9 @@ def test_a_lock_that_is_held_alone_lets_nobody_in(tmp_path: Path, first: str) ->
 
 
 def test_a_lock_is_shared_by_publishes(tmp_path: Path) -> None:
-    with FolderLock(tmp_path / "lock").shared(), FolderLock(tmp_path / "lock", patience_s=0).shared():
-        pass
+    inside = []
+    with FolderLock(tmp_path / "lock").shared():
+        inside.append("first")
+        with FolderLock(tmp_path / "lock", patience_s=0).shared():
+            inside.append("second")
+    assert inside == ["first", "second"]

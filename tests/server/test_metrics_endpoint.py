@@ -39,4 +39,6 @@ def test_a_stopped_endpoint_frees_its_port() -> None:
     first = MetricsEndpoint(ServerMetrics(1).registry, "127.0.0.1:0")
     first.stop()
 
-    MetricsEndpoint(ServerMetrics(1).registry, f"127.0.0.1:{first.port}").stop()
+    second = MetricsEndpoint(ServerMetrics(1).registry, f"127.0.0.1:{first.port}")
+    second.stop()
+    assert second.port == first.port

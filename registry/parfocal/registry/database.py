@@ -9,7 +9,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -107,17 +107,17 @@ class _Locked:
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:
-                # SQLite has rolled back by itself after some errors, a full disk for one.
+            finally:
+                # Nothing is open after a commit, nor after errors at which SQLite rolls back by itself.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                raise
 
 
 def _prepared(path: Path, opening_lock: Callable[[], AbstractContextManager[None]]) -> sqlite3.Connection:
     """Returns a connection to an index that exists, is ours and has the newest schema."""
-    connection = _connect(f"{_uri(path)}?mode=rwc")
-    try:
+    with ExitStack() as unless_ready:
+        connection = _connect(f"{_uri(path)}?mode=rwc")
+        unless_ready.callback(connection.close)
         if not _is_ready(connection):
             # Switching to WAL and migrating want the file alone; SQLite would not wait for either.
             with opening_lock():
@@ -125,10 +125,9 @@ def _prepared(path: Path, opening_lock: Callable[[], AbstractContextManager[None
                 connection.execute("PRAGMA journal_mode = WAL")
                 migrate(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        return _checked(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+        _checked(connection, path)
+        unless_ready.pop_all()
+    return connection
 
 
 def _is_ready(connection: sqlite3.Connection) -> bool:
@@ -137,12 +136,11 @@ def _is_ready(connection: sqlite3.Connection) -> bool:
 
 
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    try:
+    with ExitStack() as unless_sound:
+        unless_sound.callback(connection.close)
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         _check_owner(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+        unless_sound.pop_all()
     return connection
 
 

@@ -7,6 +7,7 @@ segmented gather of Punica, arXiv 2310.18547). Ranks are rounded up to a power o
 
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -94,11 +95,10 @@ class LoraStore:
         with self._lock:
             place = self._claim(rank)
             slab = self.slabs[place.slab]
-        try:
+        with ExitStack() as unless_filled:
+            unless_filled.callback(self.free, place)
             self._fill(slab, place, weights)
-        except BaseException:
-            self.free(place)
-            raise
+            unless_filled.pop_all()
         return place
 
     def free(self, place: Place) -> None:

@@ -4,7 +4,6 @@ The numbers are those of the 4-bit recipe, so results are exact; what it costs i
 the packed weights. Knows no adapters.
 """
 
-import os
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 from torch.nn import functional
+
+from .device_memory import total_bytes
 
 # Up to this many rows the head's weight is the left operand: the library packs the right one anew for each
 # product, and at few rows that is most of the work.
@@ -64,7 +65,7 @@ def unpacked_bytes(model: nn.Module) -> int:
 
 def room_for_unpacked() -> int:
     """Returns how many bytes unpacked weights may take on this machine unless someone says otherwise."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MEMORY_PART
+    return total_bytes(torch.device("cpu")) // _MEMORY_PART
 
 
 @torch.inference_mode()

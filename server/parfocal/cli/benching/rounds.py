@@ -50,7 +50,7 @@ async def answer_all(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_answer(call, begun + call.arrives_s, ask)) for call in calls]
-    except BaseExceptionGroup as failed:
+    except ExceptionGroup as failed:
         # One failure is enough to say why there is no figure; the group has cancelled the others.
         raise failed.exceptions[0] from None
     seconds = time.perf_counter() - begun
