@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent / "parfocal" / "engine" / "native"
 LIBRARY = FOLDER / "_kernels.so"
 # The processor is asked before any kernel runs, so the build machine's own abilities do not matter.
 _SIMD = ["-mfma", *(f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni"))]
-_FLAGS = ["-O3", "-std=c++17", "-fPIC", "-pthread", *_SIMD]
+_FLAGS = ["-O3", "-std=c++20", "-fPIC", "-pthread", *_SIMD]
 # GCC 12 takes its own _mm512_undefined_ps for a mistake.
 _QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 

@@ -145,13 +145,33 @@ def test_other_modules_are_no_norms(library: Library) -> None:
     assert replaced(library, nn.LayerNorm(8)) is None
 
 
-def test_a_base_keeps_exact_linears_when_told_float32(library: Library, llama_base: Path) -> None:
+def test_a_base_has_exact_linears_when_told_float32(library: Library, llama_base: Path) -> None:
     del library
 
-    def natives(dtype: str, kernels: str) -> int:
+    def natives(dtype: str, kernels: str) -> set[bool]:
         base = load_base(llama_base, EngineConfig(device="cpu", dtype=dtype, kernels=kernels))
-        return sum(isinstance(module, NativeLinear) for module in base.model.modules())
+        return {module.exact for module in base.model.modules() if isinstance(module, NativeLinear)}
 
-    assert natives("auto", "auto") > 0
-    assert natives("float32", "auto") == 0
-    assert natives("auto", "torch") == 0
+    assert natives("auto", "auto") == {False}
+    assert natives("float32", "auto") == {True}
+    assert natives("auto", "torch") == set()
+
+
+@torch.inference_mode()
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 5), st.integers(1, 100)),
+    bias=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_an_exact_linear_is_as_good_as_float32(
+    library: Library, size: tuple[int, int, int], bias: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    rows, blocks, outputs = size
+    linear, x = quantised(outputs, 64 * blocks, bias), torch.randn(1, rows, 64 * blocks)
+    weight = dense(linear)
+
+    found = pack(library, linear, exact=True)(x)
+
+    right = nn.functional.linear(x.double(), weight.double(), None if bias is False else linear.bias.double())
+    torch.testing.assert_close(found.double(), right, rtol=1e-5, atol=1e-5 * float(weight.norm()))

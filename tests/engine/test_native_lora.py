@@ -54,7 +54,7 @@ def test_every_row_gets_its_own_adapters_part(
         x, before = torch.randn(start, inputs), torch.randn(start, outputs)
         y = before.clone()
 
-        NativeLora(library, segments, store).add_to(y[None], x[None], path)
+        NativeLora(library, segments, store.slabs).add_to(y[None], x[None], path)
 
         for row, weights in enumerate(owners):
             part = added(weights, path, x[row].double()) if weights else torch.zeros(outputs).double()

@@ -67,7 +67,7 @@ def test_a_base_is_unpacked_only_where_its_budget_allows_it(llama_base: Path) ->
     needed = unpacked_bytes(_loaded(llama_base))
 
     def loaded(budget: int | None) -> tuple[bool, int]:
-        config = EngineConfig(device="cpu", dtype="float32", unpack_bytes=budget)
+        config = EngineConfig(device="cpu", dtype="float32", unpack_bytes=budget, kernels="torch")
         base = load_base(llama_base, config)
         return not _packed(base.model), base.info.memory_bytes
 

@@ -101,15 +101,17 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> 
     attention.register()
     text = settings.get_text_config()
     heads = text.num_attention_heads
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
+    native = kernels_for(config, dtype, head_dim, device)
+    loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
     kv_shape = KvShape(
         layers=text.num_hidden_layers,
         heads=getattr(text, "num_key_value_heads", None) or heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
-        dtype=dtype,
+        head_dim=head_dim,
+        # Half the bytes of a step's context, 11 bits of precision.
+        dtype=dtype if native is None or loading.exact else torch.float16,
     )
-    native = kernels_for(config, kv_shape, device)
-    loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
-    model = _model(folder, loading, None if loading.exact else native, cache)
+    model = _model(folder, loading, native, cache)
     shapes = _adaptable_linears(model)
     speed_up(model, config, dtype, native)
     active = ActiveAdapters()
@@ -172,7 +174,13 @@ def _model(folder: Path, loading: Loading, tiling: Library | None, cache: Path |
         return _fresh_model(folder, loading, tiling)
     recipe = quantisation_config(loading.dtype).to_json_string()
     entry = CacheEntry(
-        cache, {**weight_facts(folder), **layout_facts(loading.device, tiling), "recipe": recipe}
+        cache,
+        {
+            **weight_facts(folder),
+            **layout_facts(loading.device, tiling),
+            "recipe": recipe,
+            "exact": loading.exact,
+        },
     )
     frozen = entry.read(loading.device)
     if frozen is None:
@@ -188,7 +196,7 @@ def _model(folder: Path, loading: Loading, tiling: Library | None, cache: Path |
 def _fresh_model(folder: Path, loading: Loading, tiling: Library | None) -> nn.Module:
     model = load_quantised(folder, loading)
     if tiling is not None:
-        tile(model, tiling)
+        tile(model, tiling, loading.exact)
     return model.eval()
 
 

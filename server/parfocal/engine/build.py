@@ -1,5 +1,6 @@
 """Puts an engine together from a resident base, settings and a source of adapters."""
 
+import torch
 from tokenizers import Tokenizer
 
 from .admission import Admission
@@ -8,6 +9,7 @@ from .blocks import BlockPool
 from .config import EngineConfig
 from .engine import Engine
 from .errors import EngineMisconfigured
+from .forward import Forward, ModelForward
 from .inbox import Inbox, LoadEnded
 from .kv_cache import KvCache
 from .limits import Limits
@@ -15,6 +17,8 @@ from .loader import AdapterLoader, AdapterSource
 from .lora_store import ADAPTER_DTYPES, LoraStore
 from .memory_budget import MemoryTable
 from .memory_plan import plan_memory
+from .native.decoder import NativeForward
+from .native.layers import parts_of
 from .native.step_work import NativeStepWork
 from .observer import Observer, SilentObserver
 from .parts import Parts
@@ -22,7 +26,7 @@ from .residency import SlotResidency
 from .runner import Runner
 from .scheduler import Scheduler
 from .slots import SlotTable
-from .step_work import StepWork, TorchStepWork
+from .step_work import TorchStepWork
 from .text import TextStream
 
 
@@ -64,7 +68,7 @@ def build_engine(
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(base, _step_work(base, cache, store)),
+            runner=Runner(_forward(base, cache, store), _cpu_threads(base)),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),
@@ -77,10 +81,18 @@ def build_engine(
     )
 
 
-def _step_work(base: ResidentBase, cache: KvCache, store: LoraStore) -> StepWork:
+def _forward(base: ResidentBase, cache: KvCache, store: LoraStore) -> Forward:
     if base.native is None:
-        return TorchStepWork(cache, store, base.device)
-    return NativeStepWork(base.native, cache, store)
+        return ModelForward(base, TorchStepWork(cache, store, base.device))
+    parts = parts_of(base.model)
+    if parts is None:
+        return ModelForward(base, NativeStepWork(base.native, cache, store))
+    return NativeForward(base.native, base, parts, cache, store)
+
+
+def _cpu_threads(base: ResidentBase) -> int:
+    """The native kernels have threads of their own; torch's would only be in their way."""
+    return 1 if base.native else torch.get_num_threads()
 
 
 def _check(config: EngineConfig) -> None:

@@ -1,33 +1,37 @@
 """Chooses how a float32 base is computed on this CPU: natively, in bfloat16, unpacked, or as it is."""
 
+from typing import Any
+
 import torch
 from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 
 from . import bfloat16_cpu, unpacked_cpu
 from .config import EngineConfig
-from .kv_cache import KvShape
 from .native.feed_forward import NativeFeedForward, is_silu_gated
 from .native.library import Library, load
 from .native.linear import NativeHead, can_pack, pack
 from .native.norm import replaced
-from .native.step_work import HEAD_SIZES
 
 
-def kernels_for(config: EngineConfig, shape: KvShape, device: torch.device) -> Library | None:
+def kernels_for(
+    config: EngineConfig, dtype: torch.dtype, head_dim: int, device: torch.device
+) -> Library | None:
     """Returns the native kernels if they can compute such a base on the device and `config` lets them."""
-    fits = shape.dtype is torch.float32 and device.type == "cpu" and shape.head_dim in HEAD_SIZES
-    return load() if fits and config.kernels == "auto" else None
+    fits = dtype is torch.float32 and device.type == "cpu" and config.kernels == "auto"
+    native = load() if fits else None
+    return native if native is not None and native.can_attend(head_dim) else None
 
 
 @torch.inference_mode()
-def tile(model: nn.Module, native: Library) -> None:
-    """Gives a model the native linears and head, in place. They are not exact."""
+def tile(model: nn.Module, native: Library, exact: bool) -> None:
+    """Gives a model the native linears, in place; also the head, unless all arithmetic is to be exact."""
     for path, module in tuple(model.named_modules()):
         if isinstance(module, Linear4bit) and can_pack(module):
-            put(model, path, pack(native, module))
-    head = model.lm_head
-    if isinstance(head, nn.Linear) and not isinstance(head, Linear4bit) and head.in_features % 64 == 0:
+            put(model, path, pack(native, module, exact))
+    head: Any = model.lm_head
+    is_plain = isinstance(head, nn.Linear) and not isinstance(head, Linear4bit)
+    if is_plain and not exact and head.in_features % 64 == 0:
         model.lm_head = NativeHead(native, head)
 
 
@@ -35,8 +39,7 @@ def tile(model: nn.Module, native: Library) -> None:
 def speed_up(model: nn.Module, config: EngineConfig, dtype: torch.dtype, native: Library | None) -> None:
     """Gives a float32 model on a CPU the fastest modules that it has not yet, in place; leaves others alone.
 
-    With `native` kernels its linears are tiled already, unless `config.dtype` float32 keeps all arithmetic
-    in float32.
+    With `native` kernels its linears are tiled already, as far as they can be.
     """
     if dtype is not torch.float32 or next(model.parameters()).device.type != "cpu":
         return

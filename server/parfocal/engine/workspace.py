@@ -18,6 +18,8 @@ _FLOAT_BYTES = 4  # norms, scores and logits are float32 whatever the base's num
 _HIDDEN_COPIES = 6
 _WIDE_COPIES = 5
 _HEAD_COPIES = 4
+# What query, key and value have of an adapter between its two matrices.
+_INNER_COPIES = 3
 # Scores before and after cap, mask and softmax.
 _SCORE_COPIES = 4
 # The head's logits as float32, those of rows that draw or want log-probabilities, and double-precision sums.
@@ -42,7 +44,7 @@ def at_most(base: ResidentBase, config: EngineConfig) -> Workspace:
         _HIDDEN_COPIES * text.hidden_size
         + _WIDE_COPIES * widest
         + _HEAD_COPIES * heads * base.kv_shape.head_dim
-        + config.max_rank
+        + _INNER_COPIES * config.max_rank
     )
     weight = max((wide * tall for wide, tall in base.shapes.values()), default=0)
     return Workspace(

@@ -2,43 +2,37 @@
 // 2309.06180): grouped queries, sliding windows, soft-capped scores. A decoding row and a token of a prompt's chunk are
 // the same thing here.
 
+#include "attention.h"
+
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "lanes.h"
+#include "numbers.h"
 #include "threads.h"
 
+namespace parfocal {
 namespace {
 
-using parfocal::exponential;
-using parfocal::hyperbolic_tangent;
-using parfocal::lanes;
+constexpr long kLargestDim = 256;
 
-struct Attention {
-  const float* q;             // [tokens, heads, dim], by strides
-  const float* keys;          // [blocks, block_tokens, kv_heads, dim]
-  const float* values;        // as keys
-  const int64_t* tables;      // [rows, most blocks]
-  const int64_t* token_rows;  // [tokens]: the row whose table a token uses
-  const int64_t* lengths;     // [tokens]: how many tokens of its context it sees
-  float* out;                 // [tokens, heads, dim]
-  long tokens, heads, kv_heads, block_tokens, most_blocks, q_token, q_head, window;
-  float scale, softcap;       // window and softcap are 0 for none
-};
+// A token's context, in pieces of at most sixteen tokens of one block.
+struct Context {
+  const int64_t* table;
+  long block_tokens, first, length;
 
-// Calls `use(t, row)` for the context's tokens `first` to `length` of one key head, in order.
-template <typename Use>
-void each_row(const float* store, const Attention& a, const int64_t* table, long head, long dim, long first,
-              long length, Use use) {
-  const long stride = a.kv_heads * dim;
-  for (long t = first; t < length;) {
-    const long until = std::min(length, (t / a.block_tokens + 1) * a.block_tokens);
-    const float* row = store + (table[t / a.block_tokens] * a.block_tokens + t % a.block_tokens) * stride + head * dim;
-    for (; t < until; ++t, row += stride) use(t, row);
+  // Calls `use(block, place in the block, position, tokens)` for each piece, in order.
+  template <typename Use>
+  void each_piece(const Use& use) const {
+    for (long at = first; at < length;) {
+      const long place = at % block_tokens;
+      const long tokens = std::min({block_tokens - place, length - at, 16L});
+      use(table[at / block_tokens], place, at, tokens);
+      at += tokens;
+    }
   }
-}
+};
 
 // Turns scores into weights in place and returns their sum.
 float weigh(float* scores, long count, float softcap) {
@@ -65,97 +59,155 @@ float weigh(float* scores, long count, float softcap) {
   return _mm512_reduce_add_ps(sum);
 }
 
-// Attends `group` query heads from `head` on, which share one key head, for one token. dim is 16 * parts.
-template <int parts, int group>
-void attend(const Attention& a, long token, long head, std::vector<float>& scores) {
-  const long dim = 16 * parts, length = a.lengths[token];
-  const long first = a.window > 0 ? std::max(0L, length - a.window) : 0, count = length - first;
-  const int64_t* table = a.tables + a.token_rows[token] * a.most_blocks;
-  const long kv_head = head / (a.heads / a.kv_heads);
-  if (static_cast<long>(scores.size()) < count * group) scores.resize(count * group);
-  __m512 part[group][parts];
-  for (int g = 0; g < group; ++g)
-    for (int i = 0; i < parts; ++i)
-      part[g][i] = _mm512_mul_ps(_mm512_set1_ps(a.scale),
-                                 _mm512_loadu_ps(a.q + token * a.q_token + (head + g) * a.q_head + 16 * i));
-  each_row(a.keys, a, table, kv_head, dim, first, length, [&](long t, const float* key) {
-    for (int g = 0; g < group; ++g) {
-      __m512 dot = _mm512_mul_ps(part[g][0], _mm512_loadu_ps(key));
-      for (int i = 1; i < parts; ++i) dot = _mm512_fmadd_ps(part[g][i], _mm512_loadu_ps(key + 16 * i), dot);
-      scores[g * count + t - first] = _mm512_reduce_add_ps(dot);
-    }
-  });
-  float sums[group];
-  for (int g = 0; g < group; ++g) {
-    sums[g] = weigh(scores.data() + g * count, count, a.softcap);
-    for (int i = 0; i < parts; ++i) part[g][i] = _mm512_setzero_ps();
+// The attention of `group` query heads from `head` on, which share one key head, for one token.
+template <typename Number, int parts, int group>
+struct Heads {
+  static constexpr long dim = 16 * parts;
+  const Attention& a;
+  Context context;
+  long token, head, kv_head;
+  float* scores;  // [group][count]
+  long count;
+
+  void attend() const {
+    score();
+    float sums[group];
+    for (int g = 0; g < group; ++g) sums[g] = weigh(scores + g * count, count, a.softcap);
+    gather(sums);
   }
-  each_row(a.values, a, table, kv_head, dim, first, length, [&](long t, const float* value) {
-    for (int g = 0; g < group; ++g) {
-      const __m512 weight = _mm512_set1_ps(scores[g * count + t - first]);
-      for (int i = 0; i < parts; ++i) part[g][i] = _mm512_fmadd_ps(weight, _mm512_loadu_ps(value + 16 * i), part[g][i]);
-    }
-  });
-  for (int g = 0; g < group; ++g)
-    for (int i = 0; i < parts; ++i)
-      _mm512_storeu_ps(a.out + (token * a.heads + head + g) * dim + 16 * i,
-                       _mm512_div_ps(part[g][i], _mm512_set1_ps(sums[g])));
+
+  // Sixteen keys lie side by side for each dimension, so a piece is scored without adding up across lanes.
+  void score() const {
+    alignas(64) float query[group][dim];
+    for (int g = 0; g < group; ++g)
+      for (long i = 0; i < dim; i += 16)
+        _mm512_store_ps(query[g] + i, _mm512_mul_ps(_mm512_set1_ps(a.scale),
+                                                    _mm512_loadu_ps(a.query + token * a.query_token +
+                                                                    (head + g) * a.query_head + i)));
+    context.each_piece([&](long block, long place, long at, long tokens) {
+      const Number* keys = static_cast<const Number*>(a.keys) +
+                           (block * a.kv_heads + kv_head) * dim * a.block_tokens + place;
+      const __mmask16 mask = lanes(tokens);
+      __m512 sums[group][2];
+      for (int g = 0; g < group; ++g) sums[g][0] = sums[g][1] = _mm512_setzero_ps();
+      for (long d = 0; d < dim; d += 2)
+        for (int odd = 0; odd < 2; ++odd, keys += a.block_tokens) {
+          const __m512 key = load(keys, mask);
+          for (int g = 0; g < group; ++g)
+            sums[g][odd] = _mm512_fmadd_ps(_mm512_set1_ps(query[g][d + odd]), key, sums[g][odd]);
+        }
+      for (int g = 0; g < group; ++g)
+        _mm512_mask_storeu_ps(scores + g * count + at - context.first, mask, _mm512_add_ps(sums[g][0], sums[g][1]));
+    });
+  }
+
+  void gather(const float* sums) const {
+    __m512 part[group][parts];
+    for (int g = 0; g < group; ++g)
+      for (int i = 0; i < parts; ++i) part[g][i] = _mm512_setzero_ps();
+    context.each_piece([&](long block, long place, long at, long tokens) {
+      const Number* value = static_cast<const Number*>(a.values) +
+                            ((block * a.block_tokens + place) * a.kv_heads + kv_head) * dim;
+      for (long t = at; t < at + tokens; ++t, value += a.kv_heads * dim)
+        for (int i = 0; i < parts; ++i) {
+          const __m512 own = load(value + 16 * i, 0xffff);
+          for (int g = 0; g < group; ++g)
+            part[g][i] = _mm512_fmadd_ps(_mm512_set1_ps(scores[g * count + t - context.first]), own, part[g][i]);
+        }
+    });
+    for (int g = 0; g < group; ++g)
+      for (int i = 0; i < parts; ++i)
+        _mm512_storeu_ps(a.out + (token * a.heads + head + g) * dim + 16 * i,
+                         _mm512_div_ps(part[g][i], _mm512_set1_ps(sums[g])));
+  }
+};
+
+template <typename Number, int parts, int group>
+void attend_group(const Attention& a, long token, long head, std::vector<float>& scores) {
+  const long length = a.lengths[token], first = a.window > 0 ? std::max(0L, length - a.window) : 0;
+  const Context context{a.tables + a.token_rows[token] * a.most_blocks, a.block_tokens, first, length};
+  const long count = length - first;
+  if (static_cast<long>(scores.size()) < count * group) scores.resize(count * group);
+  Heads<Number, parts, group>{a, context, token, head, head / (a.heads / a.kv_heads), scores.data(), count}.attend();
 }
 
-template <int parts>
+template <typename Number, int parts>
 void attend_all(const Attention& a) {
   // As many query heads at once as leave registers for their sums.
   constexpr int most = parts <= 4 ? 4 : parts <= 8 ? 2 : 1;
   const long group = a.heads / a.kv_heads;
   const long together = group % most == 0 ? most : group % 3 == 0 && most == 4 ? 3 : group % 2 == 0 && most > 1 ? 2 : 1;
   const long works = a.tokens * (a.heads / together);
-  parfocal::share(works, 4, [&a, together](long first, long last) {
+  share(works, 4, [&a, together](long first, long last) {
     static thread_local std::vector<float> scores;
     for (long work = first; work < last; ++work) {
       const long token = work / (a.heads / together), head = work % (a.heads / together) * together;
-      if (together == 1) attend<parts, 1>(a, token, head, scores);
+      if (together == 1) attend_group<Number, parts, 1>(a, token, head, scores);
       if constexpr (most >= 2)
-        if (together == 2) attend<parts, 2>(a, token, head, scores);
+        if (together == 2) attend_group<Number, parts, 2>(a, token, head, scores);
       if constexpr (most >= 4) {
-        if (together == 3) attend<parts, 3>(a, token, head, scores);
-        if (together == 4) attend<parts, 4>(a, token, head, scores);
+        if (together == 3) attend_group<Number, parts, 3>(a, token, head, scores);
+        if (together == 4) attend_group<Number, parts, 4>(a, token, head, scores);
       }
     }
   });
 }
 
+template <typename Number>
+void attend_in(const Attention& a) {
+  switch (a.dim) {
+    case 16: return attend_all<Number, 1>(a);
+    case 32: return attend_all<Number, 2>(a);
+    case 64: return attend_all<Number, 4>(a);
+    case 80: return attend_all<Number, 5>(a);
+    case 96: return attend_all<Number, 6>(a);
+    case 128: return attend_all<Number, 8>(a);
+    case 256: return attend_all<Number, 16>(a);
+  }
+}
+
+template <typename Number>
+void store_in(const Attention& a, const float* key, const float* value, long stride, int64_t place) {
+  const long block = place / a.block_tokens, within = place % a.block_tokens;
+  Number* keys = static_cast<Number*>(a.keys) + block * a.kv_heads * a.dim * a.block_tokens + within;
+  Number* values = static_cast<Number*>(a.values) + place * a.kv_heads * a.dim;
+  for (long head = 0; head < a.kv_heads; ++head, key += stride, value += stride, values += a.dim) {
+    Number own[kLargestDim];
+    for (long d = 0; d < a.dim; d += 16) {
+      store(own + d, 0xffff, _mm512_loadu_ps(key + d));
+      store(values + d, 0xffff, _mm512_loadu_ps(value + d));
+    }
+    for (long d = 0; d < a.dim; ++d, keys += a.block_tokens) *keys = own[d];
+  }
+}
+
 }  // namespace
+
+bool can_attend(long dim) {
+  for (const long known : {16, 32, 64, 80, 96, 128, 256})
+    if (dim == known) return true;
+  return false;
+}
+
+void attend(const Attention& a) { a.half ? attend_in<Half>(a) : attend_in<float>(a); }
+
+void store_token(const Attention& a, const float* key, const float* value, long stride, int64_t place) {
+  a.half ? store_in<Half>(a, key, value, stride, place) : store_in<float>(a, key, value, stride, place);
+}
+
+}  // namespace parfocal
 
 extern "C" {
 
-// Stores keys and values [tokens, kv_heads, dim] (by strides) at `places` [tokens] of one layer's cache.
-void parfocal_store(const float* key, const float* value, float* keys, float* values, const int64_t* places,
-                    long tokens, long kv_heads, long dim, long token_stride, long head_stride) {
-  for (long token = 0; token < tokens; ++token)
-    for (long head = 0; head < kv_heads; ++head) {
-      const long from = token * token_stride + head * head_stride, to = (places[token] * kv_heads + head) * dim;
-      std::copy_n(key + from, dim, keys + to);
-      std::copy_n(value + from, dim, values + to);
-    }
-}
-
-// Attends all tokens of a step in one layer. Returns 0, or 1 if there is no kernel for this head size.
-int parfocal_attend(const float* q, const float* keys, const float* values, const int64_t* tables,
-                    const int64_t* token_rows, const int64_t* lengths, float* out, long tokens, long heads,
-                    long kv_heads, long dim, long block_tokens, long most_blocks, long q_token, long q_head,
-                    long window, float scale, float softcap) {
-  const Attention a{q,     keys,  values,   tables,       token_rows,  lengths, out,    tokens, heads,
-                    kv_heads, block_tokens, most_blocks, q_token, q_head, window, scale,  softcap};
-  switch (dim) {
-    case 16: return attend_all<1>(a), 0;
-    case 32: return attend_all<2>(a), 0;
-    case 64: return attend_all<4>(a), 0;
-    case 80: return attend_all<5>(a), 0;
-    case 96: return attend_all<6>(a), 0;
-    case 128: return attend_all<8>(a), 0;
-    case 256: return attend_all<16>(a), 0;
-    default: return 1;
-  }
+// Stores keys and values [tokens, kv_heads, dim] (by strides) at `places` [tokens] of one layer's cache, then attends
+// all tokens. Returns 0, or 1 if there is no kernel for this head size.
+int parfocal_attend(const parfocal::Attention* a, const float* key, const float* value, const int64_t* places,
+                    long token_stride, long head_stride) {
+  if (!parfocal::can_attend(a->dim)) return 1;
+  for (long token = 0; token < a->tokens; ++token)
+    parfocal::store_token(*a, key + token * token_stride, value + token * token_stride, head_stride, places[token]);
+  parfocal::attend(*a);
+  return 0;
 }
 
 }  // extern "C"

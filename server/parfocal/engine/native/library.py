@@ -22,8 +22,9 @@ class Library:
 
     linear: Callable[..., None]
     lora: Callable[..., None]
-    store: Callable[..., None]
     attend: Callable[..., int]
+    can_attend: Callable[[int], int]
+    decode: Callable[[int, int], None]
     rms_norm: Callable[..., None]
     silu_times: Callable[..., None]
     refine: Callable[..., None]
@@ -39,10 +40,11 @@ def load() -> Library | None:
         return None
     found = ctypes.CDLL(str(LIBRARY))
     return Library(
-        linear=_typed(found.parfocal_linear, None, *[_POINTER] * 6, *[_LONG] * 3),
-        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 6, _INT, _POINTER, *[_LONG] * 4),
-        store=_typed(found.parfocal_store, None, *[_POINTER] * 5, *[_LONG] * 5),
-        attend=_typed(found.parfocal_attend, _INT, *[_POINTER] * 7, *[_LONG] * 9, _FLOAT, _FLOAT),
+        linear=_typed(found.parfocal_linear, None, *[_POINTER] * 3, _LONG),
+        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 4, *[_LONG] * 3),
+        attend=_typed(found.parfocal_attend, _INT, *[_POINTER] * 4, *[_LONG] * 2),
+        can_attend=_typed(found.parfocal_can_attend, _INT, _LONG),
+        decode=_typed(found.parfocal_decode, None, *[_POINTER] * 2),
         rms_norm=_typed(found.parfocal_rms_norm, None, *[_POINTER] * 3, _LONG, _LONG, _FLOAT),
         silu_times=_typed(found.parfocal_silu_times, None, _POINTER, _POINTER, _LONG),
         refine=_typed(found.parfocal_refine, None, *[_POINTER] * 4, *[_LONG] * 3, _FLOAT),

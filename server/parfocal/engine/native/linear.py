@@ -1,8 +1,10 @@
 """Linears that multiply 4-bit weights, and a head of 16-bit ones, by the native kernel; knows no adapters.
 
-Against the same weights in double precision the error is 2e-4 of the result's norm; bfloat16's is 3e-3.
+Against the same weights in double precision the error is 2e-4 of the result's norm; bfloat16's is 3e-3. Exact
+linears multiply the same 4-bit weights in float32, at about half the speed.
 """
 
+from ctypes import addressof
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 
 from .library import Library
+from .structs import LinearStruct
 
 _BLOCK = 64
 _TILE = 32
@@ -25,7 +28,8 @@ _NEAR = 2.0**-8
 class Packed:
     """A weight `[outputs, inputs]` in tiles of 32 outputs, each in blocks of 64 inputs with own scales.
 
-    `codes` are 4-bit indices into `table`, or 16-bit numbers when `table` is None.
+    `codes` are 4-bit indices into `table`, or 16-bit numbers when `table` is None. A table of integers is for
+    integer arithmetic, a table of floats for exact linears.
     """
 
     outputs: int
@@ -49,14 +53,18 @@ class NativeLinear(nn.Module):
             "bias": packed.bias,
         }
         self._kernel = library.linear
-        self._weight = tuple(None if part is None else part.data_ptr() for part in self.kept.values())
+        self.struct = _struct_of(packed)
+
+    @property
+    def exact(self) -> bool:
+        """Tells whether the arithmetic is float32's."""
+        return self.struct.exact is not None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns `[…, rows, out]` for float32 `x` `[…, rows, in]`."""
         x = x.contiguous()
         y = torch.empty(*x.shape[:-1], self.out_features)
-        rows = x.numel() // self.in_features
-        self._kernel(x.data_ptr(), *self._weight, y.data_ptr(), rows, self.in_features, self.out_features)
+        self._kernel(addressof(self.struct), x.data_ptr(), y.data_ptr(), x.numel() // self.in_features)
         return y
 
 
@@ -99,7 +107,7 @@ def can_pack(module: nn.Module) -> bool:
     return bool(fits and weight.device.type == "cpu")
 
 
-def pack(library: Library, module: Linear4bit) -> NativeLinear:
+def pack(library: Library, module: Linear4bit, exact: bool = False) -> NativeLinear:
     """Returns the 4-bit linear in the kernel's layout, its codes unchanged."""
     weight: Any = module.weight  # bitsandbytes' Params4bit, which adds to a tensor the state of its numbers
     state = weight.quant_state
@@ -109,12 +117,14 @@ def pack(library: Library, module: Linear4bit) -> NativeLinear:
         scales = dequantize_blockwise(scales, state.state2) + state.offset
     pairs = weight.data.view(-1)
     codes = torch.stack([pairs >> 4, pairs & 15], 1).view(outputs, inputs)
+    most = 1 if exact else _MOST_CODE
+    table = state.code.float() * most
     packed = Packed(
         outputs,
         inputs,
         codes=_tiled_nibbles(_padded(codes)),
-        scales=_tiled_scales(_padded(scales.float().view(outputs, -1) / _MOST_CODE)),
-        table=(state.code.float() * _MOST_CODE).round().to(torch.int16),
+        scales=_tiled_scales(_padded(scales.float().view(outputs, -1) / most)),
+        table=table.contiguous() if exact else table.round().to(torch.int16),
         bias=None if module.bias is None else module.bias.data.float().contiguous(),
     )
     return NativeLinear(library, packed)
@@ -129,6 +139,21 @@ def pack_dense(library: Library, weight: torch.Tensor, bias: torch.Tensor | None
     tiles = codes.view(-1, 2, _TILE // 2, inputs // _BLOCK, _BLOCK // 2, 2)
     tiled = tiles.permute(0, 3, 4, 1, 2, 5).contiguous()
     return NativeLinear(library, Packed(outputs, inputs, tiled, _tiled_scales(most / _MOST_CODE), bias=bias))
+
+
+def _struct_of(packed: Packed) -> LinearStruct:
+    table = packed.table
+    exact = table is not None and table.is_floating_point()
+    address = None if table is None else table.data_ptr()
+    return LinearStruct(
+        codes=packed.codes.data_ptr(),
+        scales=packed.scales.data_ptr(),
+        table=None if exact else address,
+        exact=address if exact else None,
+        bias=None if packed.bias is None else packed.bias.data_ptr(),
+        inputs=packed.inputs,
+        outputs=packed.outputs,
+    )
 
 
 def _padded(rows: torch.Tensor) -> torch.Tensor:

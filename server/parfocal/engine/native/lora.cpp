@@ -1,146 +1,123 @@
-// y += (x A) B for every row under its own adapter, weights read where they lie and converted in registers. The cost
-// follows each adapter's own rank; rows of the base are not visited.
+// y += (x A) B for every row under its own adapter, weights read where they lie and converted in registers.
 
-#include <cstdint>
-#include <cstring>
+#include "lora.h"
+
 #include <vector>
 
 #include "lanes.h"
+#include "numbers.h"
 #include "threads.h"
 
+namespace parfocal {
 namespace {
 
-using parfocal::lanes;
-
-constexpr long kRows = 8;  // rows of one adapter that share a load of weights
-
-inline __m512 load(const float* from, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, from); }
-
-// bfloat16 is the upper half of a float32.
-inline __m512 load(const uint16_t* from, __mmask16 mask) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from)), 16));
-}
-
-// Numbers of one byte; their scales are applied to whole sums.
-inline __m512 load(const int8_t* from, __mmask16 mask) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from)));
-}
-
-// One adapter's part of one module. The scales, of A's columns [rank] and B's columns [outputs], are null for 1.
-template <typename Weight>
-struct Adapter {
-  const Weight* a;  // [inputs, rank]
-  const Weight* b;  // [rank, outputs]
-  const float* a_scale;
-  const float* b_scale;
-};
-
-struct Shape {
-  long inputs, outputs, rank;
-};
-
-// inner [rows, rank] = x [rows, inputs] A [inputs, rank].
+// Sums of even and odd inputs apart, however many rows there are: that hides the latency of adding, and a row's answer
+// has the same bits whatever else is in the batch.
 template <typename Weight, int rows>
-void shrink(const float* x, const Adapter<Weight>& adapter, const Shape& shape, float* inner) {
-  constexpr int chains = rows == 1 ? 4 : rows == 2 ? 2 : 1;  // hide the latency of adding
-  for (long j = 0; j < shape.rank; j += 16) {
-    const __mmask16 mask = lanes(shape.rank - j);
-    __m512 sums[rows][chains];
-    for (int row = 0; row < rows; ++row)
-      for (int c = 0; c < chains; ++c) sums[row][c] = _mm512_setzero_ps();
-    for (long k = 0; k < shape.inputs; k += chains)
-      for (int c = 0; c < chains; ++c) {
-        if (k + c >= shape.inputs) break;
-        const __m512 weight = load(adapter.a + (k + c) * shape.rank + j, mask);
+void shrink_rows(const Weight* a, const float* scale, const float* x, long inputs, long rank, float* inner) {
+  for (long j = 0; j < rank; j += 16) {
+    const __mmask16 mask = lanes(rank - j);
+    __m512 sums[rows][2];
+    for (int row = 0; row < rows; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
+    const Weight* weights = a + j;
+    for (long k = 0; k + 1 < inputs; k += 2)
+      for (int odd = 0; odd < 2; ++odd, weights += rank) {
+        const __m512 weight = load(weights, mask);
         for (int row = 0; row < rows; ++row)
-          sums[row][c] = _mm512_fmadd_ps(_mm512_set1_ps(x[row * shape.inputs + k + c]), weight, sums[row][c]);
+          sums[row][odd] = _mm512_fmadd_ps(_mm512_set1_ps(x[row * inputs + k + odd]), weight, sums[row][odd]);
       }
+    if (inputs % 2)
+      for (int row = 0; row < rows; ++row)
+        sums[row][0] = _mm512_fmadd_ps(_mm512_set1_ps(x[row * inputs + inputs - 1]), load(weights, mask), sums[row][0]);
     for (int row = 0; row < rows; ++row) {
-      for (int c = 1; c < chains; ++c) sums[row][0] = _mm512_add_ps(sums[row][0], sums[row][c]);
-      if (adapter.a_scale) sums[row][0] = _mm512_mul_ps(sums[row][0], _mm512_maskz_loadu_ps(mask, adapter.a_scale + j));
-      _mm512_mask_storeu_ps(inner + row * shape.rank + j, mask, sums[row][0]);
+      __m512 sum = _mm512_add_ps(sums[row][0], sums[row][1]);
+      if (scale) sum = _mm512_mul_ps(sum, _mm512_maskz_loadu_ps(mask, scale + j));
+      _mm512_mask_storeu_ps(inner + row * rank + j, mask, sum);
     }
   }
 }
 
-// y [rows, outputs] += inner [rows, rank] B [rank, outputs].
 template <typename Weight, int rows>
-void expand(const float* inner, const Adapter<Weight>& adapter, const Shape& shape, float* y) {
-  for (long o = 0; o < shape.outputs; o += 16) {
-    const __mmask16 mask = lanes(shape.outputs - o);
+void expand_rows(const Weight* b, const float* scale, const float* inner, long outputs, long rank, float* y,
+                 long stride) {
+  for (long o = 0; o < outputs; o += 16) {
+    const __mmask16 mask = lanes(outputs - o);
     __m512 sums[rows];
     for (int row = 0; row < rows; ++row) sums[row] = _mm512_setzero_ps();
-    for (long j = 0; j < shape.rank; ++j) {
-      const __m512 weight = load(adapter.b + j * shape.outputs + o, mask);
+    for (long j = 0; j < rank; ++j) {
+      const __m512 weight = load(b + j * outputs + o, mask);
       for (int row = 0; row < rows; ++row)
-        sums[row] = _mm512_fmadd_ps(_mm512_set1_ps(inner[row * shape.rank + j]), weight, sums[row]);
+        sums[row] = _mm512_fmadd_ps(_mm512_set1_ps(inner[row * rank + j]), weight, sums[row]);
     }
-    const __m512 scale = adapter.b_scale ? _mm512_maskz_loadu_ps(mask, adapter.b_scale + o) : _mm512_set1_ps(1.f);
+    const __m512 own = scale ? _mm512_maskz_loadu_ps(mask, scale + o) : _mm512_set1_ps(1.f);
     for (int row = 0; row < rows; ++row) {
-      float* const to = y + row * shape.outputs + o;
-      _mm512_mask_storeu_ps(to, mask, _mm512_fmadd_ps(sums[row], scale, _mm512_maskz_loadu_ps(mask, to)));
+      float* const to = y + row * stride + o;
+      _mm512_mask_storeu_ps(to, mask, _mm512_fmadd_ps(sums[row], own, _mm512_maskz_loadu_ps(mask, to)));
     }
   }
 }
 
-template <typename Weight, int rows>
-void add(const float* x, const Adapter<Weight>& adapter, const Shape& shape, float* inner, float* y) {
-  shrink<Weight, rows>(x, adapter, shape, inner);
-  expand<Weight, rows>(inner, adapter, shape, y);
-}
-
-template <typename Weight>
-void add_rows(long rows, const float* x, const Adapter<Weight>& adapter, const Shape& shape, float* inner, float* y) {
+// Calls `use` with the number of rows known to the compiler.
+template <typename Use>
+void with_rows(long rows, const Use& use) {
   switch (rows) {
-    case 1: return add<Weight, 1>(x, adapter, shape, inner, y);
-    case 2: return add<Weight, 2>(x, adapter, shape, inner, y);
-    case 3: return add<Weight, 3>(x, adapter, shape, inner, y);
-    case 4: return add<Weight, 4>(x, adapter, shape, inner, y);
-    case 5: return add<Weight, 5>(x, adapter, shape, inner, y);
-    case 6: return add<Weight, 6>(x, adapter, shape, inner, y);
-    case 7: return add<Weight, 7>(x, adapter, shape, inner, y);
-    default: return add<Weight, 8>(x, adapter, shape, inner, y);
+    case 1: return use.template operator()<1>();
+    case 2: return use.template operator()<2>();
+    case 3: return use.template operator()<3>();
+    case 4: return use.template operator()<4>();
+    case 5: return use.template operator()<5>();
+    case 6: return use.template operator()<6>();
+    case 7: return use.template operator()<7>();
+    default: return use.template operator()<kAdapterRows>();
   }
 }
 
-template <typename Weight>
-void add_all(const float* x, float* y, const Adapter<Weight>& slots, const Shape& shape, const int64_t* works,
-             long count) {
-  parfocal::share(count, 1, [=, &slots](long first, long last) {
-    static thread_local std::vector<float> inner;
-    if (static_cast<long>(inner.size()) < kRows * shape.rank) inner.resize(kRows * shape.rank);
-    for (long number = first; number < last; ++number) {
-      const int64_t slot = works[3 * number], start = works[3 * number + 1], rows = works[3 * number + 2];
-      const Adapter<Weight> own{slots.a + slot * shape.inputs * shape.rank, slots.b + slot * shape.rank * shape.outputs,
-                                slots.a_scale ? slots.a_scale + slot * shape.rank : nullptr,
-                                slots.b_scale ? slots.b_scale + slot * shape.outputs : nullptr};
-      add_rows(rows, x + start * shape.inputs, own, shape, inner.data(), y + start * shape.outputs);
-    }
-  });
-}
-
-template <typename Weight>
-Adapter<Weight> slots_of(const void* a, const void* b, const float* a_scale, const float* b_scale) {
-  return {static_cast<const Weight*>(a), static_cast<const Weight*>(b), a_scale, b_scale};
+// Calls `use` with the slab's number type, as a null pointer.
+template <typename Use>
+void with_type(long bytes, const Use& use) {
+  if (bytes == 1) return use(static_cast<const int8_t*>(nullptr));
+  if (bytes == 2) return use(static_cast<const Bfloat16*>(nullptr));
+  return use(static_cast<const float*>(nullptr));
 }
 
 }  // namespace
 
+void shrink(const Adapted& module, const AdapterRows& work, const float* x, float* inner) {
+  const long rank = module.slab->rank;
+  const float* const scale = module.pair->a_scale ? module.pair->a_scale + work.slot * rank : nullptr;
+  with_type(module.slab->bytes, [&]<typename Weight>(const Weight*) {
+    const Weight* const a = static_cast<const Weight*>(module.pair->a) + work.slot * module.inputs * rank;
+    with_rows(work.rows, [&]<int rows>() { shrink_rows<Weight, rows>(a, scale, x, module.inputs, rank, inner); });
+  });
+}
+
+void expand(const Adapted& module, const AdapterRows& work, const float* inner, float* y, long stride) {
+  const long rank = module.slab->rank;
+  const float* const scale = module.pair->b_scale ? module.pair->b_scale + work.slot * module.outputs : nullptr;
+  with_type(module.slab->bytes, [&]<typename Weight>(const Weight*) {
+    const Weight* const b = static_cast<const Weight*>(module.pair->b) + work.slot * rank * module.outputs;
+    with_rows(work.rows, [&]<int rows>() { expand_rows<Weight, rows>(b, scale, inner, module.outputs, rank, y, stride); });
+  });
+}
+
+}  // namespace parfocal
+
 extern "C" {
 
-// Adds to y [rows, outputs] in place, from x [rows, inputs]. A is [slots, inputs, rank], B [slots, rank, outputs], of
-// `bytes` a number: 4 for float32, 2 for bfloat16, 1 for integers with a scale for each column, [slots, rank] and
-// [slots, outputs], which are null otherwise. `works` [count, 3] lists slot, first row and number of rows (1 to 8); no
-// two of them share a row.
-void parfocal_lora(const float* x, float* y, const void* a, const void* b, const float* a_scale, const float* b_scale,
-                   int bytes, const int64_t* works, long count, long inputs, long outputs, long rank) {
-  const Shape shape{inputs, outputs, rank};
-  if (bytes == 1)
-    add_all(x, y, slots_of<int8_t>(a, b, a_scale, b_scale), shape, works, count);
-  else if (bytes == 2)
-    add_all(x, y, slots_of<uint16_t>(a, b, nullptr, nullptr), shape, works, count);
-  else
-    add_all(x, y, slots_of<float>(a, b, nullptr, nullptr), shape, works, count);
+// Adds one slab's adapters to y [rows, outputs] in place, from x [rows, inputs]. No two works share a row.
+void parfocal_lora(const float* x, float* y, const parfocal::Slab* slab, const parfocal::AdapterRows* works, long count,
+                   long inputs, long outputs) {
+  using namespace parfocal;
+  const Adapted module{slab, slab->pairs, inputs, outputs};
+  share(count, 1, [=](long first, long last) {
+    static thread_local std::vector<float> inner;
+    if (static_cast<long>(inner.size()) < kAdapterRows * slab->rank) inner.resize(kAdapterRows * slab->rank);
+    for (long number = first; number < last; ++number) {
+      const AdapterRows& work = works[number];
+      shrink(module, work, x + work.row * inputs, inner.data());
+      expand(module, work, inner.data(), y + work.row * outputs, outputs);
+    }
+  });
 }
 
 }  // extern "C"

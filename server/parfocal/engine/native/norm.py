@@ -13,14 +13,14 @@ class NativeRmsNorm(nn.Module):
 
     def __init__(self, library: Library, weight: torch.Tensor, epsilon: float) -> None:
         super().__init__()
-        self._kernel, self._scale, self._epsilon = library.rms_norm, weight.float().contiguous(), epsilon
+        self._kernel, self.scale, self.epsilon = library.rms_norm, weight.float().contiguous(), epsilon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns the normalised `x` `[…, size]`."""
         x = x.contiguous()
         out, size = torch.empty_like(x), x.shape[-1]
         rows = x.numel() // size
-        self._kernel(x.data_ptr(), self._scale.data_ptr(), out.data_ptr(), rows, size, self._epsilon)
+        self._kernel(x.data_ptr(), self.scale.data_ptr(), out.data_ptr(), rows, size, self.epsilon)
         return out
 
 

@@ -1,0 +1,137 @@
+"""The kernels' structures as ctypes sees them. Each names its twin; fields are in the twin's order."""
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+_POINTER, _LONG, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
+
+
+class LinearStruct(ctypes.Structure):
+    """`Linear` in linear.h."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("codes", "scales", "table", "exact", "bias")),
+        ("inputs", _LONG),
+        ("outputs", _LONG),
+    )
+
+
+class PairStruct(ctypes.Structure):
+    """`Pair` in lora.h."""
+
+    _fields_ = tuple((name, _POINTER) for name in ("a", "b", "a_scale", "b_scale"))
+
+
+class SlabStruct(ctypes.Structure):
+    """`Slab` in lora.h."""
+
+    _fields_ = (("pairs", ctypes.POINTER(PairStruct)), ("rank", _LONG), ("bytes", _LONG))
+
+
+class AttentionStruct(ctypes.Structure):
+    """`Attention` in attention.h."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("query", "keys", "values", "tables", "token_rows", "lengths", "out")),
+        *(
+            (name, _LONG)
+            for name in (
+                "tokens",
+                "heads",
+                "kv_heads",
+                "dim",
+                "block_tokens",
+                "most_blocks",
+                "query_token",
+                "query_head",
+                "window",
+            )
+        ),
+        ("scale", _FLOAT),
+        ("softcap", _FLOAT),
+        ("half", ctypes.c_bool),
+    )
+
+
+class PartStruct(ctypes.Structure):
+    """`Part` in decoder.cpp."""
+
+    _fields_ = (("linear", LinearStruct), ("offset", _LONG))
+
+
+class GroupStruct(ctypes.Structure):
+    """`Group` in decoder.cpp."""
+
+    _fields_ = (
+        ("parts", ctypes.POINTER(PartStruct)),
+        ("count", _LONG),
+        ("width", _LONG),
+        ("module", _LONG),
+    )
+
+
+class LayerStruct(ctypes.Structure):
+    """`Layer` in decoder.cpp."""
+
+    _fields_ = (
+        *((name, GroupStruct) for name in ("query_key_value", "output", "gate_up", "down")),
+        *(
+            (name, _POINTER)
+            for name in (
+                "before_attention",
+                "after_attention",
+                "before_feed_forward",
+                "after_feed_forward",
+                "query_norm",
+                "key_norm",
+                "keys",
+                "values",
+            )
+        ),
+        ("window", _LONG),
+        ("rotation", _LONG),
+    )
+
+
+class DecoderStruct(ctypes.Structure):
+    """`Decoder` in decoder.cpp."""
+
+    _fields_ = (
+        ("layers", ctypes.POINTER(LayerStruct)),
+        *(
+            (name, _LONG)
+            for name in (
+                "count",
+                "hidden",
+                "heads",
+                "kv_heads",
+                "dim",
+                "rotary",
+                "feed_forward",
+                "block_tokens",
+                "activation",
+            )
+        ),
+        *((name, _FLOAT) for name in ("epsilon", "scale", "softcap")),
+        ("exact", _INT),
+        ("half", _INT),
+    )
+
+
+class StepStruct(ctypes.Structure):
+    """`Step` in decoder.cpp."""
+
+    _fields_ = (
+        ("x", _POINTER),
+        ("cos", _POINTER * 2),
+        ("sin", _POINTER * 2),
+        *((name, _POINTER) for name in ("tables", "token_rows", "lengths", "places", "slabs", "works")),
+        *((name, _LONG) for name in ("tokens", "most_blocks", "work_count", "widest_rank")),
+    )
+
+
+def array_of(kind: Any, items: Iterable[Any]) -> Any:
+    """Returns a C array of structures. It owns copies of them, not what their pointers point to."""
+    found = list(items)
+    return (kind * len(found))(*found)
