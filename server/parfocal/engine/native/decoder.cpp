@@ -13,6 +13,7 @@
 #include "linear.h"
 #include "lora.h"
 #include "norm.h"
+#include "profile.h"
 #include "rotary.h"
 #include "threads.h"
 
@@ -132,6 +133,7 @@ class Run {
 
   template <typename Use>
   void each_token(long numbers, const Use& use) const {
+    const Timed time(Phase::rows);
     share(s_.tokens, 1 + kRowNumbers / numbers, [&](long first, long last) {
       for (long token = first; token < last; ++token) use(token);
     });
@@ -167,14 +169,18 @@ class Run {
     for (long i = 0; i < group.count; ++i) tiles += group.parts[i].linear.tiles();
     const long at_once = rows_at_once(inputs), products = tiles * ((s_.tokens + at_once - 1) / at_once);
     const long shrinks = s_.work_count * group.count;
-    share(shrinks + products, 1, [&](long first, long last) {
-      for (long item = first; item < last; ++item) {
-        if (item < shrinks)
-          first_half(group, item, inputs);
-        else
-          multiply(group, (item - shrinks) % tiles, x, (item - shrinks) / tiles * at_once, at_once, y);
-      }
-    });
+    {
+      const Shared time;
+      share(shrinks + products, 1, [&](long first, long last) {
+        for (long item = first; item < last; ++item)
+          time.piece(item < shrinks, [&] {
+            if (item < shrinks) return first_half(group, item, inputs);
+            multiply(group, (item - shrinks) % tiles, x, (item - shrinks) / tiles * at_once, at_once, y);
+          });
+      });
+    }
+    if (shrinks == 0) return;
+    const Timed time(Phase::adapters);
     share(shrinks, 1, [&](long first, long last) {
       for (long item = first; item < last; ++item) second_half(group, item, inputs, y);
     });
@@ -223,7 +229,10 @@ class Run {
       place_heads(layer, token, query + queries, d_.kv_heads, layer.key_norm);
       store_token(a, query + queries, query + queries + d_.kv_heads * d_.dim, d_.dim, s_.places[token]);
     });
-    attend(a);
+    {
+      const Timed time(Phase::attention);
+      attend(a);
+    }
     if (!d_.exact) each_token(queries, [&](long token) { take_in(token, queries); });
   }
 

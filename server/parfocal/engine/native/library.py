@@ -29,6 +29,8 @@ class Library:
     silu_times: Callable[..., None]
     refine: Callable[..., None]
     threads: Callable[[int], None]
+    profile: Callable[[int], None]
+    profiled: Callable[[Any], None]
 
 
 @cache
@@ -49,6 +51,8 @@ def load() -> Library | None:
         silu_times=_typed(found.parfocal_silu_times, None, _POINTER, _POINTER, _LONG),
         refine=_typed(found.parfocal_refine, None, *[_POINTER] * 4, *[_LONG] * 3, _FLOAT),
         threads=_typed(found.parfocal_threads, None, _INT),
+        profile=_typed(found.parfocal_profile, None, _INT),
+        profiled=_typed(found.parfocal_profiled, None, _POINTER),
     )
 
 
