@@ -25,7 +25,7 @@ from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
 from .base_cache import CacheEntry, weight_facts
 from .config import EngineConfig
-from .cpu_linears import kernels_for, speed_up, tile
+from .cpu_linears import kernels_for, numbers_of, speed_up, tile
 from .cpu_threads import on_passing_thread
 from .device_memory import held_bytes
 from .errors import BaseRefused
@@ -33,7 +33,7 @@ from .frozen_model import freeze, layout_facts, thaw
 from .kv_cache import KvShape
 from .lora_store import ADAPTER_DTYPES
 from .native.library import Library
-from .native.linear import NativeLinear
+from .native.linear import NativeLinear, Numbers
 from .rope import refuse_batch_dependent_rope
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
@@ -103,13 +103,14 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> 
     heads = text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
     native = kernels_for(config, dtype, head_dim, device)
-    loading = Loading(dtype, device, attention.ATTENTION, exact=config.dtype == "float32")
+    exact = config.dtype == "float32"
+    loading = Loading(dtype, device, attention.ATTENTION, exact, numbers_of(config))
     kv_shape = KvShape(
         layers=text.num_hidden_layers,
         heads=getattr(text, "num_key_value_heads", None) or heads,
         head_dim=head_dim,
         # Half the bytes of a step's context, 11 bits of precision.
-        dtype=dtype if native is None or loading.exact else torch.float16,
+        dtype=dtype if native is None or exact else torch.float16,
     )
     model = _model(folder, loading, native, cache)
     shapes = _adaptable_linears(model)
@@ -142,12 +143,14 @@ class Loading:
 
     `exact` keeps float32 arithmetic in float32. Without it bitsandbytes may multiply in bfloat16 on CPUs that
     do so fast, which rounds, and repacks a weight in place so that no gradient passes through it any more.
+    `numbers` are for the native kernels, where they run.
     """
 
     dtype: torch.dtype
     device: torch.device
     attention: str
     exact: bool
+    numbers: Numbers = Numbers.EXACT
 
 
 def load_quantised(folder: Path, loading: Loading) -> nn.Module:
@@ -179,7 +182,7 @@ def _model(folder: Path, loading: Loading, tiling: Library | None, cache: Path |
             **weight_facts(folder),
             **layout_facts(loading.device, tiling),
             "recipe": recipe,
-            "exact": loading.exact,
+            "numbers": int(loading.numbers),
         },
     )
     frozen = entry.read(loading.device)
@@ -196,7 +199,7 @@ def _model(folder: Path, loading: Loading, tiling: Library | None, cache: Path |
 def _fresh_model(folder: Path, loading: Loading, tiling: Library | None) -> nn.Module:
     model = load_quantised(folder, loading)
     if tiling is not None:
-        tile(model, tiling, loading.exact)
+        tile(model, tiling, loading.numbers)
     return model.eval()
 
 

@@ -10,7 +10,7 @@ from . import bfloat16_cpu, unpacked_cpu
 from .config import EngineConfig
 from .native.feed_forward import NativeFeedForward, is_silu_gated
 from .native.library import Library, load
-from .native.linear import NativeHead, can_pack, pack
+from .native.linear import NativeHead, Numbers, can_pack, pack, pack_dense
 from .native.norm import replaced
 
 
@@ -24,15 +24,24 @@ def kernels_for(
 
 
 @torch.inference_mode()
-def tile(model: nn.Module, native: Library, exact: bool) -> None:
+def tile(model: nn.Module, native: Library, numbers: Numbers) -> None:
     """Gives a model the native linears, in place; also the head, unless all arithmetic is to be exact."""
     for path, module in tuple(model.named_modules()):
         if isinstance(module, Linear4bit) and can_pack(module):
-            put(model, path, pack(native, module, exact))
+            put(model, path, pack(native, module, numbers))
     head: Any = model.lm_head
     is_plain = isinstance(head, nn.Linear) and not isinstance(head, Linear4bit)
-    if is_plain and not exact and head.in_features % 64 == 0:
-        model.lm_head = NativeHead(native, head)
+    if is_plain and numbers is not Numbers.EXACT and head.in_features % 64 == 0:
+        dense = Numbers.DENSE_NARROW if numbers is Numbers.NARROW else Numbers.DENSE_WIDE
+        bias = None if head.bias is None else head.bias.data
+        model.lm_head = NativeHead(native, head, pack_dense(native, head.weight.data, bias, dense))
+
+
+def numbers_of(config: EngineConfig) -> Numbers:
+    """Returns in what 4-bit weights are multiplied natively."""
+    if config.dtype == "float32":
+        return Numbers.EXACT
+    return Numbers.NARROW if config.activation_bits == 8 else Numbers.WIDE
 
 
 @torch.inference_mode()

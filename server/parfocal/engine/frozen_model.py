@@ -15,9 +15,9 @@ from .base_cache import Frozen
 from .cpu_linears import put
 from .native import linear
 from .native.library import Library, sources_digest
-from .native.linear import NativeHead, NativeLinear, Packed
+from .native.linear import NativeHead, NativeLinear, Numbers, Packed
 
-LAYOUT = 1
+LAYOUT = 2
 _NEAR = ".near"
 
 
@@ -41,7 +41,11 @@ def freeze(model: nn.Module) -> Frozen:
     linears: dict[str, dict[str, Any]] = {}
     for path, module in model.named_modules():
         if isinstance(module, NativeLinear):
-            linears[path] = {"outputs": module.out_features, "inputs": module.in_features}
+            linears[path] = {
+                "outputs": module.out_features,
+                "inputs": module.in_features,
+                "numbers": int(module.numbers),
+            }
             found |= _named(path, module.kept)
         elif isinstance(module, Linear4bit):
             weight: Any = module.weight  # bitsandbytes' Params4bit: a tensor with the state of its numbers
@@ -118,7 +122,8 @@ def _linear(
     if "nf4" in sizes:
         return _linear_4bit(sizes, parts, dtype)
     assert native is not None
-    return NativeLinear(native, Packed(sizes["outputs"], sizes["inputs"], **parts))
+    packed = Packed(sizes["outputs"], sizes["inputs"], Numbers(sizes["numbers"]), **parts)
+    return NativeLinear(native, packed)
 
 
 def _linear_4bit(sizes: Mapping[str, Any], parts: dict[str, torch.Tensor], dtype: torch.dtype) -> Linear4bit:

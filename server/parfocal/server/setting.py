@@ -34,7 +34,7 @@ class Bounds:
     """What a value must satisfy beyond its type. `minimum` is inclusive; no choices: any text will do."""
 
     minimum: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
     def hold(self, value: Value) -> bool:
         """Returns whether `value` is within these bounds; no number but a finite one ever is."""
@@ -88,7 +88,7 @@ class Setting:
     def wanted(self) -> str:
         """What the setting takes, in words."""
         if self.bounds.choices:
-            return f"one of {', '.join(self.bounds.choices)}"
+            return f"one of {', '.join(map(str, self.bounds.choices))}"
         words = "a number of bytes (such as 512MiB)" if self._is_size else _WORDS[self.kind]
         return words if self.bounds.minimum is None else f"{words}, at least {self.bounds.minimum:g}"
 

@@ -51,7 +51,8 @@ struct Decoder {
   long count, hidden, heads, kv_heads, dim, rotary, feed_forward, block_tokens;
   Activation activation;
   float epsilon, scale, softcap;
-  int exact, half;  // float32 arithmetic; a cache of 16-bit floats
+  Numbers numbers;  // of all linears
+  int half;         // a cache of 16-bit floats
 };
 
 // One step. `x` [tokens, hidden] holds the embeddings, and the last layer's answer afterwards.
@@ -93,8 +94,9 @@ class Buffer {
 };
 
 struct Memory {
-  Buffer<float> input, answer, wide, attended, inner, scales;
-  Buffer<int16_t> whole;
+  Buffer<float> input, answer, wide, inner, scales;
+  Buffer<int16_t> integers;
+  Buffer<int32_t> starts;
 };
 
 class Run {
@@ -106,9 +108,9 @@ class Run {
     answer_ = memory.answer.of(tokens * d_.hidden);
     wide_ = memory.wide.of(tokens * wide);
     inner_ = memory.inner.of(3 * tokens * std::max(1L, step.widest_rank));
-    if (d_.exact) return;
-    whole_ = memory.whole.of(tokens * inputs);
+    integers_ = memory.integers.of(tokens * inputs);
     scales_ = memory.scales.of(tokens * inputs / kBlock);
+    starts_ = memory.starts.of(tokens * inputs / kBlock);
   }
 
   void all_layers() {
@@ -157,14 +159,17 @@ class Run {
 
   // A row of the input as the linears want it.
   void take_in(long token, long size) const {
-    if (d_.exact) return;
-    const long blocks = size / kBlock;
-    quantise(input_ + token * size, whole_ + token * size, scales_ + token * blocks, blocks);
+    const long blocks = size / kBlock, block = token * blocks;
+    const float* const x = input_ + token * size;
+    if (d_.numbers == Numbers::wide) widen(x, integers_ + token * size, scales_ + block, blocks);
+    if (d_.numbers == Numbers::narrow) narrow(x, bytes() + token * size, scales_ + block, starts_ + block, blocks);
   }
+
+  int8_t* bytes() const { return reinterpret_cast<int8_t*>(integers_); }
 
   // y = the group's linears of the input, adapters included.
   void project(const Group& group, long inputs, float* y) const {
-    const Rows x{input_, whole_, scales_, inputs};
+    const Rows x{input_, integers_, scales_, bytes(), scales_, starts_, inputs};
     long tiles = 0;
     for (long i = 0; i < group.count; ++i) tiles += group.parts[i].linear.tiles();
     const long at_once = rows_at_once(inputs), products = tiles * ((s_.tokens + at_once - 1) / at_once);
@@ -233,7 +238,7 @@ class Run {
       const Timed time(Phase::attention);
       attend(a);
     }
-    if (!d_.exact) each_token(queries, [&](long token) { take_in(token, queries); });
+    if (d_.numbers != Numbers::exact) each_token(queries, [&](long token) { take_in(token, queries); });
   }
 
   void place_heads(const Layer& layer, long token, float* heads, long count, const float* norm) const {
@@ -260,8 +265,9 @@ class Run {
   float* answer_;
   float* wide_;
   float* inner_;
-  int16_t* whole_ = nullptr;
-  float* scales_ = nullptr;
+  int16_t* integers_;
+  float* scales_;
+  int32_t* starts_;
 };
 
 }  // namespace

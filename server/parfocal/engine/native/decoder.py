@@ -100,7 +100,7 @@ class NativeForward:
             epsilon=parts.epsilon,
             scale=parts.layers[0].scale,
             softcap=parts.layers[0].softcap,
-            exact=parts.exact,
+            numbers=parts.numbers,
             half=shape.dtype is torch.float16,
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..adapted_linear import AdaptedLinear
-from .linear import NativeLinear
+from .linear import NativeLinear, Numbers
 from .norm import NativeRmsNorm
 
 # `Activation` in activation.h, by the names of transformers' configurations.
@@ -58,7 +58,7 @@ class DecoderParts:
     feed_forward: int
     activation: int
     epsilon: float
-    exact: bool
+    numbers: Numbers
     logit_softcap: float | None
 
 
@@ -72,8 +72,8 @@ def parts_of(model: nn.Module) -> DecoderParts | None:
     if activation is None or len(found) < len(layers) or not _scales_its_embeddings(known.model, text):
         return None
     shared = {(layer.scale, layer.softcap, *_epsilons(layer)) for layer in found}
-    exact = {one.linear.exact for layer in found for one in layer.projections}
-    if len(shared) != 1 or len(exact) != 1:
+    numbers = {one.linear.numbers for layer in found for one in layer.projections}
+    if len(shared) != 1 or len(numbers) != 1:
         return None
     return DecoderParts(
         layers=tuple(found),
@@ -82,7 +82,7 @@ def parts_of(model: nn.Module) -> DecoderParts | None:
         feed_forward=text.intermediate_size,
         activation=activation,
         epsilon=found[0].before_attention.epsilon,
-        exact=exact.pop(),
+        numbers=numbers.pop(),
         logit_softcap=getattr(text, "final_logit_softcapping", None),
     )
 

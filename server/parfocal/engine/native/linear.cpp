@@ -1,12 +1,12 @@
 // y = x Wᵀ + bias for few or many float32 rows x and a weight W that stays in 4 bit, on CPUs with AVX-512 VNNI.
 //
-// A weight is code[nibble] * absmax of its block of 64 (NF4, arXiv 2305.14314). Both operands become 16-bit
-// integers: the code book with 13 bits and a sign, a block of 64 activations with 12 bits, a sign and a scale of
-// its own. 64 products of them fit a 32-bit sum, so vpdpwssd adds up a block without loss, twice as fast as float32
-// and with 16 times the resolution of bfloat16. Exact linears multiply in float32 instead.
+// A weight is code[nibble] * absmax of its block of 64 (NF4, arXiv 2305.14314). Both operands become integers, a block
+// of 64 activations with a scale of its own, and a block's products add up in 32 bits without loss. Wide: 14 and 13
+// bits, vpdpwssd, twice as fast as float32 and with 16 times the resolution of bfloat16. Narrow: 8 and 8 bits,
+// vpdpbusd, twice as fast again. Exact linears multiply in float32.
 //
-// Few rows meet the weights in registers as they are unpacked; for many rows a tile is unpacked into cache once. A
-// row's answer has the same bits either way: sums of integers have no order.
+// Eight rows at a time meet the weights in registers as they are unpacked: doing that again for the next eight costs
+// less than storing and loading what was unpacked.
 
 #include "linear.h"
 
@@ -16,32 +16,31 @@
 
 #include "lanes.h"
 #include "threads.h"
+#include "unrolled.h"
 
 namespace parfocal {
 namespace {
 
-constexpr int kPairs = kBlock / 2;               // vpdpwssd multiplies neighbouring pairs
 constexpr int kGroups = kBlock / 8;              // eight inputs lie in one 64-byte word of each half tile
 constexpr long kRows = 8;                        // rows that share a load of weights
-constexpr long kFewRows = 2 * kRows;             // up to so many rows unpacking again is cheaper than storing
 constexpr long kPackedBytes = kBlock * kTile / 2;
-constexpr float kMostActivation = 4095.f;        // 4095 * 8191 * 64 < 2³¹
+constexpr float kMostWide = 4095.f;              // 4095 * 8191 * 64 < 2³¹
+constexpr float kMostNarrow = 127.f;
 constexpr long kCacheBytes = 512 << 10;
 
-// One block of one tile, unpacked: [pair][half of the tile][output, inputs 2p and 2p + 1].
-struct alignas(64) Block {
-  int16_t codes[kPairs][2][32];
-};
-
-// sum += the products of neighbouring pairs. As an intrinsic it makes GCC copy every sum in every round.
-inline void multiply_add(__m512i& sum, __m512i a, __m512i b) {
+// sum += the products of neighbouring pairs, or fours. As intrinsics they make GCC copy every sum in every round.
+inline void multiply_pairs(__m512i& sum, __m512i a, __m512i b) {
   asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 }
 
-inline __m512i two_inputs(const int16_t* x) {
-  int32_t two;
-  std::memcpy(&two, x, sizeof two);
-  return _mm512_set1_epi32(two);
+inline void multiply_fours(__m512i& sum, __m512i unsigned_bytes, __m512i signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
+}
+
+inline __m512i broadcast(const void* four_bytes) {
+  int32_t whole;
+  std::memcpy(&whole, four_bytes, sizeof whole);
+  return _mm512_set1_epi32(whole);
 }
 
 // Integer sums of one block: `chains` of them for each row and half hide the latency of adding where rows are few.
@@ -50,61 +49,128 @@ struct Sums {
   static constexpr int chains = rows <= 2 ? 4 / rows : 1;
   __m512i whole[rows][2][chains];
 
-  void clear() {
-    for (int row = 0; row < rows; ++row)
-      for (int half = 0; half < 2; ++half)
-        for (int c = 0; c < chains; ++c) whole[row][half][c] = _mm512_setzero_si512();
+  template <int row>
+  PARFOCAL_INLINE void start(__m512i from) {
+    unrolled<2>([&]<int half>() PARFOCAL_INLINE {
+      whole[row][half][0] = from;
+      unrolled<chains - 1>([&]<int c>() PARFOCAL_INLINE { whole[row][half][c + 1] = _mm512_setzero_si512(); });
+    });
   }
 
-  void add(int row, int pair, __m512i low, __m512i high, __m512i inputs) {
-    multiply_add(whole[row][0][pair % chains], low, inputs);
-    multiply_add(whole[row][1][pair % chains], high, inputs);
-  }
-
-  __m512 total(int row, int half) const {
+  template <int row, int half>
+  PARFOCAL_INLINE __m512 total() const {
     __m512i sum = whole[row][half][0];
-    for (int c = 1; c < chains; ++c) sum = _mm512_add_epi32(sum, whole[row][half][c]);
+    unrolled<chains - 1>([&]<int c>() PARFOCAL_INLINE { sum = _mm512_add_epi32(sum, whole[row][half][c + 1]); });
     return _mm512_cvtepi32_ps(sum);
   }
 };
 
-// 4-bit codes, unpacked in registers. Each 16-bit lane holds four codes of one output: for a group of eight inputs,
-// lane 2 * output + e holds inputs e, 2 + e, 4 + e and 6 + e from its lowest bits up. vpermw looks at five bits, so
-// the table repeats itself.
+// Activations of 13 bits: a 32-bit lane multiplies two inputs of one output.
+struct Wide {
+  using Code = int16_t;
+  static constexpr int words = kBlock / 2;  // words of one block for each half tile
+  const Rows& x;
+
+  float scale(long row, long block) const { return x.wide_scales[row * (x.inputs / kBlock) + block]; }
+  __m512i start(long, long) const { return _mm512_setzero_si512(); }
+
+  const int16_t* word(long block, int number) const { return x.wide + block * kBlock + 2 * number; }
+  static void multiply(__m512i& sum, __m512i codes, __m512i inputs) { multiply_pairs(sum, codes, inputs); }
+};
+
+// Activations of 8 bits: a 32-bit lane multiplies four inputs of one output.
+struct Narrow {
+  using Code = uint8_t;
+  static constexpr int words = kBlock / 4;
+  const Rows& x;
+
+  float scale(long row, long block) const { return x.narrow_scales[row * (x.inputs / kBlock) + block]; }
+  __m512i start(long row, long block) const {
+    return _mm512_set1_epi32(x.narrow_starts[row * (x.inputs / kBlock) + block]);
+  }
+
+  const int8_t* word(long block, int number) const { return x.narrow + block * kBlock + 4 * number; }
+  static void multiply(__m512i& sum, __m512i codes, __m512i inputs) { multiply_fours(sum, codes, inputs); }
+};
+
+// Adds the products of one word of inputs, the same word of each row, to one chain of sums.
+template <int chain, int rows, typename Inputs>
+PARFOCAL_INLINE inline void add_word(const Inputs& inputs, long block, int word, __m512i low, __m512i high,
+                                     Sums<rows>& sums) {
+  const auto* const first = inputs.word(block, word);
+  const long stride = inputs.x.inputs;
+  unrolled<rows>([&]<int row>() PARFOCAL_INLINE {
+    const __m512i own = broadcast(first + row * stride);
+    Inputs::multiply(sums.whole[row][0][chain % Sums<rows>::chains], low, own);
+    Inputs::multiply(sums.whole[row][1][chain % Sums<rows>::chains], high, own);
+  });
+}
+
+// Unpacks a group's 4-bit codes into words of integers and calls `use.operator()<word of the group>(low, high)`.
+//
+// Each 16-bit lane holds four codes of one output: for a group of eight inputs, lane 2 * output + e holds inputs e,
+// 2 + e, 4 + e and 6 + e from its lowest bits up. Seen as bytes, low halves hold inputs 0 4 1 5 and high ones 2 6 3 7.
+template <typename Use>
+PARFOCAL_INLINE inline void unpack_group(const int16_t*, const uint8_t* from, __m512i table, const Use& use) {
+  const __m512i low = _mm512_loadu_si512(from), high = _mm512_loadu_si512(from + 64);
+  // vpermw looks at five bits, so the table repeats itself.
+  unrolled<4>([&]<int pair>() PARFOCAL_INLINE {
+    use.template operator()<pair>(_mm512_permutexvar_epi16(_mm512_srli_epi16(low, 4 * pair), table),
+                                  _mm512_permutexvar_epi16(_mm512_srli_epi16(high, 4 * pair), table));
+  });
+}
+
+template <typename Use>
+PARFOCAL_INLINE inline void unpack_group(const uint8_t*, const uint8_t* from, __m512i table, const Use& use) {
+  const __m512i nibble = _mm512_set1_epi8(15);
+  const __m512i low = _mm512_loadu_si512(from), high = _mm512_loadu_si512(from + 64);
+  unrolled<2>([&]<int four>() PARFOCAL_INLINE {
+    const __m512i low_codes = _mm512_and_si512(_mm512_srli_epi16(low, 4 * four), nibble);
+    const __m512i high_codes = _mm512_and_si512(_mm512_srli_epi16(high, 4 * four), nibble);
+    use.template operator()<four>(_mm512_shuffle_epi8(table, low_codes), _mm512_shuffle_epi8(table, high_codes));
+  });
+}
+
+// The table of 16 integers, repeated over a register.
+inline __m512i repeated(const void* table, const int16_t*) {
+  return _mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(table)));
+}
+
+inline __m512i repeated(const void* table, const uint8_t*) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(table)));
+}
+
+// 4-bit codes of one tile, unpacked in registers.
+template <typename Inputs>
 struct PackedCodes {
   const uint8_t* tile;
-  __m512i twice;
+  __m512i table;
 
   template <int rows>
-  void multiply(long block, const int16_t* x, long stride, Sums<rows>& sums) const {
-    const uint8_t* from = tile + block * kPackedBytes;
-    for (int group = 0; group < kGroups; ++group, from += 128) {
-      __m512i low = _mm512_loadu_si512(from), high = _mm512_loadu_si512(from + 64);
-#pragma GCC unroll 4
-      for (int pair = 0; pair < 4; ++pair) {
-        const __m512i low_codes = _mm512_permutexvar_epi16(low, twice);
-        const __m512i high_codes = _mm512_permutexvar_epi16(high, twice);
-        low = _mm512_srli_epi16(low, 4);
-        high = _mm512_srli_epi16(high, 4);
-        for (int row = 0; row < rows; ++row)
-          sums.add(row, pair, low_codes, high_codes, two_inputs(x + row * stride + 8 * group + 2 * pair));
-      }
-    }
+  PARFOCAL_INLINE void multiply(const Inputs& inputs, long block, Sums<rows>& sums) const {
+    const typename Inputs::Code* const kind = nullptr;
+    constexpr int words = Inputs::words / kGroups;
+    for (int group = 0; group < kGroups; ++group)
+      unpack_group(kind, tile + block * kPackedBytes + 128 * group, table,
+                   [&]<int word>(__m512i low, __m512i high) PARFOCAL_INLINE {
+                     add_word<word>(inputs, block, words * group + word, low, high, sums);
+                   });
   }
 };
 
-// 16-bit codes as they lie in memory or cache.
-struct WideCodes {
-  const Block* tile;
+// Codes of one tile as integers, in cache or memory: [block][word][half of the tile][64 bytes].
+template <typename Inputs>
+struct WholeCodes {
+  const uint8_t* tile;
 
   template <int rows>
-  void multiply(long block, const int16_t* x, long stride, Sums<rows>& sums) const {
-#pragma GCC unroll 4
-    for (int pair = 0; pair < kPairs; ++pair) {
-      const __m512i low = _mm512_load_si512(tile[block].codes[pair][0]);
-      const __m512i high = _mm512_load_si512(tile[block].codes[pair][1]);
-      for (int row = 0; row < rows; ++row) sums.add(row, pair, low, high, two_inputs(x + row * stride + 2 * pair));
-    }
+  PARFOCAL_INLINE void multiply(const Inputs& inputs, long block, Sums<rows>& sums) const {
+    const uint8_t* from = tile + block * Inputs::words * 128;
+    for (int word = 0; word < Inputs::words; word += 4, from += 4 * 128)
+      unrolled<4>([&]<int next>() PARFOCAL_INLINE {
+        add_word<next>(inputs, block, word + next, _mm512_loadu_si512(from + 128 * next),
+                       _mm512_loadu_si512(from + 128 * next + 64), sums);
+      });
   }
 };
 
@@ -122,24 +188,28 @@ struct Target {
   void store(long row, int half, __m512 sum) const {
     _mm512_mask_storeu_ps(y + row * stride + 16 * half, mask[half], sum);
   }
+
+  Target from(long row) const { return {bias, y + row * stride, stride, {mask[0], mask[1]}}; }
 };
 
-template <int rows, typename Codes>
+template <int rows, typename Inputs, typename Codes>
 void multiply_rows(const Codes& codes, const float* scales, const Rows& x, const Target& target) {
-  const long blocks = x.inputs / kBlock;
+  const Inputs inputs{x};
   __m512 sums[rows][2];
   for (int row = 0; row < rows; ++row)
     for (int half = 0; half < 2; ++half) sums[row][half] = target.start(half);
-  for (long block = 0; block < blocks; ++block) {
+  for (long block = 0; block < x.inputs / kBlock; ++block) {
     Sums<rows> whole;
-    whole.clear();
-    codes.template multiply<rows>(block, x.whole + block * kBlock, x.inputs, whole);
+    unrolled<rows>([&]<int row>() PARFOCAL_INLINE { whole.template start<row>(inputs.start(row, block)); });
+    codes.template multiply<rows>(inputs, block, whole);
     const __m512 scale[2] = {_mm512_loadu_ps(scales + block * kTile), _mm512_loadu_ps(scales + block * kTile + 16)};
-    for (int row = 0; row < rows; ++row) {
-      const __m512 own = _mm512_set1_ps(x.scales[row * blocks + block]);
-      for (int half = 0; half < 2; ++half)
-        sums[row][half] = _mm512_fmadd_ps(whole.total(row, half), _mm512_mul_ps(own, scale[half]), sums[row][half]);
-    }
+    unrolled<rows>([&]<int row>() PARFOCAL_INLINE {
+      const __m512 own = _mm512_set1_ps(inputs.scale(row, block));
+      unrolled<2>([&]<int half>() PARFOCAL_INLINE {
+        const __m512 total = whole.template total<row, half>();
+        sums[row][half] = _mm512_fmadd_ps(total, _mm512_mul_ps(own, scale[half]), sums[row][half]);
+      });
+    });
   }
   for (int row = 0; row < rows; ++row)
     for (int half = 0; half < 2; ++half) target.store(row, half, sums[row][half]);
@@ -151,7 +221,7 @@ void multiply_rows_exactly(const Linear& linear, long tile, const Rows& x, const
   const long blocks = linear.blocks();
   const uint8_t* from = linear.codes + tile * blocks * kPackedBytes;
   const float* scales = linear.scales + tile * blocks * kTile;
-  const __m512 table = _mm512_loadu_ps(linear.exact);
+  const __m512 table = _mm512_loadu_ps(linear.table);
   __m512 sums[rows][2];
   for (int row = 0; row < rows; ++row)
     for (int half = 0; half < 2; ++half) sums[row][half] = target.start(half);
@@ -191,73 +261,103 @@ void by_rows(long rows, const Use& use) {
   }
 }
 
-Target moved(const Target& target, long row) {
-  return {target.bias, target.y + row * target.stride, target.stride, {target.mask[0], target.mask[1]}};
-}
-
-template <typename Codes>
+template <typename Inputs, typename Codes>
 void multiply(const Codes& codes, const float* scales, const Rows& x, long rows, const Target& target) {
-  by_rows(rows, [&]<int some>(long row) { multiply_rows<some>(codes, scales, x.from(row), moved(target, row)); });
+  by_rows(rows, [&]<int some>(long row) {
+    multiply_rows<some, Inputs>(codes, scales, x.from(row), target.from(row));
+  });
 }
 
-void unpack(const uint8_t* packed, const __m512i twice, Block* to, long blocks) {
-  for (Block* const end = to + blocks; to != end; ++to)
-    for (int group = 0; group < kGroups; ++group)
-      for (int half = 0; half < 2; ++half, packed += 64) {
-        __m512i four = _mm512_loadu_si512(packed);
-        for (int pair = 0; pair < 4; ++pair) {
-          _mm512_store_si512(to->codes[group * 4 + pair][half], _mm512_permutexvar_epi16(four, twice));
-          four = _mm512_srli_epi16(four, 4);
-        }
-      }
+template <typename Inputs>
+void multiply_packed(const Linear& linear, long tile, const Rows& x, long rows, const Target& target) {
+  const typename Inputs::Code* const kind = nullptr;
+  const long blocks = linear.blocks();
+  const uint8_t* const packed = linear.codes + tile * blocks * kPackedBytes;
+  const float* const scales = linear.scales + tile * blocks * kTile;
+  const __m512i table = repeated(linear.table, kind);
+  multiply<Inputs>(PackedCodes<Inputs>{packed, table}, scales, x, rows, target);
 }
 
-float quantise_block(const float* x, int16_t* whole) {
-  __m512 part[4], most = _mm512_setzero_ps(), fault = _mm512_setzero_ps();
+template <typename Inputs>
+void multiply_dense(const Linear& linear, long tile, const Rows& x, long rows, const Target& target) {
+  const long blocks = linear.blocks();
+  const uint8_t* const codes = linear.codes + tile * blocks * Inputs::words * 128;
+  multiply<Inputs>(WholeCodes<Inputs>{codes}, linear.scales + tile * blocks * kTile, x, rows, target);
+}
+
+void multiply_exactly(const Linear& linear, long tile, const Rows& x, long rows, const Target& target) {
+  by_rows(rows, [&]<int some>(long row) {
+    multiply_rows_exactly<some>(linear, tile, x.from(row), target.from(row));
+  });
+}
+
+// Loads 64 floats; returns the largest magnitude, and in `fault` NaN if one of them is not finite.
+float load_block(const float* x, __m512 (&part)[4], float& fault) {
+  __m512 most = _mm512_setzero_ps(), faults = _mm512_setzero_ps();
   for (int i = 0; i < 4; ++i) {
     part[i] = _mm512_loadu_ps(x + 16 * i);
     most = _mm512_max_ps(most, _mm512_abs_ps(part[i]));
-    fault = _mm512_fmadd_ps(part[i], _mm512_setzero_ps(), fault);
+    faults = _mm512_fmadd_ps(part[i], _mm512_setzero_ps(), faults);
   }
-  const float largest = _mm512_reduce_max_ps(most);
-  const __m512 up = _mm512_set1_ps(largest > 0.f ? kMostActivation / largest : 0.f);
+  fault = _mm512_reduce_add_ps(faults);
+  return _mm512_reduce_max_ps(most);
+}
+
+float widen_block(const float* x, int16_t* wide) {
+  __m512 part[4];
+  float fault;
+  const float largest = load_block(x, part, fault);
+  const __m512 up = _mm512_set1_ps(largest > 0.f ? kMostWide / largest : 0.f);
   for (int i = 0; i < 4; ++i) {
-    const __m512i ints = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], up));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(whole + 16 * i), _mm512_cvtsepi32_epi16(ints));
+    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], up));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(wide + 16 * i), _mm512_cvtsepi32_epi16(whole));
   }
-  return largest / kMostActivation + _mm512_reduce_add_ps(fault);
+  return largest / kMostWide + fault;
+}
+
+float narrow_block(const float* x, int8_t* narrow, int32_t& start) {
+  __m512 part[4];
+  float fault;
+  const float largest = load_block(x, part, fault);
+  const __m512 up = _mm512_set1_ps(largest > 0.f ? kMostNarrow / largest : 0.f);
+  const __m128i order = _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  __m512i sum = _mm512_setzero_si512();
+  for (int i = 0; i < 4; ++i) {
+    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], up));
+    sum = _mm512_add_epi32(sum, whole);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(narrow + 16 * i),
+                     _mm_shuffle_epi8(_mm512_cvtsepi32_epi8(whole), order));
+  }
+  start = -128 * _mm512_reduce_add_epi32(sum);
+  return largest / kMostNarrow + fault;
 }
 
 }  // namespace
 
-void quantise(const float* x, int16_t* whole, float* scales, long blocks) {
-  for (long block = 0; block < blocks; ++block) scales[block] = quantise_block(x + block * kBlock, whole + block * kBlock);
+void widen(const float* x, int16_t* wide, float* scales, long blocks) {
+  for (long block = 0; block < blocks; ++block) scales[block] = widen_block(x + block * kBlock, wide + block * kBlock);
+}
+
+void narrow(const float* x, int8_t* narrow, float* scales, int32_t* starts, long blocks) {
+  for (long block = 0; block < blocks; ++block)
+    scales[block] = narrow_block(x + block * kBlock, narrow + block * kBlock, starts[block]);
 }
 
 long rows_at_once(long inputs) {
   const long rows = kCacheBytes / (inputs * static_cast<long>(sizeof(int16_t)));
-  return std::max(kFewRows, rows / kRows * kRows);
+  return std::max(2 * kRows, rows / kRows * kRows);
 }
 
 void multiply_tile(const Linear& linear, long tile, const Rows& x, long rows, float* y, long stride) {
-  const long blocks = linear.blocks();
-  const float* const scales = linear.scales + tile * blocks * kTile;
   const Target target{linear.bias ? linear.bias + tile * kTile : nullptr, y, stride,
                       {lanes(linear.outputs - tile * kTile), lanes(linear.outputs - tile * kTile - 16)}};
-  if (linear.exact)
-    return by_rows(rows, [&]<int some>(long row) {
-      multiply_rows_exactly<some>(linear, tile, x.from(row), moved(target, row));
-    });
-  if (!linear.table)
-    return multiply(WideCodes{reinterpret_cast<const Block*>(linear.codes) + tile * blocks}, scales, x, rows, target);
-  const uint8_t* const packed = linear.codes + tile * blocks * kPackedBytes;
-  const __m512i twice =
-      _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(linear.table)));
-  if (rows <= kFewRows) return multiply(PackedCodes{packed, twice}, scales, x, rows, target);
-  static thread_local std::vector<Block> cache;
-  if (static_cast<long>(cache.size()) < blocks) cache.resize(blocks);
-  unpack(packed, twice, cache.data(), blocks);
-  multiply(WideCodes{cache.data()}, scales, x, rows, target);
+  switch (linear.numbers) {
+    case Numbers::exact: return multiply_exactly(linear, tile, x, rows, target);
+    case Numbers::wide: return multiply_packed<Wide>(linear, tile, x, rows, target);
+    case Numbers::narrow: return multiply_packed<Narrow>(linear, tile, x, rows, target);
+    case Numbers::dense_wide: return multiply_dense<Wide>(linear, tile, x, rows, target);
+    case Numbers::dense_narrow: return multiply_dense<Narrow>(linear, tile, x, rows, target);
+  }
 }
 
 }  // namespace parfocal
@@ -267,18 +367,26 @@ extern "C" {
 // Computes y [rows, outputs] = x [rows, inputs] Wᵀ + bias.
 void parfocal_linear(const parfocal::Linear* linear, const float* x, float* y, long rows) {
   using namespace parfocal;
-  static thread_local std::vector<int16_t> whole;
+  static thread_local std::vector<int16_t> wide;
   static thread_local std::vector<float> scales;
+  static thread_local std::vector<int32_t> starts;
   const long blocks = linear->blocks(), inputs = linear->inputs, at_once = rows_at_once(inputs);
-  const bool exact = linear->exact != nullptr;
-  if (!exact && static_cast<long>(whole.size()) < rows * inputs) {
-    whole.resize(rows * inputs);
+  const bool is_exact = linear->numbers == Numbers::exact;
+  const bool is_narrow = linear->numbers == Numbers::narrow || linear->numbers == Numbers::dense_narrow;
+  if (!is_exact && static_cast<long>(wide.size()) < rows * inputs) {
+    wide.resize(rows * inputs);
     scales.resize(rows * blocks);
+    starts.resize(rows * blocks);
   }
-  const Rows all{x, exact ? nullptr : whole.data(), exact ? nullptr : scales.data(), inputs};
-  if (!exact)
-    share(rows * blocks, 512, [=, ints = whole.data(), own = scales.data()](long first, long last) {
-      quantise(x + first * kBlock, ints + first * kBlock, own + first, last - first);
+  int8_t* const bytes = reinterpret_cast<int8_t*>(wide.data());
+  const Rows all{x, wide.data(), scales.data(), bytes, scales.data(), starts.data(), inputs};
+  if (!is_exact)
+    share(rows * blocks, 512, [=, ints = wide.data(), own = scales.data(), from = starts.data()](long first, long last) {
+      const long at = first * kBlock;
+      if (is_narrow)
+        narrow(x + at, bytes + at, own + first, from + first, last - first);
+      else
+        widen(x + at, ints + at, own + first, last - first);
     });
   const long tiles = linear->tiles(), parts = (rows + at_once - 1) / at_once;
   share(tiles * parts, 1, [=](long first, long last) {

@@ -1,9 +1,10 @@
-"""Linears that multiply 4-bit weights, and a head of 16-bit ones, by the native kernel; knows no adapters.
+"""Linears that multiply 4-bit weights, and heads of integers, by the native kernels; knows no adapters.
 
-Against the same weights in double precision the error is 2e-4 of the result's norm; bfloat16's is 3e-3. Exact
-linears multiply the same 4-bit weights in float32, at about half the speed.
+Against the same weights in double precision, as a part of the operands' norms, the error is 2e-4 where they
+are wide and 8e-3 where they are narrow; bfloat16's is 3e-3. Exact linears multiply in float32.
 """
 
+import enum
 from ctypes import addressof
 from dataclasses import dataclass
 from typing import Any
@@ -18,22 +19,45 @@ from .structs import LinearStruct
 
 _BLOCK = 64
 _TILE = 32
-_MOST_CODE = 8191
+
+
+class Numbers(enum.IntEnum):
+    """What a weight's codes are and in what they are multiplied; `Numbers` in linear.h tells more."""
+
+    EXACT = 0
+    WIDE = 1
+    NARROW = 2
+    DENSE_WIDE = 3
+    DENSE_NARROW = 4
+
+
+# The largest integer that a code can mean; exact codes mean fractions.
+_MOST = {
+    Numbers.EXACT: 1,
+    Numbers.WIDE: 8191,
+    Numbers.NARROW: 127,
+    Numbers.DENSE_WIDE: 8191,
+    Numbers.DENSE_NARROW: 127,
+}
+# Bytes are stored without a sign, so much larger than they mean.
+_OFFSET = 128
 # A logit this near to the highest, as a part of it, is computed again in float32, so that the likeliest
 # token is float32's.
-_NEAR = 2.0**-8
+_NEAR = {Numbers.DENSE_WIDE: 2.0**-8, Numbers.DENSE_NARROW: 2.0**-3}
+# The order in which bytes of eight inputs lie: that of the 4-bit codes, read as bytes.
+_ORDER = [0, 4, 1, 5, 2, 6, 3, 7]
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A weight `[outputs, inputs]` in tiles of 32 outputs, each in blocks of 64 inputs with own scales.
 
-    `codes` are 4-bit indices into `table`, or 16-bit numbers when `table` is None. A table of integers is for
-    integer arithmetic, a table of floats for exact linears.
+    `codes` are 4-bit indices into `table`, or integers when `table` is None.
     """
 
     outputs: int
     inputs: int
+    numbers: Numbers
     codes: torch.Tensor
     scales: torch.Tensor
     table: torch.Tensor | None = None
@@ -56,9 +80,9 @@ class NativeLinear(nn.Module):
         self.struct = _struct_of(packed)
 
     @property
-    def exact(self) -> bool:
-        """Tells whether the arithmetic is float32's."""
-        return self.struct.exact is not None
+    def numbers(self) -> Numbers:
+        """Returns in what the weight is multiplied."""
+        return Numbers(self.struct.numbers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns `[…, rows, out]` for float32 `x` `[…, rows, in]`."""
@@ -69,17 +93,17 @@ class NativeLinear(nn.Module):
 
 
 class NativeHead(nn.Module):
-    """The output head with 14-bit weights; every logit near the highest is computed again in float32.
+    """The output head with rounded weights; every logit near the highest is computed again in float32.
 
-    `near` are the 14-bit weights if they are packed already.
+    `near` are the rounded weights.
     """
 
-    def __init__(self, library: Library, head: nn.Linear, near: NativeLinear | None = None) -> None:
+    def __init__(self, library: Library, head: nn.Linear, near: NativeLinear) -> None:
         super().__init__()
         self.weight = head.weight.data.contiguous()
         self.bias = None if head.bias is None else head.bias.data
         self._refine = library.refine
-        self.near = near or pack_dense(library, self.weight, self.bias)
+        self.near = near
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns logits `[1, rows, vocabulary]` for float32 `x` `[1, rows, hidden]`."""
@@ -93,7 +117,7 @@ class NativeHead(nn.Module):
             x.shape[1],
             self.near.in_features,
             self.near.out_features,
-            _NEAR,
+            _NEAR[self.near.numbers],
         )
         return logits
 
@@ -107,7 +131,7 @@ def can_pack(module: nn.Module) -> bool:
     return bool(fits and weight.device.type == "cpu")
 
 
-def pack(library: Library, module: Linear4bit, exact: bool = False) -> NativeLinear:
+def pack(library: Library, module: Linear4bit, numbers: Numbers = Numbers.WIDE) -> NativeLinear:
     """Returns the 4-bit linear in the kernel's layout, its codes unchanged."""
     weight: Any = module.weight  # bitsandbytes' Params4bit, which adds to a tensor the state of its numbers
     state = weight.quant_state
@@ -117,42 +141,47 @@ def pack(library: Library, module: Linear4bit, exact: bool = False) -> NativeLin
         scales = dequantize_blockwise(scales, state.state2) + state.offset
     pairs = weight.data.view(-1)
     codes = torch.stack([pairs >> 4, pairs & 15], 1).view(outputs, inputs)
-    most = 1 if exact else _MOST_CODE
-    table = state.code.float() * most
     packed = Packed(
         outputs,
         inputs,
+        numbers,
         codes=_tiled_nibbles(_padded(codes)),
-        scales=_tiled_scales(_padded(scales.float().view(outputs, -1) / most)),
-        table=table.contiguous() if exact else table.round().to(torch.int16),
+        scales=_tiled_scales(_padded(scales.float().view(outputs, -1) / _MOST[numbers])),
+        table=_table(state.code.float() * _MOST[numbers], numbers),
         bias=None if module.bias is None else module.bias.data.float().contiguous(),
     )
     return NativeLinear(library, packed)
 
 
-def pack_dense(library: Library, weight: torch.Tensor, bias: torch.Tensor | None) -> NativeLinear:
-    """Returns a linear for dense `weight` `[outputs, inputs]`, rounded to 14 bits in blocks of 64 inputs."""
+def pack_dense(
+    library: Library, weight: torch.Tensor, bias: torch.Tensor | None, numbers: Numbers = Numbers.DENSE_WIDE
+) -> NativeLinear:
+    """Returns a linear for dense `weight` `[outputs, inputs]`, rounded in blocks of 64 inputs."""
     outputs, inputs = weight.shape
     blocks = _padded(weight.float()).unflatten(1, (-1, _BLOCK))
     most = blocks.abs().amax(-1)
-    codes = (blocks * (_MOST_CODE / most.clamp(min=1e-30))[..., None]).round_().to(torch.int16)
-    tiles = codes.view(-1, 2, _TILE // 2, inputs // _BLOCK, _BLOCK // 2, 2)
-    tiled = tiles.permute(0, 3, 4, 1, 2, 5).contiguous()
-    return NativeLinear(library, Packed(outputs, inputs, tiled, _tiled_scales(most / _MOST_CODE), bias=bias))
+    codes = (blocks * (_MOST[numbers] / most.clamp(min=1e-30))[..., None]).round_()
+    tiled = _tiled_bytes(codes) if numbers is Numbers.DENSE_NARROW else _tiled_words(codes)
+    packed = Packed(outputs, inputs, numbers, tiled, _tiled_scales(most / _MOST[numbers]), bias=bias)
+    return NativeLinear(library, packed)
+
+
+def _table(values: torch.Tensor, numbers: Numbers) -> torch.Tensor:
+    if numbers is Numbers.EXACT:
+        return values.contiguous()
+    whole = values.round()
+    return whole.to(torch.int16) if numbers is Numbers.WIDE else (whole + _OFFSET).to(torch.uint8)
 
 
 def _struct_of(packed: Packed) -> LinearStruct:
-    table = packed.table
-    exact = table is not None and table.is_floating_point()
-    address = None if table is None else table.data_ptr()
     return LinearStruct(
         codes=packed.codes.data_ptr(),
         scales=packed.scales.data_ptr(),
-        table=None if exact else address,
-        exact=address if exact else None,
+        table=None if packed.table is None else packed.table.data_ptr(),
         bias=None if packed.bias is None else packed.bias.data_ptr(),
         inputs=packed.inputs,
         outputs=packed.outputs,
+        numbers=packed.numbers,
     )
 
 
@@ -167,6 +196,22 @@ def _tiled_nibbles(codes: torch.Tensor) -> torch.Tensor:
     shifts = 4 * torch.arange(4, dtype=torch.int32)
     words = (parts << shifts[:, None]).sum(5, dtype=torch.int32)
     return words.permute(0, 3, 4, 1, 2, 5).to(torch.int16).contiguous()
+
+
+def _tiled_words(codes: torch.Tensor) -> torch.Tensor:
+    """Returns `[tiles, blocks, pairs of inputs, halves, outputs, 2]` 16-bit integers.
+
+    `codes` are `[outputs, blocks, 64]`.
+    """
+    tiles = codes.to(torch.int16).view(-1, 2, _TILE // 2, codes.shape[1], _BLOCK // 2, 2)
+    return tiles.permute(0, 3, 4, 1, 2, 5).contiguous()
+
+
+def _tiled_bytes(codes: torch.Tensor) -> torch.Tensor:
+    """Returns `[tiles, blocks, fours of inputs, halves, outputs, 4]` bytes without a sign."""
+    eights = (codes + _OFFSET).to(torch.uint8).view(*codes.shape[:2], -1, 8)
+    tiles = eights[..., _ORDER].view(-1, 2, _TILE // 2, codes.shape[1], _BLOCK // 4, 4)
+    return tiles.permute(0, 3, 4, 1, 2, 5).contiguous()
 
 
 def _tiled_scales(scales: torch.Tensor) -> torch.Tensor:

@@ -11,9 +11,8 @@ class LinearStruct(ctypes.Structure):
     """`Linear` in linear.h."""
 
     _fields_ = (
-        *((name, _POINTER) for name in ("codes", "scales", "table", "exact", "bias")),
-        ("inputs", _LONG),
-        ("outputs", _LONG),
+        *((name, _POINTER) for name in ("codes", "scales", "table", "bias")),
+        *((name, _LONG) for name in ("inputs", "outputs", "numbers")),
     )
 
 
@@ -114,7 +113,7 @@ class DecoderStruct(ctypes.Structure):
             )
         ),
         *((name, _FLOAT) for name in ("epsilon", "scale", "softcap")),
-        ("exact", _INT),
+        ("numbers", _LONG),
         ("half", _INT),
     )
 
