@@ -33,6 +33,11 @@ def _said(result: Result) -> str:
         (["--output", "absent/bench.json"], "needs the folder absent; make it"),
         (["--plot", "."], "is a folder; name a file"),
         (["--slots", "0"], "Invalid value for '--slots'"),
+        (["--rate", "fast"], "rate is 'fast'; write requests per second"),
+        (["--against", "shape=llama-1b"], "'shape' cannot differ; what can: adapters, slots"),
+        (["--against", "slots=few"], "'few' is no value of slots"),
+        (["--against", "64"], "write slots=64"),
+        (["--profile", "all"], "profile is 'all'; there are steps, growth"),
     ],
 )
 def test_a_flag_that_cannot_be_followed_is_a_mistake_in_usage(
@@ -55,6 +60,9 @@ def test_a_flag_that_cannot_be_followed_is_a_mistake_in_usage(
         (["--ranks", "8x20"], "names 20 ranks for 16 adapters"),
         (["--sweep", "adapters=1,32"], "can name 1 to 16"),
         (["--rate", "0"], "rate is 0; give a number of requests per second"),
+        (["--rate", "-5%"], "rate is -5% of saturation; give a share above 0 %"),
+        (["--rate", "5", "--in-flight", "2"], "rate and in_flight are both given"),
+        (["--against", "slots=0"], "slots is 0; it must be at least 1"),
         (["--endpoint", "me=http://127.0.0.1:1"], "nobody answers at http://127.0.0.1:1/v1/completions"),
     ],
 )
@@ -80,6 +88,7 @@ def test_one_run_measures_every_kind_of_load_beside_another_server(tmp_path: Pat
         "slots": 2,
         "warmup": 0,
         "sweep": "adapters=2",
+        "against": "slots=4",
         "endpoint-base": "base",
         "cache": tmp_path / "cache",
         "plot": tmp_path / "bench.png",
@@ -94,6 +103,9 @@ def test_one_run_measures_every_kind_of_load_beside_another_server(tmp_path: Pat
     assert found["peft_tokens_per_second"] is None
     assert 0.0 < found["ttft_seconds"]["p50"] <= found["ttft_seconds"]["p90"] <= found["ttft_seconds"]["p99"]
     assert found["workload"]["ranks"] == [4, 4, 4, 32]
+    assert found["against"]["what"] == "slots=4" and found["against"]["ratio"] > 0.0
+    assert found["server"]["rest"]["is_clean"] is True
+    assert found["server"]["rest"]["outcomes"] == {"length": 3 * 4}
     assert found["workload"]["shortest_prompt"] == 20
     assert [each["adapters"] for each in found["sweep"]] == [2]
     assert found["sweep"][0]["endpoints"]["peer"]["tokens_per_second"] > 0.0

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from parfocal.cli.benching.calls import adapters_of_round, calls_of_round, ranks_of_batch
 from parfocal.cli.benching.draws import poisson_arrivals, popular_numbers, uniform_lengths
 from parfocal.cli.benching.errors import BadWorkload
-from parfocal.cli.benching.limit import step_bytes
-from parfocal.cli.benching.notation import lengths_in, numbers_in, ranks_in, sweep_in
+from parfocal.cli.benching.notation import lengths_in, numbers_in, ranks_in, rate_in, sweep_in
 from parfocal.cli.benching.peft_batch import padded
+from parfocal.cli.benching.roofline import decode_need
+from parfocal.cli.benching.stored import Stored
 from parfocal.cli.benching.workload import Workload
 
 SMALL = Workload("llama-test", requests=12, adapters=3, rank=4, prompt_tokens=24, new_tokens=8)
@@ -127,7 +128,9 @@ def test_ranks_go_round_the_adapters_and_a_step_reads_each_distinct_one_once() -
 
     assert [work.rank_of(number) for number in range(5)] == [8, 8, 128, 8, 8]
     assert sorted(ranks_of_batch(work)) == [8, 8, 8, 8, 128]
-    assert step_bytes(work, "float32", (8, 128)).adapters == 17 * step_bytes(work, "float32", (8,)).adapters
+    full = Stored("float32", "float32", "float32")
+    small, mixed = (decode_need(work, full, rows).bytes.adapters for rows in ((0, 1, 0), (0, 2)))
+    assert mixed == 17 * small / 2
 
 
 def test_only_adapters_that_are_named_are_read() -> None:
@@ -139,7 +142,15 @@ def test_only_adapters_that_are_named_are_read() -> None:
 def test_a_batch_holds_all_requests_or_sixty_four_of_a_stream() -> None:
     assert replace(SMALL, requests=300).batch == 300
     assert replace(SMALL, requests=300, rate=1.0).batch == 64
+    assert replace(SMALL, requests=300, rate_share=0.5).batch == 64
+    assert replace(SMALL, requests=300, in_flight=20).batch == 20
     assert replace(SMALL, requests=300, rate=1.0, max_requests=100).batch == 100
+
+
+def test_a_rate_is_a_number_or_a_share() -> None:
+    assert (rate_in("2.5"), rate_in(" 50% ")) == ((2.5, None), (None, 0.5))
+    with pytest.raises(BadWorkload, match="such as 50%"):
+        rate_in("fast")
     assert replace(SMALL, requests=3, rate=1.0).batch == 3
 
 

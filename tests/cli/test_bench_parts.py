@@ -1,5 +1,6 @@
 """The random base and adapters of a bench, as the libraries see them that load them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from peft import PeftConfig
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from parfocal.cli.benching.published import publish_adapters
+from parfocal.cli.benching.published import adapter_folders, publish_adapters, registry_folder
 from parfocal.cli.benching.random_adapters import write_adapter
 from parfocal.cli.benching.random_base import cached_base
 from parfocal.cli.benching.shapes import SHAPES
@@ -72,11 +73,31 @@ def test_an_adapter_covers_every_linear_and_does_something(tmp_path: Path) -> No
 
 def test_every_adapter_is_published_as_itself(base: Path, tmp_path: Path) -> None:
     workload = Workload("llama-test", requests=3, adapters=3, rank=4, prompt_tokens=8, new_tokens=4)
-    registry, counted = FolderRegistry(tmp_path / "registry"), []
+    registry, counted = FolderRegistry(tmp_path / "registry"), list[int]()
 
-    folders = publish_adapters(workload, base, registry, tmp_path, lambda: counted.append(1))
+    publish_adapters(workload, base, registry, lambda: counted.append(1))
 
+    folders = adapter_folders(workload, registry)
     assert list(folders) == list(workload.adapter_names())
     assert len(counted) == 3
     assert len({registry.resolve(name).digest for name in folders}) == 3
     assert all((folder / "adapter_model.safetensors").is_file() for folder in folders.values())
+
+
+def test_adapters_that_are_published_already_are_not_published_again(base: Path, tmp_path: Path) -> None:
+    workload = Workload("llama-test", requests=3, adapters=2, rank=4, prompt_tokens=8, new_tokens=4)
+    registry = FolderRegistry(tmp_path / "registry")
+
+    publish_adapters(workload, base, registry, lambda: None)
+    publish_adapters(replace(workload, adapters=3), base, registry, lambda: None)
+
+    assert [registry.resolve(f"bench/adapter-{number}").version for number in range(3)] == [1, 1, 1]
+
+
+def test_adapters_of_other_ranks_or_seeds_are_kept_apart(base: Path, tmp_path: Path) -> None:
+    workload = Workload("llama-test", adapters=2, rank=4)
+    others = [replace(workload, rank=8), replace(workload, ranks=(4, 8)), replace(workload, seed=1)]
+
+    folders = [registry_folder(each, base, tmp_path) for each in (workload, *others)]
+    assert len(set(folders)) == 4
+    assert registry_folder(replace(workload, adapters=99, slots=3), base, tmp_path) == folders[0]

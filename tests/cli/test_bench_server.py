@@ -42,11 +42,13 @@ def _python(code: str) -> tuple[str, ...]:
 def test_a_server_is_ready_when_it_says_so_and_gone_when_the_scope_ends(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
-    with server_process({"max_requests": "3"}, log, _python(READY), ready_s=60.0) as address:
-        assert address.startswith("127.0.0.1:")
+    with server_process({"max_requests": "3"}, log, _python(READY), ready_s=60.0) as server:
+        assert server.metrics_url is None
+        assert server.address.startswith("127.0.0.1:")
         said = log.read_text()
         pid = int(said.split("pid:")[1].split()[0])
         os.kill(pid, 0)
+        assert server.pid == pid
 
     assert "--max-requests=3" in said
     with pytest.raises(ProcessLookupError):

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from parfocal.cli.benching.calls import calls_of_round
 from parfocal.cli.benching.errors import BadWorkload
 from parfocal.cli.benching.figures import figures_of, percentile
-from parfocal.cli.benching.limit import decode_limit, step_bytes
+from parfocal.cli.benching.hardware import Hardware
+from parfocal.cli.benching.roofline import decode_need, roofline
 from parfocal.cli.benching.rounds import Answer, Round
 from parfocal.cli.benching.shapes import SHAPES
+from parfocal.cli.benching.stored import Stored, stored_types
 from parfocal.cli.benching.workload import WARMUP_ROUND, Workload
 
 SMALL = Workload("llama-test", requests=5, adapters=2, rank=4, prompt_tokens=24, new_tokens=8)
@@ -92,20 +94,62 @@ def test_a_percentile_lies_between_the_values_beside_it(values: list[float], sha
     assert (percentile(values, 0.0), percentile(values, 1.0)) == (ordered[0], ordered[-1])
 
 
+HALVES = Stored("bfloat16", "bfloat16", "bfloat16")
+SLOW_MEMORY = Hardware(1.0, 0.5, {"float32": 1e30})
+SLOW_ARITHMETIC = Hardware(1e30, 1.0, {"float32": 1.0, "bfloat16": 2.0})
+
+
 def test_a_step_reads_the_base_the_head_its_adapters_and_half_the_answers() -> None:
     work = replace(
         SMALL, shape="llama-135m", requests=16, adapters=16, rank=16, prompt_tokens=128, new_tokens=64
     )
-    read = step_bytes(work, "bfloat16", ranks=(16,) * 16)
+    read = decode_need(work, HALVES, range(16)).bytes
 
     assert read.base == pytest.approx(106_168_320 * 0.5159, rel=1e-4)
     assert read.head == 49152 * 576 * 2
     assert read.adapters == 16 * 16 * 30 * 10_176 * 2
     assert read.kv_cache == 16 * 160 * 2 * 30 * 3 * 64 * 2
-    assert step_bytes(work, "bfloat16", ranks=()).total == read.total - read.adapters
+    assert decode_need(work, HALVES, ()).bytes.total == read.total - read.adapters
 
 
-def test_the_limit_is_the_batch_over_the_time_to_read_a_step() -> None:
-    read = step_bytes(SMALL, "float32", ranks=(4, 4))
+def test_a_step_multiplies_every_weight_by_every_row_and_an_adapter_by_its_own() -> None:
+    work = replace(SMALL, requests=3, adapters=2, ranks=(4, 8))
+    shape = work.sizes()
+    done = decode_need(work, HALVES, (0, 1, 1)).flops
 
-    assert decode_limit(SMALL, read, float(read.total)) == SMALL.requests
+    assert done.base == 2 * 3 * sum(linear.parameters for linear in shape.linears)
+    assert done.head == 2 * 3 * shape.head_parameters
+    assert done.adapters == 2 * (shape.adapter_parameters(4) + 2 * shape.adapter_parameters(8))
+
+
+def test_an_adapter_in_8_bit_weighs_half_and_its_scales() -> None:
+    work = replace(SMALL, rank=16)
+    halves = decode_need(work, HALVES, (0,)).bytes.adapters
+    eighths = decode_need(work, replace(HALVES, adapters="int8"), (0,)).bytes.adapters
+
+    scales = 4 * sum(16 + linear.tall for linear in work.sizes().linears)
+    assert eighths == halves / 2 + scales
+
+
+def test_the_slower_of_memory_and_arithmetic_limits_a_step() -> None:
+    need = decode_need(SMALL, HALVES, (0, 1))
+
+    assert (need.seconds(SLOW_MEMORY), need.bound(SLOW_MEMORY)) == (need.bytes.total, "memory")
+    assert need.seconds(SLOW_ARITHMETIC) == need.flops.total / 2
+    assert need.bound(SLOW_ARITHMETIC) == "arithmetic"
+
+
+def test_a_whole_round_is_limited_by_its_prompts_and_its_steps_together() -> None:
+    roof = roofline(SMALL, HALVES)
+    steps = SMALL.new_tokens - 1
+
+    assert roof.decode_limit(SLOW_MEMORY) == SMALL.requests / roof.decode.bytes.total
+    moved = roof.prompts.bytes.total + steps * roof.decode.bytes.total
+    assert roof.run_limit(SLOW_MEMORY) == pytest.approx(SMALL.generated_tokens / moved)
+
+
+def test_the_kernels_hold_adapters_and_head_in_16_bit_unless_arithmetic_is_exact() -> None:
+    torch_only = replace(SMALL, kernels="torch")
+
+    assert stored_types(torch_only, "float32", "cpu") == Stored("float32", "float32", "float32")
+    assert stored_types(replace(SMALL, adapter_dtype="int8"), "bfloat16", "cuda").adapters == "int8"

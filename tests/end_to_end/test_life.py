@@ -40,7 +40,8 @@ def test_a_version_takes_over_while_requests_run(lessons: Lessons, tmp_path: Pat
     }
 
     tour.train()
-    with server_process(settings, log) as address:
+    with server_process(settings, log) as server:
+        address = server.address
         tour.point_aliases(address)
         tour.mix(address)
         assert tour.swap(address), "an old request changed its version, or a new one did not"

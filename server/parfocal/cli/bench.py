@@ -1,40 +1,55 @@
 """`parfocal bench`: measures this machine on random weights, with others beside us in the same run."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from .benching.endpoint import Endpoint
-from .benching.endpoint_flags import endpoints_in
 from .benching.errors import BadWorkload
+from .benching.flag_values import against_given, endpoints_given, profile_given, workload_in
 from .benching.flags import FLAGS
-from .benching.notation import lengths_in, ranks_in, sweep_in
-from .benching.workload import Workload
 from .display import show_json
 from .flags import Given, command
 
 if TYPE_CHECKING:
+    from .benching.document import Document
     from .benching.stand import Bench, Setup
 
 _DOC = """Measure how fast this machine serves many adapters, and how fast others do the same work.
 
 Makes a random Llama and random adapters, starts a server of its own, and sends it requests over gRPC:
 once with adapters, once with none. Then the server ends; the endpoints answer the same requests, and PEFT
-answers them in one mixed batch. To quote figures, take `--repeats 3`. Variables such as PARFOCAL_UNPACK_BYTES
-reach the server.
+answers them in one mixed batch. With `--profile` there is no server: it runs the engine's steps and tells
+what they cost. To quote figures, take `--repeats 3`. Variables such as PARFOCAL_UNPACK_BYTES reach the
+server.
 
 Example: parfocal bench --shape llama-135m --requests 16 --adapters 16
 """
-_PLAIN = ("shape", "requests", "adapters", "rank", "new_tokens", "dtype", "warmup", "repeats", "seed")
-_LOAD = ("shared_prefix", "zipf", "rate", "slots", "max_requests")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Where the result goes."""
+
+    output: Path | None
+    plot: Path | None
+    as_json: bool
+
+    def write(self, document: "Document") -> None:
+        import json
+
+        if self.output is not None:
+            self.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        if self.as_json:
+            show_json(document)
 
 
 def _bench(given: Given) -> None:
     try:
-        workload, endpoints = _workload(given), _endpoints(given)
+        workload, profile = workload_in(given), profile_given(given)
+        endpoints, against = endpoints_given(given), against_given(given, workload)
     except BadWorkload as error:
         raise typer.BadParameter(str(error), param_hint=_flag(error.field or "")) from error
     output, plot = (_writable(given, name) for name in ("output", "plot"))
@@ -43,12 +58,20 @@ def _bench(given: Given) -> None:
     # Everything below needs numpy, torch or gRPC, which the help must not wait for.
     from .benching.stand import Setup
 
-    cache = given.get("cache") or _default_cache()
-    assert isinstance(cache, Path)
-    device = str(given.get("device", "auto"))
-    setup = Setup(workload, device, cache, not given.get("skip_peft"), endpoints)
-    bench = _measured(setup)
-    _show(bench, output, plot, as_json=bool(given.get("json")))
+    setup = Setup(
+        workload,
+        device=str(given.get("device", "auto")),
+        cache=_cache(given),
+        with_peft=not given.get("skip_peft"),
+        endpoints=endpoints,
+        against=against,
+        with_base=not given.get("skip_base"),
+    )
+    shown = _Shown(output, plot, bool(given.get("json")))
+    if profile is None:
+        _show(_measured(setup), shown)
+    else:
+        _profile(profile, setup, shown)
 
 
 def _measured(setup: "Setup") -> "Bench":
@@ -61,50 +84,34 @@ def _measured(setup: "Setup") -> "Bench":
         return measure(setup, stages)
 
 
-def _show(bench: "Bench", output: Path | None, plot: Path | None, as_json: bool) -> None:
-    import json
-
+def _show(bench: "Bench", shown: _Shown) -> None:
     from .benching.document import document
     from .benching.table import show_bench
 
-    if output is not None:
-        output.write_text(json.dumps(document(bench), indent=2) + "\n", encoding="utf-8")
-    if plot is not None:
+    shown.write(document(bench))
+    if shown.plot is not None:
         # Drawing takes a second to import, and most benches draw nothing.
         from .benching.picture import draw_bench
 
-        draw_bench(bench, plot)
-    if as_json:
-        show_json(document(bench))
-    else:
+        draw_bench(bench, shown.plot)
+    if not shown.as_json:
         show_bench(bench)
 
 
-def _workload(given: Given) -> Workload:
-    plain = {name: given[name] for name in (*_PLAIN, *_LOAD) if name in given}
-    workload = replace(Workload(), **plain)  # type: ignore[arg-type]  # the flags have the fields' types
-    if "ranks" in given:
-        if "rank" in given:
-            raise BadWorkload("rank and ranks are both given; give the one you mean", field="ranks")
-        ranks = ranks_in(str(given["ranks"]))
-        workload = replace(workload, ranks=ranks, rank=max(ranks))
-    if "prompt_tokens" in given:
-        shortest, longest = lengths_in(str(given["prompt_tokens"]))
-        is_range = shortest != longest
-        workload = replace(workload, prompt_tokens=longest, shortest_prompt=shortest if is_range else None)
-    return replace(workload, sweep=sweep_in(str(given["sweep"]))) if "sweep" in given else workload
+def _profile(kind: str, setup: "Setup", shown: _Shown) -> None:
+    import logging
 
+    # It says at its import what nobody who runs a profile can use.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from .benching.profiles import PROFILES
 
-def _endpoints(given: Given) -> tuple[Endpoint, ...]:
-    names = ("endpoint", "endpoint_model", "endpoint_base", "endpoint_lora_ids")
-    urls, models, base_models, lora_ids = (_texts(given, name) for name in names)
-    return endpoints_in(urls, models, base_models, lora_ids)
-
-
-def _texts(given: Given, name: str) -> list[str]:
-    values = given.get(name, [])
-    assert isinstance(values, list)
-    return values
+    setup.check()
+    profile = PROFILES[kind](setup)
+    shown.write(profile.document())
+    if shown.plot is not None:
+        profile.draw(shown.plot)
+    if not shown.as_json:
+        profile.show()
 
 
 def _writable(given: Given, name: str) -> Path | None:
@@ -123,7 +130,10 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _default_cache() -> Path:
+def _cache(given: Given) -> Path:
+    cache = given.get("cache")
+    if isinstance(cache, Path):
+        return cache
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "parfocal" / "bench"
 

@@ -65,7 +65,8 @@ def _serve(tour: "Tour", place: Path) -> bool:
         "grpc_address": "127.0.0.1:0",
         "metrics_address": "127.0.0.1:0",
     }
-    with server_process(settings, log) as address:
+    with server_process(settings, log) as server:
+        address = server.address
         tour.point_aliases(address)
         tour.mix(address)
         scores = tour.score(address)

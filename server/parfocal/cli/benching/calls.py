@@ -55,8 +55,12 @@ def adapters_of_round(workload: Workload, number: int) -> list[int]:
 
 def ranks_of_batch(workload: Workload) -> tuple[int, ...]:
     """Returns the rank of each distinct adapter among the requests that first fill a batch."""
-    distinct = dict.fromkeys(adapters_of_round(workload, 0)[: workload.batch])
-    return tuple(workload.rank_of(adapter) for adapter in distinct)
+    return tuple(workload.rank_of(adapter) for adapter in dict.fromkeys(adapters_of_batch(workload)))
+
+
+def adapters_of_batch(workload: Workload) -> list[int]:
+    """Returns the number of the adapter of each request that first fills a batch."""
+    return adapters_of_round(workload, 0)[: workload.batch]
 
 
 def _lengths(workload: Workload, number: int) -> Sequence[int]:

@@ -12,7 +12,7 @@ from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
 from .calls import Call
 from .errors import AnswerWrong
-from .rounds import Reply, Round, answer_all
+from .rounds import Pace, Reply, Round, answer_all
 
 
 def model_at(address: str) -> pb.Model:
@@ -24,19 +24,19 @@ def model_at(address: str) -> pb.Model:
             raise remote_error(error) from error
 
 
-def run_round(address: str, calls: Sequence[Call], new_tokens: int) -> Round:
+def run_round(address: str, calls: Sequence[Call], new_tokens: int, pace: Pace | None = None) -> Round:
     """Sends each call when it arrives and reads it to its end.
 
     Raises RemoteError for a request that fails and AnswerWrong for an answer that is not what was asked for.
     """
-    return asyncio.run(_round(address, calls, new_tokens))
+    return asyncio.run(_round(address, calls, new_tokens, pace))
 
 
-async def _round(address: str, calls: Sequence[Call], new_tokens: int) -> Round:
+async def _round(address: str, calls: Sequence[Call], new_tokens: int, pace: Pace | None) -> Round:
     async with open_channel(address) as channel:
         await channel.channel_ready()
         stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
-        return await answer_all(calls, new_tokens, lambda call: _reply(stub, call, new_tokens))
+        return await answer_all(calls, new_tokens, lambda call: _reply(stub, call, new_tokens), pace)
 
 
 async def _reply(stub: "pb_grpc.InferenceServiceAsyncStub", call: Call, new_tokens: int) -> Reply:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .calls import Call
 from .errors import AnswerWrong, BadWorkload, EndpointFailed
-from .rounds import Reply, Round, answer_all
+from .rounds import Pace, Reply, Round, answer_all
 from .workload import Workload
 
 # A round may keep this many requests open; those beyond it wait, and their wait counts.
@@ -80,8 +80,9 @@ class Endpoint:
 class EndpointTarget:
     """An endpoint under load: each request on a connection and a thread of its own."""
 
-    def __init__(self, endpoint: Endpoint, adapter_names: Sequence[str]) -> None:
+    def __init__(self, endpoint: Endpoint, adapter_names: Sequence[str], pace: Pace | None = None) -> None:
         self._endpoint = endpoint
+        self._pace = pace
         self._numbers = {name: number for number, name in enumerate(adapter_names)}
 
     @property
@@ -102,7 +103,7 @@ class EndpointTarget:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(threads, self._reply, call, new_tokens)
 
-            return asyncio.run(answer_all(calls, new_tokens, reply))
+            return asyncio.run(answer_all(calls, new_tokens, reply, self._pace))
 
     def _reply(self, call: Call, new_tokens: int) -> Reply:
         endpoint = self._endpoint

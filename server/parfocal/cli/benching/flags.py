@@ -26,21 +26,35 @@ _WORK = (
     Flag("new_tokens", int, f"The length of every answer. Default: {_USUAL.new_tokens}.", least=1),
 )
 _LOAD = (
-    Flag("rate", float, "Requests per second, at random times; PEFT is left out. Unset: all at once."),
+    Flag(
+        "rate",
+        str,
+        "Requests per second, at random times; or a share of what the server manages, such as 50%. "
+        "PEFT is left out. Unset: all at once.",
+        "NUMBER|SHARE",
+    ),
+    Flag("in_flight", int, "Requests at once; another follows whenever one is answered.", least=1),
     Flag("zipf", float, "Adapter n is named in proportion to n to the power of minus this. Unset: in turn."),
     Flag("slots", int, "Adapters that fit on the server's device. Default: all.", least=1),
     Flag(
         "max_requests",
         int,
-        "Requests that the server runs at once. Default: all; with --rate, 64.",
+        "Requests that the server runs at once. Default: all; with --rate, 64; or --in-flight.",
         least=1,
     ),
     Flag(
         "sweep",
         str,
-        "Repeat the rounds on so many adapters in turn, all requests at once.",
+        "Repeat the rounds on so many adapters: all requests at once, or at --rate.",
         "adapters=1,2,4,…",
     ),
+    Flag(
+        "against",
+        str,
+        "Compare with other settings, round by round: slots=64, ranks=8, kernels=torch, …",
+        "NAME=VALUE,…",
+    ),
+    Flag("skip_base", bool, "Do not measure the base without adapters.", has_opposite=False),
 )
 _OTHERS = (
     Flag(
@@ -60,12 +74,26 @@ _OTHERS = (
     Flag("skip_peft", bool, "Leave PEFT out.", has_opposite=False),
 )
 _RUN = (
+    Flag(
+        "profile",
+        str,
+        "Without a server: where a step's time goes, or how it grows with rows and adapters.",
+        "steps|growth",
+    ),
     Flag("dtype", str, "As `parfocal serve` takes it.", "auto|float32|bfloat16|float16"),
+    Flag(
+        "adapter_dtype",
+        str,
+        "As `parfocal serve` takes it.",
+        "auto|float32|bfloat16|int8",
+        "PARFOCAL_ADAPTER_DTYPE",
+    ),
+    Flag("kernels", str, "As `parfocal serve` takes it.", "auto|torch", "PARFOCAL_KERNELS"),
     Flag("device", str, "As `parfocal serve` takes it."),
     Flag("warmup", int, f"Untimed rounds before the timed ones. Default: {_USUAL.warmup}.", least=0),
     Flag("repeats", int, f"Timed rounds; the median counts. Default: {_USUAL.repeats}.", least=1),
     Flag("seed", int, f"Draws other prompts and adapters. Default: {_USUAL.seed}."),
-    Flag("cache", Path, "Keeps random bases. Default: ~/.cache/parfocal/bench.", "FOLDER"),
+    Flag("cache", Path, "Keeps random bases and adapters. Default: ~/.cache/parfocal/bench.", "FOLDER"),
     Flag("output", Path, "Write the JSON here too.", "FILE", short="-o"),
     Flag("plot", Path, "Draw the figures here.", "FILE.png"),
     Flag("json", bool, "Print JSON for machines instead of text.", has_opposite=False),

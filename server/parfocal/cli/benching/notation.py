@@ -44,6 +44,24 @@ def lengths_in(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
+def rate_in(text: str) -> tuple[float | None, float | None]:
+    """Returns a rate in requests per second, or a share of saturation; the other one is None.
+
+    >>> rate_in("2.5"), rate_in("50%")
+    ((2.5, None), (None, 0.5))
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number)
+    except ValueError as error:
+        raise BadWorkload(
+            f"rate is {text!r}; write requests per second, such as 2.5, or a share of what the server "
+            "manages, such as 50%",
+            field="rate",
+        ) from error
+    return (None, value / 100) if number != text.strip() else (value, None)
+
+
 def sweep_in(text: str) -> tuple[int, ...]:
     """Returns the numbers of adapters of adapters=1,2,4. Raises BadWorkload.
 

@@ -5,38 +5,43 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .document import sweep_limit
+from .document import rooflines
+from .drawing import write_png
 from .figures import Figures
+from .server_watch import Watched
 from .stand import Bench
+from .sweep_picture import draw_sweep
 from .under_load import OWN_NAME
 
 _PERCENTILES = ("p50", "p90", "p99")
 _GROUP_WIDTH = 0.8
+# A line of memory over fewer requests says nothing.
+_LONG_RUN = 1000
 
 
 def draw_bench(bench: Bench, path: Path) -> None:
-    """Writes the picture to `path`; its last part is the sweep, where there is one."""
-    figure = bench_figure(bench)
-    FigureCanvasAgg(figure)  # draws without a display, and without touching pyplot's global state
-    figure.savefig(path, dpi=120, format="png")
+    """Writes the picture to `path`; its last parts are the sweep and the server's memory, where there are."""
+    write_png(bench_figure(bench), path)
 
 
 def bench_figure(bench: Bench) -> Figure:
     """Returns the picture, not yet drawn."""
-    parts = 3 if bench.workload.sweep else 2
+    watched = _long_run(bench)
+    parts = 2 + bool(bench.workload.sweep) + (watched is not None)
     figure = Figure(figsize=(5.5 * parts, 4.8), layout="constrained")
     axes = [figure.add_subplot(1, parts, place + 1) for place in range(parts)]
     served = _served(bench)
     _draw_first_tokens(axes[0], served)
-    _draw_throughput(axes[1], _speeds(bench, served))
+    _draw_throughput(axes[1], bench, _speeds(bench, served))
     if bench.workload.sweep:
-        _draw_sweep(axes[2], bench)
+        draw_sweep(axes[2], bench)
+    if watched is not None:
+        _draw_memory(axes[-1], watched)
     work = bench.workload
     figure.suptitle(
-        f"{work.shape}, {bench.served.dtype} on {bench.served.device}: "
+        f"{work.shape}, {bench.served.stored.dtype} on {bench.served.device}: "
         f"{work.requests} requests, {work.adapters} adapters, {work.server_slots} slots"
     )
     return figure
@@ -44,11 +49,16 @@ def bench_figure(bench: Bench) -> Figure:
 
 def _served(bench: Bench) -> dict[str, Figures]:
     """Returns what each server gave; PEFT streams nothing, so it has no time to a first token."""
-    named = {OWN_NAME: bench.served.mixed, f"{OWN_NAME}\nbase only": bench.served.base_only}
-    for name, load in bench.endpoints.items():
-        named[name] = load.mixed
-        if load.base_only is not None:
-            named[f"{name}\nbase only"] = load.base_only
+    load = bench.served.load
+    named = {OWN_NAME: load.mixed}
+    if load.base_only is not None:
+        named[f"{OWN_NAME}\nbase only"] = load.base_only
+    if load.rival is not None and bench.against is not None:
+        named[f"{OWN_NAME}\n{bench.against.text}"] = load.rival
+    for name, other in bench.endpoints.items():
+        named[name] = other.mixed
+        if other.base_only is not None:
+            named[f"{name}\nbase only"] = other.base_only
     return named
 
 
@@ -62,7 +72,8 @@ def _draw_first_tokens(axes: Axes, served: Mapping[str, Figures]) -> None:
     for place, percentile in enumerate(_PERCENTILES):
         heights = [getattr(figures.ttft, percentile) for figures in served.values()]
         lefts = [group + (place - 1) * width for group in range(len(served))]
-        axes.bar(lefts, heights, width, label=percentile)
+        bars = axes.bar(lefts, heights, width, label=percentile)
+        axes.bar_label(bars, fmt="%.2g", fontsize=7)
     axes.set_xticks(range(len(served)), list(served), fontsize=8)
     axes.set(ylabel="seconds", title="Time to the first token")
     axes.grid(axis="y", alpha=0.3)
@@ -70,25 +81,27 @@ def _draw_first_tokens(axes: Axes, served: Mapping[str, Figures]) -> None:
     axes.legend()
 
 
-def _draw_throughput(axes: Axes, speeds: Mapping[str, float]) -> None:
+def _draw_throughput(axes: Axes, bench: Bench, speeds: Mapping[str, float]) -> None:
     bars = axes.bar(range(len(speeds)), list(speeds.values()), color="tab:green")
     axes.bar_label(bars, fmt="%.0f")
+    if not bench.workload.is_open:  # where requests come at a rate, the rate is the limit
+        limit = rooflines(bench)["mixed"].run_limit(bench.hardware)
+        axes.axhline(limit, color="0.4", linestyle="--", label=f"roofline with adapters: {limit:.0f}")
+        axes.legend(loc="lower right", fontsize=8)
     axes.set_xticks(range(len(speeds)), list(speeds), fontsize=8)
     axes.set(ylabel="generated tokens per second", title="Throughput")
     axes.grid(axis="y", alpha=0.3)
+    axes.margins(y=0.1)
 
 
-def _draw_sweep(axes: Axes, bench: Bench) -> None:
-    counts = list(bench.workload.sweep)
-    lines = {OWN_NAME: bench.served.sweep} | {name: load.sweep for name, load in bench.endpoints.items()}
-    for name, sweep in lines.items():
-        axes.plot(counts, [sweep[count].tokens_per_second for count in counts], marker="o", label=name)
-    limits = [sweep_limit(bench, count) for count in counts]
-    axes.plot(counts, limits, color="0.4", linestyle="--", label="roofline: bytes of a decode step")
-    # The roofline leaves prompts and arithmetic out, so it is often many times higher than what is measured.
-    axes.set_yscale("log")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(counts, [str(count) for count in counts])
-    axes.set(xlabel="distinct adapters", ylabel="generated tokens per second", title="Sweep")
+def _long_run(bench: Bench) -> Watched | None:
+    watched = bench.served.watched
+    return watched if watched and watched.memory[-1].requests >= _LONG_RUN else None
+
+
+def _draw_memory(axes: Axes, watched: Watched) -> None:
+    sizes = [sample.rss_bytes / 2**20 for sample in watched.memory]
+    axes.plot([sample.requests for sample in watched.memory], sizes, marker="o", color="tab:purple")
+    axes.set(xlabel="requests answered", ylabel="MiB resident", title="Memory of the server")
+    axes.set_ylim(0, 1.15 * max(sizes))
     axes.grid(alpha=0.3)
-    axes.legend()

@@ -1,6 +1,7 @@
 """Sends a round of requests when each is due and counts from then. Knows neither wire nor figures."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -39,17 +40,40 @@ class Reply:
     cached_tokens: int
 
 
+def _nobody() -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How calls follow each other: at most `in_flight` at once; `answered` is called after each."""
+
+    in_flight: int | None = None
+    answered: Callable[[], None] = _nobody
+
+
 async def answer_all(
-    calls: Sequence[Call], new_tokens: int, ask: Callable[[Call], Awaitable[Reply]]
+    calls: Sequence[Call], new_tokens: int, ask: Callable[[Call], Awaitable[Reply]], pace: Pace | None = None
 ) -> Round:
     """Asks each call when it is due, whatever became of those before it, and reads each to its end.
 
-    Raises what the first failing `ask` raises.
+    Where only some may be in flight, a call is due when its turn comes. Raises what the first failing `ask`
+    raises.
     """
+    pace = pace or Pace()
+    room = asyncio.Semaphore(pace.in_flight) if pace.in_flight else contextlib.nullcontext()
+
+    async def answer(call: Call) -> Answer:
+        async with room:
+            due = time.perf_counter() if pace.in_flight else begun + call.arrives_s
+            answered = await _answer(call, due, ask)
+        pace.answered()
+        return answered
+
     begun = time.perf_counter()
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_answer(call, begun + call.arrives_s, ask)) for call in calls]
+            tasks = [group.create_task(answer(call)) for call in calls]
     except ExceptionGroup as failed:
         # One failure is enough to say why there is no figure; the group has cancelled the others.
         raise failed.exceptions[0] from None

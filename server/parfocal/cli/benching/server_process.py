@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -21,20 +22,37 @@ READY_S = 900.0
 _STOP_S = 40.0
 _POLL_S = 0.1
 _SERVING = re.compile(r"^Serving .+ at (\S+)$", re.MULTILINE)
+_METRICS = re.compile(r"^Metrics at (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """A healthy server: where it answers, its process, and the file that gets what it writes."""
+
+    address: str
+    pid: int
+    log: Path
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Returns where its metrics are; None if it shows none."""
+        found = _METRICS.search(self.log.read_text("utf-8", "replace"))
+        return found[1] if found else None
 
 
 @contextlib.contextmanager
 def server_process(
     settings: Mapping[str, str], log: Path, command: tuple[str, ...] = COMMAND, ready_s: float = READY_S
-) -> Iterator[str]:
-    """Yields the address of a healthy server; it has ended when the scope is left.
+) -> Iterator[ServerProcess]:
+    """Yields a healthy server; it has ended when the scope is left.
 
     `settings` become flags; `log` gets what the server writes. Raises ServerNotReady.
     """
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     with log.open("wb") as out, subprocess.Popen([*command, *flags], stdout=out, stderr=out) as process:
         try:
-            yield _ready_address(process, log, time.monotonic() + ready_s)
+            address = _ready_address(process, log, time.monotonic() + ready_s)
+            yield ServerProcess(address, process.pid, log)
         finally:
             _stop(process)
 

@@ -15,6 +15,9 @@ class Stages(Protocol):
     def begin(self, title: str) -> None:
         """Says what is being done now."""
 
+    def within(self, share: float) -> None:
+        """Says how much of the part is done, from 0 to 1."""
+
     def done(self) -> None:
         """Says that one part more is done."""
 
@@ -24,6 +27,9 @@ class SilentStages:
 
     def begin(self, title: str) -> None:
         """Ignores the title."""
+
+    def within(self, share: float) -> None:
+        """Ignores the share."""
 
     def done(self) -> None:
         """Ignores the step."""
@@ -44,9 +50,14 @@ class _Bar:
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=total)
+        self._parts = 0
 
     def begin(self, title: str) -> None:
         self._progress.update(self._task, description=title)
 
+    def within(self, share: float) -> None:
+        self._progress.update(self._task, completed=self._parts + share)
+
     def done(self) -> None:
-        self._progress.advance(self._task)
+        self._parts += 1
+        self._progress.update(self._task, completed=self._parts)

@@ -1,42 +1,37 @@
 """The measuring stand: serves a workload, then gives it to other servers and to PEFT, one after another."""
 
-import gc
+import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parfocal.registry import FolderRegistry
 
-from .calls import Call, calls_of_round, ranks_of_batch
-from .client import model_at, run_round
+from .against import Against
+from .client import model_at
 from .endpoint import Endpoint, EndpointTarget
-from .figures import Figures
-from .limit import StepBytes, copy_bandwidth, step_bytes
+from .hardware import Hardware, measure_hardware
 from .machine import load_average, machine, versions
-from .published import publish_adapters
+from .own_server import OwnServer, ServerPlace, own_server
+from .peft_rounds import PeftPlace, peft_speeds, peft_stages
+from .published import adapter_folders, publish_adapters, registry_folder
 from .random_base import cached_base
-from .rounds import Round
-from .server_process import server_process
+from .rounds import Pace
+from .saturation import Saturation, find_saturation, saturation_stages
+from .server_watch import Watched
 from .stages import Stages
-from .under_load import OWN_NAME, Load, put_under_load, round_title, rounds_of_load, swept
-from .workload import WARMUP_ROUND, Workload
-
-_MIN_KV_CACHE_BYTES = 1 << 30
-_MIN_WAITING = 1024
-# PEFT is measured in each of these and in the server's own type; the fastest one counts.
-_PEFT_DTYPES = ("float32", "bfloat16")
-# Its first forward repacks the base; later ones keep nothing, so a few tokens warm it as well as many.
-_PEFT_WARMUP = 4
-# A type whose first round falls this far behind the fastest gets no more rounds: they take minutes.
-_CLEARLY_SLOWER = 0.8
+from .stored import Stored, stored_types
+from .under_load import Load, Rival, put_under_load, rounds_of_load
+from .workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a bench is to do. `device` is the server's setting; `cache` keeps random bases between benches.
+    """What a bench is to do. `device` is the server's setting; `cache` keeps bases and adapters for the next.
 
-    PEFT answers all requests in one batch, so it is left out where they arrive one by one.
+    PEFT answers all requests in one batch, so it is left out where they arrive one by one. `against` is the
+    workload that ours takes turns with; `with_base` also asks for the base alone.
     """
 
     workload: Workload
@@ -44,171 +39,147 @@ class Setup:
     cache: Path
     with_peft: bool
     endpoints: tuple[Endpoint, ...] = ()
+    against: Against | None = None
+    with_base: bool = True
 
     @property
     def measures_peft(self) -> bool:
         """Returns whether PEFT is asked for and can do the same work."""
-        return self.with_peft and self.workload.rate is None
+        return self.with_peft and not self.workload.is_open and self.workload.in_flight is None
 
     def check(self) -> None:
         """Raises BenchError for what cannot be run, before anything takes time."""
         self.workload.check()
+        if self.against is not None:
+            replace(self.against.workload, sweep=()).check()
         for endpoint in self.endpoints:
             endpoint.check(self.workload)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the server gave: `mixed` rounds with adapters, `base_only` rounds without any, and the sweep's."""
+    """What our server gave, how it holds its numbers, and what was seen of its process."""
 
-    mixed: Figures
-    base_only: Figures
-    sweep: Mapping[int, Figures]
-    dtype: str
+    load: Load
+    stored: Stored
     device: str
+    saturation: Saturation | None = None
+    watched: Watched | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
     """Everything that was measured in one run. `peft` holds each type's tokens per second, round by round.
 
-    `endpoints` holds what each other server gave, by name, and `urls` where it listened. `sweep_bytes` is
-    what a step reads for each number of adapters in the sweep.
+    `endpoints` holds what each other server gave, by name, and `urls` where it listened. `against` is what
+    the rival in `served` was asked.
     """
 
     workload: Workload
     served: Served
     peft: Mapping[str, tuple[float, ...]]
-    mixed_bytes: StepBytes
-    base_only_bytes: StepBytes
-    sweep_bytes: Mapping[int, StepBytes]
-    copy_bytes_per_second: float
+    hardware: Hardware
     machine: Mapping[str, object]
     versions: Mapping[str, str]
     endpoints: Mapping[str, Load]
     urls: Mapping[str, str]
+    against: Against | None = None
 
 
 def stages_of(setup: Setup) -> int:
     """Returns how many parts `measure` tells of, at most."""
-    loads = (1 + len(setup.endpoints)) * rounds_of_load(setup.workload)
-    warm = min(setup.workload.warmup, 1)
-    peft = (len(_PEFT_DTYPES) + 1) * (1 + warm + setup.workload.repeats) if setup.measures_peft else 0
-    return 3 + setup.workload.adapters + loads + peft
+    workload, against = setup.workload, setup.against
+    adapters = workload.adapters + (against.workload.adapters if against else 0)
+    loads = rounds_of_load(workload, against is not None) + len(setup.endpoints) * rounds_of_load(workload)
+    peft = peft_stages(workload) if setup.measures_peft else 0
+    return 4 + adapters + saturation_stages(workload) + loads + peft
 
 
 def measure(setup: Setup, stages: Stages) -> Bench:
     """Runs the whole bench. Raises BenchError, RemoteError or RegistryError; there are no figures then."""
-    workload, load = setup.workload, load_average()
+    load = load_average()
     setup.check()
-    with tempfile.TemporaryDirectory(prefix="parfocal-bench-") as name:
-        scratch = Path(name)
-        stages.begin(f"Writing a random {workload.shape}")
-        base = cached_base(workload.sizes(), setup.cache)
-        stages.done()
-        stages.begin(f"Publishing {workload.adapters} random adapters")
-        registry = FolderRegistry(scratch / "registry")
-        folders = publish_adapters(workload, base, registry, scratch, stages.done)
-        served = _serve(setup, base, scratch, stages)
-        stages.begin("Measuring the memory's bandwidth")
-        bandwidth = copy_bandwidth(served.device)
-        stages.done()
-        endpoints = {
-            endpoint.name: put_under_load(
-                EndpointTarget(endpoint, workload.adapter_names()), workload, stages
-            )
-            for endpoint in setup.endpoints
-        }
-        peft = _peft(setup, base, folders, served, stages) if setup.measures_peft else {}
+    stages.begin(f"Writing a random {setup.workload.shape}")
+    base = cached_base(setup.workload.sizes(), setup.cache)
+    stages.done()
+    registry = _published(setup, setup.workload, base, stages)
+    served = _serve(setup, base, stages)
+    stages.begin("Measuring the hardware")
+    hardware = measure_hardware(served.device)
+    stages.done()
+    # A share of saturation has become a rate.
+    workload = _at_rate(setup.workload, served.saturation)
+    peft: Mapping[str, tuple[float, ...]] = {}
+    endpoints = {each.name: _load_endpoint(each, workload, stages) for each in setup.endpoints}
+    if setup.measures_peft:
+        folders = adapter_folders(workload, registry)
+        peft = peft_speeds(workload, PeftPlace(base, folders, served.device, served.stored.dtype), stages)
     return Bench(
         workload=workload,
         served=served,
         peft=peft,
-        mixed_bytes=step_bytes(workload, served.dtype, ranks_of_batch(workload)),
-        base_only_bytes=step_bytes(workload, served.dtype, ()),
-        sweep_bytes={
-            count: step_bytes(workload, served.dtype, ranks_of_batch(swept(workload, count)))
-            for count in workload.sweep
-        },
-        copy_bytes_per_second=bandwidth,
+        hardware=hardware,
         machine=machine(served.device, load),
         versions=versions(),
         endpoints=endpoints,
         urls={endpoint.name: endpoint.url for endpoint in setup.endpoints},
+        against=setup.against,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _OwnServer:
-    """Our server under load."""
-
-    address: str
-    name: str = OWN_NAME
-    answers_base: bool = True
-
-    def run_round(self, calls: Sequence[Call], new_tokens: int) -> Round:
-        return run_round(self.address, calls, new_tokens)
+def _published(setup: Setup, workload: Workload, base: Path, stages: Stages) -> FolderRegistry:
+    stages.begin(f"Publishing {workload.adapters} random adapters")
+    registry = FolderRegistry(registry_folder(workload, base, setup.cache))
+    publish_adapters(workload, base, registry, stages.done)
+    return registry
 
 
-def _serve(setup: Setup, base: Path, scratch: Path, stages: Stages) -> Served:
-    stages.begin(f"Starting the server on {setup.workload.shape}")
-    settings = _server_settings(setup, base, scratch / "registry")
-    with server_process(settings, scratch / "server.log") as address:
-        model = model_at(address)
+def _serve(setup: Setup, base: Path, stages: Stages) -> Served:
+    """Starts our server, and a second one where the rival needs other settings; loads them in turn."""
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parfocal-bench-")))
+        place = _place(setup, setup.workload, base, scratch / "server.log")
+        stages.begin(f"Starting the server on {setup.workload.shape}")
+        server = stack.enter_context(own_server(place, setup.workload, stages, setup.with_base))
+        model = model_at(server.process.address)
         stages.done()
-        load = put_under_load(_OwnServer(address), setup.workload, stages)
+        rival = stack.enter_context(_rival(setup, place, server, stages))
+        saturation = find_saturation(server, setup.workload, stages)
+        if rival is not None:
+            rival = replace(rival, workload=_at_rate(rival.workload, saturation))
+        load = put_under_load(server, _at_rate(setup.workload, saturation), stages, rival)
+        watched = server.watch.end()
         stages.begin("Stopping the server")
-    assert load.base_only is not None  # our server answers for the base
-    return Served(load.mixed, load.base_only, load.sweep, model.dtype, model.device)
+    stored = stored_types(setup.workload, model.dtype, model.device)
+    return Served(load, stored, model.device, saturation, watched)
 
 
-def _peft(
-    setup: Setup, base: Path, folders: Mapping[str, Path], served: Served, stages: Stages
-) -> dict[str, tuple[float, ...]]:
-    """Returns PEFT's tokens per second in each type; the server has ended by now."""
-    # PEFT takes longer to import than the server takes to answer; nobody waits for it who does not want it.
-    from .peft_batch import PeftBatch
-
-    workload, speeds = setup.workload, dict[str, tuple[float, ...]]()
-    for dtype in dict.fromkeys((*_PEFT_DTYPES, served.dtype)):
-        stages.begin(f"Loading PEFT with {workload.adapters} adapters in {dtype}")
-        batch = PeftBatch(base, folders, dtype, served.device)
+@contextlib.contextmanager
+def _rival(setup: Setup, place: ServerPlace, server: OwnServer, stages: Stages) -> Iterator[Rival | None]:
+    """Yields the rival, on a server of its own unless ours has the settings that it needs."""
+    if setup.against is None:
+        yield None
+        return
+    workload = replace(setup.against.workload, sweep=())
+    _published(setup, workload, place.base, stages)
+    other = _place(setup, workload, place.base, place.log.with_name("rival.log"))
+    if other.settings(workload) == place.settings(setup.workload):
+        yield Rival(replace(server, name=f"{server.name}, {setup.against.text}"), workload)
+        return
+    stages.begin(f"Starting a server for {setup.against.text}")
+    with own_server(other, workload, stages) as second:
         stages.done()
-        if workload.warmup:
-            stages.begin(f"PEFT in {dtype}: warm-up")
-            batch.seconds(
-                calls_of_round(workload, WARMUP_ROUND, False), min(_PEFT_WARMUP, workload.new_tokens)
-            )
-            stages.done()
-        fastest = max((taken[0] for taken in speeds.values()), default=0.0)
-        taken: list[float] = []
-        for number in range(workload.repeats):
-            if taken and taken[0] < _CLEARLY_SLOWER * fastest:
-                break
-            stages.begin(round_title(f"PEFT in {dtype}", workload, number, "adapters"))
-            seconds = batch.seconds(calls_of_round(workload, number, False), workload.new_tokens)
-            taken.append(workload.generated_tokens / seconds)
-            stages.done()
-        speeds[dtype] = tuple(taken)
-        del batch
-        gc.collect()
-    return speeds
+        yield Rival(replace(second, name=f"{second.name}, {setup.against.text}"), workload)
 
 
-def _server_settings(setup: Setup, base: Path, registry: Path) -> dict[str, str]:
-    """Room in the KV cache for a whole batch, twice: no request is ever computed again."""
-    workload = setup.workload
-    context = workload.prompt_tokens + workload.new_tokens
-    kv_bytes = 2 * workload.batch * context * workload.sizes().kv_values() * 4
-    return {
-        "base": str(base),
-        "registry": str(registry),
-        "grpc_address": "127.0.0.1:0",
-        "metrics_address": "",
-        "device": setup.device,
-        "dtype": workload.dtype,
-        "slots": str(workload.server_slots),
-        "max_requests": str(workload.batch),
-        "max_waiting": str(max(_MIN_WAITING, workload.requests)),
-        "kv_cache_bytes": str(max(_MIN_KV_CACHE_BYTES, kv_bytes)),
-    }
+def _place(setup: Setup, workload: Workload, base: Path, log: Path) -> ServerPlace:
+    return ServerPlace(base, registry_folder(workload, base, setup.cache), setup.device, log)
+
+
+def _at_rate(workload: Workload, saturation: Saturation | None) -> Workload:
+    return replace(workload, rate=saturation.rate, rate_share=None) if saturation else workload
+
+
+def _load_endpoint(endpoint: Endpoint, workload: Workload, stages: Stages) -> Load:
+    pace = Pace(workload.in_flight)
+    return put_under_load(EndpointTarget(endpoint, workload.adapter_names(), pace), workload, stages)

@@ -4,39 +4,49 @@ import statistics
 
 from ..display import show_heading, show_pairs, show_table, size_text
 from .calls import ranks_of_batch
-from .document import summary_of, sweep_limit
+from .document import rooflines, summary_of, sweep_limit
 from .figures import Figures
-from .limit import StepBytes, decode_limit
+from .hardware import Hardware
+from .roofline import Need
+from .server_watch import Watched
 from .stand import Bench
 from .under_load import OWN_NAME
 from .workload import Workload
 
 _SPEED_HEADINGS = ("", "tokens/s", "each round", "first token p50", "p99", "token to token p50", "p99")
-_LIMIT_HEADINGS = ("", "a step reads", "base", "head", "adapters", "KV cache", "tokens/s at most")
+_LIMIT_HEADINGS = ("", "bytes", "operations", "at least", "bound by", "tokens/s at most", "reached")
 
 
 def show_bench(bench: Bench) -> None:
-    """Prints workload, speeds, ratios, limits and machine."""
+    """Prints workload, speeds, ratios, limits, the server's state and machine."""
     show_heading("Workload")
     show_pairs(_workload(bench))
     show_heading("Speed: generated tokens over the whole wall time, prompts included")
     show_table(_SPEED_HEADINGS, _speeds(bench))
     if bench.workload.sweep:
-        show_heading("Sweep: tokens/s by distinct adapters, all requests at once")
-        show_table(("adapters", OWN_NAME, *bench.endpoints, "at most"), _sweep(bench))
+        show_heading(f"Sweep by distinct adapters, {_sweep_way(bench.workload)}")
+        show_table(_sweep_headings(bench), _sweep(bench))
     show_heading("Ratios")
     show_pairs(_ratios(bench))
-    speed = f"{bench.copy_bytes_per_second / 1e9:.1f} GB/s"
-    show_heading(f"Limit: decode steps of full batches alone, read at {speed} as measured here")
+    show_heading(f"Limit: {hardware_text(bench.hardware)}, as measured here")
     show_table(_LIMIT_HEADINGS, _limits(bench))
+    if bench.served.watched is not None:
+        show_heading("Server")
+        show_pairs(_server(bench.served.watched))
     show_heading("Machine")
     show_pairs(_machine(bench))
+
+
+def hardware_text(hardware: Hardware) -> str:
+    """Returns what the machine can do at most, in words."""
+    moved = f"{hardware.bytes_per_second / 1e9:.1f} GB/s"
+    return f"{moved} and {hardware.flops_per_second / 1e9:.0f} GFLOP/s in {hardware.fastest_dtype}"
 
 
 def _workload(bench: Bench) -> list[tuple[str, str]]:
     work, served = bench.workload, bench.served
     return [
-        ("base", f"{work.shape}, random weights, NF4; {served.dtype} on {served.device}"),
+        ("base", f"{work.shape}, random weights, NF4; {served.stored.dtype} on {served.device}"),
         ("adapters", _adapters(work)),
         ("requests", f"{work.requests} {_arrival(work)}, streamed over gRPC; {work.batch} run in a batch"),
         ("tokens", f"{_lengths(work)} in, {work.new_tokens} out; greedy, end-of-sequence ignored"),
@@ -55,7 +65,9 @@ def _adapters(work: Workload) -> str:
 
 
 def _arrival(work: Workload) -> str:
-    return "at once" if work.rate is None else f"at random times, {work.rate:g} a second"
+    if work.in_flight is not None:
+        return f"with {work.in_flight} in flight"
+    return "at once" if work.rate is None else f"at random times, {work.rate:.3g} a second"
 
 
 def _lengths(work: Workload) -> str:
@@ -68,10 +80,14 @@ def _way(work: Workload) -> str:
 
 
 def _speeds(bench: Bench) -> list[tuple[str, ...]]:
-    served, way = bench.served, _way(bench.workload)
+    load, way = bench.served.load, _way(bench.workload)
+    named = {way: load.mixed, "base only": load.base_only}
+    if bench.against is not None:
+        named[bench.against.text] = load.rival
     ours = [
-        (f"{OWN_NAME}, {way}", *_speed(served.mixed.rounds), *_times(served.mixed)),
-        (f"{OWN_NAME}, base only", *_speed(served.base_only.rounds), *_times(served.base_only)),
+        (f"{OWN_NAME}, {what}", *_speed(figures.rounds), *_times(figures))
+        for what, figures in named.items()
+        if figures is not None
     ]
     others = [
         (f"{name}, {what}", *_speed(figures.rounds), *_times(figures))
@@ -99,44 +115,96 @@ def _times(figures: Figures) -> tuple[str, str, str, str]:
     )
 
 
+def _sweep_way(work: Workload) -> str:
+    if work.is_open:
+        return f"{_arrival(work)}, {work.server_slots} slots: time to the first token"
+    return "all requests at once: tokens/s"
+
+
+def _sweep_headings(bench: Bench) -> tuple[str, ...]:
+    names = (OWN_NAME, *bench.endpoints)
+    if bench.workload.is_open:
+        return ("adapters", *(f"{name} {percentile}" for name in names for percentile in ("p50", "p99")))
+    return ("adapters", *names, "at most", "reached")
+
+
 def _sweep(bench: Bench) -> list[tuple[str, ...]]:
-    loads = (bench.served.sweep, *(load.sweep for load in bench.endpoints.values()))
+    loads = (bench.served.load.sweep, *(load.sweep for load in bench.endpoints.values()))
     return [
-        (
-            str(count),
-            *(f"{sweep[count].tokens_per_second:.1f}" for sweep in loads),
-            f"{sweep_limit(bench, count):.0f}",
-        )
-        for count in bench.workload.sweep
+        (str(count), *_swept(bench, [load[count] for load in loads], count)) for count in bench.workload.sweep
     ]
+
+
+def _swept(bench: Bench, figures: list[Figures], count: int) -> tuple[str, ...]:
+    if bench.workload.is_open:
+        return tuple(f"{time:.2f} s" for each in figures for time in (each.ttft.p50, each.ttft.p99))
+    limit = sweep_limit(bench, count)
+    speeds = (f"{each.tokens_per_second:.1f}" for each in figures)
+    return (*speeds, f"{limit:.0f}", f"{figures[0].tokens_per_second / limit:.0%}")
 
 
 def _ratios(bench: Bench) -> list[tuple[str, str]]:
-    summary = summary_of(bench)
-    base_only = ("to our base only", f"{summary.ratio_to_base_only:.2f}")
-    others = [
-        (f"to {name}", f"{summary.tokens_per_second / load.mixed.tokens_per_second:.2f}")
-        for name, load in bench.endpoints.items()
-    ]
-    if bench.workload.rate is not None:
-        others.append(
-            ("to PEFT's mixed batch", "left out: it takes all requests at once; these come one by one")
-        )
+    summary, load = summary_of(bench), bench.served.load
+    pairs = [_peft_ratio(bench)] if bench.peft or bench.workload.is_open else []
+    if summary.ratio_to_base_only is not None:
+        pairs.append(("to our base only", f"{summary.ratio_to_base_only:.2f}"))
+    if load.rival is not None and bench.against is not None:
+        first = load.mixed.ttft.p50 / load.rival.ttft.p50, load.mixed.ttft.p99 / load.rival.ttft.p99
+        times = f"; first token p50 {first[0]:.2f}, p99 {first[1]:.2f}"
+        pairs.append((f"to {bench.against.text}", f"{summary.ratio_to_rival:.2f}{times}"))
+    for name, other in bench.endpoints.items():
+        speed = summary.tokens_per_second / other.mixed.tokens_per_second
+        pairs.append((f"to {name}", f"{speed:.2f}"))
+    return pairs
+
+
+def _peft_ratio(bench: Bench) -> tuple[str, str]:
+    summary, name = summary_of(bench), "to PEFT's mixed batch"
     if summary.ratio_to_peft is None:
-        return [base_only, *others]
-    peft = f"{summary.ratio_to_peft:.2f} (in {summary.peft_dtype}, where PEFT is fastest)"
-    return [("to PEFT's mixed batch", peft), base_only, *others]
+        return name, "left out: it takes all requests at once; these come one by one"
+    return name, f"{summary.ratio_to_peft:.2f} (in {summary.peft_dtype}, where PEFT is fastest)"
 
 
 def _limits(bench: Bench) -> list[tuple[str, ...]]:
-    rows = ((_way(bench.workload), bench.mixed_bytes), ("base only", bench.base_only_bytes))
-    return [(name, *_limit(bench, part)) for name, part in rows]
+    summary, hardware = summary_of(bench), bench.hardware
+    speeds = {"mixed": summary.tokens_per_second, "base_only": summary.base_only_tokens_per_second}
+    names = {"mixed": _way(bench.workload), "base_only": "base only"}
+    rows: list[tuple[str, ...]] = []
+    for kind, roof in rooflines(bench).items():
+        decode, run, speed = roof.decode_limit(hardware), roof.run_limit(hardware), speeds[kind]
+        if speed is not None:
+            what = names[kind]
+            reached = "" if bench.workload.is_open else f"{speed / run:.0%}"
+            rows += [
+                (
+                    f"{what}: decode step of {roof.batch}",
+                    *_need(roof.decode, hardware),
+                    f"{decode:.0f}",
+                    "",
+                ),
+                (f"{what}: all prompts", *_need(roof.prompts, hardware), "", ""),
+                (f"{what}: the whole round", "", "", "", "", f"{run:.0f}", reached),
+            ]
+    return rows
 
 
-def _limit(bench: Bench, part: StepBytes) -> tuple[str, ...]:
-    sizes = (part.total, part.base, part.head, part.adapters, part.kv_cache)
-    limit = decode_limit(bench.workload, part, bench.copy_bytes_per_second)
-    return (*(size_text(size) for size in sizes), f"{limit:.0f}")
+def _need(need: Need, hardware: Hardware) -> tuple[str, ...]:
+    flops, seconds = f"{need.flops.total / 1e9:.1f} GFLOP", f"{1000 * need.seconds(hardware):.1f} ms"
+    return size_text(need.bytes.total), flops, seconds, need.bound(hardware)
+
+
+def _server(watched: Watched) -> list[tuple[str, str]]:
+    rest, memory = watched.rest, watched.memory
+    held = (
+        f"{rest.requests_running} requests running, {rest.requests_waiting} waiting, "
+        f"{rest.blocks.get('used', 0)} blocks in use, {rest.pins} pins on {rest.adapters} adapters"
+    )
+    grown = f"{size_text(abs(watched.grown_bytes))} {'more' if watched.grown_bytes >= 0 else 'less'}"
+    return [
+        ("memory", f"{size_text(memory[-1].rss_bytes)} resident, {grown} than after a tenth of the requests"),
+        ("at rest", held if not rest.is_clean else f"nothing held: {held}"),
+        ("requests", ", ".join(f"{count} {name}" for name, count in rest.outcomes.items())),
+    ]
 
 
 def _machine(bench: Bench) -> list[tuple[str, str]]:

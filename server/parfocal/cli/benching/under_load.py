@@ -1,6 +1,6 @@
-"""Puts one target under a workload's load, round by round. Knows no wire."""
+"""Puts targets under a workload's load, round by round. Knows no wire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,7 +12,8 @@ from .workload import WARMUP_ROUND, Workload
 
 # What tables, pictures and bars call our own server; no other may have this name.
 OWN_NAME = "Parfocal"
-# Keeps the prompts of a sweep apart from those of every other round.
+# Keep the prompts of a sweep, and of what we are compared to, apart from those of every other round.
+_RIVAL_ROUND = 5_000_000
 _SWEEP_ROUND = 10_000_000
 
 
@@ -25,34 +26,49 @@ class Target(Protocol):
 
     @property
     def answers_base(self) -> bool:
-        """Whether it can be asked for the base without an adapter."""
+        """Whether it is asked for the base without an adapter."""
 
     def run_round(self, calls: Sequence[Call], new_tokens: int) -> Round:
         """Sends each call when it arrives and reads all answers. Raises when there is no true figure."""
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """What our server is compared to, in turn with it: the same one or another, and its own workload."""
+
+    target: Target
+    workload: Workload
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """What one target gave: with adapters, without any (None: not asked), and by number of adapters."""
+    """What one target gave: with adapters, without any (None: not asked), and by number of adapters.
+
+    `rival` is what its rival gave, if it had one.
+    """
 
     mixed: Figures
     base_only: Figures | None
     sweep: Mapping[int, Figures]
+    rival: Figures | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
-    """One way to ask. `offset` makes its rounds' numbers its own."""
+    """One way to ask. `offset` makes its rounds' numbers its own; a sweep is not warmed up."""
 
     title: str
+    target: Target
     workload: Workload
     base_only: bool = False
     offset: int = 0
+    is_warmed: bool = True
 
 
-def rounds_of_load(workload: Workload) -> int:
+def rounds_of_load(workload: Workload, has_rival: bool = False) -> int:
     """Returns how many parts `put_under_load` tells of, at most."""
-    return 2 * (workload.warmup + workload.repeats) + workload.repeats * len(workload.sweep)
+    kinds = 3 if has_rival else 2
+    return kinds * (workload.warmup + workload.repeats) + workload.repeats * len(workload.sweep)
 
 
 def round_numbers(workload: Workload) -> Sequence[int]:
@@ -62,35 +78,55 @@ def round_numbers(workload: Workload) -> Sequence[int]:
 
 def round_title(who: str, workload: Workload, number: int, what: str) -> str:
     """Returns what a person who waits for a round reads."""
-    kind = f"round {number + 1} of {workload.repeats}" if number < WARMUP_ROUND else "warm-up"
+    is_timed = number < WARMUP_ROUND
+    kind = f"round {number + 1} of {workload.repeats}" if is_timed else "warm-up"
     return f"{who}: {kind}, {workload.requests} requests, {what}"
 
 
 def swept(workload: Workload, adapters: int) -> Workload:
-    """Returns the workload with so many adapters, all requests at once and the adapters in turn."""
-    return replace(workload, adapters=adapters, rate=None, zipf=None, max_requests=workload.batch, sweep=())
+    """Returns the workload with so many adapters: at its own rate and popularity, where it has a rate.
+
+    Otherwise all requests come at once, on the adapters in turn.
+    """
+    if workload.is_open:
+        return replace(workload, adapters=adapters, slots=workload.server_slots, sweep=())
+    return replace(
+        workload, adapters=adapters, zipf=None, in_flight=None, max_requests=workload.batch, sweep=()
+    )
 
 
-def put_under_load(target: Target, workload: Workload, stages: Stages) -> Load:
+def put_under_load(target: Target, workload: Workload, stages: Stages, rival: Rival | None = None) -> Load:
     """Alternates rounds of every kind, so that a drifting machine is fair to all of them."""
-    mixed, base = _Kind("adapters", workload), _Kind("no adapter", workload, base_only=True)
-    sweep = {count: _swept_kind(workload, count) for count in workload.sweep}
+    mixed = _Kind("adapters", target, workload)
+    base = _Kind("no adapter", target, workload, base_only=True)
+    other = [_rival_kind(rival)] if rival else []
+    sweep = {count: _swept_kind(target, workload, count) for count in workload.sweep}
     plain = [mixed, base] if target.answers_base else [mixed]
-    taken: dict[_Kind, list[Round]] = {kind: [] for kind in (*plain, *sweep.values())}
+    taken: dict[_Kind, list[Round]] = {kind: [] for kind in (*plain, *other, *sweep.values())}
     for number in round_numbers(workload):
-        is_timed = number < WARMUP_ROUND
-        for kind in (*plain, *(sweep.values() if is_timed else ())):
-            stages.begin(round_title(target.name, workload, number, kind.title))
-            calls = calls_of_round(kind.workload, kind.offset + number, kind.base_only)
-            done = target.run_round(calls, workload.new_tokens)
-            taken[kind].extend([done] if is_timed else [])
-            stages.done()
+        for kind, done in _rounds(taken, number, stages):
+            taken[kind].extend([done] if number < WARMUP_ROUND else [])
     return Load(
         figures_of(taken[mixed]),
         figures_of(taken[base]) if base in taken else None,
         {count: figures_of(taken[kind]) for count, kind in sweep.items()},
+        figures_of(taken[other[0]]) if other else None,
     )
 
 
-def _swept_kind(workload: Workload, count: int) -> _Kind:
-    return _Kind(f"{count} distinct adapters", swept(workload, count), offset=_SWEEP_ROUND * count)
+def _rounds(kinds: Mapping[_Kind, object], number: int, stages: Stages) -> Iterator[tuple[_Kind, Round]]:
+    for kind in kinds:
+        if number < WARMUP_ROUND or kind.is_warmed:
+            stages.begin(round_title(kind.target.name, kind.workload, number, kind.title))
+            calls = calls_of_round(kind.workload, kind.offset + number, kind.base_only)
+            yield kind, kind.target.run_round(calls, kind.workload.new_tokens)
+            stages.done()
+
+
+def _rival_kind(rival: Rival) -> _Kind:
+    return _Kind("adapters", rival.target, rival.workload, offset=_RIVAL_ROUND)
+
+
+def _swept_kind(target: Target, workload: Workload, count: int) -> _Kind:
+    title, offset = f"{count} distinct adapters", _SWEEP_ROUND * count
+    return _Kind(title, target, swept(workload, count), offset=offset, is_warmed=False)

@@ -8,10 +8,10 @@ from .shapes import Shape, shape_named
 
 # Timed rounds have numbers from 0; a warm-up's prompts must not be among theirs.
 WARMUP_ROUND = 1_000_000
-# Under open-loop load not every request runs at once; a batch has at most so many unless it is told.
+# Where requests come one by one, not all of them run at once; a batch has at most so many unless it is told.
 _OPEN_BATCH = 64
 _AT_LEAST_ONE = ("requests", "adapters", "rank", "prompt_tokens", "new_tokens", "repeats")
-_AT_LEAST_ONE_IF_GIVEN = ("shortest_prompt", "slots", "max_requests")
+_AT_LEAST_ONE_IF_GIVEN = ("shortest_prompt", "slots", "max_requests", "in_flight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,10 @@ class Workload:
     of one adapter.
 
     Prompts have `prompt_tokens`, or anything from `shortest_prompt` to that. Adapters have `rank`, or `ranks`
-    in turn; requests name the adapters in turn, or as popular as `zipf` makes them. They come at once, or at
-    `rate` per second. The server has `slots` for adapters (as many as there are) and runs `max_requests` in
-    a batch. `sweep` holds the numbers of adapters for which the rounds are repeated, all requests at once.
+    in turn; requests name the adapters in turn, or as popular as `zipf` makes them. They come at once; or
+    `in_flight` at once and another whenever one is answered; or at `rate` per second; or at `rate_share` of
+    the rate that the server just manages. The server has `slots` for adapters (as many as there are) and runs
+    `max_requests` in a batch. `sweep` holds the numbers of adapters for which the rounds are repeated.
     """
 
     shape: str = "llama-135m"
@@ -35,6 +36,8 @@ class Workload:
     prompt_tokens: int = 128
     new_tokens: int = 64
     dtype: str = "auto"
+    adapter_dtype: str = "auto"
+    kernels: str = "auto"
     warmup: int = 1
     repeats: int = 1
     seed: int = 0
@@ -43,6 +46,8 @@ class Workload:
     shared_prefix: int = 0
     zipf: float | None = None
     rate: float | None = None
+    rate_share: float | None = None
+    in_flight: int | None = None
     slots: int | None = None
     max_requests: int | None = None
     sweep: tuple[int, ...] = ()
@@ -65,9 +70,14 @@ class Workload:
             )
 
     @property
+    def is_open(self) -> bool:
+        """Returns whether requests come when they like, and not when there is room for them."""
+        return self.rate is not None or self.rate_share is not None
+
+    @property
     def batch(self) -> int:
         """Returns how many requests the server runs at once, at most."""
-        usual = self.requests if self.rate is None else _OPEN_BATCH
+        usual = self.in_flight or (_OPEN_BATCH if self.is_open else self.requests)
         return min(self.requests, self.max_requests or usual)
 
     @property
@@ -101,10 +111,23 @@ class Workload:
         for name in ("warmup", "shared_prefix"):
             if getattr(self, name) < 0:
                 raise BadWorkload(f"{name} is {getattr(self, name)}; it must not be negative", field=name)
-        if self.rate is not None and not 0.0 < self.rate < math.inf:
-            raise BadWorkload(f"rate is {self.rate:g}; give a number of requests per second", field="rate")
+        self._check_rate()
         if self.zipf is not None and not 0.0 <= self.zipf < math.inf:
             raise BadWorkload(f"zipf is {self.zipf:g}; give an exponent from 0 (all equal) up", field="zipf")
+
+    def _check_rate(self) -> None:
+        if self.rate is not None and not 0.0 < self.rate < math.inf:
+            raise BadWorkload(f"rate is {self.rate:g}; give a number of requests per second", field="rate")
+        if self.rate_share is not None and not 0.0 < self.rate_share < math.inf:
+            raise BadWorkload(
+                f"rate is {self.rate_share:.0%} of saturation; give a share above 0 %, such as 50%",
+                field="rate",
+            )
+        if self.is_open and self.in_flight is not None:
+            raise BadWorkload(
+                "rate and in_flight are both given; requests come at a rate or when others end",
+                field="in_flight",
+            )
 
     def _check_prompts(self) -> None:
         if self.shortest > self.prompt_tokens:
@@ -129,7 +152,7 @@ class Workload:
                 f"name fewer or ask for {len(self.ranks)} adapters",
                 field="ranks",
             )
-        most = min(self.adapters, self.requests)
+        most = self.adapters if self.is_open else min(self.adapters, self.requests)
         for count in self.sweep:
             if not 1 <= count <= most:
                 raise BadWorkload(

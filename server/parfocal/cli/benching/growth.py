@@ -1,0 +1,89 @@
+"""Measures how a decode step's time grows with rows and with distinct adapters, each kind in turn."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .stages import Stages
+from .step_bench import Batch, StepBench
+from .under_load import round_numbers
+from .workload import WARMUP_ROUND, Workload
+
+BASE, ONE, DISTINCT = "no adapter", "one adapter", "each its own adapter"
+_ROWS = (1, 2, 4, 8, 16, 32, 64)
+_MIXED_ROWS = 16
+_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One kind of step: so many rows, on so many distinct adapters in turn; 0 is the base."""
+
+    rows: int
+    adapters: int
+
+    def row_adapters(self) -> list[int | None]:
+        """Returns each row's adapter."""
+        return [row % self.adapters if self.adapters else None for row in range(self.rows)]
+
+    def numbers(self) -> list[int]:
+        """Returns the number of each row's adapter; none where there are none."""
+        return [number for number in self.row_adapters() if number is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """What is visited in each round: lines of points by rows, and one line by distinct adapters."""
+
+    workload: Workload
+    by_rows: Mapping[str, Sequence[Point]]
+    by_adapters: Sequence[Point]
+
+    def points(self) -> list[Point]:
+        """Returns every kind of step once."""
+        lines = [*self.by_rows.values(), self.by_adapters]
+        return list(dict.fromkeys(point for line in lines for point in line))
+
+    @property
+    def kept(self) -> int:
+        """Returns how many prompts stay in the cache, so that only a step's own work is done again."""
+        return len({(row, adapter) for p in self.points() for row, adapter in enumerate(p.row_adapters())})
+
+
+def growth_visits(workload: Workload) -> Visits:
+    """Returns what can be visited with as many rows and adapters as the workload names or more is usual."""
+    most = max(_ROWS)
+    rows = [count for count in _ROWS if count <= most]
+    distinct = [count for count in (0, *_ROWS) if count <= _MIXED_ROWS]
+    return Visits(
+        workload=replace(
+            workload,
+            requests=most,
+            adapters=most,
+            slots=most,
+            max_requests=most,
+            new_tokens=_STEPS + 1,
+            zipf=None,
+            sweep=(),
+        ),
+        by_rows={
+            BASE: [Point(count, 0) for count in rows],
+            ONE: [Point(count, 1) for count in rows],
+            DISTINCT: [Point(count, count) for count in rows],
+        },
+        by_adapters=[Point(_MIXED_ROWS, count) for count in distinct],
+    )
+
+
+def measure_growth(bench: StepBench, visits: Visits, stages: Stages) -> dict[Point, float]:
+    """Returns the median seconds of a step of each kind. Prompts are the same in every round, and cached."""
+    taken: dict[Point, list[float]] = {point: [] for point in visits.points()}
+    for number in round_numbers(visits.workload):
+        is_timed = number < WARMUP_ROUND
+        stages.begin(f"Running {'timed' if is_timed else 'warm-up'} steps of every kind")
+        for place, (point, times) in enumerate(taken.items()):
+            steps = bench.run(Batch(point.row_adapters(), _STEPS + 1))
+            times += [step.seconds for step in steps if is_timed and step.prompt_tokens == 0]
+            stages.within((place + 1) / len(taken))
+        stages.done()
+    return {point: statistics.median(times) for point, times in taken.items()}

@@ -1,0 +1,89 @@
+"""What this machine can do at most, measured here and now: bytes moved and numbers multiplied in a second."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+_COPY_BYTES = 1 << 28
+_COPIES = 8
+_DTYPES = ("float32", "bfloat16")
+# Large enough that a product is arithmetic and little else, small enough for a CPU of two cores.
+_SQUARE = 1536
+_SMALL_SQUARE = 256
+_PRODUCTS = 8
+# A type in which even a small product is this much slower than in float32 is not multiplied in hardware.
+_NOT_IN_HARDWARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The fastest of several tries. `copy` counts bytes read plus written; `flops` is by number type."""
+
+    copy_bytes_per_second: float
+    read_bytes_per_second: float
+    flops: Mapping[str, float]
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Returns the most bytes that memory gives or takes in a second, copying or only reading."""
+        return max(self.copy_bytes_per_second, self.read_bytes_per_second)
+
+    @property
+    def fastest_dtype(self) -> str:
+        """Returns the type of numbers that is multiplied fastest."""
+        return max(self.flops, key=lambda dtype: self.flops[dtype])
+
+    @property
+    def flops_per_second(self) -> float:
+        """Returns the rate in that type; a product and its addition count as two."""
+        return self.flops[self.fastest_dtype]
+
+
+def measure_hardware(device: str) -> Hardware:
+    """Measures the device; takes some seconds on a small CPU."""
+    return Hardware(_copy_bandwidth(device), _read_bandwidth(device), _multiply_rates(device))
+
+
+def _copy_bandwidth(device: str) -> float:
+    source = torch.ones(_COPY_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> torch.Tensor:
+        return target.copy_(source)[-1]
+
+    return 2 * _COPY_BYTES / _least_seconds(copy, _COPIES)
+
+
+def _read_bandwidth(device: str) -> float:
+    source = torch.ones(_COPY_BYTES // 4, device=device)
+    return _COPY_BYTES / _least_seconds(source.sum, _COPIES)
+
+
+def _multiply_rates(device: str) -> dict[str, float]:
+    small = {dtype: _multiply_rate(device, dtype, _SMALL_SQUARE) for dtype in _DTYPES}
+    fast = [dtype for dtype in _DTYPES if small[dtype] > _NOT_IN_HARDWARE * small["float32"]]
+    return {dtype: _multiply_rate(device, dtype, _SQUARE) for dtype in fast}
+
+
+def _multiply_rate(device: str, dtype: str, size: int) -> float:
+    matrix = torch.randn(size, size, device=device).to(getattr(torch, dtype))
+    target = torch.empty_like(matrix)
+
+    def multiply() -> torch.Tensor:
+        return torch.mm(matrix, matrix, out=target)[0, 0]
+
+    return 2 * size**3 / _least_seconds(multiply, _PRODUCTS)
+
+
+def _least_seconds(work: Callable[[], torch.Tensor], times: int) -> float:
+    """Returns the shortest time; reading a value of the result back waits for the work on any device."""
+    work().item()
+    return min(_seconds(work) for _ in range(times))
+
+
+def _seconds(work: Callable[[], torch.Tensor]) -> float:
+    begun = time.perf_counter()
+    work().item()
+    return time.perf_counter() - begun
