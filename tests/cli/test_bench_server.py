@@ -12,8 +12,10 @@ from fakes.serving import serving
 from parfocal.cli.benching.calls import Call
 from parfocal.cli.benching.client import run_round
 from parfocal.cli.benching.errors import AnswerWrong, ServerNotReady
-from parfocal.cli.benching.rounds import Round
-from parfocal.cli.benching.server_process import server_process
+from parfocal.cli.benching.rounds import Pace, Reply, Round, answer_all
+from parfocal.cli.benching.server_process import ServerProcess, server_process
+from parfocal.cli.benching.server_watch import ServerWatch, series_in
+from parfocal.cli.benching.stages import SilentStages
 from parfocal.engine import AdapterKey
 from parfocal.rpc import RemoteError
 
@@ -119,3 +121,47 @@ def test_an_answer_of_another_adapter_fails_the_round() -> None:
 
     with pytest.raises(AnswerWrong, match="bench/adapter-1 answered a request for bench/adapter-0"):
         _round(CALLS, new_tokens=4, answering=other)
+
+
+def test_a_metrics_page_is_added_up_by_state_and_outcome() -> None:
+    page = """# HELP parfocal_kv_blocks KV cache blocks
+parfocal_kv_blocks{state="used"} 3.0
+parfocal_kv_blocks{state="free"} 9.0
+parfocal_requests_running 2.0
+parfocal_requests_total{adapter="a",outcome="length",version="1"} 4.0
+parfocal_requests_total{adapter="b",outcome="length",version="2"} 5.0
+parfocal_queue_seconds_sum 0.25
+"""
+    found = series_in(page)
+
+    assert found["parfocal_kv_blocks"] == {"used": 3, "free": 9}
+    assert found["parfocal_requests_running"] == {"": 2}
+    assert found["parfocal_requests_total"] == {"length": 9}
+
+
+def test_memory_is_read_at_every_tenth_of_a_round_and_before_the_first(tmp_path: Path) -> None:
+    watch = ServerWatch(ServerProcess("127.0.0.1:1", os.getpid(), tmp_path / "log"), SilentStages())
+
+    for _ in range(2):
+        answered = watch.begin_round(20)
+        for _ in range(20):
+            answered()
+
+    assert [sample.requests for sample in watch.memory] == list(range(0, 41, 2))
+    assert all(sample.rss_bytes > 0 for sample in watch.memory)
+
+
+def test_no_more_calls_are_in_flight_than_may_be() -> None:
+    calls, open_calls, most, answered = [CALLS[0]] * 7, 0, 0, list[int]()
+
+    async def ask(_: Call) -> Reply:
+        nonlocal open_calls, most
+        open_calls += 1
+        most = max(most, open_calls)
+        await asyncio.sleep(0)
+        open_calls -= 1
+        return Reply([time.perf_counter()], 0)
+
+    taken = asyncio.run(answer_all(calls, 1, ask, Pace(3, lambda: answered.append(1))))
+
+    assert (most, len(answered), len(taken.answers)) == (3, 7, 7)

@@ -30,11 +30,12 @@ def _draw_rows(
         axes.plot(rows, _ms(found, line), marker="o", color=colour, label=name)
         axes.plot(rows, _ms(limits, line), linestyle="--", color=colour, label=f"roofline, {name}")
         last = _ms(found, line)[-1]
-        axes.annotate(f"{last:.0f}", (rows[-1], last), (5, 0), textcoords="offset points", color=colour)
+        axes.annotate(f"{last:.3g}", (rows[-1], last), (5, 0), textcoords="offset points", color=colour)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(rows, [str(count) for count in rows])
     axes.set(xlabel="rows in the batch", ylabel="milliseconds", title="By rows")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(which="both", alpha=0.2)
     axes.margins(x=0.1)
     axes.legend(fontsize=8)
@@ -46,7 +47,7 @@ def _draw_adapters(
     counts, times = [point.adapters for point in line], _ms(found, line)
     axes.plot(counts, times, marker="o", color="tab:red", label="measured")
     for count, time in zip(counts, times, strict=True):
-        axes.annotate(f"{time:.0f}", (count, time), (0, 6), textcoords="offset points", ha="center")
+        axes.annotate(f"{time:.3g}", (count, time), (0, 6), textcoords="offset points", ha="center")
     axes.plot(counts, _ms(limits, line), linestyle="--", color="tab:red", label="roofline")
     axes.set_ylim(0, 1.2 * max(times))
     axes.set_xticks(counts)
@@ -56,7 +57,7 @@ def _draw_adapters(
         title=f"By distinct adapters, {line[0].rows} rows (0: base only)",
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center right")
 
 
 def _ms(seconds: Mapping[Point, float], line: Sequence[Point]) -> list[float]:

@@ -59,6 +59,6 @@ def _draw(
         axes.text(least, place - 0.42, f" at least {least:.1f}", ha="left", va="bottom", fontsize=8)
         axes.text(lefts[place], place, f"  {lefts[place]:.1f} ms", va="center", fontsize=9)
     axes.set_yticks(places, [f"{name}\nof {found[name].tokens} tokens" for name in names])
-    axes.invert_yaxis()
-    axes.margins(x=0.1, y=0.15)
+    axes.set_ylim(len(names) - 0.45, -0.75)  # the first bar on top, and room for what it takes at least
+    axes.margins(x=0.1)
     axes.grid(axis="x", alpha=0.3)
