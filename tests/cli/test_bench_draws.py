@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.cli.benching.calls import adapters_of_round, calls_of_round, ranks_of_batch
+from parfocal.cli.benching.calls import adapters_of_batch, adapters_of_round, calls_of_round, ranks_of_batch
 from parfocal.cli.benching.draws import poisson_arrivals, popular_numbers, uniform_lengths
 from parfocal.cli.benching.errors import BadWorkload
 from parfocal.cli.benching.notation import lengths_in, numbers_in, ranks_in, rate_in, sweep_in
@@ -137,6 +137,13 @@ def test_only_adapters_that_are_named_are_read() -> None:
     work = replace(SMALL, adapters=1000, zipf=2.0)
 
     assert len(ranks_of_batch(work)) == len(set(adapters_of_round(work, 0))) <= SMALL.requests
+
+
+def test_a_batch_names_no_more_adapters_than_there_are_slots() -> None:
+    work = replace(SMALL, requests=9, adapters=3, slots=2, max_requests=5)
+
+    assert adapters_of_batch(work) == [0, 1, 0, 1, 0]
+    assert adapters_of_batch(replace(work, slots=3)) == [0, 1, 2, 0, 1]
 
 
 def test_a_batch_holds_all_requests_or_sixty_four_of_a_stream() -> None:

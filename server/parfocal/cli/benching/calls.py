@@ -59,8 +59,17 @@ def ranks_of_batch(workload: Workload) -> tuple[int, ...]:
 
 
 def adapters_of_batch(workload: Workload) -> list[int]:
-    """Returns the number of the adapter of each request that first fills a batch."""
-    return adapters_of_round(workload, 0)[: workload.batch]
+    """Returns the number of the adapter of each request that first fills a batch.
+
+    A request whose adapter finds no slot is passed over.
+    """
+    taken: list[int] = []
+    held: set[int] = set()
+    for adapter in adapters_of_round(workload, 0):
+        if len(taken) < workload.batch and (adapter in held or len(held) < workload.server_slots):
+            taken.append(adapter)
+            held.add(adapter)
+    return taken
 
 
 def _lengths(workload: Workload, number: int) -> Sequence[int]:
