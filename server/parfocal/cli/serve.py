@@ -40,7 +40,7 @@ def _flag(setting: Setting) -> Flag:
     help_text = f"{setting.help} Default: {_shown(setting)}." if setting.default is not None else setting.help
     if setting.kind is bool:
         return Flag(setting.name, bool, help_text)
-    metavar = "|".join(setting.bounds.choices) or _METAVARS[setting.kind]
+    metavar = "|".join(map(str, setting.bounds.choices)) or _METAVARS[setting.kind]
     return Flag(setting.name, str, help_text, metavar)
 
 
