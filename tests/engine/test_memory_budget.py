@@ -11,6 +11,7 @@ from parfocal.engine.memory_budget import (
     Budget,
     KvNeeds,
     Needs,
+    SlabSize,
     Workspace,
     adapter_bytes_at_worst,
     divide,
@@ -73,9 +74,13 @@ def test_people_see_every_part_and_the_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slots", "slabs"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (4, (1, 1, 1)), (5, (2, 1, 1)), (9, (3, 2, 1))]
+    ("slots", "slabs"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (4, (1, 1, 1)), (5, (2, 2, 1)), (9, (3, 3, 3))]
 )
-def test_the_worst_mix_of_ranks_keeps_a_slab_of_each_alive(slots: int, slabs: tuple[int, ...]) -> None:
-    sizes = {4: 1, 8: 100, 16: 10_000}
+def test_the_worst_mix_of_ranks_keeps_slabs_of_each_alive(slots: int, slabs: tuple[int, ...]) -> None:
+    sizes = [SlabSize(4, 1), SlabSize(4, 10_000), SlabSize(4, 100)]
 
-    assert adapter_bytes_at_worst(sizes, slots, 4) == slabs[0] * 10_000 + slabs[1] * 100 + slabs[2]
+    assert adapter_bytes_at_worst(sizes, slots) == slabs[0] * 10_000 + slabs[1] * 100 + slabs[2]
+
+
+def test_adapters_that_have_a_slab_each_waste_nothing() -> None:
+    assert adapter_bytes_at_worst([SlabSize(16, 256), SlabSize(4, 256), SlabSize(1, 256)], 16) == 16 * 256

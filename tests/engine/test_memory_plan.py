@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -18,8 +20,10 @@ from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.base import ResidentBase, load_base
 from parfocal.engine.build import build_engine
 from parfocal.engine.device_memory import held_bytes, total_bytes
-from parfocal.engine.lora_store import LoraStore
+from parfocal.engine.lora_store import LoraStore, slab_sizes
+from parfocal.engine.memory_budget import adapter_bytes_at_worst
 from parfocal.engine.memory_plan import plan_memory
+from parfocal.engine.plan import Place
 
 CPU = torch.device("cpu")
 KINDS = [
@@ -80,10 +84,14 @@ def _adapter(base: ResidentBase, rank: int) -> LoraWeights:
     return LoraWeights(f"rank {rank}", modules)
 
 
-@pytest.mark.parametrize("slots", [1, 3, 17])
+def _adapter_bytes(base: ResidentBase, slots: int, max_rank: int) -> int:
+    config = EngineConfig(device="cpu", slots=slots, max_rank=max_rank, memory_bytes=1 << 30)
+    return plan_memory(base, config).adapter_bytes
+
+
+@pytest.mark.parametrize("slots", [1, 3, 16])
 def test_the_adapters_part_is_what_the_worst_history_takes(base: ResidentBase, slots: int) -> None:
-    config = EngineConfig(device="cpu", slots=slots, max_rank=13, memory_bytes=1 << 30)
-    store = LoraStore(base.shapes, base.adapter_dtype, CPU)
+    store = LoraStore(base.shapes, base.adapter_dtype, CPU, slab_slots=min(16, slots))
     kept = 0
     for rank in (13, 8, 1):
         places = [store.put(_adapter(base, rank)) for _ in range(slots - kept)]
@@ -93,7 +101,36 @@ def test_the_adapters_part_is_what_the_worst_history_takes(base: ResidentBase, s
                 store.free(place)
         kept += len(alone)
 
-    assert store.size_bytes == plan_memory(base, config).adapter_bytes
+    assert store.size_bytes == _adapter_bytes(base, slots, 13)
+
+
+def test_by_default_the_adapters_part_is_what_adapters_of_the_highest_rank_take(base: ResidentBase) -> None:
+    numbers = sum(sum(shape) for shape in base.shapes.values())
+
+    assert _adapter_bytes(base, 16, 256) == 16 * 256 * numbers * base.adapter_dtype.itemsize
+
+
+_RANKS = (1, 8, 16, 20, 64, 70, 130)
+
+
+@settings(max_examples=100)
+@given(st.integers(1, 20), st.lists(st.integers(0, 10**6), max_size=60))
+def test_no_history_takes_more_than_the_adapters_part(slots: int, plan: list[int]) -> None:
+    shapes = {"up": (3, 5), "down": (5, 2)}
+    bound = adapter_bytes_at_worst(slab_sizes(shapes, torch.bfloat16, 130, min(16, slots)), slots)
+    store = LoraStore(shapes, torch.bfloat16, CPU, slab_slots=min(16, slots))
+    held: list[Place] = []
+    for number in plan:
+        rank = _RANKS[number % len(_RANKS)]
+        while len(held) > number % slots:
+            store.free(held.pop(number % len(held)))
+        modules = {
+            path: ModuleWeights(torch.ones(rank, wide), torch.ones(tall, rank))
+            for path, (wide, tall) in shapes.items()
+        }
+        while len(held) < slots:
+            held.append(store.put(LoraWeights("any", modules)))
+            assert store.size_bytes <= bound
 
 
 def test_a_part_of_the_machine_is_taken_when_no_bytes_are_stated(base: ResidentBase) -> None:

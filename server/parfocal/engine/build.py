@@ -14,7 +14,7 @@ from .inbox import Inbox, LoadEnded
 from .kv_cache import KvCache
 from .limits import Limits
 from .loader import AdapterLoader, AdapterSource
-from .lora_store import ADAPTER_DTYPES, LoraStore
+from .lora_store import ADAPTER_DTYPES, SLAB_SLOTS, LoraStore
 from .memory_budget import MemoryTable
 from .memory_plan import plan_memory
 from .native.decoder import NativeForward
@@ -46,7 +46,7 @@ def build_engine(
     observer = observer or SilentObserver()
     blocks = (memory or plan_memory(base, config)).kv_blocks
     pool = BlockPool(blocks, config.block_tokens)
-    store = LoraStore(base.shapes, base.adapter_dtype, base.device)
+    store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
     inbox = Inbox()
     loader = AdapterLoader(
         source,

@@ -2,7 +2,8 @@
 
 A slab holds, for each adapted module, A `[slots, in, rank]` and B `[slots, rank, out]`. Neighbouring slots
 are neighbours in memory, so one batched matmul serves many adapters without copying a weight (compare the
-segmented gather of Punica, arXiv 2310.18547). Ranks are rounded up to a power of two, at least 4.
+segmented gather of Punica, arXiv 2310.18547). Slabs are sized by bytes: 16 slots of small ranks, one of large
+ones, so that no adapter that stays alone in its slab keeps more memory than one of the largest rank.
 """
 
 import threading
@@ -13,19 +14,55 @@ from dataclasses import dataclass
 import torch
 
 from .adapter_files import LoraWeights, ModuleWeights
+from .memory_budget import SlabSize
 from .plan import Place
 
 SLAB_SLOTS = 16
 ADAPTER_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
+# Slots times rank of a slab: what 16 adapters of rank 16 take, and one of rank 256.
+_SLAB_RANKS = 256
+# An adapter of a higher rank has a slab to itself; none of its neighbours could share much of a matmul.
+_SHARED_RANK = 64
+_RANK_STEP = 16
+
 
 def slab_rank(rank: int) -> int:
     """Returns the rank of the slab in which an adapter of `rank` lies.
 
-    >>> [slab_rank(rank) for rank in (1, 4, 5, 16, 129)]
-    [4, 4, 8, 16, 256]
+    Up to 64 a power of two, at least 4, so that neighbours share a slab; above, a multiple of 16.
+
+    >>> [slab_rank(rank) for rank in (1, 4, 5, 16, 33, 65, 129)]
+    [4, 4, 8, 16, 64, 80, 144]
     """
+    if rank > _SHARED_RANK:
+        return -(-rank // _RANK_STEP) * _RANK_STEP
     return max(4, 1 << (rank - 1).bit_length())
+
+
+def slots_in_slab(rank: int, most: int = SLAB_SLOTS) -> int:
+    """Returns how many slots a slab of `rank` has.
+
+    >>> [slots_in_slab(rank) for rank in (4, 16, 32, 64, 80, 256)]
+    [16, 16, 8, 4, 1, 1]
+    """
+    return 1 if rank > _SHARED_RANK else min(most, _SLAB_RANKS // rank)
+
+
+def slab_sizes(
+    shapes: Mapping[str, tuple[int, int]], dtype: torch.dtype, max_rank: int, most_slots: int = SLAB_SLOTS
+) -> list[SlabSize]:
+    """Returns the size of a slab of each rank up to `max_rank` in which every module is adapted.
+
+    Tensors on the meta device have sizes and no memory.
+    """
+    nowhere = torch.device("meta")
+    sizes = []
+    for rank in sorted({slab_rank(rank) for rank in range(1, max_rank + 1)}):
+        slots = slots_in_slab(rank, most_slots)
+        pairs = (_new_pair(shape, slots, rank, dtype, nowhere) for shape in shapes.values())
+        sizes.append(SlabSize(slots, sum(pair.size_bytes for pair in pairs)))
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +166,17 @@ class LoraStore:
             if slab.rank == rank and slab.free:
                 return Place(number, slab.free.pop())
         number = next(n for n in range(len(self.slabs) + 1) if n not in self.slabs)
-        slab = self.slabs[number] = Slab(rank, self._slab_slots)
+        slab = self.slabs[number] = Slab(rank, slots_in_slab(rank, self._slab_slots))
         return Place(number, slab.free.pop())
 
     def _fill(self, slab: Slab, place: Place, weights: LoraWeights) -> None:
         with self._lock:
             for path in weights.modules.keys() - slab.weights.keys():
-                slab.weights[path] = self._allocate(path, slab)
+                slab.weights[path] = _new_pair(
+                    self.shapes[path], slab.slots, slab.rank, self.dtype, self._device
+                )
         for path, pair in list(slab.weights.items()):
             self._write(pair, place.index, weights.modules.get(path))
-
-    def _allocate(self, path: str, slab: Slab) -> AdapterPair:
-        wide, tall = self.shapes[path]
-        a, b = self._zeros(slab.slots, wide, slab.rank), self._zeros(slab.slots, slab.rank, tall)
-        if self.dtype is not torch.int8:
-            return AdapterPair(a, b)
-        scales = (torch.zeros(slab.slots, size, device=self._device) for size in (slab.rank, tall))
-        return AdapterPair(a, b, *scales)
-
-    def _zeros(self, *size: int) -> torch.Tensor:
-        return torch.zeros(*size, dtype=self.dtype, device=self._device)
 
     def _write(self, pair: AdapterPair, index: int, module: ModuleWeights | None) -> None:
         """Fills one slot of one module; what the adapter lacks becomes zero."""
@@ -176,3 +204,15 @@ def _in_8_bit(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     most = matrix.abs().amax(1).float()
     scale = torch.where(most > 0, most / 127, 1.0)
     return (matrix.float() / scale[:, None]).round_().to(torch.int8).T, scale
+
+
+def _new_pair(
+    shape: tuple[int, int], slots: int, rank: int, dtype: torch.dtype, device: torch.device
+) -> AdapterPair:
+    wide, tall = shape
+    a = torch.zeros(slots, wide, rank, dtype=dtype, device=device)
+    b = torch.zeros(slots, rank, tall, dtype=dtype, device=device)
+    if dtype is not torch.int8:
+        return AdapterPair(a, b)
+    scales = (torch.zeros(slots, size, device=device) for size in (rank, tall))
+    return AdapterPair(a, b, *scales)

@@ -3,7 +3,7 @@
 Pure arithmetic: knows no device and no tensors. What each part needs comes from `memory_plan`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import EngineMisconfigured
@@ -44,6 +44,14 @@ class Needs:
     adapters: str
     kv: KvNeeds
     workspace: Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class SlabSize:
+    """How many adapters of one rank are allocated at once, and the bytes that they take together."""
+
+    slots: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +129,18 @@ def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> M
     return table
 
 
-def adapter_bytes_at_worst(slab_bytes: Mapping[int, int], slots: int, slab_slots: int) -> int:
-    """Returns the most that slabs of any ranks can take while at most `slots` adapters are on the device.
+def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
+    """Returns a bound on what slabs of any ranks take while at most `slots` adapters are on the device.
 
-    `slab_bytes` tells what one slab of `slab_slots` places takes, by rank. A slab is added when all others of
-    its rank are full. Later one adapter alone keeps it, while the slots of those that left fill slabs of
-    another rank; the highest ranks first is the worst order.
+    A slab is added when all others of its rank are full, so there are never more of one rank than all
+    adapters would fill. Later one adapter alone may keep each, while those that left fill slabs of another
+    rank: there are never more slabs than adapters, and at worst they are the largest.
     """
     left, total = slots, 0
-    for rank in sorted(slab_bytes, reverse=True):
-        slabs = -(-left // slab_slots)
-        total += slabs * slab_bytes[rank]
-        left -= slabs
+    for slab in sorted(slabs, key=lambda slab: slab.size_bytes, reverse=True):
+        count = min(left, -(-slots // slab.slots))
+        total += count * slab.size_bytes
+        left -= count
     return total
 
 

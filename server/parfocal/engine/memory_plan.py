@@ -1,15 +1,12 @@
 """Finds what the parts of an engine need, and divides the device's memory between them."""
 
-from collections.abc import Mapping
-
 import torch
 
-from .adapter_files import LoraWeights, ModuleWeights
 from .base import ResidentBase
 from .config import EngineConfig
 from .device_memory import reachable_bytes, total_bytes
 from .errors import EngineMisconfigured
-from .lora_store import SLAB_SLOTS, LoraStore, slab_rank
+from .lora_store import SLAB_SLOTS, slab_sizes
 from .memory_budget import (
     Budget,
     KvNeeds,
@@ -25,7 +22,6 @@ from .workspace import WorkspaceMeasure, at_most
 # adapters on their way to their places live there too.
 _GPU_PART = 0.9
 _MACHINE_PART = 0.5
-_SMALLEST_RANK = 4
 
 
 def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure = at_most) -> MemoryTable:
@@ -43,10 +39,10 @@ def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeas
 
 def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) -> Needs:
     context, size = base.info.context_tokens, config.block_tokens
-    slabs = _slab_bytes(base.shapes, base.adapter_dtype, config.max_rank)
+    slabs = slab_sizes(base.shapes, base.adapter_dtype, config.max_rank, min(SLAB_SLOTS, config.slots))
     return Needs(
         base_bytes=base.info.memory_bytes,
-        adapter_bytes=adapter_bytes_at_worst(slabs, config.slots, SLAB_SLOTS),
+        adapter_bytes=adapter_bytes_at_worst(slabs, config.slots),
         adapters=f"{config.slots} slots of ranks up to {config.max_rank}",
         kv=KvNeeds(
             block_tokens=size,
@@ -56,29 +52,6 @@ def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) 
         ),
         workspace=measure(base, config),
     )
-
-
-def _slab_bytes(shapes: Mapping[str, tuple[int, int]], dtype: torch.dtype, max_rank: int) -> dict[int, int]:
-    """Returns what one slab of each rank takes by the store's own account if every linear is adapted.
-
-    Tensors on the meta device have sizes and no memory.
-    """
-    ranks = [_SMALLEST_RANK]
-    while ranks[-1] < slab_rank(max_rank):
-        ranks.append(2 * ranks[-1])
-    nowhere = torch.device("meta")
-    sizes = {}
-    for rank in ranks:
-        store = LoraStore(shapes, dtype, nowhere)
-        modules = {
-            path: ModuleWeights(
-                torch.empty(rank, wide, device=nowhere), torch.empty(tall, rank, device=nowhere)
-            )
-            for path, (wide, tall) in shapes.items()
-        }
-        store.put(LoraWeights(f"rank {rank}", modules))
-        sizes[rank] = store.size_bytes
-    return sizes
 
 
 def _budget(device: torch.device, config: EngineConfig) -> Budget:
