@@ -9,20 +9,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from .adapter_settings import AdapterSettings, read_settings
 from .errors import AdapterCorrupt, AdapterRefused
+from .tensor_file import STORED_DTYPES, Header, NotFinite, TensorFile, opened, read_scaled
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
 _SUFFIX_A = ".lora_A.weight"
 _SUFFIX_B = ".lora_B.weight"
-_DTYPES = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ def read_adapter(
     try:
         settings = read_settings(folder)
         with _open(folder / WEIGHTS_FILE) as file:
-            modules = _read_modules(file, settings, shapes, _Limits(dtype, max_rank))
+            scales = _checked_scales(file, settings, shapes, max_rank)
+            modules = _read_modules(folder, file, scales, dtype)
     except AdapterRefused as refusal:
         refusal.metadata["digest"] = digest
         raise
@@ -73,63 +73,53 @@ def read_adapter(
     return LoraWeights(digest, modules)
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    dtype: torch.dtype
-    max_rank: int
-
-
-class _Header(Protocol):
-    """What safetensors tells of a tensor before its bytes are read."""
-
-    def get_shape(self) -> list[int]: ...
-
-    def get_dtype(self) -> str: ...
-
-
-class _TensorFile(Protocol):
-    """An open safetensors file; the library itself is published without types."""
-
-    def keys(self) -> list[str]: ...
-
-    def get_slice(self, name: str) -> _Header: ...
-
-    def get_tensor(self, name: str) -> torch.Tensor: ...
-
-
 @contextmanager
-def _open(path: Path) -> Iterator[_TensorFile]:
+def _open(path: Path) -> Iterator[TensorFile]:
     if not path.is_file():
         others = ", ".join(sorted(one.name for one in path.parent.glob("adapter_model*"))) or "no weights"
         raise AdapterRefused(
             f"the adapter has no {WEIGHTS_FILE} (it has {others}); only safetensors are read"
         )
-    with safe_open(path, framework="pt") as file:
+    with opened(path) as file:
         yield file
 
 
-def _read_modules(
-    file: _TensorFile, settings: AdapterSettings, shapes: Mapping[str, tuple[int, int]], limits: _Limits
-) -> dict[str, ModuleWeights]:
+def _checked_scales(
+    file: TensorFile, settings: AdapterSettings, shapes: Mapping[str, tuple[int, int]], max_rank: int
+) -> dict[str, float]:
+    """Returns the scale of each adapted module, whose tensors' names, shapes and types are right."""
     names = frozenset(file.keys())
     paths = Counter(_module_path(name, shapes) for name in sorted(names))
     if not paths:
         raise AdapterCorrupt(f"{WEIGHTS_FILE} holds no tensor")
-    modules = {}
     for path, tensors in paths.items():
-        name_a, name_b = (_PREFIX + path + suffix for suffix in (_SUFFIX_A, _SUFFIX_B))
+        name_a, name_b = _names(path)
         if tensors != 2:
             missing, present = (name_b, name_a) if name_a in names else (name_a, name_b)
             raise AdapterCorrupt(f"{WEIGHTS_FILE}: {present} has no {missing} beside it", tensor=missing)
-        rank = _checked_rank(path, settings, limits.max_rank)
+        rank = _checked_rank(path, settings, max_rank)
         in_features, out_features = shapes[path]
         _check_header(name_a, file.get_slice(name_a), [rank, in_features])
         _check_header(name_b, file.get_slice(name_b), [out_features, rank])
-        modules[path] = ModuleWeights(
-            _read_tensor(file, name_a, 1.0, limits.dtype),
-            _read_tensor(file, name_b, settings.scale_of(path), limits.dtype),
-        )
-    return modules
+    return {path: settings.scale_of(path) for path in paths}
+
+
+def _names(path: str) -> tuple[str, str]:
+    return _PREFIX + path + _SUFFIX_A, _PREFIX + path + _SUFFIX_B
+
+
+def _read_modules(
+    folder: Path, file: TensorFile, scales: Mapping[str, float], dtype: torch.dtype
+) -> dict[str, ModuleWeights]:
+    named = {_names(path)[1]: scale for path, scale in scales.items()}
+    try:
+        tensors = read_scaled(folder / WEIGHTS_FILE, file, named, dtype)
+    except NotFinite as error:
+        raise AdapterCorrupt(
+            f"{WEIGHTS_FILE}: {error} in {str(dtype).removeprefix('torch.')}; every weight must be finite",
+            tensor=error.name,
+        ) from error
+    return {path: ModuleWeights(*(tensors[name] for name in _names(path))) for path in scales}
 
 
 def _module_path(name: str, shapes: Mapping[str, tuple[int, int]]) -> str:
@@ -161,7 +151,7 @@ def _checked_rank(path: str, settings: AdapterSettings, max_rank: int) -> int:
     return rank
 
 
-def _check_header(name: str, header: _Header, expected: list[int]) -> None:
+def _check_header(name: str, header: Header, expected: list[int]) -> None:
     shape = list(header.get_shape())
     rank_axis = 0 if name.endswith(_SUFFIX_A) else 1
     if len(shape) != 2 or shape[1 - rank_axis] != expected[1 - rank_axis]:
@@ -174,26 +164,9 @@ def _check_header(name: str, header: _Header, expected: list[int]) -> None:
             f"{expected[rank_axis]} to this module",
             tensor=name,
         )
-    if header.get_dtype() not in _DTYPES:
+    if header.get_dtype() not in STORED_DTYPES:
         raise AdapterRefused(
-            f"{WEIGHTS_FILE}: {name} is stored as {header.get_dtype()}; supported: {', '.join(_DTYPES)}",
+            f"{WEIGHTS_FILE}: {name} is stored as {header.get_dtype()}; "
+            f"supported: {', '.join(STORED_DTYPES)}",
             tensor=name,
         )
-
-
-def _read_tensor(file: _TensorFile, name: str, scale: float, dtype: torch.dtype) -> torch.Tensor:
-    tensor = file.get_tensor(name)
-    if scale != 1.0:
-        tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32)) * scale
-    # A copy even where nothing changes: the file's pages may go away while the adapter is served.
-    tensor = tensor.to(dtype, copy=True)
-    finite = torch.isfinite(tensor)
-    if not finite.all():
-        place = [int(index) for index in (~finite).nonzero()[0]]
-        value = tensor[tuple(place)].item()
-        raise AdapterCorrupt(
-            f"{WEIGHTS_FILE}: {name}{place} is {value} in {str(dtype).removeprefix('torch.')}; "
-            "every weight must be finite",
-            tensor=name,
-        )
-    return tensor
