@@ -170,3 +170,23 @@ def test_threads_that_load_disturb_neither_each_other_nor_the_running_step() -> 
     assert store.places_used == 49
     for where, weights in placed.items():
         check_content(store, where, weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_an_adapter_that_was_laid_out_once_can_be_copied_in_again_and_again(dtype: torch.dtype) -> None:
+    store = LoraStore(SHAPES, dtype, CPU, slab_slots=2)
+    laid = store.lay_out(random_adapter(5, {"up", "down"}, seed=1))
+    before = {path: [part.clone() for part in pair.parts] for path, pair in laid.modules.items()}
+    for _ in range(3):
+        store.put(random_adapter(6, seed=2))
+        place = store.copy_in(laid)
+        for path, parts in before.items():
+            slot = [part[place.index] for part in store.slabs[place.slab].weights[path].parts]
+            kept = [part[0] for part in laid.modules[path].parts]
+            for there, here, then in zip(slot, kept, parts, strict=True):
+                assert torch.equal(there, here)
+                assert torch.equal(here, then[0])
+                assert there.data_ptr() != here.data_ptr()
+
+    assert laid.rank == 5
+    assert laid.size_bytes == sum(part.nbytes for parts in before.values() for part in parts)

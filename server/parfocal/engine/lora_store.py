@@ -9,11 +9,12 @@ ones, so that no adapter that stays alone in its slab keeps more memory than one
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import torch
 
-from .adapter_files import LoraWeights, ModuleWeights
+from .adapter_files import LoraWeights
+from .lora_layout import SHARED_RANK, LaidAdapter, lay_out, slab_rank
+from .lora_layout import AdapterPair as AdapterPair
 from .memory_budget import SlabSize
 from .plan import Place
 
@@ -22,22 +23,6 @@ ADAPTER_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": 
 
 # Slots times rank of a slab: what 16 adapters of rank 16 take, and one of rank 256.
 _SLAB_RANKS = 256
-# An adapter of a higher rank has a slab to itself; none of its neighbours could share much of a matmul.
-_SHARED_RANK = 64
-_RANK_STEP = 16
-
-
-def slab_rank(rank: int) -> int:
-    """Returns the rank of the slab in which an adapter of `rank` lies.
-
-    Up to 64 a power of two, at least 4, so that neighbours share a slab; above, a multiple of 16.
-
-    >>> [slab_rank(rank) for rank in (1, 4, 5, 16, 33, 65, 129)]
-    [4, 4, 8, 16, 64, 80, 144]
-    """
-    if rank > _SHARED_RANK:
-        return -(-rank // _RANK_STEP) * _RANK_STEP
-    return max(4, 1 << (rank - 1).bit_length())
 
 
 def slots_in_slab(rank: int, most: int = SLAB_SLOTS) -> int:
@@ -46,7 +31,7 @@ def slots_in_slab(rank: int, most: int = SLAB_SLOTS) -> int:
     >>> [slots_in_slab(rank) for rank in (4, 16, 32, 64, 80, 256)]
     [16, 16, 8, 4, 1, 1]
     """
-    return 1 if rank > _SHARED_RANK else min(most, _SLAB_RANKS // rank)
+    return 1 if rank > SHARED_RANK else min(most, _SLAB_RANKS // rank)
 
 
 def slab_sizes(
@@ -63,32 +48,6 @@ def slab_sizes(
         pairs = (_new_pair(shape, slots, rank, dtype, nowhere) for shape in shapes.values())
         sizes.append(SlabSize(slots, sum(pair.size_bytes for pair in pairs)))
     return sizes
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterPair:
-    """One module's matrices for all slots of a slab: A `[slots, in, rank]` and B `[slots, rank, out]`.
-
-    In 8 bit each column, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and
-    `[slots, out]`; otherwise both are None.
-    """
-
-    a: torch.Tensor
-    b: torch.Tensor
-    a_scale: torch.Tensor | None = None
-    b_scale: torch.Tensor | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """Returns the bytes of all slots."""
-        return sum(part.nbytes for part in (self.a, self.b, self.a_scale, self.b_scale) if part is not None)
-
-    def whole(self, index: slice, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns A and B of some slots as numbers of `dtype`."""
-        a, b = self.a[index].to(dtype), self.b[index].to(dtype)
-        if self.a_scale is None or self.b_scale is None:
-            return a, b
-        return a * self.a_scale[index, None].to(dtype), b * self.b_scale[index, None].to(dtype)
 
 
 class Slab:
@@ -123,18 +82,25 @@ class LoraStore:
         """Returns the type in which `put` wants an adapter's numbers."""
         return self.dtype if self.dtype.is_floating_point else torch.float32
 
+    def lay_out(self, weights: LoraWeights) -> LaidAdapter:
+        """Returns the adapter in host memory as its place will hold it."""
+        return lay_out(weights, self.dtype, pinned=self._device.type == "cuda")
+
     def put(self, weights: LoraWeights) -> Place:
+        """Lays an adapter out and copies it to a free place."""
+        return self.copy_in(self.lay_out(weights))
+
+    def copy_in(self, adapter: LaidAdapter) -> Place:
         """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full.
 
         Raises what the device raises when its memory is full; nothing is taken then.
         """
-        rank = slab_rank(weights.rank)
         with self._lock:
-            place = self._claim(rank)
+            place = self._claim(adapter.slab_rank)
             slab = self.slabs[place.slab]
         with ExitStack() as unless_filled:
             unless_filled.callback(self.free, place)
-            self._fill(slab, place, weights)
+            self._fill(slab, place, adapter)
             unless_filled.pop_all()
         return place
 
@@ -169,41 +135,23 @@ class LoraStore:
         slab = self.slabs[number] = Slab(rank, slots_in_slab(rank, self._slab_slots))
         return Place(number, slab.free.pop())
 
-    def _fill(self, slab: Slab, place: Place, weights: LoraWeights) -> None:
+    def _fill(self, slab: Slab, place: Place, adapter: LaidAdapter) -> None:
         with self._lock:
-            for path in weights.modules.keys() - slab.weights.keys():
+            for path in adapter.modules.keys() - slab.weights.keys():
                 slab.weights[path] = _new_pair(
                     self.shapes[path], slab.slots, slab.rank, self.dtype, self._device
                 )
-        for path, pair in list(slab.weights.items()):
-            self._write(pair, place.index, weights.modules.get(path))
-
-    def _write(self, pair: AdapterPair, index: int, module: ModuleWeights | None) -> None:
-        """Fills one slot of one module; what the adapter lacks becomes zero."""
-        a, b = pair.a[index], pair.b[index]
-        if module is None:
-            a.zero_()
-            b.zero_()
-            return
-        rank = module.a.shape[0]
-        if pair.a_scale is None or pair.b_scale is None:
-            own_a, own_b = module.a.T, module.b.T
-        else:
-            own_a, a_scale = _in_8_bit(module.a)
-            own_b, b_scale = _in_8_bit(module.b)
-            pair.a_scale[index, :rank].copy_(a_scale)
-            pair.b_scale[index].copy_(b_scale)
-        a[:, :rank].copy_(own_a)
-        a[:, rank:].zero_()
-        b[:rank].copy_(own_b)
-        b[rank:].zero_()
-
-
-def _in_8_bit(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the transposed matrix as integers and a scale for each row of the original."""
-    most = matrix.abs().amax(1).float()
-    scale = torch.where(most > 0, most / 127, 1.0)
-    return (matrix.float() / scale[:, None]).round_().to(torch.int8).T, scale
+            pairs = list(slab.weights.items())
+        targets: list[torch.Tensor] = []
+        sources: list[torch.Tensor] = []
+        for path, pair in pairs:
+            slot = [part[place.index] for part in pair.parts]
+            if path in adapter.modules:
+                targets += slot
+                sources += [part[0] for part in adapter.modules[path].parts]
+            else:
+                torch._foreach_zero_(slot)
+        torch._foreach_copy_(targets, sources)
 
 
 def _new_pair(

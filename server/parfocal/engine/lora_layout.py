@@ -1,0 +1,122 @@
+"""One adapter in host memory, laid out as its place on the device will hold it, so that a load is a copy.
+
+Knows ranks and types, but neither slabs nor devices' memory.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from .adapter_files import LoraWeights, ModuleWeights
+
+# An adapter of a higher rank has a slab to itself; none of its neighbours could share much of a matmul.
+SHARED_RANK = 64
+_RANK_STEP = 16
+
+
+def slab_rank(rank: int) -> int:
+    """Returns the rank of the slab in which an adapter of `rank` lies.
+
+    Up to 64 a power of two, at least 4, so that neighbours share a slab; above, a multiple of 16.
+
+    >>> [slab_rank(rank) for rank in (1, 4, 5, 16, 33, 65, 129)]
+    [4, 4, 8, 16, 64, 80, 144]
+    """
+    if rank > SHARED_RANK:
+        return -(-rank // _RANK_STEP) * _RANK_STEP
+    return max(4, 1 << (rank - 1).bit_length())
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPair:
+    """One module's matrices for all slots of a slab: A `[slots, in, rank]` and B `[slots, rank, out]`.
+
+    In 8 bit each column, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and
+    `[slots, out]`; otherwise both are None.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+    a_scale: torch.Tensor | None = None
+    b_scale: torch.Tensor | None = None
+
+    @property
+    def parts(self) -> list[torch.Tensor]:
+        """Returns the tensors that there are."""
+        return [part for part in (self.a, self.b, self.a_scale, self.b_scale) if part is not None]
+
+    @property
+    def size_bytes(self) -> int:
+        """Returns the bytes of all slots."""
+        return sum(part.nbytes for part in self.parts)
+
+    def whole(self, index: slice, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns A and B of some slots as numbers of `dtype`."""
+        a, b = self.a[index].to(dtype), self.b[index].to(dtype)
+        if self.a_scale is None or self.b_scale is None:
+            return a, b
+        return a * self.a_scale[index, None].to(dtype), b * self.b_scale[index, None].to(dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class LaidAdapter:
+    """A whole adapter as one slot of a slab holds it: `modules` has pairs of one slot, of the slab's rank.
+
+    `rank` is the adapter's own. The pairs are views of one piece of memory, page-locked where that makes
+    copies to the device fast.
+    """
+
+    digest: str
+    rank: int
+    modules: dict[str, AdapterPair]
+
+    @property
+    def slab_rank(self) -> int:
+        """Returns the rank of the slabs that it fits."""
+        return slab_rank(self.rank)
+
+    @property
+    def size_bytes(self) -> int:
+        """Returns the bytes of the pairs, here and in a slot."""
+        return sum(pair.size_bytes for pair in self.modules.values())
+
+
+def lay_out(weights: LoraWeights, dtype: torch.dtype, *, pinned: bool = False) -> LaidAdapter:
+    """Returns the adapter in a slot's layout and type; what a module lacks of the slab's rank is zero."""
+    modules, rank = weights.modules, slab_rank(weights.rank)
+    sizes = [rank * size for module in modules.values() for size in (module.a.shape[1], module.b.shape[0])]
+    pieces = iter(torch.zeros(sum(sizes), dtype=dtype, pin_memory=pinned).split(sizes))
+    laid = {path: _views(module, rank, next(pieces), next(pieces)) for path, module in modules.items()}
+    if dtype is torch.int8:
+        laid = {path: _in_8_bit(pair, modules[path], pinned=pinned) for path, pair in laid.items()}
+    else:
+        _copy(laid, modules)
+    return LaidAdapter(weights.digest, weights.rank, laid)
+
+
+def _views(module: ModuleWeights, rank: int, a: torch.Tensor, b: torch.Tensor) -> AdapterPair:
+    return AdapterPair(a.view(1, module.a.shape[1], rank), b.view(1, rank, module.b.shape[0]))
+
+
+def _copy(laid: dict[str, AdapterPair], modules: dict[str, ModuleWeights]) -> None:
+    """Transposes all matrices in one call, so that hundreds do not take the interpreter's lock each."""
+    targets, sources = [], []
+    for path, module in modules.items():
+        pair, rank = laid[path], module.a.shape[0]
+        targets += [pair.a[0, :, :rank], pair.b[0, :rank]]
+        sources += [module.a.T, module.b.T]
+    torch._foreach_copy_(targets, sources)
+
+
+def _in_8_bit(pair: AdapterPair, module: ModuleWeights, *, pinned: bool) -> AdapterPair:
+    """Fills the pair with integers and returns it with a scale for each row of the module's matrices."""
+    rank, slab, tall = module.a.shape[0], pair.a.shape[2], pair.b.shape[2]
+    a_scale, b_scale = (torch.zeros(1, size, dtype=torch.float32, pin_memory=pinned) for size in (slab, tall))
+    for matrix, scale, target in (
+        (module.a, a_scale[0, :rank], pair.a[0, :, :rank]),
+        (module.b, b_scale[0], pair.b[0, :rank]),
+    ):
+        most = matrix.abs().amax(1).float()
+        scale.copy_(torch.where(most > 0, most / 127, 1.0))
+        target.copy_((matrix.float() / scale[:, None]).round_().T)
+    return AdapterPair(pair.a, pair.b, a_scale, b_scale)
