@@ -1,4 +1,4 @@
-"""Six adapters over two slots, callers that leave, few blocks, one name re-pointed: never a wrong token.
+"""Six adapters over fewer slots, callers that leave, few blocks, one name re-pointed: never a wrong token.
 
 All adapters carry the same name with different versions, as after moves of one alias: only digests tell
 them apart.
@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from oracle.engines import Collector, open_engine
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
@@ -20,16 +21,19 @@ from parfocal.engine.engine import Engine
 
 RANKS = {"d1": 4, "d2": 8, "d3": 16, "d4": 64, "d5": 8, "d6": 5}
 NEW_TOKENS = 12
+_RESTING = {"device": "ready", "host": "staged"}
 TOKEN_BYTES = 2 * 3 * 2 * 32 * 4  # keys and values, layers, heads, dimensions, float32
 
 
 @dataclass
 class Stage:
-    """A real engine with two slots, and PEFT's answers to a few prompts under every adapter."""
+    """A real engine with few slots, and PEFT's answers to a few prompts under every adapter."""
 
     engine: Engine
     oracle: PeftOracle
     prompts: list[tuple[int, ...]]
+    slots: int
+    host_bytes: int
 
     def __post_init__(self) -> None:
         self.right = functools.cache(self._right)
@@ -58,8 +62,15 @@ calls = st.builds(
 )
 
 
-@pytest.fixture(scope="module")
-def stage(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+# Slots, and how many adapters of rank 16 host memory holds.
+TIERS = [(2, 0), (2, 2), (1, 1), (2, 100)]
+
+
+@pytest.fixture(scope="module", params=TIERS, ids=lambda tiers: f"{tiers[0]} slots, {tiers[1]} on the host")
+def stage(
+    request: pytest.FixtureRequest, llama_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Stage:
+    slots, on_host = request.param
     root = tmp_path_factory.mktemp("adapters")
     folders = {
         digest: write_adapter(root / digest, llama_base, AdapterShape(rank), seed)
@@ -68,7 +79,8 @@ def stage(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     config = EngineConfig(
         device="cpu",
         dtype="float32",
-        slots=2,
+        slots=slots,
+        host_cache_bytes=on_host * _adapter_bytes(llama_base),
         max_requests=5,
         max_batch_tokens=40,
         max_skips=2,
@@ -79,10 +91,16 @@ def stage(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     shared = torch.randint(256, (30,)).tolist()
     prompts = [(*shared, *torch.randint(256, (n,)).tolist()) for n in (1, 9, 25)]
     prompts.append(tuple(torch.randint(256, (5,)).tolist()))
-    return Stage(open_engine(llama_base, folders, config), PeftOracle(llama_base, folders), prompts)
+    return Stage(
+        open_engine(llama_base, folders, config),
+        PeftOracle(llama_base, folders),
+        prompts,
+        slots,
+        config.host_cache_bytes or 0,
+    )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(calls, min_size=1, max_size=9))
 def test_churn_never_changes_a_token_and_leaks_nothing(stage: Stage, plan: list[Call]) -> None:
     collector, names = Collector(), {}
@@ -108,7 +126,7 @@ def test_churn_never_changes_a_token_and_leaks_nothing(stage: Stage, plan: list[
             assert list(done.token_ids) == right[: len(done.token_ids)]
         else:
             assert list(done.token_ids) == right
-    _check_rest(stage.engine)
+    _check_rest(stage)
 
 
 def _request(stage: Stage, call: Call, name: str) -> Request:
@@ -119,10 +137,18 @@ def _request(stage: Stage, call: Call, name: str) -> Request:
     )
 
 
-def _check_rest(engine: Engine) -> None:
+def _check_rest(stage: Stage) -> None:
+    engine = stage.engine
     assert engine.live == 0
-    while any(status.state != "ready" for status in engine.adapters()):
+    while any(status.state != _RESTING[status.tier] for status in engine.adapters()):
         engine.wait(0.01)
     assert all(status.pins == 0 for status in engine.adapters())
-    assert len(engine.adapters()) <= 2
+    assert sum(status.tier == "device" for status in engine.adapters()) <= stage.slots
+    assert sum(status.host_bytes for status in engine.adapters()) <= stage.host_bytes
     assert engine.pool.free == engine.pool.total
+
+
+def _adapter_bytes(base: Path) -> int:
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+    linears = [m for m in model.model.modules() if isinstance(m, torch.nn.Linear)]
+    return sum(4 * 16 * (m.in_features + m.out_features) for m in linears)

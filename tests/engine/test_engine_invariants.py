@@ -46,6 +46,13 @@ class EngineMachine(RuleBasedStateMachine):
         if pending:
             self.world.loader.fail(data.draw(st.sampled_from(pending)), OSError("the disk is gone"))
 
+    @rule(data=st.data(), works=st.booleans())
+    def end_a_prefetch(self, data: st.DataObject, works: bool) -> None:
+        under_way = self.world.loader.prefetching
+        if under_way:
+            error = None if works else OSError("the disk is gone")
+            self.world.loader.read(data.draw(st.sampled_from(under_way)), error)
+
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         if self.world.requests:

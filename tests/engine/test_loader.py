@@ -4,7 +4,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from parfocal.engine import (
 from parfocal.engine.base import ResidentBase, load_base
 from parfocal.engine.build import build_engine
 from parfocal.engine.engine import Engine
+from parfocal.engine.inbox import LoadEnded, PrefetchEnded
 from parfocal.engine.loader import AdapterLoader
 from parfocal.engine.lora_store import LoraStore
 from parfocal.engine.residency import Loaded
@@ -73,13 +74,13 @@ def good(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Stage:
     """A real engine on a source, and requests to it."""
 
-    def __init__(self, base: ResidentBase, source: Source) -> None:
-        self.engine: Engine = build_engine(base, CONFIG, source)
+    def __init__(self, base: ResidentBase, source: Source, engine: Engine | None = None) -> None:
+        self.engine: Engine = engine or build_engine(base, CONFIG, source)
         self.seen = Collector()
 
-    def submit(self, name: str, digest: str = "") -> None:
+    def submit(self, name: str, digest: str = "", tokens: int = 4) -> None:
         adapter = AdapterKey(digest, f"team/{digest}") if digest else None
-        request = Request(name, (1, 2, 3), adapter, stop=Stop(max_tokens=4, ignore_eos=True))
+        request = Request(name, (1, 2, 3), adapter, stop=Stop(max_tokens=tokens, ignore_eos=True))
         self.engine.submit(request, lambda item: self.seen.emit(name, item))
 
     def step_until(self, condition: Callable[[], bool]) -> None:
@@ -155,10 +156,15 @@ def test_a_load_that_fails_ends_its_own_requests_with_its_cause(
 def test_closing_waits_for_the_load_under_way_and_begins_no_other(base: ResidentBase, good: Path) -> None:
     source, ended = Source({"running": good, "queued": good}), dict[str, Future[Loaded]]()
     store = LoraStore(base.shapes, torch.float32, torch.device("cpu"))
-    loader = AdapterLoader(source, store, lambda slot, end: ended.update({slot.adapter.digest: end}), 1, 16)
+
+    def take(end: LoadEnded | PrefetchEnded) -> None:
+        assert isinstance(end, LoadEnded)
+        ended[end.slot.adapter.digest] = end.result
+
+    loader = AdapterLoader(source, store, take, 1, 16)
     slots = [Slot(AdapterKey(digest)) for digest in ("running", "queued")]
     for slot in slots:
-        loader.start(slot)
+        loader.start(slot, None)
     assert source.entered.wait(PATIENCE_SECONDS)
     closing = threading.Thread(target=loader.close)
     closing.start()
@@ -192,8 +198,13 @@ def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: P
     source = Source({"a": good})
     source.gate.set()
     store, ends = LoraStore(base.shapes, torch.float32, torch.device("cpu")), list[Future[Loaded]]()
-    loader = AdapterLoader(source, store, lambda _, end: ends.append(end), 1, 16)
-    loader.start(Slot(AdapterKey("a")))
+
+    def take(end: LoadEnded | PrefetchEnded) -> None:
+        assert isinstance(end, LoadEnded)
+        ends.append(end.result)
+
+    loader = AdapterLoader(source, store, take, 1, 16)
+    loader.start(Slot(AdapterKey("a")), None)
     loader.close()
 
     loaded = ends[0].result()
@@ -202,3 +213,39 @@ def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: P
     assert store.places_used == 1
     loader.free(loaded.place)
     assert store.places_used == 0
+
+
+def test_what_was_read_once_comes_back_to_the_device_without_its_files(
+    base: ResidentBase, good: Path
+) -> None:
+    source = Source({"a": good, "b": good})
+    source.gate.set()
+    engine = build_engine(base, replace(CONFIG, slots=1, host_cache_bytes=1 << 24), source)
+    stage = Stage(base, source, engine)
+    for turn, digest in enumerate("abab"):
+        stage.submit(f"{turn}", digest)
+        stage.settle()
+    tokens = [stage.seen.completions[f"{turn}"].token_ids for turn in range(4)]
+    tiers = {status.adapter.digest: status.tier for status in engine.adapters()}
+    engine.close()
+
+    assert source.asked == ["a", "b"]
+    assert tokens == [tokens[0]] * 4
+    assert tiers == {"a": "host", "b": "device"}
+
+
+def test_an_adapter_is_read_ahead_while_the_only_slot_is_taken(base: ResidentBase, good: Path) -> None:
+    source = Source({"a": good, "b": good})
+    source.gate.set()
+    engine = build_engine(base, replace(CONFIG, slots=1, host_cache_bytes=1 << 24), source)
+    stage = Stage(base, source, engine)
+    stage.submit("first", "a", tokens=200)
+    stage.step_until(lambda: any(status.tier == "device" for status in engine.adapters()))
+    stage.submit("second", "b")
+    stage.step_until(lambda: any(status.adapter.digest == "b" for status in engine.adapters()))
+    stage.step_until(lambda: any(status.state == "staged" for status in engine.adapters()) or not engine.live)
+    stage.settle()
+    engine.close()
+
+    assert source.asked == ["a", "b"]
+    assert set(stage.seen.completions) == {"first", "second"}

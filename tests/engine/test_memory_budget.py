@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from parfocal.engine import EngineMisconfigured
 from parfocal.engine.memory_budget import (
     Budget,
+    HostCache,
     KvNeeds,
     Needs,
     SlabSize,
@@ -67,10 +68,20 @@ def test_people_see_every_part_and_the_budget() -> None:
     table = divide(replace(NEEDS, base_bytes=3 << 30), Budget(4 << 30, "memory_bytes"))
     lines = table.lines()
 
-    assert [line.split()[0] for line in lines] == ["base", "adapters", "KV", "workspace", "total"]
+    assert [line.split()[0] for line in lines] == ["base", "adapters", "host", "KV", "workspace", "total"]
     assert "3.0 GiB" in lines[0]
-    assert lines[2].endswith("2.0 KiB  200 tokens")
-    assert lines[4].endswith("3.0 GiB  of 4.0 GiB, memory_bytes")
+    assert lines[3].endswith("2.0 KiB  200 tokens")
+    assert lines[5].endswith("3.0 GiB  of 4.0 GiB, memory_bytes")
+
+
+def test_a_host_cache_counts_only_where_it_lies_in_the_devices_own_memory() -> None:
+    budget = Budget(3000, "memory_bytes")
+    within, beside = (divide(replace(NEEDS, host=HostCache(500, w)), budget) for w in (True, False))
+
+    assert (within.host_bytes, beside.host_bytes) == (500, 500)
+    assert beside.kv_bytes == divide(NEEDS, budget).kv_bytes > within.kv_bytes
+    assert "beside the device" in beside.lines()[2]
+    assert "beside" not in within.lines()[2]
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,18 @@ def test_a_part_of_the_machine_is_taken_when_no_bytes_are_stated(base: ResidentB
             plan_memory(base, EngineConfig(device="cpu", memory_fraction=fraction))
 
 
+def test_host_memory_for_adapters_is_a_part_of_the_budget_unless_it_is_stated(base: ResidentBase) -> None:
+    default = plan_memory(base, EngineConfig(device="cpu", memory_bytes=1 << 28, max_rank=8))
+    left = (1 << 28) - default.base_bytes - default.adapter_bytes
+    stated = EngineConfig(device="cpu", memory_bytes=1 << 28, max_rank=8, host_cache_bytes=12345)
+
+    assert default.host_bytes == left // 8
+    assert default.total_bytes <= 1 << 28
+    assert plan_memory(base, stated).host_bytes == 12345
+    with pytest.raises(EngineMisconfigured, match="host_cache_bytes is -1"):
+        plan_memory(base, EngineConfig(device="cpu", host_cache_bytes=-1))
+
+
 def test_a_cache_that_alone_is_stated_knows_no_budget(base: ResidentBase) -> None:
     table = plan_memory(base, EngineConfig(device="cpu", kv_cache_bytes=1 << 20, slots=10**6))
 

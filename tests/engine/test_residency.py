@@ -2,54 +2,9 @@
 
 import pytest
 
-from fakes.runner import FakeDevice, FakeLoader
-from parfocal.engine import AdapterKey, AdapterReport, AdapterUnavailable, SilentObserver
-from parfocal.engine.inbox import LoadEnded
-from parfocal.engine.residency import SlotResidency
-from parfocal.engine.slots import Slot, SlotState, SlotTable
-
-
-class Diary(SilentObserver):
-    """Writes down adapter events."""
-
-    def __init__(self) -> None:
-        self.reports: list[AdapterReport] = []
-
-    def adapter(self, report: AdapterReport) -> None:
-        self.reports.append(report)
-
-    @property
-    def lines(self) -> list[str]:
-        return [f"{report.event} {report.adapter.digest}" for report in self.reports]
-
-
-class Stage:
-    """A residency whose loads end when the test says so."""
-
-    def __init__(self, slots: int = 2) -> None:
-        self.diary, self.device, self.table = Diary(), FakeDevice(), SlotTable(slots)
-        self.loader = FakeLoader(self.device, lambda slot, result: self._ended(LoadEnded(slot, result)))
-        self.residency = SlotResidency(self.table, self.loader, self.diary)
-        self.refusals: list[Exception] = []
-
-    def _ended(self, message: LoadEnded) -> None:
-        error = message.result.exception()
-        if error is None:
-            self.residency.loaded(message.slot, message.result.result())
-        else:
-            self.refusals.append(self.residency.failed(message.slot, error))
-
-    def reserve(self, digest: str) -> Slot:
-        slot = self.residency.reserve(AdapterKey(digest, f"team/{digest}", 3))
-        assert slot is not None
-        return slot
-
-    def load(self, digest: str) -> Slot:
-        """Brings an adapter to the device and leaves it unpinned."""
-        slot = self.reserve(digest)
-        self.loader.succeed(slot)
-        self.residency.release(slot)
-        return slot
+from fakes.residency_stage import Stage
+from parfocal.engine import AdapterKey, AdapterUnavailable
+from parfocal.engine.slots import SlotState
 
 
 def test_lookups_are_a_miss_then_waits_then_hits() -> None:
@@ -179,3 +134,13 @@ def test_a_pinned_adapter_cannot_be_evicted() -> None:
     with pytest.raises(AssertionError, match="pinned"):
         stage.residency.evict(slot, "operator")
     assert stage.device.places
+
+
+def test_a_request_that_asks_again_is_not_counted_again() -> None:
+    stage = Stage(slots=1)
+    stage.reserve("a")
+    assert stage.residency.reserve(AdapterKey("b")) is None
+    for _ in range(5):
+        assert stage.residency.reserve(AdapterKey("b"), again=True) is None
+
+    assert stage.diary.lines == ["miss a", "miss b"]

@@ -54,26 +54,6 @@ def test_loading_begins_while_every_place_in_the_batch_is_taken() -> None:
     world.settle()
 
 
-def test_a_cold_adapter_is_not_starved_by_requests_for_warm_ones() -> None:
-    world = World(slots=1, max_requests=2, max_skips=3)
-    world.submit((1,), "warm", tokens=8)
-    world.engine.step()
-    world.loader.succeed(world.loader.pending[0])
-    world.engine.step()
-    cold = world.submit((2,), "cold", tokens=1)
-    for number in range(40):
-        world.submit((3, number % 4), "warm", tokens=8)
-    overtakers = 0
-    while cold not in world.completions:
-        for slot in tuple(world.loader.pending):
-            world.loader.succeed(slot)
-        world.engine.step()
-        overtakers = sum(1 for name in world.completions if name != cold)
-
-    assert overtakers <= 1 + 3 + 1
-    world.settle()
-
-
 def test_preempted_requests_still_say_the_right_thing() -> None:
     world = World(blocks=8, block_tokens=4, max_requests=3)
     names = [world.submit((seed, 1, 2, 3), tokens=16) for seed in range(3)]

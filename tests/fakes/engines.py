@@ -4,14 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fakes.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
-from parfocal.engine import AdapterKey, Completion, Delta, Request, SilentObserver, Stop
+from parfocal.engine import AdapterKey, Completion, Delta, Observer, Request, SilentObserver, Stop
 from parfocal.engine.admission import Admission
 from parfocal.engine.blocks import BlockPool
 from parfocal.engine.engine import Engine
-from parfocal.engine.inbox import Inbox, LoadEnded
+from parfocal.engine.host_tier import HostTier
+from parfocal.engine.inbox import Inbox
 from parfocal.engine.limits import Limits
 from parfocal.engine.parts import Parts
-from parfocal.engine.residency import SlotResidency
+from parfocal.engine.residency import SlotResidency, Tiers
 from parfocal.engine.scheduler import Scheduler
 from parfocal.engine.slots import SlotTable
 
@@ -48,6 +49,9 @@ class World:
     max_batch_tokens: int = 12
     max_skips: int = 3
     max_waiting: int = 100
+    host_bytes: int = 3000
+    prefetches: int = 2
+    observer: Observer = field(default_factory=SilentObserver)
     eos_ids: frozenset[int] = frozenset()
     prefix_cache: bool = True
     close: Callable[[], None] = lambda: None
@@ -58,10 +62,12 @@ class World:
     def __post_init__(self) -> None:
         device, inbox = FakeDevice(), Inbox()
         self.runner = FakeRunner(device, self.block_tokens)
-        self.loader = FakeLoader(device, lambda slot, result: inbox.post(LoadEnded(slot, result)))
+        self.loader = FakeLoader(device, inbox.post)
         self.table = SlotTable(self.slots)
         self.pool = BlockPool(self.blocks, self.block_tokens)
-        residency = SlotResidency(self.table, self.loader, SilentObserver())
+        self.host = HostTier(self.host_bytes)
+        tiers = Tiers(self.table, self.host, self.prefetches)
+        self.residency = residency = SlotResidency(tiers, self.loader, self.observer)
         limits = Limits(
             self.max_requests, self.max_batch_tokens, self.max_skips, self.eos_ids, self.prefix_cache
         )
@@ -74,7 +80,7 @@ class World:
                 pool=self.pool,
                 admission=Admission(CONTEXT, self.blocks * self.block_tokens, VOCABULARY),
                 inbox=inbox,
-                observer=SilentObserver(),
+                observer=self.observer,
                 text=lambda _: NumberText(),  # type: ignore[arg-type, return-value]
                 close=self.close,
                 max_waiting=self.max_waiting,
@@ -97,12 +103,20 @@ class World:
         elif item.completion is not None:
             self.completions[name] = item.completion
 
+    def finish_loads(self) -> bool:
+        """Ends every load and prefetch that is under way well; returns False if there was none."""
+        slots, adapters = tuple(self.loader.pending), tuple(self.loader.prefetching)
+        for slot in slots:
+            self.loader.succeed(slot)
+        for adapter in adapters:
+            self.loader.read(adapter)
+        return bool(slots or adapters)
+
     def settle(self, rounds: int = 2000) -> None:
         """Ends every load well and steps until nothing is left to do."""
         for _ in range(rounds):
-            for slot in tuple(self.loader.pending):
-                self.loader.succeed(slot)
-            if not self.engine.step() and not self.loader.pending and not self.engine.live:
+            came = self.finish_loads()
+            if not self.engine.step() and not came and not self.engine.live:
                 return
         raise AssertionError("the engine does not come to rest")
 
@@ -121,6 +135,8 @@ class World:
             pins = sum(1 for sequence in self.scheduler if sequence.slot is slot)
             assert slot.pins == pins, f"{slot} has {slot.pins} pins, but {pins} requests hold it"
         assert len(self.table) <= self.slots
+        assert sum(entry.content.size_bytes for entry in self.host) == self.host.size_bytes <= self.host_bytes
+        assert len(self.loader.prefetching) <= self.prefetches
         assert all(s.slot is not None for s in self.scheduler.running if s.request.adapter)
         assert len(self.scheduler.running) <= self.max_requests
 

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from parfocal.engine.host_tier import Staged
+from parfocal.engine.inbox import LoadEnded, PrefetchEnded
 from parfocal.engine.plan import Place, Plan, PlanRow
-from parfocal.engine.residency import Loaded
+from parfocal.engine.request import AdapterKey
+from parfocal.engine.residency import Loaded, Prefetched
 from parfocal.engine.sampling_row import SampledToken
 from parfocal.engine.slots import Slot, SlotState
 
@@ -35,6 +38,15 @@ class FakeDevice:
 
     places: dict[Place, str] = field(default_factory=dict)
     cache: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FakeStaged:
+    """An adapter in host memory that has no weights."""
+
+    digest: str
+    rank: int = 8
+    size_bytes: int = 1000
 
 
 class FakeRunner:
@@ -80,18 +92,39 @@ class FakeRunner:
 
 
 class FakeLoader:
-    """Loads only when told to; `pending` are the slots under way."""
+    """Loads only when told to; `pending` are the slots under way, `staged` what comes from host memory."""
 
-    def __init__(self, device: FakeDevice, done: Callable[[Slot, Future[Loaded]], None]) -> None:
+    def __init__(self, device: FakeDevice, done: Callable[[LoadEnded | PrefetchEnded], None]) -> None:
         self.device = device
         self.pending: list[Slot] = []
+        self.staged: dict[str, FakeStaged] = {}
+        self.prefetching: list[AdapterKey] = []
         self._done = done
         self._free: list[Place] = []
         self._made = 0
 
-    def start(self, slot: Slot) -> None:
+    def start(self, slot: Slot, staged: Staged | None) -> None:
         """Remembers the slot."""
         self.pending.append(slot)
+        if staged is not None:
+            assert isinstance(staged, FakeStaged)
+            assert staged.digest == slot.adapter.digest, "another adapter's weights are copied"
+            self.staged[slot.adapter.digest] = staged
+
+    def prefetch(self, adapter: AdapterKey) -> None:
+        """Remembers the adapter."""
+        assert adapter not in self.prefetching, "an adapter is read twice at once"
+        self.prefetching.append(adapter)
+
+    def read(self, adapter: AdapterKey, error: Exception | None = None) -> None:
+        """Ends a prefetch, well unless there is an error."""
+        self.prefetching.remove(adapter)
+        future: Future[Prefetched] = Future()
+        if error is None:
+            future.set_result(Prefetched(FakeStaged(adapter.digest), {"fetch": 0.5, "stage": 0.25}))
+        else:
+            future.set_exception(error)
+        self._done(PrefetchEnded(adapter, future))
 
     def free(self, place: Place) -> None:
         """Empties the place."""
@@ -108,12 +141,17 @@ class FakeLoader:
         self.device.places[place] = slot.adapter.digest
         slot.state = SlotState.LOADING
         future: Future[Loaded] = Future()
-        future.set_result(Loaded(place, 8, 1000, {"fetch": 0.0}))
-        self._done(slot, future)
+        if self.staged.pop(slot.adapter.digest, None) is not None:
+            future.set_result(Loaded(place, 8, 1000, {"copy": 0.125}))
+        else:
+            seconds = {"fetch": 0.5, "stage": 0.25, "copy": 0.125}
+            future.set_result(Loaded(place, 8, 1000, seconds, FakeStaged(slot.adapter.digest)))
+        self._done(LoadEnded(slot, future))
 
     def fail(self, slot: Slot, error: Exception) -> None:
         """Ends a load badly."""
         self.pending.remove(slot)
         future: Future[Loaded] = Future()
+        self.staged.pop(slot.adapter.digest, None)
         future.set_exception(error)
-        self._done(slot, future)
+        self._done(LoadEnded(slot, future))

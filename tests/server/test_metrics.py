@@ -175,6 +175,48 @@ def test_adapter_events_are_counted_by_kind() -> None:
     assert samples["parfocal_adapter_evictions_total", (("reason", "capacity"),)] == 1
 
 
+def test_a_load_from_host_memory_counts_a_copy_and_one_read_ahead_counts_the_rest() -> None:
+    metrics = _watching()
+
+    metrics.adapter(AdapterReport("staged", KEY, {"fetch": 0.5, "stage": 0.25}))
+    metrics.adapter(AdapterReport("loaded", KEY, {"copy": 0.125}))
+    metrics.adapter(AdapterReport("loaded", KEY, {"copy": 0.125}))
+
+    samples = _samples(metrics)
+    counts = {
+        stage: samples["parfocal_adapter_load_seconds_count", (("stage", stage),)]
+        for stage in ("fetch", "stage", "copy")
+    }
+    assert counts == {"fetch": 1, "stage": 1, "copy": 2}
+
+
+def test_both_tiers_are_shown_with_what_they_hold() -> None:
+    metrics = ServerMetrics(50)
+    other = AdapterKey("sha256:" + "2" * 64, "team/memos", 1)
+    metrics.watch(
+        Engine(
+            AdapterStatus(KEY, "ready", "device", 8, 100, 0, host_bytes=100),
+            AdapterStatus(other, "staged", "host", 8, 70, 0, host_bytes=70),
+            AdapterStatus(other, "fetching", "host", 0, 0, 0),
+        )
+    )
+    metrics.request(_request())
+    samples = _samples(metrics)
+
+    assert samples["parfocal_adapter_memory_bytes", (("tier", "device"),)] == 100
+    assert samples["parfocal_adapter_memory_bytes", (("tier", "host"),)] == 170
+    for tier in ("device", "host"):
+        labels = ("adapter", "team/invoices"), ("tier", tier), ("version", "3")
+        assert samples["parfocal_adapter_resident", labels] == 1
+
+
+def test_reasons_of_eviction_exist_with_zero() -> None:
+    samples = _samples(ServerMetrics(50))
+
+    for reason in ("capacity", "host_capacity"):
+        assert samples["parfocal_adapter_evictions_total", (("reason", reason),)] == 0
+
+
 def test_residency_is_read_from_the_engine_at_each_scrape() -> None:
     metrics = ServerMetrics(50)
     engine = Engine(AdapterStatus(KEY, "ready", "device", 8, 100, 0))

@@ -10,7 +10,8 @@ from .config import EngineConfig
 from .engine import Engine
 from .errors import EngineMisconfigured
 from .forward import Forward, ModelForward
-from .inbox import Inbox, LoadEnded
+from .host_tier import HostTier
+from .inbox import Inbox
 from .kv_cache import KvCache
 from .limits import Limits
 from .loader import AdapterLoader, AdapterSource
@@ -22,7 +23,7 @@ from .native.layers import parts_of
 from .native.step_work import NativeStepWork
 from .observer import Observer, SilentObserver
 from .parts import Parts
-from .residency import SlotResidency
+from .residency import SlotResidency, Tiers
 from .runner import Runner
 from .scheduler import Scheduler
 from .slots import SlotTable
@@ -44,18 +45,14 @@ def build_engine(
     """
     _check(config)
     observer = observer or SilentObserver()
-    blocks = (memory or plan_memory(base, config)).kv_blocks
+    table = memory or plan_memory(base, config)
+    blocks = table.kv_blocks
     pool = BlockPool(blocks, config.block_tokens)
     store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
     inbox = Inbox()
-    loader = AdapterLoader(
-        source,
-        store,
-        lambda slot, result: inbox.post(LoadEnded(slot, result)),
-        config.load_threads,
-        config.max_rank,
-    )
-    residency = SlotResidency(SlotTable(config.slots), loader, observer)
+    loader = AdapterLoader(source, store, inbox.post, config.load_threads, config.max_rank)
+    tiers = Tiers(SlotTable(config.slots), HostTier(table.host_bytes), config.load_threads)
+    residency = SlotResidency(tiers, loader, observer)
     limits = Limits(
         config.max_requests,
         config.max_batch_tokens,

@@ -14,7 +14,7 @@ import time
 
 from .blocks import BlockPool
 from .errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
-from .inbox import Cancelled, Emit, LoadEnded, Message, Submitted
+from .inbox import Cancelled, Emit, LoadEnded, Message, PrefetchEnded, Submitted
 from .live import LiveRequest
 from .observer import StepReport
 from .parts import AdapterStatus, Parts
@@ -22,7 +22,6 @@ from .plan import Plan
 from .request import FinishReason, Request
 from .sampling_row import SampledToken
 from .sequence import Clock, Sequence
-from .slots import SlotState
 
 log = logging.getLogger(__name__)
 
@@ -72,18 +71,8 @@ class Engine:
             self._draining = True
 
     def adapters(self) -> list[AdapterStatus]:
-        """Returns every adapter that is on the device or on its way there."""
-        return [
-            AdapterStatus(
-                slot.adapter,
-                slot.state.value,
-                "device" if slot.state in (SlotState.READY, SlotState.DRAINING) else "host",
-                slot.rank,
-                slot.size_bytes,
-                slot.pins,
-            )
-            for slot in tuple(self._parts.residency)
-        ]
+        """Returns every adapter that is on the device, in host memory, or on its way there."""
+        return self._parts.residency.statuses()
 
     @property
     def pool(self) -> BlockPool:
@@ -153,6 +142,8 @@ class Engine:
                 self._end(self._live[request_id].sequence, FinishReason.CANCELLED)
             case LoadEnded():
                 self._loaded(message)
+            case PrefetchEnded():
+                self._prefetched(message)
 
     def _start(self, message: Submitted) -> None:
         request = message.request
@@ -175,6 +166,15 @@ class Engine:
             return
         refusal = self._parts.residency.failed(slot, error)
         for sequence in [s for s in self._parts.scheduler if s.slot is slot]:
+            self._fail(sequence, refusal)
+
+    def _prefetched(self, message: PrefetchEnded) -> None:
+        adapter, error = message.adapter, message.result.exception()
+        if error is None:
+            self._parts.residency.prefetched(adapter, message.result.result())
+            return
+        refusal = self._parts.residency.prefetch_failed(adapter, error)
+        for sequence in [s for s in self._parts.scheduler.waiting if s.digest == adapter.digest]:
             self._fail(sequence, refusal)
 
     def _expire(self) -> None:

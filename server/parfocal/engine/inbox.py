@@ -5,8 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from .request import Delta, Request
-from .residency import Loaded
+from .request import AdapterKey, Delta, Request
+from .residency import Loaded, Prefetched
 from .slots import Slot
 
 Emit = Callable[[Delta | Exception], None]
@@ -37,11 +37,19 @@ class LoadEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefetchEnded:
+    """A loading thread has finished reading an adapter ahead, well or badly."""
+
+    adapter: AdapterKey
+    result: Future[Prefetched]
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Nothing but a reason to look around."""
 
 
-Message = Submitted | Cancelled | LoadEnded | Wake
+Message = Submitted | Cancelled | LoadEnded | PrefetchEnded | Wake
 
 
 class Inbox:

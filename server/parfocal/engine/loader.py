@@ -1,21 +1,24 @@
-"""Loads adapters on its own threads: fetch the folder, read and check it, copy it to the device.
+"""Loads adapters on its own threads: fetch the folder, read and lay it out, copy it to the device.
 
 The step thread never waits here. What becomes of a load arrives in the engine's inbox.
 """
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 
 from .adapter_files import read_adapter
+from .host_tier import Staged
+from .inbox import LoadEnded, PrefetchEnded
+from .lora_layout import LaidAdapter
 from .lora_store import LoraStore
 from .plan import Place
 from .request import AdapterKey
-from .residency import Loaded
+from .residency import Loaded, Prefetched
 from .slots import Slot, SlotState
 
 
@@ -27,13 +30,17 @@ class AdapterSource(Protocol):
 
 
 class AdapterLoader:
-    """Loads at most `threads` adapters at a time into a store; reports to `done(slot, future)`."""
+    """Loads at most `threads` adapters at a time into a store, and reads as many ahead; tells `done`.
+
+    What lies in host memory has a thread of its own: a copy of milliseconds waits for nobody's disk. Nor does
+    a load whose slot is taken wait for one that is read ahead.
+    """
 
     def __init__(
         self,
         source: AdapterSource,
         store: LoraStore,
-        done: Callable[[Slot, Future[Loaded]], None],
+        done: Callable[[LoadEnded | PrefetchEnded], None],
         threads: int,
         max_rank: int,
     ) -> None:
@@ -41,13 +48,21 @@ class AdapterLoader:
         self._store = store
         self._done = done
         self._max_rank = max_rank
-        # One CPU each: `cpu_threads` says why.
-        self._pool = ThreadPoolExecutor(threads, "parfocal-load", torch.set_num_threads, (1,))
+        self._loads, self._copies, self._prefetches = _pool(threads), _pool(1), _pool(threads)
 
-    def start(self, slot: Slot) -> None:
-        """Begins to load the slot's adapter."""
-        future = self._pool.submit(self._load, slot)
-        future.add_done_callback(lambda finished: self._done(slot, finished))
+    def start(self, slot: Slot, staged: Staged | None) -> None:
+        """Begins to load the slot's adapter, from host memory if it is `staged`."""
+        if staged is None:
+            future = self._loads.submit(self._load, slot)
+        else:
+            # What is staged came from this loader.
+            future = self._copies.submit(self._load_staged, slot, cast(LaidAdapter, staged))
+        future.add_done_callback(lambda finished: self._done(LoadEnded(slot, finished)))
+
+    def prefetch(self, adapter: AdapterKey) -> None:
+        """Begins to read an adapter into host memory."""
+        future = self._prefetches.submit(self._prefetch, adapter)
+        future.add_done_callback(lambda finished: self._done(PrefetchEnded(adapter, finished)))
 
     def free(self, place: Place) -> None:
         """Makes the place available for another adapter."""
@@ -55,19 +70,45 @@ class AdapterLoader:
 
     def close(self) -> None:
         """Lets running loads end and starts no others."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._prefetches, self._loads, self._copies):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._prefetches, self._loads, self._copies):
+            pool.shutdown(wait=True)
+
+    def _load(self, slot: Slot) -> Loaded:
+        laid, seconds = self._staged(slot.adapter, lambda: _advance(slot, SlotState.STAGED))
+        loaded = self._load_staged(slot, laid)
+        return Loaded(loaded.place, loaded.rank, loaded.size_bytes, seconds | loaded.seconds, laid)
+
+    def _prefetch(self, adapter: AdapterKey) -> Prefetched:
+        return Prefetched(*self._staged(adapter, lambda: None))
 
     @torch.inference_mode()
-    def _load(self, slot: Slot) -> Loaded:
+    def _staged(
+        self, adapter: AdapterKey, fetched: Callable[[], None]
+    ) -> tuple[LaidAdapter, dict[str, float]]:
         begun = time.monotonic()
-        folder = self._source.folder(slot.adapter)
-        fetched = time.monotonic()
-        slot.state = SlotState.STAGED
+        folder = self._source.folder(adapter)
+        read = time.monotonic()
+        fetched()
         store = self._store
-        weights = read_adapter(folder, slot.adapter.digest, store.shapes, store.read_dtype, self._max_rank)
-        staged = time.monotonic()
-        slot.state = SlotState.LOADING
-        place = store.put(weights)
-        copied = time.monotonic()
-        seconds = {"fetch": fetched - begun, "stage": staged - fetched, "copy": copied - staged}
-        return Loaded(place, weights.rank, weights.size_bytes, seconds)
+        laid = store.lay_out(
+            read_adapter(folder, adapter.digest, store.shapes, store.read_dtype, self._max_rank)
+        )
+        return laid, {"fetch": read - begun, "stage": time.monotonic() - read}
+
+    @torch.inference_mode()
+    def _load_staged(self, slot: Slot, laid: LaidAdapter) -> Loaded:
+        _advance(slot, SlotState.LOADING)
+        begun = time.monotonic()
+        place = self._store.copy_in(laid)
+        return Loaded(place, laid.rank, laid.size_bytes, {"copy": time.monotonic() - begun})
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # One CPU each: `cpu_threads` says why.
+    return ThreadPoolExecutor(threads, "parfocal-load", torch.set_num_threads, (1,))
+
+
+def _advance(slot: Slot, state: SlotState) -> None:
+    slot.state = state

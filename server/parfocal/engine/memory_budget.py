@@ -36,14 +36,31 @@ class KvNeeds:
 
 
 @dataclass(frozen=True, slots=True)
+class HostCache:
+    """The most that adapters take in host memory; `within` tells whether that is the device's own memory."""
+
+    size_bytes: int
+    within: bool = True
+
+    @property
+    def counted_bytes(self) -> int:
+        """Returns the bytes that it takes of the device's budget."""
+        return self.size_bytes if self.within else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
-    """What the parts of an engine need; `adapters` says in words what `adapter_bytes` are for."""
+    """What the parts of an engine need; `adapters` says in words what `adapter_bytes` are for.
+
+    `host` is for adapters beside the device.
+    """
 
     base_bytes: int
     adapter_bytes: int
     adapters: str
     kv: KvNeeds
     workspace: Workspace
+    host: HostCache = HostCache(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +91,18 @@ class MemoryTable:
     kv_tokens: int
     workspace_bytes: int
     budget: Budget | None
+    host: HostCache = HostCache(0)
+
+    @property
+    def host_bytes(self) -> int:
+        """Returns the most that adapters take in host memory."""
+        return self.host.size_bytes
 
     @property
     def total_bytes(self) -> int:
-        """Returns the sum of all parts."""
-        return self.base_bytes + self.adapter_bytes + self.kv_bytes + self.workspace_bytes
+        """Returns the sum of all parts on the device."""
+        parts = self.base_bytes + self.adapter_bytes + self.kv_bytes + self.workspace_bytes
+        return parts + self.host.counted_bytes
 
     def lines(self) -> list[str]:
         """Returns the table for people, one part a line."""
@@ -87,11 +111,16 @@ class MemoryTable:
         rows = [
             ("base", self.base_bytes, ""),
             ("adapters", self.adapter_bytes, f"at most, {self.adapters}"),
+            ("host cache", self.host_bytes, self._host_note()),
             ("KV cache", self.kv_bytes, f"{self.kv_tokens} tokens"),
             ("workspace", self.workspace_bytes, "at most, in one step"),
             ("total", self.total_bytes, limit),
         ]
-        return [f"{name:<9} {_shown(size):>12}  {note}".rstrip() for name, size, note in rows]
+        return [f"{name:<10} {_shown(size):>12}  {note}".rstrip() for name, size, note in rows]
+
+    def _host_note(self) -> str:
+        where = "" if self.host.within else ", beside the device and the total"
+        return f"at most, adapters without a slot{where}"
 
 
 def divide(needs: Needs, budget: Budget) -> MemoryTable:
@@ -123,8 +152,8 @@ def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> M
     if budget is not None and table.total_bytes > budget.size_bytes:
         raise EngineMisconfigured(
             f"the engine needs {table.total_bytes} bytes: {_parts(table)}; there are {budget.size_bytes} "
-            f"({budget.source}); lower kv_cache_bytes, slots, max_rank or max_batch_tokens, or raise "
-            "memory_bytes"
+            f"({budget.source}); lower kv_cache_bytes, host_cache_bytes, slots, max_rank or "
+            "max_batch_tokens, or raise memory_bytes"
         )
     return table
 
@@ -147,7 +176,7 @@ def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
 def _fitting_blocks(needs: Needs, budget_bytes: int) -> int:
     """Returns how many blocks fit; the workspace grows with the blocks until one row can fill its context."""
     kv, work = needs.kv, needs.workspace
-    left = budget_bytes - needs.base_bytes - needs.adapter_bytes - work.fixed_bytes
+    left = budget_bytes - needs.base_bytes - needs.adapter_bytes - needs.host.counted_bytes - work.fixed_bytes
     blocks = (left - work.context_token_bytes * kv.context_tokens) // kv.block_bytes
     if blocks * kv.block_tokens >= kv.context_tokens:
         return blocks
@@ -165,6 +194,7 @@ def _table(needs: Needs, blocks: int, budget: Budget | None) -> MemoryTable:
         kv_tokens=blocks * kv.block_tokens,
         workspace_bytes=needs.workspace.size_bytes(kv.context(blocks)),
         budget=budget,
+        host=needs.host,
     )
 
 
@@ -172,15 +202,16 @@ def _too_small(needs: Needs, budget: Budget) -> EngineMisconfigured:
     smallest = _table(needs, 1, budget)
     return EngineMisconfigured(
         f"the engine needs at least {smallest.total_bytes} bytes: {_parts(smallest)}; there are "
-        f"{budget.size_bytes} ({budget.source}); lower slots, max_rank or max_batch_tokens, or raise "
-        "memory_bytes"
+        f"{budget.size_bytes} ({budget.source}); lower slots, max_rank, host_cache_bytes or "
+        "max_batch_tokens, or raise memory_bytes"
     )
 
 
 def _parts(table: MemoryTable) -> str:
     return (
         f"base {table.base_bytes}, adapters {table.adapter_bytes} ({table.adapters}), "
-        f"KV cache {table.kv_bytes} ({table.kv_tokens} tokens), workspace {table.workspace_bytes}"
+        f"host cache {table.host.counted_bytes}, KV cache {table.kv_bytes} ({table.kv_tokens} tokens), "
+        f"workspace {table.workspace_bytes}"
     )
 
 

@@ -9,6 +9,7 @@ from .errors import EngineMisconfigured
 from .lora_store import SLAB_SLOTS, slab_sizes
 from .memory_budget import (
     Budget,
+    HostCache,
     KvNeeds,
     MemoryTable,
     Needs,
@@ -22,6 +23,7 @@ from .workspace import WorkspaceMeasure, at_most
 # adapters on their way to their places live there too.
 _GPU_PART = 0.9
 _MACHINE_PART = 0.5
+_HOST_PART = 1 / 8
 
 
 def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure = at_most) -> MemoryTable:
@@ -30,6 +32,8 @@ def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeas
     Raises:
         EngineMisconfigured: the parts do not fit, or a size that was stated is none.
     """
+    if config.host_cache_bytes is not None and config.host_cache_bytes < 0:
+        raise EngineMisconfigured(f"host_cache_bytes is {config.host_cache_bytes}; it must not be negative")
     needs = _needs(base, config, measure)
     if config.kv_cache_bytes is None:
         return divide(needs, _budget(base.device, config))
@@ -40,9 +44,10 @@ def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeas
 def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) -> Needs:
     context, size = base.info.context_tokens, config.block_tokens
     slabs = slab_sizes(base.shapes, base.adapter_dtype, config.max_rank, min(SLAB_SLOTS, config.slots))
+    adapter_bytes = adapter_bytes_at_worst(slabs, config.slots)
     return Needs(
         base_bytes=base.info.memory_bytes,
-        adapter_bytes=adapter_bytes_at_worst(slabs, config.slots),
+        adapter_bytes=adapter_bytes,
         adapters=f"{config.slots} slots of ranks up to {config.max_rank}",
         kv=KvNeeds(
             block_tokens=size,
@@ -51,7 +56,18 @@ def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) 
             most_blocks=config.max_requests * -(-context // size),
         ),
         workspace=measure(base, config),
+        host=_host_cache(base, config, adapter_bytes),
     )
+
+
+def _host_cache(base: ResidentBase, config: EngineConfig, adapter_bytes: int) -> HostCache:
+    within = base.device.type == "cpu"
+    if config.host_cache_bytes is not None:
+        return HostCache(config.host_cache_bytes, within)
+    if not within:
+        return HostCache(int(_HOST_PART * total_bytes(torch.device("cpu"))), within)
+    left = _budget(base.device, config).size_bytes - base.info.memory_bytes - adapter_bytes
+    return HostCache(max(0, int(_HOST_PART * left)), within)
 
 
 def _budget(device: torch.device, config: EngineConfig) -> Budget:

@@ -1,6 +1,7 @@
 """What the engine tells whoever watches it. It knows no metrics library."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from .request import AdapterKey, Timings
@@ -39,9 +40,10 @@ class RequestReport:
 class AdapterReport:
     """Something that happened to an adapter.
 
-    `event` is one of: hit, wait, miss (a lookup's result), loaded, evicted, failed. `seconds` holds the
-    load's stages (fetch, stage, copy); `detail` an eviction's reason or a failure's message; `size_bytes`
-    is what the adapter takes on the device.
+    `event` is one of: hit, wait, miss (what a request found at its first lookup), staged (read into host
+    memory ahead of its slot), loaded (on the device), evicted, failed. `seconds` holds the stages that this
+    took: fetch, stage, copy; a load from host memory has only the last. `detail` is an eviction's reason or a
+    failure's message; `size_bytes` is what the adapter takes in the tier that it reached or left.
     """
 
     event: str
@@ -49,6 +51,25 @@ class AdapterReport:
     seconds: dict[str, float]
     size_bytes: int = 0
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterStatus:
+    """One adapter that the engine holds.
+
+    `tier` is the fastest memory that holds it, device or host, and `size_bytes` what it takes there;
+    `host_bytes` is what it takes in host memory, 0 if it is not kept there. `load_seconds` tells how long the
+    stages took that brought it to its tier the last time.
+    """
+
+    adapter: AdapterKey
+    state: str
+    tier: str
+    rank: int
+    size_bytes: int
+    pins: int
+    host_bytes: int = 0
+    load_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Observer(Protocol):

@@ -1,4 +1,4 @@
-"""What an engine is made of, and what it tells of its adapters. No behaviour."""
+"""What an engine is made of. No behaviour."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Protocol
 from .admission import Admission
 from .blocks import BlockPool
 from .inbox import Inbox
+from .observer import AdapterStatus as AdapterStatus
 from .observer import Observer
 from .plan import Plan
-from .request import AdapterKey
 from .residency import SlotResidency
 from .sampling_row import SampledToken
 from .scheduler import Scheduler
@@ -21,18 +21,6 @@ class PlanRunner(Protocol):
 
     def run(self, plan: Plan) -> list[SampledToken | None]:
         """Returns each row's drawn token in the plan's order, None where a prompt is unfinished."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterStatus:
-    """One adapter that the engine holds. `tier` is where its weights are now: host or device."""
-
-    adapter: AdapterKey
-    state: str
-    tier: str
-    rank: int
-    size_bytes: int
-    pins: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ scheduler.)
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
+from itertools import islice
 
 from .blocks import BlockPool
 from .limits import Limits, Residency
@@ -20,6 +21,7 @@ from .request import FinishReason, TokenLogprob
 from .sampling_row import SamplingRow
 from .sequence import Sequence
 from .slots import SlotState
+from .turns import Turns
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class Scheduler:
         self._pool = pool
         self._residency = residency
         self._now = now
+        self._turns = Turns(limits.max_skips)
         self._planned: dict[str, Sequence] = {}
 
     def add(self, sequence: Sequence) -> None:
@@ -114,12 +117,11 @@ class Scheduler:
         draft.add(sequence, tokens)
 
     def _admit(self, draft: _Draft) -> None:
+        waiting = self._lookahead()
+        self._turns.plan(waiting, self.running)
         passed: list[Sequence] = []
         memory_left = True
-        for sequence in self._lookahead():
-            if any(older.skips >= self.limits.max_skips for older in passed):
-                self._unpin(sequence)
-                continue
+        for sequence in waiting:
             if not self._has_slot(sequence):
                 passed.append(sequence)
                 continue
@@ -127,19 +129,30 @@ class Scheduler:
             if not room or not self._adapter_ready(sequence):
                 continue
             memory_left = self._start(sequence, draft)
-            if memory_left:
-                for older in passed:
-                    older.skips += 1
+            if memory_left and sequence.slot is not None and self._turns.pass_over(passed, sequence.slot):
+                self._turns.plan(waiting, self.running)
+        self._residency.want([s.request.adapter for s in passed if s.request.adapter])
 
-    def _lookahead(self) -> Iterable[Sequence]:
-        """Looks no further than could soon run, so that a long queue costs a step nothing."""
-        return [s for s, _ in zip(tuple(self.waiting), range(2 * self.limits.max_requests), strict=False)]
+    def _lookahead(self) -> list[Sequence]:
+        """Looks no further than could soon run, so that a long queue costs a step nothing.
+
+        Whoever was pushed out of sight by preempted requests gives its pin back: somebody ahead may need it.
+        """
+        most = 2 * self.limits.max_requests
+        seen = list(islice(self.waiting, 2 * most))
+        for sequence in seen[most:]:
+            self._unpin(sequence)
+        return seen[:most]
 
     def _has_slot(self, sequence: Sequence) -> bool:
         adapter = sequence.request.adapter
-        if adapter is None or sequence.slot is not None:
+        if adapter is None:
             return True
-        sequence.slot = self._residency.reserve(adapter)
+        if self._turns.holds_back(sequence):
+            self._unpin(sequence)
+        elif sequence.slot is None:
+            sequence.slot = self._residency.reserve(adapter, again=sequence.looked_up)
+            sequence.looked_up = True
         return sequence.slot is not None
 
     def _adapter_ready(self, sequence: Sequence) -> bool:

@@ -43,8 +43,14 @@ class Sequence:
     names: list[BlockHash] = field(default_factory=list)
     slot: Slot | None = None
     skips: int = 0
+    looked_up: bool = False
     cached_tokens: int | None = None
     finish_reason: FinishReason | None = None
+
+    @property
+    def digest(self) -> str:
+        """Returns the adapter's digest, empty for the base."""
+        return self.request.adapter.digest if self.request.adapter else ""
 
     @property
     def length(self) -> int:
@@ -67,9 +73,8 @@ class Sequence:
 
     def block_names(self, count: int, block_tokens: int) -> list[BlockHash]:
         """Returns the names of the first `count` blocks; all their tokens are known."""
-        digest = self.request.adapter.digest if self.request.adapter else ""
         while len(self.names) < count:
-            parent = self.names[-1] if self.names else chain_seed(digest)
+            parent = self.names[-1] if self.names else chain_seed(self.digest)
             start = len(self.names) * block_tokens
             self.names.append(chain_next(parent, self.tokens(start, start + block_tokens)))
         return self.names[:count]

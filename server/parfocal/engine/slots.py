@@ -10,9 +10,10 @@ Only the engine's own thread touches the table; loading threads report through t
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from .eviction import Ageing, Use, worth
 from .plan import Place
 from .request import AdapterKey
 
@@ -30,7 +31,11 @@ class SlotState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One adapter's place on the device. A pin forbids eviction."""
+    """One adapter's place on the device. A pin forbids eviction.
+
+    `seconds` tells how long each stage of its load took; `turn` how many requests have started on it ahead of
+    older ones that had no slot.
+    """
 
     adapter: AdapterKey
     state: SlotState = SlotState.FETCHING
@@ -38,20 +43,22 @@ class Slot:
     rank: int = 0
     size_bytes: int = 0
     pins: int = 0
-    used_at: int = 0
+    turn: int = 0
+    use: Use = field(default_factory=Use)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     error: Exception | None = field(default=None, repr=False)
 
 
 class SlotTable:
-    """At most `capacity` adapters; the least recently used unpinned one leaves first."""
+    """At most `capacity` adapters; the unpinned one that is worth least leaves first."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._slots: dict[str, Slot] = {}
-        self._clock = 0
+        self._ageing = Ageing()
 
     def __iter__(self) -> Iterator[Slot]:
-        return iter(self._slots.values())
+        return iter(tuple(self._slots.values()))
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -60,12 +67,19 @@ class SlotTable:
         """Returns the adapter's slot, whatever its state."""
         return self._slots.get(digest)
 
-    def victim(self) -> Slot | None:
-        """Returns the slot to evict before the next `open`, or None if none may or need leave."""
+    def victim(self, cost: Callable[[Slot], float]) -> Slot | None:
+        """Returns the slot that leaves before the next `open`, or None if none may or need leave.
+
+        `cost` is that of bringing an adapter back.
+        """
         if len(self._slots) < self.capacity:
             return None
         idle = [slot for slot in self if slot.pins == 0 and slot.state is SlotState.READY]
-        return min(idle, key=lambda slot: slot.used_at, default=None)
+        worths = {slot: worth(slot.use, cost(slot), slot.size_bytes) for slot in idle}
+        victim = min(idle, key=worths.__getitem__, default=None)
+        if victim is not None:
+            self._ageing.leaves(worths[victim][0])
+        return victim
 
     def can_open(self) -> bool:
         """Tells whether a further adapter may come in now."""
@@ -85,8 +99,7 @@ class SlotTable:
         """Gives one pin back; returns True if a failed or draining slot thereby became removable."""
         assert slot.pins > 0, f"slot of {slot.adapter.digest} was unpinned twice"
         slot.pins -= 1
-        self._clock += 1
-        slot.used_at = self._clock
+        self._ageing.use(slot.use)
         return slot.pins == 0 and slot.state in (SlotState.FAILED, SlotState.DRAINING)
 
     def remove(self, slot: Slot) -> None:

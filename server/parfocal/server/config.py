@@ -41,13 +41,21 @@ class ServeConfig:
     )
     max_batch_tokens: int = declare(_ENGINE.max_batch_tokens, "Tokens that one step computes.", Bounds(1))
     max_skips: int = declare(
-        _ENGINE.max_skips, "Steps that a waiting request may be passed over by later ones.", Bounds(0)
+        _ENGINE.max_skips,
+        "Later requests that may start on adapters while one waits for a slot; then it is given one.",
+        Bounds(0),
     )
     block_tokens: int = declare(_ENGINE.block_tokens, "Tokens in one block of KV cache.", Bounds(1))
     kv_cache_bytes: int | None = declare(
         _ENGINE.kv_cache_bytes,
         "Bytes of memory for the KV cache. Unset: what base, adapters and workspace leave.",
         Bounds(1),
+    )
+    host_cache_bytes: int | None = declare(
+        _ENGINE.host_cache_bytes,
+        "Bytes of host memory that keep adapters ready to be copied to the device. Unset: an eighth of what "
+        "base and slots leave of a CPU's budget, or of the machine's memory beside a GPU; 0: none.",
+        Bounds(0),
     )
     memory_bytes: int | None = declare(
         _ENGINE.memory_bytes,

@@ -20,6 +20,7 @@ _BATCH_TOKENS = tuple(1 << power for power in range(14))
 
 LOAD_STAGES = ("fetch", "stage", "copy")
 LOOKUP_RESULTS = ("hit", "wait", "miss")
+EVICTION_REASONS = ("capacity", "host_capacity")
 
 
 class ServerMetrics:
@@ -138,28 +139,36 @@ class _AdapterMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._load = Histogram(
             "parfocal_adapter_load_seconds",
-            "Loading an adapter, by stage.",
+            "Loading an adapter, by stage; from host memory only the copy.",
             ["stage"],
             buckets=_LOAD_S,
             registry=registry,
         )
         self._lookups = Counter(
-            "parfocal_adapter_lookups", "Adapter lookups by result.", ["result"], registry=registry
+            "parfocal_adapter_lookups",
+            "Lookups, one for each request, by result.",
+            ["result"],
+            registry=registry,
         )
         self._evictions = Counter(
-            "parfocal_adapter_evictions", "Adapters evicted, by reason.", ["reason"], registry=registry
+            "parfocal_adapter_evictions",
+            "Adapters evicted, by reason.",
+            ["reason"],
+            registry=registry,
         )
         for stage in LOAD_STAGES:
             self._load.labels(stage)
         for result in LOOKUP_RESULTS:
             self._lookups.labels(result)
+        for reason in EVICTION_REASONS:
+            self._evictions.labels(reason)
 
     def take(self, report: AdapterReport) -> None:
         if report.event in LOOKUP_RESULTS:
             self._lookups.labels(report.event).inc()
         elif report.event == "evicted":
             self._evictions.labels(report.detail or "unknown").inc()
-        elif report.event == "loaded":
+        elif report.event in ("loaded", "staged"):
             for stage, seconds in report.seconds.items():
                 self._load.labels(stage).observe(seconds)
 

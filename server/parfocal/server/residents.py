@@ -36,7 +36,7 @@ class ResidentCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yields both families as they are now."""
         statuses = self._engine.adapters() if self._engine else ()
-        held = [status for status in statuses if status.state != _NOT_HERE_YET]
+        held = [status for status in statuses if status.state != _NOT_HERE_YET or status.host_bytes]
         yield self._resident(held)
         yield self._memory(held)
 
@@ -46,7 +46,11 @@ class ResidentCollector(Collector):
             "Adapters in memory: 1 each, and how many under `other`.",
             labels=("adapter", "version", "tier"),
         )
-        counts = Counter((self._label(label_of(status.adapter)), status.tier) for status in held)
+        counts = Counter(
+            (self._label(label_of(status.adapter)), tier)
+            for status in held
+            for tier in _bytes_by_tier(status)
+        )
         for (label, tier), count in counts.items():
             family.add_metric((label.adapter, label.version, tier), count)
         return family
@@ -56,5 +60,11 @@ class ResidentCollector(Collector):
             "parfocal_adapter_memory_bytes", "What adapters take, by tier.", labels=("tier",)
         )
         for tier in TIERS:
-            family.add_metric((tier,), sum(status.size_bytes for status in held if status.tier == tier))
+            family.add_metric((tier,), sum(_bytes_by_tier(status).get(tier, 0) for status in held))
         return family
+
+
+def _bytes_by_tier(status: AdapterStatus) -> dict[str, int]:
+    """Returns what the adapter takes in each tier; one on the device may be kept in host memory too."""
+    kept = {"host": status.host_bytes} if status.host_bytes else {}
+    return kept | {status.tier: status.size_bytes}

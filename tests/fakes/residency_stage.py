@@ -1,0 +1,61 @@
+"""A residency of slots and host memory whose loads and prefetches end when the test says so."""
+
+from fakes.runner import FakeDevice, FakeLoader
+from parfocal.engine import AdapterKey, AdapterReport, SilentObserver
+from parfocal.engine.host_tier import HostTier
+from parfocal.engine.inbox import LoadEnded, PrefetchEnded
+from parfocal.engine.residency import SlotResidency, Tiers
+from parfocal.engine.slots import Slot, SlotTable
+
+
+class Diary(SilentObserver):
+    """Writes down adapter events."""
+
+    def __init__(self) -> None:
+        self.reports: list[AdapterReport] = []
+
+    def adapter(self, report: AdapterReport) -> None:
+        self.reports.append(report)
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{report.event} {report.adapter.digest}" for report in self.reports]
+
+
+class Stage:
+    """A residency whose loads end when the test says so."""
+
+    def __init__(self, slots: int = 2, host_bytes: int = 0, prefetches: int = 2) -> None:
+        self.diary, self.device, self.table = Diary(), FakeDevice(), SlotTable(slots)
+        self.loader = FakeLoader(self.device, self._ended)
+        self.host = HostTier(host_bytes)
+        self.residency = SlotResidency(Tiers(self.table, self.host, prefetches), self.loader, self.diary)
+        self.refusals: list[Exception] = []
+
+    def _ended(self, message: LoadEnded | PrefetchEnded) -> None:
+        error = message.result.exception()
+        if isinstance(message, PrefetchEnded):
+            if error is None:
+                self.residency.prefetched(message.adapter, message.result.result())
+            else:
+                self.refusals.append(self.residency.prefetch_failed(message.adapter, error))
+        elif error is None:
+            self.residency.loaded(message.slot, message.result.result())
+        else:
+            self.refusals.append(self.residency.failed(message.slot, error))
+
+    def reserve(self, digest: str) -> Slot:
+        slot = self.residency.reserve(AdapterKey(digest, f"team/{digest}", 3))
+        assert slot is not None
+        return slot
+
+    def load(self, digest: str) -> Slot:
+        """Brings an adapter to the device and leaves it unpinned."""
+        slot = self.reserve(digest)
+        self.loader.succeed(slot)
+        self.residency.release(slot)
+        return slot
+
+
+def keys(digests: str) -> list[AdapterKey]:
+    return [AdapterKey(digest, f"team/{digest}", 3) for digest in digests]
