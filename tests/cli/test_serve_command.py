@@ -113,7 +113,7 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
     settings = dict(line.split(" = ") for line in process.lines if " = " in line)
     assert settings["kv_cache_bytes".ljust(16)] == "4194304  (--kv-cache-bytes)"
     memory = [line.split()[1] for line in process.lines if line.startswith("Memory: ")]
-    assert memory == ["base", "adapters", "KV", "workspace", "total"]
+    assert memory == ["base", "adapters", "host", "KV", "workspace", "total"]
     assert settings["base".ljust(16)] == f"{base}  (PARFOCAL_BASE)"
 
 

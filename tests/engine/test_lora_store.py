@@ -172,7 +172,7 @@ def test_threads_that_load_disturb_neither_each_other_nor_the_running_step() -> 
         check_content(store, where, weights)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int16, torch.int8])
 def test_an_adapter_that_was_laid_out_once_can_be_copied_in_again_and_again(dtype: torch.dtype) -> None:
     store = LoraStore(SHAPES, dtype, CPU, slab_slots=2)
     laid = store.lay_out(random_adapter(5, {"up", "down"}, seed=1))

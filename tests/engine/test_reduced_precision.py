@@ -48,7 +48,13 @@ def _first_tokens(base: Path, folders: dict[str, Path], config: EngineConfig) ->
 # in bfloat16 it would be 0.15.
 @pytest.mark.parametrize(
     ("activation_bits", "adapter_dtype", "tolerance"),
-    [(13, "float32", 0.04), (13, "bfloat16", 0.06), (13, "int8", 0.17), (8, "bfloat16", 1.7)],
+    [
+        (13, "float32", 0.04),
+        (13, "bfloat16", 0.06),
+        (13, "int16", 0.06),
+        (13, "int8", 0.17),
+        (8, "int16", 1.7),
+    ],
 )
 def test_log_probabilities_stay_near_those_of_float32(
     llama_base: Path, folders: dict[str, Path], activation_bits: int, adapter_dtype: str, tolerance: float

@@ -130,8 +130,8 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> 
         memory_bytes=held_bytes(model),
         layers=text.num_hidden_layers,
     )
-    halves = native is not None and config.dtype == "auto"
-    adapter_dtype = ADAPTER_DTYPES.get(config.adapter_dtype, torch.bfloat16 if halves else dtype)
+    integers = native is not None and config.dtype == "auto"
+    adapter_dtype = ADAPTER_DTYPES.get(config.adapter_dtype, torch.int16 if integers else dtype)
     return ResidentBase(
         model, tokenizer, info, kv_shape, shapes, active, device, dtype, adapter_dtype, native
     )

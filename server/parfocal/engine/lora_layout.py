@@ -3,15 +3,19 @@
 Knows ranks and types, but neither slabs nor devices' memory.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from .adapter_files import LoraWeights, ModuleWeights
 
 # An adapter of a higher rank has a slab to itself; none of its neighbours could share much of a matmul.
 SHARED_RANK = 64
 _RANK_STEP = 16
+# A block of 64 products of such integers with activations of 13 bits fits 32 bits.
+MOST_INTEGER = {torch.int16: 8191, torch.int8: 127}
 
 
 def slab_rank(rank: int) -> int:
@@ -31,10 +35,13 @@ def slab_rank(rank: int) -> int:
 class AdapterPair:
     """One module's matrices for all slots of a slab: A `[slots, in, rank]` and B `[slots, rank, out]`.
 
-    In 8 bit each column, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and
-    `[slots, out]`; otherwise both are None.
+    Integers lie in pairs of neighbouring inputs, which CPUs multiply at once: A `[slots, in / 2, rank, 2]`,
+    B `[slots, rank / 2, out, 2]`, the last pair filled up with zeros. Each of their columns, which is a row
+    of the adapter's own matrix, has a scale: `[slots, rank]` and `[slots, out]`; otherwise both are None.
+    `inputs` is the module's true number.
     """
 
+    inputs: int
     a: torch.Tensor
     b: torch.Tensor
     a_scale: torch.Tensor | None = None
@@ -51,11 +58,13 @@ class AdapterPair:
         return sum(part.nbytes for part in self.parts)
 
     def whole(self, index: slice, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns A and B of some slots as numbers of `dtype`."""
+        """Returns A `[slots, in, rank]` and B `[slots, rank, out]` of some slots as numbers of `dtype`."""
         a, b = self.a[index].to(dtype), self.b[index].to(dtype)
         if self.a_scale is None or self.b_scale is None:
             return a, b
-        return a * self.a_scale[index, None].to(dtype), b * self.b_scale[index, None].to(dtype)
+        a, b = (part.transpose(2, 3).flatten(1, 2) for part in (a, b))
+        a = a[:, : self.inputs] * self.a_scale[index, None].to(dtype)
+        return a, b * self.b_scale[index, None].to(dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +93,32 @@ class LaidAdapter:
 def lay_out(weights: LoraWeights, dtype: torch.dtype, *, pinned: bool = False) -> LaidAdapter:
     """Returns the adapter in a slot's layout and type; what a module lacks of the slab's rank is zero."""
     modules, rank = weights.modules, slab_rank(weights.rank)
-    sizes = [rank * size for module in modules.values() for size in (module.a.shape[1], module.b.shape[0])]
+    shapes = [_shapes(module, rank, dtype) for module in modules.values()]
+    sizes = [math.prod(shape) for pair in shapes for shape in pair]
     pieces = iter(torch.zeros(sum(sizes), dtype=dtype, pin_memory=pinned).split(sizes))
-    laid = {path: _views(module, rank, next(pieces), next(pieces)) for path, module in modules.items()}
-    if dtype is torch.int8:
-        laid = {path: _in_8_bit(pair, modules[path], pinned=pinned) for path, pair in laid.items()}
-    else:
+    laid = {
+        path: AdapterPair(module.a.shape[1], next(pieces).view(a), next(pieces).view(b))
+        for (path, module), (a, b) in zip(modules.items(), shapes, strict=True)
+    }
+    if dtype.is_floating_point:
         _copy(laid, modules)
+    else:
+        laid = {path: _in_integers(pair, modules[path], pinned=pinned) for path, pair in laid.items()}
     return LaidAdapter(weights.digest, weights.rank, laid)
 
 
-def _views(module: ModuleWeights, rank: int, a: torch.Tensor, b: torch.Tensor) -> AdapterPair:
-    return AdapterPair(a.view(1, module.a.shape[1], rank), b.view(1, rank, module.b.shape[0]))
+def pair_shapes(
+    shape: tuple[int, int], slots: int, rank: int, dtype: torch.dtype
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns the shapes of A and B for a module of `shape` (in_features, out_features)."""
+    wide, tall = shape
+    if dtype.is_floating_point:
+        return (slots, wide, rank), (slots, rank, tall)
+    return (slots, -(-wide // 2), rank, 2), (slots, rank // 2, tall, 2)
+
+
+def _shapes(module: ModuleWeights, rank: int, dtype: torch.dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return pair_shapes((module.a.shape[1], module.b.shape[0]), 1, rank, dtype)
 
 
 def _copy(laid: dict[str, AdapterPair], modules: dict[str, ModuleWeights]) -> None:
@@ -108,15 +131,15 @@ def _copy(laid: dict[str, AdapterPair], modules: dict[str, ModuleWeights]) -> No
     torch._foreach_copy_(targets, sources)
 
 
-def _in_8_bit(pair: AdapterPair, module: ModuleWeights, *, pinned: bool) -> AdapterPair:
+def _in_integers(pair: AdapterPair, module: ModuleWeights, *, pinned: bool) -> AdapterPair:
     """Fills the pair with integers and returns it with a scale for each row of the module's matrices."""
-    rank, slab, tall = module.a.shape[0], pair.a.shape[2], pair.b.shape[2]
-    a_scale, b_scale = (torch.zeros(1, size, dtype=torch.float32, pin_memory=pinned) for size in (slab, tall))
-    for matrix, scale, target in (
-        (module.a, a_scale[0, :rank], pair.a[0, :, :rank]),
-        (module.b, b_scale[0], pair.b[0, :rank]),
-    ):
+    columns = (pair.a.shape[2], pair.b.shape[2])
+    a_scale, b_scale = (torch.zeros(1, size, dtype=torch.float32, pin_memory=pinned) for size in columns)
+    for matrix, scale, target in ((module.a, a_scale[0], pair.a[0]), (module.b, b_scale[0], pair.b[0])):
+        rows, size = matrix.shape
         most = matrix.abs().amax(1).float()
-        scale.copy_(torch.where(most > 0, most / 127, 1.0))
-        target.copy_((matrix.float() / scale[:, None]).round_().T)
-    return AdapterPair(pair.a, pair.b, a_scale, b_scale)
+        scale[:rows] = torch.where(most > 0, most / MOST_INTEGER[pair.a.dtype], 1.0)
+        whole = (matrix.float() / scale[:rows, None]).round_()
+        even = functional.pad(whole, (0, 2 * target.shape[0] - size))
+        target[:, :rows] = even.view(rows, -1, 2).transpose(0, 1)
+    return AdapterPair(pair.inputs, pair.a, pair.b, a_scale, b_scale)

@@ -13,13 +13,18 @@ from contextlib import ExitStack
 import torch
 
 from .adapter_files import LoraWeights
-from .lora_layout import SHARED_RANK, LaidAdapter, lay_out, slab_rank
+from .lora_layout import SHARED_RANK, LaidAdapter, lay_out, pair_shapes, slab_rank
 from .lora_layout import AdapterPair as AdapterPair
 from .memory_budget import SlabSize
 from .plan import Place
 
 SLAB_SLOTS = 16
-ADAPTER_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+ADAPTER_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "int16": torch.int16,
+    "int8": torch.int8,
+}
 
 # Slots times rank of a slab: what 16 adapters of rank 16 take, and one of rank 256.
 _SLAB_RANKS = 256
@@ -158,9 +163,8 @@ def _new_pair(
     shape: tuple[int, int], slots: int, rank: int, dtype: torch.dtype, device: torch.device
 ) -> AdapterPair:
     wide, tall = shape
-    a = torch.zeros(slots, wide, rank, dtype=dtype, device=device)
-    b = torch.zeros(slots, rank, tall, dtype=dtype, device=device)
-    if dtype is not torch.int8:
-        return AdapterPair(a, b)
+    a, b = (torch.zeros(s, dtype=dtype, device=device) for s in pair_shapes(shape, slots, rank, dtype))
+    if dtype.is_floating_point:
+        return AdapterPair(wide, a, b)
     scales = (torch.zeros(slots, size, device=device) for size in (rank, tall))
-    return AdapterPair(a, b, *scales)
+    return AdapterPair(wide, a, b, *scales)

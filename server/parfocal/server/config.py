@@ -30,8 +30,8 @@ class ServeConfig:
     )
     adapter_dtype: str = declare(
         _ENGINE.adapter_dtype,
-        "How adapters lie on the device. int8 has a scale for each row and takes half of bfloat16's bytes.",
-        Bounds(choices=("auto", "float32", "bfloat16", "int8")),
+        "How adapters lie on the device. int16 and int8 have a scale for each row; int8 takes half the bytes.",
+        Bounds(choices=("auto", "float32", "bfloat16", "int16", "int8")),
     )
     slots: int = declare(_ENGINE.slots, "Adapters that fit on the device at once.", Bounds(1))
     max_rank: int = declare(_ENGINE.max_rank, "Largest adapter rank that is accepted.", Bounds(1))

@@ -67,6 +67,7 @@ struct Step {
   const Slab* slabs;
   const AdapterRows* works;
   long tokens, most_blocks, work_count, widest_rank;
+  long whole_adapters;  // whether the adapters' numbers are integers
 };
 
 namespace {
@@ -94,8 +95,9 @@ class Buffer {
 };
 
 struct Memory {
-  Buffer<float> input, answer, wide, inner, scales;
-  Buffer<int16_t> integers;
+  Buffer<float> input, answer, wide, inner, whole_scales, byte_scales;
+  Buffer<int16_t> whole;
+  Buffer<int8_t> bytes;
   Buffer<int32_t> starts;
 };
 
@@ -108,9 +110,16 @@ class Run {
     answer_ = memory.answer.of(tokens * d_.hidden);
     wide_ = memory.wide.of(tokens * wide);
     inner_ = memory.inner.of(3 * tokens * std::max(1L, step.widest_rank));
-    integers_ = memory.integers.of(tokens * inputs);
-    scales_ = memory.scales.of(tokens * inputs / kBlock);
-    starts_ = memory.starts.of(tokens * inputs / kBlock);
+    needs_whole_ = d_.numbers == Numbers::wide || (step.work_count > 0 && step.whole_adapters);
+    if (needs_whole_) {
+      whole_ = memory.whole.of(tokens * inputs);
+      whole_scales_ = memory.whole_scales.of(tokens * inputs / kBlock);
+    }
+    if (d_.numbers == Numbers::narrow) {
+      bytes_ = memory.bytes.of(tokens * inputs);
+      byte_scales_ = memory.byte_scales.of(tokens * inputs / kBlock);
+      starts_ = memory.starts.of(tokens * inputs / kBlock);
+    }
   }
 
   void all_layers() {
@@ -161,15 +170,13 @@ class Run {
   void take_in(long token, long size) const {
     const long blocks = size / kBlock, block = token * blocks;
     const float* const x = input_ + token * size;
-    if (d_.numbers == Numbers::wide) widen(x, integers_ + token * size, scales_ + block, blocks);
-    if (d_.numbers == Numbers::narrow) narrow(x, bytes() + token * size, scales_ + block, starts_ + block, blocks);
+    if (needs_whole_) widen(x, whole_ + token * size, whole_scales_ + block, blocks);
+    if (d_.numbers == Numbers::narrow) narrow(x, bytes_ + token * size, byte_scales_ + block, starts_ + block, blocks);
   }
-
-  int8_t* bytes() const { return reinterpret_cast<int8_t*>(integers_); }
 
   // y = the group's linears of the input, adapters included.
   void project(const Group& group, long inputs, float* y) const {
-    const Rows x{input_, integers_, scales_, bytes(), scales_, starts_, inputs};
+    const Rows x{input_, whole_, whole_scales_, bytes_, byte_scales_, starts_, inputs};
     long tiles = 0;
     for (long i = 0; i < group.count; ++i) tiles += group.parts[i].linear.tiles();
     const long at_once = rows_at_once(inputs), products = tiles * ((s_.tokens + at_once - 1) / at_once);
@@ -179,7 +186,7 @@ class Run {
       share(shrinks + products, 1, [&](long first, long last) {
         for (long item = first; item < last; ++item)
           time.piece(item < shrinks, [&] {
-            if (item < shrinks) return first_half(group, item, inputs);
+            if (item < shrinks) return first_half(group, item, x);
             multiply(group, (item - shrinks) % tiles, x, (item - shrinks) / tiles * at_once, at_once, y);
           });
       });
@@ -207,10 +214,10 @@ class Run {
 
   float* inner(long part, long row) const { return inner_ + (part * s_.tokens + row) * s_.widest_rank; }
 
-  void first_half(const Group& group, long item, long inputs) const {
+  void first_half(const Group& group, long item, const Rows& x) const {
     const AdapterRows& work = s_.works[item / group.count];
-    const Adapted module = adapted(group, item, inputs);
-    if (module.pair->a) shrink(module, work, input_ + work.row * inputs, inner(item % group.count, work.row));
+    const Adapted module = adapted(group, item, x.inputs);
+    if (module.pair->a) shrink(module, work, x.from(work.row), inner(item % group.count, work.row));
   }
 
   void second_half(const Group& group, long item, long inputs, float* y) const {
@@ -238,7 +245,7 @@ class Run {
       const Timed time(Phase::attention);
       attend(a);
     }
-    if (d_.numbers != Numbers::exact) each_token(queries, [&](long token) { take_in(token, queries); });
+    if (needs_whole_ || d_.numbers == Numbers::narrow) each_token(queries, [&](long token) { take_in(token, queries); });
   }
 
   void place_heads(const Layer& layer, long token, float* heads, long count, const float* norm) const {
@@ -265,9 +272,12 @@ class Run {
   float* answer_;
   float* wide_;
   float* inner_;
-  int16_t* integers_;
-  float* scales_;
-  int32_t* starts_;
+  bool needs_whole_;
+  int16_t* whole_ = nullptr;
+  float* whole_scales_ = nullptr;
+  int8_t* bytes_ = nullptr;
+  float* byte_scales_ = nullptr;
+  int32_t* starts_ = nullptr;
 };
 
 }  // namespace

@@ -71,6 +71,7 @@ class NativeForward:
         slabs = self._slabs.of(used)
         step.slabs, step.works = addressof(slabs), works.data_ptr()
         step.work_count = works.shape[0]
+        step.whole_adapters = not self._store.dtype.is_floating_point
         step.widest_rank = max(slab.rank for slab in used.values())
         return slabs, works
 

@@ -43,7 +43,7 @@ def load() -> Library | None:
     found = ctypes.CDLL(str(LIBRARY))
     return Library(
         linear=_typed(found.parfocal_linear, None, *[_POINTER] * 3, _LONG),
-        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 4, *[_LONG] * 3),
+        lora=_typed(found.parfocal_lora, None, *[_POINTER] * 4, *[_LONG] * 5),
         attend=_typed(found.parfocal_attend, _INT, *[_POINTER] * 4, *[_LONG] * 2),
         can_attend=_typed(found.parfocal_can_attend, _INT, _LONG),
         decode=_typed(found.parfocal_decode, None, *[_POINTER] * 2),

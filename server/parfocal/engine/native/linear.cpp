@@ -11,9 +11,9 @@
 #include "linear.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
+#include "integers.h"
 #include "lanes.h"
 #include "threads.h"
 #include "unrolled.h"
@@ -24,24 +24,7 @@ namespace {
 constexpr int kGroups = kBlock / 8;              // eight inputs lie in one 64-byte word of each half tile
 constexpr long kRows = 8;                        // rows that share a load of weights
 constexpr long kPackedBytes = kBlock * kTile / 2;
-constexpr float kMostWide = 4095.f;              // 4095 * 8191 * 64 < 2³¹
-constexpr float kMostNarrow = 127.f;
 constexpr long kCacheBytes = 512 << 10;
-
-// sum += the products of neighbouring pairs, or fours. As intrinsics they make GCC copy every sum in every round.
-inline void multiply_pairs(__m512i& sum, __m512i a, __m512i b) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-}
-
-inline void multiply_fours(__m512i& sum, __m512i unsigned_bytes, __m512i signed_bytes) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
-}
-
-inline __m512i broadcast(const void* four_bytes) {
-  int32_t whole;
-  std::memcpy(&whole, four_bytes, sizeof whole);
-  return _mm512_set1_epi32(whole);
-}
 
 // Integer sums of one block: `chains` of them for each row and half hide the latency of adding where rows are few.
 template <int rows>

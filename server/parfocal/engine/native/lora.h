@@ -4,13 +4,16 @@
 
 #include <cstdint>
 
+#include "linear.h"
+
 namespace parfocal {
 
 constexpr long kAdapterRows = 8;  // rows of one adapter that share a load of weights
 
-// One module's weights for all slots of a slab: A [slots, inputs, rank] and B [slots, rank, outputs], of the slab's
-// number type. Integers have a scale for each column, [slots, rank] and [slots, outputs], null otherwise. `a` is null
-// where no adapter of the slab adapts the module. The twin of `PairStruct` in structs.py.
+// One module's weights for all slots of a slab: A [slots, inputs, rank] and B [slots, rank, outputs]. Integers lie in
+// pairs, [slots, inputs / 2, rank, 2] and [slots, rank / 2, outputs, 2], and have a scale for each column, [slots, rank]
+// and [slots, outputs], null otherwise. `a` is null where no adapter of the slab adapts the module. The twin of
+// `PairStruct` in structs.py.
 struct Pair {
   const void* a;
   const void* b;
@@ -18,10 +21,13 @@ struct Pair {
   const float* b_scale;
 };
 
-// A slab's modules in the model's order. `bytes` a number: 4 float32, 2 bfloat16, 1 integer.
+enum class AdapterNumbers : long { float32 = 0, bfloat16 = 1, int16 = 2, int8 = 3 };
+
+// A slab's modules in the model's order. Its rank is a multiple of four.
 struct Slab {
   const Pair* pairs;
-  long rank, bytes;
+  long rank;
+  AdapterNumbers numbers;
 };
 
 // `rows` (1 to 8) rows from `row` on that use the slot `slot` of slab `slab`.
@@ -36,8 +42,8 @@ struct Adapted {
   long inputs, outputs;
 };
 
-// inner [rows, rank] = x [rows, inputs] A.
-void shrink(const Adapted& module, const AdapterRows& work, const float* x, float* inner);
+// inner [rows, rank] = x A. Integers meet x's wide integers, others its floats.
+void shrink(const Adapted& module, const AdapterRows& work, const Rows& x, float* inner);
 
 // y [rows, outputs], rows `stride` apart, += inner [rows, rank] B.
 void expand(const Adapted& module, const AdapterRows& work, const float* inner, float* y, long stride);

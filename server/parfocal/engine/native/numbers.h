@@ -28,11 +28,6 @@ inline __m512 load(const Bfloat16* from, __mmask16 mask) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from)), 16));
 }
 
-// Numbers of one byte; their scales are applied to whole sums.
-inline __m512 load(const int8_t* from, __mmask16 mask) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, from)));
-}
-
 inline void store(float* to, __mmask16 mask, __m512 values) { _mm512_mask_storeu_ps(to, mask, values); }
 
 // minps and maxps give their second operand where the first is NaN, so NaN stays NaN.

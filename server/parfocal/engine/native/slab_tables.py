@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..lora_store import Slab
-from .step_work import pair_struct
+from .step_work import ADAPTER_NUMBERS, pair_struct
 from .structs import PairStruct, SlabStruct, array_of
 
 
@@ -37,4 +37,4 @@ class SlabTables:
             return known
         pairs = array_of(PairStruct, (pair_struct(slab.weights.get(path)) for path in self._paths))
         some = next(iter(slab.weights.values()))
-        return _Table(slab, modules, SlabStruct(pairs, slab.rank, some.a.itemsize))
+        return _Table(slab, modules, SlabStruct(pairs, slab.rank, ADAPTER_NUMBERS[some.a.dtype]))

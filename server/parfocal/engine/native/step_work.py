@@ -5,6 +5,7 @@ from ctypes import addressof, byref
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from ..attention import AttentionWork, NewTokens, Score
 from ..kv_cache import KvCache
@@ -16,6 +17,10 @@ from .library import Library
 from .structs import AttentionStruct, PairStruct, SlabStruct, array_of
 
 HEAD_SIZES = (16, 32, 64, 80, 96, 128, 256)
+# `AdapterNumbers` in lora.h.
+ADAPTER_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int16: 2, torch.int8: 3}
+# Integers of activations have a scale for each block of so many.
+_BLOCK = 64
 # The kernel takes so many rows of one adapter at once.
 _ROWS = 8
 
@@ -98,14 +103,14 @@ class NativeLora:
     def add_to(self, y: torch.Tensor, x: torch.Tensor, path: str) -> None:
         """Adds the adapters' part to `y` `[…, tokens, out]` in place, from `x` `[…, tokens, in]`."""
         assert y.is_contiguous()
-        x = x.contiguous()
+        x = nn.functional.pad(x, (0, -x.shape[-1] % _BLOCK)).contiguous()
         for slab, works in self._slabs:
             pair = slab.weights.get(path)
             if pair is None:
                 continue
             pairs = array_of(PairStruct, [pair_struct(pair)])
-            struct = SlabStruct(pairs, slab.rank, pair.a.itemsize)
-            sizes = (works.shape[0], x.shape[-1], y.shape[-1])
+            struct = SlabStruct(pairs, slab.rank, ADAPTER_NUMBERS[pair.a.dtype])
+            sizes = (works.shape[0], x.numel() // x.shape[-1], pair.inputs, x.shape[-1], y.shape[-1])
             self._kernel(x.data_ptr(), y.data_ptr(), byref(struct), works.data_ptr(), *sizes)
 
 

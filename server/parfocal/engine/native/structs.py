@@ -25,7 +25,7 @@ class PairStruct(ctypes.Structure):
 class SlabStruct(ctypes.Structure):
     """`Slab` in lora.h."""
 
-    _fields_ = (("pairs", ctypes.POINTER(PairStruct)), ("rank", _LONG), ("bytes", _LONG))
+    _fields_ = (("pairs", ctypes.POINTER(PairStruct)), ("rank", _LONG), ("numbers", _LONG))
 
 
 class AttentionStruct(ctypes.Structure):
@@ -126,7 +126,7 @@ class StepStruct(ctypes.Structure):
         ("cos", _POINTER * 2),
         ("sin", _POINTER * 2),
         *((name, _POINTER) for name in ("tables", "token_rows", "lengths", "places", "slabs", "works")),
-        *((name, _LONG) for name in ("tokens", "most_blocks", "work_count", "widest_rank")),
+        *((name, _LONG) for name in ("tokens", "most_blocks", "work_count", "widest_rank", "whole_adapters")),
     )
 
 
