@@ -51,12 +51,12 @@ def test_a_template_says_how_an_endpoint_calls_an_adapter() -> None:
     assert fake.asked[0][1]["model"] == "lora-1-of-bench/adapter-1"
 
 
-def test_llama_cpp_is_told_the_id_of_the_adapter_with_each_request() -> None:
+def test_llama_cpp_is_told_an_adapter_with_each_request_and_none_by_a_scale_of_0() -> None:
     fake = FakeEndpoint()
     _round(fake, [*CALLS[1:], Call((7,), "")], lora_ids=(5, 9), base_model="base")
 
     asked = {body["model"]: body["lora"] for _, body in fake.asked}
-    assert asked == {NAMES[1]: [{"id": 9, "scale": 1.0}], "base": []}
+    assert asked == {NAMES[1]: [{"id": 9, "scale": 1.0}], "base": [{"id": 5, "scale": 0.0}]}
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -73,7 +73,9 @@ class Endpoint:
             "stream_options": {"include_usage": True},
         }
         if self.lora_ids:
-            body["lora"] = [] if number is None else [{"id": self.lora_ids[number], "scale": 1.0}]
+            # Adapters that are not named have no part; an empty list would ask for all of them together.
+            scale = 0.0 if number is None else 1.0
+            body["lora"] = [{"id": self.lora_ids[number or 0], "scale": scale}]
         return body
 
 
