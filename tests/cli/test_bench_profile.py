@@ -1,5 +1,6 @@
 """The profiles of a bench: where a step's time goes and how it grows, with a clock that never lies."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -15,11 +16,25 @@ from torch import nn
 from parfocal.cli.benching.growth import BASE, DISTINCT, ONE, Point, growth_visits
 from parfocal.cli.benching.growth_picture import growth_figure
 from parfocal.cli.benching.step_bench import Step
-from parfocal.cli.benching.step_clock import HEAD, NORMS, SCHEDULING, HookedClock, Stopwatch
+from parfocal.cli.benching.step_clock import (
+    ATTENTION,
+    HEAD,
+    LORA,
+    NORMS,
+    ROTATION,
+    ROWS,
+    SCHEDULING,
+    FusedClock,
+    HookedClock,
+    Stopwatch,
+)
+from parfocal.cli.benching.step_clock import BASE as BASE_LINEARS
 from parfocal.cli.benching.step_parts import DECODE, PROMPTS, StepTime, step_time
 from parfocal.cli.benching.steps_picture import steps_figure
 from parfocal.cli.benching.workload import Workload
 from parfocal.engine.base import ResidentBase
+from parfocal.engine.native.library import Library, load
+from parfocal.engine.native.profile import PHASES, NativeProfile
 from parfocal.engine.scheduler import Scheduler
 
 SMALL = Workload("llama-test", requests=4, adapters=3, rank=4, prompt_tokens=24, new_tokens=5)
@@ -91,11 +106,41 @@ def test_a_clock_leaves_the_engine_as_it_was_even_after_an_error() -> None:
     assert clock.take().keys() == {SCHEDULING}
 
 
+class OwnClock:
+    """A native call's clock: 1, 2, 3 and 4 seconds of its phases, each time that it is read."""
+
+    def __init__(self) -> None:
+        self.on = 0
+
+    def profile(self, on: int) -> None:
+        self.on = on
+
+    def profiled(self, to: int) -> None:
+        seconds = (ctypes.c_double * len(PHASES)).from_address(to)
+        seconds[:] = [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_fused_clock_adds_what_the_native_call_counts_and_joins_all_that_is_row_wise() -> None:
+    model, own = Decoder(), OwnClock()
+    clock = FusedClock(HookedClock(_base(model)), NativeProfile(cast(Library, own)))
+
+    with clock.watching():
+        assert own.on
+        model(torch.zeros(1, 2))
+    seconds = clock.take()
+
+    assert not own.on
+    assert seconds.keys() == {BASE_LINEARS, LORA, ATTENTION, ROWS, HEAD} <= set(clock.parts)
+    assert [seconds[part] for part in (BASE_LINEARS, LORA, ATTENTION)] == [1.0, 2.0, 3.0]
+    assert seconds[ROWS] > 4.0
+    assert not {NORMS, ROTATION} & set(clock.parts)
+
+
 def test_what_no_part_took_is_other_and_all_parts_make_the_whole() -> None:
     plain = [Step(seconds, 4, 0, {}) for seconds in (1.0, 2.0, 9.0)]
     clocked = [Step(seconds, 4, 0, {HEAD: seconds / 2}) for seconds in (2.0, 4.0, 8.0)]
 
-    time = step_time(plain, clocked)
+    time = step_time(plain, clocked, (HEAD,))
 
     assert (time.steps, time.tokens, time.seconds, time.clocked_seconds) == (3, 4, 2.0, 4.0)
     assert (time.parts[HEAD], time.other) == (2.0, 2.0)
@@ -163,8 +208,11 @@ def test_a_profile_of_steps_tells_of_every_kind_whatever_the_kernels(
     for name, step in found["steps"].items():
         lora = step["parts"]["LoRA"]
         assert lora == 0.0 if "base only" in name else lora > 0.0
-        for part in ("base linears", "attention", "head", "norms", "rotation", "sampling", "scheduling"):
+        is_fused = "norms, rotation, activation" in step["parts"]
+        row_wise = ("norms, rotation, activation",) if is_fused else ("norms", "rotation", "activation")
+        for part in ("base linears", "attention", "head", *row_wise, "sampling", "scheduling", "text"):
             assert step["parts"][part] > 0.0, part
+        assert is_fused == (kernels == "auto" and load() is not None)
         assert 0.0 < step["share_of_limit"] < 1.0
     assert found["steps"]["decode step"]["tokens"] == 4
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")

@@ -1,8 +1,7 @@
 """Tells where the time of an engine's steps goes, part by part: the seam between a profile and the engine.
 
 `HookedClock` wraps modules and methods for as long as a profile watches, and nothing is changed before or
-after. Where one native call computes a whole decoder stack, a clock that reads that call's own counters takes
-its place.
+after. Where one native call computes all decoder layers, `FusedClock` adds what that call counts itself.
 """
 
 import contextlib
@@ -20,18 +19,27 @@ from parfocal.engine.attention import AttentionStep
 from parfocal.engine.base import ResidentBase
 from parfocal.engine.live import LiveRequest
 from parfocal.engine.lora_batch import LoraBatch
+from parfocal.engine.native import decoder
+from parfocal.engine.native.decoder import NativeForward
+from parfocal.engine.native.layers import parts_of
+from parfocal.engine.native.profile import NativeProfile
 from parfocal.engine.native.step_work import NativeAttention, NativeLora, NativeStepWork
 from parfocal.engine.sampler import Sampler
 from parfocal.engine.scheduler import Scheduler
 from parfocal.engine.step_work import TorchStepWork
 
 BASE, LORA, ATTENTION, HEAD = "base linears", "LoRA", "attention", "head"
-NORMS, ACTIVATION, ROTATION = "norms", "activation", "rotation"
+NORMS, ACTIVATION, ROTATION, ROWS = "norms", "activation", "rotation", "norms, rotation, activation"
 SAMPLING, SCHEDULING, TEXT = "sampling", "scheduling", "text"
-PARTS = (BASE, LORA, ATTENTION, HEAD, NORMS, ACTIVATION, ROTATION, SAMPLING, SCHEDULING, TEXT)
+# Every part that some clock tells, in the order in which they are shown.
+PARTS = (BASE, LORA, ATTENTION, HEAD, NORMS, ACTIVATION, ROTATION, ROWS, SAMPLING, SCHEDULING, TEXT)
 
-# Methods of the engine that do one thing each. Scheduling includes laying a plan out for the kernels.
-_METHODS: tuple[tuple[type, str, str], ...] = (
+_ROW_WISE = (NORMS, ACTIVATION, ROTATION)
+# What the native call's own clock calls the parts.
+_PHASES = {"linears": BASE, "adapters": LORA, "attention": ATTENTION, "rows": ROWS}
+
+# Functions of the engine that do one thing each. Scheduling includes laying a plan out for the kernels.
+_FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
     (NativeLora, "add_to", LORA),
     (LoraBatch, "add_to", LORA),
     (NativeAttention, "attend", ATTENTION),
@@ -41,6 +49,8 @@ _METHODS: tuple[tuple[type, str, str], ...] = (
     (Scheduler, "commit", SCHEDULING),
     (NativeStepWork, "lora", SCHEDULING),
     (NativeStepWork, "attention", SCHEDULING),
+    (NativeForward, "_add_adapters", SCHEDULING),
+    (decoder, "contexts_of", SCHEDULING),
     (TorchStepWork, "lora", SCHEDULING),
     (TorchStepWork, "attention", SCHEDULING),
     (LiveRequest, "push", TEXT),
@@ -50,11 +60,23 @@ _METHODS: tuple[tuple[type, str, str], ...] = (
 class StepClock(Protocol):
     """Adds up the seconds that each part of the engine's steps takes; no second counts for two parts."""
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Returns the parts that this clock tells apart, of `PARTS` and in their order."""
+
     def watching(self) -> AbstractContextManager[None]:
         """Measures while the scope lasts; outside of it the engine pays nothing."""
 
     def take(self) -> Mapping[str, float]:
         """Returns the seconds by part since the last call, and begins anew."""
+
+
+def clock_for(base: ResidentBase) -> StepClock:
+    """Returns the clock that sees the most of this base's steps."""
+    hooked = HookedClock(base)
+    if base.native is None or parts_of(base.model) is None:
+        return hooked
+    return FusedClock(hooked, NativeProfile(base.native))
 
 
 class Stopwatch:
@@ -98,11 +120,16 @@ class HookedClock:
         is_cuda = base.device.type == "cuda"
         self._watch = Stopwatch(torch.cuda.synchronize if is_cuda else lambda: None)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Returns every part but the one that only a native call joins."""
+        return tuple(part for part in PARTS if part != ROWS)
+
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Measures while the scope lasts."""
         with ExitStack() as stack:
-            for owner, name, part in _METHODS:
+            for owner, name, part in _FUNCTIONS:
                 stack.enter_context(self._wrapped(owner, name, part))
             for module, part in _modules(self._model):
                 stack.callback(module.register_forward_pre_hook(self._before(part)).remove)
@@ -138,6 +165,36 @@ class HookedClock:
             yield
         finally:
             setattr(owner, name, method)
+
+
+class FusedClock:
+    """A clock for steps whose decoder layers are one native call: what the hooks see around it, and its own.
+
+    That call joins norms, rotations and activations with rounding, so here they are one part.
+    """
+
+    def __init__(self, around: StepClock, within: NativeProfile) -> None:
+        self._around, self._within = around, within
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Returns the parts, those of single rows as one."""
+        return tuple(part for part in PARTS if part not in _ROW_WISE)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Measures while the scope lasts."""
+        with self._around.watching(), self._within.taken():
+            yield
+
+    def take(self) -> Mapping[str, float]:
+        """Returns the seconds by part since the last call."""
+        seconds: dict[str, float] = defaultdict(float)
+        for part, more in self._around.take().items():
+            seconds[ROWS if part in _ROW_WISE else part] += more
+        for phase, more in self._within.seconds().items():
+            seconds[_PHASES[phase]] += more
+        return dict(seconds)
 
 
 def _modules(model: Any) -> Iterator[tuple[nn.Module, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .calls import adapters_of_batch
 from .stages import Stages
 from .step_bench import Batch, Step, StepBench
-from .step_clock import PARTS, HookedClock, StepClock
+from .step_clock import StepClock, clock_for
 from .under_load import round_numbers
 from .workload import WARMUP_ROUND, Workload
 
@@ -43,7 +43,7 @@ def measure_steps(
     bench: StepBench, workload: Workload, stages: Stages, clock: StepClock | None = None
 ) -> dict[str, StepTime]:
     """Runs batches with and without a clock in turn; returns each kind of step's time."""
-    clock = clock or HookedClock(bench.base)
+    clock = clock or clock_for(bench.base)
     plain: dict[str, list[Step]] = {DECODE: [], BASE_DECODE: [], PROMPTS: []}
     clocked: dict[str, list[Step]] = {name: [] for name in plain}
     for number in round_numbers(workload):
@@ -53,17 +53,17 @@ def measure_steps(
         with clock.watching():
             _visit(bench, workload, 4 * number + 2, clock, clocked if is_timed else {})
         stages.done()
-    return {name: step_time(plain[name], clocked[name]) for name in plain if plain[name]}
+    return {name: step_time(plain[name], clocked[name], clock.parts) for name in plain if plain[name]}
 
 
-def step_time(plain: Sequence[Step], clocked: Sequence[Step]) -> StepTime:
-    """Returns the medians of steps of one kind."""
+def step_time(plain: Sequence[Step], clocked: Sequence[Step], parts: Sequence[str]) -> StepTime:
+    """Returns the medians of steps of one kind; `parts` are those that the clock tells."""
     return StepTime(
         steps=len(plain),
         tokens=round(statistics.median(step.tokens for step in plain)),
         seconds=statistics.median(step.seconds for step in plain),
         clocked_seconds=statistics.median(step.seconds for step in clocked),
-        parts={part: statistics.median(step.parts.get(part, 0.0) for step in clocked) for part in PARTS},
+        parts={part: statistics.median(step.parts.get(part, 0.0) for step in clocked) for part in parts},
     )
 
 

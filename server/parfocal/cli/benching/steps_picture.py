@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .step_clock import PARTS
 from .step_parts import OTHER, PROMPTS, StepTime
 
 # A narrower piece of a bar has no room for a number.
 _LABELLED = 0.03
+# A part has the same colour in every picture.
 _COLOURS = (
     "#1f77b4",
     "#d62728",
@@ -17,6 +19,7 @@ _COLOURS = (
     "#ff7f0e",
     "#e377c2",
     "#bcbd22",
+    "#ff9896",
     "#17becf",
     "#8c564b",
     "#393b79",
@@ -45,9 +48,9 @@ def _draw(
 ) -> None:
     places = range(len(names))
     lefts = [0.0] * len(names)
-    for number, part in enumerate(found[names[0]].all_parts):
+    for part in found[names[0]].all_parts:
         widths = [1000 * found[name].all_parts[part] for name in names]
-        colour = "0.75" if part == OTHER else _COLOURS[number % len(_COLOURS)]
+        colour = "0.75" if part == OTHER else _COLOURS[PARTS.index(part)]
         axes.barh(places, widths, left=lefts, color=colour, label=part)
         for place, (left, width) in enumerate(zip(lefts, widths, strict=True)):
             if width > _LABELLED * 1000 * max(found[name].clocked_seconds for name in names):
