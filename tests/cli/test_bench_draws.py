@@ -128,7 +128,7 @@ def test_ranks_go_round_the_adapters_and_a_step_reads_each_distinct_one_once() -
 
     assert [work.rank_of(number) for number in range(5)] == [8, 8, 128, 8, 8]
     assert sorted(ranks_of_batch(work)) == [8, 8, 8, 8, 128]
-    full = Stored("float32", "float32", "float32")
+    full = Stored("float32", "float32", "float32", "float32")
     small, mixed = (decode_need(work, full, rows).bytes.adapters for rows in ((0, 1, 0), (0, 2)))
     assert mixed == 17 * small / 2
 

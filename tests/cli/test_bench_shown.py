@@ -51,7 +51,7 @@ def _bench(workload: Workload) -> Bench:
         workload=workload,
         served=Served(
             Load(_figures(80.0), _figures(100.0), sweep, _figures(160.0)),
-            Stored("float32", "bfloat16", "bfloat16"),
+            Stored("float32", "bfloat16", "int8", "float16", 8),
             "cpu",
             Saturation(100.0, 0.5),
             WATCHED,
@@ -122,6 +122,7 @@ def test_the_table_names_every_target_and_why_peft_is_left_out(capsys: pytest.Ca
     assert "llama.cpp, base only" not in said
     assert "left out: it takes all requests at once; these come one by one" in said
     assert "4 of rank 4" in said
+    assert "float32, activations in 8 bits on cpu" in said
 
 
 def test_the_picture_has_percentiles_throughput_the_sweep_and_the_memory() -> None:

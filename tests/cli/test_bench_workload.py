@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parfocal.cli.benching.against import against_in
 from parfocal.cli.benching.calls import calls_of_round
 from parfocal.cli.benching.errors import BadWorkload
 from parfocal.cli.benching.figures import figures_of, percentile
@@ -15,6 +16,7 @@ from parfocal.cli.benching.rounds import Answer, Round
 from parfocal.cli.benching.shapes import SHAPES
 from parfocal.cli.benching.stored import Stored, stored_types
 from parfocal.cli.benching.workload import WARMUP_ROUND, Workload
+from parfocal.engine.native.library import load
 
 SMALL = Workload("llama-test", requests=5, adapters=2, rank=4, prompt_tokens=24, new_tokens=8)
 
@@ -94,7 +96,7 @@ def test_a_percentile_lies_between_the_values_beside_it(values: list[float], sha
     assert (percentile(values, 0.0), percentile(values, 1.0)) == (ordered[0], ordered[-1])
 
 
-HALVES = Stored("bfloat16", "bfloat16", "bfloat16")
+HALVES = Stored("bfloat16", "bfloat16", "bfloat16", "bfloat16")
 SLOW_MEMORY = Hardware(1.0, 0.5, {"float32": 1e30})
 SLOW_ARITHMETIC = Hardware(1e30, 1.0, {"float32": 1.0, "bfloat16": 2.0})
 
@@ -148,8 +150,34 @@ def test_a_whole_round_is_limited_by_its_prompts_and_its_steps_together() -> Non
     assert roof.run_limit(SLOW_MEMORY) == pytest.approx(SMALL.generated_tokens / moved)
 
 
-def test_the_kernels_hold_adapters_and_head_in_16_bit_unless_arithmetic_is_exact() -> None:
+def test_without_kernels_everything_lies_in_the_bases_own_type() -> None:
     torch_only = replace(SMALL, kernels="torch")
+    plain = Stored("float32", "float32", "float32", "float32")
 
-    assert stored_types(torch_only, "float32", "cpu") == Stored("float32", "float32", "float32")
+    assert stored_types(torch_only, "float32", "cpu") == plain
+    assert stored_types(replace(SMALL, dtype="float32"), "float32", "cpu") == plain
     assert stored_types(replace(SMALL, adapter_dtype="int8"), "bfloat16", "cuda").adapters == "int8"
+
+
+@pytest.mark.skipif(load() is None, reason="the kernels do not run here")
+@pytest.mark.parametrize(("bits", "head"), [(13, "int16"), (8, "int8")])
+def test_the_kernels_hold_adapters_head_and_context_in_few_bytes(bits: int, head: str) -> None:
+    found = stored_types(replace(SMALL, activation_bits=bits), "float32", "cpu")
+
+    assert found == Stored("float32", "bfloat16", head, "float16", bits)
+    assert found.text == f"float32, activations in {bits} bits"
+
+
+def test_head_and_context_are_read_in_the_types_in_which_they_lie() -> None:
+    full = Stored("float32", "float32", "float32", "float32")
+    few = replace(full, head="int8", kv_cache="float16")
+    more, less = (decode_need(SMALL, stored, ()).bytes for stored in (full, few))
+
+    assert (less.head, less.kv_cache) == (more.head / 4, more.kv_cache / 2)
+
+
+def test_activations_have_8_or_13_bits() -> None:
+    with pytest.raises(BadWorkload, match="activation_bits is 9; it is 8 or 13"):
+        replace(SMALL, activation_bits=9).check()
+
+    assert against_in("activation-bits=8", SMALL).workload == replace(SMALL, activation_bits=8)

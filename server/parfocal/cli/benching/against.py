@@ -18,6 +18,7 @@ _FIELDS: dict[str, Callable[[str], object]] = {
     "dtype": str,
     "adapter_dtype": str,
     "kernels": str,
+    "activation_bits": int,
 }
 
 

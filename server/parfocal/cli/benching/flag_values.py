@@ -12,13 +12,14 @@ from .workload import Workload
 
 PROFILES = ("steps", "growth")
 
-_WORK = ("shape", "requests", "adapters", "rank", "new_tokens", "dtype", "adapter_dtype", "kernels")
+_WORK = ("shape", "requests", "adapters", "rank", "new_tokens")
+_SETTINGS = ("dtype", "adapter_dtype", "kernels", "activation_bits")
 _RUN = ("warmup", "repeats", "seed", "shared_prefix", "zipf", "slots", "max_requests", "in_flight")
 
 
 def workload_in(given: Given) -> Workload:
     """Returns the workload. Raises BadWorkload."""
-    plain = {name: given[name] for name in (*_WORK, *_RUN) if name in given}
+    plain = {name: given[name] for name in (*_WORK, *_SETTINGS, *_RUN) if name in given}
     workload = replace(Workload(), **plain)  # type: ignore[arg-type]  # the flags have the fields' types
     if "ranks" in given:
         if "rank" in given:

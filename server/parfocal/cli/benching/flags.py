@@ -89,6 +89,7 @@ _RUN = (
         "PARFOCAL_ADAPTER_DTYPE",
     ),
     Flag("kernels", str, "As `parfocal serve` takes it.", "auto|torch", "PARFOCAL_KERNELS"),
+    Flag("activation_bits", int, "As `parfocal serve` takes it.", "13|8", "PARFOCAL_ACTIVATION_BITS"),
     Flag("device", str, "As `parfocal serve` takes it."),
     Flag("warmup", int, f"Untimed rounds before the timed ones. Default: {_USUAL.warmup}.", least=0),
     Flag("repeats", int, f"Timed rounds; the median counts. Default: {_USUAL.repeats}.", least=1),

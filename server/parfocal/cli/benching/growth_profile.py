@@ -62,7 +62,7 @@ class GrowthProfile:
         show_heading("Measured on")
         show_pairs(
             [
-                ("base", f"{self.workload.shape} in {self.stored.dtype}; kernels {self.workload.kernels}"),
+                ("base", f"{self.workload.shape} in {self.stored.text}; kernels {self.workload.kernels}"),
                 ("adapters", f"rank {self.workload.rank} in {self.stored.adapters}"),
                 ("limit", hardware_text(self.hardware)),
                 *((name, str(value)) for name, value in self.machine.items() if value is not None),
@@ -76,7 +76,8 @@ class GrowthProfile:
         from .growth_picture import growth_figure
 
         limits = {point: self.need(point).seconds(self.hardware) for point in self.found}
-        title = f"{self.workload.shape}, rank {self.workload.rank} in {self.stored.adapters}"
+        adapters = f"adapters of rank {self.workload.rank} in {self.stored.adapters}"
+        title = f"{self.workload.shape}, {self.stored.text}; {adapters}"
         write_png(growth_figure(self.visits, self.found, limits, title), path)
 
     def _point(self, point: Point) -> Document:

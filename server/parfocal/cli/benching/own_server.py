@@ -56,6 +56,7 @@ class ServerPlace:
             "dtype": workload.dtype,
             "adapter_dtype": workload.adapter_dtype,
             "kernels": workload.kernels,
+            "activation_bits": str(workload.activation_bits),
             "slots": str(workload.server_slots),
             "max_requests": str(workload.batch),
             "max_waiting": str(max(_MIN_WAITING, workload.requests)),

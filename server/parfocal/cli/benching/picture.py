@@ -41,7 +41,7 @@ def bench_figure(bench: Bench) -> Figure:
         _draw_memory(axes[-1], watched)
     work = bench.workload
     figure.suptitle(
-        f"{work.shape}, {bench.served.stored.dtype} on {bench.served.device}: "
+        f"{work.shape}, {bench.served.stored.text} on {bench.served.device}: "
         f"{work.requests} requests, {work.adapters} adapters, {work.server_slots} slots"
     )
     return figure

@@ -129,7 +129,7 @@ def _need(workload: Workload, stored: Stored, adapters: Sequence[int], tokens: _
             base=int(weights * NF4_BYTES),
             head=shape.head_parameters * DTYPE_BYTES[stored.head],
             adapters=sum(stored.adapter_bytes(shape, rank) for rank in distinct),
-            kv_cache=int(seen * shape.kv_values() * DTYPE_BYTES[stored.dtype]),
+            kv_cache=int(seen * shape.kv_values() * DTYPE_BYTES[stored.kv_cache]),
         ),
         flops=ByPart(
             base=2 * weights * tokens.count,

@@ -117,6 +117,7 @@ def step_bench(workload: Workload, device: str, base: Path, folders: Sequence[Pa
         dtype=workload.dtype,
         adapter_dtype=workload.adapter_dtype,
         kernels=workload.kernels,
+        activation_bits=workload.activation_bits,
         slots=max(1, len(folders)),
         max_requests=workload.batch,
         kv_cache_bytes=blocks * block * workload.sizes().kv_values() * 4,

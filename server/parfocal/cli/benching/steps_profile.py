@@ -75,7 +75,7 @@ class StepsProfile:
         adapters = f"{len(set(adapters_of_batch(work)))} adapters in {self.stored.adapters}"
         show_pairs(
             [
-                ("base", f"{work.shape} in {self.stored.dtype}; kernels {work.kernels}; {adapters}"),
+                ("base", f"{work.shape} in {self.stored.text}; kernels {work.kernels}; {adapters}"),
                 ("limit", hardware_text(self.hardware)),
                 *((name, str(value)) for name, value in self.machine.items() if value is not None),
             ]
@@ -88,7 +88,7 @@ class StepsProfile:
         from .steps_picture import steps_figure
 
         limits = {name: self.need(name).seconds(self.hardware) for name in self.found}
-        title = f"{self.workload.shape}, {self.stored.dtype}, kernels {self.workload.kernels}"
+        title = f"{self.workload.shape}, {self.stored.text}, kernels {self.workload.kernels}"
         write_png(steps_figure(self.found, limits, title), path)
 
 

@@ -5,17 +5,28 @@ from dataclasses import dataclass
 from .shapes import Shape
 from .workload import Workload
 
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int16": 2, "int8": 1}
 _SCALE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The types of numbers: `dtype` of activations and KV cache, and those of the adapters and the head."""
+    """The types of numbers: `dtype` of the base's activations, and those of what a step reads.
+
+    `activation_bits` is how exactly the native kernels round activations; None where they round none.
+    """
 
     dtype: str
     adapters: str
     head: str
+    kv_cache: str
+    activation_bits: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Returns the types of the base, in words."""
+        rounded = "" if self.activation_bits is None else f", activations in {self.activation_bits} bits"
+        return f"{self.dtype}{rounded}"
 
     def adapter_bytes(self, shape: Shape, rank: int) -> int:
         """Returns what an adapter weighs; in 8 bit every row of its matrices has a scale."""
@@ -26,12 +37,17 @@ class Stored:
 
 def stored_types(workload: Workload, dtype: str, device: str) -> Stored:
     """Returns how a server that reports `dtype` and `device` holds what the workload asks for."""
-    short = workload.dtype == "auto" and dtype == "float32" and _has_kernels(workload, device)
-    plain = "bfloat16" if short else dtype
+    is_rounded = workload.dtype == "auto" and dtype == "float32" and _has_kernels(workload, device)
+    asked = workload.adapter_dtype
+    if not is_rounded:
+        return Stored(dtype, adapters=dtype if asked == "auto" else asked, head=dtype, kv_cache=dtype)
     return Stored(
-        dtype=dtype,
-        adapters=plain if workload.adapter_dtype == "auto" else workload.adapter_dtype,
-        head=plain,
+        dtype,
+        adapters="bfloat16" if asked == "auto" else asked,
+        # Integers as wide as the activations that they meet.
+        head="int8" if workload.activation_bits == 8 else "int16",
+        kv_cache="float16",
+        activation_bits=workload.activation_bits,
     )
 
 

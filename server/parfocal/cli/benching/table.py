@@ -46,7 +46,7 @@ def hardware_text(hardware: Hardware) -> str:
 def _workload(bench: Bench) -> list[tuple[str, str]]:
     work, served = bench.workload, bench.served
     return [
-        ("base", f"{work.shape}, random weights, NF4; {served.stored.dtype} on {served.device}"),
+        ("base", f"{work.shape}, random weights, NF4; {served.stored.text} on {served.device}"),
         ("adapters", _adapters(work)),
         ("requests", f"{work.requests} {_arrival(work)}, streamed over gRPC; {work.batch} run in a batch"),
         ("tokens", f"{_lengths(work)} in, {work.new_tokens} out; greedy, end-of-sequence ignored"),

@@ -10,6 +10,7 @@ from .shapes import Shape, shape_named
 WARMUP_ROUND = 1_000_000
 # Where requests come one by one, not all of them run at once; a batch has at most so many unless it is told.
 _OPEN_BATCH = 64
+_ACTIVATION_BITS = (8, 13)
 _AT_LEAST_ONE = ("requests", "adapters", "rank", "prompt_tokens", "new_tokens", "repeats")
 _AT_LEAST_ONE_IF_GIVEN = ("shortest_prompt", "slots", "max_requests", "in_flight")
 
@@ -38,6 +39,7 @@ class Workload:
     dtype: str = "auto"
     adapter_dtype: str = "auto"
     kernels: str = "auto"
+    activation_bits: int = 13
     warmup: int = 1
     repeats: int = 1
     seed: int = 0
@@ -111,6 +113,11 @@ class Workload:
         for name in ("warmup", "shared_prefix"):
             if getattr(self, name) < 0:
                 raise BadWorkload(f"{name} is {getattr(self, name)}; it must not be negative", field=name)
+        if self.activation_bits not in _ACTIVATION_BITS:
+            raise BadWorkload(
+                f"activation_bits is {self.activation_bits}; it is {' or '.join(map(str, _ACTIVATION_BITS))}",
+                field="activation_bits",
+            )
         self._check_rate()
         if self.zipf is not None and not 0.0 <= self.zipf < math.inf:
             raise BadWorkload(f"zipf is {self.zipf:g}; give an exponent from 0 (all equal) up", field="zipf")
