@@ -31,7 +31,7 @@ def _draw_waiting(axes: Axes, bench: Bench) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(ratios, [f"{count}/{slots}" for count in counts])
-    rate = f"{bench.workload.rate:.2g} requests/s" if bench.workload.rate is not None else "open loop"
+    rate = f"{bench.workload.rate:.3g} requests/s" if bench.workload.rate is not None else "open loop"
     axes.set(xlabel="adapters / slots", ylabel="seconds", title=f"Time to the first token at {rate}")
     for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis_format("{x:.2g}")
