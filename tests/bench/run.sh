@@ -5,8 +5,10 @@
 #   tests/bench/run.sh a mixed    only these
 #
 # Other servers take part if they run already, on this machine, with the adapters that `parfocal bench` publishes:
-#   BENCH_ENDPOINTS   flags for workloads A, B and one stream, such as
+#   BENCH_ENDPOINTS   flags for workloads A, B, one stream and fast, such as
 #                     "--endpoint llama=http://127.0.0.1:8080 --endpoint-lora-ids llama=0-15 --endpoint-base llama=base"
+#   BENCH_BASE_ENDPOINTS  the same for workload base, whose servers need no adapters, such as
+#                     "--endpoint vllm=http://127.0.0.1:8101 --endpoint-model vllm=base --endpoint-base vllm=base"
 #   BENCH_PARFOCAL    the command; default: parfocal
 #   BENCH_REPEATS     timed rounds; default: 3
 #   BENCH_SHAPE       default: llama-135m; llama-test only checks that everything runs
@@ -22,6 +24,9 @@ soak=${BENCH_SOAK:-10000}
 machine=$( (sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null || uname -m) | head -1 | tr -cs 'A-Za-z0-9\n' '-')
 results=${BENCH_RESULTS:-tests/bench/results/${machine%-}-$(date +%F)}
 read -ra endpoints <<<"${BENCH_ENDPOINTS:-}"
+read -ra base_endpoints <<<"${BENCH_BASE_ENDPOINTS:-}"
+sixteen=(--requests 16 --rank 16 --prompt-tokens 128 --new-tokens 64 --repeats "$repeats")
+one=(--requests 1 --adapters 1 --rank 16 --prompt-tokens 128 --new-tokens 64 --repeats "$repeats" --skip-peft)
 mkdir -p "$results"
 
 # measure NAME FLAGS…: one bench, its JSON and its picture.
@@ -33,13 +38,21 @@ measure() {
 }
 
 # A: 16 requests on 16 distinct rank-16 adapters, beside PEFT, the base alone and the endpoints; swept over adapters.
-a() { measure a --requests 16 --adapters 16 --rank 16 --prompt-tokens 128 --new-tokens 64 --sweep adapters=1,2,4,8,16 --repeats "$repeats" "${endpoints[@]}"; }
+a() { measure a "${sixteen[@]}" --adapters 16 --sweep adapters=1,2,4,8,16 "${endpoints[@]}"; }
 
 # B: the same, all 16 requests on one adapter.
-b() { measure b --requests 16 --adapters 1 --rank 16 --prompt-tokens 128 --new-tokens 64 --repeats "$repeats" --skip-peft "${endpoints[@]}"; }
+b() { measure b "${sixteen[@]}" --adapters 1 --skip-peft "${endpoints[@]}"; }
 
 # One request on one adapter: the time from token to token.
-one_stream() { measure one_stream --requests 1 --adapters 1 --rank 16 --prompt-tokens 128 --new-tokens 64 --repeats "$repeats" --skip-peft "${endpoints[@]}"; }
+one_stream() { measure one_stream "${one[@]}" "${endpoints[@]}"; }
+
+# A, B and one stream with activations in 8 bits. B's and the one stream's rivals are those that they have above.
+fast() { measure fast "${sixteen[@]}" --adapters 16 --activation-bits 8 --skip-peft "${endpoints[@]}"; }
+b_fast() { measure b_fast "${sixteen[@]}" --adapters 1 --activation-bits 8 --skip-peft; }
+one_fast() { measure one_fast "${one[@]}" --activation-bits 8; }
+
+# The base alone, beside servers that have no adapters.
+base() { measure base "${sixteen[@]}" --adapters 1 --skip-peft "${base_endpoints[@]}"; }
 
 # C: 64 adapters in 8 slots, Zipf, at half of saturation, against all 64 resident.
 c() { measure c --requests 128 --adapters 64 --slots 8 --rank 16 --zipf 1.0 --rate 50% --prompt-tokens 32 --new-tokens 16 --against slots=64 --repeats "$repeats" --skip-base; }
@@ -57,12 +70,12 @@ d_long() { measure d_long --requests "$soak" --adapters 1000 --slots 32 --rank 4
 mixed() { measure mixed --requests 16 --adapters 16 --ranks 8x15,128 --prompt-tokens 128 --new-tokens 64 --against rank=8 --repeats "$repeats" --skip-peft --skip-base; }
 
 # Resident adapters in 8 bit against 16 bit.
-int8() { measure int8 --requests 16 --adapters 16 --rank 16 --adapter-dtype int8 --prompt-tokens 128 --new-tokens 64 --against adapter_dtype=bfloat16 --repeats "$repeats" --skip-peft --skip-base; }
+int8() { measure int8 "${sixteen[@]}" --adapters 16 --adapter-dtype int8 --against adapter_dtype=bfloat16 --skip-peft --skip-base; }
 
 # In process: where a step's time goes, and how it grows with rows and adapters.
 steps() { measure steps --profile steps --requests 16 --adapters 16 --rank 16 --prompt-tokens 128 --new-tokens 32 --repeats "$repeats"; }
 growth() { measure growth --profile growth --rank 16 --prompt-tokens 128 --repeats "$repeats"; }
 
-if [ $# -eq 0 ]; then set -- steps growth a b one_stream mixed int8 c c_sweep d d_long; fi
+if [ $# -eq 0 ]; then set -- steps growth a b one_stream fast b_fast one_fast base mixed int8 c c_sweep d d_long; fi
 for workload in "$@"; do "$workload"; done
 python tests/bench/table.py "$results" | tee "$results/README.md"

@@ -24,33 +24,50 @@ def table_of(folder: Path) -> str:
     return "\n".join([*table, "", *_machine(found)])
 
 
-def _a(found: Found) -> Iterator[Row]:
-    what = "16 requests, 16 adapters of rank 16"
-    yield what, _speed(found), f"{_limit(found)}; {_ratio(found['ratio_to_base_only'])} base only"
-    yield "the same, base only", _speed(found["base_only"]), _limit(found, "base_only")
-    if found["ratio_to_peft"] is not None:
-        peft = f"{found['peft_tokens_per_second']:.1f} tokens/s"
-        yield f"PEFT's mixed batch, {found['peft_dtype']}", peft, f"we are {_ratio(found['ratio_to_peft'])}"
-    yield from _endpoints(found)
+def _a(what: str) -> Callable[[Found], Iterator[Row]]:
+    def rows(found: Found) -> Iterator[Row]:
+        yield what, _speed(found), f"{_limit(found)}; {_ratio(found['ratio_to_base_only'])} base only"
+        yield "the same, base only", _speed(found["base_only"]), _limit(found, "base_only")
+        if found["ratio_to_peft"] is not None:
+            peft = f"{found['peft_tokens_per_second']:.1f} tokens/s"
+            yield (
+                f"PEFT's mixed batch, {found['peft_dtype']}",
+                peft,
+                f"we are {_ratio(found['ratio_to_peft'])}",
+            )
+        yield from _endpoints(found)
+
+    return rows
 
 
-def _b(found: Found) -> Iterator[Row]:
-    yield "16 requests on one adapter", _speed(found), f"{_ratio(found['ratio_to_base_only'])} base only"
-    yield from _endpoints(found)
+def _b(what: str) -> Callable[[Found], Iterator[Row]]:
+    def rows(found: Found) -> Iterator[Row]:
+        yield what, _speed(found), f"{_ratio(found['ratio_to_base_only'])} base only"
+        yield from _endpoints(found)
+
+    return rows
 
 
-def _one_stream(found: Found) -> Iterator[Row]:
-    between = f"{1000 * found['inter_token_seconds']['p50']:.1f} ms from token to token"
-    alone = found["base_only"]["inter_token_seconds"]["p50"]
-    yield "1 request, 1 adapter", between, f"base only {1000 * alone:.1f} ms"
+def _one_stream(what: str) -> Callable[[Found], Iterator[Row]]:
+    def rows(found: Found) -> Iterator[Row]:
+        between = f"{_between(found):.1f} ms from token to token"
+        yield what, between, f"base only {_between(found['base_only']):.1f} ms"
+        for name, other in found["endpoints"].items():
+            ratio = _ratio(other["inter_token_ratio"])
+            yield f"the same, {name}", f"{_between(other):.1f} ms", f"our time is {ratio} theirs"
+
+    return rows
+
+
+def _base(found: Found) -> Iterator[Row]:
+    yield "16 requests, base only", _speed(found["base_only"]), _limit(found, "base_only")
     for name, other in found["endpoints"].items():
-        theirs = f"{1000 * other['inter_token_seconds']['p50']:.1f} ms"
-        yield f"the same, {name}", theirs, f"our time is {_ratio(other['inter_token_ratio'])} theirs"
+        yield from _base_of(found, name, other)
 
 
 def _c(found: Found) -> Iterator[Row]:
     ratio, rate = found["against"]["ttft_ratio"], found["workload"]["rate"]
-    what = f"64 adapters, 8 slots, Zipf 1.0, {rate:.2g} requests/s (half of saturation)"
+    what = f"64 adapters, 8 slots, Zipf 1.0, {rate:.3g} requests/s (half of saturation)"
     times = f"p50 {_ratio(ratio['p50'])}, p99 {_ratio(ratio['p99'])}"
     compared = f"all resident: {_first_token(found['against'])}; {times}"
     yield what, _first_token(found), compared
@@ -78,10 +95,16 @@ def _long(found: Found) -> Iterator[Row]:
     )
 
 
+def _c_sweep(found: Found) -> Iterator[Row]:
+    slots = found["workload"]["slots"]
+    times = (f"{each['adapters']}: {1000 * each['ttft_seconds']['p50']:.0f}" for each in found["sweep"])
+    yield f"{slots} slots, first token p50 by adapters", f"{', '.join(times)} ms", "c_sweep.png"
+
+
 def _steps(found: Found) -> Iterator[Row]:
     for name, step in found["steps"].items():
         parts = sorted({**step["parts"], "other": step["other"]}.items(), key=lambda part: -part[1])
-        told = ", ".join(f"{part} {1000 * seconds:.1f}" for part, seconds in parts[:5])
+        told = "; ".join(f"{part} {1000 * seconds:.1f}" for part, seconds in parts[:5])
         limit = f"at least {1000 * step['limit']['seconds']:.1f} ms; {told}"
         yield f"{name}, {step['tokens']} tokens", f"{1000 * step['seconds']:.1f} ms", limit
 
@@ -92,13 +115,20 @@ def _growth(found: Found) -> Iterator[Row]:
     yield f"a decode step of {line[0]['rows']} rows by distinct adapters", f"{times} ms", "growth.png"
 
 
+_A, _B, _ONE = "16 requests, 16 adapters of rank 16", "16 requests on one adapter", "1 request, 1 adapter"
+_FAST = "activations in 8 bits"
 _ROWS: dict[str, Callable[[Found], Iterator[Row]]] = {
-    "a": _a,
-    "b": _b,
-    "one_stream": _one_stream,
+    "a": _a(_A),
+    "b": _b(_B),
+    "one_stream": _one_stream(_ONE),
+    "fast": _a(f"{_A}, {_FAST}"),
+    "b_fast": _b(f"{_B}, {_FAST}"),
+    "one_fast": _one_stream(f"{_ONE}, {_FAST}"),
+    "base": _base,
     "mixed": _against("15 adapters of rank 8 and one of 128"),
     "int8": _against("adapters in 8 bit"),
     "c": _c,
+    "c_sweep": _c_sweep,
     "d": _against("1,000 adapters of rank 4, 32 slots, Zipf 1.0"),
     "d_long": _long,
     "steps": _steps,
@@ -109,8 +139,19 @@ _ROWS: dict[str, Callable[[Found], Iterator[Row]]] = {
 def _endpoints(found: Found) -> Iterator[Row]:
     for name, other in found["endpoints"].items():
         yield f"the same, {name}", _speed(other), f"we are {_ratio(other['ratio_of_ours'])}"
-        if other["base_only"] is not None:
-            yield f"{name}, base only", _speed(other["base_only"]), ""
+        yield from _base_of(found, name, other)
+
+
+def _base_of(found: Found, name: str, other: Found) -> Iterator[Row]:
+    theirs, ours = other["base_only"], found["base_only"]
+    if theirs is not None:
+        ratio = ours["tokens_per_second"] / theirs["tokens_per_second"]
+        yield f"{name}, base only", _speed(theirs), f"our base only is {_ratio(ratio)}"
+
+
+def _between(found: Found) -> float:
+    """Returns the milliseconds from token to token."""
+    return 1000.0 * float(found["inter_token_seconds"]["p50"])
 
 
 def _speed(found: Found) -> str:
