@@ -164,7 +164,7 @@ def test_without_kernels_everything_lies_in_the_bases_own_type() -> None:
 def test_the_kernels_hold_adapters_head_and_context_in_few_bytes(bits: int, head: str) -> None:
     found = stored_types(replace(SMALL, activation_bits=bits), "float32", "cpu")
 
-    assert found == Stored("float32", "bfloat16", head, "float16", bits)
+    assert found == Stored("float32", "int16", head, "float16", bits)
     assert found.text == f"float32, activations in {bits} bits"
 
 

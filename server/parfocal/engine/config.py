@@ -15,7 +15,7 @@ class EngineConfig:
     memory a CPU without bfloat16 arithmetic may spend on holding the base's 4-bit numbers as float32, which
     is several times faster; None means a quarter of the machine's memory, 0 means never.
     `adapter_dtype` is how adapters lie on the device: auto, float32, bfloat16, or int16 and int8 with a scale
-    for each row. int16 is finer than bfloat16 and twice as fast in the CPU's own kernels, which have it by auto;
+    for each row. int16 is finer than bfloat16 and twice as fast in the CPU's own kernels, where it is auto;
     int8 takes half the bytes.
     `activation_bits` is how exactly activations meet 4-bit weights in the CPU's own kernels: 13, or 8, which
     is almost twice as fast; with `dtype` float32 it has no effect.

@@ -30,7 +30,7 @@ class ServeConfig:
     )
     adapter_dtype: str = declare(
         _ENGINE.adapter_dtype,
-        "How adapters lie on the device. int16 and int8 have a scale for each row; int8 takes half the bytes.",
+        "How adapters lie on the device. int16 and int8 have a scale for each row; int8 is half as large.",
         Bounds(choices=("auto", "float32", "bfloat16", "int16", "int8")),
     )
     slots: int = declare(_ENGINE.slots, "Adapters that fit on the device at once.", Bounds(1))

@@ -85,7 +85,7 @@ _RUN = (
         "adapter_dtype",
         str,
         "As `parfocal serve` takes it.",
-        "auto|float32|bfloat16|int8",
+        "auto|float32|bfloat16|int16|int8",
         "PARFOCAL_ADAPTER_DTYPE",
     ),
     Flag("kernels", str, "As `parfocal serve` takes it.", "auto|torch", "PARFOCAL_KERNELS"),

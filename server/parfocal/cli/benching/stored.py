@@ -29,10 +29,10 @@ class Stored:
         return f"{self.dtype}{rounded}"
 
     def adapter_bytes(self, shape: Shape, rank: int) -> int:
-        """Returns what an adapter weighs; in 8 bit every row of its matrices has a scale."""
+        """Returns what an adapter weighs; as integers every row of its matrices has a scale."""
         size = shape.adapter_parameters(rank) * DTYPE_BYTES[self.adapters]
         rows = sum(rank + linear.tall for linear in shape.linears)
-        return size + (rows * _SCALE_BYTES if self.adapters == "int8" else 0)
+        return size + (rows * _SCALE_BYTES if self.adapters.startswith("int") else 0)
 
 
 def stored_types(workload: Workload, dtype: str, device: str) -> Stored:
@@ -43,7 +43,7 @@ def stored_types(workload: Workload, dtype: str, device: str) -> Stored:
         return Stored(dtype, adapters=dtype if asked == "auto" else asked, head=dtype, kv_cache=dtype)
     return Stored(
         dtype,
-        adapters="bfloat16" if asked == "auto" else asked,
+        adapters="int16" if asked == "auto" else asked,
         # Integers as wide as the activations that they meet.
         head="int8" if workload.activation_bits == 8 else "int16",
         kv_cache="float16",
