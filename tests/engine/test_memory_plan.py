@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,12 @@ def test_the_adapters_part_is_what_the_worst_history_takes(base: ResidentBase, s
 
 
 def test_by_default_the_adapters_part_is_what_adapters_of_the_highest_rank_take(base: ResidentBase) -> None:
-    rank, dtype = 256, base.adapter_dtype
-    numbers = sum(sum(shape) for shape in base.shapes.values()) * rank
-    scales = 0 if dtype.is_floating_point else 4 * sum(rank + tall for _, tall in base.shapes.values())
+    numbers = sum(sum(shape) for shape in base.shapes.values())
+    halves, integers = (replace(base, adapter_dtype=dtype) for dtype in (torch.bfloat16, torch.int16))
 
-    assert _adapter_bytes(base, 16, rank) == 16 * (numbers * dtype.itemsize + scales)
+    assert _adapter_bytes(halves, 16, 256) == 16 * 256 * numbers * 2
+    scales = _adapter_bytes(integers, 16, 256) / _adapter_bytes(halves, 16, 256) - 1
+    assert 0 < scales < 0.05
 
 
 _RANKS = (1, 8, 16, 20, 64, 70, 130)

@@ -110,8 +110,7 @@ class Run {
     answer_ = memory.answer.of(tokens * d_.hidden);
     wide_ = memory.wide.of(tokens * wide);
     inner_ = memory.inner.of(3 * tokens * std::max(1L, step.widest_rank));
-    needs_whole_ = d_.numbers == Numbers::wide || (step.work_count > 0 && step.whole_adapters);
-    if (needs_whole_) {
+    if (d_.numbers == Numbers::wide || (step.work_count > 0 && step.whole_adapters)) {
       whole_ = memory.whole.of(tokens * inputs);
       whole_scales_ = memory.whole_scales.of(tokens * inputs / kBlock);
     }
@@ -168,10 +167,8 @@ class Run {
 
   // A row of the input as the linears want it.
   void take_in(long token, long size) const {
-    const long blocks = size / kBlock, block = token * blocks;
-    const float* const x = input_ + token * size;
-    if (needs_whole_) widen(x, whole_ + token * size, whole_scales_ + block, blocks);
-    if (d_.numbers == Numbers::narrow) narrow(x, bytes_ + token * size, byte_scales_ + block, starts_ + block, blocks);
+    const long blocks = size / kBlock;
+    round_blocks(input_ + token * size, {whole_, whole_scales_, bytes_, byte_scales_, starts_}, token * blocks, blocks);
   }
 
   // y = the group's linears of the input, adapters included.
@@ -187,7 +184,8 @@ class Run {
         for (long item = first; item < last; ++item)
           time.piece(item < shrinks, [&] {
             if (item < shrinks) return first_half(group, item, x);
-            multiply(group, (item - shrinks) % tiles, x, (item - shrinks) / tiles * at_once, at_once, y);
+            const long product = item - shrinks;
+            multiply(group, product % tiles, x, product / tiles * at_once, at_once, y);
           });
       });
     }
@@ -245,7 +243,7 @@ class Run {
       const Timed time(Phase::attention);
       attend(a);
     }
-    if (needs_whole_ || d_.numbers == Numbers::narrow) each_token(queries, [&](long token) { take_in(token, queries); });
+    if (whole_ || bytes_) each_token(queries, [&](long token) { take_in(token, queries); });
   }
 
   void place_heads(const Layer& layer, long token, float* heads, long count, const float* norm) const {
@@ -272,7 +270,6 @@ class Run {
   float* answer_;
   float* wide_;
   float* inner_;
-  bool needs_whole_;
   int16_t* whole_ = nullptr;
   float* whole_scales_ = nullptr;
   int8_t* bytes_ = nullptr;

@@ -11,6 +11,7 @@
 #include "linear.h"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "integers.h"
@@ -274,56 +275,67 @@ void multiply_exactly(const Linear& linear, long tile, const Rows& x, long rows,
   });
 }
 
-// Loads 64 floats; returns the largest magnitude, and in `fault` NaN if one of them is not finite.
-float load_block(const float* x, __m512 (&part)[4], float& fault) {
-  __m512 most = _mm512_setzero_ps(), faults = _mm512_setzero_ps();
-  for (int i = 0; i < 4; ++i) {
-    part[i] = _mm512_loadu_ps(x + 16 * i);
-    most = _mm512_max_ps(most, _mm512_abs_ps(part[i]));
-    faults = _mm512_fmadd_ps(part[i], _mm512_setzero_ps(), faults);
+// 64 floats, their largest magnitude, and whether one of them is not finite.
+struct Loaded {
+  __m512 part[4];
+  float largest;
+  bool broken;
+
+  explicit Loaded(const float* x) {
+    __m512 most = _mm512_setzero_ps();
+    __mmask16 finite = 0xffff;
+    unrolled<4>([&]<int i>() PARFOCAL_INLINE {
+      part[i] = _mm512_loadu_ps(x + 16 * i);
+      const __m512 size = _mm512_abs_ps(part[i]);
+      finite &= _mm512_cmp_ps_mask(size, _mm512_set1_ps(std::numeric_limits<float>::max()), _CMP_LE_OQ);
+      most = _mm512_max_ps(most, size);
+    });
+    largest = _mm512_reduce_max_ps(most);
+    broken = finite != 0xffff;
   }
-  fault = _mm512_reduce_add_ps(faults);
-  return _mm512_reduce_max_ps(most);
+
+  // What an integer stands for if `most` stands for the largest.
+  float scale(float most) const { return broken ? std::numeric_limits<float>::quiet_NaN() : largest / most; }
+
+  template <int i>
+  PARFOCAL_INLINE __m512i whole(float most) const {
+    return _mm512_cvtps_epi32(_mm512_mul_ps(part[i], _mm512_set1_ps(largest > 0.f ? most / largest : 0.f)));
+  }
+};
+
+void widen_block(const Loaded& loaded, int16_t* wide, float* scale) {
+  unrolled<4>([&]<int i>() PARFOCAL_INLINE {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(wide + 16 * i), _mm512_cvtsepi32_epi16(loaded.whole<i>(kMostWide)));
+  });
+  *scale = loaded.scale(kMostWide);
 }
 
-float widen_block(const float* x, int16_t* wide) {
-  __m512 part[4];
-  float fault;
-  const float largest = load_block(x, part, fault);
-  const __m512 up = _mm512_set1_ps(largest > 0.f ? kMostWide / largest : 0.f);
-  for (int i = 0; i < 4; ++i) {
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], up));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(wide + 16 * i), _mm512_cvtsepi32_epi16(whole));
-  }
-  return largest / kMostWide + fault;
-}
-
-float narrow_block(const float* x, int8_t* narrow, int32_t& start) {
-  __m512 part[4];
-  float fault;
-  const float largest = load_block(x, part, fault);
-  const __m512 up = _mm512_set1_ps(largest > 0.f ? kMostNarrow / largest : 0.f);
+void narrow_block(const Loaded& loaded, int8_t* narrow, float* scale, int32_t* start) {
   const __m128i order = _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
   __m512i sum = _mm512_setzero_si512();
-  for (int i = 0; i < 4; ++i) {
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], up));
+  unrolled<4>([&]<int i>() PARFOCAL_INLINE {
+    const __m512i whole = loaded.whole<i>(kMostNarrow);
     sum = _mm512_add_epi32(sum, whole);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(narrow + 16 * i),
                      _mm_shuffle_epi8(_mm512_cvtsepi32_epi8(whole), order));
-  }
-  start = -128 * _mm512_reduce_add_epi32(sum);
-  return largest / kMostNarrow + fault;
+  });
+  *scale = loaded.scale(kMostNarrow);
+  *start = -128 * _mm512_reduce_add_epi32(sum);
 }
 
 }  // namespace
 
 void widen(const float* x, int16_t* wide, float* scales, long blocks) {
-  for (long block = 0; block < blocks; ++block) scales[block] = widen_block(x + block * kBlock, wide + block * kBlock);
+  round_blocks(x, {wide, scales, nullptr, nullptr, nullptr}, 0, blocks);
 }
 
-void narrow(const float* x, int8_t* narrow, float* scales, int32_t* starts, long blocks) {
-  for (long block = 0; block < blocks; ++block)
-    scales[block] = narrow_block(x + block * kBlock, narrow + block * kBlock, starts[block]);
+void round_blocks(const float* x, const Forms& forms, long first, long blocks) {
+  for (long block = first; block < first + blocks; ++block, x += kBlock) {
+    const Loaded loaded(x);
+    if (forms.wide) widen_block(loaded, forms.wide + block * kBlock, forms.wide_scales + block);
+    if (forms.narrow)
+      narrow_block(loaded, forms.narrow + block * kBlock, forms.narrow_scales + block, forms.narrow_starts + block);
+  }
 }
 
 long rows_at_once(long inputs) {
@@ -363,14 +375,11 @@ void parfocal_linear(const parfocal::Linear* linear, const float* x, float* y, l
   }
   int8_t* const bytes = reinterpret_cast<int8_t*>(wide.data());
   const Rows all{x, wide.data(), scales.data(), bytes, scales.data(), starts.data(), inputs};
+  const Forms forms{is_narrow ? nullptr : wide.data(), scales.data(), is_narrow ? bytes : nullptr, scales.data(),
+                    starts.data()};
   if (!is_exact)
-    share(rows * blocks, 512, [=, ints = wide.data(), own = scales.data(), from = starts.data()](long first, long last) {
-      const long at = first * kBlock;
-      if (is_narrow)
-        narrow(x + at, bytes + at, own + first, from + first, last - first);
-      else
-        widen(x + at, ints + at, own + first, last - first);
-    });
+    share(rows * blocks, 512,
+          [&](long first, long last) { round_blocks(x + first * kBlock, forms, first, last - first); });
   const long tiles = linear->tiles(), parts = (rows + at_once - 1) / at_once;
   share(tiles * parts, 1, [=](long first, long last) {
     for (long item = first; item < last; ++item) {

@@ -51,9 +51,20 @@ struct Rows {
   }
 };
 
-// Turns `blocks` blocks of 64 floats into integers with a scale each, NaN if one of its numbers is not finite.
+// Turns blocks of 64 floats into integers with a scale each, NaN if one of a block's numbers is not finite.
 void widen(const float* x, int16_t* wide, float* scales, long blocks);
-void narrow(const float* x, int8_t* narrow, float* scales, int32_t* starts, long blocks);
+
+// Where both kinds of integers of some rows go; those that are null are left out.
+struct Forms {
+  int16_t* wide;
+  float* wide_scales;
+  int8_t* narrow;
+  float* narrow_scales;
+  int32_t* narrow_starts;
+};
+
+// Turns blocks of 64 floats into the forms, from block `first` of all.
+void round_blocks(const float* x, const Forms& forms, long first, long blocks);
 
 // y [rows][32 outputs from 32 * tile on] = x Wᵀ + bias; y's rows are `stride` floats apart.
 void multiply_tile(const Linear& linear, long tile, const Rows& x, long rows, float* y, long stride);
