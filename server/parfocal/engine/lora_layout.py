@@ -14,6 +14,8 @@ from .adapter_files import LoraWeights, ModuleWeights
 # An adapter of a higher rank has a slab to itself; none of its neighbours could share much of a matmul.
 SHARED_RANK = 64
 _RANK_STEP = 16
+# Outputs that a CPU's register holds.
+_LANES = 16
 # A block of 64 products of such integers with activations of 13 bits fits 32 bits.
 MOST_INTEGER = {torch.int16: 8191, torch.int8: 127}
 
@@ -35,10 +37,10 @@ def slab_rank(rank: int) -> int:
 class AdapterPair:
     """One module's matrices for all slots of a slab: A `[slots, in, rank]` and B `[slots, rank, out]`.
 
-    Integers lie in pairs of neighbouring inputs, which CPUs multiply at once: A `[slots, in / 2, rank, 2]`,
-    B `[slots, rank / 2, out, 2]`, the last pair filled up with zeros. Each of their columns, which is a row
-    of the adapter's own matrix, has a scale: `[slots, rank]` and `[slots, out]`; otherwise both are None.
-    `inputs` is the module's true number.
+    Integers lie in pairs of neighbouring inputs, which CPUs multiply at once, and in the order in which they
+    are read: A `[slots, in / 2, rank, 2]`, B `[slots, out / 16, rank / 2, 16, 2]`, filled up with zeros. Each
+    of their columns, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and
+    `[slots, out]`; otherwise both are None. `inputs` is the module's true number.
     """
 
     inputs: int
@@ -62,9 +64,10 @@ class AdapterPair:
         a, b = self.a[index].to(dtype), self.b[index].to(dtype)
         if self.a_scale is None or self.b_scale is None:
             return a, b
-        a, b = (part.transpose(2, 3).flatten(1, 2) for part in (a, b))
-        a = a[:, : self.inputs] * self.a_scale[index, None].to(dtype)
-        return a, b * self.b_scale[index, None].to(dtype)
+        outputs = self.b_scale.shape[1]
+        a = a.transpose(2, 3).flatten(1, 2)[:, : self.inputs]
+        b = b.permute(0, 2, 4, 1, 3).flatten(1, 2).flatten(2)[:, :, :outputs]
+        return a * self.a_scale[index, None].to(dtype), b * self.b_scale[index, None].to(dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def pair_shapes(
     wide, tall = shape
     if dtype.is_floating_point:
         return (slots, wide, rank), (slots, rank, tall)
-    return (slots, -(-wide // 2), rank, 2), (slots, rank // 2, tall, 2)
+    return (slots, -(-wide // 2), rank, 2), (slots, -(-tall // _LANES), rank // 2, _LANES, 2)
 
 
 def _shapes(module: ModuleWeights, rank: int, dtype: torch.dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -133,13 +136,20 @@ def _copy(laid: dict[str, AdapterPair], modules: dict[str, ModuleWeights]) -> No
 
 def _in_integers(pair: AdapterPair, module: ModuleWeights, *, pinned: bool) -> AdapterPair:
     """Fills the pair with integers and returns it with a scale for each row of the module's matrices."""
-    columns = (pair.a.shape[2], pair.b.shape[2])
-    a_scale, b_scale = (torch.zeros(1, size, dtype=torch.float32, pin_memory=pinned) for size in columns)
-    for matrix, scale, target in ((module.a, a_scale[0], pair.a[0]), (module.b, b_scale[0], pair.b[0])):
-        rows, size = matrix.shape
-        most = matrix.abs().amax(1).float()
-        scale[:rows] = torch.where(most > 0, most / MOST_INTEGER[pair.a.dtype], 1.0)
-        whole = (matrix.float() / scale[:rows, None]).round_()
-        even = functional.pad(whole, (0, 2 * target.shape[0] - size))
-        target[:, :rows] = even.view(rows, -1, 2).transpose(0, 1)
+    a, b, slab = pair.a[0], pair.b[0], pair.a.shape[2]
+    rank, tall = module.a.shape[0], module.b.shape[0]
+    a_scale, b_scale = (torch.zeros(1, size, dtype=torch.float32, pin_memory=pinned) for size in (slab, tall))
+    whole_a = _rounded(module.a, a_scale[0, :rank], a.dtype)
+    even = functional.pad(whole_a, (0, 2 * a.shape[0] - whole_a.shape[1]))
+    a[:, :rank] = even.view(rank, -1, 2).transpose(0, 1)
+    whole_b = _rounded(module.b, b_scale[0], b.dtype)
+    full = functional.pad(whole_b, (0, slab - rank, 0, _LANES * b.shape[0] - tall))
+    b[:] = full.view(-1, _LANES, slab // 2, 2).transpose(1, 2)
     return AdapterPair(pair.inputs, pair.a, pair.b, a_scale, b_scale)
+
+
+def _rounded(matrix: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Returns the matrix as whole numbers and writes what each row's are multiples of into `scale`."""
+    most = matrix.abs().amax(1).float()
+    scale.copy_(torch.where(most > 0, most / MOST_INTEGER[dtype], 1.0))
+    return (matrix.float() / scale[:, None]).round_()

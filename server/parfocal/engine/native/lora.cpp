@@ -18,6 +18,7 @@ namespace parfocal {
 namespace {
 
 constexpr long kLargestRank = 256;
+constexpr long kLanes = 16;
 
 // Sums of even and odd inputs apart, however many rows there are: that hides the latency of adding, and a row's answer
 // has the same bits whatever else is in the batch.
@@ -121,11 +122,12 @@ void expand_whole(const Weight* b, const float* scale, const float* inner, long 
   int16_t wide[rows * kLargestRank];
   float scales[rows * kLargestRank / kBlock];
   const long blocks = (rank + kBlock - 1) / kBlock, size = blocks * kBlock;
-  for (int row = 0; row < rows; ++row) {
-    float padded[kLargestRank] = {};
-    std::copy_n(inner + row * rank, rank, padded);
-    widen(padded, wide + row * size, scales + row * blocks, blocks);
-  }
+  for (int row = 0; row < rows; ++row)
+    for (long block = 0; block < blocks; ++block) {
+      float padded[kBlock] = {};
+      std::copy_n(inner + row * rank + block * kBlock, std::min<long>(kBlock, rank - block * kBlock), padded);
+      widen(padded, wide + row * size + block * kBlock, scales + row * blocks + block, 1);
+    }
   for (long o = 0; o < outputs; o += 16) {
     const __mmask16 mask = lanes(outputs - o);
     __m512 sums[rows];
@@ -133,7 +135,7 @@ void expand_whole(const Weight* b, const float* scale, const float* inner, long 
     for (long block = 0; block < blocks; ++block) {
       const long first = block * kBlock / 2, count = std::min<long>(kBlock, rank - block * kBlock) / 2;
       __m512i whole[rows];
-      multiply_block<rows>(b + 2 * (first * outputs + o), outputs, mask, wide + block * kBlock, size, count, whole);
+      multiply_block<rows>(b + o * rank + 2 * first * kLanes, kLanes, mask, wide + block * kBlock, size, count, whole);
       unrolled<rows>([&]<int row>() PARFOCAL_INLINE {
         const __m512 own = _mm512_set1_ps(scales[row * blocks + block]);
         sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole[row]), own, sums[row]);
@@ -174,6 +176,7 @@ void with_type(AdapterNumbers numbers, const Use& use) {
 }
 
 long evened(long size) { return size + size % 2; }
+long filled(long outputs) { return (outputs + kLanes - 1) / kLanes * kLanes; }
 
 }  // namespace
 
@@ -194,12 +197,13 @@ void shrink(const Adapted& module, const AdapterRows& work, const Rows& x, float
 void expand(const Adapted& module, const AdapterRows& work, const float* inner, float* y, long stride) {
   const long rank = module.slab->rank, outputs = module.outputs;
   with_type(module.slab->numbers, [&]<typename Weight>(const Weight*) {
-    const Weight* const b = static_cast<const Weight*>(module.pair->b) + work.slot * rank * outputs;
+    const Weight* const b = static_cast<const Weight*>(module.pair->b);
     with_rows(work.rows, [&]<int rows>() {
       if constexpr (std::is_integral_v<Weight>)
-        expand_whole<Weight, rows>(b, module.pair->b_scale + work.slot * outputs, inner, outputs, rank, y, stride);
+        expand_whole<Weight, rows>(b + work.slot * rank * filled(outputs), module.pair->b_scale + work.slot * outputs,
+                                   inner, outputs, rank, y, stride);
       else
-        expand_rows<Weight, rows>(b, inner, outputs, rank, y, stride);
+        expand_rows<Weight, rows>(b + work.slot * rank * outputs, inner, outputs, rank, y, stride);
     });
   });
 }

@@ -11,8 +11,8 @@ namespace parfocal {
 constexpr long kAdapterRows = 8;  // rows of one adapter that share a load of weights
 
 // One module's weights for all slots of a slab: A [slots, inputs, rank] and B [slots, rank, outputs]. Integers lie in
-// pairs, [slots, inputs / 2, rank, 2] and [slots, rank / 2, outputs, 2], and have a scale for each column, [slots, rank]
-// and [slots, outputs], null otherwise. `a` is null where no adapter of the slab adapts the module. The twin of
+// pairs, [slots, inputs / 2, rank, 2] and [slots, outputs / 16, rank / 2, 16, 2], filled up with zeros, and have a scale
+// for each column, [slots, rank] and [slots, outputs], null otherwise. `a` is null where no adapter of the slab adapts the module. The twin of
 // `PairStruct` in structs.py.
 struct Pair {
   const void* a;
