@@ -38,16 +38,16 @@ measure() {
 }
 
 # A: 16 requests on 16 distinct rank-16 adapters, beside PEFT, the base alone and the endpoints; swept over adapters.
-a() { measure a "${sixteen[@]}" --adapters 16 --sweep adapters=1,2,4,8,16 "${endpoints[@]}"; }
+a() { measure a "${sixteen[@]}" --adapters 16 --sweep adapters=1,4,16 "${endpoints[@]}"; }
 
-# B: the same, all 16 requests on one adapter.
-b() { measure b "${sixteen[@]}" --adapters 1 --skip-peft "${endpoints[@]}"; }
+# B: the same, all 16 requests on one adapter. Other seeds, other prompts: servers that run on may remember A's.
+b() { measure b "${sixteen[@]}" --adapters 1 --seed 1 --skip-peft "${endpoints[@]}"; }
 
 # One request on one adapter: the time from token to token.
-one_stream() { measure one_stream "${one[@]}" "${endpoints[@]}"; }
+one_stream() { measure one_stream "${one[@]}" --seed 2 "${endpoints[@]}"; }
 
 # A, B and one stream with activations in 8 bits. B's and the one stream's rivals are those that they have above.
-fast() { measure fast "${sixteen[@]}" --adapters 16 --activation-bits 8 --skip-peft "${endpoints[@]}"; }
+fast() { measure fast "${sixteen[@]}" --adapters 16 --activation-bits 8 --seed 3 --skip-peft "${endpoints[@]}"; }
 b_fast() { measure b_fast "${sixteen[@]}" --adapters 1 --activation-bits 8 --skip-peft; }
 one_fast() { measure one_fast "${one[@]}" --activation-bits 8; }
 
