@@ -18,6 +18,7 @@ _RANK_STEP = 16
 _LANES = 16
 # A block of 64 products of such integers with activations of 13 bits fits 32 bits.
 MOST_INTEGER = {torch.int16: 8191, torch.int8: 127}
+_TWICE = {torch.int16: torch.int32, torch.int8: torch.int16}
 
 
 def slab_rank(rank: int) -> int:
@@ -74,7 +75,7 @@ class AdapterPair:
 class LaidAdapter:
     """A whole adapter as one slot of a slab holds it: `modules` has pairs of one slot, of the slab's rank.
 
-    `rank` is the adapter's own. The pairs are views of one piece of memory, page-locked where that makes
+    `rank` is the adapter's own. The pairs are views of few pieces of memory, page-locked where that makes
     copies to the device fast.
     """
 
@@ -95,19 +96,9 @@ class LaidAdapter:
 
 def lay_out(weights: LoraWeights, dtype: torch.dtype, *, pinned: bool = False) -> LaidAdapter:
     """Returns the adapter in a slot's layout and type; what a module lacks of the slab's rank is zero."""
-    modules, rank = weights.modules, slab_rank(weights.rank)
-    shapes = [_shapes(module, rank, dtype) for module in modules.values()]
-    sizes = [math.prod(shape) for pair in shapes for shape in pair]
-    pieces = iter(torch.zeros(sum(sizes), dtype=dtype, pin_memory=pinned).split(sizes))
-    laid = {
-        path: AdapterPair(module.a.shape[1], next(pieces).view(a), next(pieces).view(b))
-        for (path, module), (a, b) in zip(modules.items(), shapes, strict=True)
-    }
-    if dtype.is_floating_point:
-        _copy(laid, modules)
-    else:
-        laid = {path: _in_integers(pair, modules[path], pinned=pinned) for path, pair in laid.items()}
-    return LaidAdapter(weights.digest, weights.rank, laid)
+    rank = slab_rank(weights.rank)
+    lay = _as_floats if dtype.is_floating_point else _as_integers
+    return LaidAdapter(weights.digest, weights.rank, lay(weights.modules, rank, dtype, pinned=pinned))
 
 
 def pair_shapes(
@@ -120,36 +111,60 @@ def pair_shapes(
     return (slots, -(-wide // 2), rank, 2), (slots, -(-tall // _LANES), rank // 2, _LANES, 2)
 
 
-def _shapes(module: ModuleWeights, rank: int, dtype: torch.dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return pair_shapes((module.a.shape[1], module.b.shape[0]), 1, rank, dtype)
-
-
-def _copy(laid: dict[str, AdapterPair], modules: dict[str, ModuleWeights]) -> None:
+def _as_floats(
+    modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype, *, pinned: bool
+) -> dict[str, AdapterPair]:
     """Transposes all matrices in one call, so that hundreds do not take the interpreter's lock each."""
-    targets, sources = [], []
-    for path, module in modules.items():
-        pair, rank = laid[path], module.a.shape[0]
+    shapes = [pair_shapes(_shape(module), 1, slab, dtype) for module in modules.values()]
+    sizes = [math.prod(shape) for pair in shapes for shape in pair]
+    pieces = iter(torch.zeros(sum(sizes), dtype=dtype, pin_memory=pinned).split(sizes))
+    laid, targets, sources = {}, [], []
+    for (path, module), (a, b) in zip(modules.items(), shapes, strict=True):
+        pair = laid[path] = AdapterPair(module.a.shape[1], next(pieces).view(a), next(pieces).view(b))
+        rank = module.a.shape[0]
         targets += [pair.a[0, :, :rank], pair.b[0, :rank]]
         sources += [module.a.T, module.b.T]
     torch._foreach_copy_(targets, sources)
+    return laid
 
 
-def _in_integers(pair: AdapterPair, module: ModuleWeights, *, pinned: bool) -> AdapterPair:
-    """Fills the pair with integers and returns it with a scale for each row of the module's matrices."""
-    a, b, slab = pair.a[0], pair.b[0], pair.a.shape[2]
-    rank, tall = module.a.shape[0], module.b.shape[0]
-    a_scale, b_scale = (torch.zeros(1, size, dtype=torch.float32, pin_memory=pinned) for size in (slab, tall))
-    whole_a = _rounded(module.a, a_scale[0, :rank], a.dtype)
-    even = functional.pad(whole_a, (0, 2 * a.shape[0] - whole_a.shape[1]))
-    a[:, :rank] = even.view(rank, -1, 2).transpose(0, 1)
-    whole_b = _rounded(module.b, b_scale[0], b.dtype)
-    full = functional.pad(whole_b, (0, slab - rank, 0, _LANES * b.shape[0] - tall))
-    b[:] = full.view(-1, _LANES, slab // 2, 2).transpose(1, 2)
-    return AdapterPair(pair.inputs, pair.a, pair.b, a_scale, b_scale)
+def _as_integers(
+    modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype, *, pinned: bool
+) -> dict[str, AdapterPair]:
+    """Rounds modules of the same shape together: a model has few shapes and hundreds of modules."""
+    alike: dict[tuple[torch.Size, torch.Size], list[str]] = {}
+    for path, module in modules.items():
+        alike.setdefault((module.a.shape, module.b.shape), []).append(path)
+    laid = {}
+    for paths in alike.values():
+        a, a_scale = _rounded(torch.stack([modules[path].a for path in paths]), dtype)
+        b, b_scale = _rounded(torch.stack([modules[path].b for path in paths]), dtype)
+        (rank, wide), tall = a.shape[1:], b.shape[1]
+        shapes = pair_shapes((wide, tall), len(paths), slab, dtype)
+        all_a, all_b = (torch.zeros(shape, dtype=dtype, pin_memory=pinned) for shape in shapes)
+        even = functional.pad(a, (0, wide % 2))
+        _pairs(all_a)[:, :, :rank] = _pairs(even.view(len(paths), rank, -1, 2)).transpose(1, 2)
+        full = functional.pad(b, (0, slab - rank, 0, -tall % _LANES))
+        _pairs(all_b)[:] = _pairs(full.view(len(paths), -1, _LANES, slab // 2, 2)).transpose(2, 3)
+        a_scales = functional.pad(a_scale, (0, slab - rank))
+        parts = (all_a, all_b, *(one.pin_memory() if pinned else one for one in (a_scales, b_scale)))
+        for path, *own in zip(paths, *(part.split(1) for part in parts), strict=True):
+            laid[path] = AdapterPair(wide, *own)
+    return laid
 
 
-def _rounded(matrix: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Returns the matrix as whole numbers and writes what each row's are multiples of into `scale`."""
-    most = matrix.abs().amax(1).float()
-    scale.copy_(torch.where(most > 0, most / MOST_INTEGER[dtype], 1.0))
-    return (matrix.float() / scale[:, None]).round_()
+def _rounded(matrices: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns `matrices` `[n, rows, columns]` as whole numbers, and what each row's are multiples of."""
+    matrices = matrices.float()
+    most = matrices.abs().amax(2)
+    scale = torch.where(most > 0, most / MOST_INTEGER[dtype], 1.0)
+    return (matrices / scale[..., None]).round_().to(dtype), scale
+
+
+def _pairs(numbers: torch.Tensor) -> torch.Tensor:
+    """Returns the pairs `[…]` of integers `[…, 2]` as numbers of twice the width, to be moved as one."""
+    return numbers.view(_TWICE[numbers.dtype]).squeeze(-1)
+
+
+def _shape(module: ModuleWeights) -> tuple[int, int]:
+    return module.a.shape[1], module.b.shape[0]
