@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -55,33 +53,6 @@ def test_a_server_is_ready_when_it_says_so_and_gone_when_the_scope_ends(tmp_path
         assert server.pid == pid
 
     assert "--max-requests=3" in said
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-
-
-TERMINATED = f"""
-import sys, time
-from pathlib import Path
-from parfocal.cli.__main__ import leave_on_sigterm
-from parfocal.cli.benching.server_process import server_process
-
-leave_on_sigterm()
-with server_process({{}}, Path(sys.argv[1]), (sys.executable, "-c", {READY!r}), 60.0) as server:
-    print(server.pid, flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_bench_that_is_terminated_takes_its_server_with_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TERMINATED, str(tmp_path / "log")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bench:
-        assert bench.stdout is not None
-        pid = int(bench.stdout.readline())
-        os.kill(pid, 0)
-        bench.terminate()
-        code = bench.wait(60)
-
-    assert code == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -195,7 +195,7 @@ def test_a_deadline_reaches_the_engine_a_little_early() -> None:
     async def scenario() -> tuple[float, float, float | None]:
         async with serving() as served:
             begun = asyncio.get_running_loop().time()
-            await served.stub.Generate(pb.GenerateRequest(prompt="Hello"), timeout=100)
+            await served.stub.Generate(pb.GenerateRequest(prompt="Hello"), timeout=50)
             ended = asyncio.get_running_loop().time()
             await served.stub.Generate(pb.GenerateRequest(prompt="Hello"))
             first, second = (stream.request.deadline for stream in served.engine.submitted)
@@ -204,7 +204,8 @@ def test_a_deadline_reaches_the_engine_a_little_early() -> None:
 
     after_beginning, after_end, without = asyncio.run(scenario())
 
-    assert after_beginning > 90 and after_end < 99.9
+    # gRPC rounds what is left up, from 100 seconds on to whole ones.
+    assert after_beginning > 40 and after_end < 49.9
     assert without is None
 
 
