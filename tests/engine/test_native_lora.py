@@ -14,7 +14,7 @@ from parfocal.engine.native.step_work import NativeLora
 from parfocal.engine.plan import Place
 
 Resident = tuple[Place, LoraWeights]
-RANKS = [1, 3, 4, 8, 16, 17, 33, 129]
+RANKS = [1, 3, 4, 8, 16, 17, 33, 129, 300]
 rows_of = st.lists(
     st.tuples(st.none() | st.integers(0, len(RANKS) - 1), st.sampled_from([1, 1, 1, 2, 7, 8, 9, 30])),
     min_size=1,

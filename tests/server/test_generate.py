@@ -204,7 +204,6 @@ def test_a_deadline_reaches_the_engine_a_little_early() -> None:
 
     after_beginning, after_end, without = asyncio.run(scenario())
 
-    # gRPC rounds what is left up, from 100 seconds on to whole ones.
     assert after_beginning > 40 and after_end < 49.9
     assert without is None
 

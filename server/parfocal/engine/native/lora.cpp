@@ -17,7 +17,6 @@
 namespace parfocal {
 namespace {
 
-constexpr long kLargestRank = 256;
 constexpr long kLanes = 16;
 
 // Sums of even and odd inputs apart, however many rows there are: that hides the latency of adding, and a row's answer
@@ -119,9 +118,15 @@ void shrink_whole(const Weight* a, const float* scale, const Rows& x, long input
 template <typename Weight, int rows>
 void expand_whole(const Weight* b, const float* scale, const float* inner, long outputs, long rank, float* y,
                   long stride) {
-  int16_t wide[rows * kLargestRank];
-  float scales[rows * kLargestRank / kBlock];
+  static thread_local std::vector<int16_t> integers;
+  static thread_local std::vector<float> integers_scales;
   const long blocks = (rank + kBlock - 1) / kBlock, size = blocks * kBlock;
+  if (static_cast<long>(integers.size()) < rows * size) {
+    integers.resize(rows * size);
+    integers_scales.resize(rows * blocks);
+  }
+  int16_t* const wide = integers.data();
+  float* const scales = integers_scales.data();
   for (int row = 0; row < rows; ++row)
     for (long block = 0; block < blocks; ++block) {
       float padded[kBlock] = {};

@@ -16,7 +16,6 @@ from ..step_work import written_places
 from .library import Library
 from .structs import AttentionStruct, PairStruct, SlabStruct, array_of
 
-HEAD_SIZES = (16, 32, 64, 80, 96, 128, 256)
 # `AdapterNumbers` in lora.h.
 ADAPTER_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int16: 2, torch.int8: 3}
 # Integers of activations have a scale for each block of so many.
