@@ -12,7 +12,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from parfocal.engine import EngineError
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.rpc import RemoteError, open_channel, remote_error
 from parfocal.server.assembly import Loaded, RunningServer, running
@@ -228,31 +227,3 @@ def test_a_running_server_is_healthy_and_describes_itself(loaded: Loaded) -> Non
     assert (model.base.id, model.base.verified) == ("llama", True)
     assert (model.context_tokens, model.slots, model.has_chat_template) == (512, 2, True)
     assert list(model.eos_token_ids) == list(loaded.base.info.eos_ids)
-
-
-def test_requests_that_outlive_their_deadline_are_freed_and_the_next_one_works(loaded: Loaded) -> None:
-    count = 16  # so many that no machine answers them in time
-
-    async def scenario() -> float:
-        async with _client(loaded) as client:
-            ask = client.inference.Generate
-            # Partial answers or the callers' own deadlines, whichever a slow machine reaches first.
-            calls = (ask(_request("", 480), timeout=0.5) for _ in range(count))
-            await asyncio.gather(*calls, return_exceptions=True)
-            await client.generate()
-            samples = await asyncio.to_thread(_metrics, client.server)
-            ends = [{"adapter": "base", "version": "", "outcome": end} for end in ("deadline", "cancelled")]
-            return sum(samples["parfocal_requests_total", frozenset(end.items())] for end in ends)
-
-    assert asyncio.run(scenario()) == count
-
-
-def test_a_server_whose_engine_ends_by_itself_does_not_look_alive(loaded: Loaded) -> None:
-    async def scenario() -> None:
-        async with running(loaded) as server:
-            serving = asyncio.ensure_future(server.run_until_terminated())
-            await asyncio.to_thread(server.engine.stop)
-            await serving
-
-    with pytest.raises(EngineError, match="stopped by itself"):
-        asyncio.run(asyncio.wait_for(scenario(), 60))
