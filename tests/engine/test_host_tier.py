@@ -60,6 +60,18 @@ def test_no_more_leave_than_must() -> None:
     assert digests(tier) == {"c", "d", "e"}
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 60)), max_size=60))
+def test_those_that_leave_are_always_the_ones_worth_least(uses: list[tuple[str, int]]) -> None:
+    tier = HostTier(100)
+    for digest, size in uses:
+        tier.use(digest)
+        worths = {one.adapter.digest: one.worth for one in tier}
+        gone = tier.keep(entry(digest, size), ()) or []
+
+        left = [worth for one, worth in worths.items() if one in digests(tier)]
+        assert not gone or not left or max(worths[one.adapter.digest] for one in gone) < min(left)
+
+
 def test_small_and_often_used_adapters_stay_longest() -> None:
     large, small, often = 40 << 20, 1 << 20, 40 << 20
     tier = HostTier(large + small + often)

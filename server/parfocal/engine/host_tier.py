@@ -6,6 +6,7 @@ the engine's own thread touches it.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Protocol
 
 from .eviction import Ageing, Use, read_cost, worth
@@ -47,6 +48,8 @@ class HostTier:
         self.capacity_bytes = capacity_bytes
         self.size_bytes = 0
         self._entries: dict[str, HostEntry] = {}
+        # By worth, the least first. Uses only ever add worth, so that one noted here is never too high.
+        self._by_worth: list[tuple[tuple[float, int], str]] = []
         self._ageing = Ageing()
 
     def __iter__(self) -> Iterator[HostEntry]:
@@ -80,18 +83,30 @@ class HostTier:
             self._remove(victim)
         self._ageing.use(entry.use)
         self._entries[entry.adapter.digest] = entry
+        self._note(entry)
         self.size_bytes += entry.content.size_bytes
         return victims
 
     def _victims(self, excess_bytes: int, needed: Collection[str]) -> list[HostEntry] | None:
         victims: list[HostEntry] = []
-        for entry in sorted(self._entries.values(), key=lambda entry: entry.worth):
-            if excess_bytes <= 0:
-                break
-            if entry.adapter.digest not in needed:
+        spared: list[HostEntry] = []
+        while excess_bytes > 0 and self._by_worth:
+            noted, digest = heappop(self._by_worth)
+            entry = self._entries[digest]
+            if entry.worth > noted:
+                self._note(entry)
+            elif digest in needed:
+                spared.append(entry)
+            else:
                 victims.append(entry)
                 excess_bytes -= entry.content.size_bytes
-        return victims if excess_bytes <= 0 else None
+        enough = excess_bytes <= 0
+        for entry in spared if enough else spared + victims:
+            self._note(entry)
+        return victims if enough else None
+
+    def _note(self, entry: HostEntry) -> None:
+        heappush(self._by_worth, (entry.worth, entry.adapter.digest))
 
     def _remove(self, entry: HostEntry) -> None:
         del self._entries[entry.adapter.digest]

@@ -75,30 +75,29 @@ class AdapterPair:
 class LaidAdapter:
     """A whole adapter as one slot of a slab holds it: `modules` has pairs of one slot, of the slab's rank.
 
-    `rank` is the adapter's own. The pairs are views of few pieces of memory, page-locked where that makes
-    copies to the device fast.
+    `rank` is the adapter's own, `size_bytes` what the pairs take, here and in a slot. The pairs are views of
+    few pieces of memory, page-locked where that makes copies to the device fast.
     """
 
     digest: str
     rank: int
     modules: dict[str, AdapterPair]
+    size_bytes: int
 
     @property
     def slab_rank(self) -> int:
         """Returns the rank of the slabs that it fits."""
         return slab_rank(self.rank)
 
-    @property
-    def size_bytes(self) -> int:
-        """Returns the bytes of the pairs, here and in a slot."""
-        return sum(pair.size_bytes for pair in self.modules.values())
-
 
 def lay_out(weights: LoraWeights, dtype: torch.dtype, *, pinned: bool = False) -> LaidAdapter:
     """Returns the adapter in a slot's layout and type; what a module lacks of the slab's rank is zero."""
     rank = slab_rank(weights.rank)
     lay = _as_floats if dtype.is_floating_point else _as_integers
-    return LaidAdapter(weights.digest, weights.rank, lay(weights.modules, rank, dtype, pinned=pinned))
+    modules = lay(weights.modules, rank, dtype, pinned=pinned)
+    # Summed once, on the loading thread: the step thread's budgets ask for it again and again.
+    size_bytes = sum(pair.size_bytes for pair in modules.values())
+    return LaidAdapter(weights.digest, weights.rank, modules, size_bytes)
 
 
 def pair_shapes(

@@ -1,7 +1,6 @@
 """Runs an engine on a thread of its own and gives asyncio callers a stream for each request."""
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import AsyncIterator
 from .engine import Engine
 from .errors import EngineDraining, EngineError
 from .inbox import Wake
+from .post import Post
 from .request import Completion, Delta, Request
 
 log = logging.getLogger(__name__)
@@ -20,10 +20,10 @@ IDLE_SECONDS = 0.05
 class Stream(AsyncIterator[Delta]):
     """The deltas of one request, for the event loop it was submitted from."""
 
-    def __init__(self, engine: Engine, request: Request) -> None:
+    def __init__(self, engine: Engine, request: Request, post: Post) -> None:
         self.request = request
         self._engine = engine
-        self._loop = asyncio.get_running_loop()
+        self._post = post
         self._items: asyncio.Queue[Delta | Exception] = asyncio.Queue()
         self._ended = False
 
@@ -57,9 +57,8 @@ class Stream(AsyncIterator[Delta]):
             self._engine.cancel(self.request.request_id)
 
     def put(self, item: Delta | Exception) -> None:
-        """Delivers an item from the engine's thread; a closed loop has nobody left to read it."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+        """Delivers an item from the engine's thread."""
+        self._post.send(self._items, item)
 
 
 class EngineThread:
@@ -69,6 +68,7 @@ class EngineThread:
         self._engine = engine
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="parfocal-engine", daemon=True)
+        self._post: Post | None = None
 
     @property
     def engine(self) -> Engine:
@@ -91,7 +91,10 @@ class EngineThread:
         """
         if self._stopping.is_set() or not self.alive:
             raise EngineDraining("the engine has stopped; send the request to another server")
-        stream = Stream(self._engine, request)
+        loop = asyncio.get_running_loop()
+        if self._post is None or self._post.loop is not loop:
+            self._post = Post(loop)
+        stream = Stream(self._engine, request, self._post)
         self._engine.submit(request, stream.put)
         return stream
 
