@@ -46,10 +46,11 @@ b() { measure b "${sixteen[@]}" --adapters 1 --seed 1 --skip-peft "${endpoints[@
 # One request on one adapter: the time from token to token.
 one_stream() { measure one_stream "${one[@]}" --seed 2 "${endpoints[@]}"; }
 
-# A, B and one stream with activations in 8 bits. B's and the one stream's rivals are those that they have above.
-fast() { measure fast "${sixteen[@]}" --adapters 16 --activation-bits 8 --seed 3 --skip-peft "${endpoints[@]}"; }
-b_fast() { measure b_fast "${sixteen[@]}" --adapters 1 --activation-bits 8 --skip-peft; }
-one_fast() { measure one_fast "${one[@]}" --activation-bits 8; }
+# A, B and one stream with activations and adapters in 8 bits. B's and the one stream's rivals are those above.
+eight=(--activation-bits 8 --adapter-dtype int8)
+fast() { measure fast "${sixteen[@]}" --adapters 16 "${eight[@]}" --seed 3 --skip-peft "${endpoints[@]}"; }
+b_fast() { measure b_fast "${sixteen[@]}" --adapters 1 "${eight[@]}" --skip-peft; }
+one_fast() { measure one_fast "${one[@]}" "${eight[@]}"; }
 
 # The base alone, beside servers that have no adapters.
 base() { measure base "${sixteen[@]}" --adapters 1 --skip-peft "${base_endpoints[@]}"; }

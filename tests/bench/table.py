@@ -116,7 +116,7 @@ def _growth(found: Found) -> Iterator[Row]:
 
 
 _A, _B, _ONE = "16 requests, 16 adapters of rank 16", "16 requests on one adapter", "1 request, 1 adapter"
-_FAST = "activations in 8 bits"
+_FAST = "activations and adapters in 8 bits"
 _ROWS: dict[str, Callable[[Found], Iterator[Row]]] = {
     "a": _a(_A),
     "b": _b(_B),
