@@ -7,12 +7,13 @@ ones, so that no adapter that stays alone in its slab keeps more memory than one
 """
 
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 from .adapter_files import LoraWeights
+from .copies import Copies, PlainCopies
 from .lora_layout import SHARED_RANK, LaidAdapter, lay_out, pair_shapes, slab_rank
 from .lora_layout import AdapterPair as AdapterPair
 from .memory_budget import SlabSize
@@ -56,17 +57,24 @@ def slab_sizes(
 
 
 class Slab:
-    """Slots of one rank. Modules that no adapter here adapts take no memory."""
+    """Slots of one rank. Modules that no adapter here adapts take no memory.
+
+    `growing` is held while modules are added: two threads that did so at once would take twice the memory.
+    """
 
     def __init__(self, rank: int, slots: int) -> None:
         self.rank = rank
         self.slots = slots
         self.weights: dict[str, AdapterPair] = {}
         self.free = list(range(slots - 1, -1, -1))
+        self.growing = threading.Lock()
 
 
 class LoraStore:
-    """All slabs. `put` and `free` may be called on any thread; reading happens on the step thread."""
+    """All slabs. `put` and `free` may be called on any thread; reading happens on the step thread.
+
+    `copies` brings weights to the device; the plain ones do if it is None.
+    """
 
     def __init__(
         self,
@@ -74,12 +82,15 @@ class LoraStore:
         dtype: torch.dtype,
         device: torch.device,
         slab_slots: int = SLAB_SLOTS,
+        copies: Copies | None = None,
     ) -> None:
         self.shapes = shapes
         self.dtype = dtype
         self.slabs: dict[int, Slab] = {}
         self._device = device
         self._slab_slots = slab_slots
+        self._copies = copies or PlainCopies()
+        # Never held while the device works: the step thread takes it.
         self._lock = threading.Lock()
 
     @property
@@ -100,13 +111,16 @@ class LoraStore:
 
         Raises what the device raises when its memory is full; nothing is taken then.
         """
-        with self._lock:
-            place = self._claim(adapter.slab_rank)
-            slab = self.slabs[place.slab]
-        with ExitStack() as unless_filled:
-            unless_filled.callback(self.free, place)
+        with self._claimed(adapter.slab_rank) as (slab, place):
+            self._grow(slab, adapter.modules.keys())
             self._fill(slab, place, adapter)
-            unless_filled.pop_all()
+        return place
+
+    def put_zeros(self, rank: int) -> Place:
+        """Takes a free place for an adapter that adds 0 to every module: for steps that are only measured."""
+        with self._claimed(slab_rank(rank)) as (slab, place):
+            self._grow(slab, self.shapes.keys())
+            self._copies.zero([part[place.index] for pair in slab.weights.values() for part in pair.parts])
         return place
 
     def free(self, place: Place) -> None:
@@ -132,6 +146,17 @@ class LoraStore:
         with self._lock:
             return sum(slab.slots - len(slab.free) for slab in self.slabs.values())
 
+    @contextmanager
+    def _claimed(self, rank: int) -> Iterator[tuple[Slab, Place]]:
+        """Gives a free place and its slab; takes it back if the scope fails."""
+        with self._lock:
+            place = self._claim(rank)
+            slab = self.slabs[place.slab]
+        with ExitStack() as unless_filled:
+            unless_filled.callback(self.free, place)
+            yield slab, place
+            unless_filled.pop_all()
+
     def _claim(self, rank: int) -> Place:
         for number, slab in self.slabs.items():
             if slab.rank == rank and slab.free:
@@ -140,13 +165,25 @@ class LoraStore:
         slab = self.slabs[number] = Slab(rank, slots_in_slab(rank, self._slab_slots))
         return Place(number, slab.free.pop())
 
+    def _grow(self, slab: Slab, paths: Set[str]) -> None:
+        """Gives a slab the modules of `paths` that it lacks, zeros in every slot."""
+        with slab.growing:
+            missing = paths - slab.weights.keys()
+            if not missing:
+                return
+            new = {
+                path: _new_pair(self.shapes[path], slab.slots, slab.rank, self.dtype, self._device)
+                for path in missing
+            }
+            # Before a step can see them: it may read all slots of the slab.
+            self._copies.zero([part for pair in new.values() for part in pair.parts])
+            with self._lock:
+                slab.weights.update(new)
+
     def _fill(self, slab: Slab, place: Place, adapter: LaidAdapter) -> None:
         with self._lock:
-            for path in adapter.modules.keys() - slab.weights.keys():
-                slab.weights[path] = _new_pair(
-                    self.shapes[path], slab.slots, slab.rank, self.dtype, self._device
-                )
             pairs = list(slab.weights.items())
+        unused: list[torch.Tensor] = []
         targets: list[torch.Tensor] = []
         sources: list[torch.Tensor] = []
         for path, pair in pairs:
@@ -155,16 +192,19 @@ class LoraStore:
                 targets += slot
                 sources += [part[0] for part in adapter.modules[path].parts]
             else:
-                torch._foreach_zero_(slot)
-        torch._foreach_copy_(targets, sources)
+                unused += slot
+        if unused:
+            self._copies.zero(unused)
+        self._copies.copy(targets, sources)
 
 
 def _new_pair(
     shape: tuple[int, int], slots: int, rank: int, dtype: torch.dtype, device: torch.device
 ) -> AdapterPair:
+    """Returns a module's matrices for all slots of a slab; what they hold is not written yet."""
     wide, tall = shape
-    a, b = (torch.zeros(s, dtype=dtype, device=device) for s in pair_shapes(shape, slots, rank, dtype))
+    a, b = (torch.empty(s, dtype=dtype, device=device) for s in pair_shapes(shape, slots, rank, dtype))
     if dtype.is_floating_point:
         return AdapterPair(wide, a, b)
-    scales = (torch.zeros(slots, size, device=device) for size in (rank, tall))
+    scales = (torch.empty(slots, size, device=device) for size in (rank, tall))
     return AdapterPair(wide, a, b, *scales)
