@@ -4,6 +4,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from parfocal.engine import AdapterKey, AdapterReport, FinishReason, RequestReport, StepReport, Timings
+from parfocal.engine.observer import KernelReport
 from parfocal.engine.parts import AdapterStatus
 from parfocal.server.metrics import ServerMetrics
 
@@ -25,6 +26,7 @@ PROMISED = {
     "parfocal_adapter_lookups_total": {"result"},
     "parfocal_adapter_evictions_total": {"reason"},
     "parfocal_adapter_memory_bytes": {"tier"},
+    "parfocal_kernel_fallbacks_total": {"kernel"},
     "parfocal_base_memory_bytes": set(),
     "parfocal_build_info": {"version", "python", "torch", "transformers", "bitsandbytes"},
 }
@@ -215,6 +217,17 @@ def test_reasons_of_eviction_exist_with_zero() -> None:
 
     for reason in ("capacity", "host_capacity"):
         assert samples["parfocal_adapter_evictions_total", (("reason", reason),)] == 0
+
+
+def test_a_kernel_that_is_given_up_is_counted_even_before_watching() -> None:
+    metrics = ServerMetrics(50)
+    for name in ("lora", "lora", "attention"):
+        metrics.kernel(KernelReport(name, "RuntimeError: no kernel image is available"))
+    samples = _samples(metrics)
+    kernels = ("linears", "lora", "attention", "graphs")
+
+    counts = [samples["parfocal_kernel_fallbacks_total", (("kernel", name),)] for name in kernels]
+    assert counts == [0, 2, 1, 0]
 
 
 def test_residency_is_read_from_the_engine_at_each_scrape() -> None:

@@ -18,7 +18,7 @@ from .errors import (
     RequestTooLarge,
     StepFailed,
 )
-from .observer import AdapterReport, Observer, RequestReport, SilentObserver, StepReport
+from .observer import AdapterReport, KernelReport, Observer, RequestReport, SilentObserver, StepReport
 from .request import (
     AdapterKey,
     Completion,
@@ -46,6 +46,7 @@ __all__ = [
     "EngineMisconfigured",
     "FinishReason",
     "InvalidRequest",
+    "KernelReport",
     "Observer",
     "PromptTooLong",
     "QueueFull",

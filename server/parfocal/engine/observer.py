@@ -54,6 +54,14 @@ class AdapterReport:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelReport:
+    """A device's kernel that was given up for plain torch, at start or after a failed launch, and why."""
+
+    kernel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterStatus:
     """One adapter that the engine holds.
 
@@ -84,6 +92,9 @@ class Observer(Protocol):
     def adapter(self, report: AdapterReport) -> None:
         """Takes one adapter event."""
 
+    def kernel(self, report: KernelReport) -> None:
+        """Takes one kernel's end."""
+
 
 class SilentObserver:
     """Watches nothing; for tests and one-off scripts."""
@@ -95,4 +106,7 @@ class SilentObserver:
         """Ignores the report."""
 
     def adapter(self, report: AdapterReport) -> None:
+        """Ignores the report."""
+
+    def kernel(self, report: KernelReport) -> None:
         """Ignores the report."""

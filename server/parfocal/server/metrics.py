@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from parfocal.engine.observer import AdapterReport, RequestReport, StepReport
+from parfocal.engine.observer import AdapterReport, KernelReport, RequestReport, StepReport
 from parfocal.engine.request import AdapterKey, FinishReason
 
 from .build_info import build_info
@@ -21,13 +21,14 @@ _BATCH_TOKENS = tuple(1 << power for power in range(14))
 LOAD_STAGES = ("fetch", "stage", "copy")
 LOOKUP_RESULTS = ("hit", "wait", "miss")
 EVICTION_REASONS = ("capacity", "host_capacity")
+KERNELS = ("linears", "lora", "attention", "graphs")
 
 
 class ServerMetrics:
     """The metrics of one server on a registry of their own; an `Observer` of the engine.
 
     Every series whose labels are known beforehand exists from the start with 0. What the engine reports
-    before `watch` is not counted, so that warming up leaves no trace.
+    before `watch` is not counted, so that warming up leaves no trace; only kernels are, which fail then.
     """
 
     def __init__(self, adapter_labels: int, base_memory_bytes: int = 0) -> None:
@@ -40,6 +41,7 @@ class ServerMetrics:
         self._requests = _RequestMetrics(self.registry)
         self._steps = _StepMetrics(self.registry)
         self._adapters = _AdapterMetrics(self.registry)
+        self._fallbacks = _fallbacks(self.registry)
         _base_memory(self.registry, base_memory_bytes)
         _build_info(self.registry)
         for reason in FinishReason:
@@ -73,6 +75,10 @@ class ServerMetrics:
         """Takes one adapter event."""
         if self._watching:
             self._adapters.take(report)
+
+    def kernel(self, report: KernelReport) -> None:
+        """Counts a kernel that was given up for plain torch, also while the engine is built."""
+        self._fallbacks.labels(report.kernel).inc()
 
 
 class _RequestMetrics:
@@ -177,6 +183,18 @@ def _histogram(
     registry: CollectorRegistry, name: str, help_text: str, buckets: tuple[float, ...]
 ) -> Histogram:
     return Histogram(f"parfocal_{name}_seconds", help_text, buckets=buckets, registry=registry)
+
+
+def _fallbacks(registry: CollectorRegistry) -> Counter:
+    counter = Counter(
+        "parfocal_kernel_fallbacks",
+        "The device's kernels given up for plain torch: slower, but right.",
+        ["kernel"],
+        registry=registry,
+    )
+    for kernel in KERNELS:
+        counter.labels(kernel)
+    return counter
 
 
 def _base_memory(registry: CollectorRegistry, size_bytes: int) -> None:

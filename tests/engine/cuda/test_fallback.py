@@ -1,0 +1,186 @@
+"""A kernel that fails or errs is replaced by plain torch, once, for good, and not in silence."""
+
+import logging
+import subprocess
+from collections.abc import Callable
+
+import pytest
+import torch
+from triton.runtime.errors import OutOfResources
+
+from parfocal.engine import KernelReport, SilentObserver
+from parfocal.engine.cuda.fallback import Guarded, Trial, choose, reports_to
+
+Path = Callable[[torch.Tensor], torch.Tensor]
+TRIAL = Trial[Path](lambda path: path(torch.tensor([1.0, -4.0])), tolerance=0.01)
+FAILURES = [
+    OutOfResources(300_000, 100_000, "shared memory"),
+    RuntimeError("no kernel image is available for execution on the device"),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    torch.AcceleratorError("an illegal memory access was encountered"),
+    OSError("libcuda.so: cannot open shared object file"),
+    ImportError("No module named 'triton'"),
+    subprocess.CalledProcessError(1, ["ptxas", "kernel.ptx"]),
+]
+
+
+class Reports:
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, str]] = []
+
+    def __call__(self, kernel: str, reason: str) -> None:
+        self.all.append((kernel, reason))
+
+
+@pytest.fixture
+def reports() -> Reports:
+    """What the paths under test report."""
+    return Reports()
+
+
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+def nearly_doubled(x: torch.Tensor) -> torch.Tensor:
+    return x * 2.001
+
+
+def tripled(x: torch.Tensor) -> torch.Tensor:
+    return x * 3
+
+
+def broken(x: torch.Tensor) -> torch.Tensor:
+    return x * float("nan")
+
+
+def shortened(x: torch.Tensor) -> torch.Tensor:
+    return doubled(x)[:1]
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("path", [doubled, nearly_doubled])
+def test_a_fast_path_that_agrees_is_chosen_without_a_word(
+    path: Path, reports: Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert choose("lora", lambda: path, doubled, TRIAL, reports) is path
+    assert (reports.all, warnings_in(caplog)) == ([], [])
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("when", ["made", "run"])
+def test_a_fast_path_that_fails_is_given_up_with_one_warning_and_one_report(
+    error: Exception, when: str, reports: Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(x: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    def made() -> Path:
+        if when == "made":
+            raise error
+        return failing
+
+    assert choose("lora", made, doubled, TRIAL, reports) is doubled
+    ((kernel, reason),) = reports.all
+    (warning,) = warnings_in(caplog)
+    assert kernel == "lora"
+    assert reason.startswith(type(error).__name__)
+    assert all(part in warning for part in ("lora kernel", " on ", reason, "slower, but right"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (tripled, "off by up to 4, where 0.08 is allowed"),
+        (broken, "off by up to nan"),
+        (shortened, "(1,) numbers for (2,)"),
+    ],
+)
+def test_a_fast_path_whose_numbers_differ_is_given_up(wrong: Path, words: str, reports: Reports) -> None:
+    assert choose("lora", lambda: wrong, doubled, TRIAL, reports) is doubled
+    assert words in reports.all[0][1]
+
+
+def test_a_reason_is_one_line_of_bearable_length(reports: Reports) -> None:
+    def made() -> Path:
+        raise RuntimeError("at 3:7:\n" + "    much code\n" * 100)
+
+    choose("lora", made, doubled, TRIAL, reports)
+
+    assert "\n" not in reports.all[0][1]
+    assert len(reports.all[0][1]) == 300
+
+
+def test_what_the_plain_path_raises_and_programmers_mistakes_are_raised(reports: Reports) -> None:
+    def failing(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("the base itself is broken")
+
+    def mistaken(x: torch.Tensor) -> torch.Tensor:
+        raise KeyError("model.layers.0")
+
+    with pytest.raises(RuntimeError, match="the base itself"):
+        choose("lora", lambda: doubled, failing, TRIAL, reports)
+    with pytest.raises(KeyError):
+        choose("lora", lambda: mistaken, doubled, TRIAL, reports)
+    with pytest.raises(KeyError):
+        Guarded("lora", mistaken, doubled, reports)(torch.ones(1))
+    assert reports.all == []
+
+
+class WearsOut:
+    """Doubles so many times and fails ever after."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.calls, self._times, self._error = 0, times, error
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls > self._times:
+            raise self._error
+        return x * 2
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_the_first_failed_launch_ends_the_fast_path_and_costs_no_answer(
+    error: Exception, reports: Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast = WearsOut(2, error)
+    guarded = Guarded("attention", fast, doubled, reports)
+    answers = [guarded(torch.tensor([number])).tolist() for number in range(5)]
+
+    assert answers == [[0], [2], [4], [6], [8]]
+    assert (fast.calls, guarded.is_fast) == (3, False)
+    assert [kernel for kernel, _ in reports.all] == ["attention"]
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_what_fails_on_the_plain_path_too_is_raised(reports: Reports) -> None:
+    gone = WearsOut(0, torch.AcceleratorError("the device is gone"))
+    guarded = Guarded("attention", gone, gone, reports)
+    for _ in range(2):
+        with pytest.raises(torch.AcceleratorError, match="gone"):
+            guarded(torch.ones(1))
+
+    assert len(reports.all) == 1
+
+
+class Watcher(SilentObserver):
+    """Keeps the reports on kernels."""
+
+    def __init__(self) -> None:
+        self.reports: list[KernelReport] = []
+
+    def kernel(self, report: KernelReport) -> None:
+        self.reports.append(report)
+
+
+def test_an_observer_is_told() -> None:
+    watcher = Watcher()
+    choose("lora", lambda: tripled, doubled, TRIAL, reports_to(watcher))
+
+    assert [report.kernel for report in watcher.reports] == ["lora"]
