@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from bitsandbytes.functional import QuantState
@@ -12,18 +13,28 @@ from torch import nn
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-def total_bytes(device: torch.device) -> int:
+class CudaMemory(Protocol):
+    """What CUDA tells of a device's memory; `torch.cuda` does."""
+
+    def mem_get_info(self, device: torch.device) -> tuple[int, int]:
+        """Returns the bytes that are free to everybody, and all that there are."""
+
+    def memory_reserved(self, device: torch.device) -> int:
+        """Returns the bytes that torch has taken for this process, used or not."""
+
+
+def total_bytes(device: torch.device, cuda: CudaMemory = torch.cuda) -> int:
     """Returns the memory of the device; of a machine in a container, as much as the container may use."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
+        return int(cuda.mem_get_info(device)[1])
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_container_limits()])
 
 
-def reachable_bytes(device: torch.device) -> int:
+def reachable_bytes(device: torch.device, cuda: CudaMemory = torch.cuda) -> int:
     """Returns what this process holds of the device already, and what no other process has taken."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)
+        return int(cuda.mem_get_info(device)[0]) + cuda.memory_reserved(device)
     return total_bytes(device)
 
 

@@ -1,4 +1,4 @@
-"""Divides one budget of bytes between the base, the adapters, the KV cache and the workspace of a step.
+"""Divides one budget of bytes between the base, the adapters, the KV cache, and what steps need.
 
 Pure arithmetic: knows no device and no tensors. What each part needs comes from `memory_plan`.
 """
@@ -52,7 +52,7 @@ class HostCache:
 class Needs:
     """What the parts of an engine need; `adapters` says in words what `adapter_bytes` are for.
 
-    `host` is for adapters beside the device.
+    `host` is for adapters beside the device, `graph_bytes` for what captured steps keep to themselves.
     """
 
     base_bytes: int
@@ -61,6 +61,7 @@ class Needs:
     kv: KvNeeds
     workspace: Workspace
     host: HostCache = HostCache(0)
+    graph_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class MemoryTable:
     workspace_bytes: int
     budget: Budget | None
     host: HostCache = HostCache(0)
+    graph_bytes: int = 0
 
     @property
     def host_bytes(self) -> int:
@@ -102,7 +104,7 @@ class MemoryTable:
     def total_bytes(self) -> int:
         """Returns the sum of all parts on the device."""
         parts = self.base_bytes + self.adapter_bytes + self.kv_bytes + self.workspace_bytes
-        return parts + self.host.counted_bytes
+        return parts + self.graph_bytes + self.host.counted_bytes
 
     def lines(self) -> list[str]:
         """Returns the table for people, one part a line."""
@@ -114,6 +116,7 @@ class MemoryTable:
             ("host cache", self.host_bytes, self._host_note()),
             ("KV cache", self.kv_bytes, f"{self.kv_tokens} tokens"),
             ("workspace", self.workspace_bytes, "at most, in one step"),
+            ("graphs", self.graph_bytes, ""),
             ("total", self.total_bytes, limit),
         ]
         return [f"{name:<10} {_shown(size):>12}  {note}".rstrip() for name, size, note in rows]
@@ -176,7 +179,8 @@ def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
 def _fitting_blocks(needs: Needs, budget_bytes: int) -> int:
     """Returns how many blocks fit; the workspace grows with the blocks until one row can fill its context."""
     kv, work = needs.kv, needs.workspace
-    left = budget_bytes - needs.base_bytes - needs.adapter_bytes - needs.host.counted_bytes - work.fixed_bytes
+    stays = needs.base_bytes + needs.adapter_bytes + needs.host.counted_bytes + needs.graph_bytes
+    left = budget_bytes - stays - work.fixed_bytes
     blocks = (left - work.context_token_bytes * kv.context_tokens) // kv.block_bytes
     if blocks * kv.block_tokens >= kv.context_tokens:
         return blocks
@@ -195,6 +199,7 @@ def _table(needs: Needs, blocks: int, budget: Budget | None) -> MemoryTable:
         workspace_bytes=needs.workspace.size_bytes(kv.context(blocks)),
         budget=budget,
         host=needs.host,
+        graph_bytes=needs.graph_bytes,
     )
 
 
@@ -211,7 +216,7 @@ def _parts(table: MemoryTable) -> str:
     return (
         f"base {table.base_bytes}, adapters {table.adapter_bytes} ({table.adapters}), "
         f"host cache {table.host.counted_bytes}, KV cache {table.kv_bytes} ({table.kv_tokens} tokens), "
-        f"workspace {table.workspace_bytes}"
+        f"workspace {table.workspace_bytes}, graphs {table.graph_bytes}"
     )
 
 

@@ -1,5 +1,7 @@
 """Finds what the parts of an engine need, and divides the device's memory between them."""
 
+from dataclasses import replace
+
 import torch
 
 from .base import ResidentBase
@@ -26,15 +28,17 @@ _MACHINE_PART = 0.5
 _HOST_PART = 1 / 8
 
 
-def plan_memory(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure = at_most) -> MemoryTable:
-    """Returns how the memory of the base's device is divided.
+def plan_memory(
+    base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure = at_most, graph_bytes: int = 0
+) -> MemoryTable:
+    """Returns how the memory of the base's device is divided; `graph_bytes` are for captured steps.
 
     Raises:
         EngineMisconfigured: the parts do not fit, or a size that was stated is none.
     """
     if config.host_cache_bytes is not None and config.host_cache_bytes < 0:
         raise EngineMisconfigured(f"host_cache_bytes is {config.host_cache_bytes}; it must not be negative")
-    needs = _needs(base, config, measure)
+    needs = replace(_needs(base, config, measure), graph_bytes=graph_bytes)
     if config.kv_cache_bytes is None:
         return divide(needs, _budget(base.device, config))
     stated = config.memory_bytes is not None or config.memory_fraction is not None

@@ -1,0 +1,117 @@
+"""The workspace of a step on CUDA, found by running the largest steps and looking at the most they took.
+
+Knows no kernels: it is given the forward pass that will serve.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import torch
+
+from ..base import ResidentBase
+from ..config import EngineConfig
+from ..forward import Forward
+from ..kv_cache import KvCache
+from ..lora_store import LoraStore
+from ..memory_budget import Workspace
+from ..plan import Place, Plan, PlanRow
+from ..request import Sampling
+from ..runner import Runner
+from ..sampling_row import SamplingRow
+from ..workspace import at_most
+
+log = logging.getLogger(__name__)
+
+# Every rule of the sampler at once.
+_SAMPLING = Sampling(1.0, 50, 0.9, 0.05, 1.1, 0.1, 0.1)
+_ROW = SamplingRow(_SAMPLING, 1, (0,), (0,), (0,), logprobs=True, top_logprobs=20, draw_seed=0)
+
+
+class ForwardMaker(Protocol):
+    """Makes the forward pass that serves."""
+
+    def __call__(self, base: ResidentBase, cache: KvCache, store: LoraStore) -> Forward:
+        """Returns the forward pass over a cache and a store of adapters."""
+
+
+class Peak(Protocol):
+    """Watches the device's memory."""
+
+    def most_bytes(self, work: Callable[[], object]) -> int:
+        """Returns the most bytes that all tensors on the device took at once while `work` ran."""
+
+
+class CudaPeak:
+    """Asks torch's allocator, and gives back what it keeps."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def most_bytes(self, work: Callable[[], object]) -> int:
+        """Returns the most bytes that all tensors on the device took at once while `work` ran."""
+        torch.cuda.reset_peak_memory_stats(self._device)
+        try:
+            work()
+            return torch.cuda.max_memory_allocated(self._device)
+        finally:
+            torch.cuda.empty_cache()
+
+
+class MeasuredWorkspace:
+    """Measures the largest steps with a short context and with the longest; where they do not fit, reckons.
+
+    A step takes what its widest layer does, or its attention if that is more, which may grow with the
+    context: the line from one measurement to the other is nowhere too low. What libraries keep from their
+    first use on is counted too.
+    """
+
+    def __init__(self, forward: ForwardMaker, peak: Peak) -> None:
+        self._forward = forward
+        self._peak = peak
+
+    def __call__(self, base: ResidentBase, config: EngineConfig) -> Workspace:
+        """Returns the most that a step of `base` takes under `config`."""
+        try:
+            return self._measured(base, config)
+        except torch.OutOfMemoryError:
+            log.info("the largest step does not fit beside the base; its workspace is reckoned, not measured")
+            return at_most(base, config)
+
+    def _measured(self, base: ResidentBase, config: EngineConfig) -> Workspace:
+        cache = KvCache(base.kv_shape, 1, config.block_tokens, base.device)
+        cache.clear(torch.zeros(1, dtype=torch.long, device=base.device))
+        store = LoraStore(base.shapes, base.adapter_dtype, base.device, slab_slots=1)
+        place = store.put_zeros(config.max_rank)
+        runner = Runner(self._forward(base, cache, store), torch.get_num_threads())
+        stays = base.info.memory_bytes + base.kv_shape.token_bytes * config.block_tokens + store.size_bytes
+
+        def taken(context: int) -> int:
+            plans = largest_plans(config, context, place)
+            return max(self._peak.most_bytes(partial(runner.run, plan)) for plan in plans) - stays
+
+        longest = base.info.context_tokens
+        fixed = max(0, taken(min(longest, config.max_batch_tokens)))
+        growth = max(0, taken(longest) - fixed)
+        return Workspace(fixed, -(-growth // longest))
+
+
+def largest_plans(config: EngineConfig, context: int, place: Place) -> list[Plan]:
+    """Returns steps of the most tokens: of as few rows as hold them, and of as many rows as there may be.
+
+    All rows use the adapter at `place`, have `context` tokens, draw, and share the first block of the cache.
+    """
+    return [_largest(config, context, place, rows) for rows in (1, config.max_requests)]
+
+
+def _largest(config: EngineConfig, context: int, place: Place, count: int) -> Plan:
+    blocks = (0,) * -(-context // config.block_tokens)
+    left, rows = config.max_batch_tokens, list[PlanRow]()
+    while left and len(rows) < config.max_requests:
+        others = max(0, min(count, config.max_batch_tokens) - len(rows) - 1)
+        tokens = min(context, left - others)
+        row = PlanRow(f"row {len(rows)}", (0,) * tokens, context - tokens, blocks, place, _ROW)
+        rows.append(row)
+        left -= tokens
+    return Plan(tuple(rows))
