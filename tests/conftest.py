@@ -12,6 +12,11 @@ from hypothesis import settings
 
 _HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
+# Without a GPU, Triton's interpreter runs the kernels. Triton must see this at its own import, which a
+# conftest further down may bring about.
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 settings.register_profile("parfocal", deadline=None, derandomize=True)
 settings.load_profile("parfocal")
 

@@ -4,18 +4,16 @@ The step thread never waits here. What becomes of a load arrives in the engine's
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol
 
 import torch
 
-from .adapter_files import read_adapter
+from .adapter_files import LoraWeights, read_adapter
 from .host_tier import Staged
 from .inbox import LoadEnded, PrefetchEnded
-from .lora_layout import LaidAdapter
-from .lora_store import LoraStore
 from .plan import Place
 from .request import AdapterKey
 from .residency import Loaded, Prefetched
@@ -29,6 +27,28 @@ class AdapterSource(Protocol):
         """Returns a folder whose every byte has just been verified. Blocks; raises domain errors."""
 
 
+class AdapterStore(Protocol):
+    """Holds adapters on the device. Its methods may be called on any thread."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, int]]:
+        """Returns (in_features, out_features) of each linear that may be adapted."""
+
+    @property
+    def read_dtype(self) -> torch.dtype:
+        """Returns the type in which `lay_out` wants an adapter's numbers."""
+
+    def lay_out(self, weights: LoraWeights) -> Staged:
+        """Returns the adapter in host memory as it will lie on the device."""
+
+    # What `lay_out` returned; every store has a layout of its own.
+    def copy_in(self, adapter: Any) -> Place:
+        """Copies an adapter to a free place and returns it; raises, with nothing taken, if none fits."""
+
+    def free(self, place: Place) -> None:
+        """Makes the place available for another adapter."""
+
+
 class AdapterLoader:
     """Loads at most `threads` adapters at a time into a store, and reads as many ahead; tells `done`.
 
@@ -39,7 +59,7 @@ class AdapterLoader:
     def __init__(
         self,
         source: AdapterSource,
-        store: LoraStore,
+        store: AdapterStore,
         done: Callable[[LoadEnded | PrefetchEnded], None],
         threads: int,
         max_rank: int,
@@ -55,8 +75,7 @@ class AdapterLoader:
         if staged is None:
             future = self._loads.submit(self._load, slot)
         else:
-            # What is staged came from this loader.
-            future = self._copies.submit(self._load_staged, slot, cast(LaidAdapter, staged))
+            future = self._copies.submit(self._load_staged, slot, staged)
         future.add_done_callback(lambda finished: self._done(LoadEnded(slot, finished)))
 
     def prefetch(self, adapter: AdapterKey) -> None:
@@ -84,9 +103,7 @@ class AdapterLoader:
         return Prefetched(*self._staged(adapter, lambda: None))
 
     @torch.inference_mode()
-    def _staged(
-        self, adapter: AdapterKey, fetched: Callable[[], None]
-    ) -> tuple[LaidAdapter, dict[str, float]]:
+    def _staged(self, adapter: AdapterKey, fetched: Callable[[], None]) -> tuple[Staged, dict[str, float]]:
         begun = time.monotonic()
         folder = self._source.folder(adapter)
         read = time.monotonic()
@@ -98,7 +115,7 @@ class AdapterLoader:
         return laid, {"fetch": read - begun, "stage": time.monotonic() - read}
 
     @torch.inference_mode()
-    def _load_staged(self, slot: Slot, laid: LaidAdapter) -> Loaded:
+    def _load_staged(self, slot: Slot, laid: Staged) -> Loaded:
         _advance(slot, SlotState.LOADING)
         begun = time.monotonic()
         place = self._store.copy_in(laid)

@@ -136,8 +136,8 @@ def _as_integers(
         alike.setdefault((module.a.shape, module.b.shape), []).append(path)
     laid = {}
     for paths in alike.values():
-        a, a_scale = _rounded(torch.stack([modules[path].a for path in paths]), dtype)
-        b, b_scale = _rounded(torch.stack([modules[path].b for path in paths]), dtype)
+        a, a_scale = rounded(torch.stack([modules[path].a for path in paths]), dtype)
+        b, b_scale = rounded(torch.stack([modules[path].b for path in paths]), dtype)
         (rank, wide), tall = a.shape[1:], b.shape[1]
         shapes = pair_shapes((wide, tall), len(paths), slab, dtype)
         all_a, all_b = (torch.zeros(shape, dtype=dtype, pin_memory=pinned) for shape in shapes)
@@ -152,7 +152,7 @@ def _as_integers(
     return laid
 
 
-def _rounded(matrices: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def rounded(matrices: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns `matrices` `[n, rows, columns]` as whole numbers, and what each row's are multiples of."""
     matrices = matrices.float()
     most = matrices.abs().amax(2)

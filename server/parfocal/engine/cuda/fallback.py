@@ -134,7 +134,7 @@ def _described(error: Exception) -> str:
 
 def _give_up(name: str, card: str, reason: str, report: Report) -> None:
     log.warning(
-        "the %s kernel is not used on %s (%s); plain torch computes instead: slower, but right",
+        "%s: the fast way is not used on %s (%s); the plain one is slower, but right",
         name,
         card,
         reason,

@@ -1,0 +1,171 @@
+"""Triton kernels of the adapters' part of linears: h = x Aᵀ (shrink), then y += h Bᵀ (expand).
+
+A tile is some neighbouring tokens of one adapter. Where an adapter's matrices lie is read from a table on
+the device, so one launch serves all adapters, of any ranks, and all linears that share an input; and a
+captured launch goes on serving when adapters come and go. The work follows each adapter's own rank: nothing
+is padded to another's. The input may be split over programs (split-K); the partial sums are added in a fixed
+order, so that a row's answer depends on nobody else's. Compare SGMV (Punica, arXiv 2310.18547).
+"""
+
+import triton
+import triton.language as tl
+
+# What a table says of one linear of one adapter: where A, B and their scales begin, and the rank.
+FIELDS = tl.constexpr(5)
+# Matrices begin at multiples of so many elements: then whole vectors are loaded.
+UNIT = tl.constexpr(16)
+
+
+# Numbers that change from step to step and layer to layer: a kernel is compiled once for all of them.
+@triton.jit(do_not_specialize=["tokens", "first"])
+def shrink(
+    x,
+    weights,
+    scales,
+    table,
+    tiles,
+    h,
+    tokens,
+    inputs,
+    modules,
+    first,
+    x_stride,
+    h_stride,
+    SPLITS: tl.constexpr,
+    SCALED: tl.constexpr,
+    DOT: tl.constexpr,
+    M: tl.constexpr,
+    K: tl.constexpr,
+    R: tl.constexpr,
+):
+    """Stores x Aᵀ of a tile, for one linear and a part of the input: `h` [splits, linears, tokens, ranks].
+
+    Programs: [tiles, linears, SPLITS]. `x` [tokens, inputs]; A [rank, inputs].
+    """
+    tile, linear, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    place = tl.load(tiles + tile * 3)
+    if place < 0:
+        return
+    start, count = tl.load(tiles + tile * 3 + 1), tl.load(tiles + tile * 3 + 2)
+    entry = table + (place.to(tl.int64) * modules + first + linear) * FIELDS
+    rank = tl.load(entry + 4).to(tl.int32)
+    a = weights + tl.load(entry) * UNIT
+    a_scale = scales + tl.load(entry + 2) * UNIT
+    own = tl.arange(0, M)
+    row = (start + own).to(tl.int64)
+    target = h + ((part * tl.num_programs(1) + linear).to(tl.int64) * tokens + row) * h_stride
+    for r0 in range(0, rank, R):
+        r = r0 + tl.arange(0, R)
+        sums = tl.zeros((M, R), dtype=tl.float32)
+        for k0 in range(part * K, inputs, SPLITS * K):
+            k = k0 + tl.arange(0, K)
+            xs = tl.load(
+                x + row[:, None] * x_stride + k[None, :],
+                mask=(own < count)[:, None] & (k < inputs)[None, :],
+                other=0.0,
+            )
+            at = r.to(tl.int64)[:, None] * inputs + k[None, :]
+            ws = tl.load(a + at, mask=(r < rank)[:, None] & (k < inputs)[None, :], other=0)
+            sums += tl.dot(xs.to(DOT), tl.trans(ws.to(DOT)), input_precision="ieee")
+        if SCALED:
+            sums *= tl.load(a_scale + r, mask=r < rank, other=0.0)[None, :]
+        tl.store(target[:, None] + r[None, :], sums, mask=(own < count)[:, None] & (r < rank)[None, :])
+
+
+@triton.jit
+def _joined(
+    h, linear, row, r, real, tokens, h_stride, SPLITS: tl.constexpr, M: tl.constexpr, R: tl.constexpr
+):
+    """Returns a tile's sum of what the parts of the input gave, always added in the same order."""
+    sums = tl.zeros((M, R), dtype=tl.float32)
+    for part in tl.static_range(SPLITS):
+        source = h + ((part * tl.num_programs(1) + linear).to(tl.int64) * tokens + row) * h_stride
+        sums += tl.load(source[:, None] + r[None, :], mask=real, other=0.0)
+    return sums
+
+
+@triton.jit
+def _expanded(
+    h,
+    b,
+    linear,
+    row,
+    own,
+    n,
+    outputs,
+    rank,
+    tokens,
+    h_stride,
+    SPLITS: tl.constexpr,
+    DOT: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    R: tl.constexpr,
+):
+    """Returns h Bᵀ of a tile, whose real rows `own` tells, for the outputs `n` of one linear."""
+    stride = (rank + 7) // 8 * 8
+    sums = tl.zeros((M, N), dtype=tl.float32)
+    for r0 in range(0, rank, R):
+        r = r0 + tl.arange(0, R)
+        real = own[:, None] & (r < rank)[None, :]
+        hs = _joined(h, linear, row, r, real, tokens, h_stride, SPLITS, M, R)
+        at = n.to(tl.int64)[:, None] * stride + r[None, :]
+        # Up to the end of the filled row, not to the rank: so whole vectors are inside or outside.
+        ws = tl.load(b + at, mask=(n < outputs)[:, None] & (r < stride)[None, :], other=0)
+        sums += tl.dot(hs.to(DOT), tl.trans(ws.to(DOT)), input_precision="ieee")
+    return sums
+
+
+@triton.jit(do_not_specialize=["tokens", "first"])
+def expand(
+    h,
+    weights,
+    scales,
+    table,
+    tiles,
+    y0,
+    y1,
+    y2,
+    outputs0,
+    outputs1,
+    outputs2,
+    tokens,
+    modules,
+    first,
+    h_stride,
+    SPLITS: tl.constexpr,
+    SCALED: tl.constexpr,
+    DOT: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    R: tl.constexpr,
+):
+    """Adds h Bᵀ of a tile to the outputs `y` [tokens, outputs] of up to three linears.
+
+    Programs: [tiles, linears, ⌈most outputs / N⌉]. B is [outputs, rank], its rows filled up to eights.
+    """
+    tile, linear, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    place = tl.load(tiles + tile * 3)
+    if place < 0:
+        return
+    y, outputs = y0, outputs0
+    if linear == 1:
+        y, outputs = y1, outputs1
+    if linear == 2:
+        y, outputs = y2, outputs2
+    entry = table + (place.to(tl.int64) * modules + first + linear) * FIELDS
+    rank = tl.load(entry + 4).to(tl.int32)
+    if (block * N >= outputs) | (rank == 0):
+        return
+    own = tl.arange(0, M) < tl.load(tiles + tile * 3 + 2)
+    row = (tl.load(tiles + tile * 3 + 1) + tl.arange(0, M)).to(tl.int64)
+    n = block * N + tl.arange(0, N)
+    b = weights + tl.load(entry + 1) * UNIT
+    sums = _expanded(h, b, linear, row, own, n, outputs, rank, tokens, h_stride, SPLITS, DOT, M, N, R)
+    if SCALED:
+        b_scale = scales + tl.load(entry + 3) * UNIT
+        sums *= tl.load(b_scale + n, mask=n < outputs, other=0.0)[None, :]
+    target = y + row[:, None] * outputs + n[None, :]
+    real = own[:, None] & (n < outputs)[None, :]
+    old = tl.load(target, mask=real, other=0.0)
+    tl.store(target, (old.to(tl.float32) + sums).to(y.dtype.element_ty), mask=real)

@@ -1,0 +1,29 @@
+"""The kernels compile for GPUs and fit into them, which the interpreter cannot tell."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent / "compile_kernels.py"
+# What one program may take on the devices with the least: Ada and consumer Ampere and Blackwell.
+LEAST_SHARED_BYTES = 99 * 1024
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_kernels_compile_and_fit(capability: int, tmp_path: Path) -> None:
+    ours = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    ours.pop("TRITON_INTERPRET", None)
+
+    run = subprocess.run(
+        [sys.executable, SCRIPT, str(capability)], env=ours, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    taken = dict(line.split() for line in run.stdout.splitlines())
+    attention = {"store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"}
+    lora = {f"{name}_{tile}" for name in ("shrink", "expand") for tile in (16, 64)}
+    assert taken.keys() == attention | lora | {f"{name}_8bit" for name in lora}
+    assert max(int(shared) for shared in taken.values()) <= LEAST_SHARED_BYTES

@@ -1,0 +1,167 @@
+"""Decode steps by graph: which one runs, what it reads, and what happens where one cannot be captured."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from parfocal.engine.cuda.decode_inputs import DecodeInputs
+from parfocal.engine.cuda.graphs import DecodeGraphs, GraphForward, GraphLimits, Replay, buckets
+from parfocal.engine.laid_plan import LaidRow, lay_out
+from parfocal.engine.plan import Place, Plan, PlanRow
+
+CPU = torch.device("cpu")
+LIMITS = GraphLimits(rows=8, most_blocks=3, block_tokens=4)
+
+
+class Recorder:
+    """A step whose logits tell what it read, and a capturer that runs instead of replaying."""
+
+    def __init__(self) -> None:
+        self.captured: list[tuple[int, bool]] = []
+        self.replayed: list[tuple[int, bool]] = []
+        self.seen: dict[str, list[object]] = {}
+        self.broken = False
+        self._running: list[tuple[int, bool]] = self.captured
+
+    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
+        self._running.append((inputs.rows, adapted))
+        self.seen = {
+            name: getattr(inputs, name).tolist()
+            for name in ("ids", "positions", "written", "lengths", "blocks")
+        }
+        self.seen["tiles"] = inputs.tiles.table.tolist()
+        return torch.stack([inputs.ids.float(), inputs.positions.float()], dim=1)
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        if self.broken:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        self._running = self.captured
+        run()
+
+        def replay() -> torch.Tensor:
+            self._running = self.replayed
+            return run()
+
+        return replay
+
+
+class Eager:
+    """A forward that only counts."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
+        self.steps += 1
+        return torch.full((len(last), 2), -1.0)
+
+
+def row(token: int, start: int, blocks: tuple[int, ...], slot: int | None = None, tokens: int = 1) -> PlanRow:
+    place = None if slot is None else Place(0, slot)
+    return PlanRow(f"r{token}", (token,) * tokens, start, blocks, place, None)
+
+
+def laid(*rows: PlanRow) -> list[LaidRow]:
+    return lay_out(Plan(rows))
+
+
+def graphs(recorder: Recorder, limits: GraphLimits = LIMITS) -> DecodeGraphs:
+    made = DecodeGraphs(recorder, recorder, limits, CPU)
+    made.capture()
+    return made
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 8, 40, 64, 300])
+def test_every_number_of_rows_has_a_graph_that_is_at_most_twice_as_large(most: int) -> None:
+    sizes = buckets(most)
+
+    assert sizes == sorted(set(sizes)) and sizes[-1] == most
+    for rows in range(1, most + 1):
+        assert rows <= min(size for size in sizes if size >= rows) < 2 * rows + 1
+
+
+def test_each_size_is_captured_with_adapters_and_without() -> None:
+    recorder = Recorder()
+    graphs(recorder)
+
+    assert sorted(recorder.captured) == [
+        (rows, adapted) for rows in (1, 2, 4, 8) for adapted in (False, True)
+    ]
+
+
+def test_the_smallest_graph_with_room_is_replayed_and_empty_rows_do_nothing() -> None:
+    recorder = Recorder()
+    made = graphs(recorder)
+    logits = made.logits(laid(row(11, 5, (7, 2)), row(12, 0, (9,)), row(13, 8, (1, 3, 4))))
+
+    assert logits is not None and logits.tolist() == [[11.0, 5.0], [12.0, 0.0], [13.0, 8.0]]
+    assert recorder.replayed == [(4, False)]
+    assert recorder.seen["written"] == [2 * 4 + 1, 9 * 4, 4 * 4, -1]
+    assert recorder.seen["lengths"] == [6, 1, 9, 0]
+    assert [blocks[:used] for blocks, used in zip(recorder.seen["blocks"], (2, 1, 3), strict=False)] == [  # type: ignore[index]
+        [7, 2],
+        [9],
+        [1, 3, 4],
+    ]
+
+
+def test_rows_of_one_adapter_share_a_tile_and_the_other_tiles_are_empty() -> None:
+    recorder = Recorder()
+    made = graphs(recorder)
+    made.logits(
+        laid(row(1, 0, (0,)), row(2, 0, (1,), slot=5), row(3, 0, (2,), slot=0), row(4, 0, (3,), slot=5))
+    )
+
+    assert recorder.replayed == [(4, True)]
+    assert recorder.seen["tiles"] == [[0, 0, 1], [5, 1, 2], [-1, 0, 0], [-1, 0, 0]]
+
+
+def test_nothing_of_a_step_before_is_left_in_the_next() -> None:
+    recorder = Recorder()
+    made = graphs(recorder)
+    made.logits(laid(*(row(token, 3, (token,), slot=token) for token in range(4))))
+    made.logits(laid(*(row(token, 0, (8,)) for token in range(3))))
+    made.logits(laid(row(1, 0, (8,), slot=1), row(2, 0, (8,)), row(3, 0, (8,))))
+
+    assert recorder.seen["lengths"] == [1, 1, 1, 0]
+    assert recorder.seen["tiles"] == [[1, 0, 1], [-1, 0, 0], [-1, 0, 0], [-1, 0, 0]]
+
+
+def test_prompts_and_steps_larger_than_any_graph_go_the_ordinary_way() -> None:
+    recorder, eager = Recorder(), Eager()
+    forward = GraphForward(eager, graphs(recorder))
+    forward.logits(laid(row(1, 0, (0,), tokens=3)), [2])
+    forward.logits(laid(*(row(token, 0, (0,)) for token in range(9))), list(range(9)))
+
+    assert (eager.steps, recorder.replayed) == (2, [])
+
+
+def test_only_the_places_that_are_asked_for_come_back() -> None:
+    forward = GraphForward(Eager(), graphs(Recorder()))
+    step = laid(*(row(token, 0, (0,)) for token in (21, 22, 23)))
+
+    assert forward.logits(step, [0, 2])[:, 0].tolist() == [21.0, 23.0]
+    assert forward.logits(step, [0, 1, 2])[:, 0].tolist() == [21.0, 22.0, 23.0]
+
+
+def test_when_time_is_up_small_steps_take_a_larger_graph() -> None:
+    recorder = Recorder()
+    made = DecodeGraphs(recorder, recorder, LIMITS, CPU)
+    times = iter([0.0, 0.0, 40.0, 40.0, 40.0])
+    made.capture(lambda: next(times))
+    made.logits(laid(row(1, 0, (0,))))
+
+    assert len(made) == 2
+    assert recorder.replayed == [(8, False)]
+
+
+def test_a_step_that_cannot_be_captured_is_told() -> None:
+    recorder = Recorder()
+    recorder.broken = True
+    made = DecodeGraphs(recorder, recorder, LIMITS, CPU)
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        made.capture()
+    assert len(made) == 0
+    assert made.logits(laid(row(1, 0, (0,)))) is None

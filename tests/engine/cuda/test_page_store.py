@@ -1,0 +1,127 @@
+"""Adapters in pages: what comes out is what went in, and thousands of swaps leave nothing behind."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parfocal.engine import EngineMisconfigured
+from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
+from parfocal.engine.copies import PlainCopies
+from parfocal.engine.cuda.page_store import FIELDS, UNIT, PagedAdapter, PageStore, StoreShape
+from parfocal.engine.plan import Place
+
+CPU = torch.device("cpu")
+# A layer's linears in the proportions of Llama 3 8B, each a sixteenth.
+LAYER = {"q": (256, 256), "k": (256, 64), "v": (256, 64), "o": (256, 256)}
+LAYER |= {"gate": (256, 896), "up": (256, 896), "down": (896, 256)}
+
+
+def adapter(name: str, ranks: dict[str, int], dtype: torch.dtype = torch.float32) -> LoraWeights:
+    draw = torch.Generator().manual_seed(sum(name.encode()))
+    modules = {
+        path: ModuleWeights(
+            torch.randn(rank, LAYER[path][0], generator=draw).to(dtype),
+            torch.randn(LAYER[path][1], rank, generator=draw).to(dtype),
+        )
+        for path, rank in ranks.items()
+    }
+    return LoraWeights(name, modules)
+
+
+def new_store(dtype: torch.dtype = torch.float32, slots: int = 4, max_rank: int = 64) -> PageStore:
+    return PageStore(list(LAYER), StoreShape(LAYER, dtype, max_rank, CPU), slots, PlainCopies())
+
+
+def read(store: PageStore, place: Place, path: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns A and B as kernels find them: through the table, in units from the pool's beginning."""
+    (wide, tall), entry = LAYER[path], store.table[place.index, store.order[path]].tolist()
+    rank = entry[FIELDS - 1]
+    filled = -(-rank // 8) * 8
+    a = store.weights[entry[0] * UNIT :][: rank * wide].view(rank, wide)
+    b = store.weights[entry[1] * UNIT :][: tall * filled].view(tall, filled)[:, :rank]
+    if store.dtype.is_floating_point:
+        return a, b
+    a_scale = store.scales[entry[2] * UNIT :][:rank]
+    b_scale = store.scales[entry[3] * UNIT :][:tall]
+    return a * a_scale[:, None], b * b_scale[:, None]
+
+
+ranks = st.dictionaries(st.sampled_from(list(LAYER)), st.integers(1, 64), min_size=1)
+
+
+@settings(max_examples=30)
+@given(st.lists(ranks, min_size=1, max_size=4), st.sampled_from([torch.float32, torch.bfloat16, torch.int8]))
+def test_what_kernels_find_is_what_was_read(given_ranks: list[dict[str, int]], dtype: torch.dtype) -> None:
+    store = new_store(dtype)
+    stored = torch.float32 if dtype is torch.int8 else dtype
+    adapters = [adapter(f"n{number}", one, stored) for number, one in enumerate(given_ranks)]
+    places = [store.copy_in(store.lay_out(one)) for one in adapters]
+
+    assert len(set(places)) == len(places) == store.places_used
+    for one, place in zip(adapters, places, strict=True):
+        for path in LAYER:
+            if path not in one.modules:
+                assert store.table[place.index, store.order[path], FIELDS - 1] == 0
+                continue
+            a, b = read(store, place, path)
+            tolerance = 0.02 if dtype is torch.int8 else 0.0
+            assert torch.allclose(a, one.modules[path].a, rtol=0, atol=tolerance)
+            assert torch.allclose(b, one.modules[path].b, rtol=0, atol=tolerance)
+
+
+@settings(max_examples=30)
+@given(ranks)
+def test_no_adapter_takes_more_than_one_of_the_highest_rank_everywhere(some: dict[str, int]) -> None:
+    shape = StoreShape(LAYER, torch.float32, 64, CPU)
+    laid = new_store().lay_out(adapter("any", some))
+
+    assert len(laid.pages) <= shape.most_pages
+    real = sum(rank * sum(LAYER[path]) * 4 for path, rank in some.items())
+    filled = sum(
+        (rank * LAYER[path][0] + -(-rank // 8) * 8 * LAYER[path][1]) * 4 for path, rank in some.items()
+    )
+    assert real <= laid.size_bytes <= 2 * filled + shape.page_bytes
+
+
+def test_thousands_of_swaps_of_all_sizes_leave_nothing_behind() -> None:
+    store, draw = new_store(slots=6), random.Random(0)
+    laid = [store.lay_out(adapter(f"n{rank}", dict.fromkeys(LAYER, rank))) for rank in (1, 4, 16, 33, 64)]
+    here: list[tuple[Place, PagedAdapter]] = []
+    for _ in range(2000):
+        if len(here) == 6:
+            place, _ = here.pop(draw.randrange(6))
+            store.free(place)
+        one = draw.choice(laid)
+        here.append((store.copy_in(one), one))
+        assert store.pages_used == sum(len(each.pages) for _, each in here)
+    for place, _ in here:
+        store.free(place)
+
+    assert (store.pages_used, store.places_used) == (0, 0)
+
+
+class FailingCopies:
+    """Copies until it is told to fail."""
+
+    def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
+        raise RuntimeError("the device has gone")
+
+    def zero(self, targets: list[torch.Tensor]) -> None:
+        raise AssertionError("pages need no zeros")
+
+
+def test_a_copy_that_fails_takes_nothing() -> None:
+    shape = StoreShape(LAYER, torch.float32, 64, CPU)
+    store = PageStore(list(LAYER), shape, 1, FailingCopies())
+
+    with pytest.raises(RuntimeError, match="has gone"):
+        store.copy_in(store.lay_out(adapter("a", {"q": 4})))
+    assert (store.pages_used, store.places_used) == (0, 0)
+
+
+def test_numbers_that_only_cpus_read_are_refused_by_name() -> None:
+    with pytest.raises(EngineMisconfigured, match=r"int16 are for CPUs; on CUDA use float32, .* int8"):
+        new_store(torch.int16)
