@@ -8,7 +8,8 @@ import torch
 
 from oracle.bases import configurations
 from parfocal.engine import BaseRefused, EngineConfig
-from parfocal.engine.base import SUPPORTED, load_base
+from parfocal.engine.base import load_base
+from parfocal.engine.base_settings import SUPPORTED
 
 CPU = EngineConfig(device="cpu", dtype="float32")
 

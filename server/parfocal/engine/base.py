@@ -3,42 +3,42 @@
 Knows local folders only; where a folder comes from is the caller's affair.
 """
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
-    PretrainedConfig,
     PreTrainedTokenizerBase,
 )
 
 from . import attention
 from .adapted_linear import ActiveAdapters, adapt_linears
 from .base_cache import CacheEntry, weight_facts
+from .base_settings import checked_config, device_of, dtype_of, eos_ids
 from .config import EngineConfig
 from .cpu_linears import kernels_for, numbers_of, speed_up, tile
 from .cpu_threads import on_passing_thread
 from .device_memory import held_bytes
-from .errors import BaseRefused
 from .frozen_model import freeze, layout_facts, thaw
 from .kv_cache import KvShape
 from .lora_store import ADAPTER_DTYPES
 from .native.library import Library
 from .native.linear import NativeLinear, Numbers
-from .rope import refuse_batch_dependent_rope
 
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
+if TYPE_CHECKING:
+    from .cuda.card import Card
+
+log = logging.getLogger(__name__)
+
 BLOCK_SIZE = 64
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class BaseInfo:
 class ResidentBase:
     """A loaded base: `shapes` maps each adaptable linear to (in_features, out_features).
 
-    `native` computes the steps' LoRA work and attention if it is not None, with adapters in `adapter_dtype`.
+    `native` computes the steps' LoRA work and attention if it is not None, with adapters in `adapter_dtype`;
+    on CUDA `card` does, if it is not None.
     """
 
     model: nn.Module
@@ -73,6 +74,7 @@ class ResidentBase:
     dtype: torch.dtype
     adapter_dtype: torch.dtype
     native: Library | None
+    card: "Card | None" = None
 
 
 def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -95,9 +97,9 @@ def load_base(folder: Path, config: EngineConfig, name: str = "", cache: Path | 
 
 
 def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> ResidentBase:
-    settings = _checked_config(folder)
-    device = _device(config.device)
-    dtype = _dtype(config.dtype, device)
+    settings = checked_config(folder)
+    device = device_of(config.device)
+    dtype = dtype_of(config.dtype, device)
     attention.register()
     text = settings.get_text_config()
     heads = text.num_attention_heads
@@ -126,14 +128,24 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> 
         vocabulary=text.vocab_size,
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
-        eos_ids=_eos_ids(model, tokenizer),
+        eos_ids=eos_ids(model, tokenizer),
         memory_bytes=held_bytes(model),
         layers=text.num_hidden_layers,
     )
     integers = native is not None and config.dtype == "auto"
     adapter_dtype = ADAPTER_DTYPES.get(config.adapter_dtype, torch.int16 if integers else dtype)
     return ResidentBase(
-        model, tokenizer, info, kv_shape, shapes, active, device, dtype, adapter_dtype, native
+        model,
+        tokenizer,
+        info,
+        kv_shape,
+        shapes,
+        active,
+        device,
+        dtype,
+        adapter_dtype,
+        native,
+        _card(config, device),
     )
 
 
@@ -209,25 +221,6 @@ def _keep_exact(model: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _checked_config(folder: Path) -> PretrainedConfig:
-    if not (folder / "config.json").is_file():
-        raise BaseRefused(
-            f"{folder} has no config.json; give a folder that transformers can load a decoder from"
-        )
-    try:
-        kind = json.loads((folder / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BaseRefused(f"{folder / 'config.json'} is not a model configuration: {error!r}") from error
-    if kind not in SUPPORTED:
-        raise BaseRefused(
-            f"architecture {kind!r} is not supported; supported are {', '.join(SUPPORTED)}",
-            architecture=str(kind),
-        )
-    config: PretrainedConfig = AutoConfig.from_pretrained(folder)
-    refuse_batch_dependent_rope(config)
-    return config
-
-
 def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
     """Returns every linear inside the decoder layers; embeddings and the head are not adapted."""
     return {
@@ -237,22 +230,13 @@ def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
     }
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in _DTYPES:
-        raise BaseRefused(f"dtype {name!r} is not supported; use auto, {', '.join(_DTYPES)}")
-    return _DTYPES[name]
-
-
-def _eos_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    generation: Any = getattr(model, "generation_config", None)
-    found = getattr(generation, "eos_token_id", None)
-    ids = found if isinstance(found, list) else [found]
-    return tuple(sorted({int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None}))
+def _card(config: EngineConfig, device: torch.device) -> "Card | None":
+    if device.type != "cuda" or config.kernels == "torch":
+        return None
+    try:
+        # Not with the others: Triton, which it imports, comes with torch's CUDA builds alone.
+        from .cuda.card import card_of
+    except ImportError as error:
+        log.warning("the kernels for CUDA are not used (%s); plain torch computes: slower, but right", error)
+        return None
+    return card_of(device)

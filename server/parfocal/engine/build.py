@@ -14,7 +14,7 @@ from .host_tier import HostTier
 from .inbox import Inbox
 from .kv_cache import KvCache
 from .limits import Limits
-from .loader import AdapterLoader, AdapterSource
+from .loader import AdapterLoader, AdapterSource, AdapterStore
 from .lora_store import ADAPTER_DTYPES, SLAB_SLOTS, LoraStore
 from .memory_budget import MemoryTable
 from .memory_plan import plan_memory
@@ -48,7 +48,8 @@ def build_engine(
     table = memory or plan_memory(base, config)
     blocks = table.kv_blocks
     pool = BlockPool(blocks, config.block_tokens)
-    store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
+    cache = KvCache(base.kv_shape, blocks, config.block_tokens, base.device)
+    forward, store = _computing(base, config, cache, observer)
     inbox = Inbox()
     loader = AdapterLoader(source, store, inbox.post, config.load_threads, config.max_rank)
     tiers = Tiers(SlotTable(config.slots), HostTier(table.host_bytes), config.load_threads)
@@ -61,11 +62,10 @@ def build_engine(
         config.prefix_cache,
     )
     tokenizer: Tokenizer = base.tokenizer.backend_tokenizer
-    cache = KvCache(base.kv_shape, blocks, config.block_tokens, base.device)
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(_forward(base, cache, store), _cpu_threads(base)),
+            runner=Runner(forward, _cpu_threads(base)),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),
@@ -78,9 +78,24 @@ def build_engine(
     )
 
 
+def _computing(
+    base: ResidentBase, config: EngineConfig, cache: KvCache, observer: Observer
+) -> tuple[Forward, AdapterStore]:
+    """Returns what computes the steps, and where adapters lie for it."""
+    if base.card is not None:
+        # Not with the others: Triton, which they import, comes with torch's CUDA builds alone.
+        from .cuda.assembly import cuda_parts
+        from .cuda.fallback import reports_to
+
+        parts = cuda_parts(base, config, cache, reports_to(observer), base.card)
+        return parts.forward, parts.store
+    store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
+    return _forward(base, cache, store), store
+
+
 def _forward(base: ResidentBase, cache: KvCache, store: LoraStore) -> Forward:
     if base.native is None:
-        return ModelForward(base, TorchStepWork(cache, store, base.device))
+        return ModelForward(base, TorchStepWork(cache, store.slabs, base.device))
     parts = parts_of(base.model)
     if parts is None:
         return ModelForward(base, NativeStepWork(base.native, cache, store))

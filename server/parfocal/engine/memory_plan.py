@@ -6,6 +6,7 @@ import torch
 
 from .base import ResidentBase
 from .config import EngineConfig
+from .cuda.page_store import StoreShape
 from .device_memory import reachable_bytes, total_bytes
 from .errors import EngineMisconfigured
 from .lora_store import SLAB_SLOTS, slab_sizes
@@ -29,16 +30,16 @@ _HOST_PART = 1 / 8
 
 
 def plan_memory(
-    base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure = at_most, graph_bytes: int = 0
+    base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure | None = None
 ) -> MemoryTable:
-    """Returns how the memory of the base's device is divided; `graph_bytes` are for captured steps.
+    """Returns how the memory of the base's device is divided; `measure` is the device's own if it is None.
 
     Raises:
         EngineMisconfigured: the parts do not fit, or a size that was stated is none.
     """
     if config.host_cache_bytes is not None and config.host_cache_bytes < 0:
         raise EngineMisconfigured(f"host_cache_bytes is {config.host_cache_bytes}; it must not be negative")
-    needs = replace(_needs(base, config, measure), graph_bytes=graph_bytes)
+    needs = _needs(base, config, measure or _measure_of(base))
     if config.kv_cache_bytes is None:
         return divide(needs, _budget(base.device, config))
     stated = config.memory_bytes is not None or config.memory_fraction is not None
@@ -47,8 +48,7 @@ def plan_memory(
 
 def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) -> Needs:
     context, size = base.info.context_tokens, config.block_tokens
-    slabs = slab_sizes(base.shapes, base.adapter_dtype, config.max_rank, min(SLAB_SLOTS, config.slots))
-    adapter_bytes = adapter_bytes_at_worst(slabs, config.slots)
+    adapter_bytes = _adapter_bytes(base, config)
     return Needs(
         base_bytes=base.info.memory_bytes,
         adapter_bytes=adapter_bytes,
@@ -61,7 +61,32 @@ def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) 
         ),
         workspace=measure(base, config),
         host=_host_cache(base, config, adapter_bytes),
+        graph_bytes=_graph_bytes(base, config),
     )
+
+
+def _adapter_bytes(base: ResidentBase, config: EngineConfig) -> int:
+    if base.card is not None:
+        shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
+        return config.slots * shape.most_pages * shape.page_bytes
+    slabs = slab_sizes(base.shapes, base.adapter_dtype, config.max_rank, min(SLAB_SLOTS, config.slots))
+    return adapter_bytes_at_worst(slabs, config.slots)
+
+
+def _graph_bytes(base: ResidentBase, config: EngineConfig) -> int:
+    """Returns a bound on what captured steps keep: all share the memory of the largest decode step."""
+    if base.card is None:
+        return 0
+    return at_most(base, replace(config, max_batch_tokens=config.max_requests)).fixed_bytes
+
+
+def _measure_of(base: ResidentBase) -> WorkspaceMeasure:
+    if base.card is None:
+        return at_most
+    # Not with the others: Triton, which it imports, comes with torch's CUDA builds alone.
+    from .cuda.assembly import measured_workspace
+
+    return measured_workspace(base.card)
 
 
 def _host_cache(base: ResidentBase, config: EngineConfig, adapter_bytes: int) -> HostCache:

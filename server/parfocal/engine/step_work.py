@@ -1,6 +1,6 @@
 """Who prepares a step's LoRA work and attention: torch everywhere, faster kernels where there are some."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -9,7 +9,7 @@ from .attention import AttentionStep, AttentionWork, ChunkRow, DecodeRows
 from .kv_cache import KvCache
 from .laid_plan import LaidRow, segments
 from .lora_batch import LoraBatch, LoraWork
-from .lora_store import LoraStore
+from .lora_store import Slab
 
 
 class StepWork(Protocol):
@@ -25,15 +25,15 @@ class StepWork(Protocol):
 class TorchStepWork:
     """Does everything with torch's own operations, on any device."""
 
-    def __init__(self, cache: KvCache, store: LoraStore, device: torch.device) -> None:
+    def __init__(self, cache: KvCache, slabs: Mapping[int, Slab], device: torch.device) -> None:
         self._cache = cache
-        self._store = store
+        self._slabs = slabs
         self._device = device
 
     def lora(self, laid: list[LaidRow]) -> LoraWork | None:
         """Returns the rows' LoRA work; None if no row uses an adapter."""
         found = segments(laid)
-        return LoraBatch(found, self._store.slabs, self._device) if found else None
+        return LoraBatch(found, self._slabs, self._device) if found else None
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
         """Returns the rows' attention."""

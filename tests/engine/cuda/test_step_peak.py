@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from parfocal.engine.base import ResidentBase, load_base
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.cuda.step_peak import MeasuredWorkspace, largest_plans
-from parfocal.engine.forward import Forward, ModelForward
+from parfocal.engine.cuda.step_peak import Measured, MeasuredWorkspace, largest_plans
+from parfocal.engine.forward import ModelForward
 from parfocal.engine.kv_cache import KvCache
 from parfocal.engine.laid_plan import LaidRow
 from parfocal.engine.lora_store import LoraStore
@@ -49,11 +49,13 @@ class Watched:
         self.laid: list[list[LaidRow]] = []
         self.stays = 0
 
-    def __call__(self, base: ResidentBase, cache: KvCache, store: LoraStore) -> Forward:
-        self._inner = ModelForward(base, TorchStepWork(cache, store, base.device))
+    def __call__(self, base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
+        store = LoraStore(base.shapes, base.adapter_dtype, base.device, slab_slots=1)
+        place = store.put_zeros(config.max_rank)
+        self._inner = ModelForward(base, TorchStepWork(cache, store.slabs, base.device))
         kept = sum(tensor.nbytes for tensor in (*cache.keys, *cache.values))
         self.stays = base.info.memory_bytes + kept + store.size_bytes
-        return self
+        return Measured(self, place, store.size_bytes)
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
         self.laid.append(laid)

@@ -10,7 +10,8 @@ from bitsandbytes.functional import has_avx512bf16
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
-from parfocal.engine.base import SUPPORTED, Loading, load_quantised
+from parfocal.engine.base import Loading, load_quantised
+from parfocal.engine.base_settings import SUPPORTED
 
 from .config import TrainConfig
 from .errors import BaseUnfit, ParentMismatch

@@ -71,3 +71,14 @@ class TorchCopyStream:
         done = torch.cuda.Event(blocking=True)
         done.record(self._stream)
         done.synchronize()
+
+
+class LoneCopyStream(TorchCopyStream):
+    """A stream that follows nobody: for memory that no step in the queue can read.
+
+    An adapter's pages are such. They are freed between steps, when the last one's tokens have come back; so a
+    load need not wait for the step that runs now.
+    """
+
+    def follow_steps(self) -> None:
+        """Waits for nothing."""

@@ -5,6 +5,7 @@ Knows no kernels: it is given the forward pass that will serve.
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -14,7 +15,6 @@ from ..base import ResidentBase
 from ..config import EngineConfig
 from ..forward import Forward
 from ..kv_cache import KvCache
-from ..lora_store import LoraStore
 from ..memory_budget import Workspace
 from ..plan import Place, Plan, PlanRow
 from ..request import Sampling
@@ -29,11 +29,20 @@ _SAMPLING = Sampling(1.0, 50, 0.9, 0.05, 1.1, 0.1, 0.1)
 _ROW = SamplingRow(_SAMPLING, 1, (0,), (0,), (0,), logprobs=True, top_logprobs=20, draw_seed=0)
 
 
-class ForwardMaker(Protocol):
-    """Makes the forward pass that serves."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The forward pass that serves, and an adapter of zeros at `place` that takes `adapter_bytes`."""
 
-    def __call__(self, base: ResidentBase, cache: KvCache, store: LoraStore) -> Forward:
-        """Returns the forward pass over a cache and a store of adapters."""
+    forward: Forward
+    place: Place
+    adapter_bytes: int
+
+
+class StepMaker(Protocol):
+    """Makes what is measured."""
+
+    def __call__(self, base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
+        """Returns the forward pass over a cache, with one adapter of the highest rank on every linear."""
 
 
 class Peak(Protocol):
@@ -67,8 +76,8 @@ class MeasuredWorkspace:
     first use on is counted too.
     """
 
-    def __init__(self, forward: ForwardMaker, peak: Peak) -> None:
-        self._forward = forward
+    def __init__(self, make: StepMaker, peak: Peak) -> None:
+        self._make = make
         self._peak = peak
 
     def __call__(self, base: ResidentBase, config: EngineConfig) -> Workspace:
@@ -82,13 +91,12 @@ class MeasuredWorkspace:
     def _measured(self, base: ResidentBase, config: EngineConfig) -> Workspace:
         cache = KvCache(base.kv_shape, 1, config.block_tokens, base.device)
         cache.clear(torch.zeros(1, dtype=torch.long, device=base.device))
-        store = LoraStore(base.shapes, base.adapter_dtype, base.device, slab_slots=1)
-        place = store.put_zeros(config.max_rank)
-        runner = Runner(self._forward(base, cache, store), torch.get_num_threads())
-        stays = base.info.memory_bytes + base.kv_shape.token_bytes * config.block_tokens + store.size_bytes
+        made = self._make(base, config, cache)
+        runner = Runner(made.forward, torch.get_num_threads())
+        stays = base.info.memory_bytes + base.kv_shape.token_bytes * config.block_tokens + made.adapter_bytes
 
         def taken(context: int) -> int:
-            plans = largest_plans(config, context, place)
+            plans = largest_plans(config, context, made.place)
             return max(self._peak.most_bytes(partial(runner.run, plan)) for plan in plans) - stays
 
         longest = base.info.context_tokens

@@ -1,0 +1,111 @@
+"""Puts the CUDA path together from the kernels that are right on this card: each is tried once."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+from ..base import ResidentBase
+from ..config import EngineConfig
+from ..forward import Forward, ModelForward
+from ..kv_cache import KvCache
+from ..laid_plan import lay_out
+from ..plan import Plan, PlanRow
+from ..step_work import TorchStepWork
+from ..workspace import WorkspaceMeasure
+from .attention import CudaAttention
+from .attention_choice import choose_attention
+from .card import Card
+from .decode import CudaDecode
+from .fallback import Guarded, Report, Trial, choose
+from .four_bit import speed_up
+from .graphs import DecodeGraphs, GraphForward, GraphLimits
+from .grouped_linear import group_linears
+from .lora_groups import columns_of, groups_of
+from .lora_trial import TOLERANCES, lora_trial
+from .page_store import PageStore, StoreShape
+from .step_peak import Measured, MeasuredWorkspace
+from .step_work import CudaStepWork, GroupGuard, Unguarded, by_kernels, by_torch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CudaParts:
+    """What computes the steps, and where adapters lie."""
+
+    forward: Forward
+    store: PageStore
+
+
+@torch.inference_mode()
+def cuda_parts(
+    base: ResidentBase, config: EngineConfig, cache: KvCache, report: Report, card: Card
+) -> CudaParts:
+    """Returns the fastest parts that are right on the card; `report` is told of each that is not.
+
+    Replaces the base's linears. The cache must be empty.
+    """
+    store = _prepared(base, config, config.slots, report, card)
+    attention = CudaAttention(cache, _query_heads(base), card.processors)
+    plain = TorchStepWork(cache, {}, base.device)
+    attend, right = choose_attention(base, attention, plain.attention, report)
+    guard = _lora_guard(base, report)
+    eager = ModelForward(base, CudaStepWork(store, config.max_rank, attend, guard))
+    if guard is None or not right:
+        return CudaParts(eager, store)
+    decode = CudaDecode(base, store, attention, config.max_rank)
+    blocks = -(-base.info.context_tokens // cache.block_tokens)
+    limits = GraphLimits(config.max_requests, blocks, cache.block_tokens)
+    graphs = DecodeGraphs(decode, card.capturer, limits, base.device)
+    return CudaParts(_with_graphs(eager, graphs, TOLERANCES[base.dtype], report), store)
+
+
+def measured_workspace(card: Card) -> WorkspaceMeasure:
+    """Returns what finds a step's workspace by running the largest steps with the kernels, untried."""
+
+    def make(base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
+        store = _prepared(base, config, 1, _untold, card)
+        attention = CudaAttention(cache, _query_heads(base), card.processors)
+        # Too little memory must end the measurement, and not a kernel's use.
+        work = CudaStepWork(store, config.max_rank, attention.step, Unguarded())
+        forward = ModelForward(base, work)
+        return Measured(forward, store.copy_in(store.zeros(config.max_rank)), store.size_bytes)
+
+    return MeasuredWorkspace(make, card.peak)
+
+
+def _untold(kernel: str, reason: str) -> None:
+    """Takes no notice: what fails here fails again where it is reported."""
+
+
+def _prepared(base: ResidentBase, config: EngineConfig, slots: int, report: Report, card: Card) -> PageStore:
+    """Returns a store for the base's adapters; switches and groups the base's linears, once."""
+    groups = groups_of(base.shapes)
+    speed_up(base.model, config.max_batch_tokens, card.clock(), report)
+    group_linears(base.model, groups, base.active)
+    shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
+    return PageStore(columns_of(groups), shape, slots, card.copies)
+
+
+def _lora_guard(base: ResidentBase, report: Report) -> GroupGuard | None:
+    trial = lora_trial(base.dtype, base.adapter_dtype, base.device)
+    return choose("lora", lambda: Guarded("lora", by_kernels, by_torch, report), None, trial, report)
+
+
+def _with_graphs(eager: Forward, graphs: DecodeGraphs, tolerance: float, report: Report) -> Forward:
+    """Returns decoding by graphs, unless a step cannot be captured or its replay differs."""
+    laid = lay_out(Plan((PlanRow("trial", (1,), 0, (0,), None, None),)))
+
+    def captured() -> Forward:
+        seconds = graphs.capture()
+        log.info("%d decode graphs captured in %.1f s", len(graphs), seconds)
+        return GraphForward(eager, graphs)
+
+    trial = Trial[Forward](lambda forward: forward.logits(laid, [0]), tolerance)
+    return choose("graphs", captured, eager, trial, report)
+
+
+def _query_heads(base: ResidentBase) -> int:
+    heads: int = base.model.config.get_text_config().num_attention_heads  # type: ignore[operator, union-attr]
+    return heads

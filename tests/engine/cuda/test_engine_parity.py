@@ -1,0 +1,145 @@
+"""The CUDA path put together on a CPU, by Triton's interpreter: it says what PEFT says, graphs and all."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from oracle.bases import configurations, write_base
+from oracle.engines import FolderSource, open_engine, run_all
+from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
+from parfocal.engine import AdapterKey, EngineConfig, Request, Stop
+from parfocal.engine.base import load_base
+from parfocal.engine.build import build_engine
+from parfocal.engine.copies import PlainCopies
+from parfocal.engine.cuda.card import Card
+from parfocal.engine.cuda.graphs import Replay
+from parfocal.engine.engine import Engine
+from parfocal.engine.observer import KernelReport, SilentObserver
+
+ADAPTERS = {
+    "r1": AdapterShape(1),
+    "r7": AdapterShape(7, alpha=14, options={"use_rslora": True}),
+    "pattern": AdapterShape(8, options={"rank_pattern": {"layers.1.self_attn.o_proj": 21}}),
+}
+NEW_TOKENS = 4
+
+
+class RunAgain:
+    """Replays by running: what a capture froze would show, because inputs are refilled in between."""
+
+    def __init__(self) -> None:
+        self.captured = 0
+        self.replayed = 0
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        run()
+        self.captured += 1
+
+        def replay() -> torch.Tensor:
+            self.replayed += 1
+            return run()
+
+        return replay
+
+
+class Broken:
+    """A card that can capture nothing."""
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+class EveryTimeTheSame:
+    """A clock on which everything takes as long."""
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        work()
+        return 1.0
+
+
+class NoBytes:
+    """Memory that nothing is taken of; the steps are run."""
+
+    def most_bytes(self, work: Callable[[], object]) -> int:
+        work()
+        return 0
+
+
+class Reports(SilentObserver):
+    """Keeps what is told of kernels."""
+
+    def __init__(self) -> None:
+        self.kernels: list[str] = []
+
+    def kernel(self, report: KernelReport) -> None:
+        self.kernels.append(report.kernel)
+
+
+def opened(
+    base: Path, folders: dict[str, Path], capturer: RunAgain | Broken, slots: int
+) -> tuple[Engine, Reports]:
+    config = EngineConfig(
+        device="cpu",
+        dtype="float32",
+        kernels="torch",
+        max_batch_tokens=48,
+        max_requests=2,
+        context_tokens=64,
+        kv_cache_bytes=1 << 20,
+        slots=slots,
+        max_rank=32,
+    )
+    card = Card(4, PlainCopies(), capturer, EveryTimeTheSame, NoBytes())
+    reports = Reports()
+    resident = replace(load_base(base, config), card=card)
+    return build_engine(resident, config, FolderSource(folders), reports), reports
+
+
+def requests() -> list[Request]:
+    torch.manual_seed(3)
+    names = ["r1", "r7", "", "pattern", "r7"]
+    return [
+        Request(
+            request_id=f"q{number}",
+            prompt_ids=tuple(torch.randint(256, (length,)).tolist()),
+            adapter=AdapterKey(name) if name else None,
+            stop=Stop(max_tokens=NEW_TOKENS, ignore_eos=True),
+        )
+        for number, (name, length) in enumerate(zip(names, (3, 17, 9, 21, 5), strict=True))
+    ]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
+    architecture: str, tmp_path: Path
+) -> None:
+    base = write_base(tmp_path / "base", configurations()[architecture])
+    folders = {
+        name: write_adapter(tmp_path / name, base, shape, seed)
+        for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
+    }
+    capturer = RunAgain()
+    engine, reports = opened(base, folders, capturer, slots=2)
+    done = run_all(engine, requests())
+
+    oracle = PeftOracle(base, folders)
+    for request in requests():
+        digest = request.adapter.digest if request.adapter else ""
+        right = oracle.greedy(request.prompt_ids, digest, NEW_TOKENS)
+        assert list(done.completions[request.request_id].token_ids) == right
+    assert reports.kernels == []
+    assert capturer.captured == 4  # one row and two, with adapters and without
+    assert capturer.replayed > NEW_TOKENS
+
+
+def test_a_card_that_cannot_capture_answers_all_the_same(llama_base: Path) -> None:
+    engine, reports = opened(llama_base, {}, Broken(), slots=1)
+    question = Request("q", (1, 2, 3), None, stop=Stop(max_tokens=3, ignore_eos=True))
+    answer = run_all(engine, [question]).completions["q"]
+    plain = open_engine(llama_base, {}, EngineConfig(device="cpu", dtype="float32"))
+
+    assert answer.token_ids == run_all(plain, [question]).completions["q"].token_ids
+    assert reports.kernels == ["graphs"]
