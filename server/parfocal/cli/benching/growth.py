@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .stages import Stages
-from .step_bench import Batch, StepBench
+from .step_bench import Batch, Step, StepBench
 from .under_load import round_numbers
 from .workload import WARMUP_ROUND, Workload
 
@@ -50,11 +50,10 @@ class Visits:
         return len({(row, adapter) for p in self.points() for row, adapter in enumerate(p.row_adapters())})
 
 
-def growth_visits(workload: Workload) -> Visits:
-    """Returns what can be visited with as many rows and adapters as the workload names or more is usual."""
-    most = max(_ROWS)
-    rows = [count for count in _ROWS if count <= most]
-    distinct = [count for count in (0, *_ROWS) if count <= _MIXED_ROWS]
+def growth_visits(workload: Workload, rows: Sequence[int] = _ROWS, mixed_rows: int = _MIXED_ROWS) -> Visits:
+    """Returns the visits of so many rows, and of `mixed_rows` with ever more distinct adapters."""
+    most = max(rows)
+    distinct = [count for count in (0, *rows) if count <= mixed_rows]
     return Visits(
         workload=replace(
             workload,
@@ -71,7 +70,7 @@ def growth_visits(workload: Workload) -> Visits:
             ONE: [Point(count, 1) for count in rows],
             DISTINCT: [Point(count, count) for count in rows],
         },
-        by_adapters=[Point(_MIXED_ROWS, count) for count in distinct],
+        by_adapters=[Point(mixed_rows, count) for count in distinct],
     )
 
 
@@ -83,7 +82,13 @@ def measure_growth(bench: StepBench, visits: Visits, stages: Stages) -> dict[Poi
         stages.begin(f"Running {'timed' if is_timed else 'warm-up'} steps of every kind")
         for place, (point, times) in enumerate(taken.items()):
             steps = bench.run(Batch(point.row_adapters(), _STEPS + 1))
-            times += [step.seconds for step in steps if is_timed and step.prompt_tokens == 0]
+            if is_timed:
+                times += [step.seconds for step in steps if _is_whole(step, point)]
             stages.within((place + 1) / len(taken))
         stages.done()
     return {point: statistics.median(times) for point, times in taken.items()}
+
+
+def _is_whole(step: Step, point: Point) -> bool:
+    """Returns whether every row computed one token: no prompts, and none has ended before the others."""
+    return step.prompt_tokens == 0 and step.tokens == point.rows

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..display import show_heading, show_pairs, show_table
 from .document import Document, hardware_document, need_document
-from .growth import Point, Visits, growth_visits
+from .growth import Point, Visits
 from .hardware import Hardware
 from .roofline import Need, decode_need
 from .stored import Stored
@@ -20,7 +20,7 @@ _HEADINGS = ("rows", "adapters", "ms a step", "tokens/s", "at least", "bound by"
 class GrowthProfile:
     """What a step of each kind takes, and what it needs at least."""
 
-    workload: Workload
+    visits: Visits
     stored: Stored
     found: Mapping[Point, float]
     hardware: Hardware
@@ -28,9 +28,9 @@ class GrowthProfile:
     versions: Mapping[str, str]
 
     @property
-    def visits(self) -> Visits:
-        """Returns the lines of points."""
-        return growth_visits(self.workload)
+    def workload(self) -> Workload:
+        """Returns what the steps were made of."""
+        return self.visits.workload
 
     def need(self, point: Point) -> Need:
         """Returns what a step of this kind needs at least."""

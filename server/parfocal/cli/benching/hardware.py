@@ -6,15 +6,26 @@ from dataclasses import dataclass
 
 import torch
 
-_COPY_BYTES = 1 << 28
 _COPIES = 8
 _DTYPES = ("float32", "bfloat16")
-# Large enough that a product is arithmetic and little else, small enough for a CPU of two cores.
-_SQUARE = 1536
 _SMALL_SQUARE = 256
 _PRODUCTS = 8
 # A type in which even a small product is this much slower than in float32 is not multiplied in hardware.
 _NOT_IN_HARDWARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Large enough that copies and products take far longer than their beginning and end."""
+
+    copy_bytes: int
+    square: int
+
+
+# Small enough for a CPU of two cores.
+_USUAL_SIZES = _Sizes(1 << 28, 1536)
+# Of a GPU, some tens of microseconds pass until the CPU knows that the work is done.
+_GPU_SIZES = _Sizes(1 << 31, 8192)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +54,33 @@ class Hardware:
 
 def measure_hardware(device: str) -> Hardware:
     """Measures the device; takes some seconds on a small CPU."""
-    return Hardware(_copy_bandwidth(device), _read_bandwidth(device), _multiply_rates(device))
+    sizes = _GPU_SIZES if device.startswith("cuda") else _USUAL_SIZES
+    return Hardware(
+        _copy_bandwidth(device, sizes.copy_bytes),
+        _read_bandwidth(device, sizes.copy_bytes),
+        _multiply_rates(device, sizes.square),
+    )
 
 
-def _copy_bandwidth(device: str) -> float:
-    source = torch.ones(_COPY_BYTES, dtype=torch.uint8, device=device)
+def _copy_bandwidth(device: str, size_bytes: int) -> float:
+    source = torch.ones(size_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
     def copy() -> torch.Tensor:
         return target.copy_(source)[-1]
 
-    return 2 * _COPY_BYTES / _least_seconds(copy, _COPIES)
+    return 2 * size_bytes / _least_seconds(copy, _COPIES)
 
 
-def _read_bandwidth(device: str) -> float:
-    source = torch.ones(_COPY_BYTES // 4, device=device)
-    return _COPY_BYTES / _least_seconds(source.sum, _COPIES)
+def _read_bandwidth(device: str, size_bytes: int) -> float:
+    source = torch.ones(size_bytes // 4, device=device)
+    return size_bytes / _least_seconds(source.sum, _COPIES)
 
 
-def _multiply_rates(device: str) -> dict[str, float]:
+def _multiply_rates(device: str, square: int) -> dict[str, float]:
     small = {dtype: _multiply_rate(device, dtype, _SMALL_SQUARE) for dtype in _DTYPES}
     fast = [dtype for dtype in _DTYPES if small[dtype] > _NOT_IN_HARDWARE * small["float32"]]
-    return {dtype: _multiply_rate(device, dtype, _SQUARE) for dtype in fast}
+    return {dtype: _multiply_rate(device, dtype, square) for dtype in fast}
 
 
 def _multiply_rate(device: str, dtype: str, size: int) -> float:

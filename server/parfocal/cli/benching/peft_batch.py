@@ -27,31 +27,17 @@ _BASE_ROW = "__base__"
 class PeftBatch:
     """A quantised base in PEFT with every adapter loaded. Memory is free again when nothing refers to it."""
 
-    def __init__(self, base: Path, adapters: Mapping[str, Path], dtype: str, device: str) -> None:
-        transformers_logging.disable_progress_bar()
-        self._names = {"": _BASE_ROW} | {name: f"adapter-{at}" for at, name in enumerate(adapters)}
+    def __init__(self, model: Any, names: Mapping[str, str], device: str) -> None:
+        self.model = model
         self._device = torch.device(device)
-        torch_dtype: torch.dtype = getattr(torch, dtype)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            base,
-            quantization_config=quantisation_config(torch_dtype),
-            dtype=torch_dtype,
-            device_map={"": self._device},
-            use_safetensors=True,
-        )
-        for name, folder in adapters.items():
-            model = _with_adapter(model, folder, self._names[name])
-        for path, parameter in model.named_parameters():
-            if "lora_" in path:
-                parameter.data = parameter.data.to(self._device, torch_dtype)
-        self._model = model.eval()
+        self._names = {"": _BASE_ROW, **names}
 
     @torch.inference_mode()
     def seconds(self, calls: Sequence[Call], new_tokens: int) -> float:
         """Returns how long it takes to answer all calls in one batch. Raises AnswerWrong."""
         ids, mask = (torch.tensor(rows, device=self._device) for rows in padded(calls))
         begun = time.perf_counter()
-        output: torch.Tensor = self._model.generate(
+        output: torch.Tensor = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
             adapter_names=[self._names[call.adapter] for call in calls],
@@ -64,6 +50,31 @@ class PeftBatch:
         if shape != (len(calls), ids.shape[1] + new_tokens):
             raise AnswerWrong(f"PEFT returned tokens of shape {shape}")
         return seconds
+
+
+def peft_batch(base: Path, adapters: Mapping[str, Path], dtype: str, device: str) -> PeftBatch:
+    """Returns the base in `base` with the adapters, as PEFT itself loads them."""
+    transformers_logging.disable_progress_bar()
+    torch_dtype: torch.dtype = getattr(torch, dtype)
+    model = AutoModelForCausalLM.from_pretrained(
+        base,
+        quantization_config=quantisation_config(torch_dtype),
+        dtype=torch_dtype,
+        device_map={"": torch.device(device)},
+        use_safetensors=True,
+    )
+    return batch_on(model, adapters, dtype, device)
+
+
+def batch_on(model: Any, adapters: Mapping[str, Path], dtype: str, device: str) -> PeftBatch:
+    """Returns a quantised model of transformers with the adapters, their numbers in `dtype`."""
+    names = {name: f"adapter-{at}" for at, name in enumerate(adapters)}
+    for name, folder in adapters.items():
+        model = _with_adapter(model, folder, names[name])
+    for path, parameter in model.named_parameters():
+        if "lora_" in path:
+            parameter.data = parameter.data.to(torch.device(device), getattr(torch, dtype))
+    return PeftBatch(model.eval(), names, device)
 
 
 def padded(calls: Sequence[Call]) -> tuple[list[list[int]], list[list[int]]]:

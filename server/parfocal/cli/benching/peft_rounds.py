@@ -36,12 +36,12 @@ def peft_stages(workload: Workload) -> int:
 def peft_speeds(workload: Workload, place: PeftPlace, stages: Stages) -> dict[str, tuple[float, ...]]:
     """Returns PEFT's tokens per second in each type, round by round."""
     # PEFT takes longer to import than the server takes to answer; nobody waits for it who does not want it.
-    from .peft_batch import PeftBatch
+    from .peft_batch import peft_batch
 
     speeds = dict[str, tuple[float, ...]]()
     for dtype in dict.fromkeys((*_DTYPES, place.dtype)):
         stages.begin(f"Loading PEFT with {workload.adapters} adapters in {dtype}")
-        batch = PeftBatch(place.base, place.adapters, dtype, place.device)
+        batch = peft_batch(place.base, place.adapters, dtype, place.device)
         stages.done()
         if workload.warmup:
             stages.begin(f"PEFT in {dtype}: warm-up")

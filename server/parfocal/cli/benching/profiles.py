@@ -63,7 +63,7 @@ def profile_growth(setup: Setup) -> Profile:
         hardware, facts = _measured(bench, load, stages)
         bench.load_adapters()
         found = measure_growth(bench, visits, stages)
-        return GrowthProfile(workload, bench.stored, found, hardware, facts, versions())
+        return GrowthProfile(visits, bench.stored, found, hardware, facts, versions())
 
 
 PROFILES: Mapping[str, Callable[[Setup], Profile]] = {"steps": profile_steps, "growth": profile_growth}

@@ -1,5 +1,6 @@
 """Makes a workload's adapters and publishes them, so that the server under test finds them as any other's."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,8 +14,8 @@ from parfocal.registry.errors import AdapterNotFound
 from .random_adapters import write_adapter
 from .workload import Workload
 
-# Publishing waits for the disk more than it computes.
-_THREADS = 4
+# Publishing small adapters waits for the disk; large ones are drawn and hashed, without Python's lock.
+_THREADS = max(4, os.cpu_count() or 1)
 # Raise it when other adapters are written for the same workload, so that no older ones are taken.
 _FORMAT = 1
 

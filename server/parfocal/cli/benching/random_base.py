@@ -45,9 +45,14 @@ def cached_base(shape: Shape, cache: Path) -> Path:
 
 def write_base(shape: Shape, folder: Path, seed: int = 0) -> None:
     """Writes configuration, normally distributed weights and tokenizer into an existing folder."""
-    (folder / "config.json").write_text(json.dumps(_config(shape), indent=2) + "\n")
     random = np.random.default_rng(seed)
     save_file(dict(_tensors(shape, random)), folder / "model.safetensors", metadata={"format": "pt"})
+    write_settings(shape, folder)
+
+
+def write_settings(shape: Shape, folder: Path) -> None:
+    """Writes configuration and tokenizer alone: what adapters are bound to."""
+    (folder / "config.json").write_text(json.dumps(_config(shape), indent=2) + "\n")
     _write_tokenizer(shape, folder)
 
 

@@ -76,6 +76,7 @@ _ALL = (
     Shape("llama-test", 128, 192, 2, 4, 2, 512, 512, tied=True),
     Shape("llama-135m", 576, 1536, 30, 9, 3, 49152, 2048, tied=True),
     Shape("llama-1b", 2048, 8192, 16, 32, 8, 32000, 4096, tied=False),
+    Shape("llama-8b", 4096, 14336, 32, 32, 8, 128256, 8192, tied=False),
 )
 SHAPES: Mapping[str, Shape] = {shape.name: shape for shape in _ALL}
 

@@ -63,7 +63,7 @@ class StepBench:
         """Puts every adapter on the device."""
         for number in range(len(self._keys)):
             self._submit(_LOAD_PROMPT, number, 1)
-            self._run(None)
+        self._run(None)
 
     def run(self, batch: Batch, clock: StepClock | None = None) -> list[Step]:
         """Runs the batch to its end and returns its steps; with a clock, also where their time went."""
