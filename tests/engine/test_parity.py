@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from oracle.bases import configurations, write_base
-from oracle.engines import open_engine, run_all
+from oracle.engines import open_engine
+from oracle.mixed_batch import check_against_peft, mixed_requests
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
-from parfocal.engine import AdapterKey, EngineConfig, Request, Stop
+from parfocal.engine import EngineConfig
 
 ADAPTERS = {
     "r4": AdapterShape(4),
@@ -19,24 +19,9 @@ ADAPTERS = {
         8, options={"rank_pattern": {"layers.1.self_attn.o_proj": 5}, "alpha_pattern": {"down_proj": 24}}
     ),
 }
+# Five adapters, one twice with a shared prefix, and base rows.
+NAMES = ["r4", "r8", "r16", "r64", "pattern", "", "", "r16"]
 NEW_TOKENS = 20
-
-
-def _requests(seed: int) -> list[Request]:
-    """Eight requests: five adapters, one twice with a shared prefix, and base rows; mixed lengths."""
-    torch.manual_seed(seed)
-    names = ["r4", "r8", "r16", "r64", "pattern", "", "", "r16"]
-    prompts = [torch.randint(256, (n,)).tolist() for n in (3, 17, 40, 61, 90, 9, 33, 70)]
-    prompts[7][:40] = prompts[2]
-    return [
-        Request(
-            request_id=f"q{number}",
-            prompt_ids=tuple(prompt),
-            adapter=AdapterKey(name) if name else None,
-            stop=Stop(max_tokens=NEW_TOKENS, ignore_eos=True),
-        )
-        for number, (name, prompt) in enumerate(zip(names, prompts, strict=True))
-    ]
 
 
 @pytest.mark.parametrize(
@@ -62,15 +47,5 @@ def test_a_mixed_batch_says_what_peft_says(
         kernels=kernels,
     )
     engine = open_engine(base, folders, config)
-    requests = _requests(seed=7)
 
-    done = run_all(engine, requests)
-    again = run_all(engine, requests)
-
-    oracle = PeftOracle(base, folders)
-    for request in requests:
-        digest = request.adapter.digest if request.adapter else ""
-        right = oracle.greedy(request.prompt_ids, digest, NEW_TOKENS)
-        assert list(done.completions[request.request_id].token_ids) == right
-        assert list(again.completions[request.request_id].token_ids) == right
-    assert max(again.completions[r.request_id].cached_tokens for r in requests) >= 64
+    check_against_peft(engine, mixed_requests(NAMES, NEW_TOKENS, seed=7), PeftOracle(base, folders))

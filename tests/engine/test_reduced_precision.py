@@ -4,16 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from oracle.engines import open_engine, run_all
+from oracle.engines import open_engine
+from oracle.logprobs import LogProbs, first_tokens, worst_difference
 from oracle.peft_oracle import AdapterShape, write_adapter
-from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
+from parfocal.engine import EngineConfig, EngineMisconfigured
 from parfocal.engine.native import load
 
 RANKS = {"r4": 4, "r16": 16}
-VOCABULARY = 256
-TOP = 20
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +23,10 @@ def folders(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     }
 
 
-def _first_tokens(base: Path, folders: dict[str, Path], config: EngineConfig) -> list[dict[int, float]]:
-    """Returns the log-probabilities of the 20 likeliest tokens after each of six prompts."""
+def _first_tokens(base: Path, folders: dict[str, Path], config: EngineConfig) -> LogProbs:
+    """Returns the log-probabilities of the likeliest tokens after each of six prompts."""
     config = replace(config, device="cpu", kv_cache_bytes=1 << 22)
-    torch.manual_seed(0)
-    names = ["", *RANKS, "", *RANKS]
-    requests = [
-        Request(
-            request_id=f"q{number}",
-            prompt_ids=tuple(torch.randint(VOCABULARY, (5 + 9 * number,)).tolist()),
-            adapter=AdapterKey(name) if name else None,
-            stop=Stop(max_tokens=1, ignore_eos=True),
-            top_logprobs=TOP,
-        )
-        for number, name in enumerate(names)
-    ]
-    done = run_all(open_engine(base, folders, config), requests).completions
-    return [dict(done[request.request_id].logprobs[0].top) for request in requests]
+    return first_tokens(open_engine(base, folders, config), ["", *RANKS, "", *RANKS])
 
 
 # Twice what was measured, on random weights whose adapters change every answer. With activations and weights
@@ -64,11 +49,8 @@ def test_log_probabilities_stay_near_those_of_float32(
     exact = _first_tokens(llama_base, folders, EngineConfig(dtype="float32", adapter_dtype="float32"))
     rounded = EngineConfig(adapter_dtype=adapter_dtype, activation_bits=activation_bits)
     found = _first_tokens(llama_base, folders, rounded)
-    worst = 0.0
-    for right, row in zip(exact, found, strict=True):
-        likeliest = sorted(right, key=right.__getitem__)[-5:]
-        worst = max(worst, *(abs(right[token] - row[token]) for token in likeliest))
-    assert worst < tolerance
+
+    assert worst_difference(exact, found) < tolerance
 
 
 def test_an_unknown_type_of_adapters_is_named(llama_base: Path) -> None:

@@ -45,9 +45,9 @@ def write_adapter(folder: Path, base: Path, shape: AdapterShape, seed: int) -> P
 class PeftOracle:
     """One quantised base in PEFT, with transformers' eager attention and every adapter loaded."""
 
-    def __init__(self, base: Path, adapters: dict[str, Path]) -> None:
-        model = load_quantised(base, Loading(torch.float32, torch.device("cpu"), "eager", exact=True))
-        self._adapters = adapters
+    def __init__(self, base: Path, adapters: dict[str, Path], device: str = "cpu") -> None:
+        self._device = torch.device(device)
+        model = load_quantised(base, Loading(torch.float32, self._device, "eager", exact=True))
         self._model: Any = model
         for name, folder in adapters.items():
             if isinstance(self._model, PeftModel):
@@ -66,12 +66,12 @@ class PeftOracle:
         return self._generate(prompt, tokens)
 
     def _generate(self, prompt: Sequence[int], tokens: int) -> list[int]:
-        ids = torch.tensor([list(prompt)])
+        ids = torch.tensor([list(prompt)], device=self._device)
         answer: list[int] = []
         cache = None
         for _ in range(tokens):
             output = self._model(input_ids=ids, past_key_values=cache, use_cache=True)
             cache = output.past_key_values
             answer.append(int(output.logits[0, -1].argmax()))
-            ids = torch.tensor([[answer[-1]]])
+            ids = torch.tensor([[answer[-1]]], device=self._device)
         return answer
