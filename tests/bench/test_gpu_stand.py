@@ -1,0 +1,151 @@
+"""The stand for a GPU, where there is none: its parts in tiny, its limits, and what it rests on."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.gpu_stand.device_base import random_bases, random_quantised, write_checkpoint
+from bench.gpu_stand.peft_twins import batch_of_twins
+from bench.gpu_stand.setting import Setting
+from bench.gpu_stand.turns import Part, take_turns
+from oracle.resident_training import train_steps, trainable_base, with_fresh_adapter
+from parfocal.cli.benching.peft_batch import batch_on
+from parfocal.cli.benching.random_adapters import write_adapter
+from parfocal.cli.benching.shapes import shape_named
+from parfocal.engine import EngineConfig
+from parfocal.engine.base import Loading, load_base, load_quantised
+
+ROOT = Path(__file__).resolve().parents[2]
+EXACT = Loading(torch.float32, torch.device("cpu"), "sdpa", exact=True)
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    setting = Setting(True, tmp_path, tmp_path)
+    setting.write_base()
+    return setting
+
+
+def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(tmp_path: Path) -> None:
+    places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(tmp_path / "results")}
+    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "cold"]
+
+    done = subprocess.run(
+        command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout)
+    assert summary.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
+    assert (summary["is_dry"], summary["results"]) == (True, str(tmp_path / "results"))
+    parts = summary["parts"]
+    assert parts.keys() == {"prepare", "hardware", "cold"}
+    assert all(part["status"] == "ok" for part in parts.values())
+    assert parts["hardware"]["summary"].keys() == {
+        "copy_gb_per_second",
+        "read_gb_per_second",
+        "tflops",
+        "host_to_device_gb_per_second",
+    }
+    cold = parts["cold"]["summary"]
+    assert cold["loads"] > 0 and cold["ready_ms"] >= cold["copy_ms"] > 0.0
+    assert cold["ready_over_bus"] == pytest.approx(cold["ready_ms"] / cold["bus_ms"])
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {
+        "prepare.json",
+        "hardware.json",
+        "cold.json",
+        "summary.json",
+    }
+
+
+def test_without_a_gpu_only_a_dry_run_is_run(tmp_path: Path) -> None:
+    places = {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT / "tests")}
+
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "bench" / "gpu.py")],
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--dry" in done.stderr
+
+
+def _part(name: str, code: str, limit_s: float = 60.0) -> Part:
+    waiting = "import json, pathlib, sys, time; sys.stdin.readline() or sys.exit(0)\n"
+    return Part(name, limit_s, [sys.executable, "-c", waiting + code])
+
+
+def test_a_part_that_fails_or_hangs_loses_no_other(tmp_path: Path) -> None:
+    def found(name: str) -> str:
+        return f"pathlib.Path({str(tmp_path / name)!r}).write_text(json.dumps({{'summary': {{'a': 1}}}}))"
+
+    parts = [
+        _part("crashes", "sys.exit(7)"),
+        _part("hangs", f"{found('hangs.json')}; time.sleep(600)", limit_s=3.0),
+        _part("measures", found("measures.json")),
+    ]
+
+    outcomes = take_turns(parts, tmp_path, time.monotonic() + 600.0, ahead=1)
+
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "crashes": "failed",
+        "hangs": "timed out",
+        "measures": "ok",
+    }
+    assert "code 7" in outcomes["crashes"].error
+    assert outcomes["hangs"].summary == outcomes["measures"].summary == {"a": 1}
+
+
+def test_parts_for_which_no_time_is_left_are_skipped(tmp_path: Path) -> None:
+    outcomes = take_turns([_part("late", "")], tmp_path, time.monotonic(), ahead=0)
+
+    assert outcomes["late"].status == "skipped"
+
+
+def test_a_base_made_in_memory_is_the_one_that_its_checkpoint_would_load(
+    setting: Setting, tmp_path: Path
+) -> None:
+    write_checkpoint(setting.base, tmp_path / "checkpoint", EXACT)
+
+    made, loaded = random_quantised(setting.base, EXACT), load_quantised(tmp_path / "checkpoint", EXACT)
+
+    ours, theirs = made.state_dict(), loaded.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_twins_in_peft_say_what_peft_says_of_adapters_that_it_loads(setting: Setting, tmp_path: Path) -> None:
+    shape = shape_named(setting.scale.shape)
+    adapters = {name: write_adapter(shape, 4, tmp_path / name, seed) for seed, name in enumerate("abc")}
+    ids = torch.randint(512, (4, 9), generator=torch.Generator().manual_seed(0))
+    rows = ["adapter-2", "adapter-0", "adapter-1", "__base__"]
+
+    logits = [
+        make(random_quantised(setting.base, EXACT), adapters, "float32", "cpu").model(ids, adapter_names=rows)
+        for make in (batch_on, batch_of_twins)
+    ]
+
+    assert torch.equal(logits[0].logits, logits[1].logits)
+
+
+def test_training_goes_through_the_memory_of_the_resident_base(setting: Setting) -> None:
+    config = EngineConfig(device="cpu", dtype="float32", kernels="torch", unpack_bytes=0)
+    with random_bases():
+        resident = load_base(setting.base, config)
+
+    model = trainable_base(resident, setting.base)
+    held = {parameter.data_ptr() for parameter in resident.model.parameters()}
+    assert {parameter.data_ptr() for parameter in model.parameters()} == held
+    steps = train_steps(with_fresh_adapter(model, rank=4), torch.arange(24)[None], steps=6, rate=1e-2)
+
+    assert steps[-1].loss < steps[0].loss - 0.5
