@@ -5,6 +5,7 @@ Knows nothing about any package: fixtures of one area live in that area's folder
 
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,13 @@ from hypothesis import settings
 
 _HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
-# Without a GPU, Triton's interpreter runs the kernels. Triton must see this at its own import, which a
-# conftest further down may bring about.
-if not Path("/dev/nvidiactl").exists():
-    os.environ["TRITON_INTERPRET"] = "1"
-
 settings.register_profile("parfocal", deadline=None, derandomize=True)
 settings.load_profile("parfocal")
+
+# Triton decides at its import whether its own functions are interpreted, and transformers' model code imports
+# it. So this is set before another conftest is read.
+if version("torch").endswith("+cpu") or not any(Path("/dev").glob("nvidia[0-9]*")):
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,13 +14,12 @@ from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, AdapterReport, EngineConfig, Request, SilentObserver, Stop
 from parfocal.engine.base import load_base
 from parfocal.engine.build import build_engine
-from parfocal.engine.lora_store import slab_sizes
 
 pytestmark = pytest.mark.gpu
 
 SWAPS = 10_000
 SLOTS = 8
-# One of each size of slab, so that slabs come and go too; 129 has one to itself.
+# All sizes, so that pages are taken and given back in every order.
 RANKS = (1, 4, 7, 8, 16, 16, 33, 64, 129, 16, 8, 5, 20, 64, 129, 2, 16, 12, 30, 9, 6, 3, 48, 40)
 # torch takes memory from the driver in pieces; loads on two threads may need one more than the first ones.
 SEGMENT_BYTES = 20 << 20
@@ -81,10 +80,7 @@ def test_memory_is_flat_after_ten_thousand_swaps(base: Path, tmp_path: Path) -> 
 
     settled = len(memory.allocated) // 10
     assert loads.events["evicted"] > SWAPS - len(folders)
-    # Whether two adapters share a slab depends on which of them came first.
-    slabs = slab_sizes(resident.shapes, resident.adapter_dtype, config.max_rank, SLOTS)
-    one_slab = max(slab.size_bytes for slab in slabs)
-    assert max(memory.allocated[settled:]) <= max(memory.allocated[:settled]) + one_slab
+    assert max(memory.allocated[settled:]) <= max(memory.allocated[:settled])
     assert max(memory.reserved[settled:]) <= max(memory.reserved[:settled]) + SEGMENT_BYTES
 
 

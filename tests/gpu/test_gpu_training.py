@@ -21,11 +21,12 @@ STEPS = 12
 
 def test_the_loss_falls_through_the_resident_base_which_serves_on_unchanged(llama_base: Path) -> None:
     resident = load_base(llama_base, CONFIG)
-    engine = build_engine(resident, CONFIG, FolderSource({}))
-    before, held = _answer(engine, "before"), torch.cuda.memory_allocated()
-
+    held = torch.cuda.memory_allocated()
+    # Before an engine switches the linears to its own ways of computing on the same tensors.
     model = trainable_base(resident, llama_base)
     added = torch.cuda.memory_allocated() - held
+    engine = build_engine(resident, CONFIG, FolderSource({}))
+    before = _answer(engine, "before")
     rows = torch.randint(256, (4, 32), generator=torch.Generator().manual_seed(0)).cuda()
     steps = train_steps(with_fresh_adapter(model, rank=8), rows, STEPS, rate=1e-2)
 
