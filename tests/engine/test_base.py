@@ -98,3 +98,12 @@ def test_a_loaded_base_tells_what_it_is(llama_base: Path) -> None:
     assert len(base.shapes) == 3 * 7
     assert base.shapes["model.layers.1.mlp.down_proj"] == (192, 128)
     assert base.info.memory_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("gpu", "'gpu' is unknown; use auto, cpu or cuda"), ("cuda:99", "not here: torch .* sees")],
+)
+def test_a_device_that_is_not_here_is_refused_by_name(llama_base: Path, device: str, said: str) -> None:
+    with pytest.raises(BaseRefused, match=said):
+        load_base(llama_base, EngineConfig(device=device))

@@ -36,10 +36,21 @@ def checked_config(folder: Path) -> PretrainedConfig:
 
 
 def device_of(name: str) -> torch.device:
-    """Returns the device that a setting names."""
+    """Returns the device that a setting names; raises BaseRefused for one that is not here."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BaseRefused(f"device {name!r} is unknown; use auto, cpu or cuda") from error
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise BaseRefused(
+            f"device {name!r} is not here: torch {torch.__version__} sees {count} CUDA devices; "
+            "use auto or cpu"
+        )
+    # With its number, as `torch.cuda.set_device` wants it.
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:

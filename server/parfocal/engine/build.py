@@ -65,7 +65,7 @@ def build_engine(
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(forward, _cpu_threads(base)),
+            runner=Runner(forward, _cpu_threads(base), base.device),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),

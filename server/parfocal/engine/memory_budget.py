@@ -116,7 +116,7 @@ class MemoryTable:
             ("host cache", self.host_bytes, self._host_note()),
             ("KV cache", self.kv_bytes, f"{self.kv_tokens} tokens"),
             ("workspace", self.workspace_bytes, "at most, in one step"),
-            ("graphs", self.graph_bytes, ""),
+            *([("graphs", self.graph_bytes, "at most, decode steps")] if self.graph_bytes else []),
             ("total", self.total_bytes, limit),
         ]
         return [f"{name:<10} {_shown(size):>12}  {note}".rstrip() for name, size, note in rows]

@@ -17,11 +17,12 @@ from .sampling_row import SampledToken
 class Runner:
     """Runs plans on the resident base. The rows of a batch are independent of each other.
 
-    `cpu_threads` is how many threads torch's own operations may use.
+    `cpu_threads` is how many threads torch's own operations may use; `device` is where they compute.
     """
 
-    def __init__(self, forward: Forward, cpu_threads: int) -> None:
+    def __init__(self, forward: Forward, cpu_threads: int, device: torch.device | None = None) -> None:
         self._forward = forward
+        self._device = device
         self._sampler = Sampler()
         self._cpu_threads = cpu_threads
         self._stepping: int | None = None
@@ -29,7 +30,7 @@ class Runner:
     @torch.inference_mode()
     def run(self, plan: Plan) -> list[SampledToken | None]:
         """Returns the drawn token of each row, in the plan's order; None where a prompt is unfinished."""
-        self._take_cpus()
+        self._take_over()
         laid = lay_out(plan)
         drawing = [item for item in laid if item.row.sampling is not None]
         logits = self._forward.logits(laid, [item.end - 1 for item in drawing])
@@ -40,8 +41,14 @@ class Runner:
                 result[item.order] = token
         return result
 
-    def _take_cpus(self) -> None:
-        """Gives the stepping thread all CPUs: a thread that loads adapters has told torch to use one."""
-        if self._stepping != threading.get_ident():
-            self._stepping = threading.get_ident()
-            torch.set_num_threads(self._cpu_threads)
+    def _take_over(self) -> None:
+        """Gives the stepping thread all CPUs, for a thread that loads adapters has told torch to use one.
+
+        And the device: kernels are launched on the one that is the thread's current.
+        """
+        if self._stepping == threading.get_ident():
+            return
+        self._stepping = threading.get_ident()
+        torch.set_num_threads(self._cpu_threads)
+        if self._device is not None and self._device.type == "cuda":
+            torch.cuda.set_device(self._device)

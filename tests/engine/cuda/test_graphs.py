@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parfocal.engine.cuda.decode_inputs import DecodeInputs
 from parfocal.engine.cuda.graphs import DecodeGraphs, GraphForward, GraphLimits, Replay, buckets
@@ -126,6 +128,21 @@ def test_nothing_of_a_step_before_is_left_in_the_next() -> None:
 
     assert recorder.seen["lengths"] == [1, 1, 1, 0]
     assert recorder.seen["tiles"] == [[1, 0, 1], [-1, 0, 0], [-1, 0, 0], [-1, 0, 0]]
+
+
+@given(
+    st.lists(
+        st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3), min_size=1, max_size=8), max_size=8
+    )
+)
+def test_whatever_rows_came_before_each_reads_its_own_blocks(steps: list[list[list[int]]]) -> None:
+    recorder = Recorder()
+    made = graphs(recorder)
+    for step in steps:
+        rows = [row(token, 4 * len(blocks) - 1, tuple(blocks)) for token, blocks in enumerate(step)]
+        made.logits(laid(*rows))
+        seen: list[list[int]] = recorder.seen["blocks"]  # type: ignore[assignment]
+        assert [read[: len(blocks)] for read, blocks in zip(seen, step, strict=False)] == step
 
 
 def test_prompts_and_steps_larger_than_any_graph_go_the_ordinary_way() -> None:

@@ -26,7 +26,8 @@ class Card:
 
 
 def card_of(device: torch.device) -> Card:
-    """Returns the card behind a CUDA device."""
+    """Returns the card behind a CUDA device, which becomes the thread's current one."""
+    torch.cuda.set_device(device)
     return Card(
         processors=processors_of(device),
         copies=CudaCopies(LoneCopyStream(device)),

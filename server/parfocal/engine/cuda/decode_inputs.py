@@ -1,8 +1,10 @@
 """What a decode step reads, in tensors that stay where they are: a captured graph finds its values there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..laid_plan import LaidRow, segments
@@ -17,7 +19,8 @@ class DecodeInputs:
 
     `tokens` are the rows' places in the batch: 0, 1, …; these never change. `ids`, `positions`, `written`
     (where the token's key and value go; -1 for an empty row) and `lengths` (tokens attended to; 0 for an
-    empty row) are `[rows]`, `blocks` `[rows, most blocks]`; `tiles` as in `Tiles`.
+    empty row) are `[rows]`, `blocks` `[rows, most blocks]`; `tiles` as in `Tiles`. `listed` are the blocks
+    that stand in each row already.
     """
 
     host_values: torch.Tensor
@@ -29,6 +32,7 @@ class DecodeInputs:
     lengths: torch.Tensor
     blocks: torch.Tensor
     tiles: Tiles
+    listed: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -38,24 +42,32 @@ class DecodeInputs:
     def fill(self, laid: Sequence[LaidRow], block_tokens: int) -> None:
         """Takes in a step's rows, with one copy to the device. The step before must have ended."""
         empty = self.rows - len(laid)
-        last = [(item.row, item.row.start) for item in laid]
-        columns = [
-            [item.row.token_ids[0] for item in laid] + [0] * empty,
-            [at for _, at in last] + [0] * empty,
-            [row.blocks[at // block_tokens] * block_tokens + at % block_tokens for row, at in last]
-            + [_NOWHERE] * empty,
-            [item.length for item in laid] + [0] * empty,
+        at = [item.row.start for item in laid]
+        blocks = [
+            tuple(item.row.blocks[: start // block_tokens + 1]) for item, start in zip(laid, at, strict=True)
         ]
-        flat = self.host_values
-        flat[: 4 * self.rows] = torch.tensor(columns, dtype=torch.int32).view(-1)
+        values = self.host_values.numpy()
+        values[: 4 * self.rows] = [
+            *([item.row.token_ids[0] for item in laid] + [0] * empty),
+            *(at + [0] * empty),
+            *[own[-1] * block_tokens + start % block_tokens for own, start in zip(blocks, at, strict=True)],
+            *([_NOWHERE] * empty),
+            *([item.length for item in laid] + [0] * empty),
+        ]
         tiles_end = 7 * self.rows
-        flat[4 * self.rows : tiles_end] = padded(tile_rows(segments([*laid]), SHORT), self.rows).view(-1)
-        width = self.blocks.shape[1]
-        for number, (row, at) in enumerate(last):
-            used = row.blocks[: at // block_tokens + 1]
-            begin = tiles_end + number * width
-            flat[begin : begin + len(used)] = torch.tensor(used, dtype=torch.int32)
-        self.device_values.copy_(flat, non_blocking=True)
+        tiles = padded(tile_rows(segments([*laid]), SHORT), self.rows)
+        values[4 * self.rows : tiles_end] = tiles.view(-1).numpy()
+        for number, own in enumerate(blocks):
+            self._list(number, own, values[tiles_end + number * self.blocks.shape[1] :])
+        self.device_values.copy_(self.host_values, non_blocking=True)
+
+    def _list(self, number: int, own: tuple[int, ...], row: npt.NDArray[np.int32]) -> None:
+        """Writes a row's blocks unless they stand there: with long contexts they are most of the values."""
+        there = self.listed[number]
+        kept = len(there) if own[: len(there)] == there else 0
+        if kept < len(own):
+            row[kept : len(own)] = own[kept:]
+        self.listed[number] = own
 
 
 def decode_inputs(rows: int, most_blocks: int, device: torch.device) -> DecodeInputs:
@@ -78,4 +90,5 @@ def decode_inputs(rows: int, most_blocks: int, device: torch.device) -> DecodeIn
         lengths,
         blocks.view(rows, most_blocks),
         Tiles(tiles.view(rows, 3), SHORT),
+        [()] * rows,
     )
