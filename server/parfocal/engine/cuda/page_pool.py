@@ -66,7 +66,7 @@ def pack(sizes: Sequence[int], size_bytes: int) -> Packing:
     """Returns where matrices of `sizes` bytes lie in pages of `size_bytes`: the largest first, the first fit.
 
     >>> pack([40, 100, 60], 128)
-    Packing(pages=3, places=((1, 0), (0, 0), (2, 0)))
+    Packing(pages=2, places=((1, 64), (0, 0), (1, 0)))
     """
     room: list[int] = []
     places = [(0, 0)] * len(sizes)
