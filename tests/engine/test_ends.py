@@ -1,5 +1,7 @@
 """Where a request ends: its own stop tokens, the base's, its length, the context; never before its least."""
 
+from dataclasses import replace
+
 import pytest
 
 from fakes.engines import CONTEXT, World
@@ -14,6 +16,14 @@ UNTIL_ENDING = RIGHT[: RIGHT.index(ENDING) + 1]
 
 
 def ask(world: World, stop: Stop) -> Completion:
+    """Returns the answer of an engine that sends at once, which is that of one that sends a step later."""
+    later = _asked(replace(world, overlaps=True), stop)
+    now = _asked(world, stop)
+    assert replace(later, timings=now.timings) == now
+    return now
+
+
+def _asked(world: World, stop: Stop) -> Completion:
     items = list[Delta | Exception]()
     world.engine.submit(Request("q", PROMPT, stop=stop), items.append)
     while world.engine.live:
@@ -78,3 +88,53 @@ def test_without_a_prefix_cache_every_prompt_is_computed_whole() -> None:
     assert world.completions[name].cached_tokens == 0
     assert [len(plan.rows[0].token_ids) for plan in world.runner.plans] == [11, 11]
     assert world.pool.cached == 0
+
+
+@pytest.mark.parametrize("overlaps", [False, True], ids=["at once", "while the next step is computed"])
+def test_a_stop_string_ends_a_request_wherever_it_is_found_and_nobody_else(overlaps: bool) -> None:
+    world = World(overlaps=overlaps)
+    items = list[Delta | Exception]()
+    stop = Stop(strings=(f"{ENDING},",))
+    world.engine.submit(Request("q", PROMPT, stop=stop), items.append)
+    other = world.submit((4, 5), tokens=20)
+    world.settle()
+
+    last = items[-1]
+    assert isinstance(last, Delta) and last.completion is not None
+    assert last.completion.finish_reason is FinishReason.STOP_STRING
+    assert list(last.completion.token_ids) == UNTIL_ENDING
+    assert [token for item in items if isinstance(item, Delta) for token in item.token_ids] == UNTIL_ENDING
+    assert list(world.completions[other].token_ids) == world.answer(other)
+    world.check_rest()
+
+
+@pytest.mark.parametrize("overlaps", [False, True], ids=["at once", "while the next step is computed"])
+def test_who_leaves_gets_the_text_of_all_tokens_that_were_drawn(overlaps: bool) -> None:
+    world = World(overlaps=overlaps)
+    items = list[Delta | Exception]()
+    world.engine.submit(Request("q", PROMPT, stop=Stop(max_tokens=50)), items.append)
+    for _ in range(5):
+        world.engine.step()
+    world.engine.cancel("q")
+    world.settle()
+
+    last = items[-1]
+    assert isinstance(last, Delta) and last.completion is not None
+    assert last.completion.finish_reason is FinishReason.CANCELLED
+    assert last.completion.text == "".join(f"{token}," for token in last.completion.token_ids)
+    assert "".join(item.text for item in items if isinstance(item, Delta)) == last.completion.text
+
+
+@pytest.mark.parametrize(("overlaps", "after"), [(False, [1, 2, 3]), (True, [0, 1, 2])])
+def test_tokens_are_sent_at_once_or_while_the_next_step_is_computed(overlaps: bool, after: list[int]) -> None:
+    world = World(overlaps=overlaps)
+    items = list[Delta | Exception]()
+    world.engine.submit(Request("q", PROMPT, stop=Stop(max_tokens=9)), items.append)
+    seen = []
+    for _ in after:
+        world.engine.step()
+        seen.append(len(items))
+
+    assert seen == after
+    world.settle()
+    assert world.engine.step() is False

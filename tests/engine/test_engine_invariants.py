@@ -87,5 +87,15 @@ class EngineMachine(RuleBasedStateMachine):
             assert name in self.broken or "the disk is gone" in str(error)
 
 
+class OverlappingMachine(EngineMachine):
+    """The same where tokens are sent while the device computes the next step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(blocks=18, overlaps=True)
+
+
 EngineMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestEngineKeepsItsPromises = EngineMachine.TestCase
+OverlappingMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOverlappingEngineKeepsItsPromises = OverlappingMachine.TestCase

@@ -20,17 +20,19 @@ CONTEXT = 64
 
 
 class NumberText:
-    """Text of a fake token stream: the ids with commas; stops at no string."""
+    """Text of a fake token stream: the ids with commas; stops after one of the `ends`, such as "7,"."""
 
-    stopped = ""
-
-    def __init__(self) -> None:
+    def __init__(self, ends: tuple[str, ...] = ()) -> None:
         self.text = ""
+        self.stopped = ""
+        self._ends = ends
 
     def push(self, token_ids: list[int], *, may_stop: bool = True) -> str:
         """Returns the ids' text."""
         new = "".join(f"{token}," for token in token_ids)
         self.text += new
+        if may_stop:
+            self.stopped = next((end for end in self._ends if self.text.endswith(end)), self.stopped)
         return new
 
     def finish(self) -> str:
@@ -54,6 +56,7 @@ class World:
     observer: Observer = field(default_factory=SilentObserver)
     eos_ids: frozenset[int] = frozenset()
     prefix_cache: bool = True
+    overlaps: bool = False
     close: Callable[[], None] = lambda: None
     completions: dict[str, Completion] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class World:
     def __post_init__(self) -> None:
         device, inbox = FakeDevice(), Inbox()
         self.runner = FakeRunner(device, self.block_tokens)
+        self.runner.overlaps = self.overlaps
         self.loader = FakeLoader(device, inbox.post)
         self.table = SlotTable(self.slots)
         self.pool = BlockPool(self.blocks, self.block_tokens)
@@ -81,7 +85,7 @@ class World:
                 admission=Admission(CONTEXT, self.blocks * self.block_tokens, VOCABULARY),
                 inbox=inbox,
                 observer=self.observer,
-                text=lambda _: NumberText(),  # type: ignore[arg-type, return-value]
+                text=lambda strings: NumberText(strings),  # type: ignore[arg-type, return-value]
                 close=self.close,
                 max_waiting=self.max_waiting,
             )

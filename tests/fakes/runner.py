@@ -58,11 +58,12 @@ class FakeRunner:
         self.poisoned: set[str] = set()
         self.plans: list[Plan] = []
         self.turns: threading.Semaphore | None = None
+        self.overlaps = False
 
-    def run(self, plan: Plan) -> list[SampledToken | None]:
+    def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         """Writes every row's tokens to the cache, then reads each row's whole prefix back.
 
-        With `turns` it waits for one of them first.
+        With `turns` it waits for one of them first; `meanwhile` is called in between.
         """
         if self.turns is not None:
             self.turns.acquire()
@@ -71,6 +72,7 @@ class FakeRunner:
             raise RuntimeError("the fake model was told to fail")
         for row in plan.rows:
             self._write(row)
+        meanwhile()
         return [self._read(row) if row.sampling else None for row in plan.rows]
 
     def _at(self, row: PlanRow, position: int) -> tuple[int, int]:

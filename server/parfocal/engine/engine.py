@@ -16,12 +16,12 @@ from .blocks import BlockPool
 from .errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
 from .inbox import Cancelled, Emit, LoadEnded, Message, PrefetchEnded, Submitted
 from .live import LiveRequest
-from .observer import StepReport
 from .parts import AdapterStatus, Parts
 from .plan import Plan
 from .request import FinishReason, Request
 from .sampling_row import SampledToken
 from .sequence import Clock, Sequence
+from .step_report import step_report
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Engine:
         self._parts = parts
         self._live: dict[str, LiveRequest] = {}
         self._names: set[str] = set()
+        self._held: list[Sequence] = []  # whose new tokens are sent while the device computes the next step
         self._draining = False
         self._door = threading.Lock()
         self._seeds = random.SystemRandom()
@@ -92,11 +93,13 @@ class Engine:
         begun = time.monotonic()
         plan = self._parts.scheduler.schedule()
         if not plan.rows:
+            self._send_held()
             return False
         advanced = self._compute(plan)
-        for sequence in advanced:
-            self._advance(sequence)
-        self._report(plan, len(advanced), time.monotonic() - begun)
+        self._held += advanced
+        if not self._parts.runner.overlaps:
+            self._send_held()
+        self._parts.observer.step(step_report(self._parts, plan, len(advanced), time.monotonic() - begun))
         return True
 
     def wait(self, seconds: float) -> None:
@@ -114,6 +117,7 @@ class Engine:
 
         Gives nothing back: no step may follow, and what the scheduler holds may be what is broken.
         """
+        self._send_held()
         for message in self._parts.inbox.read():
             if isinstance(message, Submitted):
                 self._start(message)
@@ -186,11 +190,11 @@ class Engine:
     def _compute(self, plan: Plan) -> list[Sequence]:
         """Runs a plan; if that fails, runs each row alone, so that only the rows at fault end in an error."""
         try:
-            drawn = self._parts.runner.run(plan)
+            drawn = self._parts.runner.run(plan, self._send_held)
         except Exception as error:
             log.exception("a step of %d rows failed", len(plan.rows))
             if len(plan.rows) == 1:
-                self._fail(self._live[plan.rows[0].request_id].sequence, _step_failed(str(error)))
+                self._fail_row(plan.rows[0].request_id, str(error))
                 return []
             return [sequence for row in plan.alone() for sequence in self._compute(row)]
         return self._commit(plan, drawn)
@@ -200,9 +204,16 @@ class Engine:
         good = []
         for row, token in zip(plan.rows, drawn, strict=True):
             if token is not None and token.error:
-                self._fail(self._live[row.request_id].sequence, _step_failed(token.error))
+                self._fail_row(row.request_id, token.error)
             good.append((token.token_id, token.logprob) if token is not None and not token.error else None)
         return self._parts.scheduler.commit(plan, good)
+
+    def _send_held(self) -> None:
+        """Sends what the last step brought to those who have not ended since."""
+        held, self._held = self._held, []
+        for sequence in held:
+            if sequence.request.request_id in self._live:
+                self._advance(sequence)
 
     def _advance(self, sequence: Sequence) -> None:
         live = self._live[sequence.request.request_id]
@@ -215,13 +226,21 @@ class Engine:
             live.emit_delta()
 
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
+        live = self._live[sequence.request.request_id]
         self._parts.scheduler.finish(sequence, reason)
-        self._close(self._live[sequence.request.request_id])
+        if sequence in self._held:
+            live.push()
+        self._close(live)
 
     def _close(self, live: LiveRequest) -> None:
         self._forget(live)
         self._parts.observer.request(live.report(live.sequence.finish_reason))
         live.emit_completion()
+
+    def _fail_row(self, request_id: str, cause: str) -> None:
+        """Ends a row's request, unless it has ended while the row was computed."""
+        if request_id in self._live:
+            self._fail(self._live[request_id].sequence, _step_failed(cause))
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         self._parts.scheduler.finish(sequence, None)
@@ -235,25 +254,6 @@ class Engine:
     def _forget(self, live: LiveRequest) -> None:
         del self._live[live.sequence.request.request_id]
         self._names.discard(live.sequence.request.request_id)
-
-    def _report(self, plan: Plan, generated: int, seconds: float) -> None:
-        pool, scheduler = self._parts.pool, self._parts.scheduler
-        prompt = sum(
-            len(row.token_ids) for row in plan.rows if row.sampling is None or row.sampling.position == 0
-        )
-        self._parts.observer.step(
-            StepReport(
-                seconds=seconds,
-                tokens=plan.tokens,
-                prompt_tokens=prompt,
-                generated_tokens=generated,
-                running=len(scheduler.running),
-                waiting=len(scheduler.waiting),
-                blocks_used=pool.total - pool.free,
-                blocks_cached=pool.cached,
-                blocks_free=pool.free - pool.cached,
-            )
-        )
 
 
 def _step_failed(cause: str) -> StepFailed:

@@ -19,8 +19,15 @@ from .text import TextStream
 class PlanRunner(Protocol):
     """Computes plans."""
 
-    def run(self, plan: Plan) -> list[SampledToken | None]:
-        """Returns each row's drawn token in the plan's order, None where a prompt is unfinished."""
+    @property
+    def overlaps(self) -> bool:
+        """Tells whether the device computes while the calling thread does something else."""
+
+    def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
+        """Returns each row's drawn token in the plan's order, None where a prompt is unfinished.
+
+        Calls `meanwhile` once all work is on its way, before it waits for the tokens.
+        """
 
 
 @dataclass(frozen=True, slots=True)

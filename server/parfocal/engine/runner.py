@@ -4,6 +4,7 @@ Knows no queues and no requests' ends.
 """
 
 import threading
+from collections.abc import Callable
 
 import torch
 
@@ -27,9 +28,17 @@ class Runner:
         self._cpu_threads = cpu_threads
         self._stepping: int | None = None
 
+    @property
+    def overlaps(self) -> bool:
+        """Tells whether the device computes while the calling thread does something else."""
+        return self._device is not None and self._device.type == "cuda"
+
     @torch.inference_mode()
-    def run(self, plan: Plan) -> list[SampledToken | None]:
-        """Returns the drawn token of each row, in the plan's order; None where a prompt is unfinished."""
+    def run(self, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> list[SampledToken | None]:
+        """Returns the drawn token of each row, in the plan's order; None where a prompt is unfinished.
+
+        Calls `meanwhile` once all work is on its way, before it waits for the tokens.
+        """
         self._take_over()
         laid = lay_out(plan)
         drawing = [item for item in laid if item.row.sampling is not None]
@@ -37,8 +46,10 @@ class Runner:
         result: list[SampledToken | None] = [None] * len(plan.rows)
         if drawing:
             rows = [item.row.sampling for item in drawing if item.row.sampling is not None]
-            for item, token in zip(drawing, self._sampler.sample(logits, rows), strict=True):
+            for item, token in zip(drawing, self._sampler.sample(logits, rows, meanwhile), strict=True):
                 result[item.order] = token
+        else:
+            meanwhile()
         return result
 
     def _take_over(self) -> None:

@@ -1,6 +1,6 @@
 """Turns one step's logits into tokens, for any mix of settings in one pass. Knows no requests, only rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -19,8 +19,15 @@ class Sampler:
     token depends on that row alone: neither on the others nor on its place among them.
     """
 
-    def sample(self, logits: torch.Tensor, rows: Sequence[SamplingRow]) -> list[SampledToken]:
+    def sample(
+        self,
+        logits: torch.Tensor,
+        rows: Sequence[SamplingRow],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> list[SampledToken]:
         """Returns one token per row of `logits` ([rows, vocabulary], any float type, left unchanged).
+
+        Calls `meanwhile` before it waits for the device: once, unless log-probabilities are asked for.
 
         A row that holds NaN or +inf, or that has no token left to draw, comes back with an error; the other
         rows are not affected. Log-probabilities are of the raw logits, before penalties and temperature.
@@ -35,6 +42,7 @@ class Sampler:
             places = torch.tensor(changed, device=logits.device)
             drawn = _choose(logits.index_select(0, places).float(), [rows[i] for i in changed])
             chosen[places] = drawn.masked_fill(failed[places], _FAILED)
+        meanwhile()
         token_ids: list[int] = chosen.tolist()
         logprobs = _logprobs(logits, rows, token_ids)
         return [
