@@ -46,6 +46,12 @@ class EngineMachine(RuleBasedStateMachine):
         if pending:
             self.world.loader.fail(data.draw(st.sampled_from(pending)), OSError("the disk is gone"))
 
+    @rule(data=st.data())
+    def find_no_memory_for_a_load(self, data: st.DataObject) -> None:
+        loader = self.world.loader
+        if loader.pending and loader.device.places:
+            loader.crowd(data.draw(st.sampled_from(loader.pending)))
+
     @rule(data=st.data(), works=st.booleans())
     def end_a_prefetch(self, data: st.DataObject, works: bool) -> None:
         under_way = self.world.loader.prefetching

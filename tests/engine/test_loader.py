@@ -211,6 +211,7 @@ def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: P
     assert (loaded.rank, set(loaded.seconds)) == (4, {"fetch", "stage", "copy"})
     assert loaded.size_bytes == sum(4 * 4 * (wide + tall) for wide, tall in base.shapes.values())
     assert store.places_used == 1
+    assert loaded.place is not None
     loader.free(loaded.place)
     assert store.places_used == 0
 

@@ -150,6 +150,15 @@ class FakeLoader:
             future.set_result(Loaded(place, 8, 1000, seconds, FakeStaged(slot.adapter.digest)))
         self._done(LoadEnded(slot, future))
 
+    def crowd(self, slot: Slot) -> None:
+        """Ends a load without memory for it: others hold it."""
+        self.pending.remove(slot)
+        slot.state = SlotState.LOADING
+        staged = None if self.staged.pop(slot.adapter.digest, None) else FakeStaged(slot.adapter.digest)
+        future: Future[Loaded] = Future()
+        future.set_result(Loaded(None, 8, 1000, {"copy": 0.125}, staged))
+        self._done(LoadEnded(slot, future))
+
     def fail(self, slot: Slot, error: Exception) -> None:
         """Ends a load badly."""
         self.pending.remove(slot)

@@ -49,7 +49,7 @@ def build_engine(
     blocks = table.kv_blocks
     pool = BlockPool(blocks, config.block_tokens)
     cache = KvCache(base.kv_shape, blocks, config.block_tokens, base.device)
-    forward, store = _computing(base, config, cache, observer)
+    forward, store = _computing(base, config, cache, table.adapter_bytes, observer)
     inbox = Inbox()
     loader = AdapterLoader(source, store, inbox.post, config.load_threads, config.max_rank)
     tiers = Tiers(SlotTable(config.slots), HostTier(table.host_bytes), config.load_threads)
@@ -79,15 +79,16 @@ def build_engine(
 
 
 def _computing(
-    base: ResidentBase, config: EngineConfig, cache: KvCache, observer: Observer
+    base: ResidentBase, config: EngineConfig, cache: KvCache, adapter_bytes: int, observer: Observer
 ) -> tuple[Forward, AdapterStore]:
     """Returns what computes the steps, and where adapters lie for it."""
     if base.card is not None:
         # Not with the others: Triton, which they import, comes with torch's CUDA builds alone.
-        from .cuda.assembly import cuda_parts
+        from .cuda.assembly import DeviceMemory, cuda_parts
         from .cuda.fallback import reports_to
 
-        parts = cuda_parts(base, config, cache, reports_to(observer), base.card)
+        memory = DeviceMemory(cache, adapter_bytes)
+        parts = cuda_parts(base, config, memory, reports_to(observer), base.card)
         return parts.forward, parts.store
     store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
     return _forward(base, cache, store), store

@@ -24,6 +24,7 @@ class EngineConfig:
     workspace. If it is None, `memory_fraction` of the device's memory is; None is 0.9 of a GPU, which serves
     nothing else, and 0.5 of a machine's memory, which does. `kv_cache_bytes` None gives the KV cache what the
     other parts leave.
+    `adapter_bytes` is how much of a GPU's memory adapters may take; slots beyond it wait for others to leave.
     `host_cache_bytes` is how much host memory keeps adapters that were read, beside those on the device, so
     that they come back by a copy; 0 keeps none. None is an eighth: of what base and slots leave of the budget
     on a CPU, where it counts within, and of the machine's memory beside a GPU, page-locked.
@@ -41,6 +42,7 @@ class EngineConfig:
     block_tokens: int = 16
     kv_cache_bytes: int | None = None
     host_cache_bytes: int | None = None
+    adapter_bytes: int | None = None
     memory_bytes: int | None = None
     memory_fraction: float | None = None
     context_tokens: int | None = None

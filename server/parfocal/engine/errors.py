@@ -16,6 +16,10 @@ EngineError
 from typing import ClassVar
 
 
+class NoRoom(Exception):
+    """The device's memory for adapters is held by others just now. For the engine alone, never a reply."""
+
+
 class EngineError(Exception):
     """Base of everything the engine raises on purpose."""
 

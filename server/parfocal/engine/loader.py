@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from .adapter_files import LoraWeights, read_adapter
+from .errors import NoRoom
 from .host_tier import Staged
 from .inbox import LoadEnded, PrefetchEnded
 from .plan import Place
@@ -43,7 +44,10 @@ class AdapterStore(Protocol):
 
     # What `lay_out` returned; every store has a layout of its own.
     def copy_in(self, adapter: Any) -> Place:
-        """Copies an adapter to a free place and returns it; raises, with nothing taken, if none fits."""
+        """Copies an adapter to a free place and returns it.
+
+        Raises, with nothing taken, NoRoom if others hold the memory, and what the device raises.
+        """
 
     def free(self, place: Place) -> None:
         """Makes the place available for another adapter."""
@@ -118,7 +122,10 @@ class AdapterLoader:
     def _load_staged(self, slot: Slot, laid: Staged) -> Loaded:
         _advance(slot, SlotState.LOADING)
         begun = time.monotonic()
-        place = self._store.copy_in(laid)
+        try:
+            place = self._store.copy_in(laid)
+        except NoRoom:
+            place = None
         return Loaded(place, laid.rank, laid.size_bytes, {"copy": time.monotonic() - begun})
 
 

@@ -27,6 +27,7 @@ from .workspace import WorkspaceMeasure, at_most
 _GPU_PART = 0.9
 _MACHINE_PART = 0.5
 _HOST_PART = 1 / 8
+_ADAPTER_PART = 1 / 3
 
 
 def plan_memory(
@@ -67,10 +68,28 @@ def _needs(base: ResidentBase, config: EngineConfig, measure: WorkspaceMeasure) 
 
 def _adapter_bytes(base: ResidentBase, config: EngineConfig) -> int:
     if base.card is not None:
-        shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
-        return config.slots * shape.most_pages * shape.page_bytes
+        return _page_bytes(base, config)
+    if config.adapter_bytes is not None:
+        raise EngineMisconfigured(
+            f"adapter_bytes is for CUDA with its kernels; leave it out on {base.device}"
+        )
     slabs = slab_sizes(base.shapes, base.adapter_dtype, config.max_rank, min(SLAB_SLOTS, config.slots))
     return adapter_bytes_at_worst(slabs, config.slots)
+
+
+def _page_bytes(base: ResidentBase, config: EngineConfig) -> int:
+    """Returns the bytes of all pages for adapters: as stated, or every slot's, up to a part of the rest."""
+    shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
+    largest = shape.most_pages * shape.page_bytes
+    if config.adapter_bytes is not None:
+        if config.adapter_bytes < largest:
+            raise EngineMisconfigured(
+                f"adapter_bytes {config.adapter_bytes} cannot hold one adapter of rank {config.max_rank} on "
+                f"all linears, which takes {largest}; raise it or lower max_rank"
+            )
+        return config.adapter_bytes // shape.page_bytes * shape.page_bytes
+    part = int(_ADAPTER_PART * (_budget(base.device, config).size_bytes - base.info.memory_bytes))
+    return min(config.slots * largest, max(largest, part // shape.page_bytes * shape.page_bytes))
 
 
 def _graph_bytes(base: ResidentBase, config: EngineConfig) -> int:

@@ -21,10 +21,11 @@ from .slots import Slot, SlotState, SlotTable
 class Loaded:
     """A load's end: the adapter lies at `place`; `seconds` tells how long each stage took.
 
-    `staged` is what was copied there, if it was not in the host tier before.
+    Without a place there was no memory for it. `staged` is what was to be copied, if it was not in the host
+    tier before.
     """
 
-    place: Place
+    place: Place | None
     rank: int
     size_bytes: int
     seconds: dict[str, float]
@@ -74,6 +75,8 @@ class SlotResidency:
         self._observer = observer
         self._prefetches = Prefetches(tiers.host, loader.prefetch, tiers.prefetches)
         self._copying: dict[str, Slot] = {}
+        # The device's memory was too little for the last load, and nothing has left since.
+        self._full = False
         # Slots whose adapter a prefetch is reading already.
         self._joined: dict[str, Slot] = {}
 
@@ -107,7 +110,10 @@ class SlotResidency:
         self._prefetches.want(adapters, lambda digest: self._table.find(digest) is not None)
 
     def loaded(self, slot: Slot, result: Loaded) -> None:
-        """Makes the slot ready."""
+        """Makes the slot ready; or takes it back, so that its requests wait for one as all others do."""
+        if result.place is None:
+            self._no_room(slot, result)
+            return
         slot.state = SlotState.READY
         slot.place, slot.rank, slot.size_bytes = result.place, result.rank, result.size_bytes
         slot.seconds = result.seconds
@@ -115,6 +121,15 @@ class SlotResidency:
         self._observer.adapter(AdapterReport("loaded", slot.adapter, result.seconds, result.size_bytes))
         if result.staged is not None:
             self._keep(HostEntry(slot.adapter, result.staged, result.seconds))
+
+    def _no_room(self, slot: Slot, result: Loaded) -> None:
+        self._copying.pop(slot.adapter.digest, None)
+        if result.staged is not None:
+            self._keep(HostEntry(slot.adapter, result.staged, result.seconds))
+        self._full = any(other.place is not None for other in self._table)
+        slot.state = SlotState.FAILED
+        if slot.pins == 0:
+            self._remove(slot)
 
     def failed(self, slot: Slot, error: BaseException) -> Exception:
         """Marks the slot as failed and returns the error that its requests end with."""
@@ -159,10 +174,10 @@ class SlotResidency:
         return found + [AdapterStatus(adapter, "fetching", "host", 0, 0, 0) for adapter in coming]
 
     def _open(self, adapter: AdapterKey) -> Slot | None:
-        victim = self._table.victim(self._cost)
+        victim = self._table.victim(self._cost, must=self._full)
         if victim is not None:
             self.evict(victim, "capacity")
-        if not self._table.can_open():
+        if self._full or not self._table.can_open():
             return None
         slot = self._table.open(adapter)
         if adapter.digest in self._prefetches:
@@ -194,6 +209,7 @@ class SlotResidency:
         self._table.remove(slot)
         if slot.place is not None:
             self._loader.free(slot.place)
+            self._full = False
 
     def _report(self, event: str, adapter: AdapterKey) -> None:
         self._observer.adapter(AdapterReport(event, adapter, {}))

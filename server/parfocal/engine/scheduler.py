@@ -148,7 +148,8 @@ class Scheduler:
         adapter = sequence.request.adapter
         if adapter is None:
             return True
-        if self._turns.holds_back(sequence):
+        lost = sequence.slot is not None and sequence.slot.state is SlotState.FAILED
+        if lost or self._turns.holds_back(sequence):
             self._unpin(sequence)
         elif sequence.slot is None:
             sequence.slot = self._residency.reserve(adapter, again=sequence.looked_up)

@@ -67,12 +67,13 @@ class SlotTable:
         """Returns the adapter's slot, whatever its state."""
         return self._slots.get(digest)
 
-    def victim(self, cost: Callable[[Slot], float]) -> Slot | None:
+    def victim(self, cost: Callable[[Slot], float], *, must: bool = False) -> Slot | None:
         """Returns the slot that leaves before the next `open`, or None if none may or need leave.
 
-        `cost` is that of bringing an adapter back.
+        One `must` leave although there are slots left, if the device's memory is full. `cost` is that of
+        bringing an adapter back.
         """
-        if len(self._slots) < self.capacity:
+        if len(self._slots) < self.capacity and not must:
             return None
         idle = [slot for slot in self if slot.pins == 0 and slot.state is SlotState.READY]
         worths = {slot: worth(slot.use, cost(slot), slot.size_bytes) for slot in idle}

@@ -51,6 +51,12 @@ class ServeConfig:
         "Bytes of memory for the KV cache. Unset: what base, adapters and workspace leave.",
         Bounds(1),
     )
+    adapter_bytes: int | None = declare(
+        _ENGINE.adapter_bytes,
+        "Bytes of a GPU's memory for adapters. Unset: all slots' at max_rank, at most a third of what the "
+        "base leaves. Not for CPUs.",
+        Bounds(1),
+    )
     host_cache_bytes: int | None = declare(
         _ENGINE.host_cache_bytes,
         "Bytes of host memory that keep adapters ready to be copied to the device. Unset: an eighth of what "

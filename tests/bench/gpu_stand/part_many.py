@@ -68,7 +68,7 @@ def _targets(setting: Setting, workload: Workload, notes: Notes) -> dict[str, En
         base = load_base(setting.base, config)
     files = list(setting.adapters().values())
     folders = {name: files[at % len(files)] for at, name in enumerate(workload.adapter_names())}
-    all_slots = replace(config, slots=workload.adapters, host_cache_bytes=0)
+    all_slots = setting.engine(workload, slots=workload.adapters)
     return {
         f"{workload.server_slots} slots": EngineTarget(base, config, folders),
         "all resident": EngineTarget(base, all_slots, folders),

@@ -15,6 +15,9 @@ from parfocal.engine import EngineConfig
 from .notes import write_json
 from .scale import DRY, GPU, Scale
 
+# What pages are larger than the matrices in them.
+_PAGE_MARGIN = 1.15
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -69,7 +72,11 @@ class Setting:
             host_cache_bytes=0,
             load_threads=scale.load_threads,
         )
-        return replace(usual, **changes)  # type: ignore[arg-type]  # fields of EngineConfig by name
+        config = replace(usual, **changes)  # type: ignore[arg-type]  # fields of EngineConfig by name
+        if scale.device != "cuda":
+            return config
+        each = shape_named(scale.shape).adapter_parameters(workload.rank) * scale.kv_width
+        return replace(config, adapter_bytes=int(_PAGE_MARGIN * config.slots * each))
 
     def hardware(self) -> tuple[Hardware, Mapping[str, float]]:
         """Returns what the part `hardware` measured: the device, and the way to it in bytes per second.

@@ -10,12 +10,13 @@ import torch
 from oracle.bases import configurations, write_base
 from oracle.engines import FolderSource, open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
-from parfocal.engine import AdapterKey, EngineConfig, Request, Stop
+from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
 from parfocal.engine.base import load_base
 from parfocal.engine.build import build_engine
 from parfocal.engine.copies import PlainCopies
 from parfocal.engine.cuda.card import Card
 from parfocal.engine.cuda.graphs import Replay
+from parfocal.engine.cuda.page_store import StoreShape
 from parfocal.engine.engine import Engine
 from parfocal.engine.observer import KernelReport, SilentObserver
 
@@ -25,6 +26,7 @@ ADAPTERS = {
     "pattern": AdapterShape(8, options={"rank_pattern": {"layers.1.self_attn.o_proj": 21}}),
 }
 NEW_TOKENS = 4
+CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch")
 
 
 class RunAgain:
@@ -79,9 +81,13 @@ class Reports(SilentObserver):
 
 
 def opened(
-    base: Path, folders: dict[str, Path], capturer: RunAgain | Broken, slots: int
+    base: Path,
+    folders: dict[str, Path],
+    capturer: RunAgain | Broken,
+    slots: int,
+    **changes: int,
 ) -> tuple[Engine, Reports]:
-    config = EngineConfig(
+    usual = EngineConfig(
         device="cpu",
         dtype="float32",
         kernels="torch",
@@ -92,6 +98,7 @@ def opened(
         slots=slots,
         max_rank=32,
     )
+    config = replace(usual, **changes)  # type: ignore[arg-type]  # numbers by name
     card = Card(4, PlainCopies(), capturer, EveryTimeTheSame, NoBytes())
     reports = Reports()
     resident = replace(load_base(base, config), card=card)
@@ -139,7 +146,36 @@ def test_a_card_that_cannot_capture_answers_all_the_same(llama_base: Path) -> No
     engine, reports = opened(llama_base, {}, Broken(), slots=1)
     question = Request("q", (1, 2, 3), None, stop=Stop(max_tokens=3, ignore_eos=True))
     answer = run_all(engine, [question]).completions["q"]
-    plain = open_engine(llama_base, {}, EngineConfig(device="cpu", dtype="float32"))
+    plain = open_engine(llama_base, {}, CPU)
 
     assert answer.token_ids == run_all(plain, [question]).completions["q"].token_ids
     assert reports.kernels == ["graphs"]
+
+
+def test_adapters_that_find_no_memory_wait_for_others_to_leave(llama_base: Path, tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    folders = {
+        name: write_adapter(tmp_path / name, llama_base, AdapterShape(16), seed)
+        for seed, name in enumerate(names)
+    }
+    one = StoreShape(load_base(llama_base, CPU).shapes, torch.float32, 16, torch.device("cpu"))
+    only_one = one.most_pages * one.page_bytes
+    engine, _ = opened(llama_base, folders, Broken(), slots=3, max_rank=16, adapter_bytes=only_one)
+    asked = [
+        Request(f"q-{name}", (1, 2, 3), AdapterKey(name), stop=Stop(max_tokens=2, ignore_eos=True))
+        for name in names
+    ]
+    done = run_all(engine, asked)
+
+    oracle = PeftOracle(llama_base, folders)
+    for name in names:
+        assert list(done.completions[f"q-{name}"].token_ids) == oracle.greedy((1, 2, 3), name, 2)
+
+
+def test_too_little_memory_for_adapters_is_refused_with_the_numbers(llama_base: Path) -> None:
+    with pytest.raises(
+        EngineMisconfigured, match=r"adapter_bytes 1000 cannot hold one adapter of rank 32 on all"
+    ):
+        opened(llama_base, {}, Broken(), slots=1, adapter_bytes=1000)
+    with pytest.raises(EngineMisconfigured, match=r"adapter_bytes is for CUDA .* leave it out on cpu"):
+        open_engine(llama_base, {}, replace(CPU, adapter_bytes=1 << 30))

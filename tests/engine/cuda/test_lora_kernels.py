@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.copies import PlainCopies
 from parfocal.engine.cuda.lora_step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows
-from parfocal.engine.cuda.page_store import PageStore, StoreShape
+from parfocal.engine.cuda.page_store import PageStore, Room, StoreShape
 from parfocal.engine.lora_batch import Segment
 from parfocal.engine.plan import Place
 
@@ -93,7 +93,9 @@ def filled(
     shapes: Mapping[str, tuple[int, int]] = SHAPES,
 ) -> PageStore:
     columns = [path for group in GROUPS for path in group]
-    store = PageStore(columns, StoreShape(shapes, dtype, 129, device), len(adapters), PlainCopies())
+    shape = StoreShape(shapes, dtype, 129, device)
+    room = Room(len(adapters), len(adapters) * shape.most_pages * shape.page_bytes)
+    store = PageStore(columns, shape, room, PlainCopies())
     for number, adapter in enumerate(adapters):
         assert store.copy_in(store.lay_out(adapter)) == Place(0, number)
     return store

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.engine.cuda.page_pool import PagePool, PoolFull, pack
+from parfocal.engine import AdapterRefused
+from parfocal.engine.cuda.page_pool import PagePool, pack
+from parfocal.engine.errors import NoRoom
 
 
 @given(st.lists(st.integers(1, 128), max_size=40))
@@ -37,10 +39,15 @@ def test_any_order_of_loads_and_evictions_finds_all_free_pages(events: list[tupl
         elif loads and count <= 12 - pool.used:
             held.append(pool.take(count))
         elif loads:
-            with pytest.raises(PoolFull, match=f"{count} pages are needed, {12 - pool.used} of 12"):
+            with pytest.raises(NoRoom, match=f"{count} pages are needed, {12 - pool.used} of 12"):
                 pool.take(count)
         pages = [page for one in held for page in one]
         assert len(set(pages)) == len(pages) == pool.used
+
+
+def test_an_adapter_larger_than_all_pages_is_refused_with_what_to_do() -> None:
+    with pytest.raises(AdapterRefused, match=r"takes 3 pages .* have 2; raise adapter_bytes"):
+        PagePool(2).take(3)
 
 
 def test_pages_given_back_twice_are_a_defect() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parfocal.engine import EngineMisconfigured
 from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.copies import PlainCopies
-from parfocal.engine.cuda.page_store import FIELDS, UNIT, PagedAdapter, PageStore, StoreShape
+from parfocal.engine.cuda.page_store import FIELDS, UNIT, PagedAdapter, PageStore, Room, StoreShape
 from parfocal.engine.plan import Place
 
 CPU = torch.device("cpu")
@@ -32,7 +32,12 @@ def adapter(name: str, ranks: dict[str, int], dtype: torch.dtype = torch.float32
 
 
 def new_store(dtype: torch.dtype = torch.float32, slots: int = 4, max_rank: int = 64) -> PageStore:
-    return PageStore(list(LAYER), StoreShape(LAYER, dtype, max_rank, CPU), slots, PlainCopies())
+    shape = StoreShape(LAYER, dtype, max_rank, CPU)
+    return PageStore(list(LAYER), shape, room_for(slots, shape), PlainCopies())
+
+
+def room_for(slots: int, shape: StoreShape) -> Room:
+    return Room(slots, slots * shape.most_pages * shape.page_bytes)
 
 
 def read(store: PageStore, place: Place, path: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,7 +120,7 @@ class FailingCopies:
 
 def test_a_copy_that_fails_takes_nothing() -> None:
     shape = StoreShape(LAYER, torch.float32, 64, CPU)
-    store = PageStore(list(LAYER), shape, 1, FailingCopies())
+    store = PageStore(list(LAYER), shape, room_for(1, shape), FailingCopies())
 
     with pytest.raises(RuntimeError, match="has gone"):
         store.copy_in(store.lay_out(adapter("a", {"q": 4})))

@@ -23,7 +23,7 @@ from .graphs import DecodeGraphs, GraphForward, GraphLimits
 from .grouped_linear import group_linears
 from .lora_groups import columns_of, groups_of
 from .lora_trial import TOLERANCES, lora_trial
-from .page_store import PageStore, StoreShape
+from .page_store import PageStore, Room, StoreShape
 from .step_peak import Measured, MeasuredWorkspace
 from .step_work import CudaStepWork, GroupGuard, Unguarded, by_kernels, by_torch
 
@@ -38,15 +38,24 @@ class CudaParts:
     store: PageStore
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """An empty cache, and the bytes that adapters may take."""
+
+    cache: KvCache
+    adapter_bytes: int
+
+
 @torch.inference_mode()
 def cuda_parts(
-    base: ResidentBase, config: EngineConfig, cache: KvCache, report: Report, card: Card
+    base: ResidentBase, config: EngineConfig, memory: DeviceMemory, report: Report, card: Card
 ) -> CudaParts:
     """Returns the fastest parts that are right on the card; `report` is told of each that is not.
 
-    Replaces the base's linears. The cache must be empty.
+    Replaces the base's linears.
     """
-    store = _prepared(base, config, config.slots, report, card)
+    cache = memory.cache
+    store = _prepared(base, config, Room(config.slots, memory.adapter_bytes), report, card)
     attention = CudaAttention(cache, _query_heads(base), card.processors)
     plain = TorchStepWork(cache, {}, base.device)
     attend, right = choose_attention(base, attention, plain.attention, report)
@@ -65,7 +74,7 @@ def measured_workspace(card: Card) -> WorkspaceMeasure:
     """Returns what finds a step's workspace by running the largest steps with the kernels, untried."""
 
     def make(base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
-        store = _prepared(base, config, 1, _untold, card)
+        store = _prepared(base, config, None, _untold, card)
         attention = CudaAttention(cache, _query_heads(base), card.processors)
         # Too little memory must end the measurement, and not a kernel's use.
         work = CudaStepWork(store, config.max_rank, attention.step, Unguarded())
@@ -79,13 +88,16 @@ def _untold(kernel: str, reason: str) -> None:
     """Takes no notice: what fails here fails again where it is reported."""
 
 
-def _prepared(base: ResidentBase, config: EngineConfig, slots: int, report: Report, card: Card) -> PageStore:
-    """Returns a store for the base's adapters; switches and groups the base's linears, once."""
+def _prepared(
+    base: ResidentBase, config: EngineConfig, room: Room | None, report: Report, card: Card
+) -> PageStore:
+    """Returns a store with so much room, or a page; switches and groups the base's linears, once."""
     groups = groups_of(base.shapes)
     speed_up(base.model, config.max_batch_tokens, card.clock(), report)
     group_linears(base.model, groups, base.active)
     shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
-    return PageStore(columns_of(groups), shape, slots, card.copies)
+    one = Room(1, shape.page_bytes)
+    return PageStore(columns_of(groups), shape, room or one, card.copies)
 
 
 def _lora_guard(base: ResidentBase, report: Report) -> GroupGuard | None:

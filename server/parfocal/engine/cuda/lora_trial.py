@@ -7,7 +7,7 @@ from ..copies import PlainCopies
 from ..lora_batch import Segment
 from .fallback import Trial
 from .lora_step import CudaLora, tiles_of
-from .page_store import PageStore, StoreShape
+from .page_store import PageStore, Room, StoreShape
 from .plain_lora import PlainLora
 from .step_work import GroupGuard, StepLora
 
@@ -21,9 +21,9 @@ def lora_trial(
 ) -> Trial[GroupGuard | None]:
     """Returns the task: adapters of several ranks in short tiles, then in long ones. None is plain torch."""
     shapes = {path: (_INPUTS, outputs) for path, outputs in zip(_PATHS, _OUTPUTS, strict=True)}
-    store = PageStore(
-        list(shapes), StoreShape(shapes, adapter_dtype, max(_RANKS), device), len(_RANKS), PlainCopies()
-    )
+    shape = StoreShape(shapes, adapter_dtype, max(_RANKS), device)
+    room = Room(len(_RANKS), len(_RANKS) * shape.most_pages * shape.page_bytes)
+    store = PageStore(list(shapes), shape, room, PlainCopies())
     places = [store.copy_in(store.lay_out(_adapter(rank, shapes, store.read_dtype))) for rank in _RANKS]
     draw = torch.Generator().manual_seed(0)
 

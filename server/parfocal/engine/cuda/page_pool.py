@@ -9,13 +9,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import AdapterRefused, NoRoom
+
 # A page holds the largest matrix; small bases would otherwise have pages too small to copy fast.
 _LEAST_PAGE_BYTES = 1 << 16
 _ALIGNED_BYTES = 64
-
-
-class PoolFull(RuntimeError):
-    """There are fewer free pages than an adapter needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +38,18 @@ class PagePool:
         return self.count - len(self._free)
 
     def take(self, count: int) -> tuple[int, ...]:
-        """Returns the numbers of `count` pages. Raises PoolFull, with nothing taken."""
+        """Returns the numbers of `count` pages.
+
+        Raises, with nothing taken, NoRoom if others hold them and AdapterRefused if there are not so many.
+        """
+        if count > self.count:
+            raise AdapterRefused(
+                f"the adapter takes {count} pages of device memory, and all adapters have {self.count}; "
+                "raise adapter_bytes or train a lower rank"
+            )
         with self._lock:
             if count > len(self._free):
-                raise PoolFull(f"{count} pages are needed, {len(self._free)} of {self.count} are free")
+                raise NoRoom(f"{count} pages are needed, {len(self._free)} of {self.count} are free")
             return tuple(self._free.pop() for _ in range(count))
 
     def give(self, pages: Sequence[int]) -> None:

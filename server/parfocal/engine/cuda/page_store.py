@@ -50,7 +50,7 @@ class PageStore:
     `order` gives each linear's column. `copy_in` and `free` may be called on any thread.
     """
 
-    def __init__(self, order: Sequence[str], store: "StoreShape", slots: int, copies: Copies) -> None:
+    def __init__(self, order: Sequence[str], store: "StoreShape", room: "Room", copies: Copies) -> None:
         if store.dtype not in _DTYPES:
             known = ", ".join(str(one).removeprefix("torch.") for one in _DTYPES)
             raise EngineMisconfigured(
@@ -61,9 +61,9 @@ class PageStore:
         self.order = {path: column for column, path in enumerate(order)}
         self._page_bytes = store.page_bytes
         self._copies = copies
-        self._pool = PagePool(slots * store.most_pages)
+        self._pool = PagePool(room.size_bytes // self._page_bytes)
         self.bytes = torch.empty(self._pool.count, self._page_bytes, dtype=torch.uint8, device=store.device)
-        self.table = torch.zeros(slots, len(order), FIELDS, dtype=torch.int64, device=store.device)
+        self.table = torch.zeros(room.slots, len(order), FIELDS, dtype=torch.int64, device=store.device)
         self._owned: dict[int, tuple[int, ...]] = {}
         self._entries: dict[int, list[list[int]]] = {}
         self._lock = threading.Lock()
@@ -123,7 +123,10 @@ class PageStore:
         return PagedAdapter("zeros", rank, pages, entries)
 
     def copy_in(self, adapter: PagedAdapter) -> Place:
-        """Copies an adapter to free pages and returns its place. Raises PoolFull, with nothing taken."""
+        """Copies an adapter to free pages and returns its place.
+
+        Raises, with nothing taken, NoRoom if others hold the pages and AdapterRefused if there are too few.
+        """
         owned = self._pool.take(len(adapter.pages))
         with self._lock:
             number = next(n for n in range(len(self.table)) if n not in self._owned)
@@ -214,6 +217,14 @@ class StoreShape:
             if not self.dtype.is_floating_point:
                 found += [self.max_rank * _FLOAT_BYTES, outputs * _FLOAT_BYTES]
         return [aligned(size) for size in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many adapters a store may hold, and the bytes that all of them have together."""
+
+    slots: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
