@@ -73,4 +73,7 @@ def test_a_closed_loop_has_nobody_left_to_read() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
 
-    Post(loop).send(Items(), Delta("", (1,), (), None))
+    queue = Items()
+    Post(loop).send(queue, Delta("", (1,), (), None))
+
+    assert queue.empty()

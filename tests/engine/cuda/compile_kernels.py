@@ -14,7 +14,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from parfocal.engine.cuda import attention_kernels, lora_kernels
-from parfocal.engine.cuda.lora_step import LONG, SHORT, inputs_at_once, outputs_at_once
+from parfocal.engine.cuda.lora_step import LONG, SHORT, numbers_at_once
 
 # Numbers that a GPU can load as vectors: a model's sizes, and strides of whole tokens and heads.
 _SIZES = [
@@ -68,8 +68,8 @@ def lora_sizes(tile: int, *, scaled: bool) -> dict[str, object]:
         "SCALED": scaled,
         "DOT": tl.bfloat16,
         "M": tile,
-        "K": inputs_at_once(tile),
-        "N": outputs_at_once(tile),
+        "K": numbers_at_once(tile),
+        "N": numbers_at_once(tile),
         "R": 16,
     }
 

@@ -11,7 +11,8 @@ from hypothesis.strategies import SearchStrategy
 from fakes.paged_rows import Context, Drawn, Heads, PagedRows
 from parfocal.engine.attention import NewTokens, Score
 from parfocal.engine.cuda.attention import CudaAttention, CudaAttentionStep, split_count
-from parfocal.engine.cuda.attention_tables import prefill_tiles
+from parfocal.engine.cuda.attention_tables import DecodeTable, prefill_tiles
+from parfocal.engine.cuda.decode_inputs import DecodeInputs, decode_inputs
 
 PLAIN = Score(0.25, None, None)
 pasts = st.integers(0, 30) | st.integers(60, 199)
@@ -45,6 +46,14 @@ def batches(row: SearchStrategy[Context], most: int) -> SearchStrategy[Drawn]:
 
 def attention(rows: PagedRows) -> CudaAttention:
     return CudaAttention(rows.cache, rows.heads.kv_heads * rows.heads.group, processors=1)
+
+
+def refillable(rows: PagedRows, count: int) -> tuple[CudaAttentionStep, DecodeInputs]:
+    """Returns a step of `count` empty rows, and the inputs that it reads."""
+    device = rows.cache.keys[0].device
+    inputs = decode_inputs(count, 30, device)
+    table = DecodeTable(inputs.tokens, inputs.lengths, inputs.blocks)
+    return attention(rows).step_on(table, inputs.written), inputs
 
 
 def decode_step(rows: PagedRows, picked: list[int], splits: int) -> tuple[CudaAttentionStep, NewTokens]:
@@ -128,7 +137,7 @@ def test_a_row_gets_the_same_bits_alone_as_among_others(
 
 def test_padding_writes_nothing_and_answers_zeros(device: torch.device) -> None:
     rows = PagedRows(Drawn(Heads(), [(5, 1), (70, 1)]), device)
-    step = attention(rows).empty_step(rows=4, most_blocks=30)
+    step, inputs = refillable(rows, 4)
     before = rows.cache.keys[0].clone()
 
     nothing = step.attend(0, rows.new([], padding=4), PLAIN)
@@ -136,7 +145,7 @@ def test_padding_writes_nothing_and_answers_zeros(device: torch.device) -> None:
     assert nothing.eq(0.0).all()
     assert torch.equal(rows.cache.keys[0].isnan(), before.isnan())
 
-    step.refill(rows.laid)
+    inputs.fill(rows.laid, rows.cache.block_tokens)
     answer = step.attend(0, rows.new(padding=2), PLAIN)[0]
 
     rows.check(answer[:2], PLAIN)
@@ -145,13 +154,14 @@ def test_padding_writes_nothing_and_answers_zeros(device: torch.device) -> None:
 
 def test_a_refilled_step_keeps_its_memory_and_forgets_its_rows(device: torch.device) -> None:
     rows = PagedRows(Drawn(Heads(), [(70, 1), (5, 1), (33, 1)]), device)
-    step = attention(rows).empty_step(rows=2, most_blocks=30)
+    step, inputs = refillable(rows, 2)
     assert step.decode is not None
     tensors = (step.written, step.decode.tokens, step.decode.lengths, step.decode.blocks)
     memory = [tensor.data_ptr() for tensor in tensors]
 
     for picked in ([0, 1], [1, 2], [2]):
-        step.refill([replace(rows.laid[n], start=at, end=at + 1) for at, n in enumerate(picked)])
+        laid = [replace(rows.laid[n], start=at, end=at + 1) for at, n in enumerate(picked)]
+        inputs.fill(laid, rows.cache.block_tokens)
         answer = step.attend(0, rows.new(picked, padding=2 - len(picked)), PLAIN)[0]
         rows.check(answer[: len(picked)], PLAIN, picked)
 
@@ -161,7 +171,7 @@ def test_a_refilled_step_keeps_its_memory_and_forgets_its_rows(device: torch.dev
 @pytest.mark.gpu
 def test_a_captured_step_answers_for_the_rows_it_is_refilled_with(device: torch.device) -> None:
     rows = PagedRows(Drawn(Heads(dtype=torch.float16), [(70, 1), (5, 1), (33, 1)]), device)
-    step = attention(rows).empty_step(rows=2, most_blocks=30)
+    step, inputs = refillable(rows, 2)
     new = NewTokens(*(part.clone() for part in rows.new([], padding=2)))
     step.attend(0, new, PLAIN)
     graph = torch.cuda.CUDAGraph()
@@ -169,7 +179,8 @@ def test_a_captured_step_answers_for_the_rows_it_is_refilled_with(device: torch.
         answer = step.attend(0, new, PLAIN)
 
     for picked in ([0, 1], [1, 2], [2]):
-        step.refill([replace(rows.laid[n], start=at, end=at + 1) for at, n in enumerate(picked)])
+        laid = [replace(rows.laid[n], start=at, end=at + 1) for at, n in enumerate(picked)]
+        inputs.fill(laid, rows.cache.block_tokens)
         for part, fresh in zip(new, rows.new(picked, padding=2 - len(picked)), strict=True):
             part.copy_(fresh)
         graph.replay()

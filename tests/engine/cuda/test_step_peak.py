@@ -95,10 +95,12 @@ def test_both_contexts_are_run_with_all_tokens_adapted_and_drawn(base: ResidentB
         assert all(item.row.place is not None and item.row.sampling is not None for item in laid)
 
 
-def test_what_does_not_fit_is_reckoned(base: ResidentBase) -> None:
-    full = torch.OutOfMemoryError("CUDA out of memory")
-
-    assert MeasuredWorkspace(Watched(), Told([0, 0, full]))(base, CONFIG) == at_most(base, CONFIG)
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("no kernel image"), OSError("no assembler")],
+)
+def test_what_does_not_fit_or_run_is_reckoned(base: ResidentBase, error: Exception) -> None:
+    assert MeasuredWorkspace(Watched(), Told([0, 0, error]))(base, CONFIG) == at_most(base, CONFIG)
 
 
 @given(st.integers(1, 20), st.integers(1, 100), st.integers(1, 60), st.integers(1, 16))

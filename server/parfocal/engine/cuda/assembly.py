@@ -102,7 +102,10 @@ def _prepared(
 
 def _lora_guard(base: ResidentBase, report: Report) -> GroupGuard | None:
     trial = lora_trial(base.dtype, base.adapter_dtype, base.device)
-    return choose("lora", lambda: Guarded("lora", by_kernels, by_torch, report), None, trial, report)
+    # Tried without a guard, which would solve the trial by plain torch.
+    if choose("lora", Unguarded, None, trial, report) is None:
+        return None
+    return Guarded("lora", by_kernels, by_torch, report)
 
 
 def _with_graphs(eager: Forward, graphs: DecodeGraphs, tolerance: float, report: Report) -> Forward:

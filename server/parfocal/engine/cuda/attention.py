@@ -1,6 +1,6 @@
 """Attention on CUDA devices by our own kernels, which read keys and values where they lie in the cache.
 
-A step whose rows compute one token each can be captured in a CUDA graph: see `CudaAttention.empty_step`.
+A step whose rows compute one token each can be captured in a CUDA graph: see `CudaAttention.step_on`.
 """
 
 import math
@@ -16,7 +16,7 @@ from ..kv_cache import KvCache
 from ..laid_plan import LaidRow
 from ..step_work import written_places
 from .attention_kernels import combine_kernel, decode_kernel, prefill_kernel, store_kernel
-from .attention_tables import DecodeTable, PrefillTiles, decode_table, empty_decode_table, prefill_tiles
+from .attention_tables import DecodeTable, PrefillTiles, decode_table, prefill_tiles
 from .products import product_type
 
 LOG2E = math.log2(math.e)
@@ -54,14 +54,6 @@ class CudaAttentionStep:
             _attend_tiles(work, self.prefill, out)
         return out
 
-    def refill(self, laid: Sequence[LaidRow]) -> None:
-        """Puts other rows, of one new token each, into a step that `CudaAttention.empty_step` has made."""
-        assert self.decode is not None and self.prefill is None
-        bucket = len(self.written)
-        self.decode.refill(decode_table(laid, self.cache.block_tokens, bucket))
-        places = written_places(self.cache, laid)
-        self.written.copy_(torch.tensor(places + [-1] * (bucket - len(places))))
-
 
 @dataclass(frozen=True, slots=True)
 class CudaAttention:
@@ -85,19 +77,12 @@ class CudaAttention:
         splits = self._splits(decode) if decode else 1
         return CudaAttentionStep(self.cache, written, decode, tiles, splits)
 
-    def empty_step(self, rows: int, most_blocks: int) -> CudaAttentionStep:
-        """Returns a step of `rows` rows of padding, to be captured once and then refilled for each replay.
-
-        What its kernels are launched with depends on `rows` and `most_blocks` alone; all else they read from
-        the step's tensors. Attend once before the capture: a kernel's first launch compiles it.
-        """
-        device = self.cache.keys[0].device
-        table = empty_decode_table(rows, most_blocks).to(device)
-        written = torch.full((rows,), -1, dtype=torch.int64, device=device)
-        return CudaAttentionStep(self.cache, written, table, None, self._splits(table))
-
     def step_on(self, table: DecodeTable, written: torch.Tensor) -> CudaAttentionStep:
-        """Returns a step of decoding on tensors that the caller refills, as those of `empty_step`."""
+        """Returns a step of decoding on tensors that the caller refills, for each replay of a graph.
+
+        What its kernels are launched with depends on the tensors' sizes alone; all else they read from them.
+        Attend once before the capture: a kernel's first launch compiles it.
+        """
         return CudaAttentionStep(self.cache, written, table, None, self._splits(table))
 
     @property

@@ -25,15 +25,6 @@ class DecodeTable:
         """Returns the table in `device`'s memory."""
         return DecodeTable(self.tokens.to(device), self.lengths.to(device), self.blocks.to(device))
 
-    def refill(self, other: "DecodeTable") -> None:
-        """Takes over the rows of `other`, in place: a captured graph reads this table's memory.
-
-        `other` has as many rows and at most as many blocks in each.
-        """
-        self.tokens.copy_(other.tokens)
-        self.lengths.copy_(other.lengths)
-        self.blocks[:, : other.blocks.shape[1]].copy_(other.blocks)
-
 
 @dataclass(frozen=True, slots=True)
 class PrefillTiles:
@@ -63,12 +54,6 @@ def decode_table(rows: Sequence[LaidRow], block_tokens: int, bucket: int) -> Dec
         lengths=_int32([item.length for item in rows] + [0] * len(padding)),
         blocks=block_table(rows, block_tokens, bucket),
     )
-
-
-def empty_decode_table(bucket: int, most: int) -> DecodeTable:
-    """Returns a table of padding alone, to be refilled with rows of at most `most` blocks."""
-    padding = decode_table([], 1, bucket)
-    return DecodeTable(padding.tokens, padding.lengths, torch.zeros(bucket, most, dtype=torch.int32))
 
 
 def prefill_tiles(rows: Sequence[LaidRow], block_tokens: int, tile_tokens: int) -> PrefillTiles:

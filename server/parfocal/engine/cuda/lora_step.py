@@ -56,23 +56,13 @@ def tiles_of(segments: Sequence[Segment], device: torch.device) -> Tiles:
     return Tiles(torch.tensor(rows, dtype=torch.int32).view(-1, 3).to(device, non_blocking=True), size)
 
 
-def empty_tiles(count: int, device: torch.device) -> Tiles:
-    """Returns `count` empty tiles for decoding, to be filled in place before each replay of a graph."""
-    return Tiles(torch.full((count, 3), _BASE, dtype=torch.int32, device=device), SHORT)
-
-
 def padded(rows: Sequence[tuple[int, int, int]], count: int) -> torch.Tensor:
     """Returns tiles as `[count, 3]` on the CPU, filled up with empty ones."""
     return torch.tensor([*rows, *[(_BASE, 0, 0)] * (count - len(rows))], dtype=torch.int32).view(-1, 3)
 
 
-def inputs_at_once(size: int) -> int:
-    """Returns how many inputs of tiles of a size are multiplied at once."""
-    return _AT_ONCE[size]
-
-
-def outputs_at_once(size: int) -> int:
-    """Returns how many outputs of tiles of a size one program computes."""
+def numbers_at_once(size: int) -> int:
+    """Returns how many inputs, or outputs, of tiles of a size one program takes at once."""
     return _AT_ONCE[size]
 
 
@@ -122,7 +112,7 @@ class CudaLora:
             SCALED=not store.dtype.is_floating_point,
             DOT=product_type(x),
             M=tiles.size,
-            K=inputs_at_once(tiles.size),
+            K=numbers_at_once(tiles.size),
             R=_RANKS,
         )
 
@@ -130,7 +120,7 @@ class CudaLora:
         store, tiles = self._store, self._tiles
         parts, linears, tokens, ranks = h.shape
         three = [*ys, *[ys[0]] * (3 - len(ys))]
-        width = outputs_at_once(tiles.size)
+        width = numbers_at_once(tiles.size)
         blocks = -(-max(y.shape[1] for y in ys) // width)
         expand[(tiles.count, linears, blocks)](
             h,

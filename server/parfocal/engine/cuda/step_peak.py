@@ -21,6 +21,7 @@ from ..request import Sampling
 from ..runner import Runner
 from ..sampling_row import SamplingRow
 from ..workspace import at_most
+from .fallback import failures
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class CudaPeak:
 
 
 class MeasuredWorkspace:
-    """Measures the largest steps with a short context and with the longest; where they do not fit, reckons.
+    """Measures the largest steps with a short context and with the longest; where they do not run, reckons.
 
     A step takes what its widest layer does, or its attention if that is more, which may grow with the
     context: the line from one measurement to the other is nowhere too low. What libraries keep from their
@@ -84,8 +85,9 @@ class MeasuredWorkspace:
         """Returns the most that a step of `base` takes under `config`."""
         try:
             return self._measured(base, config)
-        except torch.OutOfMemoryError:
-            log.info("the largest step does not fit beside the base; its workspace is reckoned, not measured")
+        except failures() as error:
+            # Too little memory, or a kernel that this card cannot run: the engine finds out by itself.
+            log.info("the largest step's workspace is reckoned, not measured: %s", error)
             return at_most(base, config)
 
     def _measured(self, base: ResidentBase, config: EngineConfig) -> Workspace:
