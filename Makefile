@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
-KERNELS := $(wildcard server/parfocal/engine/native/*.cpp server/parfocal/engine/native/*.h) server/compile_kernels.py
+KERNELS := $(wildcard server/parfocal/engine/backends/native/*.cpp server/parfocal/engine/backends/native/*.h) server/compile_kernels.py
 
 .PHONY: install demo serve test lint format protos clean
 .DEFAULT_GOAL := install

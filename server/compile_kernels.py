@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = Path(__file__).resolve().parent / "parfocal" / "engine" / "native"
+FOLDER = Path(__file__).resolve().parent / "parfocal" / "engine" / "backends" / "native"
 LIBRARY = FOLDER / "_kernels.so"
 # The processor is asked before any kernel runs, so the build machine's own abilities do not matter.
 _SIMD = ["-mfma", *(f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni"))]
@@ -35,7 +35,7 @@ class KernelsBuildHook(BuildHookInterface[Any]):
         if reason:
             self.app.display_warning(f"no native CPU kernels, so serving on CPU will be slow: {reason}")
             return
-        build_data["artifacts"].append(str(LIBRARY.relative_to(FOLDER.parents[3])))
+        build_data["artifacts"].append(str(LIBRARY.relative_to(FOLDER.parents[4])))
         if self.target_name == "wheel":
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{_platform_tag()}"

@@ -10,7 +10,7 @@ import parfocal
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTIONS = ("protos", "registry", "server", "training")
-FILE_LINES = 260
+FILE_LINES = 300
 FUNCTION_LINES = 55
 VAGUE_NAMES = {
     "common",

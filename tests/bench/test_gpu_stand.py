@@ -16,11 +16,11 @@ from bench.gpu_stand.peft_twins import batch_of_twins
 from bench.gpu_stand.setting import Setting
 from bench.gpu_stand.turns import Part, take_turns
 from oracle.resident_training import train_steps, trainable_base, with_fresh_adapter
-from parfocal.cli.benching.peft_batch import batch_on
-from parfocal.cli.benching.random_adapters import write_adapter
-from parfocal.cli.benching.shapes import shape_named
+from parfocal.bench.peft_batch import batch_on
+from parfocal.bench.random_adapters import write_adapter
+from parfocal.bench.shapes import shape_named
 from parfocal.engine import EngineConfig
-from parfocal.engine.base import Loading, load_base, load_quantised
+from parfocal.engine.loading.base import Loading, load_base, load_quantised
 
 ROOT = Path(__file__).resolve().parents[2]
 EXACT = Loading(torch.float32, torch.device("cpu"), "sdpa", exact=True)

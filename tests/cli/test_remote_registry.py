@@ -10,7 +10,7 @@ from pathlib import Path
 from typer.testing import Result
 
 from parfocal.registry import FolderRegistry
-from parfocal.registry.service import RegistryService
+from parfocal.registry.faces.grpc.service import RegistryService
 from parfocal.rpc import Service, WireServer
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1 import registry_service_pb2_grpc as pb_grpc

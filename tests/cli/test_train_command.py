@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import Result
 
-from parfocal.cli.train import FIELDS
+from parfocal.cli.commands.train import FIELDS
 from parfocal.training import TrainConfig
 
 Run = Callable[..., Result]

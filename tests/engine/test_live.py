@@ -9,8 +9,8 @@ from fakes.tokenizers_small import byte_level
 from parfocal.engine import Delta, FinishReason, Request, RequestReport, Stop, TokenLogprob
 from parfocal.engine.errors import QueueFull
 from parfocal.engine.live import LiveRequest
-from parfocal.engine.sequence import Clock, Sequence
-from parfocal.engine.text import TextStream
+from parfocal.engine.scheduling.sequence import Clock, Sequence
+from parfocal.engine.text.stream import TextStream
 
 BYTES = byte_level((b"END", b"EN", b" E", b"D\xf0"))
 EOS = 260

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from parfocal.engine.adapter_files import WEIGHTS_FILE, LoraWeights, read_adapter
-from parfocal.engine.adapter_settings import CONFIG_FILE
+from parfocal.engine.lora.adapter_files import WEIGHTS_FILE, LoraWeights, read_adapter
+from parfocal.engine.lora.adapter_settings import CONFIG_FILE
 
 DIGEST = "sha256:" + "0" * 64
 Q0 = "model.layers.0.self_attn.q_proj"

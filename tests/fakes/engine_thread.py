@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from parfocal.engine import Completion, Delta, FinishReason, Request, Timings, TokenLogprob
-from parfocal.engine.admission import Admission
 from parfocal.engine.parts import AdapterStatus
+from parfocal.engine.scheduling.admission import Admission
 
 WORDS = ("Once", " upon", " a", " time")
 

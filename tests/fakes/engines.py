@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 from fakes.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
 from parfocal.engine import AdapterKey, Completion, Delta, Observer, Request, SilentObserver, Stop
-from parfocal.engine.admission import Admission
-from parfocal.engine.blocks import BlockPool
+from parfocal.engine.adapters.host_tier import HostTier
+from parfocal.engine.adapters.residency import SlotResidency, Tiers
+from parfocal.engine.adapters.slots import SlotTable
 from parfocal.engine.engine import Engine
-from parfocal.engine.host_tier import HostTier
 from parfocal.engine.inbox import Inbox
-from parfocal.engine.limits import Limits
 from parfocal.engine.parts import Parts
-from parfocal.engine.residency import SlotResidency, Tiers
-from parfocal.engine.scheduler import Scheduler
-from parfocal.engine.slots import SlotTable
+from parfocal.engine.scheduling.admission import Admission
+from parfocal.engine.scheduling.blocks import BlockPool
+from parfocal.engine.scheduling.limits import Limits
+from parfocal.engine.scheduling.scheduler import Scheduler
 
 CONTEXT = 64
 

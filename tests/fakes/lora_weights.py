@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
+from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 
 SHAPES: Mapping[str, tuple[int, int]] = {"up": (6, 9), "down": (9, 6), "gate": (6, 4)}
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from parfocal.engine.attention import NewTokens, Score
-from parfocal.engine.kv_cache import KvCache, KvShape
-from parfocal.engine.laid_plan import LaidRow
-from parfocal.engine.plan import PlanRow
+from parfocal.engine.model.attention import NewTokens, Score
+from parfocal.engine.model.kv_cache import KvCache, KvShape
+from parfocal.engine.scheduling.laid_plan import LaidRow
+from parfocal.engine.scheduling.plan import PlanRow
 
 # Tokens in the cache before the step, and tokens computed now.
 Context = tuple[int, int]

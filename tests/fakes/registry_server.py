@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from parfocal.registry import Registry
-from parfocal.registry.service import RegistryService
+from parfocal.registry.faces.grpc.service import RegistryService
 from parfocal.rpc import Service, WireServer
 from parfocal.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 

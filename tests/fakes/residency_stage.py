@@ -2,10 +2,9 @@
 
 from fakes.runner import FakeDevice, FakeLoader
 from parfocal.engine import AdapterKey, AdapterReport, SilentObserver
-from parfocal.engine.host_tier import HostTier
-from parfocal.engine.inbox import LoadEnded, PrefetchEnded
-from parfocal.engine.residency import SlotResidency, Tiers
-from parfocal.engine.slots import Slot, SlotTable
+from parfocal.engine.adapters.host_tier import HostTier
+from parfocal.engine.adapters.residency import LoadEnded, PrefetchEnded, SlotResidency, Tiers
+from parfocal.engine.adapters.slots import Slot, SlotTable
 
 
 class Diary(SilentObserver):

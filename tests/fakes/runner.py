@@ -8,13 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from parfocal.engine.host_tier import Staged
-from parfocal.engine.inbox import LoadEnded, PrefetchEnded
-from parfocal.engine.plan import Place, Plan, PlanRow
+from parfocal.engine.adapters.host_tier import Staged
+from parfocal.engine.adapters.residency import Loaded, LoadEnded, Prefetched, PrefetchEnded
+from parfocal.engine.adapters.slots import Place, Slot, SlotState
 from parfocal.engine.request import AdapterKey
-from parfocal.engine.residency import Loaded, Prefetched
-from parfocal.engine.sampling_row import SampledToken
-from parfocal.engine.slots import Slot, SlotState
+from parfocal.engine.scheduling.plan import Plan, PlanRow
+from parfocal.engine.scheduling.sampling_row import SampledToken
 
 VOCABULARY = 97
 

@@ -10,9 +10,9 @@ from fakes.engine_thread import FakeEngineThread
 from fakes.tokenizer import CharacterTokenizer
 from parfocal.engine import AdapterKey
 from parfocal.rpc import Service, WireServer, open_channel
-from parfocal.server.metrics import ServerMetrics
-from parfocal.server.prompts import EncoderPool, PromptEncoder
-from parfocal.server.service import InferenceService, ServiceParts
+from parfocal.server.faces.grpc.service import InferenceService, ServiceParts
+from parfocal.server.metrics.server_metrics import ServerMetrics
+from parfocal.server.requests.prompts import EncoderPool, PromptEncoder
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 

@@ -12,8 +12,8 @@ from oracle.bases import VOCABULARY, write_base
 from oracle.engines import FolderSource, run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, AdapterReport, EngineConfig, Request, SilentObserver, Stop
-from parfocal.engine.base import load_base
-from parfocal.engine.build import build_engine
+from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading.build import build_engine
 
 pytestmark = pytest.mark.gpu
 

@@ -8,9 +8,9 @@ import torch
 from oracle.engines import FolderSource, run_all
 from oracle.resident_training import train_steps, trainable_base, with_fresh_adapter
 from parfocal.engine import EngineConfig, Request, Stop
-from parfocal.engine.base import load_base
-from parfocal.engine.build import build_engine
 from parfocal.engine.engine import Engine
+from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading.build import build_engine
 
 pytestmark = pytest.mark.gpu
 

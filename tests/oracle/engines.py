@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from parfocal.engine import AdapterKey, Completion, Delta, EngineConfig, Request
-from parfocal.engine.base import load_base
-from parfocal.engine.build import build_engine
 from parfocal.engine.engine import Engine
+from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading.build import build_engine
 
 
 class FolderSource:

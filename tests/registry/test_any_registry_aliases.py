@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry import (
-    MoveKind,
-    Registry,
-)
+from parfocal.registry import MoveKind, Registry
 from parfocal.registry.errors import (
     AdapterNotFound,
     AliasMoved,

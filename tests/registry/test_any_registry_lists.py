@@ -5,16 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry import (
-    Publication,
-    Registry,
-)
-from parfocal.registry.errors import (
-    AdapterNotFound,
-    InvalidPage,
-    VersionInUse,
-    VersionNotFound,
-)
+from parfocal.registry import Publication, Registry
+from parfocal.registry.errors import AdapterNotFound, InvalidPage, VersionInUse, VersionNotFound
 
 Write = Callable[..., Path]
 

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry import (
-    BaseContract,
-    Evaluation,
-    Provenance,
-    Publication,
-    Registry,
-    RegistryError,
-)
+from parfocal.registry import BaseContract, Evaluation, Provenance, Publication, Registry, RegistryError
 from parfocal.registry.errors import (
     AdapterNotFound,
     AliasNotFound,

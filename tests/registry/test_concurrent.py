@@ -9,8 +9,8 @@ import pytest
 
 from fakes.publisher import Order, numbered_adapter, publisher
 from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry.blobs.folder_lock import FolderLock
 from parfocal.registry.errors import AliasMoved
-from parfocal.registry.folder_lock import FolderLock
 
 Write = Callable[..., Path]
 

@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 
 from parfocal.registry import FolderRegistry, Publication, RemoteRegistry, Version
-from parfocal.registry.digest import hex_of
-from parfocal.registry.errors import (
-    BlobCorrupt,
-    BlobMissing,
-    IndexCorrupt,
-    NotARegistry,
-    RegistryTooNew,
-)
+from parfocal.registry.errors import BlobCorrupt, BlobMissing, IndexCorrupt, NotARegistry, RegistryTooNew
+from parfocal.registry.values.digest import hex_of
 
 Write = Callable[..., Path]
 

@@ -14,9 +14,9 @@ import pytest
 
 from fakes.publisher import Order, publisher
 from parfocal.registry import FolderRegistry, Publication
-from parfocal.registry.blobs import Blob, FolderBlobs
+from parfocal.registry.blobs.folder import Blob, FolderBlobs
+from parfocal.registry.blobs.staging import Staging
 from parfocal.registry.errors import RegistryFull, RegistryReadOnly, StorageError
-from parfocal.registry.staging import Staging
 
 Write = Callable[..., Path]
 READ_ONLY = "FAILED_PRECONDITION REGISTRY_READ_ONLY"

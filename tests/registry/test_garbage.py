@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry.blobs.folder_lock import FolderLock
 from parfocal.registry.errors import VersionNotFound
-from parfocal.registry.folder_lock import FolderLock
 
 Write = Callable[..., Path]
 

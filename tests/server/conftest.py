@@ -9,7 +9,7 @@ from oracle.bases import configurations, write_base
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.registry import FolderRegistry, Publication, describe_base, locate_base
 from parfocal.server.assembly import Loaded, load
-from parfocal.server.config import ServeConfig
+from parfocal.server.settings.config import ServeConfig
 
 
 @pytest.fixture(scope="session")

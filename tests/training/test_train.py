@@ -9,15 +9,7 @@ import pytest
 from fakes.training import FailingRegistry, RecordingWatcher, chat_rows, write_jsonl
 from parfocal.registry import FolderRegistry
 from parfocal.registry.errors import StorageError
-from parfocal.training import (
-    DataRefused,
-    ParentMismatch,
-    RunExists,
-    TrainConfig,
-    TrainResult,
-    resume,
-    train,
-)
+from parfocal.training import DataRefused, ParentMismatch, RunExists, TrainConfig, TrainResult, resume, train
 
 
 @pytest.fixture

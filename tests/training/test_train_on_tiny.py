@@ -7,12 +7,12 @@ import torch
 from fakes.training import write_jsonl
 from parfocal.registry import FolderRegistry, locate_base
 from parfocal.training import TrainConfig, train
-from parfocal.training.adapter import load_served
-from parfocal.training.encoder import BaseEncoder
-from parfocal.training.evaluation import HeldOut
+from parfocal.training.data.encoder import BaseEncoder
+from parfocal.training.data.prepare import prepare
+from parfocal.training.evaluation.held_out import HeldOut
 from parfocal.training.examples import support_emails
 from parfocal.training.library_noise import quiet_libraries
-from parfocal.training.prepare import prepare
+from parfocal.training.methods.adapter import load_served
 
 
 def test_a_few_steps_on_tiny_are_learnt_published_and_scored_alike(tmp_path: Path) -> None:

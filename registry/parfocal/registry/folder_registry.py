@@ -5,24 +5,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from parfocal.registry.adapter_folders import AdapterFolders
-from parfocal.registry.alias_index import AliasIndex
-from parfocal.registry.arguments import check_actor, check_expected, check_version
-from parfocal.registry.blobs import FolderBlobs
-from parfocal.registry.digest import chunks_of, parse_digest
+from parfocal.registry.blobs import AdapterFolders, FolderBlobs, Staging
 from parfocal.registry.errors import BlobMissing, RegistryReadOnly, VersionNotFound
 from parfocal.registry.garbage import Garbage, collect
-from parfocal.registry.manifest import FileEntry
-from parfocal.registry.names import AdapterName, check_alias
-from parfocal.registry.pages import Page
+from parfocal.registry.index.sqlite import AliasIndex, VersionIndex
 from parfocal.registry.place import Place
-from parfocal.registry.publication import Publication
-from parfocal.registry.publishing import draft, store
-from parfocal.registry.records import AdapterSummary, Alias, AliasMove, Version
-from parfocal.registry.reference import Reference
-from parfocal.registry.staging import Staging
+from parfocal.registry.publishing import Publication, draft, store
 from parfocal.registry.storage_errors import storage_errors
-from parfocal.registry.version_index import VersionIndex
+from parfocal.registry.values import (
+    AdapterName,
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    FileEntry,
+    Page,
+    Reference,
+    Version,
+    check_actor,
+    check_alias,
+    check_expected,
+    check_version,
+    chunks_of,
+    parse_digest,
+)
 
 
 class FolderRegistry:

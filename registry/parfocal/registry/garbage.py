@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from parfocal.registry.adapter_folders import AdapterFolders
-from parfocal.registry.blobs import Blob, FolderBlobs
-from parfocal.registry.digest import PREFIX
-from parfocal.registry.manifest import Manifest
+from parfocal.registry.blobs import AdapterFolders, Blob, FolderBlobs
+from parfocal.registry.values import PREFIX, Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from parfocal.registry.database import Database, ReadOnlyDatabase, WritableDatabase
-from parfocal.registry.durable import make_folder
+from parfocal.registry.blobs import FolderLock, make_folder
 from parfocal.registry.errors import NotARegistry
-from parfocal.registry.folder_lock import FolderLock
+from parfocal.registry.index.sqlite import Database, ReadOnlyDatabase, WritableDatabase
 
 _INDEX = "index.sqlite"
 _LOCK = "lock"

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from parfocal.registry.pages import Page
-from parfocal.registry.publication import Publication
-from parfocal.registry.records import AdapterSummary, Alias, AliasMove, Version
+from parfocal.registry.publishing import Publication
+from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Page, Version
 
 
 class Registry(Protocol):

@@ -1,6 +1,6 @@
 """Runs the command: `parfocal …` or `python -m parfocal.cli …`."""
 
-from .app import build_app
+from parfocal.cli.app import build_app
 
 
 def main() -> None:

@@ -6,20 +6,19 @@ from typing import Annotated
 
 import typer
 
-from parfocal.server.build_info import package_version
-
-from .alias import alias
-from .failures import OneLineGroup
-from .gc import gc
-from .generate import generate
-from .ls import ls
-from .pull import pull
-from .push import push
-from .rm import rm
-from .rollback import rollback
-from .serve import build_serve
-from .show import show
-from .train import build_train
+from parfocal.cli.commands.alias import alias
+from parfocal.cli.commands.gc import gc
+from parfocal.cli.commands.generate import generate
+from parfocal.cli.commands.ls import ls
+from parfocal.cli.commands.pull import pull
+from parfocal.cli.commands.push import push
+from parfocal.cli.commands.rm import rm
+from parfocal.cli.commands.rollback import rollback
+from parfocal.cli.commands.serve import build_serve
+from parfocal.cli.commands.show import show
+from parfocal.cli.commands.train import build_train
+from parfocal.cli.failures import OneLineGroup
+from parfocal.server import package_version
 
 _REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, rm, gc)
 _TOURS = ("demo", "bench")
@@ -39,8 +38,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name in _TOURS:
-        if importlib.util.find_spec(f"{__package__}.{name}") is not None:
-            app.command(name)(getattr(importlib.import_module(f"{__package__}.{name}"), name))
+        if importlib.util.find_spec(f"parfocal.cli.commands.{name}") is not None:
+            app.command(name)(getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name))
     for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
         app.command()(command)
     app.callback()(_parfocal)

@@ -1,10 +1,11 @@
 """The engine: one resident 4-bit base, many adapters, one batch. Knows no wire and no registry.
 
-Import from the modules for what is not named here. Heavy parts (torch) come with `base` and `build`.
+No torch comes with it: `parfocal.engine.loading` loads a base and builds an engine.
 """
 
-from .config import EngineConfig
-from .errors import (
+from parfocal.engine.config import EngineConfig
+from parfocal.engine.engine import Engine
+from parfocal.engine.errors import (
     AdapterCorrupt,
     AdapterRefused,
     AdapterUnavailable,
@@ -18,8 +19,17 @@ from .errors import (
     RequestTooLarge,
     StepFailed,
 )
-from .observer import AdapterReport, KernelReport, Observer, RequestReport, SilentObserver, StepReport
-from .request import (
+from parfocal.engine.live import LiveRequest
+from parfocal.engine.observer import (
+    AdapterReport,
+    KernelReport,
+    Observer,
+    RequestReport,
+    SilentObserver,
+    StepReport,
+)
+from parfocal.engine.parts import AdapterStatus
+from parfocal.engine.request import (
     AdapterKey,
     Completion,
     Delta,
@@ -30,23 +40,28 @@ from .request import (
     Timings,
     TokenLogprob,
 )
+from parfocal.engine.thread import EngineThread
 
 __all__ = [
     "AdapterCorrupt",
     "AdapterKey",
     "AdapterRefused",
     "AdapterReport",
+    "AdapterStatus",
     "AdapterUnavailable",
     "BaseRefused",
     "Completion",
     "Delta",
+    "Engine",
     "EngineConfig",
     "EngineDraining",
     "EngineError",
     "EngineMisconfigured",
+    "EngineThread",
     "FinishReason",
     "InvalidRequest",
     "KernelReport",
+    "LiveRequest",
     "Observer",
     "PromptTooLong",
     "QueueFull",

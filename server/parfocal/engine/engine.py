@@ -12,16 +12,14 @@ import random
 import threading
 import time
 
-from .blocks import BlockPool
-from .errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
-from .inbox import Cancelled, Emit, LoadEnded, Message, PrefetchEnded, Submitted
-from .live import LiveRequest
-from .parts import AdapterStatus, Parts
-from .plan import Plan
-from .request import FinishReason, Request
-from .sampling_row import SampledToken
-from .sequence import Clock, Sequence
-from .step_report import step_report
+from parfocal.engine.adapters import LoadEnded, PrefetchEnded
+from parfocal.engine.errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
+from parfocal.engine.inbox import Cancelled, Emit, Message, Submitted
+from parfocal.engine.live import LiveRequest
+from parfocal.engine.parts import AdapterStatus, Parts
+from parfocal.engine.request import FinishReason, Request
+from parfocal.engine.scheduling import BlockPool, Clock, Plan, SampledToken, Sequence
+from parfocal.engine.step_report import step_report
 
 log = logging.getLogger(__name__)
 

@@ -1,13 +1,11 @@
 """What other threads tell the engine. Messages are values; only the engine's thread reads them."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from .request import AdapterKey, Delta, Request
-from .residency import Loaded, Prefetched
-from .slots import Slot
+from parfocal.engine.adapters import LoadEnded, PrefetchEnded
+from parfocal.engine.request import Delta, Request
 
 Emit = Callable[[Delta | Exception], None]
 
@@ -26,22 +24,6 @@ class Cancelled:
     """The request's caller no longer wants it."""
 
     request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class LoadEnded:
-    """A loading thread has finished with a slot, well or badly."""
-
-    slot: Slot
-    result: Future[Loaded]
-
-
-@dataclass(frozen=True, slots=True)
-class PrefetchEnded:
-    """A loading thread has finished reading an adapter ahead, well or badly."""
-
-    adapter: AdapterKey
-    result: Future[Prefetched]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ Its text, what has been sent of it, and its final reply. Writes no scheduling st
 import time
 from dataclasses import dataclass
 
-from .inbox import Emit
-from .observer import RequestReport
-from .request import Completion, Delta, FinishReason
-from .sequence import Sequence
-from .text import TextStream
+from parfocal.engine.inbox import Emit
+from parfocal.engine.observer import RequestReport
+from parfocal.engine.request import Completion, Delta, FinishReason
+from parfocal.engine.scheduling import Sequence
+from parfocal.engine.text import TextStream
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .request import AdapterKey, Timings
+from parfocal.engine.request import AdapterKey, Timings
 
 
 @dataclass(frozen=True, slots=True)

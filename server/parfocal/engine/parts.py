@@ -4,16 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .admission import Admission
-from .blocks import BlockPool
-from .inbox import Inbox
-from .observer import AdapterStatus as AdapterStatus
-from .observer import Observer
-from .plan import Plan
-from .residency import SlotResidency
-from .sampling_row import SampledToken
-from .scheduler import Scheduler
-from .text import TextStream
+from parfocal.engine.adapters import SlotResidency
+from parfocal.engine.inbox import Inbox
+from parfocal.engine.observer import AdapterStatus as AdapterStatus
+from parfocal.engine.observer import Observer
+from parfocal.engine.scheduling import Admission, BlockPool, Plan, SampledToken, Scheduler
+from parfocal.engine.text import TextStream
 
 
 class PlanRunner(Protocol):

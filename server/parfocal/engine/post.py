@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 
-from .request import Delta
+from parfocal.engine.request import Delta
 
 
 class Post:

@@ -1,8 +1,8 @@
 """What one step says of itself, read off the plan and off what is left in the queues and the cache."""
 
-from .observer import StepReport
-from .parts import Parts
-from .plan import Plan
+from parfocal.engine.observer import StepReport
+from parfocal.engine.parts import Parts
+from parfocal.engine.scheduling import Plan
 
 
 def step_report(parts: Parts, plan: Plan, generated: int, seconds: float) -> StepReport:

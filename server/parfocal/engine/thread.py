@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import AsyncIterator
 
-from .engine import Engine
-from .errors import EngineDraining, EngineError
-from .inbox import Wake
-from .post import Post
-from .request import Completion, Delta, Request
+from parfocal.engine.engine import Engine
+from parfocal.engine.errors import EngineDraining, EngineError
+from parfocal.engine.inbox import Wake
+from parfocal.engine.post import Post
+from parfocal.engine.request import Completion, Delta, Request
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,24 @@
 Light on purpose: torch comes only with `parfocal.server.assembly`, so the command can show its help at once.
 """
 
-from .config import DEFAULT_GRPC_ADDRESS, DEFAULT_REGISTRY, ServeConfig
-from .errors import BadChat, BadRequest, BadSetting, ContractMismatch, NoChatTemplate, ServerError
-from .setting import Setting, settings_of
-from .settings import Resolved, resolve_settings
+from parfocal.server.build_info import build_info, package_version
+from parfocal.server.errors import (
+    BadChat,
+    BadRequest,
+    BadSetting,
+    ContractMismatch,
+    NoChatTemplate,
+    ServerError,
+)
+from parfocal.server.settings import (
+    DEFAULT_GRPC_ADDRESS,
+    DEFAULT_REGISTRY,
+    Resolved,
+    ServeConfig,
+    Setting,
+    resolve_settings,
+    settings_of,
+)
 
 __all__ = [
     "DEFAULT_GRPC_ADDRESS",
@@ -20,6 +34,8 @@ __all__ = [
     "ServeConfig",
     "ServerError",
     "Setting",
+    "build_info",
+    "package_version",
     "resolve_settings",
     "settings_of",
 ]

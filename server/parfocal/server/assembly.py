@@ -13,30 +13,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from parfocal.engine import Delta, EngineError, Request, Stop
-from parfocal.engine.base import ResidentBase, load_base
-from parfocal.engine.build import build_engine
-from parfocal.engine.engine import Engine
-from parfocal.engine.memory_budget import MemoryTable
-from parfocal.engine.memory_plan import plan_memory
-from parfocal.engine.thread import EngineThread
+from parfocal.engine import Delta, Engine, EngineError, EngineThread, Request, Stop
+from parfocal.engine.loading.base import ResidentBase, load_base
+from parfocal.engine.loading.build import build_engine
+from parfocal.engine.memory.budget import MemoryTable
+from parfocal.engine.memory.plan import plan_memory
 from parfocal.registry import BaseContract, Registry, describe_base, locate_base, open_registry
-from parfocal.registry.service import RegistryService
+from parfocal.registry.faces.grpc import RegistryService
 from parfocal.rpc import Service, WireServer
 from parfocal.rpc.options import checked_address
+from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
+from parfocal.server.metrics import MetricsEndpoint, ServerMetrics, split_address
+from parfocal.server.requests import (
+    AdapterResolver,
+    EncoderPool,
+    PromptEncoder,
+    RegistryAdapterSource,
+    Tokenizer,
+    TokenTexts,
+)
+from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
-
-from .adapters import AdapterResolver, RegistryAdapterSource
-from .config import ServeConfig
-from .metrics import ServerMetrics
-from .metrics_endpoint import MetricsEndpoint, split_address
-from .model import describe_model
-from .prompts import EncoderPool, PromptEncoder, Tokenizer
-from .service import InferenceService, ServiceParts
-from .token_texts import TokenTexts
 
 _log = logging.getLogger(__name__)
 _WATCH_S = 1.0

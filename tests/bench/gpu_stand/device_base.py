@@ -15,9 +15,9 @@ from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from parfocal.engine import base
-from parfocal.engine.base import Loading, quantisation_config
-from parfocal.engine.cpu_linears import put
+from parfocal.engine.loading import base
+from parfocal.engine.loading.base import Loading, quantisation_config
+from parfocal.engine.loading.cpu_linears import put
 
 _READING = "load_quantised"
 

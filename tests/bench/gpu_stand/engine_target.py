@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oracle.engines import FolderSource
-from parfocal.cli.benching.calls import Call
-from parfocal.cli.benching.errors import AnswerWrong
-from parfocal.cli.benching.rounds import Reply, Round, answer_all
+from parfocal.bench.calls import Call
+from parfocal.bench.errors import AnswerWrong
+from parfocal.bench.rounds import Reply, Round, answer_all
 from parfocal.engine import AdapterKey, EngineConfig, Request, SilentObserver, Stop
-from parfocal.engine.base import ResidentBase
-from parfocal.engine.build import build_engine
+from parfocal.engine.loading.base import ResidentBase
+from parfocal.engine.loading.build import build_engine
 from parfocal.engine.thread import EngineThread
 
 # The first tokens of the prompts that only bring adapters in.

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from parfocal.engine import AdapterReport, SilentObserver
-from parfocal.engine.base import load_base
+from parfocal.engine.loading.base import load_base
 
 from .device_base import random_bases
 from .engine_target import EngineTarget

@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Mapping
 
-from parfocal.cli.benching.growth import BASE, DISTINCT, ONE, Point, Visits, growth_visits, measure_growth
-from parfocal.cli.benching.growth_profile import GrowthProfile
-from parfocal.cli.benching.machine import load_average, machine, versions
-from parfocal.cli.benching.step_bench import StepBench
-from parfocal.engine.base import load_base
+from parfocal.bench.growth import BASE, DISTINCT, ONE, Point, Visits, growth_visits, measure_growth
+from parfocal.bench.growth_profile import GrowthProfile
+from parfocal.bench.machine import load_average, machine, versions
+from parfocal.bench.step_bench import StepBench
+from parfocal.engine.loading.base import load_base
 
 from .device_base import random_bases
 from .notes import Notes

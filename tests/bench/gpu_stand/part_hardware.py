@@ -4,9 +4,9 @@ import time
 
 import torch
 
-from parfocal.cli.benching.document import hardware_document
-from parfocal.cli.benching.hardware import measure_hardware
-from parfocal.cli.benching.machine import load_average, machine, versions
+from parfocal.bench.document import hardware_document
+from parfocal.bench.hardware import measure_hardware
+from parfocal.bench.machine import load_average, machine, versions
 
 from .notes import Notes
 from .setting import Setting

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from oracle.engines import FolderSource
 from oracle.logprobs import LogProbs, first_tokens
-from parfocal.cli.benching.growth import growth_visits, measure_growth
-from parfocal.cli.benching.shapes import shape_named
+from parfocal.bench.growth import growth_visits, measure_growth
+from parfocal.bench.shapes import shape_named
 from parfocal.engine import EngineMisconfigured
-from parfocal.engine.build import build_engine
+from parfocal.engine.loading.build import build_engine
 
 from .notes import Notes
 from .part_decode import open_bench

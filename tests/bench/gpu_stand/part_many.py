@@ -7,13 +7,13 @@ own in host memory and on the device.
 
 from dataclasses import replace
 
-from parfocal.cli.benching.calls import adapters_of_round, calls_of_round
-from parfocal.cli.benching.document import figures_document
-from parfocal.cli.benching.figures import Figures, figures_of
-from parfocal.cli.benching.rounds import Round
-from parfocal.cli.benching.shapes import shape_named
-from parfocal.cli.benching.workload import WARMUP_ROUND, Workload
-from parfocal.engine.base import load_base
+from parfocal.bench.calls import adapters_of_round, calls_of_round
+from parfocal.bench.document import figures_document
+from parfocal.bench.figures import Figures, figures_of
+from parfocal.bench.rounds import Round
+from parfocal.bench.shapes import shape_named
+from parfocal.bench.workload import WARMUP_ROUND, Workload
+from parfocal.engine.loading.base import load_base
 
 from .device_base import random_bases
 from .engine_target import EngineTarget

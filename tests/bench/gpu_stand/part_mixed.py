@@ -10,17 +10,17 @@ from dataclasses import asdict
 
 import torch
 
-from parfocal.cli.benching.calls import Call, calls_of_round
-from parfocal.cli.benching.client import model_at, run_round
-from parfocal.cli.benching.document import figures_document
-from parfocal.cli.benching.figures import Figures, figures_of
-from parfocal.cli.benching.own_server import ServerPlace
-from parfocal.cli.benching.roofline import roofline
-from parfocal.cli.benching.rounds import Round
-from parfocal.cli.benching.server_process import server_process
-from parfocal.cli.benching.stored import stored_types
-from parfocal.cli.benching.workload import WARMUP_ROUND, Workload
-from parfocal.engine.base import Loading, load_base
+from parfocal.bench.calls import Call, calls_of_round
+from parfocal.bench.client import model_at, run_round
+from parfocal.bench.document import figures_document
+from parfocal.bench.figures import Figures, figures_of
+from parfocal.bench.own_server import ServerPlace
+from parfocal.bench.roofline import roofline
+from parfocal.bench.rounds import Round
+from parfocal.bench.server_process import server_process
+from parfocal.bench.stored import stored_types
+from parfocal.bench.workload import WARMUP_ROUND, Workload
+from parfocal.engine.loading.base import Loading, load_base
 
 from . import serve
 from .device_base import random_bases, random_quantised

@@ -1,7 +1,7 @@
 """Writes the base's folder and publishes the adapters, for all parts that follow. Needs no GPU."""
 
-from parfocal.cli.benching.published import adapter_folders, publish_adapters
-from parfocal.cli.benching.shapes import shape_named
+from parfocal.bench.published import adapter_folders, publish_adapters
+from parfocal.bench.shapes import shape_named
 from parfocal.registry import FolderRegistry
 
 from .notes import Notes

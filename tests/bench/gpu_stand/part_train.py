@@ -21,9 +21,9 @@ from oracle.resident_training import (
     trainable_base,
     with_fresh_adapter,
 )
-from parfocal.cli.benching.shapes import shape_named
+from parfocal.bench.shapes import shape_named
 from parfocal.engine import EngineConfig
-from parfocal.engine.base import Loading, load_base
+from parfocal.engine.loading.base import Loading, load_base
 
 from .device_base import random_bases, write_checkpoint
 from .notes import Notes

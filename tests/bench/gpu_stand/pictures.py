@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from parfocal.cli.benching.drawing import write_png
-from parfocal.cli.benching.figures import Figures
+from parfocal.bench.drawing import write_png
+from parfocal.bench.figures import Figures
 
 _GROUP_WIDTH = 0.8
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from parfocal.cli.benching.workload import Workload
+from parfocal.bench.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)

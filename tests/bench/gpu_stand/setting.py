@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from parfocal.cli.benching.hardware import Hardware
-from parfocal.cli.benching.published import registry_folder
-from parfocal.cli.benching.random_base import write_settings
-from parfocal.cli.benching.shapes import shape_named
-from parfocal.cli.benching.workload import Workload
+from parfocal.bench.hardware import Hardware
+from parfocal.bench.published import registry_folder
+from parfocal.bench.random_base import write_settings
+from parfocal.bench.shapes import shape_named
+from parfocal.bench.workload import Workload
 from parfocal.engine import EngineConfig
 
 from .notes import write_json

@@ -13,8 +13,9 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from parfocal.engine.cuda import attention_kernels, lora_kernels
-from parfocal.engine.cuda.lora_step import LONG, SHORT, numbers_at_once
+from parfocal.engine.backends.cuda.attention import kernels as attention_kernels
+from parfocal.engine.backends.cuda.lora import kernels as lora_kernels
+from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, numbers_at_once
 
 # Numbers that a GPU can load as vectors: a model's sizes, and strides of whole tokens and heads.
 _SIZES = [

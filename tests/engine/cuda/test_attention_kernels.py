@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from fakes.paged_rows import Context, Drawn, Heads, PagedRows
-from parfocal.engine.attention import NewTokens, Score
-from parfocal.engine.cuda.attention import CudaAttention, CudaAttentionStep, split_count
-from parfocal.engine.cuda.attention_tables import DecodeTable, prefill_tiles
-from parfocal.engine.cuda.decode_inputs import DecodeInputs, decode_inputs
+from parfocal.engine.backends.cuda.attention.rows import CudaAttention, CudaAttentionStep, split_count
+from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
+from parfocal.engine.model.attention import NewTokens, Score
 
 PLAIN = Score(0.25, None, None)
 pasts = st.integers(0, 30) | st.integers(60, 199)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fakes.lora_weights import SHAPES, random_adapter
-from parfocal.engine.cuda.copies import CudaCopies, TorchCopyStream
-from parfocal.engine.lora_store import LoraStore
+from parfocal.engine.backends.cuda.copies import CudaCopies, TorchCopyStream
+from parfocal.engine.lora.store import LoraStore
 
 
 class Diary:

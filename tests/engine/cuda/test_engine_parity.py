@@ -11,13 +11,13 @@ from oracle.bases import configurations, write_base
 from oracle.engines import FolderSource, open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
-from parfocal.engine.base import load_base
-from parfocal.engine.build import build_engine
-from parfocal.engine.copies import PlainCopies
-from parfocal.engine.cuda.card import Card
-from parfocal.engine.cuda.graphs import Replay
-from parfocal.engine.cuda.page_store import StoreShape
+from parfocal.engine.backends.cuda.card import Card
+from parfocal.engine.backends.cuda.lora.page_store import StoreShape
+from parfocal.engine.backends.cuda.steps.graphs import Replay
 from parfocal.engine.engine import Engine
+from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading.build import build_engine
+from parfocal.engine.lora.copies import PlainCopies
 from parfocal.engine.observer import KernelReport, SilentObserver
 
 ADAPTERS = {

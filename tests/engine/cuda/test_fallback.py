@@ -9,7 +9,7 @@ import torch
 from triton.runtime.errors import OutOfResources
 
 from parfocal.engine import KernelReport, SilentObserver
-from parfocal.engine.cuda.fallback import Guarded, Trial, choose, reports_to
+from parfocal.engine.backends.cuda.fallback import Guarded, Trial, choose, reports_to
 
 Path = Callable[[torch.Tensor], torch.Tensor]
 TRIAL = Trial[Path](lambda path: path(torch.tensor([1.0, -4.0])), tolerance=0.01)

@@ -7,10 +7,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.engine.cuda.decode_inputs import DecodeInputs
-from parfocal.engine.cuda.graphs import DecodeGraphs, GraphForward, GraphLimits, Replay, buckets
-from parfocal.engine.laid_plan import LaidRow, lay_out
-from parfocal.engine.plan import Place, Plan, PlanRow
+from parfocal.engine.adapters.slots import Place
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs
+from parfocal.engine.backends.cuda.steps.graphs import (
+    DecodeGraphs,
+    GraphForward,
+    GraphLimits,
+    Replay,
+    buckets,
+)
+from parfocal.engine.scheduling.laid_plan import LaidRow, lay_out
+from parfocal.engine.scheduling.plan import Plan, PlanRow
 
 CPU = torch.device("cpu")
 LIMITS = GraphLimits(rows=8, most_blocks=3, block_tokens=4)

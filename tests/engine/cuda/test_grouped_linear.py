@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from parfocal.engine.adapted_linear import ActiveAdapters
-from parfocal.engine.cuda.grouped_linear import group_linears
-from parfocal.engine.cuda.lora_groups import groups_of
+from parfocal.engine.backends.cuda.lora.grouped_linear import group_linears
+from parfocal.engine.backends.cuda.lora.groups import groups_of
+from parfocal.engine.lora.adapted_linear import ActiveAdapters
 
 
 class Together:

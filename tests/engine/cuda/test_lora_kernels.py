@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
-from parfocal.engine.copies import PlainCopies
-from parfocal.engine.cuda.lora_step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows
-from parfocal.engine.cuda.page_store import PageStore, Room, StoreShape
-from parfocal.engine.lora_batch import Segment
-from parfocal.engine.plan import Place
+from parfocal.engine.adapters.slots import Place
+from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
+from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows
+from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
+from parfocal.engine.lora.copies import PlainCopies
+from parfocal.engine.scheduling.laid_plan import Segment
 
 SHAPES = {"q": (96, 80), "k": (96, 24), "v": (96, 40), "down": (2048, 33)}
 GROUPS = [("q", "k", "v"), ("down",)]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parfocal.engine import AdapterRefused
-from parfocal.engine.cuda.page_pool import PagePool, pack
+from parfocal.engine.backends.cuda.lora.page_pool import PagePool, pack
 from parfocal.engine.errors import NoRoom
 
 

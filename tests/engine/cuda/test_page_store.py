@@ -8,10 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parfocal.engine import EngineMisconfigured
-from parfocal.engine.adapter_files import LoraWeights, ModuleWeights
-from parfocal.engine.copies import PlainCopies
-from parfocal.engine.cuda.page_store import FIELDS, UNIT, PagedAdapter, PageStore, Room, StoreShape
-from parfocal.engine.plan import Place
+from parfocal.engine.adapters.slots import Place
+from parfocal.engine.backends.cuda.lora.page_store import (
+    FIELDS,
+    UNIT,
+    PagedAdapter,
+    PageStore,
+    Room,
+    StoreShape,
+)
+from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
+from parfocal.engine.lora.copies import PlainCopies
 
 CPU = torch.device("cpu")
 # A layer's linears in the proportions of Llama 3 8B, each a sixteenth.

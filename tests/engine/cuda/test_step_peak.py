@@ -8,16 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.engine.base import ResidentBase, load_base
+from parfocal.engine.adapters.slots import Place
+from parfocal.engine.backends.cuda.steps.step_peak import Measured, MeasuredWorkspace, largest_plans
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.cuda.step_peak import Measured, MeasuredWorkspace, largest_plans
-from parfocal.engine.forward import ModelForward
-from parfocal.engine.kv_cache import KvCache
-from parfocal.engine.laid_plan import LaidRow
-from parfocal.engine.lora_store import LoraStore
-from parfocal.engine.plan import Place
-from parfocal.engine.step_work import TorchStepWork
-from parfocal.engine.workspace import at_most
+from parfocal.engine.loading.base import ResidentBase, load_base
+from parfocal.engine.lora.store import LoraStore
+from parfocal.engine.memory.workspace import at_most
+from parfocal.engine.model.forward import ModelForward
+from parfocal.engine.model.kv_cache import KvCache
+from parfocal.engine.model.step_work import TorchStepWork
+from parfocal.engine.scheduling.laid_plan import LaidRow
 
 CONFIG = EngineConfig(device="cpu", kernels="torch", max_requests=4, max_batch_tokens=48, max_rank=5)
 

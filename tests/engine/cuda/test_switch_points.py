@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fakes.four_bit import INPUTS, OUTPUTS, new_linear
-from parfocal.engine.base import Loading, load_base, load_quantised
-from parfocal.engine.config import EngineConfig
-from parfocal.engine.cuda.clock import CudaClock
-from parfocal.engine.cuda.four_bit import (
+from parfocal.engine.backends.cuda.clock import CudaClock
+from parfocal.engine.backends.cuda.four_bit import (
     Shape,
     SwitchedLinear4bit,
     SwitchPoint,
@@ -23,7 +21,9 @@ from parfocal.engine.cuda.four_bit import (
     speed_up,
     switch_linears,
 )
-from parfocal.engine.device_memory import held_bytes
+from parfocal.engine.config import EngineConfig
+from parfocal.engine.loading.base import Loading, load_base, load_quantised
+from parfocal.engine.memory.device_memory import held_bytes
 
 
 class TwoCosts:

@@ -6,8 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.paged_rows import Drawn, Heads, PagedRows
-from parfocal.engine.attention import Score
-from parfocal.engine.cuda.varlen import DeviceTrial, Need, Varlen, installed, supported, varlen_step
+from parfocal.engine.backends.cuda.attention.varlen import (
+    DeviceTrial,
+    Need,
+    Varlen,
+    installed,
+    supported,
+    varlen_step,
+)
+from parfocal.engine.model.attention import Score
 
 CPU = torch.device("cpu")
 NEED = Need(torch.float16, heads=4, kv_heads=2, head_dim=16, block_tokens=3, softcap=None)

@@ -4,8 +4,9 @@ Knows the registry only by its interface and the engine only by its way of loadi
 (torch, transformers) wait until the data has been accepted.
 """
 
-from .config import TrainConfig
-from .errors import (
+from parfocal.training.config import TrainConfig
+from parfocal.training.data import Prepared
+from parfocal.training.errors import (
     BaseUnfit,
     DataRefused,
     DataUnreadable,
@@ -19,13 +20,19 @@ from .errors import (
     RunExists,
     TrainingError,
 )
-from .findings import Finding, Report, Severity
-from .prepare import Prepared
-from .progress import BarWatcher, PlainWatcher, SilentWatcher, StepDone, Watcher
-from .recipe import Choice, Recipe
-from .result import Figures, TrainResult
-from .run import check, resume, train
-from .run_folder import latest_unfinished
+from parfocal.training.findings import Finding, Report, Severity
+from parfocal.training.recipe import Choice, Recipe
+from parfocal.training.run import check, resume, train
+from parfocal.training.runs import (
+    BarWatcher,
+    Figures,
+    PlainWatcher,
+    SilentWatcher,
+    StepDone,
+    TrainResult,
+    Watcher,
+    latest_unfinished,
+)
 
 __all__ = [
     "BarWatcher",

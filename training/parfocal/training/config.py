@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from parfocal.registry.canonical_json import JSON
-from parfocal.registry.names import AdapterName
-
-from .errors import InvalidConfig
+from parfocal.registry.values import JSON, AdapterName
+from parfocal.training.errors import InvalidConfig
 
 RENDERINGS = ("auto", "chat", "raw")
 KEEP = ("best", "last")

@@ -17,7 +17,7 @@ TrainingError
 from pathlib import Path
 from typing import ClassVar
 
-from .findings import Report
+from parfocal.training.findings import Report
 
 
 class TrainingError(Exception):

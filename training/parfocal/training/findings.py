@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from parfocal.registry.canonical_json import JSON
+from parfocal.registry.values import JSON
 
 _SHOWN_LINES = 8
 _FIRST = "; first:"

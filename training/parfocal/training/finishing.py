@@ -6,17 +6,11 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
 from parfocal.registry import Evaluation, Provenance, Publication, Version
-from parfocal.registry.canonical_json import JSON
-
-from .adapter import load_served, training_device
-from .comparison import gain
-from .curve import draw_curve
-from .encoder import BaseEncoder
-from .evaluation import HeldOut, Score
-from .exact_match import exact_match
-from .fitting import Fitted
-from .job import Job
-from .result import Figures, TrainResult
+from parfocal.registry.values import JSON
+from parfocal.training.data import BaseEncoder
+from parfocal.training.evaluation import HeldOut, Score, exact_match
+from parfocal.training.methods import Fitted, load_served, training_device
+from parfocal.training.runs import Figures, Job, TrainResult, draw_curve, gain
 
 _TOOLS = ("parfocal", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers")
 

@@ -3,11 +3,10 @@
 import json
 
 from parfocal.registry import BaseContract, Registry
-
-from .config import TrainConfig
-from .errors import InvalidConfig, ParentMismatch
-from .job import Parent
-from .recipe import Recipe
+from parfocal.training.config import TrainConfig
+from parfocal.training.errors import InvalidConfig, ParentMismatch
+from parfocal.training.recipe import Recipe
+from parfocal.training.runs import Parent
 
 
 def find_parent(

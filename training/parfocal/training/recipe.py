@@ -5,10 +5,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from parfocal.registry.canonical_json import JSON
-
-from .config import TrainConfig
-from .errors import BaseUnfit
+from parfocal.registry.values import JSON
+from parfocal.training.config import TrainConfig
+from parfocal.training.errors import BaseUnfit
 
 _EPOCHS = 3
 _MIN_STEPS = 60

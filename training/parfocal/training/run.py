@@ -4,18 +4,22 @@ import gc
 from pathlib import Path
 
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
-
-from .checkpoints import Checkpoint, Checkpoints
-from .config import TrainConfig
-from .errors import DataRefused, NothingToResume
-from .job import Job
-from .library_noise import quiet_libraries
-from .parent import find_parent
-from .prepare import Prepared, prepare
-from .progress import SilentWatcher, Watcher
-from .recipe import Recipe
-from .result import TrainResult
-from .run_folder import Identity, RunFolder
+from parfocal.training.config import TrainConfig
+from parfocal.training.data import Prepared, prepare
+from parfocal.training.errors import DataRefused, NothingToResume
+from parfocal.training.library_noise import quiet_libraries
+from parfocal.training.parent import find_parent
+from parfocal.training.recipe import Recipe
+from parfocal.training.runs import (
+    Checkpoint,
+    Checkpoints,
+    Identity,
+    Job,
+    RunFolder,
+    SilentWatcher,
+    TrainResult,
+    Watcher,
+)
 
 
 def check(config: TrainConfig) -> Prepared:
@@ -94,8 +98,8 @@ def _accepted(prepared: Prepared, watcher: Watcher) -> Recipe:
 
 def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
     with quiet_libraries():
-        from .finishing import finish
-        from .fitting import fit
+        from parfocal.training.finishing import finish
+        from parfocal.training.methods import fit
 
         fitted = fit(job, checkpoint)
         gc.collect()  # the trainer and its model hold each other; the base is loaded once more to be scored

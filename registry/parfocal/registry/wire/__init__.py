@@ -1,1 +1,43 @@
 """The registry on the wire: its values as messages of `parfocal.v1`, and back. Knows no storage."""
+
+from parfocal.registry.wire.errors import registry_errors
+from parfocal.registry.wire.messages import (
+    adapter_message,
+    alias_message,
+    base_message,
+    evaluation_message,
+    file_message,
+    provenance_message,
+    version_message,
+)
+from parfocal.registry.wire.publication import read_publication
+from parfocal.registry.wire.reading import (
+    read_adapter,
+    read_alias,
+    read_base,
+    read_evaluation,
+    read_file,
+    read_move,
+    read_provenance,
+    read_version,
+)
+
+__all__ = [
+    "adapter_message",
+    "alias_message",
+    "base_message",
+    "evaluation_message",
+    "file_message",
+    "provenance_message",
+    "read_adapter",
+    "read_alias",
+    "read_base",
+    "read_evaluation",
+    "read_file",
+    "read_move",
+    "read_provenance",
+    "read_publication",
+    "read_version",
+    "registry_errors",
+    "version_message",
+]

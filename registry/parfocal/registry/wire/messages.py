@@ -5,11 +5,20 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from parfocal.registry.canonical_json import dumps
-from parfocal.registry.contract import BaseContract, Contract
-from parfocal.registry.manifest import FileEntry, Manifest
-from parfocal.registry.provenance import Evaluation, Provenance
-from parfocal.registry.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
+from parfocal.registry.values import (
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    BaseContract,
+    Contract,
+    Evaluation,
+    FileEntry,
+    Manifest,
+    MoveKind,
+    Provenance,
+    Version,
+    dumps,
+)
 from parfocal.v1 import adapter_pb2 as pb
 
 _KINDS = {MoveKind.SET: pb.MOVE_KIND_SET, MoveKind.ROLLBACK: pb.MOVE_KIND_ROLLBACK}

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from parfocal.registry.base_contract import describe_base
-from parfocal.registry.base_files import locate_shared_base
-from parfocal.registry.contract import BaseContract
+from parfocal.registry.bases import describe_base, locate_shared_base
 from parfocal.registry.errors import BaseUnreachable
-from parfocal.registry.peft_folder import read_config
-from parfocal.registry.publication import Publication, base_named_by
+from parfocal.registry.peft import read_config
+from parfocal.registry.publishing import Publication, base_named_by
+from parfocal.registry.values import BaseContract
 from parfocal.registry.wire.reading import read_base, read_evaluation, read_provenance
 from parfocal.v1 import registry_service_pb2 as pb
 

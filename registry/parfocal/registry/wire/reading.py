@@ -5,13 +5,25 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from parfocal.registry.canonical_json import InvalidJson, loads
-from parfocal.registry.contract import BaseContract, BaseShape, Quantisation
-from parfocal.registry.digest import digest_of, parse_digest
 from parfocal.registry.errors import BlobCorrupt, InvalidPublication
-from parfocal.registry.manifest import FileEntry, Manifest
-from parfocal.registry.provenance import Evaluation, Provenance
-from parfocal.registry.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
+from parfocal.registry.values import (
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    BaseContract,
+    BaseShape,
+    Evaluation,
+    FileEntry,
+    InvalidJson,
+    Manifest,
+    MoveKind,
+    Provenance,
+    Quantisation,
+    Version,
+    digest_of,
+    loads,
+    parse_digest,
+)
 from parfocal.v1 import adapter_pb2 as pb
 
 _KINDS = {pb.MOVE_KIND_SET: MoveKind.SET, pb.MOVE_KIND_ROLLBACK: MoveKind.ROLLBACK}

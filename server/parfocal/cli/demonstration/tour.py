@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parfocal.cli.demonstration.conversation import Answer, Ask, server
+from parfocal.cli.demonstration.figures import Metrics, summary
+from parfocal.cli.demonstration.lessons import MEMO, SUPPORT, Lesson, Lessons, learn
+from parfocal.cli.demonstration.stage import Stage
+from parfocal.cli.demonstration.watching import StepBar
 from parfocal.training.examples import Row
-
-from .conversation import Answer, Ask, server
-from .figures import Metrics, summary
-from .lessons import MEMO, SUPPORT, Lesson, Lessons, learn
-from .stage import Stage
-from .watching import StepBar
 
 ALIAS = "prod"
 

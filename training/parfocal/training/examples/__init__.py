@@ -4,8 +4,9 @@ Generated, deterministic by seed, and unknown to the base `tiny`: its pre-traini
 package knows no model and needs no torch.
 """
 
+from parfocal.training.examples.lexicon import LEXICON, listed
 from parfocal.training.examples.memos import office_memos
 from parfocal.training.examples.rows import Datasets, Row, Wording, datasets
 from parfocal.training.examples.support import support_emails
 
-__all__ = ["Datasets", "Row", "Wording", "datasets", "office_memos", "support_emails"]
+__all__ = ["LEXICON", "Datasets", "Row", "Wording", "datasets", "listed", "office_memos", "support_emails"]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from random import Random
 
+from parfocal.training.examples.lexicon import listed
 from parfocal.training.examples.names import person
 from parfocal.training.examples.rows import Row, Wording
-from parfocal.training.pretrain.lexicon import listed
 
 _MONTHS = listed("January February March April May June July August September October November December")
 # Subjects of one line share what can be said about them.

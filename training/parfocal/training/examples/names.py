@@ -2,7 +2,7 @@
 
 from random import Random
 
-from parfocal.training.pretrain.lexicon import listed
+from parfocal.training.examples.lexicon import listed
 
 _FIRST = listed(
     "Anna Bela Carla Dario Edith Frank Gina Henrik Ida Jorge Katya Leon Mona Nils Olivia Pavel Rita Stefan "

@@ -1,0 +1,87 @@
+"""The shapes that a plain decoder's projections must have, and the check of an adapter against them.
+
+Judges only the usual module names of architectures whose shapes follow from the configuration; whatever
+else an adapter names is left to serving, which has the base itself.
+"""
+
+import re
+from collections.abc import Mapping
+
+from parfocal.registry.errors import ContractMismatch, UnsupportedAdapter
+from parfocal.registry.values import JSON, BaseShape, TargetModule
+
+_PLAIN_DECODERS = frozenset({
+    "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi3",
+})  # fmt: skip
+_SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+_PROJECTION = re.compile(
+    r"(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(?P<layer>[0-9]{1,6})\.(?:self_attn|mlp)\.(?P<name>[a-z_]+)"
+)
+_SHARED_ENDS = ("lm_head", "embed_tokens")
+
+
+def shape_of(config: Mapping[str, JSON]) -> BaseShape | None:
+    """Returns the sizes in a base's `config.json`, or None where they do not decide every projection."""
+    text = config.get("text_config", config)
+    if not isinstance(text, Mapping) or config.get("model_type") not in _PLAIN_DECODERS:
+        return None
+    sizes = [_size(text.get(name)) for name in _SIZES]
+    layers, hidden, intermediate, heads = (size or 0 for size in sizes)
+    if not all(sizes):
+        return None
+    kv_heads = _size(text.get("num_key_value_heads")) or heads
+    head_dim = _size(text.get("head_dim")) or hidden // heads
+    return BaseShape(layers, hidden, intermediate, heads, kv_heads, head_dim)
+
+
+def check_module(target: TargetModule, shape: BaseShape | None) -> None:
+    """Raises UnsupportedAdapter for output and embedding layers, ContractMismatch for other shapes."""
+    if target.path.rpartition(".")[2] in _SHARED_ENDS:
+        raise UnsupportedAdapter(
+            f"module {target.path} is adapted; output and embedding layers are not served yet",
+            field=target.path,
+        )
+    match = _PROJECTION.fullmatch(target.path)
+    if shape is None or match is None:
+        return
+    _check_layer(int(match["layer"]), target.path, shape)
+    expected = _projections(shape).get(match["name"])
+    if expected is not None:
+        _check_features("in_features", target.path, expected[0], target.in_features)
+        _check_features("out_features", target.path, expected[1], target.out_features)
+
+
+def _projections(shape: BaseShape) -> dict[str, tuple[int, int]]:
+    """Returns (in_features, out_features) by module name."""
+    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    return {
+        "q_proj": (shape.hidden, queries),
+        "k_proj": (shape.hidden, keys),
+        "v_proj": (shape.hidden, keys),
+        "qkv_proj": (shape.hidden, queries + 2 * keys),
+        "o_proj": (queries, shape.hidden),
+        "gate_proj": (shape.hidden, shape.intermediate),
+        "up_proj": (shape.hidden, shape.intermediate),
+        "gate_up_proj": (shape.hidden, 2 * shape.intermediate),
+        "down_proj": (shape.intermediate, shape.hidden),
+    }
+
+
+def _check_layer(layer: int, path: str, shape: BaseShape) -> None:
+    if layer >= shape.layers:
+        raise ContractMismatch(
+            f"module {path} is in layer {layer}, the base has layers 0 to {shape.layers - 1}",
+            field=path, expected=f"< {shape.layers}", actual=str(layer),
+        )  # fmt: skip
+
+
+def _check_features(which: str, path: str, expected: int, actual: int) -> None:
+    if expected != actual:
+        raise ContractMismatch(
+            f"{which} of {path} is {actual} in the adapter, {expected} in the base",
+            field=f"{path}.{which}", expected=str(expected), actual=str(actual),
+        )  # fmt: skip
+
+
+def _size(value: JSON) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

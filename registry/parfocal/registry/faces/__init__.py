@@ -1,0 +1,1 @@
+"""The registry as others reach it over a network."""

@@ -1,0 +1,199 @@
+"""RegistryService: any registry over gRPC. Knows messages and streams, not how a registry keeps anything."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.empty_pb2 import Empty
+
+from parfocal.registry.blobs import Staging
+from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
+from parfocal.registry.faces.grpc.threads import Threads
+from parfocal.registry.publishing import Upload
+from parfocal.registry.registry import Registry
+from parfocal.registry.storage_errors import storage_errors
+from parfocal.registry.values import (
+    AdapterName,
+    Alias,
+    Version,
+    check_version,
+    checked_page_size,
+    chunks_of,
+    key_in,
+    page_token,
+)
+from parfocal.registry.wire import (
+    adapter_message,
+    alias_message,
+    read_file,
+    read_publication,
+    version_message,
+)
+from parfocal.rpc import Context, MethodNotImplemented
+from parfocal.v1 import adapter_pb2
+from parfocal.v1 import registry_service_pb2 as pb
+from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
+
+T = TypeVar("T")
+
+
+class RegistryService(RegistryServiceServicer):
+    """Serves `registry`; uploads under way are kept under `uploads` (default: ~/.cache/parfocal/uploads).
+
+    Registry calls block, so each runs in a thread. `Watch` is not implemented yet.
+    """
+
+    def __init__(self, registry: Registry, uploads: Path | None = None) -> None:
+        self._registry = registry
+        self._uploads = uploads or Path.home() / ".cache" / "parfocal" / "uploads"
+        self._staging = Staging(self._uploads)
+        with storage_errors(self._uploads):
+            self._staging.sweep()
+        # Apart, so that a few large uploads do not hold up every look-up.
+        self._look_ups = Threads(16, "registry-look-up")
+        self._files = Threads(4, "registry-files")
+
+    async def PublishVersion(
+        self, request_iterator: AsyncIterator[pb.PublishVersionRequest], context: Context
+    ) -> adapter_pb2.Version:
+        """Receives an adapter and publishes it; a stream that breaks leaves nothing."""
+        header = await _header(request_iterator)
+        AdapterName.parse(header.name)
+        with storage_errors(self._uploads), self._staging.work_folder() as folder:
+            upload = Upload(folder, [read_file(file) for file in header.files])
+            async for request in request_iterator:
+                if not request.HasField("chunk"):
+                    raise InvalidUpload("after the header only chunks may follow", field="part")
+                await _to_the_end(self._files(upload.write, request.chunk.path, request.chunk.data))
+            upload.finish()
+            version = await _to_the_end(self._files(self._publish, header, folder))
+        return await self._version_message(version)
+
+    async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> adapter_pb2.Version:
+        """Returns one version."""
+        return await self._resolved(f"{AdapterName.parse(request.name)}@{check_version(request.version)}")
+
+    async def ResolveAdapter(
+        self, request: pb.ResolveAdapterRequest, context: Context
+    ) -> adapter_pb2.Version:
+        """Returns the version that a reference means now."""
+        return await self._resolved(request.reference)
+
+    async def ListAdapters(
+        self, request: pb.ListAdaptersRequest, context: Context
+    ) -> pb.ListAdaptersResponse:
+        """Lists the adapters with their aliases."""
+        return await self._look_ups(self._list_adapters, request)
+
+    async def ListVersions(
+        self, request: pb.ListVersionsRequest, context: Context
+    ) -> pb.ListVersionsResponse:
+        """Lists the versions of an adapter."""
+        return await self._look_ups(self._list_versions, request)
+
+    async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
+        """Points an alias at a version."""
+        expected = request.expected_version if request.HasField("expected_version") else None
+        alias = await self._look_ups(
+            self._registry.set_alias, request.name, request.alias, request.version, expected, request.actor
+        )
+        return alias_message(alias)
+
+    async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
+        """Lists aliases, with their history if asked."""
+        return await self._look_ups(self._list_aliases, request)
+
+    async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
+        """Undoes the last move of an alias."""
+        alias = await self._look_ups(
+            self._registry.rollback_alias, request.name, request.alias, request.actor
+        )
+        return alias_message(alias)
+
+    async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> Empty:
+        """Deletes a version."""
+        await self._look_ups(self._registry.delete_version, request.name, request.version)
+        return Empty()
+
+    async def DownloadVersion(
+        self, request: pb.DownloadVersionRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadVersionResponse]:
+        """Sends a version, then its files, verified just before."""
+        version = await self._look_ups(self._chosen, request)
+        yield pb.DownloadVersionResponse(version=await self._version_message(version))
+        folder = await self._files(self._registry.materialise, version.digest)
+        for entry in version.manifest.files:
+            with (folder / entry.path).open("rb") as file:
+                pieces = chunks_of(file)
+                while data := await self._files(next, pieces, b""):
+                    yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
+
+    def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
+        """Is not implemented yet."""
+        raise MethodNotImplemented("This registry does not report changes yet; list its versions instead.")
+
+    async def _resolved(self, reference: str) -> adapter_pb2.Version:
+        return await self._version_message(await self._look_ups(self._registry.resolve, reference))
+
+    async def _version_message(self, version: Version) -> adapter_pb2.Version:
+        return version_message(version, await self._look_ups(self._registry.aliases, version.name))
+
+    def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
+        return self._registry.publish(header.name, folder, read_publication(header, folder))
+
+    def _chosen(self, request: pb.DownloadVersionRequest) -> Version:
+        if request.HasField("digest"):
+            return self._registry.find(request.digest)
+        if request.HasField("reference"):
+            return self._registry.resolve(request.reference)
+        raise InvalidArgument("a download needs a reference or a digest", field="selector")
+
+    def _list_adapters(self, request: pb.ListAdaptersRequest) -> pb.ListAdaptersResponse:
+        page = self._registry.adapters(request.page_size, request.page_token)
+        adapters = [adapter_message(item, self._registry.aliases(item.name)) for item in page.items]
+        return pb.ListAdaptersResponse(adapters=adapters, next_page_token=page.next_page_token)
+
+    def _list_versions(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
+        page = self._registry.versions(request.name, request.page_size, request.page_token)
+        aliases = self._registry.aliases(request.name)
+        versions = [version_message(item, aliases) for item in page.items]
+        return pb.ListVersionsResponse(versions=versions, next_page_token=page.next_page_token)
+
+    def _list_aliases(self, request: pb.ListAliasesRequest) -> pb.ListAliasesResponse:
+        size = checked_page_size(request.page_size)
+        name = str(AdapterName.parse(request.name))
+        listing = f"aliases/{name}/{request.alias}"
+        after = key_in(request.page_token, listing)
+        found = [alias for alias in self._registry.aliases(name) if request.alias in ("", alias.alias)]
+        if request.alias and not found:
+            raise AliasNotFound(f"adapter {name!r} has no alias {request.alias[:80]!a}", adapter=name)
+        rest = [alias for alias in found if alias.alias > after]
+        token = page_token(listing, rest[size - 1].alias) if len(rest) > size else ""
+        messages = [self._alias_message(alias, request.include_history) for alias in rest[:size]]
+        return pb.ListAliasesResponse(aliases=messages, next_page_token=token)
+
+    def _alias_message(self, alias: Alias, include_history: bool) -> adapter_pb2.Alias:
+        history = self._registry.alias_history(alias.name, alias.alias) if include_history else []
+        return alias_message(alias, history)
+
+
+async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.PublishHeader:
+    async for request in requests:
+        if request.HasField("header"):
+            return request.header
+        break
+    raise InvalidUpload("an upload begins with its header", field="header")
+
+
+async def _to_the_end(work: Awaitable[T]) -> T:
+    """Returns the result of `work` in a thread, which is waited for even when the caller goes away.
+
+    Its files must not be removed under it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

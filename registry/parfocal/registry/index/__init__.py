@@ -1,0 +1,1 @@
+"""Names, versions and aliases: which digest each stands for, now and before."""

@@ -1,0 +1,23 @@
+"""Reads PEFT folders: configuration, tensors' headers, patterns; refuses by name what cannot be served."""
+
+from parfocal.registry.peft.config import PeftConfig
+from parfocal.registry.peft.folder import (
+    MAX_CONFIG_BYTES,
+    MAX_WEIGHTS_BYTES,
+    PeftFolder,
+    open_regular,
+    read_config,
+    read_peft_folder,
+)
+from parfocal.registry.peft.safetensors_header import read_header
+
+__all__ = [
+    "MAX_CONFIG_BYTES",
+    "MAX_WEIGHTS_BYTES",
+    "PeftConfig",
+    "PeftFolder",
+    "open_regular",
+    "read_config",
+    "read_header",
+    "read_peft_folder",
+]

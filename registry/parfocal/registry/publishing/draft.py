@@ -1,0 +1,122 @@
+"""Turns a PEFT folder into a manifest whose files are stored. Knows no names and no version numbers."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from parfocal.registry.blobs import BlobStore
+from parfocal.registry.errors import AdapterRefused, InvalidPublication, MalformedFile
+from parfocal.registry.peft import MAX_WEIGHTS_BYTES, PeftFolder, open_regular, read_header, read_peft_folder
+from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
+from parfocal.registry.values import (
+    CONFIG_FILE,
+    SCHEMA,
+    WEIGHTS_FILE,
+    Contract,
+    FileEntry,
+    InvalidJson,
+    Manifest,
+    dumps,
+)
+
+Progress = Callable[[int, int], None]
+
+_MAX_MANIFEST_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An adapter that passed every check, with the configuration to publish. Nothing is stored yet."""
+
+    folder: PeftFolder
+    config: bytes
+    contract: Contract
+    publication: Publication
+    warnings: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """How many bytes will be stored, the manifest apart."""
+        return len(self.config) + self.folder.header.file_bytes
+
+    def manifest(self, files: tuple[FileEntry, ...]) -> Manifest:
+        """Returns the manifest over `files`; raises InvalidPublication when it cannot be written as JSON."""
+        manifest = Manifest(
+            SCHEMA,
+            files,
+            self.contract,
+            self.publication.provenance,
+            self.publication.evaluation,
+            self.warnings,
+        )
+        try:
+            size = len(manifest.to_bytes())
+        except InvalidJson as error:
+            raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
+        if size > _MAX_MANIFEST_BYTES:
+            raise InvalidPublication(
+                f"the manifest would be {size} bytes; {_MAX_MANIFEST_BYTES} fit: shorten provenance"
+            )
+        return manifest
+
+
+def draft(folder: Path, publication: Publication) -> Draft:
+    """Returns a draft of what `folder` holds.
+
+    Raises AdapterRefused and its kinds, BaseUnreachable and InvalidPublication.
+    """
+    try:
+        shape = None if publication.base is None else publication.base.shape
+        read = read_peft_folder(folder, shape)
+    except OSError as error:
+        raise AdapterRefused(f"{folder} cannot be read: {error}", field="folder") from error
+    base = bound_base(read.config, publication)
+    paths = [module.target.path for module in read.modules]
+    try:
+        config = dumps(read.config.normalised(base.id, base.revision, paths))
+    except InvalidJson as error:
+        raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
+    contract = Contract(base, tuple(module.target for module in read.modules), read.config.use_rslora)
+    result = Draft(read, config, contract, publication, (*read.warnings, *base_warnings(read.config, base)))
+    # A manifest that cannot be written must be refused before anything is stored.
+    result.manifest(())
+    return result
+
+
+def store(prepared: Draft, blobs: BlobStore, progress: Progress | None) -> Manifest:
+    """Stores the files of a draft, then its manifest, and returns the manifest.
+
+    Raises AdapterRefused when the weights were changed since they were checked, and OSError.
+    """
+    counter = _Counter(prepared.size, progress)
+    config = blobs.put(io.BytesIO(prepared.config), counter.advance)
+    with open_regular(prepared.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
+        weights = blobs.put(source, counter.advance)
+    with blobs.open(weights.digest) as stored:
+        if read_header(stored, WEIGHTS_FILE) != prepared.folder.header:
+            raise AdapterRefused(
+                f"{WEIGHTS_FILE} changed while it was published; try again", field=WEIGHTS_FILE
+            )
+    manifest = prepared.manifest(
+        (
+            FileEntry(CONFIG_FILE, config.size, config.digest),
+            FileEntry(WEIGHTS_FILE, weights.size, weights.digest),
+        )
+    )
+    blobs.put(io.BytesIO(manifest.to_bytes()))
+    return manifest
+
+
+class _Counter:
+    """Adds up bytes and reports them against the total."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._done = 0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)

@@ -1,0 +1,61 @@
+"""What a publisher says about an adapter, and which base the adapter is bound to because of it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from parfocal.registry.errors import BaseUnreachable
+from parfocal.registry.peft import PeftConfig
+from parfocal.registry.values import BaseContract, Evaluation, Provenance
+
+_HUB_CACHE = re.compile(r"models--(?P<id>[^/]+)/snapshots/[0-9a-f]+/?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The base the adapter was made for, where it came from and how good it is.
+
+    Without a described base, or with one that nobody verified, `unverified_base` must say that this is meant.
+    """
+
+    base: BaseContract | None = None
+    provenance: Provenance | None = None
+    evaluation: Evaluation | None = None
+    unverified_base: bool = False
+
+
+def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:
+    """Returns the base that goes into the manifest; raises BaseUnreachable."""
+    base = publication.base
+    if base is not None and (base.verified or publication.unverified_base):
+        return base
+    if not publication.unverified_base:
+        raise BaseUnreachable(
+            f"the base {base_named_by(config) or '(none named)'} was not described; tell which base the "
+            "adapter was trained on (--base), or publish with --unverified-base and let serving check it",
+            field="base",
+        )
+    named = base_named_by(config)
+    if named is None:
+        raise BaseUnreachable("adapter_config.json names no base; tell which it is with --base", field="base")
+    return BaseContract.unverified(named, config.revision)
+
+
+def base_named_by(config: PeftConfig) -> str | None:
+    """Returns the base that a configuration names: a Hub id, or the last part of a local path."""
+    if config.base is None:
+        return None
+    cached = _HUB_CACHE.search(config.base)
+    if cached is not None:
+        return cached["id"].replace("--", "/", 1)
+    if config.base.startswith(("/", ".", "~")):
+        return PurePath(config.base).name or None
+    return config.base
+
+
+def base_warnings(config: PeftConfig, base: BaseContract) -> tuple[str, ...]:
+    """Returns a sentence when the configuration names another base than the one that it is published for."""
+    named = base_named_by(config)
+    if named is None or PurePath(named).name.casefold() == PurePath(base.id).name.casefold():
+        return ()
+    return (f"adapter_config.json names the base {named!r}; the publisher said {base.id!r}",)

@@ -1,0 +1,82 @@
+"""Receives an adapter's files piece by piece into a folder, believing nothing. Knows no wire."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from parfocal.registry.blobs import check_received
+from parfocal.registry.errors import InvalidUpload
+from parfocal.registry.peft import MAX_CONFIG_BYTES, MAX_WEIGHTS_BYTES
+from parfocal.registry.values import CONFIG_FILE, WEIGHTS_FILE, FileEntry, Hasher
+
+_LIMITS = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: MAX_WEIGHTS_BYTES}
+
+
+class Upload:
+    """An upload of announced `files`, in their order, into an empty `folder`.
+
+    Raises InvalidUpload when the announcement is not the two files of an adapter within their limits.
+    """
+
+    def __init__(self, folder: Path, files: Sequence[FileEntry]) -> None:
+        _check_announcement(files)
+        self._folder = folder
+        self._files = tuple(files)
+        self._done = 0
+        self._hasher = Hasher()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Takes the next piece of the file `path`.
+
+        Raises InvalidUpload when it is not that file's turn or the file grows beyond its announced size,
+        BlobCorrupt when the finished file does not have its digest, and OSError.
+        """
+        if self._done == len(self._files):
+            raise InvalidUpload(
+                f"more pieces came after the last file, {self._files[-1].path}", field="chunk"
+            )
+        entry = self._files[self._done]
+        if path != entry.path:
+            raise InvalidUpload(
+                f"a piece of {path[:100]!a} came where {entry.path} goes on", field="chunk.path"
+            )
+        if not data:
+            raise InvalidUpload(f"an empty piece of {entry.path} came", field="chunk.data")
+        if self._hasher.size + len(data) > entry.size:
+            raise InvalidUpload(
+                f"{entry.path} is longer than the {entry.size} bytes announced", field="chunk.data"
+            )
+        with (self._folder / entry.path).open("ab") as file:
+            file.write(data)
+        self._hasher.update(data)
+        if self._hasher.size == entry.size:
+            self._finish_file(entry)
+
+    def finish(self) -> None:
+        """Raises InvalidUpload when the upload ended before its last byte."""
+        if self._done < len(self._files):
+            entry = self._files[self._done]
+            raise InvalidUpload(
+                f"the upload ended at byte {self._hasher.size} of {entry.size} of {entry.path}",
+                field="chunk",
+            )
+
+    def _finish_file(self, entry: FileEntry) -> None:
+        check_received(entry, self._hasher)
+        self._hasher = Hasher()
+        self._done += 1
+
+
+def _check_announcement(files: Sequence[FileEntry]) -> None:
+    names = [file.path for file in files]
+    if len(files) != len(_LIMITS) or set(names) != set(_LIMITS):
+        shown = ", ".join(ascii(name[:80]) for name in names[:4]) or "nothing"
+        raise InvalidUpload(
+            f"the header announces {shown}; an adapter is {CONFIG_FILE} and {WEIGHTS_FILE}",
+            field="header.files",
+        )
+    for file in files:
+        if not 0 < file.size <= _LIMITS[file.path]:
+            raise InvalidUpload(
+                f"{file.path} is announced with {file.size} bytes; 1 to {_LIMITS[file.path]} are accepted",
+                field="header.files",
+            )

@@ -1,0 +1,7 @@
+"""A registry behind gRPC, used like a local one; believes no byte that it has not verified."""
+
+from parfocal.registry.remote.registry import RemoteRegistry
+
+__all__ = [
+    "RemoteRegistry",
+]

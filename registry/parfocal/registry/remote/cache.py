@@ -1,0 +1,43 @@
+"""The client's local copies of a remote registry's versions. Everything in it is verified when it is read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from parfocal.registry.blobs import AdapterFolders
+from parfocal.registry.values import FileEntry, Manifest, digest_of, hex_of
+
+
+class RemoteCache:
+    """Manifests and adapter folders by digest, under `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self._manifests = home / "manifests"
+        self._folders = AdapterFolders(home)
+        self._folders.staging.sweep()
+
+    def folder(self, digest: str) -> Path | None:
+        """Returns the folder of a version whose manifest and every byte are here, or None; raises OSError."""
+        manifest = self._manifest(digest)
+        if manifest is None or self._folders.missing(digest, manifest):
+            return None
+        return self._folders.path(digest)
+
+    def keep_manifest(self, manifest: Manifest) -> None:
+        """Keeps a manifest; raises OSError."""
+        self._manifests.mkdir(parents=True, exist_ok=True)
+        data = manifest.to_bytes()
+        with self._folders.staging.work_folder() as work:
+            temporary = work / "manifest"
+            temporary.write_bytes(data)
+            temporary.replace(self._manifests / hex_of(digest_of(data)))
+
+    def keep_file(self, digest: str, entry: FileEntry, chunks: Iterable[bytes]) -> None:
+        """Keeps a file of a version once its bytes are verified; raises BlobCorrupt or OSError."""
+        self._folders.place(digest, entry, chunks)
+
+    def _manifest(self, digest: str) -> Manifest | None:
+        try:
+            data = (self._manifests / hex_of(digest)).read_bytes()
+        except FileNotFoundError:
+            return None
+        return Manifest.from_bytes(data) if digest_of(data) == digest else None

@@ -1,0 +1,225 @@
+"""A registry behind `grpc://host:port`. Believes no byte that it has not verified."""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from parfocal.registry.errors import BlobCorrupt
+from parfocal.registry.publishing import Publication, draft
+from parfocal.registry.remote.cache import RemoteCache
+from parfocal.registry.storage_errors import storage_errors
+from parfocal.registry.values import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    AdapterName,
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    FileEntry,
+    Page,
+    Reference,
+    Version,
+    check_actor,
+    check_alias,
+    check_expected,
+    check_version,
+    checked_page_size,
+    chunks_of,
+    digest_of_file,
+    parse_digest,
+)
+from parfocal.registry.wire import (
+    base_message,
+    evaluation_message,
+    file_message,
+    provenance_message,
+    read_adapter,
+    read_alias,
+    read_move,
+    read_version,
+    registry_errors,
+)
+from parfocal.rpc import open_blocking_channel
+from parfocal.v1 import registry_service_pb2 as pb
+from parfocal.v1.registry_service_pb2_grpc import RegistryServiceStub
+
+_SCHEME = "grpc://"
+_DEADLINE_S = 60.0
+
+Progress = Callable[[int, int], None]
+
+
+class RemoteRegistry:
+    """The registry that a server at `location` (`grpc://host:port` or `host:port`) serves.
+
+    Downloads are kept in `cache` (default: ~/.cache/parfocal). Beside what every registry raises, calls raise
+    RemoteError when the server cannot be reached.
+    """
+
+    def __init__(self, location: str, *, cache: Path | None = None) -> None:
+        channel = open_blocking_channel(location.removeprefix(_SCHEME))
+        weakref.finalize(self, channel.close)
+        self._stub = RegistryServiceStub(channel)
+        self._home = cache or Path.home() / ".cache" / "parfocal"
+        with storage_errors(self._home):
+            self._cache = RemoteCache(self._home)
+
+    def publish(
+        self, name: str, folder: Path, publication: Publication, progress: Progress | None = None
+    ) -> Version:
+        """Returns the version that the PEFT folder became; refuses what is wrong before sending."""
+        adapter = str(AdapterName.parse(name))
+        draft(folder, publication)
+        files = [_entry(folder / CONFIG_FILE), _entry(folder / WEIGHTS_FILE)]
+        header = pb.PublishHeader(
+            name=adapter,
+            base_contract=None if publication.base is None else base_message(publication.base),
+            unverified_base=publication.unverified_base,
+            provenance=provenance_message(publication.provenance),
+            evaluation=evaluation_message(publication.evaluation),
+            files=[file_message(file) for file in files],
+        )
+        with registry_errors():
+            return read_version(self._stub.PublishVersion(_parts(header, files, folder, progress)))
+
+    def resolve(self, reference: str) -> Version:
+        """Returns the version that a reference means now; see Registry."""
+        with registry_errors():
+            request = pb.ResolveAdapterRequest(reference=str(Reference.parse(reference)))
+            return read_version(self._stub.ResolveAdapter(request, timeout=_DEADLINE_S))
+
+    def find(self, digest: str) -> Version:
+        """Returns a version with this digest under any name; see Registry."""
+        with registry_errors():
+            call = self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=parse_digest(digest)))
+            version = _first(iter(call), digest)
+            call.cancel()  # type: ignore[no-untyped-call]  # the files are not wanted
+            return version
+
+    def materialise(self, digest: str) -> Path:
+        """Returns a local folder with the version's files, every byte verified now; see Registry."""
+        with storage_errors(self._home):
+            folder = self._cache.folder(parse_digest(digest))
+            if folder is None:
+                self._download(digest)
+                folder = self._cache.folder(digest)
+        if folder is None:
+            raise BlobCorrupt(
+                f"the local copy of {digest} changed while it was made; try again", digest=digest
+            )
+        return folder
+
+    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
+        """Returns a page of adapters, sorted by name; see Registry."""
+        with registry_errors():
+            request = pb.ListAdaptersRequest(page_size=checked_page_size(page_size), page_token=page_token)
+            reply = self._stub.ListAdapters(request, timeout=_DEADLINE_S)
+        return Page(tuple(read_adapter(item) for item in reply.adapters), reply.next_page_token)
+
+    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
+        """Returns a page of live versions, the newest first; see Registry."""
+        with registry_errors():
+            size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
+            request = pb.ListVersionsRequest(name=adapter, page_size=size, page_token=page_token)
+            reply = self._stub.ListVersions(request, timeout=_DEADLINE_S)
+        return Page(tuple(read_version(item) for item in reply.versions), reply.next_page_token)
+
+    def aliases(self, name: str) -> list[Alias]:
+        """Returns the aliases of an adapter, sorted; see Registry."""
+        request = pb.ListAliasesRequest(name=str(AdapterName.parse(name)))
+        found: list[Alias] = []
+        while True:
+            with registry_errors():
+                reply = self._stub.ListAliases(request, timeout=_DEADLINE_S)
+            found += [read_alias(alias) for alias in reply.aliases]
+            if not reply.next_page_token:
+                return found
+            request.page_token = reply.next_page_token
+
+    def alias_history(self, name: str, alias: str) -> list[AliasMove]:
+        """Returns every move of an alias, the newest first; see Registry."""
+        with registry_errors():
+            adapter = str(AdapterName.parse(name))
+            request = pb.ListAliasesRequest(name=adapter, alias=check_alias(alias), include_history=True)
+            reply = self._stub.ListAliases(request, timeout=_DEADLINE_S)
+        return [read_move(move) for found in reply.aliases for move in found.history]
+
+    def set_alias(
+        self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
+    ) -> Alias:
+        """Points an alias at a live version and records the move; see Registry."""
+        with registry_errors():
+            request = pb.SetAliasRequest(
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias),
+                version=check_version(version),
+                expected_version=check_expected(expected_version),
+                actor=check_actor(actor),
+            )
+            return read_alias(self._stub.SetAlias(request, timeout=_DEADLINE_S))
+
+    def rollback_alias(self, name: str, alias: str, actor: str = "") -> Alias:
+        """Undoes the last move of an alias that was not undone yet; see Registry."""
+        with registry_errors():
+            adapter = str(AdapterName.parse(name))
+            request = pb.RollbackAliasRequest(
+                name=adapter, alias=check_alias(alias), actor=check_actor(actor)
+            )
+            return read_alias(self._stub.RollbackAlias(request, timeout=_DEADLINE_S))
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Deletes a version that no alias points at; see Registry."""
+        with registry_errors():
+            adapter = str(AdapterName.parse(name))
+            request = pb.DeleteVersionRequest(name=adapter, version=check_version(version))
+            self._stub.DeleteVersion(request, timeout=_DEADLINE_S)
+
+    def _download(self, digest: str) -> None:
+        with registry_errors():
+            replies = iter(self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=digest)))
+            version = _first(replies, digest)
+            for entry in version.manifest.files:
+                self._cache.keep_file(digest, entry, _pieces(replies, entry))
+            self._cache.keep_manifest(version.manifest)
+
+
+def _parts(
+    header: pb.PublishHeader, files: Sequence[FileEntry], folder: Path, progress: Progress | None
+) -> Iterator[pb.PublishVersionRequest]:
+    """Yields the header and the pieces of the files."""
+    yield pb.PublishVersionRequest(header=header)
+    total, sent = sum(file.size for file in files), 0
+    for entry in files:
+        with (folder / entry.path).open("rb") as file:
+            for data in chunks_of(file):
+                yield pb.PublishVersionRequest(chunk=pb.FileChunk(path=entry.path, data=data))
+                sent += len(data)
+                if progress is not None:
+                    progress(sent, total)
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(path.name, path.stat().st_size, digest_of_file(path))
+
+
+def _first(replies: Iterator[pb.DownloadVersionResponse], digest: str) -> Version:
+    """Returns the version that a download begins with; raises BlobCorrupt unless it is the one asked for."""
+    version = read_version(next(replies, pb.DownloadVersionResponse()).version)
+    if version.digest != digest:
+        raise BlobCorrupt(
+            f"the registry sent {version.digest} when asked for {digest}",
+            expected=digest,
+            actual=version.digest,
+        )
+    return version
+
+
+def _pieces(replies: Iterator[pb.DownloadVersionResponse], entry: FileEntry) -> Iterator[bytes]:
+    """Yields the pieces of one file, no more than its size; fewer when the stream ends."""
+    received = 0
+    while received < entry.size:
+        reply = next(replies, None)
+        if reply is None or reply.chunk.path != entry.path:
+            return
+        received += len(reply.chunk.data)
+        yield reply.chunk.data

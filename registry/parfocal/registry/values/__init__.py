@@ -1,0 +1,75 @@
+"""What a registry speaks of: names, digests, references, manifests, contracts, records. Values only."""
+
+from parfocal.registry.values.arguments import check_actor, check_expected, check_version
+from parfocal.registry.values.canonical_json import JSON, InvalidJson, dumps, loads
+from parfocal.registry.values.contract import (
+    BaseContract,
+    BaseShape,
+    Contract,
+    Difference,
+    Quantisation,
+    TargetModule,
+)
+from parfocal.registry.values.digest import (
+    PREFIX,
+    Hasher,
+    chunks_of,
+    copy_hashing,
+    digest_of,
+    digest_of_file,
+    hex_of,
+    parse_digest,
+)
+from parfocal.registry.values.json_fields import kind_of
+from parfocal.registry.values.manifest import CONFIG_FILE, SCHEMA, WEIGHTS_FILE, FileEntry, Manifest
+from parfocal.registry.values.names import AdapterName, check_alias
+from parfocal.registry.values.pages import Page, checked_page_size, key_in, page_token
+from parfocal.registry.values.provenance import Evaluation, Provenance
+from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
+from parfocal.registry.values.reference import Reference
+from parfocal.registry.values.rollback import rollback_target
+
+__all__ = [
+    "CONFIG_FILE",
+    "JSON",
+    "PREFIX",
+    "SCHEMA",
+    "WEIGHTS_FILE",
+    "AdapterName",
+    "AdapterSummary",
+    "Alias",
+    "AliasMove",
+    "BaseContract",
+    "BaseShape",
+    "Contract",
+    "Difference",
+    "Evaluation",
+    "FileEntry",
+    "Hasher",
+    "InvalidJson",
+    "Manifest",
+    "MoveKind",
+    "Page",
+    "Provenance",
+    "Quantisation",
+    "Reference",
+    "TargetModule",
+    "Version",
+    "check_actor",
+    "check_alias",
+    "check_expected",
+    "check_version",
+    "checked_page_size",
+    "chunks_of",
+    "copy_hashing",
+    "digest_of",
+    "digest_of_file",
+    "dumps",
+    "hex_of",
+    "key_in",
+    "kind_of",
+    "loads",
+    "page_token",
+    "parse_digest",
+    "rollback_target",
+]

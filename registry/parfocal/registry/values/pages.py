@@ -1,0 +1,62 @@
+"""Pages of a long list, and the opaque tokens that lead from one to the next. Knows no list by name."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from parfocal.registry.errors import InvalidPage
+from parfocal.registry.values.canonical_json import InvalidJson, dumps, loads
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+_MAX_TOKEN_LENGTH = 1000
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list; `next_page_token` is empty on the last one."""
+
+    items: tuple[Item, ...]
+    next_page_token: str = ""
+
+
+def checked_page_size(page_size: int) -> int:
+    """Returns how many items a page has: 0 means 100, above 1000 means 1000 (AIP-158); raises InvalidPage."""
+    if page_size < 0:
+        raise InvalidPage(
+            f"page_size is {page_size}; give 0 for {DEFAULT_PAGE_SIZE}, or more", field="page_size"
+        )
+    return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def page_token(listing: str, last: str) -> str:
+    """Returns the token for what follows the item with key `last` in `listing`."""
+    return base64.urlsafe_b64encode(dumps([listing, last])).decode().rstrip("=")
+
+
+def key_in(token: str, listing: str) -> str:
+    """Returns the key that a token of `listing` holds, "" for the first page; raises InvalidPage."""
+    if not token:
+        return ""
+    try:
+        value = loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, InvalidJson, ValueError) as error:
+        raise _refused(token) from error
+    if len(token) > _MAX_TOKEN_LENGTH or not isinstance(value, Sequence) or len(value) != 2:
+        raise _refused(token)
+    owner, last = value
+    if owner != listing or not isinstance(last, str):
+        raise _refused(token)
+    return last
+
+
+def _refused(token: str) -> InvalidPage:
+    return InvalidPage(
+        f"page_token {token[:40]!a} was not given by this listing; begin again without one",
+        field="page_token",
+    )

@@ -1,0 +1,49 @@
+"""`parfocal pull`: copies a version's files out of a registry."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parfocal.cli.display import show_json
+from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from parfocal.cli.progress import spinner
+from parfocal.registry import open_registry
+
+
+def pull(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="The adapter: name, name@3, name@prod or name@sha256:…")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Where to put it. Default: the adapter's name, here."),
+    ] = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy an adapter's files into a new folder.
+
+    Every byte is verified, and PEFT loads the folder as it is.
+
+    Example: parfocal pull team/invoices@prod ./invoices
+    """
+    opened = open_registry(registry, create=False)
+    version = opened.resolve(reference)
+    target = folder or Path(version.name.rpartition("/")[2])
+    with spinner(f"Fetching {version}"):
+        source = opened.materialise(version.digest)
+    _copy(source, target)
+    if as_json:
+        document = {"name": version.name, "version": version.version, "digest": version.digest}
+        show_json({**document, "folder": str(target)})
+    else:
+        typer.echo(f"{version} is in {target}")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies the files into a new folder, so that nothing old can survive beside them."""
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        shutil.copyfile(file, target / file.name)

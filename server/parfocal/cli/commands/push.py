@@ -1,0 +1,77 @@
+"""`parfocal push`: publishes an adapter that PEFT has written."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parfocal.cli.display import show_json, size_text
+from parfocal.cli.documents import version_document
+from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, NameArgument, RegistryOption
+from parfocal.cli.progress import bytes_progress, spinner
+from parfocal.registry import BaseContract, Publication, Version, describe_base, locate_base, open_registry
+from parfocal.registry.peft import read_config
+from parfocal.registry.publishing import base_named_by
+
+
+def push(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="What PEFT's save_pretrained wrote.", show_default=False)
+    ],
+    name: NameArgument,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="BASE",
+            help="What it was trained on: tiny, a folder or a Hub id. Default: what its configuration names.",
+        ),
+    ] = None,
+    unverified_base: Annotated[
+        bool,
+        typer.Option(
+            "--unverified-base", help="Publish without seeing the base; serving then checks what it can."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish an adapter as a new version. Content that the name has already keeps its version.
+
+    Example: parfocal push ./my-adapter team/invoices --base tiny
+    """
+    described = _unseen(base) if unverified_base else _seen(base or _named_by(folder))
+    with bytes_progress(f"Publishing {name}") as progress:
+        publication = Publication(base=described, unverified_base=unverified_base)
+        version = open_registry(registry).publish(name, folder, publication, progress)
+    if as_json:
+        show_json(version_document(version))
+    else:
+        _tell(version)
+
+
+def _named_by(folder: Path) -> str | None:
+    """Returns the base that the folder's configuration names: a folder that is still there, or a Hub id."""
+    config = read_config(folder)
+    if config.base is not None and Path(config.base).expanduser().is_dir():
+        return config.base
+    named = base_named_by(config)
+    return f"{named}@{config.revision}" if named and config.revision else named
+
+
+def _seen(base: str | None) -> BaseContract | None:
+    """Returns the base's contract; None where nobody named one, which publishing refuses with advice."""
+    if base is None:
+        return None
+    with spinner(f"Reading the configuration of {base}"):
+        return describe_base(locate_base(base, weights=False))
+
+
+def _unseen(base: str | None) -> BaseContract | None:
+    return None if base is None else BaseContract.unverified(base)
+
+
+def _tell(version: Version) -> None:
+    typer.echo(f"{version}  {version.digest}  {size_text(version.manifest.size)}")
+    for warning in version.manifest.warnings:
+        typer.echo(f"warning: {warning}", err=True)

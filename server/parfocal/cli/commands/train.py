@@ -1,0 +1,149 @@
+"""`parfocal train`: from rows of examples to a published adapter. Its flags are fields of `TrainConfig`."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from parfocal.cli.display import show_json
+from parfocal.cli.flags import Flag, Given, command
+from parfocal.cli.options import DEFAULT_REGISTRY
+
+if TYPE_CHECKING:
+    from parfocal.training import TrainConfig, Watcher
+
+_DOC = """Train an adapter on examples and publish it.
+
+Rows are JSON lines: {"prompt": …, "completion": …} or {"messages": […]}. They are checked before anything is
+loaded. Some are held out, and base and adapter are compared on them. Ctrl-C leaves a checkpoint for --resume.
+
+Example: parfocal train --data invoices.jsonl --name team/invoices
+"""
+
+# Fields of TrainConfig, each with the default that is used when the flag is not given.
+FIELDS = (
+    Flag("data", Path, "Rows to learn from.", "FILE.jsonl"),
+    Flag("name", str, "What to publish the adapter as, such as team/invoices.", "NAME"),
+    Flag("base", str, "The base: tiny, a folder or a Hub id. Default: tiny.", "BASE"),
+    Flag("held_out", Path, "Rows to score on. Default: a part of --data.", "FILE.jsonl"),
+    Flag("held_out_fraction", float, "The part of --data that is held out. Default: 0.1."),
+    Flag("parent", str, "The adapter to continue from. Default: none.", "REF"),
+    Flag(
+        "registry",
+        str,
+        f"Where to publish. Default: {DEFAULT_REGISTRY}.",
+        "FOLDER|grpc://HOST:PORT",
+        "PARFOCAL_REGISTRY",
+    ),
+    Flag("output", Path, "The folder of the run. Default: the next number in parfocal-runs/NAME.", "FOLDER"),
+    Flag("rendering", str, "How rows become text. Default: auto, as they look.", "auto|chat|raw"),
+    Flag("rank", int, "The adapter's rank. Default: 16."),
+    Flag("alpha", int, "The numerator of its scale. Default: twice the rank."),
+    Flag("targets", list, "A linear module to adapt, such as q_proj; may be repeated. Default: all."),
+    Flag("dropout", float, "Dropout before the adapter. Default: 0."),
+    Flag("rslora", bool, "Scale by alpha over the root of the rank. Default: for high ranks."),
+    Flag("learning_rate", float, "Default: chosen for the base's size."),
+    Flag("epochs", float, "Passes over the rows. Default: 3, more for few rows."),
+    Flag("steps", int, "Steps instead of epochs."),
+    Flag("batch_size", int, "Rows per step. Default: 16."),
+    Flag("micro_batch", int, "Rows per forward pass. Default: the batch size."),
+    Flag("max_length", int, "Where rows are cut, in tokens. Default: only where the base's context ends."),
+    Flag("seed", int, "Same seed, same adapter on CPU. Default: 0."),
+    Flag("evaluations", int, "How often held-out rows are scored while training. Default: 5."),
+    Flag("keep", str, "Publish the adapter that scored best, or the last. Default: best.", "best|last"),
+    Flag("exact_match", int, "Held-out answers to generate and compare at the end. Default: 0."),
+    Flag("checkpoint_minutes", float, "Minutes between checkpoints. Default: 10."),
+    Flag("device", str, "auto, cpu, cuda or cuda:N. Default: auto."),
+    Flag("dtype", str, "What the base computes in. Default: auto.", "auto|float32|bfloat16"),
+    Flag("adapter_dtype", str, "Type of the published weights. Default: float32.", "float32|bfloat16"),
+)
+_MODES = (
+    Flag("publish", bool, "Publish the adapter. Default: yes."),
+    Flag("check", bool, "Only check the rows and show the choices.", has_opposite=False),
+    Flag(
+        "resume",
+        bool,
+        "Go on with the run in --output, or with the last unfinished one of --name.",
+        has_opposite=False,
+    ),
+    Flag("json", bool, "Print the result as JSON.", has_opposite=False),
+)
+
+
+def build_train() -> Callable[..., None]:
+    """Returns the command, with one flag for each field of the configuration."""
+    return command("train", _DOC, (*FIELDS, *_MODES), _train)
+
+
+def _train(given: Given) -> None:
+    if given.get("resume"):
+        _resume(given)
+        return
+    for name in ("data", "name"):
+        if name not in given:
+            raise typer.BadParameter("it is needed, unless a run is resumed", param_hint=f"--{name}")
+    config = _config(given)
+    if given.get("check"):
+        _check(config, bool(given.get("json")))
+        return
+    from parfocal.training import train
+
+    with _watching(bool(given.get("json"))) as watcher:
+        result = train(config, watcher)
+    if given.get("json"):
+        show_json(result.to_json())
+
+
+def _resume(given: Given) -> None:
+    from parfocal.training import latest_unfinished, resume
+
+    output, name = given.get("output"), given.get("name")
+    if not isinstance(output, Path) and not isinstance(name, str):
+        raise typer.BadParameter("say which run: give --output or --name", param_hint="--resume")
+    with _watching(bool(given.get("json"))) as watcher:
+        result = resume(output if isinstance(output, Path) else latest_unfinished(str(name)), watcher)
+    if given.get("json"):
+        show_json(result.to_json())
+
+
+def _check(config: "TrainConfig", as_json: bool) -> None:
+    from parfocal.training import DataRefused, check
+
+    prepared = check(config)
+    if as_json:
+        choices = prepared.recipe.to_json() if prepared.recipe else None
+        show_json({"report": prepared.report.to_json(), "choices": choices})
+    else:
+        for line in prepared.report.lines():
+            typer.echo(line)
+        for choice in prepared.recipe.choices if prepared.recipe else ():
+            typer.echo(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}")
+    if prepared.recipe is None:
+        raise DataRefused(prepared.report)
+
+
+def _config(given: Given) -> "TrainConfig":
+    from parfocal.training import TrainConfig
+
+    names = {flag.name for flag in FIELDS}
+    values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
+    if "targets" in values:
+        values["targets"] = tuple(values["targets"])
+    values.setdefault("registry", DEFAULT_REGISTRY)
+    if given.get("publish") is False:
+        values["registry"] = None
+    return TrainConfig(**values)
+
+
+def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":
+    """Returns who follows the run: a bar on a terminal, lines elsewhere; beside JSON, lines on stderr."""
+    from rich.console import Console
+
+    from parfocal.training import BarWatcher, PlainWatcher
+
+    if sys.stderr.isatty():
+        return BarWatcher(Console(stderr=quiet))
+    return nullcontext(PlainWatcher(lambda line: typer.echo(line, err=quiet)))

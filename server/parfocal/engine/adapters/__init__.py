@@ -1,0 +1,27 @@
+"""Which adapters are on the device or in host memory, who pins them, and which leave first. No torch."""
+
+from parfocal.engine.adapters.host_tier import HostTier, Staged
+from parfocal.engine.adapters.residency import (
+    Loaded,
+    LoadEnded,
+    Prefetched,
+    PrefetchEnded,
+    SlotResidency,
+    Tiers,
+)
+from parfocal.engine.adapters.slots import Place, Slot, SlotState, SlotTable
+
+__all__ = [
+    "HostTier",
+    "LoadEnded",
+    "Loaded",
+    "Place",
+    "PrefetchEnded",
+    "Prefetched",
+    "Slot",
+    "SlotResidency",
+    "SlotState",
+    "SlotTable",
+    "Staged",
+    "Tiers",
+]

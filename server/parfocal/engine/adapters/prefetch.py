@@ -1,0 +1,62 @@
+"""Which adapters are read into host memory before there is a slot for them.
+
+Lives on the engine's thread; never waits.
+"""
+
+from collections.abc import Callable, Sequence
+
+from parfocal.engine.adapters.host_tier import HostTier
+from parfocal.engine.request import AdapterKey
+
+
+class Prefetches:
+    """Begins at most `most` at a time, in the order in which the adapters are waited for.
+
+    Only as many as the host tier can keep until they are used: one more would push another out unused.
+    """
+
+    def __init__(self, host: HostTier, begin: Callable[[AdapterKey], None], most: int) -> None:
+        self.wanted: frozenset[str] = frozenset()
+        self._host = host
+        self._begin = begin
+        self._most = most
+        self._under_way: dict[str, AdapterKey] = {}
+        self._vain: set[str] = set()
+        self._largest_bytes = 1
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._under_way
+
+    @property
+    def under_way(self) -> tuple[AdapterKey, ...]:
+        """Returns the adapters that are being read."""
+        return tuple(self._under_way.values())
+
+    def want(self, adapters: Sequence[AdapterKey], is_coming: Callable[[str], bool]) -> None:
+        """Takes in who waits for a slot now; begins with those that are neither here nor coming."""
+        self.wanted = frozenset(adapter.digest for adapter in adapters)
+        self._vain &= self.wanted
+        for adapter in adapters:
+            digest = adapter.digest
+            if digest in self or digest in self._vain or self._host.find(digest) or is_coming(digest):
+                continue
+            if len(self._under_way) >= self._most or not self._has_room():
+                return
+            self._under_way[digest] = adapter
+            self._begin(adapter)
+
+    def ended(self, digest: str) -> None:
+        """Forgets a prefetch that is over."""
+        del self._under_way[digest]
+
+    def seen(self, size_bytes: int) -> None:
+        """Learns how large adapters are: what is to be read does not say before."""
+        self._largest_bytes = max(self._largest_bytes, size_bytes)
+
+    def in_vain(self, digest: str) -> None:
+        """Remembers that an adapter found no room, so that it is not read again while it is waited for."""
+        self._vain.add(digest)
+
+    def _has_room(self) -> bool:
+        coming = (len(self._under_way) + 1) * self._largest_bytes
+        return self._host.held_bytes(self.wanted) + coming <= self._host.capacity_bytes

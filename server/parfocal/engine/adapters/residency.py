@@ -1,0 +1,268 @@
+"""Which adapters are on the device and in host memory.
+
+Joins the slot table and the host tier with the loader. Lives on the engine's thread; never waits.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from parfocal.engine.adapters.eviction import copy_cost, read_cost
+from parfocal.engine.adapters.host_tier import HostEntry, HostTier, Staged
+from parfocal.engine.adapters.prefetch import Prefetches
+from parfocal.engine.adapters.slots import Place, Slot, SlotState, SlotTable
+from parfocal.engine.errors import AdapterUnavailable
+from parfocal.engine.observer import AdapterReport, AdapterStatus, Observer
+from parfocal.engine.request import AdapterKey
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A load's end: the adapter lies at `place`; `seconds` tells how long each stage took.
+
+    Without a place there was no memory for it. `staged` is what was to be copied, if it was not in the host
+    tier before.
+    """
+
+    place: Place | None
+    rank: int
+    size_bytes: int
+    seconds: dict[str, float]
+    staged: Staged | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetched:
+    """A prefetch's end: the adapter is in host memory."""
+
+    staged: Staged
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadEnded:
+    """A loading thread has finished with a slot, well or badly."""
+
+    slot: Slot
+    result: Future[Loaded]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchEnded:
+    """A loading thread has finished reading an adapter ahead, well or badly."""
+
+    adapter: AdapterKey
+    result: Future[Prefetched]
+
+
+class Loader(Protocol):
+    """Moves adapters between their folders, host memory and the device, on its own threads."""
+
+    def start(self, slot: Slot, staged: Staged | None) -> None:
+        """Begins to load the slot's adapter, from host memory if it is `staged`.
+
+        The result is delivered to the engine's inbox.
+        """
+
+    def prefetch(self, adapter: AdapterKey) -> None:
+        """Begins to read an adapter into host memory; the result is delivered to the engine's inbox."""
+
+    def free(self, place: Place) -> None:
+        """Makes a place on the device available again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Where adapters lie, and how many may be read into host memory before they have a slot."""
+
+    table: SlotTable
+    host: HostTier
+    prefetches: int
+
+
+class SlotResidency:
+    """The scheduler's view of the slots: reserve, release, and take in what the loader reports."""
+
+    def __init__(self, tiers: Tiers, loader: Loader, observer: Observer) -> None:
+        self._table = tiers.table
+        self._host = tiers.host
+        self._loader = loader
+        self._observer = observer
+        self._prefetches = Prefetches(tiers.host, loader.prefetch, tiers.prefetches)
+        self._copying: dict[str, Slot] = {}
+        # The device's memory was too little for the last load, and nothing has left since.
+        self._full = False
+        # Slots whose adapter a prefetch is reading already.
+        self._joined: dict[str, Slot] = {}
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._table)
+
+    def reserve(self, adapter: AdapterKey, *, again: bool = False) -> Slot | None:
+        """Returns the adapter's slot with a pin taken; None while every slot is pinned or on its way.
+
+        A request that asks `again` is not counted again.
+        """
+        slot = self._table.find(adapter.digest)
+        if not again:
+            self._host.use(adapter.digest)
+            self._report(_lookup(slot), adapter)
+        if slot is None:
+            slot = self._open(adapter)
+        elif slot.state in (SlotState.FAILED, SlotState.DRAINING):
+            return None
+        if slot is not None:
+            self._table.pin(slot)
+        return slot
+
+    def release(self, slot: Slot) -> None:
+        """Gives a pin back; a failed slot goes with its last pin, so that the next request tries again."""
+        if self._table.unpin(slot):
+            self._remove(slot)
+
+    def want(self, adapters: Sequence[AdapterKey]) -> None:
+        """Takes in who waits for a slot now, the longest waiting first, and reads ahead for them."""
+        self._prefetches.want(adapters, lambda digest: self._table.find(digest) is not None)
+
+    def loaded(self, slot: Slot, result: Loaded) -> None:
+        """Makes the slot ready; or takes it back, so that its requests wait for one as all others do."""
+        if result.place is None:
+            self._no_room(slot, result)
+            return
+        slot.state = SlotState.READY
+        slot.place, slot.rank, slot.size_bytes = result.place, result.rank, result.size_bytes
+        slot.seconds = result.seconds
+        self._copying.pop(slot.adapter.digest, None)
+        self._observer.adapter(AdapterReport("loaded", slot.adapter, result.seconds, result.size_bytes))
+        if result.staged is not None:
+            self._keep(HostEntry(slot.adapter, result.staged, result.seconds))
+
+    def _no_room(self, slot: Slot, result: Loaded) -> None:
+        self._copying.pop(slot.adapter.digest, None)
+        if result.staged is not None:
+            self._keep(HostEntry(slot.adapter, result.staged, result.seconds))
+        self._full = any(other.place is not None for other in self._table)
+        slot.state = SlotState.FAILED
+        if slot.pins == 0:
+            self._remove(slot)
+
+    def failed(self, slot: Slot, error: BaseException) -> Exception:
+        """Marks the slot as failed and returns the error that its requests end with."""
+        slot.state = SlotState.FAILED
+        slot.error = _refusal(slot.adapter, error)
+        self._copying.pop(slot.adapter.digest, None)
+        self._observer.adapter(AdapterReport("failed", slot.adapter, {}, detail=str(slot.error)))
+        if slot.pins == 0:
+            self._remove(slot)
+        return slot.error
+
+    def prefetched(self, adapter: AdapterKey, result: Prefetched) -> None:
+        """Keeps what was read ahead; a slot that waits for it is loaded now."""
+        self._prefetches.ended(adapter.digest)
+        self._observer.adapter(AdapterReport("staged", adapter, result.seconds, result.staged.size_bytes))
+        if not self._keep(HostEntry(adapter, result.staged, result.seconds)):
+            self._prefetches.in_vain(adapter.digest)
+        if (slot := self._joined.pop(adapter.digest, None)) is not None:
+            self._start(slot, result.staged)
+
+    def prefetch_failed(self, adapter: AdapterKey, error: BaseException) -> Exception:
+        """Returns the error that the adapter's waiting requests end with."""
+        self._prefetches.ended(adapter.digest)
+        if (slot := self._joined.pop(adapter.digest, None)) is not None:
+            return self.failed(slot, error)
+        refusal = _refusal(adapter, error)
+        self._observer.adapter(AdapterReport("failed", adapter, {}, detail=str(refusal)))
+        return refusal
+
+    def evict(self, slot: Slot, reason: str) -> None:
+        """Takes an unpinned adapter off the device."""
+        self._observer.adapter(AdapterReport("evicted", slot.adapter, {}, slot.size_bytes, reason))
+        self._remove(slot)
+
+    def statuses(self) -> list[AdapterStatus]:
+        """Returns every adapter once, where it lies fastest. May be called on any thread."""
+        kept = {entry.adapter.digest: entry for entry in self._host}
+        found = [_slot_status(slot, kept.pop(slot.adapter.digest, None)) for slot in self._table]
+        found += [_host_status(entry) for entry in kept.values()]
+        known = {status.adapter.digest for status in found}
+        coming = [adapter for adapter in self._prefetches.under_way if adapter.digest not in known]
+        return found + [AdapterStatus(adapter, "fetching", "host", 0, 0, 0) for adapter in coming]
+
+    def _open(self, adapter: AdapterKey) -> Slot | None:
+        victim = self._table.victim(self._cost, must=self._full)
+        if victim is not None:
+            self.evict(victim, "capacity")
+        if self._full or not self._table.can_open():
+            return None
+        slot = self._table.open(adapter)
+        if adapter.digest in self._prefetches:
+            self._joined[adapter.digest] = slot
+        else:
+            entry = self._host.find(adapter.digest)
+            self._start(slot, entry.content if entry else None)
+        return slot
+
+    def _start(self, slot: Slot, staged: Staged | None) -> None:
+        if staged is not None:
+            self._copying[slot.adapter.digest] = slot
+            slot.state = SlotState.STAGED
+        self._loader.start(slot, staged)
+
+    def _cost(self, slot: Slot) -> float:
+        cost = copy_cost if self._host.find(slot.adapter.digest) else read_cost
+        return cost(slot.size_bytes)
+
+    def _keep(self, entry: HostEntry) -> bool:
+        self._prefetches.seen(entry.content.size_bytes)
+        gone = self._host.keep(entry, self._prefetches.wanted | self._copying.keys())
+        for each in gone or ():
+            size_bytes = each.content.size_bytes
+            self._observer.adapter(AdapterReport("evicted", each.adapter, {}, size_bytes, "host_capacity"))
+        return gone is not None
+
+    def _remove(self, slot: Slot) -> None:
+        self._table.remove(slot)
+        if slot.place is not None:
+            self._loader.free(slot.place)
+            self._full = False
+
+    def _report(self, event: str, adapter: AdapterKey) -> None:
+        self._observer.adapter(AdapterReport(event, adapter, {}))
+
+
+def _lookup(slot: Slot | None) -> str:
+    if slot is None or slot.state in (SlotState.FAILED, SlotState.DRAINING):
+        return "miss"
+    return "hit" if slot.state is SlotState.READY else "wait"
+
+
+def _slot_status(slot: Slot, kept: HostEntry | None) -> AdapterStatus:
+    on_device = slot.state in (SlotState.READY, SlotState.DRAINING)
+    host_bytes = kept.content.size_bytes if kept else 0
+    return AdapterStatus(
+        slot.adapter,
+        slot.state.value,
+        "device" if on_device else "host",
+        slot.rank or (kept.content.rank if kept else 0),
+        slot.size_bytes if on_device else host_bytes,
+        slot.pins,
+        host_bytes,
+        slot.seconds,
+    )
+
+
+def _host_status(entry: HostEntry) -> AdapterStatus:
+    content, seconds = entry.content, entry.seconds
+    size_bytes = content.size_bytes
+    return AdapterStatus(entry.adapter, "staged", "host", content.rank, size_bytes, 0, size_bytes, seconds)
+
+
+def _refusal(adapter: AdapterKey, error: BaseException) -> Exception:
+    if isinstance(error, Exception) and hasattr(error, "status") and hasattr(error, "reason"):
+        return error
+    return AdapterUnavailable(
+        f"adapter {adapter.name or adapter.digest} could not be loaded: {error}; "
+        "check that its files can be read, then send the request again",
+        digest=adapter.digest,
+    )

@@ -1,0 +1,1 @@
+"""Who computes: plain torch, our kernels for CPUs, our kernels for CUDA."""

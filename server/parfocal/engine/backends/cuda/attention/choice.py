@@ -1,0 +1,74 @@
+"""Which attention a base's steps use on this card: torch's, our kernels, or plain torch; decided once."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from parfocal.engine.backends.cuda.attention.rows import CudaAttention
+from parfocal.engine.backends.cuda.attention.varlen import (
+    DeviceTrial,
+    Need,
+    installed,
+    supported,
+    varlen_step,
+)
+from parfocal.engine.backends.cuda.fallback import Report, Trial, choose
+from parfocal.engine.backends.cuda.lora.trial import TOLERANCES
+from parfocal.engine.loading.base import ResidentBase
+from parfocal.engine.model.attention import AttentionWork, NewTokens, Score
+from parfocal.engine.model.kv_cache import KvCache
+from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
+
+log = logging.getLogger(__name__)
+
+Attend = Callable[[list[LaidRow]], AttentionWork]
+
+_CHUNK = 5
+
+
+def choose_attention(
+    base: ResidentBase, kernels: CudaAttention, plain: Attend, report: Report
+) -> tuple[Attend, bool]:
+    """Returns what prepares a step's attention, and whether our kernels are right on this card.
+
+    torch's own is preferred where it can read our cache; a captured step uses our kernels in any case.
+    """
+    trial = _trial(kernels.cache, kernels.heads, base.dtype)
+    chosen = choose("attention", lambda: kernels.step, plain, trial, report)
+    function = installed()
+    support = supported(function, _need(base, kernels), DeviceTrial(base.device))
+    if function is not None and support.usable:
+        return partial(varlen_step, function, kernels.cache), chosen is not plain
+    log.info("torch's variable-length attention is not used: %s", support.reason)
+    return chosen, chosen is not plain
+
+
+def _need(base: ResidentBase, kernels: CudaAttention) -> Need:
+    keys = kernels.cache.keys[0]
+    softcap = getattr(base.model.config.get_text_config(), "attn_logit_softcapping", None)  # type: ignore[operator, union-attr]
+    return Need(keys.dtype, kernels.heads, keys.shape[2], keys.shape[3], keys.shape[1], softcap)
+
+
+def _trial(cache: KvCache, heads: int, dtype: torch.dtype) -> Trial[Attend]:
+    """Returns a prompt and the token after it, in the first blocks of a cache that nobody uses yet."""
+    keys = cache.keys[0]
+    blocks = tuple(range(-(-(_CHUNK + 1) // cache.block_tokens)))
+    steps = [
+        lay_out(Plan((PlanRow("trial", (0,) * tokens, start, blocks, None, None),)))
+        for tokens, start in ((_CHUNK, 0), (1, _CHUNK))
+    ]
+    scores = [Score(keys.shape[3] ** -0.5, None, None), Score(keys.shape[3] ** -0.5, 3, 20.0)]
+
+    def run(attend: Attend) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(0)
+        found = []
+        for score in scores:
+            for laid in steps:
+                sizes = [(1, n, laid[0].tokens, keys.shape[3]) for n in (heads, keys.shape[2], keys.shape[2])]
+                new = (torch.randn(size, generator=draw).to(keys.device, dtype) for size in sizes)
+                found.append(attend(laid).attend(0, NewTokens(*new), score).flatten())
+        return torch.cat(found)
+
+    return Trial(run, TOLERANCES[dtype])

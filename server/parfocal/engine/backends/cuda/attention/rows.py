@@ -1,0 +1,239 @@
+"""Attention on CUDA devices by our own kernels, which read keys and values where they lie in the cache.
+
+A step whose rows compute one token each can be captured in a CUDA graph: see `CudaAttention.step_on`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import triton
+
+from parfocal.engine.backends.cuda.attention.kernels import (
+    combine_kernel,
+    decode_kernel,
+    prefill_kernel,
+    store_kernel,
+)
+from parfocal.engine.backends.cuda.attention.tables import (
+    DecodeTable,
+    PrefillTiles,
+    decode_table,
+    prefill_tiles,
+)
+from parfocal.engine.backends.cuda.products import product_type
+from parfocal.engine.model.attention import NewTokens, Score
+from parfocal.engine.model.kv_cache import KvCache
+from parfocal.engine.model.step_work import written_places
+from parfocal.engine.scheduling import LaidRow
+
+LOG2E = math.log2(math.e)
+# More positions than any context has.
+NO_WINDOW = 2**31 - 1
+MOST_SPLITS = 32
+# A program that attends to less than this spends its time on starting and on being joined.
+LEAST_SHARE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class CudaAttentionStep:
+    """One step's attention.
+
+    `written` `[tokens]` is where each token's key and value go, -1 for padding. A row's context is shared out
+    among `splits` programs for each key head.
+    """
+
+    cache: KvCache
+    written: torch.Tensor
+    decode: DecodeTable | None
+    prefill: PrefillTiles | None
+    splits: int
+
+    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+        """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
+        store_kv(self.cache, layer, self.written, new)
+        query = _whole(new.query)
+        heads, tokens, dim = query.shape
+        out = query.new_empty(1, tokens, heads, dim)
+        work = _Work(query, self.cache, layer, score)
+        if self.decode is not None:
+            _attend_rows(work, self.decode, self.splits, out)
+        if self.prefill is not None:
+            _attend_tiles(work, self.prefill, out)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class CudaAttention:
+    """Prepares the attention of steps over `cache` for layers of `heads` query heads.
+
+    `processors` is how many multiprocessors the device has.
+    """
+
+    cache: KvCache
+    heads: int
+    processors: int
+
+    def step(self, laid: Sequence[LaidRow]) -> CudaAttentionStep:
+        """Returns the attention of `laid`, for this step alone."""
+        size, device = self.cache.block_tokens, self.cache.keys[0].device
+        single = [item for item in laid if item.tokens == 1]
+        chunks = [item for item in laid if item.tokens > 1]
+        decode = decode_table(single, size, len(single)).to(device) if single else None
+        tiles = prefill_tiles(chunks, size, self.tile_tokens).to(device) if chunks else None
+        written = torch.tensor(written_places(self.cache, laid), device=device)
+        splits = self._splits(decode) if decode else 1
+        return CudaAttentionStep(self.cache, written, decode, tiles, splits)
+
+    def step_on(self, table: DecodeTable, written: torch.Tensor) -> CudaAttentionStep:
+        """Returns a step of decoding on tensors that the caller refills, for each replay of a graph.
+
+        What its kernels are launched with depends on the tensors' sizes alone; all else they read from them.
+        Attend once before the capture: a kernel's first launch compiles it.
+        """
+        return CudaAttentionStep(self.cache, written, table, None, self._splits(table))
+
+    @property
+    def tile_tokens(self) -> int:
+        """Returns how many neighbouring tokens one program of a prefill takes: 32 KiB of queries, or 128."""
+        keys = self.cache.keys[0]
+        queries = min(128, 2**15 // (_room(keys.shape[3]) * keys.element_size()))
+        return max(1, queries * keys.shape[2] // self.heads)
+
+    def _splits(self, table: DecodeTable) -> int:
+        rows, most = table.blocks.shape
+        programs = rows * self.cache.keys[0].shape[2]
+        return split_count(programs, most * self.cache.block_tokens, self.processors)
+
+
+def split_count(programs: int, most_tokens: int, processors: int) -> int:
+    """Returns how many shares a context of up to `most_tokens` is cut into, where each takes `programs`.
+
+    Enough to give each processor two programs, but none of them little work.
+    """
+    wanted = -(-2 * processors // programs)
+    return max(1, min(wanted, most_tokens // LEAST_SHARE, MOST_SPLITS))
+
+
+def processors_of(device: torch.device) -> int:
+    """Returns how many multiprocessors a CUDA device has."""
+    count: int = torch.cuda.get_device_properties(device).multi_processor_count
+    return count
+
+
+def store_kv(cache: KvCache, layer: int, places: torch.Tensor, new: NewTokens) -> None:
+    """Stores the tokens' keys and values at `places` `[tokens]`; a negative place takes none."""
+    key, value = _whole(new.key), _whole(new.value)
+    kv_heads, tokens, dim = key.shape
+    store_kernel[(tokens,)](
+        cache.keys[layer],
+        cache.values[layer],
+        places,
+        key,
+        value,
+        key.stride(1),
+        key.stride(0),
+        value.stride(1),
+        value.stride(0),
+        PLACE=kv_heads * dim,
+        DIM=dim,
+        ROOM=triton.next_power_of_2(kv_heads * dim),
+    )
+
+
+class _Work(NamedTuple):
+    """What a layer's kernels have in common. `query` is `[heads, tokens, head_dim]`."""
+
+    query: torch.Tensor
+    cache: KvCache
+    layer: int
+    score: Score
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.query, self.cache.keys[self.layer], self.cache.values[self.layer]
+
+    @property
+    def window(self) -> int:
+        return self.score.window or NO_WINDOW
+
+    @property
+    def numbers(self) -> tuple[int, int, int, float, float]:
+        """Returns the query's strides and how to score."""
+        scaling, _, softcap = self.score
+        factors = (1.0, scaling * LOG2E) if softcap is None else (scaling / softcap, softcap * LOG2E)
+        return self.query.stride(1), self.query.stride(0), self.window, *factors
+
+    @property
+    def group(self) -> int:
+        return self.query.shape[0] // self.cache.keys[self.layer].shape[2]
+
+    @property
+    def tile(self) -> int:
+        """Returns how many keys a program holds at once: 16 KiB of them."""
+        keys = self.cache.keys[self.layer]
+        return min(64, max(16, 2**14 // (_room(keys.shape[3]) * keys.element_size())))
+
+    def sizes(self, queries: int) -> dict[str, object]:
+        """Returns what the kernels are compiled for, if a program takes `queries` queries."""
+        kv_heads, dim = self.cache.keys[self.layer].shape[2:]
+        return {
+            "CAPPED": self.score.softcap is not None,
+            "DOT": product_type(self.query),
+            "BLOCK_TOKENS": self.cache.block_tokens,
+            "PLACE": kv_heads * dim,
+            "GROUP": self.group,
+            "DIM": dim,
+            "ROOM": _room(queries),
+            "DIM_ROOM": _room(dim),
+            "TILE": self.tile,
+        }
+
+
+def _attend_rows(work: _Work, table: DecodeTable, splits: int, out: torch.Tensor) -> None:
+    heads, _, dim = work.query.shape
+    rows = len(table.lengths)
+    answers = out.new_empty(rows, heads, splits, dim, dtype=torch.float32)
+    logs = out.new_empty(rows, heads, splits, dtype=torch.float32)
+    decode_kernel[rows, heads // work.group, splits](
+        answers,
+        logs,
+        *work.tensors,
+        table.tokens,
+        table.lengths,
+        table.blocks,
+        table.blocks.stride(0),
+        *work.numbers,
+        **work.sizes(work.group),
+    )
+    sizes = {"DIM": dim, "DIM_ROOM": _room(dim), "SPLIT_ROOM": MOST_SPLITS, "TILE": work.tile}
+    combine_kernel[rows, heads](out, answers, logs, table.tokens, table.lengths, work.window, splits, **sizes)
+
+
+def _attend_tiles(work: _Work, given: PrefillTiles, out: torch.Tensor) -> None:
+    queries = given.tile_tokens * work.group
+    wide = _room(queries) * _room(work.query.shape[2]) >= 2**13  # would not fit four warps' registers
+    prefill_kernel[len(given.tiles), work.query.shape[0] // work.group](
+        out,
+        *work.tensors,
+        given.tiles,
+        given.blocks,
+        given.blocks.stride(0),
+        *work.numbers,
+        **work.sizes(queries),
+        num_warps=8 if wide else 4,
+        num_stages=2,
+    )
+
+
+def _room(size: int) -> int:
+    """Returns the power of two that Triton's products take `size` as."""
+    room: int = max(16, triton.next_power_of_2(size))
+    return room
+
+
+def _whole(part: torch.Tensor) -> torch.Tensor:
+    """Returns `[heads, tokens, head_dim]` of `[1, heads, tokens, head_dim]`, each head's numbers together."""
+    return part[0] if part.stride(-1) == 1 else part[0].contiguous()

@@ -1,0 +1,80 @@
+"""What a step's attention kernels read besides the cache: which tokens see which blocks. No kernels here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from parfocal.engine.scheduling import LaidRow
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeTable:
+    """Rows with one new token each; a row of length 0 is padding.
+
+    `tokens` `[rows]` are their places in the batch, `lengths` `[rows]` how many tokens they have in the cache
+    and `blocks` `[rows, most]` where these lie; what follows a row's last block is never read. All are int32.
+    """
+
+    tokens: torch.Tensor
+    lengths: torch.Tensor
+    blocks: torch.Tensor
+
+    def to(self, device: torch.device) -> "DecodeTable":
+        """Returns the table in `device`'s memory."""
+        return DecodeTable(self.tokens.to(device), self.lengths.to(device), self.blocks.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillTiles:
+    """Rows with several new tokens each, in tiles of at most `tile_tokens` neighbours.
+
+    `tiles` `[tiles, 4]` are the row's line in `blocks`, the first token's place in the batch, the number of
+    tokens, and the first one's position; `blocks` `[rows, most]` is where the rows lie. Both are int32.
+    """
+
+    tiles: torch.Tensor
+    blocks: torch.Tensor
+    tile_tokens: int
+
+    def to(self, device: torch.device) -> "PrefillTiles":
+        """Returns the tiles in `device`'s memory."""
+        return PrefillTiles(self.tiles.to(device), self.blocks.to(device), self.tile_tokens)
+
+
+def decode_table(rows: Sequence[LaidRow], block_tokens: int, bucket: int) -> DecodeTable:
+    """Returns `rows`, which compute one token each, and padding up to `bucket` rows.
+
+    Padding stands behind the rows, in the batch too.
+    """
+    padding = range(len(rows), bucket)
+    return DecodeTable(
+        tokens=_int32([item.start for item in rows] + list(padding)),
+        lengths=_int32([item.length for item in rows] + [0] * len(padding)),
+        blocks=block_table(rows, block_tokens, bucket),
+    )
+
+
+def prefill_tiles(rows: Sequence[LaidRow], block_tokens: int, tile_tokens: int) -> PrefillTiles:
+    """Cuts the new tokens of `rows` into tiles, longest context first, so that none of these starts last."""
+    tiles = [
+        (line, item.start + at, min(tile_tokens, item.tokens - at), item.row.start + at)
+        for line, item in enumerate(rows)
+        for at in range(0, item.tokens, tile_tokens)
+    ]
+    tiles.sort(key=lambda tile: tile[3], reverse=True)
+    return PrefillTiles(_int32(tiles), block_table(rows, block_tokens, len(rows)), tile_tokens)
+
+
+def block_table(rows: Sequence[LaidRow], block_tokens: int, lines: int) -> torch.Tensor:
+    """Returns `[lines, most]` int32: the blocks that hold each row's tokens, then zeros."""
+    used = [-(-item.length // block_tokens) for item in rows]
+    table = np.zeros((lines, max(used, default=0)), np.int32)
+    for line, (item, count) in enumerate(zip(rows, used, strict=True)):
+        table[line, :count] = item.row.blocks[:count]
+    return torch.from_numpy(table)
+
+
+def _int32(values: Sequence[int] | Sequence[tuple[int, ...]]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int32)

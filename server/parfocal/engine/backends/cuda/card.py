@@ -1,0 +1,38 @@
+"""What only a real card has, so that everything else of the CUDA path can be put together without one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from parfocal.engine.backends.cuda.attention.rows import processors_of
+from parfocal.engine.backends.cuda.clock import CudaClock
+from parfocal.engine.backends.cuda.copies import CudaCopies, LoneCopyStream
+from parfocal.engine.backends.cuda.four_bit import Clock
+from parfocal.engine.backends.cuda.steps.graphs import Capturer, CudaCapturer
+from parfocal.engine.backends.cuda.steps.step_peak import CudaPeak, Peak
+from parfocal.engine.lora import Copies
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card: its multiprocessors, its copies beside the steps, its graphs, its clock and its memory."""
+
+    processors: int
+    copies: Copies
+    capturer: Capturer
+    clock: Callable[[], Clock]
+    peak: Peak
+
+
+def card_of(device: torch.device) -> Card:
+    """Returns the card behind a CUDA device, which becomes the thread's current one."""
+    torch.cuda.set_device(device)
+    return Card(
+        processors=processors_of(device),
+        copies=CudaCopies(LoneCopyStream(device)),
+        capturer=CudaCapturer(device),
+        # Holds memory while it lives.
+        clock=lambda: CudaClock(device),
+        peak=CudaPeak(device),
+    )

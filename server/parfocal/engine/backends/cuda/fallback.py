@@ -1,0 +1,142 @@
+"""Chooses between a fast kernel and plain torch: a kernel that fails on a card costs speed, never an answer.
+
+Knows no kernel.
+"""
+
+import logging
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Generic, ParamSpec, TypeVar
+
+import torch
+
+from parfocal.engine.observer import KernelReport, Observer
+
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+Report = Callable[[str, str], None]
+
+log = logging.getLogger(__name__)
+
+_FAILURES: tuple[type[Exception], ...] = (
+    # torch's, also from the device: a launch that is refused, too little memory, an address that is none.
+    # OutOfMemoryError and AcceleratorError are of this kind.
+    RuntimeError,
+    # A library that does not load, a compiler that is not there, a cache folder that cannot be written.
+    OSError,
+    # Triton is absent, or lacks a name that the kernel imports.
+    ImportError,
+    # The compiler or assembler that Triton calls ended in an error.
+    subprocess.CalledProcessError,
+)
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True)  # Python 3.11 cannot call a generic class with slots by its parameters
+class Trial(Generic[T]):
+    """A small task that both paths must solve alike.
+
+    `run` returns a path's numbers, of any shape. `tolerance` is the largest difference allowed, as a part of
+    the largest of the plain path's numbers.
+    """
+
+    run: Callable[[T], torch.Tensor]
+    tolerance: float
+
+
+def choose(name: str, fast: Callable[[], T], plain: T, trial: Trial[T], report: Report) -> T:
+    """Returns what `fast` makes if it solves the trial on this card as `plain` does, and else `plain`.
+
+    For once at start. If the fast path is given up, one warning says why and `report` is given the kernel's
+    name and the reason. What the plain path raises is raised.
+    """
+    card = card_name()
+    # Read on the host, so that what fails on the device says so here.
+    right = trial.run(plain).double().cpu()
+    try:
+        path = fast()
+        reason = _difference(trial.run(path), right, trial.tolerance)
+    except failures() as error:
+        reason = _described(error)
+    else:
+        if not reason:
+            return path
+    _give_up(name, card, reason, report)
+    return plain
+
+
+class Guarded(Generic[P, R]):
+    """A fast function that its first failure replaces by a plain one, for good: with a warning and a report.
+
+    The plain one must be right whatever the failed one left half done. For one thread.
+    """
+
+    def __init__(self, name: str, fast: Callable[P, R], plain: Callable[P, R], report: Report) -> None:
+        self.is_fast = True
+        self._name, self._fast, self._plain, self._report = name, fast, plain, report
+        # Asked for now: a device that has failed may not answer.
+        self._card = card_name()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Returns the fast function's answer, or the plain one's once the fast one has failed."""
+        if not self.is_fast:
+            return self._plain(*args, **kwargs)
+        try:
+            answer = self._fast(*args, **kwargs)
+        except failures() as error:
+            reason = _described(error)
+        else:
+            return answer
+        self.is_fast = False
+        _give_up(self._name, self._card, reason, self._report)
+        return self._plain(*args, **kwargs)
+
+
+def reports_to(observer: Observer) -> Report:
+    """Returns a report that tells the observer."""
+    return lambda kernel, reason: observer.kernel(KernelReport(kernel, reason))
+
+
+@cache
+def failures() -> tuple[type[Exception], ...]:
+    """Returns what kernels raise that a card or an installation cannot run; no programmer's mistakes."""
+    try:
+        from triton.errors import TritonError
+    except ImportError:
+        return _FAILURES
+    # It does not compile, or needs more shared memory than the card has.
+    return (*_FAILURES, TritonError)
+
+
+@cache
+def card_name() -> str:
+    """Returns what people call the current device."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "a machine without a CUDA card"
+
+
+def _difference(found: torch.Tensor, right: torch.Tensor, tolerance: float) -> str:
+    """Returns in words how the numbers differ, and nothing if they agree."""
+    if found.shape != right.shape:
+        return f"it returns {tuple(found.shape)} numbers for {tuple(right.shape)}"
+    allowed = tolerance * float(right.abs().max())
+    most = float((found.double().cpu() - right).abs().max())
+    if most <= allowed:
+        return ""
+    return f"its numbers are off by up to {most:.3g}, where {allowed:.3g} is allowed"
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
+
+
+def _give_up(name: str, card: str, reason: str, report: Report) -> None:
+    log.warning(
+        "%s: the fast way is not used on %s (%s); the plain one is slower, but right",
+        name,
+        card,
+        reason,
+    )
+    report(name, reason)

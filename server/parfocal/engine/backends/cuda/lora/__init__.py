@@ -1,0 +1,1 @@
+"""The adapters' part of linears on CUDA: pages, kernels, and linears grouped by input."""

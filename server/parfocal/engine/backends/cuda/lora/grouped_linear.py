@@ -1,0 +1,85 @@
+"""Linears of the base that share an input, with the step's adapters beside them all at once.
+
+transformers calls them one by one on the same tensor. The first that is called computes all; the others hand
+out what waits for them.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from parfocal.engine.backends.cuda.lora.groups import Group
+from parfocal.engine.lora import ActiveAdapters, AdaptedLinear
+
+
+@runtime_checkable
+class GroupWork(Protocol):
+    """LoRA work that can serve several linears in one go."""
+
+    def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
+        """Adds the adapters' part to each of `ys` in place, from `x`."""
+
+
+class LinearGroup:
+    """The linears of a group, and what those that were not called yet will answer."""
+
+    def __init__(self, linears: Sequence[nn.Module], paths: Group, active: ActiveAdapters) -> None:
+        self._linears = linears
+        self._paths = paths
+        self._active = active
+        self._x: torch.Tensor | None = None
+        self._waiting: dict[int, torch.Tensor] = {}
+
+    def output(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """Returns the answer `[…, tokens, out]` of one linear to `x` `[…, tokens, in]`.
+
+        A linear that is called on another tensor than the first, or twice, computes anew.
+        """
+        if x is not self._x or index not in self._waiting:
+            self._waiting = dict(enumerate(self._computed(x)))
+            self._x = x
+        answer = self._waiting.pop(index)
+        if not self._waiting:
+            self._x = None
+        return answer
+
+    def _computed(self, x: torch.Tensor) -> list[torch.Tensor]:
+        ys = [linear(x) for linear in self._linears]
+        work = self._active.batch
+        if isinstance(work, GroupWork):
+            work.add_to_group(ys, x, self._paths)
+        elif work is not None:
+            for y, path in zip(ys, self._paths, strict=True):
+                work.add_to(y, x, path)
+        return ys
+
+
+class GroupedLinear(nn.Module):
+    """One linear of a group, where the model looks for it."""
+
+    def __init__(self, base: nn.Module, group: LinearGroup, index: int) -> None:
+        super().__init__()
+        self.base = base
+        self._group = group
+        self._index = index
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns `[…, tokens, out]` for `x` `[…, tokens, in]`."""
+        return self._group.output(self._index, x)
+
+
+def group_linears(model: nn.Module, groups: Sequence[Group], active: ActiveAdapters) -> None:
+    """Replaces the linears named in `groups` by grouped ones, in place."""
+    for paths in groups:
+        linears = [_bare(model.get_submodule(path)) for path in paths]
+        group = LinearGroup(linears, paths, active)
+        for index, (path, linear) in enumerate(zip(paths, linears, strict=True)):
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, GroupedLinear(linear, group, index))
+
+
+def _bare(linear: nn.Module) -> nn.Module:
+    """Returns the base's own linear, without what adds adapters to it alone."""
+    return linear.base if isinstance(linear, AdaptedLinear | GroupedLinear) else linear

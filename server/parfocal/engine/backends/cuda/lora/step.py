@@ -1,0 +1,148 @@
+"""One step's LoRA work on CUDA: which tokens are whose, in tiles, and the launches for a group of linears."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from parfocal.engine.backends.cuda.lora.kernels import expand, shrink
+from parfocal.engine.backends.cuda.lora.page_store import PageStore
+from parfocal.engine.backends.cuda.products import product_type
+from parfocal.engine.lora import merge
+from parfocal.engine.scheduling import Segment
+
+# Tokens in a tile: the least that tensor cores multiply, and what long prompts fill.
+SHORT, LONG = 16, 64
+_BASE = -1
+_RANKS = 16
+_AT_ONCE = {SHORT: 128, LONG: 64}
+# A decode step has few tiles; parts of the input give every multiprocessor something to read.
+_PART_INPUTS = 1024
+_MOST_PARTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """`table` `[tiles, 3]` int32 says of each tile its adapter's place, first token and number of tokens.
+
+    A place of -1 is an empty tile. `size` is the most tokens of a tile.
+    """
+
+    table: torch.Tensor
+    size: int
+
+    @property
+    def count(self) -> int:
+        """Returns how many tiles there are, empty ones included."""
+        return len(self.table)
+
+
+def tile_rows(segments: Sequence[Segment], size: int) -> list[tuple[int, int, int]]:
+    """Returns (place, first token, tokens) of tiles of at most `size` neighbouring tokens of one adapter.
+
+    Tokens of the base are in none, so that they cost nothing.
+    """
+    return [
+        (segment.place.index, start, min(size, segment.end - start))
+        for segment in merge(segments)
+        for start in range(segment.start, segment.end, size)
+    ]
+
+
+def tiles_of(segments: Sequence[Segment], device: torch.device) -> Tiles:
+    """Returns a step's tiles, of the size that suits its longest segment."""
+    longest = max((segment.tokens for segment in merge(segments)), default=0)
+    size = LONG if longest > 2 * SHORT else SHORT
+    rows = tile_rows(segments, size)
+    return Tiles(torch.tensor(rows, dtype=torch.int32).view(-1, 3).to(device, non_blocking=True), size)
+
+
+def padded(rows: Sequence[tuple[int, int, int]], count: int) -> torch.Tensor:
+    """Returns tiles as `[count, 3]` on the CPU, filled up with empty ones."""
+    return torch.tensor([*rows, *[(_BASE, 0, 0)] * (count - len(rows))], dtype=torch.int32).view(-1, 3)
+
+
+def numbers_at_once(size: int) -> int:
+    """Returns how many inputs, or outputs, of tiles of a size one program takes at once."""
+    return _AT_ONCE[size]
+
+
+class CudaLora:
+    """Adds the adapters' part to linears' outputs; `ranks` is the highest rank that may come."""
+
+    def __init__(self, store: PageStore, tiles: Tiles, ranks: int) -> None:
+        self._store = store
+        self._tiles = tiles
+        self._ranks = -(-ranks // _RANKS) * _RANKS
+
+    def add_to(self, y: torch.Tensor, x: torch.Tensor, path: str) -> None:
+        """Adds the adapters' part to `y` `[…, tokens, out]` in place, from `x` `[…, tokens, in]`."""
+        self.add_to_group([y], x, (path,))
+
+    def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
+        """Does so for up to three linears on the same `x`, whose columns in the store's table are neighbours.
+
+        Raises what Triton raises where a kernel cannot be built or launched.
+        """
+        if self._tiles.count == 0:
+            return
+        rows = x.reshape(-1, x.shape[-1])
+        outs = [y.view(-1, y.shape[-1]) for y in ys]
+        parts = self._parts(rows.shape[1])
+        h = torch.empty((parts, len(outs), len(rows), self._ranks), dtype=torch.float32, device=x.device)
+        self._shrink(rows, h, paths)
+        self._expand(outs, h, paths)
+
+    def _shrink(self, x: torch.Tensor, h: torch.Tensor, paths: Sequence[str]) -> None:
+        store, tiles = self._store, self._tiles
+        parts, linears, tokens, ranks = h.shape
+        shrink[(tiles.count, linears, parts)](
+            x,
+            store.weights,
+            store.scales,
+            store.table,
+            tiles.table,
+            h,
+            tokens,
+            x.shape[1],
+            len(store.order),
+            store.order[paths[0]],
+            x.stride(0),
+            ranks,
+            SPLITS=parts,
+            SCALED=not store.dtype.is_floating_point,
+            DOT=product_type(x),
+            M=tiles.size,
+            K=numbers_at_once(tiles.size),
+            R=_RANKS,
+        )
+
+    def _expand(self, ys: Sequence[torch.Tensor], h: torch.Tensor, paths: Sequence[str]) -> None:
+        store, tiles = self._store, self._tiles
+        parts, linears, tokens, ranks = h.shape
+        three = [*ys, *[ys[0]] * (3 - len(ys))]
+        width = numbers_at_once(tiles.size)
+        blocks = -(-max(y.shape[1] for y in ys) // width)
+        expand[(tiles.count, linears, blocks)](
+            h,
+            store.weights,
+            store.scales,
+            store.table,
+            tiles.table,
+            *three,
+            *(y.shape[1] for y in three),
+            tokens,
+            len(store.order),
+            store.order[paths[0]],
+            ranks,
+            SPLITS=parts,
+            SCALED=not store.dtype.is_floating_point,
+            DOT=product_type(ys[0]),
+            M=tiles.size,
+            N=width,
+            R=_RANKS,
+        )
+
+    def _parts(self, inputs: int) -> int:
+        """Returns how many programs share a tile's input: the same for every step of one kind and shape."""
+        return 1 if self._tiles.size == LONG else min(_MOST_PARTS, max(1, inputs // _PART_INPUTS))

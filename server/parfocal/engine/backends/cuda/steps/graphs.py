@@ -1,0 +1,161 @@
+"""CUDA graphs of decode steps: for some numbers of rows, with adapters and without, captured once at start.
+
+A replay launches hundreds of kernels with one call. Adapters come and go between replays without a new
+capture, because kernels find them through a table on the device.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
+from parfocal.engine.model.forward import Forward
+from parfocal.engine.scheduling import LaidRow
+
+log = logging.getLogger(__name__)
+
+# A server that starts is not ready while it captures.
+MOST_SECONDS = 30.0
+
+
+class Replay(Protocol):
+    """One captured step."""
+
+    def __call__(self) -> torch.Tensor:
+        """Computes it again on what its inputs hold now; returns the same tensor each time."""
+
+
+class Capturer(Protocol):
+    """Makes graphs; all of them share their memory, for only one runs at a time."""
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        """Returns `run` as a graph. Raises RuntimeError if something in it cannot be captured."""
+
+
+class DecodeStep(Protocol):
+    """One decode step of the base on inputs that lie on the device."""
+
+    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
+        """Returns the logits `[rows, vocabulary]` as float32; without `adapted`, no row uses an adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphLimits:
+    """The most rows of a step, the longest context's blocks, a block's tokens, and the time to capture."""
+
+    rows: int
+    most_blocks: int
+    block_tokens: int
+    seconds: float = MOST_SECONDS
+
+
+def buckets(most: int) -> list[int]:
+    """Returns for how many rows there are graphs: so near to each other that few are computed in vain.
+
+    >>> buckets(40), buckets(3)
+    ([1, 2, 4, 8, 16, 24, 32, 40], [1, 2, 3])
+    """
+    sizes = [1, 2, 4, 8, *range(16, 64, 8), *range(64, 256, 16), *range(256, most, 32)]
+    return [size for size in sizes if size < most] + [most]
+
+
+class DecodeGraphs:
+    """The captured steps, by rows and by whether there are adapters among them."""
+
+    def __init__(
+        self, step: DecodeStep, capturer: Capturer, limits: GraphLimits, device: torch.device
+    ) -> None:
+        self._step = step
+        self._capturer = capturer
+        self._limits = limits
+        self._device = device
+        self._captured: dict[tuple[int, bool], tuple[DecodeInputs, Replay]] = {}
+
+    def __len__(self) -> int:
+        return len(self._captured)
+
+    def capture(self, clock: Callable[[], float] = time.monotonic) -> float:
+        """Captures the steps, the largest first, while there is time; returns the seconds it took.
+
+        Raises RuntimeError if one cannot be captured: then none is kept.
+        """
+        begun = clock()
+        for rows in reversed(buckets(self._limits.rows)):
+            if clock() - begun > self._limits.seconds:
+                log.warning(
+                    "%d graphs in %.0f s; smaller steps take a larger graph", len(self), clock() - begun
+                )
+                break
+            self._capture(rows)
+        return clock() - begun
+
+    def find(self, rows: int, *, adapted: bool) -> tuple[DecodeInputs, Replay] | None:
+        """Returns the smallest captured step that has room for `rows`."""
+        sizes = [size for size, with_adapters in self._captured if size >= rows and with_adapters is adapted]
+        return self._captured[min(sizes), adapted] if sizes else None
+
+    def logits(self, laid: Sequence[LaidRow]) -> torch.Tensor | None:
+        """Returns the logits `[rows, vocabulary]` of a decode step; None if no graph has room for it."""
+        found = self.find(len(laid), adapted=any(item.row.place is not None for item in laid))
+        if found is None:
+            return None
+        inputs, replay = found
+        inputs.fill(laid, self._limits.block_tokens)
+        return replay()[: len(laid)]
+
+    def _capture(self, rows: int) -> None:
+        inputs = decode_inputs(rows, self._limits.most_blocks, self._device)
+        made = {}
+        for adapted in (False, True):
+            run = partial(self._step.decode, inputs, adapted=adapted)
+            made[rows, adapted] = (inputs, self._capturer.capture(run))
+        self._captured |= made
+
+
+class GraphForward:
+    """Decode steps by graph where one has room; everything else as `eager` does it."""
+
+    def __init__(self, eager: Forward, graphs: DecodeGraphs) -> None:
+        self._eager = eager
+        self._graphs = graphs
+
+    def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
+        """Returns the logits `[places, vocabulary]` of the batch's places `last`, as float32."""
+        found = self._graphs.logits(laid) if laid and all(item.tokens == 1 for item in laid) else None
+        if found is None:
+            return self._eager.logits(laid, last)
+        if last == list(range(len(laid))):
+            return found
+        return found[torch.tensor(last or [0], device=found.device)]
+
+
+class CudaCapturer:
+    """Captures with torch's CUDA graphs; see `torch.cuda.graph`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        """Runs twice to build and tune what is built at first use, then captures."""
+        side = torch.cuda.Stream(self._device)
+        side.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                run()
+        torch.cuda.current_stream(self._device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may load adapters meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            output = run()
+
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return output
+
+        return replay

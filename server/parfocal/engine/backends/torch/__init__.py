@@ -1,0 +1,1 @@
+"""Plain torch, which runs everywhere, and what makes it faster on CPUs."""

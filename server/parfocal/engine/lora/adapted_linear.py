@@ -1,0 +1,38 @@
+"""A linear layer of the base with the step's adapters beside it. Knows nothing of requests or slots."""
+
+import torch
+from torch import nn
+
+from parfocal.engine.lora.batch import LoraWork
+
+
+class ActiveAdapters:
+    """Holds the running step's LoRA work; None while no row uses an adapter: the base pays nothing."""
+
+    def __init__(self) -> None:
+        self.batch: LoraWork | None = None
+
+
+class AdaptedLinear(nn.Module):
+    """y = W₄(x) + scale · B(A(x)), each row under its own adapter; the scale is folded into B."""
+
+    def __init__(self, base: nn.Module, path: str, active: ActiveAdapters) -> None:
+        super().__init__()
+        self.base = base
+        self.path = path
+        self.active = active
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns `[…, tokens, out]` for `x` `[…, tokens, in]`."""
+        y: torch.Tensor = self.base(x)
+        if self.active.batch is not None:
+            self.active.batch.add_to(y, x, self.path)
+        return y
+
+
+def adapt_linears(model: nn.Module, shapes: dict[str, tuple[int, int]], active: ActiveAdapters) -> None:
+    """Replaces the linears named in `shapes` by adapted ones, in place."""
+    for path in shapes:
+        parent, _, name = path.rpartition(".")
+        owner = model.get_submodule(parent)
+        setattr(owner, name, AdaptedLinear(getattr(owner, name), path, active))

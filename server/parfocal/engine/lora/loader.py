@@ -1,0 +1,143 @@
+"""Loads adapters on its own threads: fetch the folder, read and lay it out, copy it to the device.
+
+The step thread never waits here. What becomes of a load arrives in the engine's inbox.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from parfocal.engine.adapters import (
+    Loaded,
+    LoadEnded,
+    Place,
+    Prefetched,
+    PrefetchEnded,
+    Slot,
+    SlotState,
+    Staged,
+)
+from parfocal.engine.errors import NoRoom
+from parfocal.engine.lora.adapter_files import LoraWeights, read_adapter
+from parfocal.engine.request import AdapterKey
+
+
+class AdapterSource(Protocol):
+    """Gives the local folder of an adapter, fetching it first if need be."""
+
+    def folder(self, adapter: AdapterKey) -> Path:
+        """Returns a folder whose every byte has just been verified. Blocks; raises domain errors."""
+
+
+class AdapterStore(Protocol):
+    """Holds adapters on the device. Its methods may be called on any thread."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, int]]:
+        """Returns (in_features, out_features) of each linear that may be adapted."""
+
+    @property
+    def read_dtype(self) -> torch.dtype:
+        """Returns the type in which `lay_out` wants an adapter's numbers."""
+
+    def lay_out(self, weights: LoraWeights) -> Staged:
+        """Returns the adapter in host memory as it will lie on the device."""
+
+    # What `lay_out` returned; every store has a layout of its own.
+    def copy_in(self, adapter: Any) -> Place:
+        """Copies an adapter to a free place and returns it.
+
+        Raises, with nothing taken, NoRoom if others hold the memory, and what the device raises.
+        """
+
+    def free(self, place: Place) -> None:
+        """Makes the place available for another adapter."""
+
+
+class AdapterLoader:
+    """Loads at most `threads` adapters at a time into a store, and reads as many ahead; tells `done`.
+
+    What lies in host memory has a thread of its own: a copy of milliseconds waits for nobody's disk. Nor does
+    a load whose slot is taken wait for one that is read ahead.
+    """
+
+    def __init__(
+        self,
+        source: AdapterSource,
+        store: AdapterStore,
+        done: Callable[[LoadEnded | PrefetchEnded], None],
+        threads: int,
+        max_rank: int,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._done = done
+        self._max_rank = max_rank
+        self._loads, self._copies, self._prefetches = _pool(threads), _pool(1), _pool(threads)
+
+    def start(self, slot: Slot, staged: Staged | None) -> None:
+        """Begins to load the slot's adapter, from host memory if it is `staged`."""
+        if staged is None:
+            future = self._loads.submit(self._load, slot)
+        else:
+            future = self._copies.submit(self._load_staged, slot, staged)
+        future.add_done_callback(lambda finished: self._done(LoadEnded(slot, finished)))
+
+    def prefetch(self, adapter: AdapterKey) -> None:
+        """Begins to read an adapter into host memory."""
+        future = self._prefetches.submit(self._prefetch, adapter)
+        future.add_done_callback(lambda finished: self._done(PrefetchEnded(adapter, finished)))
+
+    def free(self, place: Place) -> None:
+        """Makes the place available for another adapter."""
+        self._store.free(place)
+
+    def close(self) -> None:
+        """Lets running loads end and starts no others."""
+        for pool in (self._prefetches, self._loads, self._copies):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._prefetches, self._loads, self._copies):
+            pool.shutdown(wait=True)
+
+    def _load(self, slot: Slot) -> Loaded:
+        laid, seconds = self._staged(slot.adapter, lambda: _advance(slot, SlotState.STAGED))
+        loaded = self._load_staged(slot, laid)
+        return Loaded(loaded.place, loaded.rank, loaded.size_bytes, seconds | loaded.seconds, laid)
+
+    def _prefetch(self, adapter: AdapterKey) -> Prefetched:
+        return Prefetched(*self._staged(adapter, lambda: None))
+
+    @torch.inference_mode()
+    def _staged(self, adapter: AdapterKey, fetched: Callable[[], None]) -> tuple[Staged, dict[str, float]]:
+        begun = time.monotonic()
+        folder = self._source.folder(adapter)
+        read = time.monotonic()
+        fetched()
+        store = self._store
+        laid = store.lay_out(
+            read_adapter(folder, adapter.digest, store.shapes, store.read_dtype, self._max_rank)
+        )
+        return laid, {"fetch": read - begun, "stage": time.monotonic() - read}
+
+    @torch.inference_mode()
+    def _load_staged(self, slot: Slot, laid: Staged) -> Loaded:
+        _advance(slot, SlotState.LOADING)
+        begun = time.monotonic()
+        try:
+            place = self._store.copy_in(laid)
+        except NoRoom:
+            place = None
+        return Loaded(place, laid.rank, laid.size_bytes, {"copy": time.monotonic() - begun})
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # One CPU each: `cpu_threads` says why.
+    return ThreadPoolExecutor(threads, "parfocal-load", torch.set_num_threads, (1,))
+
+
+def _advance(slot: Slot, state: SlotState) -> None:
+    slot.state = state

@@ -1,0 +1,233 @@
+"""The adapters' weights on the device, in slabs of equal rank, and the rows of one step grouped by them.
+
+A slab holds, for each adapted module, A `[slots, in, rank]` and B `[slots, rank, out]`. Neighbouring slots
+are neighbours in memory, so one batched matmul serves many adapters without copying a weight (compare the
+segmented gather of Punica, arXiv 2310.18547). Slabs are sized by bytes: 16 slots of small ranks, one of large
+ones, so that no adapter that stays alone in its slab keeps more memory than one of the largest rank.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from parfocal.engine.adapters import Place
+from parfocal.engine.lora.adapter_files import LoraWeights
+from parfocal.engine.lora.copies import Copies, PlainCopies
+from parfocal.engine.lora.layout import SHARED_RANK, LaidAdapter, lay_out, pair_shapes, slab_rank
+from parfocal.engine.lora.layout import AdapterPair as AdapterPair
+
+SLAB_SLOTS = 16
+ADAPTER_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "int16": torch.int16,
+    "int8": torch.int8,
+}
+
+# Slots times rank of a slab: what 16 adapters of rank 16 take, and one of rank 256.
+_SLAB_RANKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SlabSize:
+    """How many adapters of one rank are allocated at once, and the bytes that they take together."""
+
+    slots: int
+    size_bytes: int
+
+
+def slots_in_slab(rank: int, most: int = SLAB_SLOTS) -> int:
+    """Returns how many slots a slab of `rank` has.
+
+    >>> [slots_in_slab(rank) for rank in (4, 16, 32, 64, 80, 256)]
+    [16, 16, 8, 4, 1, 1]
+    """
+    return 1 if rank > SHARED_RANK else min(most, _SLAB_RANKS // rank)
+
+
+def slab_sizes(
+    shapes: Mapping[str, tuple[int, int]], dtype: torch.dtype, max_rank: int, most_slots: int = SLAB_SLOTS
+) -> list[SlabSize]:
+    """Returns the size of a slab of each rank up to `max_rank` in which every module is adapted.
+
+    Tensors on the meta device have sizes and no memory.
+    """
+    nowhere = torch.device("meta")
+    sizes = []
+    for rank in sorted({slab_rank(rank) for rank in range(1, max_rank + 1)}):
+        slots = slots_in_slab(rank, most_slots)
+        pairs = (_new_pair(shape, slots, rank, dtype, nowhere) for shape in shapes.values())
+        sizes.append(SlabSize(slots, sum(pair.size_bytes for pair in pairs)))
+    return sizes
+
+
+def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
+    """Returns a bound on what slabs of any ranks take while at most `slots` adapters are on the device.
+
+    A slab is added when all others of its rank are full, so there are never more of one rank than all
+    adapters would fill. Later one adapter alone may keep each, while those that left fill slabs of another
+    rank: there are never more slabs than adapters, and at worst they are the largest.
+    """
+    left, total = slots, 0
+    for slab in sorted(slabs, key=lambda slab: slab.size_bytes, reverse=True):
+        count = min(left, -(-slots // slab.slots))
+        total += count * slab.size_bytes
+        left -= count
+    return total
+
+
+class Slab:
+    """Slots of one rank. Modules that no adapter here adapts take no memory.
+
+    `growing` is held while modules are added: two threads that did so at once would take twice the memory.
+    """
+
+    def __init__(self, rank: int, slots: int) -> None:
+        self.rank = rank
+        self.slots = slots
+        self.weights: dict[str, AdapterPair] = {}
+        self.free = list(range(slots - 1, -1, -1))
+        self.growing = threading.Lock()
+
+
+class LoraStore:
+    """All slabs. `put` and `free` may be called on any thread; reading happens on the step thread.
+
+    `copies` brings weights to the device; the plain ones do if it is None.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, int]],
+        dtype: torch.dtype,
+        device: torch.device,
+        slab_slots: int = SLAB_SLOTS,
+        copies: Copies | None = None,
+    ) -> None:
+        self.shapes = shapes
+        self.dtype = dtype
+        self.slabs: dict[int, Slab] = {}
+        self._device = device
+        self._slab_slots = slab_slots
+        self._copies = copies or PlainCopies()
+        # Never held while the device works: the step thread takes it.
+        self._lock = threading.Lock()
+
+    @property
+    def read_dtype(self) -> torch.dtype:
+        """Returns the type in which `put` wants an adapter's numbers."""
+        return self.dtype if self.dtype.is_floating_point else torch.float32
+
+    def lay_out(self, weights: LoraWeights) -> LaidAdapter:
+        """Returns the adapter in host memory as its place will hold it."""
+        return lay_out(weights, self.dtype, pinned=self._device.type == "cuda")
+
+    def put(self, weights: LoraWeights) -> Place:
+        """Lays an adapter out and copies it to a free place."""
+        return self.copy_in(self.lay_out(weights))
+
+    def copy_in(self, adapter: LaidAdapter) -> Place:
+        """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full.
+
+        Raises what the device raises when its memory is full; nothing is taken then.
+        """
+        with self._claimed(adapter.slab_rank) as (slab, place):
+            self._grow(slab, adapter.modules.keys())
+            self._fill(slab, place, adapter)
+        return place
+
+    def put_zeros(self, rank: int) -> Place:
+        """Takes a free place for an adapter that adds 0 to every module: for steps that are only measured."""
+        with self._claimed(slab_rank(rank)) as (slab, place):
+            self._grow(slab, self.shapes.keys())
+            self._copies.zero([part[place.index] for pair in slab.weights.values() for part in pair.parts])
+        return place
+
+    def free(self, place: Place) -> None:
+        """Makes the place available; an empty slab gives its memory back."""
+        with self._lock:
+            slab = self.slabs[place.slab]
+            assert place.index not in slab.free, f"{place} was freed twice"
+            slab.free.append(place.index)
+            slab.free.sort(reverse=True)
+            if len(slab.free) == slab.slots:
+                del self.slabs[place.slab]
+
+    @property
+    def size_bytes(self) -> int:
+        """Returns the bytes that all slabs take on the device, used or not."""
+        with self._lock:
+            pairs = [pair for slab in self.slabs.values() for pair in slab.weights.values()]
+        return sum(pair.size_bytes for pair in pairs)
+
+    @property
+    def places_used(self) -> int:
+        """Returns how many places hold an adapter."""
+        with self._lock:
+            return sum(slab.slots - len(slab.free) for slab in self.slabs.values())
+
+    @contextmanager
+    def _claimed(self, rank: int) -> Iterator[tuple[Slab, Place]]:
+        """Gives a free place and its slab; takes it back if the scope fails."""
+        with self._lock:
+            place = self._claim(rank)
+            slab = self.slabs[place.slab]
+        with ExitStack() as unless_filled:
+            unless_filled.callback(self.free, place)
+            yield slab, place
+            unless_filled.pop_all()
+
+    def _claim(self, rank: int) -> Place:
+        for number, slab in self.slabs.items():
+            if slab.rank == rank and slab.free:
+                return Place(number, slab.free.pop())
+        number = next(n for n in range(len(self.slabs) + 1) if n not in self.slabs)
+        slab = self.slabs[number] = Slab(rank, slots_in_slab(rank, self._slab_slots))
+        return Place(number, slab.free.pop())
+
+    def _grow(self, slab: Slab, paths: Set[str]) -> None:
+        """Gives a slab the modules of `paths` that it lacks, zeros in every slot."""
+        with slab.growing:
+            missing = paths - slab.weights.keys()
+            if not missing:
+                return
+            new = {
+                path: _new_pair(self.shapes[path], slab.slots, slab.rank, self.dtype, self._device)
+                for path in missing
+            }
+            # Before a step can see them: it may read all slots of the slab.
+            self._copies.zero([part for pair in new.values() for part in pair.parts])
+            with self._lock:
+                slab.weights.update(new)
+
+    def _fill(self, slab: Slab, place: Place, adapter: LaidAdapter) -> None:
+        with self._lock:
+            pairs = list(slab.weights.items())
+        unused: list[torch.Tensor] = []
+        targets: list[torch.Tensor] = []
+        sources: list[torch.Tensor] = []
+        for path, pair in pairs:
+            slot = [part[place.index] for part in pair.parts]
+            if path in adapter.modules:
+                targets += slot
+                sources += [part[0] for part in adapter.modules[path].parts]
+            else:
+                unused += slot
+        if unused:
+            self._copies.zero(unused)
+        self._copies.copy(targets, sources)
+
+
+def _new_pair(
+    shape: tuple[int, int], slots: int, rank: int, dtype: torch.dtype, device: torch.device
+) -> AdapterPair:
+    """Returns a module's matrices for all slots of a slab; what they hold is not written yet."""
+    wide, tall = shape
+    a, b = (torch.empty(s, dtype=dtype, device=device) for s in pair_shapes(shape, slots, rank, dtype))
+    if dtype.is_floating_point:
+        return AdapterPair(wide, a, b)
+    scales = (torch.empty(slots, size, device=device) for size in (rank, tall))
+    return AdapterPair(wide, a, b, *scales)

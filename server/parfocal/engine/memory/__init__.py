@@ -1,0 +1,1 @@
+"""One budget of bytes for base, adapters, KV cache and steps."""

@@ -1,9 +1,0 @@
-"""Kernels in C++ for CPUs with AVX-512 VNNI: 4-bit linears, LoRA, paged attention, normalisation.
-
-Compiled when the package is installed. Where that was impossible, or the processor is another one, the engine
-computes the same with torch.
-"""
-
-from .library import Library, load
-
-__all__ = ["Library", "load"]

@@ -1,0 +1,28 @@
+"""What each step computes, for whom, in which blocks: plain values and pure Python, no torch."""
+
+from parfocal.engine.scheduling.admission import MAX_TOP_LOGPROBS, Admission
+from parfocal.engine.scheduling.blocks import BlockPool
+from parfocal.engine.scheduling.laid_plan import LaidRow, Segment, lay_out, segments
+from parfocal.engine.scheduling.limits import Limits
+from parfocal.engine.scheduling.plan import Plan, PlanRow
+from parfocal.engine.scheduling.sampling_row import SampledToken, SamplingRow
+from parfocal.engine.scheduling.scheduler import Scheduler
+from parfocal.engine.scheduling.sequence import Clock, Sequence
+
+__all__ = [
+    "MAX_TOP_LOGPROBS",
+    "Admission",
+    "BlockPool",
+    "Clock",
+    "LaidRow",
+    "Limits",
+    "Plan",
+    "PlanRow",
+    "SampledToken",
+    "SamplingRow",
+    "Scheduler",
+    "Segment",
+    "Sequence",
+    "lay_out",
+    "segments",
+]

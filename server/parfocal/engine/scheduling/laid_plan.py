@@ -1,0 +1,60 @@
+"""A plan's rows at their places in the flat batch: sorted by adapter. No torch."""
+
+from dataclasses import dataclass
+
+from parfocal.engine.adapters import Place
+from parfocal.engine.scheduling.plan import Plan, PlanRow
+
+
+@dataclass(frozen=True, slots=True)
+class LaidRow:
+    """A plan row at its place in the flat batch: tokens `start` to `end` (exclusive)."""
+
+    row: PlanRow
+    order: int
+    start: int
+    end: int
+
+    @property
+    def tokens(self) -> int:
+        """Returns how many tokens the row computes."""
+        return self.end - self.start
+
+    @property
+    def length(self) -> int:
+        """Returns how many tokens the row has in the cache after the step."""
+        return self.row.start + self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Neighbouring tokens `start` to `end` (exclusive) that use the adapter at `place`."""
+
+    place: Place
+    start: int
+    end: int
+
+    @property
+    def tokens(self) -> int:
+        """Returns the segment's length."""
+        return self.end - self.start
+
+
+def lay_out(plan: Plan) -> list[LaidRow]:
+    """Sorts the rows by adapter place, base rows last, so that an adapter's tokens are neighbours."""
+    ranked = sorted(enumerate(plan.rows), key=_by_place)
+    laid, start = [], 0
+    for order, row in ranked:
+        laid.append(LaidRow(row, order, start, start + len(row.token_ids)))
+        start = laid[-1].end
+    return laid
+
+
+def segments(laid: list[LaidRow]) -> list[Segment]:
+    """Returns the tokens of each row that uses an adapter."""
+    return [Segment(item.row.place, item.start, item.end) for item in laid if item.row.place is not None]
+
+
+def _by_place(item: tuple[int, PlanRow]) -> tuple[int, int, int]:
+    order, row = item
+    return (row.place.slab, row.place.index, order) if row.place else (1 << 30, 0, order)

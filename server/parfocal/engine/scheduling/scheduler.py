@@ -1,0 +1,260 @@
+"""Decides what each step computes, and is the only writer of request state.
+
+Pure Python: no torch, no clock but the one given.
+
+One rule covers prefill, chunked prefill, decode and recomputation: a request computes those of its known
+tokens that have no KV yet, as many as the step's budget leaves. (The rule is vLLM v1's, stated in its
+scheduler.)
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+from itertools import islice
+
+from parfocal.engine.adapters import SlotState
+from parfocal.engine.request import FinishReason, TokenLogprob
+from parfocal.engine.scheduling.blocks import BlockPool
+from parfocal.engine.scheduling.limits import Limits, Residency
+from parfocal.engine.scheduling.plan import Plan, PlanRow
+from parfocal.engine.scheduling.sampling_row import SamplingRow
+from parfocal.engine.scheduling.sequence import Sequence
+from parfocal.engine.scheduling.turns import Turns
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making: what is left of the token budget and who computes how much."""
+
+    budget: int
+    shares: dict[Sequence, int] = field(default_factory=dict)
+
+    def add(self, sequence: Sequence, tokens: int) -> None:
+        self.shares[sequence] = tokens
+        self.budget -= tokens
+
+
+class Scheduler:
+    """Queues and running requests. `schedule` makes a plan, `commit` takes its result in."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        pool: BlockPool,
+        residency: Residency,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._pool = pool
+        self._residency = residency
+        self._now = now
+        self._turns = Turns(limits.max_skips)
+        self._planned: dict[str, Sequence] = {}
+
+    def add(self, sequence: Sequence) -> None:
+        """Queues a new request behind the others."""
+        self.waiting.append(sequence)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        yield from self.running
+        yield from self.waiting
+
+    def schedule(self) -> Plan:
+        """Returns the next step's work: decoding rows first, then unfinished prompts, then new requests."""
+        draft = _Draft(self.limits.max_batch_tokens)
+        for sequence in sorted(self.running, key=lambda s: s.uncomputed > 1):
+            self._continue(sequence, draft)
+        self._admit(draft)
+        self._planned = {sequence.request.request_id: sequence for sequence in draft.shares}
+        return Plan(tuple(self._row(sequence, tokens) for sequence, tokens in draft.shares.items()))
+
+    def commit(self, plan: Plan, drawn: Many[tuple[int, TokenLogprob | None] | None]) -> list[Sequence]:
+        """Takes in a plan's result, one (token, logprob) or None for each row; returns who got a token.
+
+        A request that a token ends has its `finish_reason` set and gives everything back.
+        """
+        advanced = []
+        for row, token in zip(plan.rows, drawn, strict=True):
+            sequence = self._planned.get(row.request_id)
+            if sequence is None or sequence not in self.running:
+                continue
+            named = sequence.computed // self._pool.block_tokens
+            sequence.computed += len(row.token_ids)
+            self._name_blocks(sequence, named)
+            if token is not None:
+                self._append(sequence, *token)
+                advanced.append(sequence)
+        return advanced
+
+    def finish(self, sequence: Sequence, reason: FinishReason | None) -> None:
+        """Ends a request wherever it is and frees all it holds; None means that it ends in an error."""
+        sequence.finish_reason = reason
+        sequence.clock.ended = self._now()
+        if sequence in self.running:
+            self.running.remove(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+        self._planned.pop(sequence.request.request_id, None)
+        self._give_back(sequence)
+
+    def _continue(self, sequence: Sequence, draft: _Draft) -> None:
+        tokens = min(sequence.uncomputed, draft.budget)
+        if tokens == 0 or sequence not in self.running:
+            return
+        missing = self._blocks_for(sequence.computed + tokens) - len(sequence.blocks)
+        while not self._pool.can_take((), missing):
+            victim = next((s for s in reversed(self.running) if s not in draft.shares), None)
+            if victim is None or (victim is sequence and len(self.running) == 1):
+                return
+            self._preempt(victim)
+            if victim is sequence:
+                return
+        sequence.blocks += self._pool.take(missing)
+        draft.add(sequence, tokens)
+
+    def _admit(self, draft: _Draft) -> None:
+        waiting = self._lookahead()
+        self._turns.plan(waiting, self.running)
+        passed: list[Sequence] = []
+        memory_left = True
+        for sequence in waiting:
+            if not self._has_slot(sequence):
+                passed.append(sequence)
+                continue
+            room = draft.budget > 0 and len(self.running) < self.limits.max_requests and memory_left
+            if not room or not self._adapter_ready(sequence):
+                continue
+            memory_left = self._start(sequence, draft)
+            if memory_left and sequence.slot is not None and self._turns.pass_over(passed, sequence.slot):
+                self._turns.plan(waiting, self.running)
+        self._residency.want([s.request.adapter for s in passed if s.request.adapter])
+
+    def _lookahead(self) -> list[Sequence]:
+        """Looks no further than could soon run, so that a long queue costs a step nothing.
+
+        Whoever was pushed out of sight by preempted requests gives its pin back: somebody ahead may need it.
+        """
+        most = 2 * self.limits.max_requests
+        seen = list(islice(self.waiting, 2 * most))
+        for sequence in seen[most:]:
+            self._unpin(sequence)
+        return seen[:most]
+
+    def _has_slot(self, sequence: Sequence) -> bool:
+        adapter = sequence.request.adapter
+        if adapter is None:
+            return True
+        lost = sequence.slot is not None and sequence.slot.state is SlotState.FAILED
+        if lost or self._turns.holds_back(sequence):
+            self._unpin(sequence)
+        elif sequence.slot is None:
+            sequence.slot = self._residency.reserve(adapter, again=sequence.looked_up)
+            sequence.looked_up = True
+        return sequence.slot is not None
+
+    def _adapter_ready(self, sequence: Sequence) -> bool:
+        if sequence.slot is None or sequence.slot.state is SlotState.READY:
+            since, sequence.clock.slot_missing_since = sequence.clock.slot_missing_since, None
+            if since is not None:
+                sequence.clock.load_seconds += self._now() - since
+            return True
+        if sequence.clock.slot_missing_since is None:
+            sequence.clock.slot_missing_since = self._now()
+        return False
+
+    def _start(self, sequence: Sequence, draft: _Draft) -> bool:
+        found = self._cached_prefix(sequence)
+        cached = len(found) * self._pool.block_tokens
+        tokens = min(sequence.length - cached, draft.budget)
+        missing = self._blocks_for(cached + tokens) - len(found)
+        if not self._pool.can_take(found, missing):
+            return False
+        self._pool.share(found)
+        sequence.blocks = found + self._pool.take(missing)
+        sequence.computed = cached
+        if sequence.cached_tokens is None:
+            sequence.cached_tokens = min(cached, len(sequence.request.prompt_ids))
+        if sequence.clock.started is None:
+            sequence.clock.started = self._now()
+        self.waiting.remove(sequence)
+        self.running.append(sequence)
+        draft.add(sequence, tokens)
+        return True
+
+    def _cached_prefix(self, sequence: Sequence) -> list[int]:
+        """Leaves at least one token to compute: its logits are what the request waits for."""
+        if not self.limits.prefix_cache:
+            return []
+        whole_blocks = (sequence.length - 1) // self._pool.block_tokens
+        return self._pool.find(sequence.block_names(whole_blocks, self._pool.block_tokens))
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Sends a running request back to the queue's head; its tokens stay, its KV is computed again."""
+        self.running.remove(sequence)
+        self._give_back(sequence)
+        sequence.computed = 0
+        self.waiting.appendleft(sequence)
+
+    def _row(self, sequence: Sequence, tokens: int) -> PlanRow:
+        end = sequence.computed + tokens
+        return PlanRow(
+            request_id=sequence.request.request_id,
+            token_ids=sequence.tokens(sequence.computed, end),
+            start=sequence.computed,
+            blocks=tuple(sequence.blocks),
+            place=sequence.slot.place if sequence.slot else None,
+            sampling=self._sampling(sequence) if end == sequence.length else None,
+        )
+
+    def _sampling(self, sequence: Sequence) -> SamplingRow:
+        request, generated = sequence.request, len(sequence.output_ids)
+        return SamplingRow(
+            sampling=request.sampling,
+            position=generated,
+            prompt_ids=request.prompt_ids,
+            output_ids=sequence.output_ids,
+            banned_ids=tuple(self._ending_ids(sequence)) if generated < request.stop.min_tokens else (),
+            logprobs=request.logprobs,
+            top_logprobs=request.top_logprobs,
+            draw_seed=sequence.draw_seed,
+        )
+
+    def _ending_ids(self, sequence: Sequence) -> frozenset[int]:
+        stop = sequence.request.stop
+        return frozenset(stop.token_ids) | (frozenset() if stop.ignore_eos else self.limits.eos_ids)
+
+    def _append(self, sequence: Sequence, token: int, logprob: TokenLogprob | None) -> None:
+        if sequence.clock.first_token is None:
+            sequence.clock.first_token = self._now()
+        sequence.output_ids.append(token)
+        if logprob is not None:
+            sequence.logprobs.append(logprob)
+        if token in self._ending_ids(sequence):
+            self.finish(sequence, FinishReason.STOP)
+        elif len(sequence.output_ids) >= sequence.max_tokens:
+            self.finish(sequence, FinishReason.LENGTH)
+
+    def _name_blocks(self, sequence: Sequence, named: int) -> None:
+        full = sequence.computed // self._pool.block_tokens
+        if not self.limits.prefix_cache or full == named:
+            return
+        names = sequence.block_names(full, self._pool.block_tokens)
+        for block, name in zip(sequence.blocks[named:full], names[named:], strict=True):
+            self._pool.name(block, name)
+
+    def _blocks_for(self, tokens: int) -> int:
+        return -(-tokens // self._pool.block_tokens)
+
+    def _give_back(self, sequence: Sequence) -> None:
+        self._pool.release(sequence.blocks)
+        sequence.blocks = []
+        self._unpin(sequence)
+
+    def _unpin(self, sequence: Sequence) -> None:
+        if sequence.slot is not None:
+            slot, sequence.slot = sequence.slot, None
+            self._residency.release(slot)

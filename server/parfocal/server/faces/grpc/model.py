@@ -1,0 +1,35 @@
+"""Describes the resident base and the server's limits as GetModel's reply. Loads nothing."""
+
+from parfocal.engine.loading.base import BaseInfo
+from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
+from parfocal.registry import BaseContract
+from parfocal.registry.wire import base_message
+from parfocal.rpc import MAX_MESSAGE_BYTES
+from parfocal.server.build_info import package_version
+from parfocal.server.settings import ServeConfig
+from parfocal.v1 import inference_service_pb2 as pb
+
+
+def describe_model(contract: BaseContract, info: BaseInfo, config: ServeConfig, has_chat: bool) -> pb.Model:
+    """Returns what callers may know of the base that runs here."""
+    return pb.Model(
+        base=base_message(contract),
+        architecture=info.architecture,
+        context_tokens=info.context_tokens,
+        vocabulary_size=info.vocabulary,
+        dtype=info.dtype,
+        device=info.device,
+        slots=config.slots,
+        limits=pb.Limits(
+            max_batch_tokens=config.max_batch_tokens,
+            max_running_requests=config.max_requests,
+            max_waiting_requests=config.max_waiting,
+            max_rank=config.max_rank,
+            max_top_logprobs=MAX_TOP_LOGPROBS,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+        ),
+        eos_token_ids=info.eos_ids,
+        has_chat_template=has_chat,
+        memory_bytes=info.memory_bytes,
+        server_version=package_version("parfocal"),
+    )

@@ -1,0 +1,160 @@
+"""Reads a request's message. Checks only what a message can get wrong; knows neither registry nor tokenizer.
+
+The ranges of sampling, stop and token ids are the engine's to check; its errors name the same fields.
+"""
+
+import math
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from parfocal.engine import AdapterKey, Request, Sampling, Stop
+from parfocal.server.errors import BadRequest
+from parfocal.server.requests import ChatMessage, PromptEncoder
+from parfocal.v1 import inference_service_pb2 as pb
+
+MAX_STOP_STRINGS = 16
+MAX_STOP_STRING_BYTES = 256
+MAX_REQUEST_ID_CHARACTERS = 128
+ROLES = ("system", "user", "assistant")
+
+# A partial answer sent at the very deadline would find that the caller has just hung up.
+_MARGIN_S = 0.25
+_MARGIN_SHARE = 0.1
+
+Encode = Callable[[PromptEncoder], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateCall:
+    """A checked message whose adapter and tokens are not known yet; `encode` gives the prompt's token ids."""
+
+    adapter: str
+    encode: Encode
+    prompt: str
+    sampling: Sampling
+    stop: Stop
+    logprobs: bool
+    top_logprobs: int
+    echo: bool
+    request_id: str
+
+    def request(self, ids: tuple[int, ...], adapter: AdapterKey | None, deadline: float | None) -> Request:
+        """Returns the engine's request; `deadline` is a `time.monotonic()` instant."""
+        return Request(
+            request_id=self.request_id,
+            prompt_ids=ids,
+            adapter=adapter,
+            sampling=self.sampling,
+            stop=self.stop,
+            logprobs=self.logprobs,
+            top_logprobs=self.top_logprobs,
+            deadline=deadline,
+        )
+
+
+def read_generate(message: pb.GenerateRequest) -> GenerateCall:
+    """Returns what `message` asks for; raises BadRequest naming the field at fault."""
+    options = message.options
+    if options.top_logprobs and not options.logprobs:
+        raise BadRequest("top_logprobs needs logprobs; set both", field="options.top_logprobs")
+    return GenerateCall(
+        adapter=message.adapter,
+        encode=_tokens(message.tokens) if message.HasField("tokens") else read_input(message),
+        prompt=message.prompt,
+        sampling=_sampling(message.sampling),
+        stop=_stop(message.stop),
+        logprobs=options.logprobs,
+        top_logprobs=options.top_logprobs,
+        echo=options.echo,
+        request_id=_request_id(message.request_id),
+    )
+
+
+def read_input(message: pb.GenerateRequest | pb.TokenizeRequest) -> Encode:
+    """Returns how to encode the message's prompt or chat; raises BadRequest."""
+    if message.HasField("prompt"):
+        return _prompt(message.prompt)
+    if message.HasField("chat"):
+        return _chat(message.chat)
+    raise BadRequest("the request has no input; give it a prompt, tokens or a chat", field="input")
+
+
+def deadline_after(remaining_s: float | None) -> float | None:
+    """Returns when generation must end so that its answer arrives before the caller's deadline.
+
+    `remaining_s` is the caller's time left, None without a deadline; the result is on `time.monotonic()`.
+    """
+    if remaining_s is None or not math.isfinite(remaining_s):
+        return None
+    return time.monotonic() + remaining_s - min(_MARGIN_S, _MARGIN_SHARE * max(remaining_s, 0.0))
+
+
+def _prompt(text: str) -> Encode:
+    if not text:
+        raise BadRequest("the prompt is empty; write at least one character", field="prompt")
+    return lambda encoder: encoder.prompt(text)
+
+
+def _chat(chat: pb.Chat) -> Encode:
+    if not chat.messages:
+        raise BadRequest("the chat is empty; give it at least one message", field="chat.messages")
+    for place, message in enumerate(chat.messages):
+        if message.role not in ROLES:
+            raise BadRequest(
+                f"role {message.role[:40]!r} is unknown; it must be one of {', '.join(ROLES)}",
+                field=f"chat.messages[{place}].role",
+            )
+    messages = [ChatMessage(message.role, message.content) for message in chat.messages]
+    return lambda encoder: encoder.chat(messages)
+
+
+def _tokens(tokens: pb.Tokens) -> Encode:
+    if not tokens.ids:
+        raise BadRequest("there are no token ids; give at least one", field="tokens.ids")
+    ids = tuple(tokens.ids)
+    return lambda encoder: ids
+
+
+def _sampling(message: pb.Sampling) -> Sampling:
+    """An unset field keeps the engine's default: `ListFields` gives only what was set, be it 0."""
+    return Sampling(**{field.name: value for field, value in message.ListFields()})
+
+
+def _stop(message: pb.Stop) -> Stop:
+    if len(message.strings) > MAX_STOP_STRINGS:
+        raise BadRequest(
+            f"there are {len(message.strings)} stop strings; at most {MAX_STOP_STRINGS} are allowed",
+            field="stop.strings",
+        )
+    for place, text in enumerate(message.strings):
+        _check_stop_string(text, f"stop.strings[{place}]")
+    return Stop(
+        max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
+        min_tokens=message.min_tokens,
+        strings=tuple(message.strings),
+        token_ids=tuple(message.token_ids),
+        ignore_eos=message.ignore_eos,
+    )
+
+
+def _check_stop_string(text: str, field: str) -> None:
+    size = len(text.encode())
+    if not text:
+        raise BadRequest("a stop string is empty; leave it out", field=field)
+    if size > MAX_STOP_STRING_BYTES:
+        raise BadRequest(
+            f"a stop string has {size} bytes; at most {MAX_STOP_STRING_BYTES} are allowed", field=field
+        )
+
+
+def _request_id(given: str) -> str:
+    if len(given) > MAX_REQUEST_ID_CHARACTERS:
+        raise BadRequest(
+            f"the request_id has {len(given)} characters; at most {MAX_REQUEST_ID_CHARACTERS} are allowed",
+            field="request_id",
+        )
+    if not given.isprintable():
+        raise BadRequest("the request_id has characters that cannot be printed", field="request_id")
+    return given or uuid.uuid4().hex

@@ -1,0 +1,114 @@
+"""InferenceService: from message to engine to reply. Knows no torch, no tokenizer and no storage."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from parfocal.engine import AdapterKey, Delta, EngineError, Request
+from parfocal.rpc import Context
+from parfocal.server.faces.grpc.loaded_adapters import loaded_page
+from parfocal.server.faces.grpc.replies import ReplyWriter, TokenText
+from parfocal.server.faces.grpc.requests import GenerateCall, deadline_after, read_generate, read_input
+from parfocal.server.metrics import AdapterLister
+from parfocal.server.requests import Admitting, EncoderPool, PromptEncoder, RefusalCounter
+from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
+
+
+class DeltaStream(Protocol):
+    """One request's deltas, the last with a completion; the engine's `Stream` is one."""
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """Returns the deltas."""
+
+    def cancel(self) -> None:
+        """Ends the request; without effect once it has ended."""
+
+
+class Submitter(Protocol):
+    """Takes requests; the engine's thread is one."""
+
+    def submit(self, request: Request) -> DeltaStream:
+        """Returns the request's deltas; raises an EngineError if it is refused."""
+
+
+class Resolver(Protocol):
+    """Knows what adapter references mean."""
+
+    async def resolve(self, reference: str) -> AdapterKey | None:
+        """Returns the adapter that `reference` means now; None is the base."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """What the service works with. `model` is the reply to GetModel."""
+
+    engine: Submitter
+    residents: AdapterLister
+    resolver: Resolver
+    encoders: EncoderPool
+    token_text: TokenText
+    refusals: RefusalCounter
+    model: pb.Model
+
+
+class InferenceService(pb_grpc.InferenceServiceServicer):
+    """Answers with the base or any adapter. Raises domain errors, which the wire turns into statuses."""
+
+    def __init__(self, parts: ServiceParts) -> None:
+        self._parts = parts
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
+        """Returns the whole answer."""
+        stream, writer = await self._admit(request, context)
+        async for delta in stream:
+            if delta.completion is not None:
+                return writer.completion(delta.completion)
+        raise EngineError("the request ended without a result")
+
+    async def GenerateStream(
+        self, request: pb.GenerateRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateStreamResponse]:
+        """Yields the answer as it becomes certain."""
+        stream, writer = await self._admit(request, context)
+        is_first = True
+        async for delta in stream:
+            yield writer.delta(delta, is_first)
+            is_first = False
+
+    async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
+        """Returns the token ids that Generate would use, and each one's text."""
+        encode = read_input(request)
+
+        def tokenised(encoder: PromptEncoder) -> pb.TokenizeResponse:
+            ids = encode(encoder)
+            return pb.TokenizeResponse(token_ids=ids, texts=encoder.texts(ids))
+
+        return await self._parts.encoders.run(tokenised)
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
+        """Returns the resident base and the limits."""
+        return self._parts.model
+
+    async def ListLoadedAdapters(
+        self, request: pb.ListLoadedAdaptersRequest, context: Context
+    ) -> pb.ListLoadedAdaptersResponse:
+        """Returns a page of the adapters that the engine holds now."""
+        return loaded_page(self._parts.residents.adapters(), request)
+
+    async def _admit(self, message: pb.GenerateRequest, context: Context) -> tuple[DeltaStream, ReplyWriter]:
+        deadline = deadline_after(context.time_remaining())
+        with Admitting(self._parts.refusals, message.adapter) as admitting:
+            call = read_generate(message)
+            adapter = await self._parts.resolver.resolve(call.adapter)
+            admitting.resolved(adapter)
+            ids = await self._parts.encoders.run(call.encode)
+            stream = self._parts.engine.submit(call.request(ids, adapter, deadline))
+        # However the rpc ends, the engine learns it; nothing is awaited between submitting and this line.
+        context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
+        echo = await self._echo(call, ids) if call.echo else ""
+        return stream, ReplyWriter(self._parts.token_text, echo)
+
+    async def _echo(self, call: GenerateCall, ids: tuple[int, ...]) -> str:
+        """Returns the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
+        return call.prompt or await self._parts.encoders.run(lambda encoder: encoder.text(ids))

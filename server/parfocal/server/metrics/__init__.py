@@ -1,0 +1,12 @@
+"""What Prometheus sees."""
+
+from parfocal.server.metrics.endpoint import MetricsEndpoint, split_address
+from parfocal.server.metrics.residents import AdapterLister
+from parfocal.server.metrics.server_metrics import ServerMetrics
+
+__all__ = [
+    "AdapterLister",
+    "MetricsEndpoint",
+    "ServerMetrics",
+    "split_address",
+]

@@ -1,0 +1,79 @@
+"""From an adapter reference to the adapter's identity and files, through a registry. Knows no request.
+
+A reference is resolved anew every time: an alias that moved counts from the very next request on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from parfocal.engine import AdapterKey
+from parfocal.registry import BaseContract, Difference, Version
+from parfocal.server.errors import ContractMismatch
+
+
+class Versions(Protocol):
+    """The part of a registry that serving reads. Calls may block and come from several threads."""
+
+    def resolve(self, reference: str) -> Version:
+        """Returns the version that `reference` means now."""
+
+    def materialise(self, digest: str) -> Path:
+        """Returns a local folder with the version's files, every byte verified just now."""
+
+
+class RegistryAdapterSource:
+    """Gives the engine an adapter's folder; the engine's `AdapterSource` over a registry."""
+
+    def __init__(self, registry: Versions) -> None:
+        self._registry = registry
+
+    def folder(self, adapter: AdapterKey) -> Path:
+        """Returns the adapter's local folder, verified. Blocks; raises the registry's errors."""
+        return self._registry.materialise(adapter.digest)
+
+
+class AdapterResolver:
+    """Resolves references for one resident base, and refuses adapters that were made for another."""
+
+    def __init__(self, registry: Versions, base: BaseContract, threads: int) -> None:
+        self._registry = registry
+        self._base = base
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
+
+    async def resolve(self, reference: str) -> AdapterKey | None:
+        """Returns the adapter that `reference` means now; None, the base, where it is empty.
+
+        Raises ContractMismatch and the registry's errors (unknown adapter, version or alias; bad reference).
+        """
+        if not reference:
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolved, reference)
+
+    def close(self) -> None:
+        """Lets running look-ups end and starts no other."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _resolved(self, reference: str) -> AdapterKey:
+        version = self._registry.resolve(reference)
+        adapter = AdapterKey(version.digest, version.name, version.version)
+        # What an adapter published without its base does not know is left for the engine to check.
+        differences = version.manifest.contract.base.differences(self._base)
+        if differences:
+            raise _mismatch(adapter, differences)
+        return adapter
+
+
+def _mismatch(adapter: AdapterKey, differences: Sequence[Difference]) -> ContractMismatch:
+    first, *others = differences
+    also = f" (also different: {', '.join(other.field for other in others)})" if others else ""
+    return ContractMismatch(
+        f"adapter {adapter.name}@{adapter.version} was made for another base: {first.field} is "
+        f"{first.expected} in its contract and {first.actual} on this server{also}; train it on this base",
+        adapter=adapter,
+        contract_field=first.field,
+        expected=first.expected,
+        actual=first.actual,
+    )

@@ -1,0 +1,16 @@
+"""Everything that `parfocal serve` can be told, and where each value comes from."""
+
+from parfocal.server.settings.config import DEFAULT_GRPC_ADDRESS, DEFAULT_REGISTRY, ServeConfig
+from parfocal.server.settings.resolution import Resolved, resolve_settings
+from parfocal.server.settings.setting import Setting, Value, settings_of
+
+__all__ = [
+    "DEFAULT_GRPC_ADDRESS",
+    "DEFAULT_REGISTRY",
+    "Resolved",
+    "ServeConfig",
+    "Setting",
+    "Value",
+    "resolve_settings",
+    "settings_of",
+]

@@ -1,0 +1,227 @@
+"""The profiles of a bench: where a step's time goes and how it grows, with a clock that never lies."""
+
+import ctypes
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import nn
+
+from parfocal.bench.growth import BASE, DISTINCT, ONE, Point, growth_visits
+from parfocal.bench.growth_picture import growth_figure
+from parfocal.bench.step_bench import Step
+from parfocal.bench.step_clock import (
+    ATTENTION,
+    HEAD,
+    LORA,
+    NORMS,
+    ROTATION,
+    ROWS,
+    SCHEDULING,
+    FusedClock,
+    HookedClock,
+    Stopwatch,
+)
+from parfocal.bench.step_clock import BASE as BASE_LINEARS
+from parfocal.bench.step_parts import DECODE, PROMPTS, StepTime, step_time
+from parfocal.bench.steps_picture import steps_figure
+from parfocal.bench.workload import Workload
+from parfocal.engine.backends.native.library import Library, load
+from parfocal.engine.backends.native.profile import PHASES, NativeProfile
+from parfocal.engine.loading.base import ResidentBase
+from parfocal.engine.scheduling.scheduler import Scheduler
+
+SMALL = Workload("llama-test", requests=4, adapters=3, rank=4, prompt_tokens=24, new_tokens=5)
+
+
+class SlowNorm(nn.Module):
+    """Passes its input on."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Decoder(nn.Module):
+    """A model of a norm and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.lm_head = SlowNorm(), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.lm_head(self.norm(x))
+        return logits
+
+
+def _base(model: nn.Module) -> ResidentBase:
+    return cast(ResidentBase, SimpleNamespace(model=model, device=torch.device("cpu")))
+
+
+def _instants(*instants: float) -> Any:
+    left: Iterator[float] = iter(instants)
+    return lambda: next(left)
+
+
+def test_while_an_inner_part_runs_the_outer_ones_clock_stands() -> None:
+    watch = Stopwatch(lambda: None, _instants(0.0, 1.0, 3.0, 7.0, 10.0, 12.0))
+
+    watch.begin("outer")
+    watch.begin("inner")
+    watch.end()
+    watch.end()
+    watch.begin("outer")
+    watch.end()
+
+    assert watch.take() == {"outer": 1.0 + 4.0 + 2.0, "inner": 2.0}
+    assert watch.take() == {}
+
+
+def test_a_clock_sees_the_models_parts_only_while_it_watches() -> None:
+    model = Decoder()
+    clock = HookedClock(_base(model))
+
+    model(torch.zeros(1, 2))
+    assert clock.take() == {}
+    with clock.watching():
+        model(torch.zeros(1, 2))
+    assert clock.take().keys() == {NORMS, HEAD}
+    model(torch.zeros(1, 2))
+    assert clock.take() == {}
+
+
+def test_a_clock_leaves_the_engine_as_it_was_even_after_an_error() -> None:
+    schedule, clock = Scheduler.schedule, HookedClock(_base(Decoder()))
+
+    with pytest.raises(AttributeError, match="running"), clock.watching():
+        assert Scheduler.schedule is not schedule
+        Scheduler.schedule(cast(Scheduler, SimpleNamespace(limits=SimpleNamespace(max_batch_tokens=1))))
+
+    assert Scheduler.schedule is schedule
+    assert clock.take().keys() == {SCHEDULING}
+
+
+class OwnClock:
+    """A native call's clock: 1, 2, 3 and 4 seconds of its phases, each time that it is read."""
+
+    def __init__(self) -> None:
+        self.on = 0
+
+    def profile(self, on: int) -> None:
+        self.on = on
+
+    def profiled(self, to: int) -> None:
+        seconds = (ctypes.c_double * len(PHASES)).from_address(to)
+        seconds[:] = [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_fused_clock_adds_what_the_native_call_counts_and_joins_all_that_is_row_wise() -> None:
+    model, own = Decoder(), OwnClock()
+    clock = FusedClock(HookedClock(_base(model)), NativeProfile(cast(Library, own)))
+
+    with clock.watching():
+        assert own.on
+        model(torch.zeros(1, 2))
+    seconds = clock.take()
+
+    assert not own.on
+    assert seconds.keys() == {BASE_LINEARS, LORA, ATTENTION, ROWS, HEAD} <= set(clock.parts)
+    assert [seconds[part] for part in (BASE_LINEARS, LORA, ATTENTION)] == [1.0, 2.0, 3.0]
+    assert seconds[ROWS] > 4.0
+    assert not {NORMS, ROTATION} & set(clock.parts)
+
+
+def test_what_no_part_took_is_other_and_all_parts_make_the_whole() -> None:
+    plain = [Step(seconds, 4, 0, {}) for seconds in (1.0, 2.0, 9.0)]
+    clocked = [Step(seconds, 4, 0, {HEAD: seconds / 2}) for seconds in (2.0, 4.0, 8.0)]
+
+    time = step_time(plain, clocked, (HEAD,))
+
+    assert (time.steps, time.tokens, time.seconds, time.clocked_seconds) == (3, 4, 2.0, 4.0)
+    assert (time.parts[HEAD], time.other) == (2.0, 2.0)
+    assert sum(time.all_parts.values()) == time.clocked_seconds
+
+
+def test_growth_visits_every_kind_of_step_once() -> None:
+    visits = growth_visits(SMALL)
+
+    assert [point.rows for point in visits.by_rows[BASE]] == [1, 2, 4, 8, 16, 32, 64]
+    assert {point.adapters for point in visits.by_rows[ONE]} == {1}
+    assert all(point.adapters == point.rows for point in visits.by_rows[DISTINCT])
+    assert [point.adapters for point in visits.by_adapters] == [0, 1, 2, 4, 8, 16]
+    assert len(set(visits.points())) == len(visits.points())
+    assert Point(4, 2).row_adapters() == [0, 1, 0, 1]
+    assert Point(2, 0).row_adapters() == [None, None]
+    assert visits.workload.batch == visits.workload.adapters == 64
+
+
+def test_the_picture_of_growth_has_every_line_and_its_roofline() -> None:
+    visits = growth_visits(SMALL)
+    found = {point: 0.001 * (1 + point.rows + point.adapters) for point in visits.points()}
+
+    by_rows, by_adapters = growth_figure(visits, found, found, "made up").axes
+
+    assert len(by_rows.get_lines()) == 2 * 3
+    measured, roofline = by_adapters.get_lines()
+    times: list[float] = list(measured.get_ydata())  # type: ignore[arg-type]  # points
+    assert times == pytest.approx([17, 18, 19, 21, 25, 33])
+    assert times == list(roofline.get_ydata())  # type: ignore[arg-type]  # points
+
+
+def test_the_picture_of_steps_gives_prompts_an_axis_of_their_own() -> None:
+    decode = StepTime(3, 4, 0.05, 0.06, {HEAD: 0.04})
+    found = {DECODE: decode, PROMPTS: StepTime(3, 96, 1.5, 1.6, {HEAD: 0.1})}
+
+    decodes, prompts = steps_figure(found, {DECODE: 0.01, PROMPTS: 0.5}, "made up").axes
+
+    assert [bar.get_width() for bar in decodes.patches] == pytest.approx([40.0, 20.0])  # type: ignore[attr-defined]
+    assert [bar.get_width() for bar in prompts.patches] == pytest.approx([100.0, 1500.0])  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def _profile(cache: Path, plot: Path, *arguments: str) -> dict[str, Any]:
+    size = ("--requests=4", "--adapters=3", "--rank=4", "--prompt-tokens=20-24", "--new-tokens=5")
+    flags = ["--shape=llama-test", *size, *arguments]
+    command = [sys.executable, "-m", "parfocal.cli", "bench", "--json", f"--cache={cache}", f"--plot={plot}"]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("kernels", ["auto", "torch"])
+def test_a_profile_of_steps_tells_of_every_kind_whatever_the_kernels(
+    cache: Path, tmp_path: Path, kernels: str
+) -> None:
+    found = _profile(cache, tmp_path / "steps.png", "--profile=steps", f"--kernels={kernels}")
+
+    assert found["steps"].keys() == {"decode step", "decode step, base only", "prompt step"}
+    for name, step in found["steps"].items():
+        lora = step["parts"]["LoRA"]
+        assert lora == 0.0 if "base only" in name else lora > 0.0
+        is_fused = "norms, rotation, activation" in step["parts"]
+        row_wise = ("norms, rotation, activation",) if is_fused else ("norms", "rotation", "activation")
+        for part in ("base linears", "attention", "head", *row_wise, "sampling", "scheduling", "text"):
+            assert step["parts"][part] > 0.0, part
+        assert is_fused == (kernels == "auto" and load() is not None)
+        assert 0.0 < step["share_of_limit"] < 1.0
+    assert found["steps"]["decode step"]["tokens"] == 4
+    assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_profile_of_growth_has_a_time_and_a_limit_for_every_step(cache: Path, tmp_path: Path) -> None:
+    found = _profile(cache, tmp_path / "growth.png", "--profile=growth", "--warmup=0")
+
+    points = [*found["by_adapters"], *(point for line in found["by_rows"].values() for point in line)]
+    assert len(points) == 6 + 3 * 7
+    assert all(point["seconds"] > point["limit"]["seconds"] > 0.0 for point in points)
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")

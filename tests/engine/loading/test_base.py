@@ -1,0 +1,109 @@
+"""A base is loaded or refused with the value at fault and what is supported instead."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from oracle.bases import configurations
+from parfocal.engine import BaseRefused, EngineConfig
+from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading.base_settings import SUPPORTED
+
+CPU = EngineConfig(device="cpu", dtype="float32")
+
+
+def refusal(folder: Path, config: EngineConfig = CPU) -> BaseRefused:
+    with pytest.raises(BaseRefused) as caught:
+        load_base(folder, config)
+    return caught.value
+
+
+def with_config(folder: Path, fields: object) -> Path:
+    (folder / "config.json").write_text(fields if isinstance(fields, str) else json.dumps(fields))
+    return folder
+
+
+def test_a_folder_without_a_configuration_is_named(tmp_path: Path) -> None:
+    assert str(refusal(tmp_path)).startswith(f"{tmp_path} has no config.json")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "3", '{"hidden_size": 4}'])
+def test_a_configuration_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    assert "config.json is not a model configuration" in str(refusal(with_config(tmp_path, content)))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "mixtral", "a_model_of_next_year", None, 7])
+def test_an_unknown_architecture_is_refused_with_those_that_are_served(tmp_path: Path, kind: object) -> None:
+    error = refusal(with_config(tmp_path, {"model_type": kind}))
+
+    assert repr(kind) in str(error)
+    assert all(one in str(error) for one in SUPPORTED)
+    assert error.metadata == {"architecture": str(kind)}
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+        {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+        {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        {
+            "rope_scaling": {
+                "type": "longrope",
+                "long_factor": [1.0] * 16,
+                "short_factor": [1.0] * 16,
+            },
+            "original_max_position_embeddings": 128,
+        },
+    ],
+    ids=["parameters", "scaling", "old name", "longrope"],
+)
+def test_positions_that_depend_on_the_rest_of_the_batch_are_refused(
+    tmp_path: Path, rope: dict[str, object]
+) -> None:
+    kind = "longrope" if "longrope" in json.dumps(rope) else "dynamic"
+    architecture = "phi3" if kind == "longrope" else "llama"
+    fields = configurations()[architecture].to_dict()
+    fields.pop("rope_parameters", None)
+
+    assert f"rope_type {kind!r}" in str(refusal(with_config(tmp_path, {**fields, **rope})))
+
+
+def test_one_layer_type_with_such_positions_is_enough(tmp_path: Path) -> None:
+    fields = configurations()["gemma3"].to_dict()
+    fields["rope_parameters"]["full_attention"] = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+
+    assert "rope_type 'dynamic'" in str(refusal(with_config(tmp_path, fields)))
+
+
+@pytest.mark.parametrize("name", ["int8", "float64", "float8_e4m3fn", "nn", ""])
+def test_an_unknown_type_of_numbers_is_refused_with_those_that_are_served(
+    llama_base: Path, name: str
+) -> None:
+    error = refusal(llama_base, EngineConfig(device="cpu", dtype=name))
+
+    assert repr(name) in str(error)
+    assert "auto, float32, bfloat16, float16" in str(error)
+
+
+def test_a_loaded_base_tells_what_it_is(llama_base: Path) -> None:
+    base = load_base(llama_base, EngineConfig(device="cpu", dtype="float32", context_tokens=100))
+
+    assert (base.info.name, base.info.architecture, base.info.dtype) == ("llama", "llama", "float32")
+    assert (base.info.context_tokens, base.info.vocabulary, base.info.layers) == (100, 320, 3)
+    assert base.info.eos_ids == (257,)
+    assert (base.kv_shape.heads, base.kv_shape.head_dim, base.kv_shape.dtype) == (2, 32, torch.float32)
+    assert len(base.shapes) == 3 * 7
+    assert base.shapes["model.layers.1.mlp.down_proj"] == (192, 128)
+    assert base.info.memory_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("gpu", "'gpu' is unknown; use auto, cpu or cuda"), ("cuda:99", "not here: torch .* sees")],
+)
+def test_a_device_that_is_not_here_is_refused_by_name(llama_base: Path, device: str, said: str) -> None:
+    with pytest.raises(BaseRefused, match=said):
+        load_base(llama_base, EngineConfig(device=device))

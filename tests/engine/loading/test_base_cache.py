@@ -1,0 +1,215 @@
+"""A cached base is the same bits as a fresh one; damage is never used, and no process harms another."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from oracle.bases import configurations, write_base
+from oracle.engines import FolderSource, run_all
+from parfocal.engine import EngineConfig, Request, Stop
+from parfocal.engine.loading import base as loading
+from parfocal.engine.loading.base import ResidentBase, load_base
+from parfocal.engine.loading.base_cache import CacheEntry, Frozen, weight_facts
+from parfocal.engine.loading.build import build_engine
+
+CPU = torch.device("cpu")
+# What transformers notes of its own way to load; nothing that computes reads it.
+_LABELS = {"_is_hf_initialized", "_use_kernels", "is_loaded_in_4bit", "is_quantized", "quantization_method"}
+KINDS = [(name, "auto", "auto") for name in configurations()]
+KINDS += [("qwen2", *rest) for rest in (("float32", "auto"), ("auto", "torch"), ("bfloat16", "auto"))]
+
+
+def _held(model: nn.Module) -> dict[str, object]:
+    """Returns every number that the model keeps, by where it is kept: tensors as bytes, and all settings."""
+    found: dict[str, object] = {}
+    for path, module in model.named_modules():
+        found[path] = type(module)
+        parts = {**vars(module), **module._parameters, **module._buffers, **vars(module).get("kept", {})}
+        state = getattr(parts.get("weight"), "quant_state", None)
+        parts |= {} if state is None else state.as_dict()
+        for name, value in parts.items():
+            if isinstance(value, torch.Tensor):
+                assert not value.is_meta, f"{path}.{name} was not filled"
+                found[f"{path}.{name}"] = (
+                    value.shape,
+                    value.dtype,
+                    value.reshape(-1).view(torch.uint8).tolist(),
+                )
+            elif isinstance(value, bool | int | float | str | torch.dtype) and name not in _LABELS:
+                found[f"{path}.{name}"] = value
+    return found
+
+
+def _tokens(base: ResidentBase, config: EngineConfig) -> dict[str, tuple[int, ...]]:
+    engine = build_engine(base, config, FolderSource({}))
+    requests = [Request(f"{n}", tuple(range(n, 3 * n)), stop=Stop(9, ignore_eos=True)) for n in (3, 30)]
+    done = run_all(engine, requests)
+    engine.close()
+    return done.tokens
+
+
+@pytest.fixture
+def never_fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Returns what forbids quantising from then on."""
+    return lambda: monkeypatch.delattr(loading, "load_quantised")
+
+
+@pytest.mark.parametrize(("kind", "dtype", "kernels"), KINDS)
+def test_a_cached_base_is_a_fresh_one_bit_by_bit(
+    tmp_path: Path, never_fresh: Callable[[], None], kind: str, dtype: str, kernels: str
+) -> None:
+    folder = write_base(tmp_path / kind, configurations()[kind])
+    config = EngineConfig(device="cpu", dtype=dtype, kernels=kernels, kv_cache_bytes=1 << 22)
+    fresh = load_base(folder, config)
+    first = load_base(folder, config, cache=tmp_path / "bases")
+    never_fresh()
+    second = load_base(folder, config, cache=tmp_path / "bases")
+
+    right = _held(fresh.model)
+    assert _held(first.model) == right
+    assert _held(second.model) == right
+    assert second.info == fresh.info
+    assert second.shapes == fresh.shapes
+    assert _tokens(second, config) == _tokens(fresh, config)
+
+
+def test_another_recipe_kernel_or_weight_is_another_entry(tmp_path: Path) -> None:
+    folder, cache = write_base(tmp_path / "base", configurations()["llama"]), tmp_path / "bases"
+    config = EngineConfig(device="cpu", dtype="float32")
+    for other in (config, config, replace(config, dtype="bfloat16"), replace(config, dtype="float32")):
+        load_base(folder, other, cache=cache)
+    assert len(list(cache.iterdir())) == 2
+
+    write_base(folder, configurations()["llama"], seed=1)
+    changed = load_base(folder, config, cache=cache)
+
+    assert len(list(cache.iterdir())) == 3
+    assert _held(changed.model) == _held(load_base(folder, config).model)
+
+
+def test_weights_put_back_in_time_are_not_mistaken_for_others(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    before, state = weight_facts(tmp_path), weights.stat()
+    assert weight_facts(tmp_path) == before
+    weights.write_bytes(b"two")
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    assert weight_facts(tmp_path) != before
+
+
+NUMBERS = Frozen(
+    {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([7], dtype=torch.uint8)}, {"note": [1]}
+)
+
+
+def _entry(root: Path) -> CacheEntry:
+    return CacheEntry(root, {"fact": 1})
+
+
+def _is_whole(found: Frozen | None) -> bool:
+    return (
+        found is not None
+        and found.notes == NUMBERS.notes
+        and found.tensors.keys() == NUMBERS.tensors.keys()
+        and all(torch.equal(found.tensors[name], tensor) for name, tensor in NUMBERS.tensors.items())
+    )
+
+
+def _flip_one_bit(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def _cut(folder: Path) -> None:
+    os.truncate(folder / "model.safetensors", 20)
+
+
+def _lose_tensors(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _lose_seal(folder: Path) -> None:
+    (folder / "entry.json").unlink()
+
+
+def _cut_seal(folder: Path) -> None:
+    os.truncate(folder / "entry.json", 9)
+
+
+def _empty_seal(folder: Path) -> None:
+    (folder / "entry.json").write_text(json.dumps([]))
+
+
+@pytest.mark.parametrize("damage", [_flip_one_bit, _cut, _lose_tensors, _lose_seal, _cut_seal, _empty_seal])
+def test_a_damaged_entry_is_named_once_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
+) -> None:
+    entry = _entry(tmp_path)
+    entry.write(NUMBERS)
+    damage(entry.folder)
+
+    assert entry.read(CPU) is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(entry.folder) in caplog.text
+    entry.write(NUMBERS)
+    assert _is_whole(entry.read(CPU))
+    assert [path.name for path in tmp_path.iterdir()] == [entry.folder.name]
+    assert len(caplog.records) == 1
+
+
+def test_many_writers_and_readers_at_once_leave_one_whole_entry(tmp_path: Path) -> None:
+    def start(number: int) -> bool:
+        entry = _entry(tmp_path)
+        found = entry.read(CPU)
+        if found is None:
+            entry.write(NUMBERS)
+            found = entry.read(CPU)
+        return _is_whole(found)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(start, range(64)))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_entry_that_vanishes_is_missing_and_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = _entry(tmp_path)
+    entry.write(NUMBERS)
+    shutil.rmtree(entry.folder)
+
+    assert entry.read(CPU) is None
+    assert not caplog.records
+
+
+def test_a_folder_that_cannot_be_written_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    entry = _entry(tmp_path / "file" / "bases")
+    entry.write(NUMBERS)
+
+    assert entry.read(CPU) is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None:
+    for name, age in ((".new-killed", 90_000), (".new-at-work", 10)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    entry = _entry(tmp_path)
+    entry.write(NUMBERS)
+
+    assert {path.name for path in tmp_path.iterdir()} == {".new-at-work", entry.folder.name}

@@ -1,0 +1,97 @@
+"""While weights are on their way to the device, steps neither see half of them nor wait."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import torch
+
+from fakes.lora_weights import SHAPES, random_adapter
+from parfocal.engine.adapters.slots import Place
+from parfocal.engine.lora.copies import PlainCopies
+from parfocal.engine.lora.store import LoraStore
+
+CPU = torch.device("cpu")
+_LONG_S = 30.0
+
+
+class Interrupted(PlainCopies):
+    """Does something before memory is zeroed, and counts the bytes."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[], object] = lambda: None
+        self.zeroed_bytes = 0
+
+    def zero(self, targets: list[torch.Tensor]) -> None:
+        self.before()
+        super().zero(targets)
+        self.zeroed_bytes += sum(target.nbytes for target in targets)
+
+
+def _store(copies: Interrupted) -> LoraStore:
+    return LoraStore(SHAPES, torch.float64, CPU, slab_slots=4, copies=copies)
+
+
+def test_a_step_sees_a_module_only_once_its_numbers_are_zero() -> None:
+    copies, seen = Interrupted(), list[set[str]]()
+    store = _store(copies)
+    store.put(random_adapter(4, {"up"}))
+    copies.before = lambda: seen.append(set(store.slabs[0].weights))
+    store.put(random_adapter(4, {"down"}))
+
+    assert seen == [{"up"}, {"up", "down"}], "the new module first, then the place's unused one"
+    assert store.slabs[0].weights["down"].a[0].abs().max() == 0
+
+
+def test_a_step_that_frees_a_place_does_not_wait_for_a_slab_that_grows() -> None:
+    copies, growing, go_on = Interrupted(), threading.Event(), threading.Event()
+    store = _store(copies)
+    gone = store.put(random_adapter(4))
+
+    def wait() -> None:
+        growing.set()
+        assert go_on.wait(_LONG_S)
+
+    copies.before = wait
+    load = threading.Thread(target=store.put, args=(random_adapter(64),))
+    load.start()
+    assert growing.wait(_LONG_S)
+    store.free(gone)
+    used = store.places_used
+    go_on.set()
+    load.join()
+
+    assert used == 1
+
+
+def test_adapters_that_are_loaded_at_once_make_their_slab_once() -> None:
+    copies = Interrupted()
+    store = _store(copies)
+
+    def wait_for_the_other() -> None:
+        give_up = time.monotonic() + _LONG_S
+        while store.places_used < 2 and time.monotonic() < give_up:
+            time.sleep(0.001)
+
+    copies.before = wait_for_the_other
+    loads = [threading.Thread(target=store.put, args=(random_adapter(4, seed=n),)) for n in range(2)]
+    for load in loads:
+        load.start()
+    for load in loads:
+        load.join()
+
+    assert store.places_used == 2
+    assert copies.zeroed_bytes == store.size_bytes
+
+
+def test_an_adapter_of_zeros_has_every_module_and_nothing_of_who_was_there() -> None:
+    store = _store(Interrupted())
+    store.put(random_adapter(4, {"up"}, seed=1))
+    store.free(store.put(random_adapter(4, seed=2)))
+    place = store.put_zeros(3)
+
+    assert place == Place(0, 1)
+    weights = store.slabs[0].weights
+    assert set(weights) == set(SHAPES)
+    assert all(part[1].abs().max() == 0 for pair in weights.values() for part in pair.parts)
+    assert weights["up"].a[0].abs().max() > 0

@@ -1,0 +1,79 @@
+"""A device whose memory for adapters is full although slots are left: who finds none waits and comes next."""
+
+from fakes.engines import World
+from parfocal.engine.adapters.slots import Slot
+
+
+def _load_of(world: World, digest: str) -> Slot:
+    return next(slot for slot in world.loader.pending if slot.adapter.digest == digest)
+
+
+def _on_device(world: World) -> list[str]:
+    return sorted(world.loader.device.places.values())
+
+
+def test_an_idle_adapter_leaves_for_one_that_found_no_memory() -> None:
+    world = World(slots=3)
+    world.submit((1, 2), "a")
+    world.settle()
+    name = world.submit((3, 4), "b")
+    world.engine.step()
+    world.loader.crowd(_load_of(world, "b"))
+    for _ in range(3):
+        world.engine.step()
+
+    assert _on_device(world) == []
+    world.settle()
+    assert _on_device(world) == ["b"]
+    assert list(world.completions[name].token_ids) == world.answer(name)
+    world.check_rest()
+
+
+def test_one_that_runs_is_not_thrown_out_and_the_other_waits_for_its_end() -> None:
+    world = World(slots=3)
+    first = world.submit((1, 2), "a", tokens=6)
+    world.engine.step()
+    world.loader.succeed(_load_of(world, "a"))
+    world.engine.step()
+    second = world.submit((3, 4), "b")
+    world.engine.step()
+    world.loader.crowd(_load_of(world, "b"))
+    world.engine.step()
+    world.engine.step()
+
+    assert _on_device(world) == ["a"]
+    assert not [slot for slot in world.loader.pending if slot.adapter.digest == "b"]
+    world.settle()
+    for name in (first, second):
+        assert list(world.completions[name].token_ids) == world.answer(name)
+    world.check_rest()
+
+
+def test_what_was_read_is_copied_and_not_read_again() -> None:
+    world = World(slots=3)
+    world.submit((1, 2), "a")
+    world.settle()
+    world.submit((3, 4), "b")
+    world.engine.step()
+    world.loader.crowd(_load_of(world, "b"))
+    for _ in range(3):
+        world.engine.step()
+
+    assert "b" in world.loader.staged
+    world.settle()
+
+
+def test_one_whose_caller_left_meanwhile_gives_its_slot_back() -> None:
+    world = World(slots=2)
+    world.submit((1, 2), "a")
+    world.settle()
+    name = world.submit((3, 4), "b")
+    world.engine.step()
+    world.engine.cancel(name)
+    world.engine.step()
+    world.loader.crowd(_load_of(world, "b"))
+    world.engine.step()
+
+    assert world.table.find("b") is None
+    world.settle()
+    world.check_rest()

@@ -1,0 +1,157 @@
+"""PEFT's configuration: used, harmless or refused by name, field by field."""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from fakes.peft_folders import Adapter, peft_config
+from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
+from parfocal.registry.peft.config import PeftConfig, read_peft_config
+from parfocal.registry.peft.fields import KNOWN_FIELDS
+
+
+def read(**changes: object) -> PeftConfig:
+    return read_peft_config(json.dumps({**peft_config(Adapter()), **changes}).encode())
+
+
+def test_what_peft_writes_is_read() -> None:
+    config = read(r=16, lora_alpha=32, use_rslora=True, revision="abc")
+    assert (config.rank, config.alpha, config.use_rslora) == (16, 32.0, True)
+    assert (config.base, config.revision) == ("small-base", "abc")
+
+
+def test_fields_that_peft_leaves_out_have_its_defaults() -> None:
+    config = read_peft_config(b'{"peft_type":"LORA","target_modules":["q_proj"]}')
+    assert (config.rank, config.alpha, config.use_rslora, config.base) == (8, 8.0, False, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("use_dora", True),
+        ("modules_to_save", ["lm_head"]),
+        ("bias", "all"),
+        ("bias", "lora_only"),
+        ("lora_bias", True),
+        ("trainable_token_indices", [1, 2]),
+        ("trainable_token_indices", {"embed_tokens": [1]}),
+        ("layer_replication", [[0, 2], [1, 3]]),
+        ("target_parameters", ["mlp.experts.down_proj"]),
+        ("alora_invocation_tokens", [5, 6]),
+        ("use_qalora", True),
+        ("use_bdlora", {"nblocks": 2}),
+        ("arrow_config", {"top_k": 3}),
+        ("kasa_config", {"beta": 1}),
+        ("monteclora_config", {"num_samples": 8}),
+        ("megatron_config", {"x": 1}),
+        ("fan_in_fan_out", True),
+        ("init_lora_weights", "pissa"),
+        ("init_lora_weights", "pissa_niter_16"),
+        ("init_lora_weights", "olora"),
+        ("init_lora_weights", "corda"),
+        ("init_lora_weights", "loftq"),
+        ("init_lora_weights", "lora_ga"),
+        ("peft_type", "LOHA"),
+        ("peft_type", None),
+        ("task_type", "SEQ_CLS"),
+        ("something_new", 1),
+        ("r", 257),
+        ("r", 0),
+        ("r", True),
+    ],
+)
+def test_what_serving_cannot_do_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(UnsupportedAdapter, match=field) as refused:
+        read(**{field: value})
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("initialisation", [True, False, "gaussian", "orthogonal", "eva", "mica"])
+def test_an_initialisation_that_leaves_the_base_alone_is_accepted(initialisation: object) -> None:
+    assert read(init_lora_weights=initialisation).rank == 4
+
+
+@pytest.mark.parametrize("nothing", [None, False, [], {}])
+def test_an_unknown_field_that_is_empty_is_accepted(nothing: object) -> None:
+    assert read(something_new=nothing).rank == 4
+
+
+def test_an_unknown_field_that_is_zero_is_refused() -> None:
+    with pytest.raises(UnsupportedAdapter, match="something_new"):
+        read(something_new=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lora_alpha", "16"),
+        ("lora_alpha", 0),
+        ("lora_alpha", -1),
+        ("use_rslora", "yes"),
+        ("rank_pattern", ["q_proj"]),
+        ("target_modules", None),
+        ("target_modules", [1]),
+        ("layers_to_transform", ["0"]),
+        ("base_model_name_or_path", 5),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(MalformedFile, match=field) as refused:
+        read(**{field: value})
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\x80\x04\x95", b'{"r":NaN}', b'{"r":1,"r":2}'])
+def test_what_is_no_json_object_is_refused(data: bytes) -> None:
+    with pytest.raises(MalformedFile, match=r"adapter_config\.json"):
+        read_peft_config(data)
+
+
+def test_the_published_configuration_is_ready_for_inference_on_its_base() -> None:
+    published = read(lora_dropout=0.3, layers_to_transform=[1, 0]).normalised("org/base", "abc", [])
+    assert published["lora_dropout"] == 0.0
+    assert published["inference_mode"] is True
+    assert (published["base_model_name_or_path"], published["revision"]) == ("org/base", "abc")
+    assert published["layers_to_transform"] == [0, 1]
+    assert published["lora_alpha"] == 8
+
+
+def test_a_published_configuration_reads_as_what_it_came_from() -> None:
+    original = read(rank_pattern={"q_proj": 2}, alpha_pattern={"v_proj": 4.5})
+    published = original.normalised("small-base", None, [])
+    assert read_peft_config(json.dumps(published).encode()) == original
+
+
+def test_the_order_in_which_peft_wrote_a_set_does_not_matter() -> None:
+    one = read(target_modules=["v_proj", "q_proj"]).normalised("b", None, [])
+    assert read(target_modules=["q_proj", "v_proj"]).normalised("b", None, []) == one
+
+
+def test_every_field_of_peft_is_decided() -> None:
+    fields = peft_fields()
+    assert len(fields) > 40
+    assert fields - KNOWN_FIELDS == set()
+
+
+def peft_fields() -> set[str]:
+    """Returns the fields of PEFT's LoraConfig, read from its source: importing it would load torch."""
+    package = importlib.util.find_spec("peft")
+    assert package is not None and package.origin is not None
+    root = Path(package.origin).parent
+    return _fields(root / "config.py", "PeftConfigMixin", "PeftConfig") | _fields(
+        root / "tuners/lora/config.py", "LoraConfig"
+    )
+
+
+def _fields(path: Path, *names: str) -> set[str]:
+    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    return {
+        statement.target.id
+        for node in classes
+        if node.name in names
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    }

@@ -1,0 +1,189 @@
+"""Manifests: canonical bytes, one digest, strict reading; contracts and the differences between them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parfocal.registry import (
+    BaseContract,
+    Contract,
+    Evaluation,
+    FileEntry,
+    Manifest,
+    Provenance,
+    Quantisation,
+    TargetModule,
+)
+from parfocal.registry.errors import InvalidManifest, InvalidPublication, RegistryTooNew
+from parfocal.registry.values.contract import BaseShape
+from parfocal.registry.values.digest import digest_of
+
+DIGEST = digest_of(b"x")
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+BASES = st.builds(
+    BaseContract,
+    id=TEXT,
+    revision=st.none() | TEXT,
+    config_digest=TEXT,
+    quantisation=st.builds(Quantisation, TEXT, st.booleans(), st.integers(0, 4096)),
+    tokenizer_digest=TEXT,
+    chat_template_digest=st.none() | TEXT,
+    verified=st.booleans(),
+    shape=st.none() | st.builds(BaseShape, *[st.integers(0, 10**6)] * 6),
+)
+TARGETS = st.builds(
+    TargetModule, TEXT, *[st.integers(0, 10**6)] * 3, st.floats(allow_nan=False, allow_infinity=False)
+)
+MANIFESTS = st.builds(
+    Manifest,
+    schema=st.just(1),
+    files=st.sampled_from(
+        [(), (FileEntry("a.json", 3, DIGEST),), (FileEntry("a", 0, DIGEST), FileEntry("b", 1, DIGEST))]
+    ),
+    contract=st.builds(Contract, BASES, st.lists(TARGETS, max_size=3).map(tuple), st.booleans()),
+    provenance=st.none()
+    | st.builds(
+        Provenance,
+        data_digest=TEXT,
+        hyper_parameters=st.dictionaries(
+            TEXT, st.integers(-5, 5) | TEXT | st.lists(st.booleans(), max_size=2), max_size=3
+        ),
+        seed=st.none() | st.integers(-(1 << 63), (1 << 63) - 1),
+        tools=st.dictionaries(TEXT, TEXT, max_size=2),
+        parent=st.none() | TEXT,
+    ),
+    evaluation=st.none()
+    | st.builds(
+        Evaluation,
+        data_digest=TEXT,
+        examples=st.integers(0, 10**6),
+        metrics=st.dictionaries(TEXT, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+    ),
+    warnings=st.lists(TEXT, max_size=2).map(tuple),
+)
+BASE = BaseContract("org/base", "abc", DIGEST, Quantisation(), DIGEST, None, verified=True)
+MANIFEST = Manifest(
+    schema=1,
+    files=(FileEntry("adapter_config.json", 2, DIGEST),),
+    contract=Contract(
+        BASE, (TargetModule("model.layers.0.self_attn.q_proj", 16, 16, 4, 8.0),), use_rslora=False
+    ),
+    provenance=None,
+    evaluation=None,
+    warnings=(),
+)
+
+
+@given(MANIFESTS)
+def test_a_manifest_reads_back_as_it_is_written(manifest: Manifest) -> None:
+    read = Manifest.from_bytes(manifest.to_bytes())
+    assert read == manifest
+    assert read.digest == manifest.digest
+
+
+def test_the_digest_is_that_of_the_canonical_bytes() -> None:
+    assert MANIFEST.digest == digest_of(MANIFEST.to_bytes())
+
+
+def test_the_digest_of_a_known_manifest_never_changes() -> None:
+    """Versions live for ever: a change that moves this digest needs a new schema number."""
+    assert MANIFEST.digest == "sha256:9560351c41dcc0cb8e59ba0129600a1057957bd8440a367e32db8b62a1a7746d"
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda m: m.pop("files"), "files: is missing"),
+        (lambda m: m.update(extra=1), "extra: is not known"),
+        (lambda m: m["contract"]["base"].update(id=5), r"contract\.base\.id: is a number, not text"),
+        (lambda m: m["contract"]["base"].update(verified=1), "not true or false"),
+        (lambda m: m["contract"]["targets"][0].update(rank=True), "boolean"),
+        (lambda m: m["contract"]["targets"][0].update(rank=-1), "below zero"),
+        (lambda m: m["files"][0].update(path="../x"), "plain file name"),
+        (lambda m: m["files"][0].update(path="/etc/passwd"), "plain file name"),
+        (lambda m: m["files"][0].update(path="a/b"), "plain file name"),
+        (lambda m: m["files"][0].update(digest="md5:1"), "not a digest"),
+        (lambda m: m["files"].append(m["files"][0]), "twice"),
+        (lambda m: m.update(warnings=[1]), "not text"),
+        (lambda m: m.update(schema="1"), "schema"),
+    ],
+)
+def test_a_manifest_of_another_form_is_refused(edit: object, why: str) -> None:
+    fields = json.loads(MANIFEST.to_bytes())
+    assert callable(edit)
+    edit(fields)
+    data = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    with pytest.raises(InvalidManifest, match=why):
+        Manifest.from_bytes(data)
+
+
+def test_a_manifest_that_is_not_canonical_is_refused() -> None:
+    with pytest.raises(InvalidManifest, match="canonical"):
+        Manifest.from_bytes(MANIFEST.to_bytes().replace(b":", b": ", 1))
+
+
+def test_a_manifest_of_a_newer_schema_asks_for_an_upgrade() -> None:
+    with pytest.raises(RegistryTooNew, match="schema 2"):
+        Manifest.from_bytes(MANIFEST.to_bytes().replace(b'"schema":1', b'"schema":2'))
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
+    with pytest.raises(InvalidManifest):
+        Manifest.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"id": "org/other"}, "base.id"),
+        ({"revision": "def"}, "base.revision"),
+        ({"config_digest": "sha256:1"}, "base.config_digest"),
+        ({"tokenizer_digest": "sha256:1"}, "base.tokenizer_digest"),
+        ({"chat_template_digest": "sha256:1"}, "base.chat_template_digest"),
+        ({"quantisation": Quantisation(double_quant=False)}, "base.quantisation"),
+    ],
+)
+def test_each_difference_between_bases_is_named(change: dict[str, object], field: str) -> None:
+    other = replace(BASE, **change)  # type: ignore[arg-type]
+    [difference] = BASE.differences(other)
+    assert difference.field == field
+    assert difference.expected != difference.actual
+    assert str(difference).startswith(f"{field}: expected ")
+
+
+def test_what_an_unverified_base_does_not_know_is_no_difference() -> None:
+    assert BaseContract.unverified("base").differences(BASE) == []
+    assert BASE.differences(replace(BASE, revision=None)) == []
+
+
+def test_contracts_differ_module_by_module() -> None:
+    contract = MANIFEST.contract
+    [target] = contract.targets
+    other = Contract(BASE, (replace(target, rank=8), replace(target, path="extra")), use_rslora=True)
+    fields = [difference.field for difference in contract.differences(other)]
+    assert fields == ["use_rslora", "targets.extra", f"targets.{target.path}"]
+    assert contract.differences(contract) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "0.9"])
+def test_a_metric_that_is_no_finite_number_is_not_recorded(value: float) -> None:
+    with pytest.raises(InvalidPublication, match="loss") as refused:
+        Evaluation(DIGEST, 1, {"loss": value})
+    assert refused.value.field == "evaluation.metrics.loss"
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object()])
+def test_a_hyper_parameter_without_json_form_is_not_recorded(value: object) -> None:
+    with pytest.raises(InvalidPublication, match="hyper_parameters"):
+        Provenance(DIGEST, {"x": value})  # type: ignore[dict-item]
+
+
+def test_provenance_does_not_follow_later_changes() -> None:
+    hyper_parameters: dict[str, list[int]] = {"layers": [1]}
+    provenance = Provenance(DIGEST, hyper_parameters)
+    hyper_parameters["layers"].append(2)
+    assert provenance.hyper_parameters == {"layers": [1]}

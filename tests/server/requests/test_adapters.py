@@ -1,0 +1,129 @@
+"""References to adapters through a real registry: resolved anew each time, checked against the base."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from fakes.peft_folders import Adapter, write_adapter, write_base
+from parfocal.engine import AdapterKey
+from parfocal.registry import BaseContract, FolderRegistry, Publication, describe_base, locate_base
+from parfocal.registry.errors import AdapterNotFound, InvalidName
+from parfocal.server.errors import ContractMismatch
+from parfocal.server.requests.adapters import AdapterResolver, RegistryAdapterSource
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> BaseContract:
+    return describe_base(locate_base(str(write_base(tmp_path / "small-base")), weights=False))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, base: BaseContract) -> FolderRegistry:
+    """Returns a registry with two versions of team/invoices and prod at the first."""
+    registry = FolderRegistry(tmp_path / "registry")
+    for fill in (1, 2):
+        folder = write_adapter(tmp_path / f"adapter-{fill}", Adapter(fill=fill))
+        registry.publish("team/invoices", folder, Publication(base))
+    registry.set_alias("team/invoices", "prod", 1)
+    return registry
+
+
+def _with_resolver(registry: FolderRegistry, base: BaseContract, use: Callable[[AdapterResolver], T]) -> T:
+    resolver = AdapterResolver(registry, base, threads=2)
+    try:
+        return use(resolver)
+    finally:
+        resolver.close()
+
+
+def _resolve(registry: FolderRegistry, base: BaseContract, reference: str) -> AdapterKey | None:
+    return _with_resolver(registry, base, lambda resolver: asyncio.run(resolver.resolve(reference)))
+
+
+def test_the_empty_reference_is_the_base(registry: FolderRegistry, base: BaseContract) -> None:
+    assert _resolve(registry, base, "") is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [("team/invoices", 2), ("team/invoices@latest", 2), ("team/invoices@prod", 1), ("team/invoices@1", 1)],
+)
+def test_a_reference_becomes_name_version_and_digest(
+    registry: FolderRegistry, base: BaseContract, reference: str, version: int
+) -> None:
+    digest = registry.resolve(f"team/invoices@{version}").digest
+
+    assert _resolve(registry, base, reference) == AdapterKey(digest, "team/invoices", version)
+    assert _resolve(registry, base, f"team/invoices@{digest}") == AdapterKey(digest, "team/invoices", version)
+
+
+def test_an_alias_that_moved_counts_at_the_very_next_look(
+    registry: FolderRegistry, base: BaseContract
+) -> None:
+    def scenario(resolver: AdapterResolver) -> list[int]:
+        found = []
+        for version in (2, 1, 2):
+            registry.set_alias("team/invoices", "prod", version)
+            key = asyncio.run(resolver.resolve("team/invoices@prod"))
+            assert key is not None
+            found.append(key.version)
+        return found
+
+    assert _with_resolver(registry, base, scenario) == [2, 1, 2]
+
+
+def test_the_registrys_refusals_pass_unchanged(registry: FolderRegistry, base: BaseContract) -> None:
+    with pytest.raises(AdapterNotFound):
+        _resolve(registry, base, "team/absent")
+    with pytest.raises(InvalidName):
+        _resolve(registry, base, "../../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"id": "large-base"}, "base.id"),
+        ({"config_digest": "sha256:" + "0" * 64}, "base.config_digest"),
+        ({"tokenizer_digest": "sha256:" + "0" * 64}, "base.tokenizer_digest"),
+        ({"chat_template_digest": "sha256:" + "0" * 64}, "base.chat_template_digest"),
+    ],
+)
+def test_an_adapter_of_another_base_is_refused_with_field_and_values(
+    registry: FolderRegistry, base: BaseContract, change: dict[str, str], field: str
+) -> None:
+    served = replace(base, **change)  # type: ignore[arg-type]  # each changed field is text
+
+    with pytest.raises(ContractMismatch) as caught:
+        _resolve(registry, served, "team/invoices@1")
+
+    assert caught.value.metadata["contract_field"] == field
+    assert caught.value.metadata["actual"] == next(iter(change.values()))
+    assert f"{field} is" in str(caught.value)
+    assert caught.value.adapter.version == 1
+
+
+def test_an_unverified_adapter_is_judged_by_what_is_known(
+    registry: FolderRegistry, base: BaseContract, tmp_path: Path
+) -> None:
+    folder = write_adapter(tmp_path / "blind", Adapter(fill=3))
+    registry.publish("team/blind", folder, Publication(unverified_base=True))
+
+    key = _resolve(registry, replace(base, config_digest="sha256:" + "0" * 64), "team/blind")
+    with pytest.raises(ContractMismatch):
+        _resolve(registry, replace(base, id="large-base"), "team/blind")
+
+    assert key is not None
+
+
+def test_the_engine_gets_a_folder_with_the_published_files(registry: FolderRegistry) -> None:
+    version = registry.resolve("team/invoices@1")
+
+    folder = RegistryAdapterSource(registry).folder(AdapterKey(version.digest))
+
+    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}

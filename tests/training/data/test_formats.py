@@ -1,0 +1,151 @@
+"""Which JSON objects are rows, and what is said of those that are not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fakes.training import write_jsonl
+from parfocal.training import Finding, Severity
+from parfocal.training.data.formats import rows_of
+from parfocal.training.data.jsonl import read_jsonl
+from parfocal.training.data.rows import Row, Turn
+
+USER = {"role": "user", "content": "hi"}
+ANSWER = {"role": "assistant", "content": "hello"}
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> "Reader":
+    return Reader(tmp_path / "data.jsonl")
+
+
+class Reader:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, *rows: Mapping[str, object]) -> tuple[tuple[Row, ...], dict[str, Finding]]:
+        found, findings = rows_of(read_jsonl(write_jsonl(self._path, rows)))
+        return found, {finding.code: finding for finding in findings}
+
+
+def test_prompt_and_completion_are_joined_as_they_are(read: Reader) -> None:
+    (row,), findings = read({"prompt": "2+2=", "completion": " 4"})
+
+    assert row.raw
+    assert row.turns == (Turn("user", "2+2="), Turn("assistant", " 4", learn=True))
+    assert findings == {}
+
+
+def test_every_assistant_message_is_learnt(read: Reader) -> None:
+    system = {"role": "system", "content": "be kind"}
+    (row,), findings = read({"messages": [system, USER, ANSWER, USER, ANSWER]})
+
+    assert not row.raw
+    assert [turn.learn for turn in row.turns] == [False, False, True, False, True]
+    assert findings == {}
+
+
+def test_weight_zero_takes_a_message_out_of_the_loss(read: Reader) -> None:
+    (row,), _ = read({"messages": [USER, ANSWER | {"weight": 0}, USER, ANSWER | {"weight": 1}]})
+
+    assert [turn.learn for turn in row.turns] == [False, False, False, True]
+
+
+def test_prompt_and_completion_may_be_messages(read: Reader) -> None:
+    (row,), _ = read({"prompt": [USER, ANSWER, USER], "completion": [ANSWER]})
+
+    assert not row.raw
+    assert [turn.learn for turn in row.turns] == [False, False, False, True]
+
+
+def test_text_parts_of_openai_messages_are_joined(read: Reader) -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    (row,), _ = read({"messages": [{"role": "user", "content": parts}, ANSWER]})
+
+    assert row.turns[0].content == "ab"
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"prompt": "", "completion": "x"}, "EMPTY"),
+        ({"prompt": "x", "completion": " \n"}, "EMPTY"),
+        ({"messages": []}, "EMPTY"),
+        ({"messages": [USER, {"role": "assistant", "content": ""}]}, "EMPTY"),
+        ({"prompt": 7, "completion": "x"}, "NOT_TEXT"),
+        ({"prompt": "x", "completion": None}, "NOT_TEXT"),
+        ({"prompt": "x", "completion": [ANSWER]}, "NOT_TEXT"),
+        ({"messages": "hi"}, "NOT_TEXT"),
+        ({"messages": ["hi"]}, "NOT_TEXT"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, ANSWER]}, "NOT_TEXT"),
+        ({"messages": [{"role": "human", "content": "hi"}, ANSWER]}, "WRONG_ROLE"),
+        ({"messages": [{"content": "hi"}, ANSWER]}, "WRONG_ROLE"),
+        ({"messages": [USER, {"role": "system", "content": "x"}, ANSWER]}, "WRONG_ORDER"),
+        ({"messages": [ANSWER]}, "WRONG_ORDER"),
+        ({"messages": [{"role": "system", "content": "x"}, ANSWER]}, "WRONG_ORDER"),
+        ({"prompt": [USER], "completion": [USER, ANSWER]}, "WRONG_ORDER"),
+        ({"messages": [USER, ANSWER, USER]}, "LAST_NOT_ASSISTANT"),
+        ({"messages": [USER]}, "LAST_NOT_ASSISTANT"),
+        ({"messages": [USER, ANSWER | {"weight": 2}]}, "BAD_WEIGHT"),
+        ({"messages": [USER, ANSWER | {"weight": True}]}, "BAD_WEIGHT"),
+        ({"messages": [USER, ANSWER | {"weight": 0}]}, "NOTHING_TO_LEARN"),
+        ({"messages": [USER, {"role": "tool", "content": "x"}, ANSWER]}, "TOOLS_UNSUPPORTED"),
+        ({"messages": [USER, ANSWER | {"tool_calls": [{"id": "1"}]}]}, "TOOLS_UNSUPPORTED"),
+        ({"messages": [USER, ANSWER], "tools": [{"type": "function"}]}, "TOOLS_UNSUPPORTED"),
+        ({"prompt": "x"}, "UNKNOWN_FORMAT"),
+        ({"messages": [USER, ANSWER], "prompt": "x"}, "UNKNOWN_FORMAT"),
+        ({}, "UNKNOWN_FORMAT"),
+    ],
+)
+def test_a_faulty_row_is_refused_with_its_line(read: Reader, row: dict[str, object], code: str) -> None:
+    _, findings = read({"prompt": "a", "completion": "b"}, row)
+
+    assert findings[code].severity is Severity.ERROR
+    assert findings[code].lines == (2,)
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        ({"conversations": [{"from": "human", "value": "x"}]}, "rename `conversations` to messages"),
+        ({"instruction": "x", "input": "", "output": "y"}, "put `instruction` and `input` into `prompt`"),
+        ({"prompt": "x", "chosen": "y", "rejected": "z"}, "preference rows"),
+        ({"text": "x"}, "do not say what is prompt"),
+        ({"question": "x"}, "keys question"),
+    ],
+)
+def test_a_known_foreign_format_gets_a_hint(read: Reader, row: dict[str, object], hint: str) -> None:
+    _, findings = read(row)
+
+    assert hint in findings["UNKNOWN_FORMAT"].message
+
+
+def test_the_lines_of_one_fault_are_gathered_with_its_first_detail(read: Reader) -> None:
+    _, findings = read(
+        {"messages": [{"role": "human", "content": "x"}, ANSWER]},
+        {"messages": [{"role": "bot", "content": "x"}, ANSWER]},
+    )
+
+    assert findings["WRONG_ROLE"].lines == (1, 2)
+    assert "first: 'human'" in findings["WRONG_ROLE"].message
+
+
+def test_a_mixture_of_formats_names_the_rarer_lines(read: Reader) -> None:
+    text = {"prompt": "a", "completion": "b"}
+    _, findings = read(text, {"messages": [USER, ANSWER]}, text)
+
+    assert findings["MIXED_FORMATS"].severity is Severity.ERROR
+    assert findings["MIXED_FORMATS"].lines == (2,)
+
+
+def test_keys_that_are_not_used_are_named(read: Reader) -> None:
+    rows, findings = read(
+        {"prompt": "a", "completion": "b", "system": "be kind", "note": None},
+        {"messages": [USER | {"name": "Ann"}, ANSWER]},
+    )
+
+    assert len(rows) == 2
+    assert findings["IGNORED_KEYS"].severity is Severity.WARNING
+    assert findings["IGNORED_KEYS"].lines == (1, 2)
+    assert "first: system" in findings["IGNORED_KEYS"].message

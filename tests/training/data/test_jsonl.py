@@ -1,0 +1,106 @@
+"""Reading data files: every line that is not one JSON object is named, and reading goes on."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from parfocal.training import DataUnreadable, Finding, Severity
+from parfocal.training.data.jsonl import DataFile, read_jsonl
+
+
+def _read(path: Path, data: bytes) -> DataFile:
+    path.write_bytes(data)
+    return read_jsonl(path)
+
+
+def _by_code(file: DataFile) -> dict[str, Finding]:
+    return {finding.code: finding for finding in file.findings}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data.jsonl"
+
+
+def test_lines_keep_the_numbers_an_editor_shows(path: Path) -> None:
+    file = _read(path, b'{"a": 1}\n\n{"a": 2}\n')
+
+    assert [line.number for line in file.lines] == [1, 3]
+    assert _by_code(file)["BLANK_LINE"].lines == (2,)
+
+
+def test_a_last_line_without_a_line_break_counts(path: Path) -> None:
+    assert len(_read(path, b'{"a": 1}\n{"a": 2}').lines) == 2
+
+
+def test_windows_line_ends_are_read(path: Path) -> None:
+    assert [line.value for line in _read(path, b'{"a": 1}\r\n{"a": 2}\r\n').lines] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"a": 1',
+        b'{"a": NaN}',
+        b'{"a": 1, "a": 2}',
+        b'{"a": "\\ud800"}',
+        b'{"a": "\xff"}',
+        b"a: 1",
+        b'{"a": 1} {"a": 2}',
+        b"[" * 5000,
+    ],
+)
+def test_a_line_that_is_not_usable_json_is_named_and_the_rest_is_read(path: Path, bad: bytes) -> None:
+    file = _read(path, b'{"a": 1}\n' + bad + b'\n{"a": 3}\n')
+
+    assert [line.number for line in file.lines] == [1, 3]
+    assert _by_code(file)["BAD_JSON"].lines == (2,)
+    assert _by_code(file)["BAD_JSON"].severity is Severity.ERROR
+
+
+def test_all_bad_lines_are_one_finding_with_the_first_reason(path: Path) -> None:
+    file = _read(path, b'{"a": 1]\n{"b"\n')
+
+    (finding,) = file.findings
+    assert finding.lines == (1, 2)
+    assert "Expecting ',' delimiter at column 8" in finding.message
+
+
+def test_a_line_that_is_no_object_is_named(path: Path) -> None:
+    assert _by_code(_read(path, b'{"a": 1}\n7\n"x"\n'))["NOT_AN_OBJECT"].lines == (2, 3)
+
+
+@pytest.mark.parametrize("data", [b'[{"a": 1}, {"a": 2}]', b'[\n  {"a": 1},\n  {"a": 2}\n]\n', b"[]"])
+def test_a_json_array_is_refused_with_the_way_out(path: Path, data: bytes) -> None:
+    file = _read(path, data)
+
+    assert file.lines == ()
+    assert "jq -c '.[]'" in _by_code(file)["JSON_ARRAY"].message
+
+
+def test_a_byte_order_mark_is_skipped_and_noted(path: Path) -> None:
+    file = _read(path, b'\xef\xbb\xbf{"a": 1}\n')
+
+    assert [line.value for line in file.lines] == [{"a": 1}]
+    assert _by_code(file)["BYTE_ORDER_MARK"].severity is Severity.NOTE
+
+
+def test_utf16_is_refused(path: Path) -> None:
+    assert _by_code(_read(path, '{"a": 1}\n'.encode("utf-16")))["NOT_UTF8"].severity is Severity.ERROR
+
+
+def test_the_digest_is_that_of_the_file(path: Path) -> None:
+    data = b'{"a": 1}\n'
+
+    assert _read(path, data).digest == "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    with pytest.raises(DataUnreadable, match=r"data\.jsonl: No such file"):
+        read_jsonl(path)
+
+
+def test_a_folder_is_no_data(tmp_path: Path) -> None:
+    with pytest.raises(DataUnreadable, match="directory"):
+        read_jsonl(tmp_path)

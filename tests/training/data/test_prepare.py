@@ -1,0 +1,122 @@
+"""One pass over the data names every fault at once, before torch or any model is loaded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fakes.training import JsonRow, chat_row, chat_rows, write_jsonl
+from parfocal.training import BaseUnfit, DataUnreadable, Finding, InvalidConfig, TrainConfig, check
+from parfocal.training.data.prepare import Prepared, prepare
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data.jsonl"
+
+
+def config(data: Path, base: Path, **changes: object) -> TrainConfig:
+    return TrainConfig(data=data, name="small", base=str(base), **changes)  # type: ignore[arg-type]
+
+
+def by_code(prepared: Prepared) -> dict[str, Finding]:
+    return {finding.code: finding for finding in prepared.report.findings}
+
+
+def test_good_data_is_split_and_gets_a_recipe(data: Path, tokenizer_folder: Path) -> None:
+    prepared = prepare(config(write_jsonl(data, chat_rows(300)), tokenizer_folder), tokenizer_folder)
+
+    assert prepared.report.findings == ()
+    assert (len(prepared.train), len(prepared.held_out)) == (270, 30)
+    assert prepared.report.counts["rows"] == 300
+    assert prepared.recipe is not None
+
+
+def test_all_faults_are_found_in_one_pass_with_their_lines(data: Path, tokenizer_folder: Path) -> None:
+    rows: list[JsonRow] = [*chat_rows(60)]
+    rows[4] = {"messages": [{"role": "human", "content": "x"}]}
+    rows[9] = chat_row("x" * 300, "y")
+    rows[14] = rows[13]
+    rows[19] = chat_row("a<|im_end|>", "b")
+    write_jsonl(data, rows)
+    data.write_text(data.read_text() + "{oops\n")
+    prepared = prepare(config(data, tokenizer_folder), tokenizer_folder)
+    found = {code: finding.lines for code, finding in by_code(prepared).items()}
+
+    assert found["BAD_JSON"] == (61,)
+    assert found["WRONG_ROLE"] == (5,)
+    assert found["NOTHING_TO_LEARN"] == (10,)
+    assert found["DUPLICATE"] == (15,)
+    assert found["SPECIAL_TOKEN"] == (20,)
+    assert prepared.recipe is None
+
+
+def test_an_explicit_held_out_file_is_checked_against_the_training_rows(
+    data: Path, tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    rows = chat_rows(60)
+    write_jsonl(data, rows)
+    held = write_jsonl(tmp_path / "held.jsonl", [chat_row("fresh", "x"), rows[7]])
+    prepared = prepare(config(data, tokenizer_folder, held_out=held), tokenizer_folder)
+
+    assert len(prepared.train) == 60
+    assert (by_code(prepared)["OVERLAP"].source, by_code(prepared)["OVERLAP"].lines) == ("held.jsonl", (2,))
+    assert prepared.recipe is None
+
+
+def test_an_empty_file_is_refused_without_a_crash(data: Path, tokenizer_folder: Path) -> None:
+    data.write_text("")
+    found = by_code(prepare(config(data, tokenizer_folder), tokenizer_folder))
+
+    assert "TOO_FEW_ROWS" in found
+
+
+def test_prompts_can_be_put_through_the_chat_template(data: Path, tokenizer_folder: Path) -> None:
+    rows = [{"prompt": f"p{n}", "completion": "c"} for n in range(60)]
+    write_jsonl(data, rows)
+    as_written = prepare(config(data, tokenizer_folder), tokenizer_folder)
+    as_chat = prepare(config(data, tokenizer_folder, rendering="chat"), tokenizer_folder)
+
+    assert as_written.train[0].row.raw
+    assert not as_chat.train[0].row.raw
+    assert len(as_chat.train[0].ids) > len(as_written.train[0].ids)
+
+
+def test_the_same_data_prepares_the_same(data: Path, tokenizer_folder: Path) -> None:
+    settings = config(write_jsonl(data, chat_rows(100)), tokenizer_folder)
+
+    assert prepare(settings, tokenizer_folder) == prepare(settings, tokenizer_folder)
+
+
+def test_checking_loads_no_torch(data: Path, tokenizer_folder: Path) -> None:
+    write_jsonl(data, chat_rows(100))
+    script = (
+        "import sys; from pathlib import Path; from parfocal.training import TrainConfig, check; "
+        f"check(TrainConfig(Path({str(data)!r}), 'small', {str(tokenizer_folder)!r})); "
+        "print([m for m in ('torch', 'peft', 'trl', 'bitsandbytes') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_setting_out_of_range_is_refused_before_the_data_is_read(
+    data: Path, tokenizer_folder: Path
+) -> None:
+    with pytest.raises(InvalidConfig, match="rank is 0"):
+        check(config(data, tokenizer_folder, rank=0))
+
+
+def test_a_missing_file_is_named(data: Path, tokenizer_folder: Path) -> None:
+    with pytest.raises(DataUnreadable, match="No such file"):
+        check(config(data, tokenizer_folder))
+
+
+def test_a_base_without_a_tokenizer_is_unfit(data: Path, tmp_path: Path) -> None:
+    write_jsonl(data, chat_rows(100))
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text('{"model_type": "llama"}')
+
+    with pytest.raises(BaseUnfit, match="no tokenizer"):
+        check(config(data, tmp_path / "base"))

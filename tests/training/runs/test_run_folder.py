@@ -1,0 +1,83 @@
+"""Folders of runs: numbered, never overwritten, and good for resuming from anywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from parfocal.training import NothingToResume, ResumeMismatch, RunExists, TrainConfig, latest_unfinished
+from parfocal.training.runs.run_folder import Identity, RunFolder
+
+IDENTITY = Identity("sha256:d", "sha256:h", {"id": "tiny"})
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def config(output: Path | None = None) -> TrainConfig:
+    return TrainConfig(data=Path("d.jsonl"), name="team/small", output=output, registry="registry")
+
+
+def test_runs_of_a_name_are_numbered(tmp_path: Path) -> None:
+    made = [RunFolder.create(config(), IDENTITY).path for _ in range(3)]
+
+    assert made == [tmp_path / "parfocal-runs" / "team-small" / str(number) for number in (1, 2, 3)]
+
+
+def test_a_folder_with_something_in_it_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    RunFolder.create(config(tmp_path / "run"), IDENTITY)
+
+    with pytest.raises(RunExists, match="is not empty"):
+        RunFolder.create(config(tmp_path / "run"), IDENTITY)
+
+
+def test_the_settings_mean_the_same_from_another_place(tmp_path: Path) -> None:
+    made = RunFolder.create(config(), IDENTITY)
+    folder, stored = RunFolder.open(made.path)
+
+    assert folder == made
+    assert stored.data == tmp_path / "d.jsonl"
+    assert stored.registry == str(tmp_path / "registry")
+    assert stored.output == made.path
+    assert stored.base == "tiny"
+
+
+def test_a_remote_registry_stays_as_it_is() -> None:
+    settings = TrainConfig(data=Path("d"), name="n", registry="grpc://host:1")
+    folder = RunFolder.create(settings, IDENTITY)
+
+    assert RunFolder.open(folder.path)[1].registry == "grpc://host:1"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Identity("sha256:x", "sha256:h", {"id": "tiny"}),
+        Identity("sha256:d", "sha256:x", {"id": "tiny"}),
+        Identity("sha256:d", "sha256:h", {"id": "huge"}),
+    ],
+)
+def test_a_run_with_other_data_or_base_is_another_run(other: Identity) -> None:
+    folder = RunFolder.create(config(), IDENTITY)
+    folder.check_identity(IDENTITY)
+
+    with pytest.raises(ResumeMismatch):
+        folder.check_identity(other)
+
+
+def test_the_newest_unfinished_run_is_found() -> None:
+    first, second, third = (RunFolder.create(config(), IDENTITY) for _ in range(3))
+    third.write_result({})
+
+    assert latest_unfinished("team/small").resolve() == second.path
+    second.write_result({})
+    first.write_result({})
+    with pytest.raises(NothingToResume, match="team/small"):
+        latest_unfinished("team/small")
+
+
+def test_a_folder_without_a_run_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(NothingToResume, match="holds no run"):
+        RunFolder.open(tmp_path)

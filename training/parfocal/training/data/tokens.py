@@ -1,0 +1,100 @@
+"""The checks that need the base's tokenizer: templates, special tokens, lengths, truncation.
+
+Loads nothing itself and never drops a row in silence: whatever is not trained on as written has a finding.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from parfocal.training.data.encoder import BaseEncoder
+from parfocal.training.data.rendering import RenderFault, Sample, render
+from parfocal.training.data.rows import Row
+from parfocal.training.findings import Finding, Findings, Severity
+
+_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """The rows that could be turned into tokens, uncut, and the findings about the rest."""
+
+    samples: tuple[Sample, ...]
+    findings: tuple[Finding, ...]
+
+
+def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
+    """Returns every row in tokens, with a finding for each that has none or is doubtful."""
+    source = rows[0].source if rows else ""
+    if any(not row.raw for row in rows) and not encoder.has_template:
+        message = "are chats, but the base has no chat template; use prompt and completion rows"
+        lines = tuple(row.line for row in rows if not row.raw)
+        return Tokenised((), (Finding(Severity.ERROR, "NO_TEMPLATE", message, source, lines),))
+    findings = Findings()
+    findings.extend(_special_texts(rows, encoder, source))
+    samples = []
+    for row in rows:
+        try:
+            samples.append(render(row, encoder))
+        except RenderFault as fault:
+            findings.add(Finding(Severity.ERROR, fault.code, str(fault), source, (row.line,)))
+    findings.extend(_doubts(samples, encoder, source))
+    return Tokenised(tuple(samples), findings.as_tuple())
+
+
+def cut(samples: Sequence[Sample], max_length: int) -> Tokenised:
+    """Returns the samples cut to `max_length` tokens; names those cut or left with nothing."""
+    source = samples[0].row.source if samples else ""
+    long = [sample.row.line for sample in samples if len(sample.ids) > max_length]
+    shortened = tuple(sample.cut(max_length) for sample in samples)
+    empty = [sample.row.line for sample in shortened if not sample.learnt]
+    findings = []
+    if empty:
+        message = (
+            f"have no answer token left to learn within {max_length} tokens; shorten the prompt or raise "
+            "--max-length"
+        )
+        findings.append(Finding(Severity.ERROR, "NOTHING_TO_LEARN", message, source, tuple(empty)))
+    truncated = sorted(set(long) - set(empty))
+    if truncated:
+        message = (
+            f"are longer than {max_length} tokens ({len(truncated) / len(samples):.0%} of the rows); the end "
+            "of their answers, with the stop token, is cut off"
+        )
+        findings.append(Finding(Severity.WARNING, "TRUNCATED", message, source, tuple(truncated)))
+    return Tokenised(shortened, tuple(findings))
+
+
+def _special_texts(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> Iterator[Finding]:
+    """In a chat such text would forge the template's own marks; in raw rows it may be meant."""
+    lines: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        contents = [turn.content for turn in row.turns]
+        for special in encoder.special_texts:
+            if any(special in content for content in contents):
+                lines[special].append(row.line)
+    for special, found in lines.items():
+        raw = rows[0].raw
+        severity = Severity.WARNING if raw else Severity.ERROR
+        advice = (
+            "it is read as the control token, not as text" if raw else "remove it: the template writes it"
+        )
+        message = f"contain the special token {special[:_SHOWN]!r}; {advice}"
+        yield Finding(severity, "SPECIAL_TOKEN", message, source, tuple(found))
+
+
+def _doubts(samples: Sequence[Sample], encoder: BaseEncoder, source: str) -> Iterator[Finding]:
+    endless = tuple(sample.row.line for sample in samples if not sample.ends)
+    if endless:
+        message = "have answers after which the template writes no stop token: it will not learn to stop"
+        yield Finding(Severity.WARNING, "NO_STOP_TOKEN", message, source, endless)
+    merged = tuple(sample.row.line for sample in samples if sample.merged)
+    if merged:
+        message = "have prompt and answer whose touching letters form one token; they were encoded apart"
+        yield Finding(Severity.NOTE, "TOKENS_MERGE", message, source, merged)
+    unknown = tuple(
+        s.row.line for s in samples if encoder.unknown_id is not None and encoder.unknown_id in s.ids
+    )
+    if unknown:
+        message = "have characters that the base's tokenizer does not know"
+        yield Finding(Severity.WARNING, "UNKNOWN_TOKENS", message, source, unknown)

@@ -1,0 +1,44 @@
+"""Generates answers greedily and counts those that equal the held-out ones. Meant for short answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from parfocal.training.data import BaseEncoder, Sample, prompt_ids
+
+_MARGIN_TOKENS = 8  # an answer that runs on this far past the longest true one is wrong anyway
+
+
+def exact_match(model: Any, samples: Sequence[Sample], encoder: BaseEncoder, batch_size: int) -> float:
+    """Returns which part of the last answers `model` writes exactly, outer spaces aside; from 0 to 1."""
+    ordered = sorted(samples, key=lambda sample: len(sample.ids))
+    right = 0
+    for at in range(0, len(ordered), batch_size):
+        chunk = ordered[at : at + batch_size]
+        answers = _answers(model, chunk, encoder)
+        right += sum(a.strip() == s.row.answer.strip() for a, s in zip(answers, chunk, strict=True))
+    return right / len(ordered)
+
+
+def _answers(model: Any, samples: Sequence[Sample], encoder: BaseEncoder) -> list[str]:
+    prompts = [prompt_ids(sample.row, encoder) for sample in samples]
+    longest = max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), encoder.pad_id)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    limit = _MARGIN_TOKENS + max(len(encoder.encode(sample.row.answer, special=False)) for sample in samples)
+    settings = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=limit,
+        pad_token_id=encoder.pad_id,
+        eos_token_id=sorted(encoder.end_ids),
+    )
+    with torch.no_grad():
+        written = model.generate(
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+        )
+    return [encoder.decode(row) for row in written[:, longest:].tolist()]

@@ -1,0 +1,113 @@
+"""Loads the 4-bit base as serving does and puts a fresh (or a published) LoRA adapter on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from bitsandbytes.functional import has_avx512bf16
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor
+
+from parfocal.engine.loading.base import Loading, load_quantised
+from parfocal.engine.loading.base_settings import SUPPORTED
+from parfocal.training.config import TrainConfig
+from parfocal.training.errors import BaseUnfit, ParentMismatch
+from parfocal.training.methods.packing import forbid_repacking
+from parfocal.training.recipe import BaseFacts, Recipe
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where and in which number format the base computes; the adapter's weights are float32 throughout."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+def training_device(config: TrainConfig) -> Device:
+    """Returns where to train: bfloat16 (as QLoRA does) where the device multiplies it fast, else float32."""
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if config.dtype != "auto":
+        return Device(device, getattr(torch, config.dtype))
+    fast = device.type == "cuda" or (device.type == "cpu" and has_avx512bf16())
+    return Device(device, torch.bfloat16 if fast else torch.float32)
+
+
+def load_model(base: Path, facts: BaseFacts, config: TrainConfig, recipe: Recipe, place: Device) -> PeftModel:
+    """Returns the 4-bit base of `base` with a trainable LoRA adapter, safe to evaluate between steps.
+
+    The adapter's first weights depend on the seed alone.
+
+    Raises:
+        BaseUnfit: serving does not support the architecture, or the base has none of the target modules.
+    """
+    if facts.architecture not in SUPPORTED:
+        raise BaseUnfit(
+            f"architecture {facts.architecture!r} could be trained but not served; supported are "
+            f"{', '.join(SUPPORTED)}",
+            architecture=facts.architecture,
+        )
+    attention = recipe.attention if place.device.type == "cpu" else "sdpa"
+    model: Any = load_quantised(base, Loading(place.dtype, place.device, attention, exact=True))
+    torch.manual_seed(config.seed)
+    try:
+        adapted = get_peft_model(model, _lora(config, recipe))
+    except ValueError as error:
+        raise BaseUnfit(f"the base has no modules to adapt as asked: {error}", field="targets") from error
+    forbid_repacking(adapted)
+    return adapted
+
+
+def load_served(base: Path, adapter: Path, device: torch.device) -> PeftModel:
+    """Returns the adapter of a PEFT folder on the base as the engine loads it by default, for scoring."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model: Any = load_quantised(base, Loading(dtype, device, "sdpa", exact=False))
+    return PeftModel.from_pretrained(model, adapter).eval()
+
+
+def adapter_weights(model: PeftModel) -> dict[str, Tensor]:
+    """Returns a copy of the adapter's weights by their PEFT names, on the CPU."""
+    own = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    found = get_peft_model_state_dict(model, state_dict=own, save_embedding_layers=False)
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in found.items()}
+
+
+def set_adapter_weights(model: PeftModel, weights: Weights) -> None:
+    """Puts `weights`, as `adapter_weights` returns them, into the model.
+
+    Raises:
+        ParentMismatch: they are not this adapter's weights in name or shape.
+    """
+    mine = {name: tensor.shape for name, tensor in adapter_weights(model).items()}
+    given = {name: tensor.shape for name, tensor in weights.items()}
+    if mine != given:
+        name = min(dict(mine.items() ^ given.items()))
+        raise ParentMismatch(
+            f"{name} is {_shown(given.get(name))} there and {_shown(mine.get(name))} in this run; continue "
+            "with the same rank and targets",
+            field=name,
+        )
+    set_peft_model_state_dict(model, dict(weights))
+
+
+def _lora(config: TrainConfig, recipe: Recipe) -> LoraConfig:
+    return LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        use_rslora=recipe.rslora,
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets) or "all-linear",
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _shown(shape: torch.Size | None) -> str:
+    return "absent" if shape is None else f"of shape {list(shape)}"

@@ -1,0 +1,94 @@
+"""Trains the adapter of a job on its 4-bit base, from the start or from a checkpoint. Publishes nothing."""
+
+import json
+import time
+from dataclasses import dataclass
+
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from parfocal.training.data import BaseEncoder
+from parfocal.training.errors import Interrupted
+from parfocal.training.evaluation import HeldOut
+from parfocal.training.methods.adapter import (
+    adapter_weights,
+    load_model,
+    set_adapter_weights,
+    training_device,
+)
+from parfocal.training.methods.export import WEIGHTS, export
+from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
+from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
+from parfocal.training.recipe import base_facts
+from parfocal.training.runs import Checkpoint, Checkpoints, History, Job, StopRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """How a training went; the kept adapter lies in the run's folder. `tokens` are those of this part."""
+
+    best_step: int
+    history: History
+    seconds: float
+    tokens: int
+
+
+def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
+    """Trains the adapter of `job` to its last step and exports the one that is to be kept.
+
+    Raises:
+        Interrupted: a signal asked to stop; a whole checkpoint is in the job's folder.
+        Diverged: the loss is no number any more.
+        GradientsLost: the base no longer passes gradients.
+    """
+    place = training_device(job.config)
+    encoder = BaseEncoder(job.base.folder)
+    model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.recipe, place)
+    if job.parent is not None:
+        set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
+    held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, encoder.pad_id, place.device)
+    started = time.monotonic()
+    with StopRequest(job.watcher.say) as stop:
+        supervision = _supervision(job, held_out, stop)
+        if checkpoint is not None:
+            supervision.restore(checkpoint)
+        history, tokens = _train(job, model, encoder, supervision, checkpoint)
+    seconds = time.monotonic() - started
+    kept = _kept(job, model, supervision.best)
+    export(model, kept.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
+    return Fitted(kept.step, history, seconds, tokens)
+
+
+def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
+    pace = Pace(job.recipe.evaluate_every, job.config.checkpoint_minutes * 60)
+    return Supervision(held_out, pace, Checkpoints(job.folder.checkpoints), stop, job.watcher)
+
+
+def _train(
+    job: Job, model: PeftModel, encoder: BaseEncoder, supervision: Supervision, checkpoint: Checkpoint | None
+) -> tuple[History, int]:
+    """Trains to the last step and returns the log and the tokens seen, or raises Interrupted."""
+    if checkpoint is not None and checkpoint.step >= job.recipe.steps:
+        set_adapter_weights(model, load_file(checkpoint.folder / WEIGHTS))
+        return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
+    device = next(model.parameters()).device
+    settings = arguments(job.config, job.recipe, job.folder.checkpoints, device)
+    trainer: AnswerTrainer = build_trainer(
+        model, encoder.tokenizer, job.prepared.train, settings, supervision
+    )
+    run_trainer(trainer, checkpoint.folder if checkpoint else None)
+    state = trainer.state
+    if state.global_step < job.recipe.steps:
+        raise Interrupted(
+            f"stopped at step {state.global_step} of {job.recipe.steps}; go on with: "
+            f"parfocal train --resume --output {job.folder.path}",
+            checkpoint=job.folder.path,
+            step=state.global_step,
+        )
+    return state.log_history, int(state.num_input_tokens_seen)
+
+
+def _kept(job: Job, model: PeftModel, best: Best | None) -> Best:
+    if job.config.keep == "best" and best is not None:
+        return best
+    return Best(job.recipe.steps, float("nan"), adapter_weights(model))

@@ -1,0 +1,174 @@
+"""Watches a run step by step: scores the held-out rows, keeps the best adapter, saves, stops, objects.
+
+Hooks into the transformers trainer; computes no loss itself.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from parfocal.registry.values import JSON
+from parfocal.training.errors import Diverged, GradientsLost
+from parfocal.training.evaluation import Score
+from parfocal.training.methods.adapter import Weights, adapter_weights
+from parfocal.training.methods.packing import check_gradients_pass, check_unpacked
+from parfocal.training.runs import Checkpoint, Checkpoints, StepDone, StopRequest, Watcher
+
+_BEST_FILE = "best.safetensors"
+
+
+class Scorer(Protocol):
+    """Scores a model on rows it knows."""
+
+    def score(self, model: Any) -> Score:
+        """Returns the score of `model`, which it leaves as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The adapter that scored best on the held-out rows so far."""
+
+    step: int
+    loss: float
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to score, in steps, and to save, in seconds."""
+
+    evaluate_every: int
+    checkpoint_s: float
+
+
+class Supervision(TrainerCallback):
+    """What happens around the steps. After the run, `best` is the adapter with the lowest held-out loss."""
+
+    def __init__(
+        self, held_out: Scorer, pace: Pace, checkpoints: Checkpoints, stop: StopRequest, watcher: Watcher
+    ) -> None:
+        self.best: Best | None = None
+        self._held_out = held_out
+        self._pace = pace
+        self._checkpoints = checkpoints
+        self._stop = stop
+        self._watcher = watcher
+        self._prove_gradients = True
+        self._started = self._saved = time.monotonic()
+        self._tokens_before = self._steps_before = 0
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Takes the best adapter so far out of `checkpoint`."""
+        path = checkpoint.folder / _BEST_FILE
+        note = checkpoint.note
+        if path.is_file():
+            self.best = Best(int(str(note["best_step"])), float(str(note["best_loss"])), load_file(path))
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Scores the base before the first step, and starts the clock."""
+        if state.global_step == 0:
+            model: PeftModel = kwargs["model"]
+            with model.disable_adapter():
+                base = self._held_out.score(model)
+            state.log_history.append({"step": 0, "base_loss": base.loss})
+            self._watcher.say(f"The base alone: held-out loss {base.loss:.4f}")
+        self._started = self._saved = time.monotonic()
+        self._tokens_before, self._steps_before = int(state.num_input_tokens_seen), state.global_step
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Refuses to go on, at the first step and after each scoring, if a layer would no longer learn."""
+        if not self._prove_gradients:
+            return
+        model = kwargs["model"]
+        check_unpacked(model)
+        check_gradients_pass(model)
+        missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        if missing:
+            raise GradientsLost(f"{len(missing)} adapter weights got no gradient, first {missing[0]}")
+        self._prove_gradients = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Scores when it is time; asks the trainer to save and to stop."""
+        last = state.global_step >= state.max_steps
+        if last or state.global_step % self._pace.evaluate_every == 0:
+            self._score(kwargs["model"], state)
+        due = time.monotonic() - self._saved > self._pace.checkpoint_s
+        control.should_log |= last
+        control.should_save = last or due or self._stop.made
+        control.should_training_stop = last or self._stop.made
+        return control
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Reports how far the run is; raises Diverged when the loss is no number any more."""
+        loss = kwargs["logs"].get("loss")
+        if loss is not None:
+            _check_finite(float(loss), state.global_step)
+            self._report(state, float(loss))
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Adds the best adapter to the checkpoint that the trainer wrote, and marks it as whole."""
+        if not all(
+            bool(torch.isfinite(tensor).all()) for tensor in adapter_weights(kwargs["model"]).values()
+        ):
+            _check_finite(math.nan, state.global_step)
+        folder = self._checkpoints.path(state.global_step)
+        note: dict[str, JSON] = {}
+        if self.best is not None:
+            save_file(dict(self.best.weights), folder / _BEST_FILE)
+            note = {"best_step": self.best.step, "best_loss": self.best.loss}
+        self._checkpoints.complete(state.global_step, note)
+        self._saved = time.monotonic()
+
+    def _score(self, model: PeftModel, state: TrainerState) -> None:
+        score = self._held_out.score(model)
+        _check_finite(score.loss, state.global_step)
+        state.log_history.append(
+            {
+                "step": state.global_step,
+                "held_out_loss": score.loss,
+                "held_out_token_accuracy": score.token_accuracy,
+            }
+        )
+        self._prove_gradients = True
+        if self.best is None or score.loss < self.best.loss:
+            self.best = Best(state.global_step, score.loss, adapter_weights(model))
+        self._watcher.say(
+            f"step {state.global_step}/{state.max_steps}: held-out loss {score.loss:.4f}, "
+            f"token accuracy {score.token_accuracy:.1%}"
+        )
+
+    def _report(self, state: TrainerState, loss: float) -> None:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        done = state.global_step - self._steps_before
+        tokens = int(state.num_input_tokens_seen) - self._tokens_before
+        left = seconds / done * (state.max_steps - state.global_step)
+        self._watcher.step(StepDone(state.global_step, state.max_steps, loss, tokens / seconds, left))
+
+
+def _check_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the loss is {loss} at step {step}; lower the learning rate and start again", step=str(step)
+        )
+
+
+def history_file(folder: Path) -> Path:
+    """Returns where the trainer keeps the log of the checkpoint in `folder`."""
+    return folder / "trainer_state.json"

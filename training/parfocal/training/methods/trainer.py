@@ -1,0 +1,124 @@
+"""TRL's SFTTrainer on rows that are already tokens and labels, so that it can neither cut nor drop any.
+
+Says how one step is computed; when to score, save or stop is the affair of `supervision`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from parfocal.training.config import TrainConfig
+from parfocal.training.data import Sample
+from parfocal.training.evaluation import answer_logits
+from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
+from parfocal.training.methods.order import row_order
+from parfocal.training.recipe import Recipe
+
+_LOGGED = 200  # points of the training loss at most: one more would only cost time
+
+
+class AnswerTrainer(SFTTrainer):
+    """Takes the loss over answers only."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Returns the loss, averaged over every learnt token of the whole step, however it is split up.
+
+        On a GPU TRL's own kernel does it without holding the logits; it has no such kernel for CPUs, where it
+        computes the head three times over all tokens. Both give the same loss.
+        """
+        if return_outputs or inputs["input_ids"].device.type == "cuda":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
+        losses = answer_logits(model, inputs).losses()
+        return losses.sum() / (len(losses) if num_items_in_batch is None else num_items_in_batch)
+
+
+def build_trainer(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    samples: Sequence[Sample],
+    arguments: SFTConfig,
+    callback: TrainerCallback,
+) -> AnswerTrainer:
+    """Returns a trainer whose adapter weights are the model's own, in float32.
+
+    TRL turns the adapter of a quantised base into bfloat16, where small updates vanish; this undoes it
+    exactly.
+    """
+    weights = adapter_weights(model)
+    trainer = AnswerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=_dataset(samples, arguments),
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    set_adapter_weights(model, weights)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def run_trainer(trainer: AnswerTrainer, checkpoint: Path | None) -> None:
+    """Trains to the end, or until the callback stops it, from `checkpoint` if there is one."""
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def arguments(config: TrainConfig, recipe: Recipe, folder: Path, device: torch.device) -> SFTConfig:
+    """Returns the trainer's arguments; checkpoints go to `folder`, when the callback asks for one."""
+    return SFTConfig(
+        output_dir=str(folder),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.micro_batch,
+        gradient_accumulation_steps=recipe.accumulation,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=recipe.warmup_steps,
+        optim="adamw_torch",
+        weight_decay=0.0,
+        adam_beta2=0.999,
+        max_grad_norm=1.0,
+        seed=config.seed,
+        train_sampling_strategy="sequential",
+        logging_strategy="steps",
+        logging_steps=max(1, recipe.steps // _LOGGED),
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to=[],
+        include_num_input_tokens_seen="non_padding",
+        disable_tqdm=True,
+        bf16=False,
+        use_cpu=device.type == "cpu",
+        gradient_checkpointing=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
+def _dataset(samples: Sequence[Sample], arguments: SFTConfig) -> Dataset:
+    """Returns the rows in the order they are learnt: every step of the run, one after the other."""
+    columns: Mapping[str, list[Any]] = {
+        "input_ids": [sample.ids.tolist() for sample in samples],
+        "labels": [sample.labels.tolist() for sample in samples],
+    }
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    lengths = [len(sample.ids) for sample in samples]
+    order = row_order(lengths, batch, arguments.max_steps, arguments.seed)
+    return Dataset.from_dict(dict(columns)).select(order)

@@ -1,4 +1,0 @@
-"""Makes the embedded base `tiny` from nothing: synthetic text, tokenizer, network, optimiser and loop.
-
-Run it as `python -m parfocal.training.pretrain`. It knows neither adapters nor the registry.
-"""
