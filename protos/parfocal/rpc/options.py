@@ -5,29 +5,36 @@ from parfocal.rpc.errors import AddressInvalid
 # Larger requests are refused with RESOURCE_EXHAUSTED before they are read. Files travel in chunks of 1 MiB.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-_KEEPALIVE_MS = 30_000
-_KEEPALIVE_TIMEOUT_MS = 10_000
+# Pings find the other end gone within 40 s, and keep an idle connection in the tables of NATs and balancers,
+# which forget it after minutes.
+_KEEPALIVE = [
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC stops after two pings that no data followed, but a long answer sends none before its end.
+    ("grpc.http2.max_pings_without_data", 0),
+    # On a server this also allows its callers to ping without calls, else once in two hours.
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+# Callers ping every 5 to 10 s, some more often, and a network delays now one ping, now the next; gRPC would
+# allow them one in five minutes. A ping less than a second after the last is a strike, and the third strike
+# without any reply in between ends the connection: who floods the server is still cut off.
+_LEAST_PING_INTERVAL_MS = 1_000
 
 Options = list[tuple[str, int]]
 
 
 def channel_options(max_message_bytes: int) -> Options:
     """Returns the options of a client's channel."""
-    return [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-    ]
+    return [("grpc.max_receive_message_length", max_message_bytes), *_KEEPALIVE]
 
 
 def server_options(max_message_bytes: int) -> Options:
-    """Returns the options of a server. Pings find callers that vanished, and cancel their requests."""
+    """Returns the options of a server. Its pings find callers that vanished, and cancel their requests."""
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-        # Callers that ping as often as ours do while they wait are not taken for abusers.
-        ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+        *_KEEPALIVE,
+        ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
         # A second server on a taken port must fail, not share the port's connections by chance.
         ("grpc.so_reuseport", 0),
     ]
