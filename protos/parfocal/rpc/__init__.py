@@ -1,11 +1,14 @@
 """The manners of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
+from parfocal.rpc.access import Call, current_call
 from parfocal.rpc.channel import open_blocking_channel, open_channel
 from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.errors import (
     AddressInvalid,
     AddressUnavailable,
     Draining,
+    Loading,
+    MessageUnreadable,
     MethodNotImplemented,
     RemoteError,
     WireError,
@@ -20,15 +23,19 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "AddressInvalid",
     "AddressUnavailable",
+    "Call",
     "Context",
     "DrainInterceptor",
     "Draining",
     "ErrorInterceptor",
+    "Loading",
+    "MessageUnreadable",
     "MethodNotImplemented",
     "RemoteError",
     "Service",
     "WireError",
     "WireServer",
+    "current_call",
     "open_blocking_channel",
     "open_channel",
     "remote_error",

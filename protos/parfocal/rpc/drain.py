@@ -32,6 +32,11 @@ class DrainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
         """How many rpcs are being served now."""
         return len(self._under_way)
 
+    @property
+    def draining(self) -> bool:
+        """Whether new rpcs are refused."""
+        return self._draining
+
     def drain(self) -> None:
         """Refuses every rpc from now on; those under way go on."""
         self._draining = True

@@ -4,7 +4,9 @@ WireError
 ├── AddressInvalid          INVALID_ARGUMENT      not `host:port` or `unix:path`
 ├── AddressUnavailable      FAILED_PRECONDITION   the server cannot listen there
 ├── Draining                UNAVAILABLE           the server is stopping
-├── MethodNotImplemented    UNIMPLEMENTED         the server does not have this rpc yet
+├── Loading                 UNAVAILABLE           the server does not serve yet
+├── MessageUnreadable       INVALID_ARGUMENT      the body is not a message of the rpc's type
+├── MethodNotImplemented    UNIMPLEMENTED         the server does not have this rpc
 └── RemoteError             as the server said    an rpc failed
 """
 
@@ -45,8 +47,26 @@ class Draining(WireError):
     reason = "DRAINING"
 
 
+class Loading(WireError):
+    """The server listens, but what it serves is still being loaded; `retry_after_s` is a hint in seconds."""
+
+    status = "UNAVAILABLE"
+    reason = "LOADING"
+
+    def __init__(self, message: str, /, *, retry_after_s: float, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class MessageUnreadable(WireError):
+    """The bytes that came are not a message of the type that the rpc takes."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "MESSAGE_UNREADABLE"
+
+
 class MethodNotImplemented(WireError):
-    """The rpc is part of the wire, but this server does not have it."""
+    """This server does not have the rpc: it is planned, or not a part of the wire at all."""
 
     status = "UNIMPLEMENTED"
     reason = "METHOD_NOT_IMPLEMENTED"

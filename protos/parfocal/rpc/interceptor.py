@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 import grpc
 from grpc_status import rpc_status
 
-from parfocal.rpc.status import is_domain_error, rich_status
+from parfocal.rpc.access import SERVER_FAULTS, current_call
+from parfocal.rpc.status import DomainError, is_domain_error, rich_status
 from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
     """Ends an rpc that raises a domain error with that error's status and details.
 
-    Any other exception is INTERNAL: the traceback is logged under an id, and the caller gets only the id.
+    Any other exception is INTERNAL: the caller gets only an id. Its traceback, and that of every domain error
+    which is INTERNAL or DATA_LOSS, is logged under that id and the request's.
     Cancellation passes through untouched.
     """
 
@@ -40,12 +42,27 @@ async def _errors_as_statuses(method: str, context: Context) -> AsyncIterator[No
 
 
 async def _end(error: Exception, method: str, context: Context) -> None:
-    shown = error if is_domain_error(error) else _hidden(error, method)
+    shown = error if is_domain_error(error) else _Unexpected()
+    _tell(error, shown, method)
     status = rpc_status.to_status(rich_status(shown))
     trailing = (*(context.trailing_metadata() or ()), *status.trailing_metadata)
     # The rpc may have ended itself and been cut off while it did so: then the status that it sent stands.
     with contextlib.suppress(grpc.aio.UsageError):
         await context.abort(status.code, status.details, trailing)
+
+
+def _tell(error: Exception, shown: DomainError, method: str) -> None:
+    """Notes how the rpc ends, and logs whole what is no caller's fault."""
+    call = current_call()
+    call.reason = shown.reason
+    if shown.status not in SERVER_FAULTS:
+        return
+    what = f"{method} failed"
+    if isinstance(shown, _Unexpected):
+        call.facts["error_id"] = shown.metadata["error_id"]
+        what += f" unexpectedly, error id {shown.metadata['error_id']}"
+    facts = {"request_id": call.request_id, "status": shown.status}
+    log.error(what, exc_info=error, extra={"facts": facts})
 
 
 class _Unexpected(Exception):
@@ -54,12 +71,7 @@ class _Unexpected(Exception):
     status = "INTERNAL"
     reason = "INTERNAL"
 
-    def __init__(self, error_id: str) -> None:
-        super().__init__(f"The server failed to do this. Its log tells more under error id {error_id}.")
-        self.metadata = {"error_id": error_id}
-
-
-def _hidden(error: Exception, method: str) -> _Unexpected:
-    error_id = uuid.uuid4().hex[:12]
-    _log.error("%s failed unexpectedly, error id %s", method, error_id, exc_info=error)
-    return _Unexpected(error_id)
+    def __init__(self) -> None:
+        error_id = uuid.uuid4().hex[:12]
+        super().__init__(f"the server failed to do this; its log tells more under error id {error_id}")
+        self.metadata = {"error_id": error_id, "request_id": current_call().request_id}

@@ -1,9 +1,10 @@
-"""A gRPC server that stops well: health, reflection, limits, drain on SIGTERM. Knows no service by name."""
+"""A gRPC server that starts and stops well: health, reflection, limits, drain. Knows no service by name."""
 
 import asyncio
+import contextlib
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,21 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from parfocal.rpc.access import AccessInterceptor
 from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.errors import AddressUnavailable
 from parfocal.rpc.interceptor import ErrorInterceptor
 from parfocal.rpc.options import MAX_MESSAGE_BYTES, checked_address, server_options
+from parfocal.rpc.reflection import shown_descriptors
+from parfocal.rpc.unserved import UnservedInterceptor
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # For rpcs to end that were cut, and for the last replies to leave the socket.
 _SETTLE_S = 1.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +42,27 @@ class WireServer:
     """Serves the services at one address, `host:port` or `unix:path`; port 0 means any free one.
 
     Built inside a running event loop. Health answers for the whole ("") and for each service by its name.
+    It can listen before its services are there: rpcs are refused with Loading until `open`.
     """
 
     def __init__(
-        self, address: str, services: Sequence[Service], max_message_bytes: int = MAX_MESSAGE_BYTES
+        self, address: str, services: Sequence[Service] = (), max_message_bytes: int = MAX_MESSAGE_BYTES
     ) -> None:
         self._address = checked_address(address)
-        self._names = ["", *(service.name for service in services)]
+        self._services = services
+        self._names = [""]
         self._drain = DrainInterceptor()
+        self._unserved = UnservedInterceptor()
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._terminated = asyncio.Event()
         self._port = 0
         self._stopping: asyncio.Future[None] | None = None
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(), self._drain], options=server_options(max_message_bytes)
+            # The first is the outermost.
+            interceptors=[AccessInterceptor(), ErrorInterceptor(), self._drain, self._unserved],
+            options=server_options(max_message_bytes),
         )
-        for service in services:
-            service.add(service.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        named = [service.name for service in services]
-        reflection.enable_server_reflection(
-            [*named, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
 
     @property
     def port(self) -> int:
@@ -70,14 +74,36 @@ class WireServer:
         """How many rpcs are being served now, gRPC's own services apart."""
         return self._drain.under_way
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether it is stopping, or has stopped."""
+        return self._terminated.is_set() or self._drain.draining
+
     async def start(self) -> None:
-        """Listens and reports SERVING. Raises AddressUnavailable."""
+        """Listens, opens and reports SERVING. Raises AddressUnavailable."""
+        await self.listen()
+        await self.open(self._services)
+
+    async def listen(self) -> None:
+        """Listens and reports NOT_SERVING; refuses every rpc with Loading. Raises AddressUnavailable."""
         await self.set_serving(False)
         try:
             self._port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
-            raise AddressUnavailable(f"Cannot listen at {self._address}: {error}. Is it in use?") from error
+            raise AddressUnavailable(
+                f"cannot listen at {self._address}, it is in use or not an address of this machine; "
+                "choose another",
+                address=self._address,
+            ) from error
         await self._server.start()
+
+    async def open(self, services: Sequence[Service]) -> None:
+        """Serves these from now on and reports SERVING. Call it once."""
+        for service in services:
+            service.add(service.servicer, self._server)
+        self._reflect(services)
+        self._unserved.opened()
+        self._names += [service.name for service in services]
         await self.set_serving(True)
 
     async def set_serving(self, serving: bool) -> None:
@@ -91,17 +117,27 @@ class WireServer:
             self._stopping = asyncio.ensure_future(self.stop())
         self._terminated.set()
 
-    async def run_until_terminated(self, grace_s: float) -> None:
-        """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
+    async def wait_terminated(self) -> None:
+        """Waits for `terminate`."""
+        await self._terminated.wait()
+
+    @contextlib.contextmanager
+    def terminated_by_signals(self) -> Iterator[None]:
+        """Makes SIGTERM and SIGINT call `terminate` while the scope lasts."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self.terminate)
         try:
-            await self._terminated.wait()
-            await self.drain(grace_s)
+            yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _SIGNALS:
                 loop.remove_signal_handler(number)
+
+    async def run_until_terminated(self, grace_s: float) -> None:
+        """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
+        with self.terminated_by_signals():
+            await self.wait_terminated()
+            await self.drain(grace_s)
 
     async def drain(self, grace_s: float) -> None:
         """Stops well: reports NOT_SERVING, refuses new rpcs, waits up to `grace_s` for those under way.
@@ -111,10 +147,17 @@ class WireServer:
         await self._health.enter_graceful_shutdown()
         self._drain.drain()
         if not await self._drain.wait_idle(grace_s):
-            _log.warning("%d rpcs still run after %g s and are cut off", self.under_way, grace_s)
+            log.warning("%d rpcs still run after %g s and are cut off", self.under_way, grace_s)
         await self.stop()
 
     async def stop(self) -> None:
         """Stops at once; rpcs under way are cut off with Draining."""
         self._drain.cut()
         await self._server.stop(_SETTLE_S)
+
+    def _reflect(self, services: Sequence[Service]) -> None:
+        servicers = {service.name: service.servicer for service in services}
+        others = (health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(
+            [*servicers, *others], self._server, shown_descriptors(servicers, others)
+        )

@@ -30,7 +30,7 @@ from parfocal.registry.wire import (
     read_publication,
     version_message,
 )
-from parfocal.rpc import Context, MethodNotImplemented
+from parfocal.rpc import Context
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
@@ -41,7 +41,7 @@ T = TypeVar("T")
 class RegistryService(RegistryServiceServicer):
     """Serves `registry`; uploads under way are kept under `uploads` (default: ~/.cache/parfocal/uploads).
 
-    Registry calls block, so each runs in a thread. `Watch` is not implemented yet.
+    Registry calls block, so each runs in a thread.
     """
 
     def __init__(self, registry: Registry, uploads: Path | None = None) -> None:
@@ -130,8 +130,11 @@ class RegistryService(RegistryServiceServicer):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
     def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
-        """Is not implemented yet."""
-        raise MethodNotImplemented("This registry does not report changes yet; list its versions instead.")
+        """Stands for an rpc that nobody wrote: the index does not number its changes yet.
+
+        Callers get METHOD_NOT_IMPLEMENTED, and reflection does not show it.
+        """
+        raise NotImplementedError
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
         return await self._version_message(await self._look_ups(self._registry.resolve, reference))

@@ -1,0 +1,63 @@
+"""What reflection shows of the services: the rpcs that answer, and no others. Knows no service by name."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from parfocal.rpc.surround import is_written
+
+_KNOWN = descriptor_pool.Default()
+
+
+def shown_descriptors(
+    servicers: Mapping[str, object], others: Iterable[str]
+) -> descriptor_pool.DescriptorPool:
+    """Returns the files of all these services, each servicer's without the rpcs that nobody wrote.
+
+    `servicers` are those of services by full name; `others` are services that are shown whole. Names that no
+    file declares are passed over.
+    """
+    pool = descriptor_pool.DescriptorPool()
+    services = [found for name in (*servicers, *others) if (found := _service(name)) is not None]
+    missing = {
+        method.full_name
+        for service in services
+        if (servicer := servicers.get(service.full_name)) is not None
+        for method in service.methods
+        if not is_written(getattr(servicer, method.name, None))
+    }
+    seen: set[str] = set()
+    for service in services:
+        for file in _with_imports(service.file, seen):
+            pool.AddSerializedFile(_without(file, missing).SerializeToString())
+    return pool
+
+
+def _service(name: str) -> ServiceDescriptor | None:
+    try:
+        return _KNOWN.FindServiceByName(name)
+    except KeyError:
+        return None
+
+
+def _with_imports(file: FileDescriptor, seen: set[str]) -> Iterator[FileDescriptor]:
+    """Yields what the file imports, in an order in which nothing is missing, then the file itself."""
+    if file.name in seen:
+        return
+    seen.add(file.name)
+    for imported in file.dependencies:
+        yield from _with_imports(imported, seen)
+    yield file
+
+
+def _without(file: FileDescriptor, methods: set[str]) -> FileDescriptorProto:
+    copy = FileDescriptorProto()
+    file.CopyToProto(copy)
+    for service in copy.service:
+        name = f"{copy.package}.{service.name}"
+        kept = [method for method in service.method if f"{name}.{method.name}" not in methods]
+        del service.method[:]
+        service.method.extend(kept)
+    return copy
