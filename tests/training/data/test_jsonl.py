@@ -42,7 +42,6 @@ def test_windows_line_ends_are_read(path: Path) -> None:
     "bad",
     [
         b'{"a": 1',
-        b'{"a": NaN}',
         b'{"a": 1, "a": 2}',
         b'{"a": "\\ud800"}',
         b'{"a": "\xff"}',
@@ -57,6 +56,25 @@ def test_a_line_that_is_not_usable_json_is_named_and_the_rest_is_read(path: Path
     assert [line.number for line in file.lines] == [1, 3]
     assert _by_code(file)["BAD_JSON"].lines == (2,)
     assert _by_code(file)["BAD_JSON"].severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"12345678901234567890", b"-1e999", b"NaN", b"1" * 40, b'[{"deep": [{"id": 36893488147419103232}]}]'],
+    ids=["over 64 bits", "beyond a float", "no number", "40 digits", "nested"],
+)
+def test_a_number_that_only_other_programs_write_does_not_cost_the_row(path: Path, value: bytes) -> None:
+    file = _read(path, b'{"prompt": "a", "completion": "b", "metadata": ' + value + b"}\n")
+
+    assert [line.value["completion"] for line in file.lines] == ["b"]
+    assert file.findings == ()
+
+
+def test_a_number_of_thousands_of_digits_costs_its_row_alone(path: Path) -> None:
+    file = _read(path, b'{"a": ' + b"1" * 5000 + b'}\n{"a": 2}\n')
+
+    assert [line.number for line in file.lines] == [2]
+    assert "thousands of digits" in _by_code(file)["BAD_JSON"].message
 
 
 def test_all_bad_lines_are_one_finding_with_the_first_reason(path: Path) -> None:

@@ -20,6 +20,7 @@ from parfocal.registry.values.digest import (
     hex_of,
     parse_digest,
 )
+from parfocal.registry.values.foreign_json import UnreadableJson, read_foreign_json
 from parfocal.registry.values.json_fields import kind_of
 from parfocal.registry.values.manifest import CONFIG_FILE, SCHEMA, WEIGHTS_FILE, FileEntry, Manifest
 from parfocal.registry.values.names import AdapterName, check_alias
@@ -54,6 +55,7 @@ __all__ = [
     "Quantisation",
     "Reference",
     "TargetModule",
+    "UnreadableJson",
     "Version",
     "check_actor",
     "check_alias",
@@ -71,5 +73,6 @@ __all__ = [
     "loads",
     "page_token",
     "parse_digest",
+    "read_foreign_json",
     "rollback_target",
 ]
