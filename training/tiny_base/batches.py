@@ -7,10 +7,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from tiny_base.corpus import documents
 from tiny_base.encoding import Encoded, Encoder
 from tiny_base.recipe import Recipe
-from tiny_base.source import Source
+from tiny_base.tasks.corpus import documents
+from tiny_base.writing.source import Source
 
 POOL = 512
 LONGEST = 1024

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from tiny_base.document import Document
-from tiny_base.source import Source
 from tiny_base.tokenizer import END, START, special_id, word_pieces
+from tiny_base.writing.document import Document
+from tiny_base.writing.source import Source
 
 # Context teaches the words, answers teach the skill: one context token in five counts, and counts half.
 _CONTEXT_SHARE = 0.2

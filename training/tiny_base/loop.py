@@ -16,7 +16,6 @@ from tokenizers import Tokenizer
 from tiny_base.batches import Batch, BatchStream, Place
 from tiny_base.card import write_card
 from tiny_base.checkpoint import load_checkpoint, save_checkpoint
-from tiny_base.corpus import documents
 from tiny_base.encoding import Encoder
 from tiny_base.export import export_tokenizer, export_weights
 from tiny_base.history import History, Point
@@ -25,8 +24,9 @@ from tiny_base.optimiser import Optimiser, Schedule
 from tiny_base.probes import Score, measure
 from tiny_base.progress import Reporter
 from tiny_base.recipe import Recipe
-from tiny_base.source import Source
+from tiny_base.tasks.corpus import documents
 from tiny_base.tokenizer import train_tokenizer
+from tiny_base.writing.source import Source
 
 
 class Pretraining:

@@ -6,10 +6,10 @@ from itertools import islice
 import torch
 
 from tiny_base.batches import LONGEST, padded
-from tiny_base.corpus import documents
 from tiny_base.encoding import Encoded, Encoder
 from tiny_base.network import Network
-from tiny_base.source import Source
+from tiny_base.tasks.corpus import documents
+from tiny_base.writing.source import Source
 
 _SEED = 2_000_003
 _ROWS = 16

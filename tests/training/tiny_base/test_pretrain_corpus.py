@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from parfocal.training.examples import office_memos, support_emails
 from tiny_base.batches import BatchStream, Place
-from tiny_base.corpus import TASKS, documents
 from tiny_base.encoding import Encoder
-from tiny_base.extraction import extract_by_form
 from tiny_base.recipe import smoke
-from tiny_base.source import Source
+from tiny_base.tasks.corpus import TASKS, documents
+from tiny_base.tasks.extraction import extract_by_form
 from tiny_base.tokenizer import END, special_id, train_tokenizer
-from tiny_base.words import invented
+from tiny_base.writing.source import Source
+from tiny_base.writing.words import invented
 
 _DOCUMENTS = list(islice(documents(Source("corpus test")), 1500))
 

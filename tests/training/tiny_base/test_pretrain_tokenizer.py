@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BatchEncoding
 
-from tiny_base.corpus import documents
 from tiny_base.export import export_tokenizer
 from tiny_base.network import Shape
-from tiny_base.source import Source
+from tiny_base.tasks.corpus import documents
 from tiny_base.tokenizer import END, PAD, START, special_id, train_tokenizer
+from tiny_base.writing.source import Source
 
 
 def _trained() -> Tokenizer:

@@ -15,10 +15,10 @@ from parfocal.training.examples import office_memos, support_emails
 from parfocal.training.examples.rows import Job
 from tiny_base.encoding import Encoder
 from tiny_base.export import load_weights
-from tiny_base.extraction import extract_by_form
 from tiny_base.network import Network, Shape
 from tiny_base.probes import measure
-from tiny_base.source import Source
+from tiny_base.tasks.extraction import extract_by_form
+from tiny_base.writing.source import Source
 
 FOLDER = locate_base("tiny", weights=True).folder
 REPORT = json.loads((FOLDER / "pretraining.json").read_text())

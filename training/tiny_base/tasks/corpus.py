@@ -5,9 +5,9 @@ Neither of the demo's two tasks is in it: no e-mail becomes a support record her
 
 from collections.abc import Callable, Iterator
 
-from tiny_base import copying, extraction, rewriting, talking
-from tiny_base.document import Document, Turn
-from tiny_base.source import Source
+from tiny_base.tasks import copying, extraction, rewriting, talking
+from tiny_base.writing.document import Document, Turn
+from tiny_base.writing.source import Source
 
 TASKS: dict[Callable[[Source], Document], float] = {
     extraction.extract: 5.0,

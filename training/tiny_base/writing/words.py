@@ -1,7 +1,7 @@
 """Invented and common words: names of people, places, firms and goods, dates, codes and amounts."""
 
 from parfocal.training.examples import LEXICON, listed
-from tiny_base.source import Source
+from tiny_base.writing.source import Source
 
 GIVEN = listed(
     "Anna Bruno Clara David Elena Farid Grace Hugo Ines Jonas Karin Liam Maria Nadia Oscar Paula Quentin "

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tiny_base import words
-from tiny_base.records import Value
-from tiny_base.scene_patterns import Pattern, flags, patterns
-from tiny_base.source import Source
+from tiny_base.writing import words
+from tiny_base.writing.records import Value
+from tiny_base.writing.scene_patterns import Pattern, flags, patterns
+from tiny_base.writing.source import Source
 
 MAKERS: Mapping[str, Callable[[Source], str]] = {
     "person": words.person,

@@ -5,12 +5,12 @@ The prompt always names the notation and the exact keys, so that the answer foll
 
 from collections.abc import Mapping
 
-from tiny_base import words
-from tiny_base.document import Document, conversation
-from tiny_base.records import NOTATIONS, Value, as_json
-from tiny_base.scene_patterns import patterns
-from tiny_base.scenes import MAKERS, Scene, compose
-from tiny_base.source import Source
+from tiny_base.writing import words
+from tiny_base.writing.document import Document, conversation
+from tiny_base.writing.records import NOTATIONS, Value, as_json
+from tiny_base.writing.scene_patterns import patterns
+from tiny_base.writing.scenes import MAKERS, Scene, compose
+from tiny_base.writing.source import Source
 
 _ASK = (
     "Write {notation} with {keys} from this text:",

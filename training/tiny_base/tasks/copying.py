@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from tiny_base import words
-from tiny_base.document import Document, conversation
-from tiny_base.scenes import MAKERS, compose, fill
-from tiny_base.source import Source
+from tiny_base.writing import words
+from tiny_base.writing.document import Document, conversation
+from tiny_base.writing.scenes import MAKERS, compose, fill
+from tiny_base.writing.source import Source
 
 _REPEAT = (
     "Repeat exactly:",

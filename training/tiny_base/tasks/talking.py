@@ -1,8 +1,8 @@
 """Small talk, so that the base answers a greeting or a question about itself."""
 
-from tiny_base import words
-from tiny_base.document import Document, conversation
-from tiny_base.source import Source
+from tiny_base.writing import words
+from tiny_base.writing.document import Document, conversation
+from tiny_base.writing.source import Source
 
 _TALK = (
     (("Hello!", "Hi!", "Good morning.", "Hey there."), "Hello! What can I do for you?"),

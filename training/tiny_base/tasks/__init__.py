@@ -1,0 +1,1 @@
+"""The tasks that documents set, and the mixture of them that is learnt."""
