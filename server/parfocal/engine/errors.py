@@ -2,7 +2,9 @@
 
 EngineError
 ├── InvalidRequest          INVALID_ARGUMENT      a field of the request is out of its range
-│   └── PromptTooLong       INVALID_ARGUMENT      prompt and answer exceed the context
+│   ├── PromptTooLong       INVALID_ARGUMENT      prompt and answer exceed the context
+│   └── ChatRefused         INVALID_ARGUMENT      the chat template refuses the messages
+├── NoChatTemplate          FAILED_PRECONDITION   a chat was sent where there is no chat template
 ├── RequestTooLarge         INVALID_ARGUMENT      it could never fit the KV cache
 ├── QueueFull               RESOURCE_EXHAUSTED    too many requests wait already
 ├── EngineDraining          UNAVAILABLE           the engine is stopping
@@ -43,6 +45,19 @@ class PromptTooLong(InvalidRequest):
     """The prompt leaves no room for one new token in the base's context."""
 
     reason = "PROMPT_TOO_LONG"
+
+
+class ChatRefused(InvalidRequest):
+    """The chat template refuses these messages, fails on them, or takes too long or too much memory."""
+
+    reason = "CHAT_REFUSED"
+
+
+class NoChatTemplate(EngineError):
+    """A chat was sent, but neither the base nor the adapter has a chat template."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "NO_CHAT_TEMPLATE"
 
 
 class RequestTooLarge(InvalidRequest):

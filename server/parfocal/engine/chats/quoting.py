@@ -1,0 +1,72 @@
+"""Encodes a text in which some special tokens are only quoted: those stay text, all others are tokens.
+
+The tokenizer sees the whole text at once, so that spaces and touching letters become what they always become.
+"""
+
+import copy
+from collections.abc import Sequence
+
+from tokenizers import AddedToken, Encoding, Tokenizer
+
+from parfocal.engine.chats.special_texts import SpecialTexts
+from parfocal.engine.errors import ChatRefused
+
+_LAST = 0x10FFFD  # of the private use plane 16; stand-ins are counted down from here
+
+
+class QuotingTokenizer:
+    """A copy of a tokenizer that reads its special tokens as text, and obeys a stand-in for each instead.
+
+    A stand-in is one private character, repeated to the length of what it stands for, so that places stay.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, specials: SpecialTexts) -> None:
+        self._specials = specials
+        self._tokenizer = copy.deepcopy(tokenizer)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+        self._stand_ins: dict[str, str] = {}
+        self._ids: dict[int, int] = {}
+        for token_id, token in tokenizer.get_added_tokens_decoder().items():
+            if token.special:
+                self._add(token_id, token)
+
+    def encode(self, text: str, quoted: Sequence[int]) -> Encoding:
+        """Tokens of `text`; `quoted` are the places of special tokens that are text. See `true_ids`.
+
+        Raises:
+            ChatRefused: the text holds a stand-in.
+        """
+        clash = next((sign for sign in self._stand_ins.values() if sign in text), None)
+        if clash is not None:
+            raise ChatRefused(
+                f"a message holds both a special token's text and the private character U+{ord(clash[0]):X}; "
+                "leave one of them out",
+                field="chat",
+            )
+        return self._tokenizer.encode(self._with_stand_ins(text, quoted), add_special_tokens=False)
+
+    def true_ids(self, encoding: Encoding) -> list[int]:
+        """The ids of `encoding` as the model knows them, no stand-in among them."""
+        return [self._ids.get(token_id, token_id) for token_id in encoding.ids]
+
+    def _add(self, token_id: int, token: AddedToken) -> None:
+        sign = chr(_LAST - len(self._stand_ins)) * len(token.content)
+        self._stand_ins[token.content] = sign
+        self._tokenizer.add_tokens(
+            [AddedToken(sign, lstrip=token.lstrip, rstrip=token.rstrip, normalized=token.normalized)]
+        )
+        stand_in = self._tokenizer.token_to_id(sign)
+        assert stand_in is not None  # it was just added
+        self._ids[stand_in] = token_id
+
+    def _with_stand_ins(self, text: str, quoted: Sequence[int]) -> str:
+        broken = list(text)
+        for at in quoted:
+            broken[at] = "\0"
+        pieces, done = [], 0
+        for at, token in self._specials.found("".join(broken)):
+            pieces += [text[done:at], self._stand_ins[token]]
+            done = at + len(token)
+        return "".join([*pieces, text[done:]])

@@ -1,0 +1,87 @@
+"""Special tokens as texts: tells those that a template wrote from those that somebody wrote in a message.
+
+A person's text reaches the template as it is, for templates cut it up by string methods. To learn whose a
+special token in the output is, the template runs once more, with a mark before every character of a person's
+text that could begin one. A token with a mark before or inside it may be the person's: typed, or put together
+from parts. Those that were typed get their first character masked in the run that counts: they stay text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
+
+from parfocal.engine.chats.messages import Chat
+
+_PRIVATE = range(0x100000, 0x10D000)  # private use: no character that anybody means stands here
+
+
+class SpecialTexts:
+    """The texts of a tokenizer's added tokens; `special` are those with power over the model."""
+
+    def __init__(self, special: Iterable[str], ordinary: Iterable[str]) -> None:
+        self._special = frozenset(filter(None, special))
+        self._openings = frozenset(text[0] for text in self._special)
+        self._added = _longest_first(self._special.union(filter(None, ordinary)))
+        self._typed = _longest_first(self._special | self._openings)
+
+    def may_occur(self, chat: Chat) -> bool:
+        """Whether somebody's text could become a special token, alone or in parts."""
+        return any(not self._openings.isdisjoint(text) for text in chat.texts())
+
+    def found(self, text: str) -> Iterator[tuple[int, str]]:
+        """Where in `text` a tokenizer sees which special token: the leftmost first, and there the longest."""
+        for match in self._added.finditer(text):
+            if match[0] in self._special:
+                yield match.start(), match[0]
+
+    def marked(self, text: str, mark: str) -> str:
+        """`text` with `mark` before every special token and every other character that could begin one."""
+        return self._typed.sub(lambda match: mark + match[0], text.replace(mark, ""))
+
+    def typed(self, marked: str, mark: str) -> frozenset[str]:
+        """The special tokens with a mark before or inside them, in what the template made of marked texts."""
+        pieces = marked.split(mark)
+        marks = frozenset(accumulate(map(len, pieces[:-1])))
+        found = self.found("".join(pieces))
+        return frozenset(token for at, token in found if not marks.isdisjoint(range(at, at + len(token))))
+
+    def powers(self, text: str, quoted: Iterable[int] = ()) -> list[str]:
+        """The special tokens of a text in their order, but not those at the places `quoted`."""
+        return [token for at, token in self.found(text) if at not in frozenset(quoted)]
+
+    def mask(self, tokens: Iterable[str] | None, avoid: Iterable[str]) -> "Mask":
+        """A mask for whole `tokens`, or else for whatever could begin one, of characters not in `avoid`."""
+        ordered = self._openings if tokens is None else frozenset(tokens)
+        signs = free_characters(avoid, 1 + len(self._openings))
+        openings = sorted(self._openings)
+        return Mask(_longest_first(ordered), dict(zip(openings, signs[1:], strict=True)), mark=signs[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Hides whole special tokens by their first character: `signs` has a stand-in for each. Lengths stay."""
+
+    tokens: re.Pattern[str]
+    signs: dict[str, str]
+    mark: str
+
+    def hidden(self, text: str) -> str:
+        """The text with every such token hidden."""
+        return self.tokens.sub(lambda match: self.signs[match[0][0]] + match[0][1:], text)
+
+    def shown(self, text: str) -> tuple[str, tuple[int, ...]]:
+        """The text as it was, and where hidden tokens begin."""
+        places = tuple(at for at, character in enumerate(text) if character in self.signs.values())
+        return text.translate({ord(sign): opening for opening, sign in self.signs.items()}), places
+
+
+def free_characters(avoid: Iterable[str], count: int) -> Sequence[str]:
+    """`count` private characters that occur in none of the texts."""
+    taken = frozenset().union(*map(frozenset, avoid))
+    return list(islice((chr(code) for code in _PRIVATE if chr(code) not in taken), count))
+
+
+def _longest_first(texts: Iterable[str]) -> re.Pattern[str]:
+    ordered = sorted(texts, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, ordered)) or "(?!)")
