@@ -10,11 +10,13 @@ from parfocal.engine.adapters.residency import SlotResidency, Tiers
 from parfocal.engine.adapters.slots import SlotTable
 from parfocal.engine.engine import Engine
 from parfocal.engine.inbox import Inbox
+from parfocal.engine.owner import Owner
 from parfocal.engine.parts import Parts
 from parfocal.engine.scheduling.admission import Admission
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits
 from parfocal.engine.scheduling.scheduler import Scheduler
+from parfocal.engine.stopwatch import Stopwatch
 
 CONTEXT = 64
 
@@ -71,7 +73,8 @@ class World:
         self.pool = BlockPool(self.blocks, self.block_tokens)
         self.host = HostTier(self.host_bytes)
         tiers = Tiers(self.table, self.host, self.prefetches)
-        self.residency = residency = SlotResidency(tiers, self.loader, self.observer)
+        self.owner, self.watch = Owner(), Stopwatch()
+        self.residency = residency = SlotResidency(tiers, self.loader, self.observer, self.owner)
         limits = Limits(
             self.max_requests, self.max_batch_tokens, self.max_skips, self.eos_ids, self.prefix_cache
         )
@@ -87,6 +90,8 @@ class World:
                 observer=self.observer,
                 text=lambda strings: NumberText(strings),  # type: ignore[arg-type, return-value]
                 close=self.close,
+                owner=self.owner,
+                watch=self.watch,
                 max_waiting=self.max_waiting,
             )
         )
@@ -109,12 +114,12 @@ class World:
 
     def finish_loads(self) -> bool:
         """Ends every load and prefetch that is under way well; returns False if there was none."""
-        slots, adapters = tuple(self.loader.pending), tuple(self.loader.prefetching)
-        for slot in slots:
-            self.loader.succeed(slot)
-        for adapter in adapters:
+        loading, reading = tuple(self.loader.pending), tuple(self.loader.prefetching)
+        for adapter in loading:
+            self.loader.succeed(adapter)
+        for adapter in reading:
             self.loader.read(adapter)
-        return bool(slots or adapters)
+        return bool(loading or reading)
 
     def settle(self, rounds: int = 2000) -> None:
         """Ends every load well and steps until nothing is left to do."""

@@ -3,7 +3,7 @@
 from fakes.runner import FakeDevice, FakeLoader
 from parfocal.engine import AdapterKey, AdapterReport, SilentObserver
 from parfocal.engine.adapters.host_tier import HostTier
-from parfocal.engine.adapters.residency import LoadEnded, PrefetchEnded, SlotResidency, Tiers
+from parfocal.engine.adapters.residency import LoadAdvanced, LoadEnded, PrefetchEnded, SlotResidency, Tiers
 from parfocal.engine.adapters.slots import Slot, SlotTable
 
 
@@ -26,12 +26,15 @@ class Stage:
 
     def __init__(self, slots: int = 2, host_bytes: int = 0, prefetches: int = 2) -> None:
         self.diary, self.device, self.table = Diary(), FakeDevice(), SlotTable(slots)
-        self.loader = FakeLoader(self.device, self._ended)
+        self.loader = FakeLoader(self.device, self._told)
         self.host = HostTier(host_bytes)
         self.residency = SlotResidency(Tiers(self.table, self.host, prefetches), self.loader, self.diary)
         self.refusals: list[Exception] = []
 
-    def _ended(self, message: LoadEnded | PrefetchEnded) -> None:
+    def _told(self, message: LoadAdvanced | LoadEnded | PrefetchEnded) -> None:
+        if isinstance(message, LoadAdvanced):
+            self.residency.advanced(message.adapter, message.state)
+            return
         error = message.result.exception()
         if isinstance(message, PrefetchEnded):
             if error is None:
@@ -39,9 +42,9 @@ class Stage:
             else:
                 self.refusals.append(self.residency.prefetch_failed(message.adapter, error))
         elif error is None:
-            self.residency.loaded(message.slot, message.result.result())
+            self.residency.loaded(message.adapter, message.result.result())
         else:
-            self.refusals.append(self.residency.failed(message.slot, error))
+            self.refusals.append(self.residency.failed(message.adapter, error))
 
     def reserve(self, digest: str) -> Slot:
         slot = self.residency.reserve(AdapterKey(digest, f"team/{digest}", 3))
@@ -51,7 +54,7 @@ class Stage:
     def load(self, digest: str) -> Slot:
         """Brings an adapter to the device and leaves it unpinned."""
         slot = self.reserve(digest)
-        self.loader.succeed(slot)
+        self.loader.succeed(slot.adapter)
         self.residency.release(slot)
         return slot
 

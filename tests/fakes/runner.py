@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from parfocal.engine.adapters.host_tier import Staged
-from parfocal.engine.adapters.residency import Loaded, LoadEnded, Prefetched, PrefetchEnded
-from parfocal.engine.adapters.slots import Place, Slot, SlotState
+from parfocal.engine.adapters.residency import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded
+from parfocal.engine.adapters.slots import Place, SlotState
 from parfocal.engine.request import AdapterKey
 from parfocal.engine.scheduling.plan import Plan, PlanRow
 from parfocal.engine.scheduling.sampling_row import SampledToken
@@ -93,24 +93,26 @@ class FakeRunner:
 
 
 class FakeLoader:
-    """Loads only when told to; `pending` are the slots under way, `staged` what comes from host memory."""
+    """Loads only when told to; `pending` are the adapters under way, `staged` what comes from host memory."""
 
-    def __init__(self, device: FakeDevice, done: Callable[[LoadEnded | PrefetchEnded], None]) -> None:
+    def __init__(
+        self, device: FakeDevice, tell: Callable[[LoadAdvanced | LoadEnded | PrefetchEnded], None]
+    ) -> None:
         self.device = device
-        self.pending: list[Slot] = []
+        self.pending: list[AdapterKey] = []
         self.staged: dict[str, FakeStaged] = {}
         self.prefetching: list[AdapterKey] = []
-        self._done = done
+        self._tell = tell
         self._free: list[Place] = []
         self._made = 0
 
-    def start(self, slot: Slot, staged: Staged | None) -> None:
-        """Remembers the slot."""
-        self.pending.append(slot)
+    def start(self, adapter: AdapterKey, staged: Staged | None) -> None:
+        """Remembers the adapter."""
+        self.pending.append(adapter)
         if staged is not None:
             assert isinstance(staged, FakeStaged)
-            assert staged.digest == slot.adapter.digest, "another adapter's weights are copied"
-            self.staged[slot.adapter.digest] = staged
+            assert staged.digest == adapter.digest, "another adapter's weights are copied"
+            self.staged[adapter.digest] = staged
 
     def prefetch(self, adapter: AdapterKey) -> None:
         """Remembers the adapter."""
@@ -125,43 +127,43 @@ class FakeLoader:
             future.set_result(Prefetched(FakeStaged(adapter.digest), {"fetch": 0.5, "stage": 0.25}))
         else:
             future.set_exception(error)
-        self._done(PrefetchEnded(adapter, future))
+        self._tell(PrefetchEnded(adapter, future))
 
     def free(self, place: Place) -> None:
         """Empties the place."""
         del self.device.places[place]
         self._free.append(place)
 
-    def succeed(self, slot: Slot) -> None:
+    def succeed(self, adapter: AdapterKey) -> None:
         """Ends a load well."""
-        self.pending.remove(slot)
+        self.pending.remove(adapter)
         if not self._free:
             self._free.append(Place(0, self._made))
             self._made += 1
         place = self._free.pop()
-        self.device.places[place] = slot.adapter.digest
-        slot.state = SlotState.LOADING
+        self.device.places[place] = adapter.digest
+        self._tell(LoadAdvanced(adapter, SlotState.LOADING))
         future: Future[Loaded] = Future()
-        if self.staged.pop(slot.adapter.digest, None) is not None:
+        if self.staged.pop(adapter.digest, None) is not None:
             future.set_result(Loaded(place, 8, 1000, {"copy": 0.125}))
         else:
             seconds = {"fetch": 0.5, "stage": 0.25, "copy": 0.125}
-            future.set_result(Loaded(place, 8, 1000, seconds, FakeStaged(slot.adapter.digest)))
-        self._done(LoadEnded(slot, future))
+            future.set_result(Loaded(place, 8, 1000, seconds, FakeStaged(adapter.digest)))
+        self._tell(LoadEnded(adapter, future))
 
-    def crowd(self, slot: Slot) -> None:
+    def crowd(self, adapter: AdapterKey) -> None:
         """Ends a load without memory for it: others hold it."""
-        self.pending.remove(slot)
-        slot.state = SlotState.LOADING
-        staged = None if self.staged.pop(slot.adapter.digest, None) else FakeStaged(slot.adapter.digest)
+        self.pending.remove(adapter)
+        self._tell(LoadAdvanced(adapter, SlotState.LOADING))
+        staged = None if self.staged.pop(adapter.digest, None) else FakeStaged(adapter.digest)
         future: Future[Loaded] = Future()
         future.set_result(Loaded(None, 8, 1000, {"copy": 0.125}, staged))
-        self._done(LoadEnded(slot, future))
+        self._tell(LoadEnded(adapter, future))
 
-    def fail(self, slot: Slot, error: Exception) -> None:
+    def fail(self, adapter: AdapterKey, error: Exception) -> None:
         """Ends a load badly."""
-        self.pending.remove(slot)
+        self.pending.remove(adapter)
         future: Future[Loaded] = Future()
-        self.staged.pop(slot.adapter.digest, None)
+        self.staged.pop(adapter.digest, None)
         future.set_exception(error)
-        self._done(LoadEnded(slot, future))
+        self._tell(LoadEnded(adapter, future))

@@ -4,7 +4,8 @@ Synchronous, so that it can be tested step by step.
 
     schedule() -> Plan -> run(plan) -> tokens -> commit(tokens) -> deltas
 
-`submit`, `cancel` and `adapters` may be called on any thread; everything else on the one that calls `step`.
+`validate`, `submit`, `cancel`, `post`, `drain`, `adapters`, `live` and the counts of `pool` are for any
+thread. `step`, `wait` and `fail_all` are for the thread that steps, one at a time, as `owner` asserts.
 """
 
 import logging
@@ -12,14 +13,15 @@ import random
 import threading
 import time
 
-from parfocal.engine.adapters import LoadEnded, PrefetchEnded
+from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
 from parfocal.engine.errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
 from parfocal.engine.inbox import Cancelled, Emit, Message, Submitted
-from parfocal.engine.live import LiveRequest
+from parfocal.engine.live import LiveRequest, LiveRequests
+from parfocal.engine.observer import StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
 from parfocal.engine.request import FinishReason, Request
 from parfocal.engine.scheduling import BlockPool, Clock, Plan, SampledToken, Sequence
-from parfocal.engine.step_report import step_report
+from parfocal.engine.stopwatch import SCHEDULING
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,7 @@ class Engine:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._live: dict[str, LiveRequest] = {}
-        self._names: set[str] = set()
-        self._held: list[Sequence] = []  # whose new tokens are sent while the device computes the next step
+        self._live = LiveRequests(parts.scheduler, parts.observer, parts.watch)
         self._draining = False
         self._door = threading.Lock()
         self._seeds = random.SystemRandom()
@@ -53,7 +53,7 @@ class Engine:
         self.validate(request)
         with self._door:  # so that nothing is posted once `drain` has returned: nobody might read it
             self._check_room(request)
-            self._names.add(request.request_id)
+            self._live.names.add(request.request_id)
             self._parts.inbox.post(Submitted(request, emit, time.monotonic()))
 
     def cancel(self, request_id: str) -> None:
@@ -75,36 +75,42 @@ class Engine:
 
     @property
     def pool(self) -> BlockPool:
-        """Returns the blocks of KV cache, for their counts."""
+        """The blocks of KV cache, for their counts."""
         return self._parts.pool
 
     @property
     def live(self) -> int:
         """Returns how many accepted requests have not ended."""
-        return len(self._names)
+        return len(self._live.names)
 
     def step(self) -> bool:
         """Reads the inbox, computes one step and emits what came of it; returns False if it had no work."""
+        with self._parts.owner:
+            return self._step()
+
+    def _step(self) -> bool:
         for message in self._parts.inbox.read():
             self._take(message)
         self._expire()
         begun = time.monotonic()
-        plan = self._parts.scheduler.schedule()
+        with self._parts.watch.part(SCHEDULING):
+            plan = self._parts.scheduler.schedule()
         if not plan.rows:
-            self._send_held()
+            self._live.send_held()
             return False
         advanced = self._compute(plan)
-        self._held += advanced
+        self._live.hold(advanced)
         if not self._parts.runner.overlaps:
-            self._send_held()
-        self._parts.observer.step(step_report(self._parts, plan, len(advanced), time.monotonic() - begun))
+            self._live.send_held()
+        self._parts.observer.step(self._report(plan, len(advanced), time.monotonic() - begun))
         return True
 
     def wait(self, seconds: float) -> None:
         """Waits for a message and takes it in; for when `step` had nothing to do."""
         message = self._parts.inbox.wait(seconds)
         if message is not None:
-            self._take(message)
+            with self._parts.owner:
+                self._take(message)
 
     def close(self) -> None:
         """Stops the loading threads. No step may follow."""
@@ -115,23 +121,23 @@ class Engine:
 
         Gives nothing back: no step may follow, and what the scheduler holds may be what is broken.
         """
-        self._send_held()
-        for message in self._parts.inbox.read():
-            if isinstance(message, Submitted):
-                self._start(message)
-        for live in tuple(self._live.values()):
-            self._emit_error(live, error)
+        with self._parts.owner:
+            self._live.send_held()
+            for message in self._parts.inbox.read():
+                if isinstance(message, Submitted):
+                    self._begin(message)
+            self._live.fail_all(error)
 
     def _check_room(self, request: Request) -> None:
         if self._draining:
             raise EngineDraining("the server is stopping; send the request to another one")
-        waiting = len(self._parts.scheduler.waiting) + len(self._parts.inbox)
+        waiting = len(self._live.names) - len(self._parts.scheduler.running)
         if waiting >= self._parts.max_waiting:
             raise QueueFull(
                 f"{waiting} requests wait, and no more than {self._parts.max_waiting} may; try again later",
                 retry_after_s=RETRY_AFTER_SECONDS,
             )
-        if request.request_id in self._names:
+        if request.request_id in self._live.names:
             raise InvalidRequest(
                 f"request_id {request.request_id!r} is in use; choose another", field="request_id"
             )
@@ -139,15 +145,18 @@ class Engine:
     def _take(self, message: Message) -> None:
         match message:
             case Submitted():
-                self._start(message)
-            case Cancelled(request_id) if request_id in self._live:
-                self._end(self._live[request_id].sequence, FinishReason.CANCELLED)
+                self._begin(message)
+            case Cancelled(request_id):
+                if sequence := self._live.find(request_id):
+                    self._live.end(sequence, FinishReason.CANCELLED)
+            case LoadAdvanced(adapter, state):
+                self._parts.residency.advanced(adapter, state)
             case LoadEnded():
                 self._loaded(message)
             case PrefetchEnded():
                 self._prefetched(message)
 
-    def _start(self, message: Submitted) -> None:
+    def _begin(self, message: Submitted) -> None:
         request = message.request
         seed = request.sampling.seed
         sequence = Sequence(
@@ -156,19 +165,18 @@ class Engine:
             draw_seed=seed if seed is not None else self._seeds.getrandbits(63),
             clock=Clock(message.arrived),
         )
-        self._live[request.request_id] = LiveRequest(
-            sequence, self._parts.text(request.stop.strings), message.emit
-        )
-        self._parts.scheduler.add(sequence)
+        text = self._parts.text(request.stop.strings)
+        self._live.begin(LiveRequest(sequence, text, message.emit))
 
     def _loaded(self, message: LoadEnded) -> None:
-        slot, error = message.slot, message.result.exception()
+        adapter, error = message.adapter, message.result.exception()
         if error is None:
-            self._parts.residency.loaded(slot, message.result.result())
+            self._parts.residency.loaded(adapter, message.result.result())
             return
-        refusal = self._parts.residency.failed(slot, error)
-        for sequence in [s for s in self._parts.scheduler if s.slot is slot]:
-            self._fail(sequence, refusal)
+        pinning = [s for s in self._parts.scheduler if s.slot is not None and s.digest == adapter.digest]
+        refusal = self._parts.residency.failed(adapter, error)
+        for sequence in pinning:
+            self._live.fail(sequence, refusal)
 
     def _prefetched(self, message: PrefetchEnded) -> None:
         adapter, error = message.adapter, message.result.exception()
@@ -177,18 +185,18 @@ class Engine:
             return
         refusal = self._parts.residency.prefetch_failed(adapter, error)
         for sequence in [s for s in self._parts.scheduler.waiting if s.digest == adapter.digest]:
-            self._fail(sequence, refusal)
+            self._live.fail(sequence, refusal)
 
     def _expire(self) -> None:
         now = time.monotonic()
         for sequence in tuple(self._parts.scheduler):
             if sequence.request.deadline is not None and sequence.request.deadline <= now:
-                self._end(sequence, FinishReason.DEADLINE)
+                self._live.end(sequence, FinishReason.DEADLINE)
 
     def _compute(self, plan: Plan) -> list[Sequence]:
         """Runs a plan; if that fails, runs each row alone, so that only the rows at fault end in an error."""
         try:
-            drawn = self._parts.runner.run(plan, self._send_held)
+            drawn = self._parts.runner.run(plan, self._live.send_held)
         except Exception as error:
             log.exception("a step of %d rows failed", len(plan.rows))
             if len(plan.rows) == 1:
@@ -204,55 +212,29 @@ class Engine:
             if token is not None and token.error:
                 self._fail_row(row.request_id, token.error)
             good.append((token.token_id, token.logprob) if token is not None and not token.error else None)
-        return self._parts.scheduler.commit(plan, good)
-
-    def _send_held(self) -> None:
-        """Sends what the last step brought to those who have not ended since."""
-        held, self._held = self._held, []
-        for sequence in held:
-            if sequence.request.request_id in self._live:
-                self._advance(sequence)
-
-    def _advance(self, sequence: Sequence) -> None:
-        live = self._live[sequence.request.request_id]
-        stopped = live.push()
-        if stopped and sequence.finish_reason in (None, FinishReason.LENGTH):
-            self._end(sequence, FinishReason.STOP_STRING)
-        elif sequence.finish_reason is not None:
-            self._close(live)
-        else:
-            live.emit_delta()
-
-    def _end(self, sequence: Sequence, reason: FinishReason) -> None:
-        live = self._live[sequence.request.request_id]
-        self._parts.scheduler.finish(sequence, reason)
-        if sequence in self._held:
-            live.push()
-        self._close(live)
-
-    def _close(self, live: LiveRequest) -> None:
-        self._forget(live)
-        self._parts.observer.request(live.report(live.sequence.finish_reason))
-        live.emit_completion()
+        with self._parts.watch.part(SCHEDULING):
+            return self._parts.scheduler.commit(plan, good)
 
     def _fail_row(self, request_id: str, cause: str) -> None:
         """Ends a row's request, unless it has ended while the row was computed."""
-        if request_id in self._live:
-            self._fail(self._live[request_id].sequence, _step_failed(cause))
+        if sequence := self._live.find(request_id):
+            self._live.fail(
+                sequence,
+                StepFailed(f"the model failed on this request: {cause}; other requests go on"),
+            )
 
-    def _fail(self, sequence: Sequence, error: Exception) -> None:
-        self._parts.scheduler.finish(sequence, None)
-        self._emit_error(self._live[sequence.request.request_id], error)
-
-    def _emit_error(self, live: LiveRequest, error: Exception) -> None:
-        self._forget(live)
-        self._parts.observer.request(live.report(error))
-        live.emit(error)
-
-    def _forget(self, live: LiveRequest) -> None:
-        del self._live[live.sequence.request.request_id]
-        self._names.discard(live.sequence.request.request_id)
-
-
-def _step_failed(cause: str) -> StepFailed:
-    return StepFailed(f"the model failed on this request: {cause}; other requests go on")
+    def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
+        """Returns the figures of a step that took `seconds` and brought `generated` tokens."""
+        begun = (row for row in plan.rows if row.sampling is None or row.sampling.position == 0)
+        pool, scheduler = self._parts.pool, self._parts.scheduler
+        return StepReport(
+            seconds=seconds,
+            tokens=plan.tokens,
+            prompt_tokens=sum(len(row.token_ids) for row in begun),
+            generated_tokens=generated,
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            blocks_used=pool.total - pool.free,
+            blocks_cached=pool.cached,
+            blocks_free=pool.free - pool.cached,
+        )

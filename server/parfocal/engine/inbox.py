@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from parfocal.engine.adapters import LoadEnded, PrefetchEnded
+from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
 from parfocal.engine.request import Delta, Request
 
 Emit = Callable[[Delta | Exception], None]
@@ -31,7 +31,7 @@ class Wake:
     """Nothing but a reason to look around."""
 
 
-Message = Submitted | Cancelled | LoadEnded | PrefetchEnded | Wake
+Message = Submitted | Cancelled | LoadAdvanced | LoadEnded | PrefetchEnded | Wake
 
 
 class Inbox:

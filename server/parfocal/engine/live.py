@@ -1,15 +1,17 @@
-"""A request's outward side.
+"""The requests' outward side: each one's text, what has been sent of it, and how it ends.
 
-Its text, what has been sent of it, and its final reply. Writes no scheduling state.
+Writes no scheduling state but by `Scheduler.finish`.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parfocal.engine.inbox import Emit
-from parfocal.engine.observer import RequestReport
+from parfocal.engine.observer import Observer, RequestReport
 from parfocal.engine.request import Completion, Delta, FinishReason
-from parfocal.engine.scheduling import Sequence
+from parfocal.engine.scheduling import Scheduler, Sequence
+from parfocal.engine.stopwatch import TEXT, Stopwatch
 from parfocal.engine.text import TextStream
 
 
@@ -90,3 +92,85 @@ class LiveRequest:
             timings=sequence.clock.timings(),
             adapter=sequence.request.adapter,
         )
+
+
+class LiveRequests:
+    """The requests that have begun and not ended. Each ends once: by `advance`, `end`, `fail` or `fail_all`.
+
+    `names` are the ids of all accepted requests that have not ended; those that have not begun are in it too,
+    for their ids are taken. It alone is read, and added to, on other threads.
+    """
+
+    def __init__(self, scheduler: Scheduler, observer: Observer, watch: Stopwatch) -> None:
+        self.names: set[str] = set()
+        self._scheduler = scheduler
+        self._observer = observer
+        self._watch = watch
+        self._live: dict[str, LiveRequest] = {}
+        self._held: list[Sequence] = []  # whose new tokens are sent while the device computes the next step
+
+    def begin(self, live: LiveRequest) -> None:
+        """Queues a request."""
+        self._live[live.sequence.request.request_id] = live
+        self._scheduler.add(live.sequence)
+
+    def find(self, request_id: str) -> Sequence | None:
+        """Returns the request's sequence unless it has ended, or not begun."""
+        live = self._live.get(request_id)
+        return None if live is None else live.sequence
+
+    def hold(self, advanced: Iterable[Sequence]) -> None:
+        """Keeps what a step brought until `send_held`."""
+        self._held += advanced
+
+    def send_held(self) -> None:
+        """Sends what the last step brought to those who have not ended since, and ends who has all."""
+        held, self._held = self._held, []
+        for sequence in held:
+            live = self._live.get(sequence.request.request_id)
+            if live is not None:
+                self._advance(live)
+
+    def end(self, sequence: Sequence, reason: FinishReason) -> None:
+        """Ends a request before its answer is whole; what it has got is sent."""
+        live = self._live[sequence.request.request_id]
+        self._scheduler.finish(sequence, reason)
+        if sequence in self._held:
+            with self._watch.part(TEXT):
+                live.push()
+        self._complete(live)
+
+    def fail(self, sequence: Sequence, error: Exception) -> None:
+        """Ends a request in an error."""
+        self._scheduler.finish(sequence, None)
+        self._refuse(self._live[sequence.request.request_id], error)
+
+    def fail_all(self, error: Exception) -> None:
+        """Ends every request in an error. The scheduler is not told: it may be what is broken."""
+        for live in tuple(self._live.values()):
+            self._refuse(live, error)
+
+    def _advance(self, live: LiveRequest) -> None:
+        sequence = live.sequence
+        with self._watch.part(TEXT):
+            stopped = live.push()
+        if stopped and sequence.finish_reason in (None, FinishReason.LENGTH):
+            self._scheduler.finish(sequence, FinishReason.STOP_STRING)
+        if sequence.finish_reason is None:
+            live.emit_delta()
+        else:
+            self._complete(live)
+
+    def _complete(self, live: LiveRequest) -> None:
+        self._forget(live)
+        self._observer.request(live.report(live.sequence.finish_reason))
+        live.emit_completion()
+
+    def _refuse(self, live: LiveRequest, error: Exception) -> None:
+        self._forget(live)
+        self._observer.request(live.report(error))
+        live.emit(error)
+
+    def _forget(self, live: LiveRequest) -> None:
+        del self._live[live.sequence.request.request_id]
+        self.names.discard(live.sequence.request.request_id)

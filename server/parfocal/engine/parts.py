@@ -8,7 +8,9 @@ from parfocal.engine.adapters import SlotResidency
 from parfocal.engine.inbox import Inbox
 from parfocal.engine.observer import AdapterStatus as AdapterStatus
 from parfocal.engine.observer import Observer
+from parfocal.engine.owner import Owner
 from parfocal.engine.scheduling import Admission, BlockPool, Plan, SampledToken, Scheduler
+from parfocal.engine.stopwatch import Stopwatch
 from parfocal.engine.text import TextStream
 
 
@@ -39,4 +41,6 @@ class Parts:
     observer: Observer
     text: Callable[[tuple[str, ...]], TextStream]
     close: Callable[[], None]
+    owner: Owner
+    watch: Stopwatch
     max_waiting: int = 1024

@@ -16,14 +16,17 @@ class FinishReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class AdapterKey:
-    """An adapter as the engine knows it: its content digest is its only identity.
+    """An adapter as the engine knows it: its content digest is its only identity, also to `==` and `hash`.
 
     `name` and `version` are carried for people (metrics, logs, replies) and never looked up.
+
+    >>> AdapterKey("sha256:1", "team/old", 1) == AdapterKey("sha256:1", "team/new", 7)
+    True
     """
 
     digest: str
-    name: str = ""
-    version: int = 0
+    name: str = field(default="", compare=False)
+    version: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,6 @@ class Request:
     logprobs: bool = False
     top_logprobs: int = 0
     deadline: float | None = None
-    tenant: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def test_a_slot_that_is_taken_during_a_prefetch_waits_for_it_and_reads_nothing_t
     slot = stage.reserve("a")
     assert not stage.loader.pending
     stage.loader.read(stage.loader.prefetching[0])
-    assert stage.loader.pending == [slot]
-    stage.loader.succeed(slot)
+    assert stage.loader.pending == [slot.adapter]
+    stage.loader.succeed(slot.adapter)
 
     assert slot.state is SlotState.READY
     assert [set(r.seconds) for r in stage.diary.reports if r.seconds] == [{"fetch", "stage"}, {"copy"}]
@@ -82,9 +82,9 @@ def test_what_is_being_copied_to_the_device_stays_in_host_memory() -> None:
     stage.residency.evict(_found(stage, "a"), "operator")
     copied = stage.reserve("a")
     other = stage.reserve("b")
-    stage.loader.succeed(other)
+    stage.loader.succeed(other.adapter)
     assert [entry.adapter.digest for entry in stage.host] == ["a"]
-    stage.loader.succeed(copied)
+    stage.loader.succeed(copied.adapter)
     stage.load("c")
     assert [entry.adapter.digest for entry in stage.host] == ["c"]
 

@@ -11,7 +11,7 @@ def test_lookups_are_a_miss_then_waits_then_hits() -> None:
     stage = Stage()
     slot = stage.reserve("a")
     assert stage.reserve("a") is slot
-    stage.loader.succeed(slot)
+    stage.loader.succeed(slot.adapter)
     assert stage.reserve("a") is slot
 
     assert stage.diary.lines == ["miss a", "wait a", "loaded a", "hit a"]
@@ -25,7 +25,7 @@ def test_an_adapter_is_loaded_once_for_all_who_wait_for_it() -> None:
     for _ in range(4):
         stage.reserve("a")
 
-    assert stage.loader.pending == [slot]
+    assert stage.loader.pending == [slot.adapter]
 
 
 def test_the_least_recently_used_adapter_makes_room_and_its_place_is_freed() -> None:
@@ -45,13 +45,13 @@ def test_the_least_recently_used_adapter_makes_room_and_its_place_is_freed() -> 
 def test_while_every_slot_is_pinned_nobody_else_gets_in_and_nobody_is_thrown_out() -> None:
     stage = Stage(slots=2)
     a, b = stage.reserve("a"), stage.reserve("b")
-    stage.loader.succeed(a)
+    stage.loader.succeed(a.adapter)
 
     assert stage.residency.reserve(AdapterKey("c")) is None
     assert {slot.adapter.digest for slot in stage.residency} == {"a", "b"}
     stage.residency.release(a)
     assert stage.reserve("c").state is SlotState.FETCHING
-    assert b in stage.loader.pending
+    assert b.adapter in stage.loader.pending
 
 
 def test_a_load_that_nobody_waits_for_any_more_is_kept_for_the_next() -> None:
@@ -59,7 +59,7 @@ def test_a_load_that_nobody_waits_for_any_more_is_kept_for_the_next() -> None:
     slot = stage.reserve("a")
     stage.residency.release(slot)
     assert stage.residency.reserve(AdapterKey("b")) is None, "a slot under way was thrown out"
-    stage.loader.succeed(slot)
+    stage.loader.succeed(slot.adapter)
 
     assert stage.reserve("a") is slot
     assert stage.diary.lines[-1] == "hit a"
@@ -69,28 +69,28 @@ def test_a_failed_slot_goes_with_its_last_pin_and_the_next_try_loads_anew() -> N
     stage = Stage()
     slot = stage.reserve("a")
     stage.reserve("a")
-    stage.loader.fail(slot, OSError("no such disk"))
+    stage.loader.fail(slot.adapter, OSError("no such disk"))
 
     stage.residency.release(slot)
     assert stage.residency.reserve(AdapterKey("a")) is None, "a failed slot was given out"
     stage.residency.release(slot)
     again = stage.reserve("a")
     assert again is not slot
-    assert stage.loader.pending == [again]
+    assert stage.loader.pending == [again.adapter]
 
 
 def test_a_failed_slot_that_nobody_pins_goes_at_once() -> None:
     stage = Stage()
     slot = stage.reserve("a")
     stage.residency.release(slot)
-    stage.loader.fail(slot, OSError("no such disk"))
+    stage.loader.fail(slot.adapter, OSError("no such disk"))
 
     assert len(stage.table) == 0
 
 
 def test_a_failure_names_the_adapter_and_the_cause() -> None:
     stage = Stage()
-    stage.loader.fail(stage.reserve("a"), OSError("no such disk"))
+    stage.loader.fail(stage.reserve("a").adapter, OSError("no such disk"))
 
     (refusal,) = stage.refusals
     assert isinstance(refusal, AdapterUnavailable)
@@ -109,27 +109,15 @@ class NotThere(Exception):
 
 def test_a_sources_own_refusal_is_passed_on_as_it_is() -> None:
     stage, refusal = Stage(), NotThere("no such adapter")
-    stage.loader.fail(stage.reserve("a"), refusal)
+    stage.loader.fail(stage.reserve("a").adapter, refusal)
 
     assert stage.refusals == [refusal]
-
-
-def test_an_adapter_that_is_to_leave_takes_no_further_request_and_goes_with_its_last() -> None:
-    stage = Stage()
-    slot = stage.reserve("a")
-    stage.loader.succeed(slot)
-    slot.state = SlotState.DRAINING
-
-    assert stage.residency.reserve(AdapterKey("a")) is None
-    stage.residency.release(slot)
-    assert stage.device.places == {}
-    assert stage.table.find("a") is None
 
 
 def test_a_pinned_adapter_cannot_be_evicted() -> None:
     stage = Stage()
     slot = stage.reserve("a")
-    stage.loader.succeed(slot)
+    stage.loader.succeed(slot.adapter)
 
     with pytest.raises(AssertionError, match="pinned"):
         stage.residency.evict(slot, "operator")

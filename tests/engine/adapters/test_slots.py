@@ -108,7 +108,7 @@ def test_only_a_ready_slot_is_a_victim(state: SlotState) -> None:
 
 
 @pytest.mark.parametrize("state", SlotState)
-def test_only_failed_and_leaving_slots_go_with_their_last_pin(state: SlotState) -> None:
+def test_only_lost_slots_go_with_their_last_pin(state: SlotState) -> None:
     table = SlotTable(1)
     slot = ready(table, "a")
     slot.state = state
@@ -116,7 +116,7 @@ def test_only_failed_and_leaving_slots_go_with_their_last_pin(state: SlotState) 
     table.pin(slot)
 
     assert table.unpin(slot) is False
-    assert table.unpin(slot) is (state in (SlotState.FAILED, SlotState.DRAINING))
+    assert table.unpin(slot) is (state in (SlotState.FAILED, SlotState.NO_ROOM))
 
 
 def test_taking_back_more_pins_than_were_given_is_a_programmers_mistake() -> None:

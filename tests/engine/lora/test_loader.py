@@ -22,8 +22,8 @@ from parfocal.engine import (
     Request,
     Stop,
 )
-from parfocal.engine.adapters.residency import Loaded, LoadEnded, PrefetchEnded
-from parfocal.engine.adapters.slots import Slot, SlotState
+from parfocal.engine.adapters.residency import LoadAdvanced, Loaded, LoadEnded, PrefetchEnded
+from parfocal.engine.adapters.slots import SlotState
 from parfocal.engine.engine import Engine
 from parfocal.engine.loading.base import ResidentBase, load_base
 from parfocal.engine.loading.build import build_engine
@@ -154,16 +154,18 @@ def test_a_load_that_fails_ends_its_own_requests_with_its_cause(
 
 def test_closing_waits_for_the_load_under_way_and_begins_no_other(base: ResidentBase, good: Path) -> None:
     source, ended = Source({"running": good, "queued": good}), dict[str, Future[Loaded]]()
+    stages = list[tuple[str, SlotState]]()
     store = LoraStore(base.shapes, torch.float32, torch.device("cpu"))
 
-    def take(end: LoadEnded | PrefetchEnded) -> None:
-        assert isinstance(end, LoadEnded)
-        ended[end.slot.adapter.digest] = end.result
+    def take(told: LoadAdvanced | LoadEnded | PrefetchEnded) -> None:
+        if isinstance(told, LoadEnded):
+            ended[told.adapter.digest] = told.result
+        elif isinstance(told, LoadAdvanced):
+            stages.append((told.adapter.digest, told.state))
 
     loader = AdapterLoader(source, store, take, 1, 16)
-    slots = [Slot(AdapterKey(digest)) for digest in ("running", "queued")]
-    for slot in slots:
-        loader.start(slot, None)
+    for digest in ("running", "queued"):
+        loader.start(AdapterKey(digest), None)
     assert source.entered.wait(PATIENCE_SECONDS)
     closing = threading.Thread(target=loader.close)
     closing.start()
@@ -177,7 +179,7 @@ def test_closing_waits_for_the_load_under_way_and_begins_no_other(base: Resident
     assert ended["running"].result().rank == 4
     assert ended["queued"].cancelled()
     assert store.places_used == 1
-    assert [slot.state for slot in slots] == [SlotState.LOADING, SlotState.FETCHING]
+    assert stages == [("running", SlotState.STAGED), ("running", SlotState.LOADING)]
 
 
 def test_an_engine_closes_while_an_adapter_loads(base: ResidentBase, good: Path) -> None:
@@ -198,12 +200,12 @@ def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: P
     source.gate.set()
     store, ends = LoraStore(base.shapes, torch.float32, torch.device("cpu")), list[Future[Loaded]]()
 
-    def take(end: LoadEnded | PrefetchEnded) -> None:
-        assert isinstance(end, LoadEnded)
-        ends.append(end.result)
+    def take(told: LoadAdvanced | LoadEnded | PrefetchEnded) -> None:
+        if isinstance(told, LoadEnded):
+            ends.append(told.result)
 
     loader = AdapterLoader(source, store, take, 1, 16)
-    loader.start(Slot(AdapterKey("a")), None)
+    loader.start(AdapterKey("a"), None)
     loader.close()
 
     loaded = ends[0].result()

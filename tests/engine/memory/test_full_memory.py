@@ -1,11 +1,11 @@
 """A device whose memory for adapters is full although slots are left: who finds none waits and comes next."""
 
 from fakes.engines import World
-from parfocal.engine.adapters.slots import Slot
+from parfocal.engine import AdapterKey
 
 
-def _load_of(world: World, digest: str) -> Slot:
-    return next(slot for slot in world.loader.pending if slot.adapter.digest == digest)
+def _load_of(world: World, digest: str) -> AdapterKey:
+    return next(adapter for adapter in world.loader.pending if adapter.digest == digest)
 
 
 def _on_device(world: World) -> list[str]:
@@ -42,7 +42,7 @@ def test_one_that_runs_is_not_thrown_out_and_the_other_waits_for_its_end() -> No
     world.engine.step()
 
     assert _on_device(world) == ["a"]
-    assert not [slot for slot in world.loader.pending if slot.adapter.digest == "b"]
+    assert not [one for one in world.loader.pending if one.digest == "b"]
     world.settle()
     for name in (first, second):
         assert list(world.completions[name].token_ids) == world.answer(name)

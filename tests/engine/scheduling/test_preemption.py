@@ -14,8 +14,8 @@ def _crowd(digests: str = "aab") -> tuple[World, list[str]]:
 def _step_until_preempted(world: World) -> str:
     """Returns the request that waits although it has tokens already."""
     for _ in range(100):
-        for slot in tuple(world.loader.pending):
-            world.loader.succeed(slot)
+        for adapter in tuple(world.loader.pending):
+            world.loader.succeed(adapter)
         world.engine.step()
         for sequence in world.scheduler.waiting:
             if sequence.output_ids:
@@ -61,8 +61,8 @@ def test_a_request_that_leaves_while_preempted_gives_nothing_back_twice() -> Non
 def test_preemption_never_takes_from_a_request_that_computes_in_this_step() -> None:
     world, names = _crowd()
     while world.engine.live:
-        for slot in tuple(world.loader.pending):
-            world.loader.succeed(slot)
+        for adapter in tuple(world.loader.pending):
+            world.loader.succeed(adapter)
         world.engine.step()
         world.check_invariants()
 

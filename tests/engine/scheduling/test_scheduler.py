@@ -50,7 +50,7 @@ def test_loading_begins_while_every_place_in_the_batch_is_taken() -> None:
     world.submit((2,), "a")
     world.engine.step()
 
-    assert [slot.adapter.digest for slot in world.loader.pending] == ["a"]
+    assert [adapter.digest for adapter in world.loader.pending] == ["a"]
     world.settle()
 
 

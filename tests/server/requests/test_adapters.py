@@ -59,8 +59,10 @@ def test_a_reference_becomes_name_version_and_digest(
 ) -> None:
     digest = registry.resolve(f"team/invoices@{version}").digest
 
-    assert _resolve(registry, base, reference) == AdapterKey(digest, "team/invoices", version)
-    assert _resolve(registry, base, f"team/invoices@{digest}") == AdapterKey(digest, "team/invoices", version)
+    for asked in (reference, f"team/invoices@{digest}"):
+        found = _resolve(registry, base, asked)
+        assert found is not None
+        assert (found.digest, found.name, found.version) == (digest, "team/invoices", version)
 
 
 def test_an_alias_that_moved_counts_at_the_very_next_look(

@@ -2,6 +2,7 @@
 
 from parfocal.engine.adapters.host_tier import HostTier, Staged
 from parfocal.engine.adapters.residency import (
+    LoadAdvanced,
     Loaded,
     LoadEnded,
     Prefetched,
@@ -13,6 +14,7 @@ from parfocal.engine.adapters.slots import Place, Slot, SlotState, SlotTable
 
 __all__ = [
     "HostTier",
+    "LoadAdvanced",
     "LoadEnded",
     "Loaded",
     "Place",

@@ -1,6 +1,7 @@
 """Which adapters are on the device and in host memory.
 
-Joins the slot table and the host tier with the loader. Lives on the engine's thread; never waits.
+Joins the slot table and the host tier with the loader. Changed only by the thread that steps the engine;
+never waits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from parfocal.engine.adapters.prefetch import Prefetches
 from parfocal.engine.adapters.slots import Place, Slot, SlotState, SlotTable
 from parfocal.engine.errors import AdapterUnavailable
 from parfocal.engine.observer import AdapterReport, AdapterStatus, Observer
+from parfocal.engine.owner import Owner
 from parfocal.engine.request import AdapterKey
 
 
@@ -41,10 +43,18 @@ class Prefetched:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadEnded:
-    """A loading thread has finished with a slot, well or badly."""
+class LoadAdvanced:
+    """A loading thread has brought an adapter one stage further on its way to its slot."""
 
-    slot: Slot
+    adapter: AdapterKey
+    state: SlotState
+
+
+@dataclass(frozen=True, slots=True)
+class LoadEnded:
+    """A loading thread has finished with an adapter that has a slot, well or badly."""
+
+    adapter: AdapterKey
     result: Future[Loaded]
 
 
@@ -59,10 +69,10 @@ class PrefetchEnded:
 class Loader(Protocol):
     """Moves adapters between their folders, host memory and the device, on its own threads."""
 
-    def start(self, slot: Slot, staged: Staged | None) -> None:
-        """Begins to load the slot's adapter, from host memory if it is `staged`.
+    def start(self, adapter: AdapterKey, staged: Staged | None) -> None:
+        """Begins to load an adapter that has a slot, from host memory if it is `staged`.
 
-        The result is delivered to the engine's inbox.
+        Each stage and the result are delivered to the engine's inbox.
         """
 
     def prefetch(self, adapter: AdapterKey) -> None:
@@ -84,7 +94,8 @@ class Tiers:
 class SlotResidency:
     """The scheduler's view of the slots: reserve, release, and take in what the loader reports."""
 
-    def __init__(self, tiers: Tiers, loader: Loader, observer: Observer) -> None:
+    def __init__(self, tiers: Tiers, loader: Loader, observer: Observer, owner: Owner | None = None) -> None:
+        self._owner = owner or Owner()
         self._table = tiers.table
         self._host = tiers.host
         self._loader = loader
@@ -104,61 +115,58 @@ class SlotResidency:
 
         A request that asks `again` is not counted again.
         """
+        assert self._owner.is_here
         slot = self._table.find(adapter.digest)
         if not again:
             self._host.use(adapter.digest)
             self._report(_lookup(slot), adapter)
         if slot is None:
             slot = self._open(adapter)
-        elif slot.state in (SlotState.FAILED, SlotState.DRAINING):
+        elif slot.is_lost:
             return None
         if slot is not None:
             self._table.pin(slot)
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Gives a pin back; a failed slot goes with its last pin, so that the next request tries again."""
+        """Gives a pin back; a lost slot is removed with the last one, so the next request tries again."""
+        assert self._owner.is_here
         if self._table.unpin(slot):
             self._remove(slot)
 
     def want(self, adapters: Sequence[AdapterKey]) -> None:
-        """Takes in who waits for a slot now, the longest waiting first, and reads ahead for them."""
+        """Records who waits for a slot now, the longest waiting first, and reads ahead for them."""
         self._prefetches.want(adapters, lambda digest: self._table.find(digest) is not None)
 
-    def loaded(self, slot: Slot, result: Loaded) -> None:
-        """Makes the slot ready; or takes it back, so that its requests wait for one as all others do."""
+    def advanced(self, adapter: AdapterKey, state: SlotState) -> None:
+        """Notes how far an adapter has come on its way to its slot."""
+        self._coming(adapter).state = state
+
+    def loaded(self, adapter: AdapterKey, result: Loaded) -> None:
+        """Makes the adapter's slot ready; without a place for it, its requests wait for a slot again."""
+        slot = self._arrived(adapter)
+        if result.staged is not None:
+            self._keep(HostEntry(adapter, result.staged, result.seconds))
         if result.place is None:
-            self._no_room(slot, result)
+            self._full = any(other.place is not None for other in self._table)
+            self._lose(slot, SlotState.NO_ROOM)
             return
         slot.state = SlotState.READY
         slot.place, slot.rank, slot.size_bytes = result.place, result.rank, result.size_bytes
         slot.seconds = result.seconds
-        self._copying.pop(slot.adapter.digest, None)
         self._observer.adapter(AdapterReport("loaded", slot.adapter, result.seconds, result.size_bytes))
-        if result.staged is not None:
-            self._keep(HostEntry(slot.adapter, result.staged, result.seconds))
 
-    def _no_room(self, slot: Slot, result: Loaded) -> None:
-        self._copying.pop(slot.adapter.digest, None)
-        if result.staged is not None:
-            self._keep(HostEntry(slot.adapter, result.staged, result.seconds))
-        self._full = any(other.place is not None for other in self._table)
-        slot.state = SlotState.FAILED
-        if slot.pins == 0:
-            self._remove(slot)
-
-    def failed(self, slot: Slot, error: BaseException) -> Exception:
-        """Marks the slot as failed and returns the error that its requests end with."""
-        slot.state = SlotState.FAILED
-        slot.error = _refusal(slot.adapter, error)
-        self._copying.pop(slot.adapter.digest, None)
-        self._observer.adapter(AdapterReport("failed", slot.adapter, {}, detail=str(slot.error)))
-        if slot.pins == 0:
-            self._remove(slot)
-        return slot.error
+    def failed(self, adapter: AdapterKey, error: BaseException) -> Exception:
+        """Marks the adapter's slot as failed and returns the error that its requests end with."""
+        slot = self._arrived(adapter)
+        refusal = _refusal(slot.adapter, error)
+        self._observer.adapter(AdapterReport("failed", slot.adapter, {}, detail=str(refusal)))
+        self._lose(slot, SlotState.FAILED)
+        return refusal
 
     def prefetched(self, adapter: AdapterKey, result: Prefetched) -> None:
         """Keeps what was read ahead; a slot that waits for it is loaded now."""
+        assert self._owner.is_here
         self._prefetches.ended(adapter.digest)
         self._observer.adapter(AdapterReport("staged", adapter, result.seconds, result.staged.size_bytes))
         if not self._keep(HostEntry(adapter, result.staged, result.seconds)):
@@ -168,15 +176,17 @@ class SlotResidency:
 
     def prefetch_failed(self, adapter: AdapterKey, error: BaseException) -> Exception:
         """Returns the error that the adapter's waiting requests end with."""
+        assert self._owner.is_here
         self._prefetches.ended(adapter.digest)
-        if (slot := self._joined.pop(adapter.digest, None)) is not None:
-            return self.failed(slot, error)
+        if self._joined.pop(adapter.digest, None) is not None:
+            return self.failed(adapter, error)
         refusal = _refusal(adapter, error)
         self._observer.adapter(AdapterReport("failed", adapter, {}, detail=str(refusal)))
         return refusal
 
     def evict(self, slot: Slot, reason: str) -> None:
         """Takes an unpinned adapter off the device."""
+        assert self._owner.is_here
         self._observer.adapter(AdapterReport("evicted", slot.adapter, {}, slot.size_bytes, reason))
         self._remove(slot)
 
@@ -207,7 +217,23 @@ class SlotResidency:
         if staged is not None:
             self._copying[slot.adapter.digest] = slot
             slot.state = SlotState.STAGED
-        self._loader.start(slot, staged)
+        self._loader.start(slot.adapter, staged)
+
+    def _coming(self, adapter: AdapterKey) -> Slot:
+        """Returns the slot of an adapter whose load is under way: such a slot is never removed."""
+        assert self._owner.is_here
+        slot = self._table.find(adapter.digest)
+        assert slot is not None, f"{adapter.digest} was loaded without a slot"
+        return slot
+
+    def _arrived(self, adapter: AdapterKey) -> Slot:
+        self._copying.pop(adapter.digest, None)
+        return self._coming(adapter)
+
+    def _lose(self, slot: Slot, state: SlotState) -> None:
+        slot.state = state
+        if slot.pins == 0:
+            self._remove(slot)
 
     def _cost(self, slot: Slot) -> float:
         cost = copy_cost if self._host.find(slot.adapter.digest) else read_cost
@@ -232,13 +258,13 @@ class SlotResidency:
 
 
 def _lookup(slot: Slot | None) -> str:
-    if slot is None or slot.state in (SlotState.FAILED, SlotState.DRAINING):
+    if slot is None or slot.is_lost:
         return "miss"
     return "hit" if slot.state is SlotState.READY else "wait"
 
 
 def _slot_status(slot: Slot, kept: HostEntry | None) -> AdapterStatus:
-    on_device = slot.state in (SlotState.READY, SlotState.DRAINING)
+    on_device = slot.state is SlotState.READY
     host_bytes = kept.content.size_bytes if kept else 0
     return AdapterStatus(
         slot.adapter,

@@ -3,10 +3,11 @@
 No torch, no threads, no files.
 
     ABSENT → FETCHING → STAGED → LOADING → READY → (evicted) ABSENT
-                 └──────────┴───────┴→ FAILED → ABSENT once nobody pins it
-    READY → DRAINING → ABSENT   when the adapter is to leave although requests still pin it
+                 └──────────┴───────┤→ FAILED ──→ ABSENT once nobody pins it
+                                    └→ NO_ROOM ─→ ABSENT once nobody pins it; its requests wait for a slot
 
-Only the engine's own thread touches the table; loading threads report through the engine's inbox.
+Only the thread that steps the engine touches the table and its slots, which `SlotResidency` asserts; loading
+threads know neither and report through the engine's inbox.
 """
 
 import enum
@@ -32,8 +33,8 @@ class SlotState(enum.Enum):
     STAGED = "staged"
     LOADING = "loading"
     READY = "ready"
-    DRAINING = "draining"
-    FAILED = "failed"
+    FAILED = "failed"  # the adapter cannot be loaded: its requests end in an error
+    NO_ROOM = "no_room"  # the device's memory was held by others: its requests wait for a slot again
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +54,11 @@ class Slot:
     turn: int = 0
     use: Use = field(default_factory=Use)
     seconds: Mapping[str, float] = field(default_factory=dict)
-    error: Exception | None = field(default=None, repr=False)
+
+    @property
+    def is_lost(self) -> bool:
+        """Tells whether the slot will never be ready and goes with its last pin."""
+        return self.state in (SlotState.FAILED, SlotState.NO_ROOM)
 
 
 class SlotTable:
@@ -104,11 +109,11 @@ class SlotTable:
         slot.pins += 1
 
     def unpin(self, slot: Slot) -> bool:
-        """Gives one pin back; returns True if a failed or draining slot thereby became removable."""
+        """Gives one pin back; returns True if a lost slot thereby became removable."""
         assert slot.pins > 0, f"slot of {slot.adapter.digest} was unpinned twice"
         slot.pins -= 1
         self._ageing.use(slot.use)
-        return slot.pins == 0 and slot.state in (SlotState.FAILED, SlotState.DRAINING)
+        return slot.pins == 0 and slot.is_lost
 
     def remove(self, slot: Slot) -> None:
         """Forgets an unpinned slot."""

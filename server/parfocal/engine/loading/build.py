@@ -27,8 +27,10 @@ from parfocal.engine.model.kv_cache import KvCache
 from parfocal.engine.model.runner import Runner
 from parfocal.engine.model.step_work import TorchStepWork
 from parfocal.engine.observer import Observer, SilentObserver
+from parfocal.engine.owner import Owner
 from parfocal.engine.parts import Parts
 from parfocal.engine.scheduling import Admission, BlockPool, Limits, Scheduler
+from parfocal.engine.stopwatch import Stopwatch
 from parfocal.engine.text import TextStream
 
 
@@ -54,7 +56,8 @@ def build_engine(
     inbox = Inbox()
     loader = AdapterLoader(source, store, inbox.post, config.load_threads, config.max_rank)
     tiers = Tiers(SlotTable(config.slots), HostTier(table.host_bytes), config.load_threads)
-    residency = SlotResidency(tiers, loader, observer)
+    owner = Owner()
+    residency = SlotResidency(tiers, loader, observer, owner)
     limits = Limits(
         config.max_requests,
         config.max_batch_tokens,
@@ -74,6 +77,8 @@ def build_engine(
             observer=observer,
             text=lambda strings: TextStream(tokenizer, strings),
             close=loader.close,
+            owner=owner,
+            watch=Stopwatch(),
             max_waiting=config.max_waiting,
         )
     )

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import torch
 
 from parfocal.engine.adapters import (
+    LoadAdvanced,
     Loaded,
     LoadEnded,
     Place,
     Prefetched,
     PrefetchEnded,
-    Slot,
     SlotState,
     Staged,
 )
@@ -59,7 +59,9 @@ class AdapterStore(Protocol):
 
 
 class AdapterLoader:
-    """Loads at most `threads` adapters at a time into a store, and reads as many ahead; tells `done`.
+    """Loads at most `threads` adapters at a time into a store, and reads as many ahead; tells of each stage.
+
+    `tell` is called on the loading threads, which change no state of the engine.
 
     What lies in host memory has a thread of its own: a copy of milliseconds waits for nobody's disk. Nor does
     a load whose slot is taken wait for one that is read ahead.
@@ -69,28 +71,28 @@ class AdapterLoader:
         self,
         source: AdapterSource,
         store: AdapterStore,
-        done: Callable[[LoadEnded | PrefetchEnded], None],
+        tell: Callable[[LoadAdvanced | LoadEnded | PrefetchEnded], None],
         threads: int,
         max_rank: int,
     ) -> None:
         self._source = source
         self._store = store
-        self._done = done
+        self._tell = tell
         self._max_rank = max_rank
         self._loads, self._copies, self._prefetches = _pool(threads), _pool(1), _pool(threads)
 
-    def start(self, slot: Slot, staged: Staged | None) -> None:
-        """Begins to load the slot's adapter, from host memory if it is `staged`."""
+    def start(self, adapter: AdapterKey, staged: Staged | None) -> None:
+        """Begins to load an adapter, from host memory if it is `staged`."""
         if staged is None:
-            future = self._loads.submit(self._load, slot)
+            future = self._loads.submit(self._load, adapter)
         else:
-            future = self._copies.submit(self._load_staged, slot, staged)
-        future.add_done_callback(lambda finished: self._done(LoadEnded(slot, finished)))
+            future = self._copies.submit(self._load_staged, adapter, staged)
+        future.add_done_callback(lambda finished: self._tell(LoadEnded(adapter, finished)))
 
     def prefetch(self, adapter: AdapterKey) -> None:
         """Begins to read an adapter into host memory."""
         future = self._prefetches.submit(self._prefetch, adapter)
-        future.add_done_callback(lambda finished: self._done(PrefetchEnded(adapter, finished)))
+        future.add_done_callback(lambda finished: self._tell(PrefetchEnded(adapter, finished)))
 
     def free(self, place: Place) -> None:
         """Makes the place available for another adapter."""
@@ -103,9 +105,9 @@ class AdapterLoader:
         for pool in (self._prefetches, self._loads, self._copies):
             pool.shutdown(wait=True)
 
-    def _load(self, slot: Slot) -> Loaded:
-        laid, seconds = self._staged(slot.adapter, lambda: _advance(slot, SlotState.STAGED))
-        loaded = self._load_staged(slot, laid)
+    def _load(self, adapter: AdapterKey) -> Loaded:
+        laid, seconds = self._staged(adapter, lambda: self._tell(LoadAdvanced(adapter, SlotState.STAGED)))
+        loaded = self._load_staged(adapter, laid)
         return Loaded(loaded.place, loaded.rank, loaded.size_bytes, seconds | loaded.seconds, laid)
 
     def _prefetch(self, adapter: AdapterKey) -> Prefetched:
@@ -124,8 +126,8 @@ class AdapterLoader:
         return laid, {"fetch": read - begun, "stage": time.monotonic() - read}
 
     @torch.inference_mode()
-    def _load_staged(self, slot: Slot, laid: Staged) -> Loaded:
-        _advance(slot, SlotState.LOADING)
+    def _load_staged(self, adapter: AdapterKey, laid: Staged) -> Loaded:
+        self._tell(LoadAdvanced(adapter, SlotState.LOADING))
         begun = time.monotonic()
         try:
             place = self._store.copy_in(laid)
@@ -137,7 +139,3 @@ class AdapterLoader:
 def _pool(threads: int) -> ThreadPoolExecutor:
     # One CPU each: `cpu_threads` says why.
     return ThreadPoolExecutor(threads, "parfocal-load", torch.set_num_threads, (1,))
-
-
-def _advance(slot: Slot, state: SlotState) -> None:
-    slot.state = state

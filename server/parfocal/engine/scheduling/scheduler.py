@@ -148,7 +148,7 @@ class Scheduler:
         adapter = sequence.request.adapter
         if adapter is None:
             return True
-        lost = sequence.slot is not None and sequence.slot.state is SlotState.FAILED
+        lost = sequence.slot is not None and sequence.slot.is_lost
         if lost or self._turns.holds_back(sequence):
             self._unpin(sequence)
         elif sequence.slot is None:

@@ -16,7 +16,6 @@ _STATES = {
     "staged": pb.ADAPTER_STATE_STAGED,
     "loading": pb.ADAPTER_STATE_LOADING,
     "ready": pb.ADAPTER_STATE_READY,
-    "draining": pb.ADAPTER_STATE_DRAINING,
 }
 _TIERS = {"device": pb.TIER_DEVICE, "host": pb.TIER_HOST}
 
