@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.memory_blobs import MemoryBlobs
+from fakes.memory_index import MemoryIndex
 from fakes.peft_folders import Adapter, write_adapter, write_base
 from fakes.registry_client import Client, Parts, publication_parts
 from fakes.registry_server import serving
@@ -13,10 +15,15 @@ from parfocal.registry import (
     FolderRegistry,
     Publication,
     Registry,
-    RemoteRegistry,
+    StoredRegistry,
     describe_base,
     locate_base,
 )
+from parfocal.registry.blobs import BlobStore, FolderBlobs
+from parfocal.registry.copies import LocalCopies
+from parfocal.registry.index import Index
+from parfocal.registry.index.sqlite import SqliteIndex
+from parfocal.registry.remote import RemoteRegistry
 from parfocal.rpc import open_blocking_channel
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceStub
 
@@ -54,11 +61,33 @@ def remote(registry: FolderRegistry, tmp_path: Path) -> Iterator[RemoteRegistry]
         yield RemoteRegistry(f"grpc://{address}", cache=tmp_path / "cache")
 
 
-@pytest.fixture(params=["folder", "remote"])
-def any_registry(request: pytest.FixtureRequest) -> Registry:
+# Every pair of an index and a store of blobs. A new implementation of either is one line more.
+STORAGES: dict[str, Callable[[Path], tuple[Index, BlobStore]]] = {
+    "SQLite, folder": lambda path: (SqliteIndex(path / "index.sqlite", lambda: None), FolderBlobs(path)),
+    "SQLite, memory": lambda path: (SqliteIndex(path / "index.sqlite", lambda: None), MemoryBlobs()),
+    "memory, folder": lambda path: (MemoryIndex(), FolderBlobs(path)),
+    "memory, memory": lambda path: (MemoryIndex(), MemoryBlobs()),
+}
+
+
+def stored(kind: str, path: Path) -> StoredRegistry:
+    path.mkdir()
+    return StoredRegistry(str(path), *STORAGES[kind](path), [LocalCopies(path)])
+
+
+@pytest.fixture(params=[*STORAGES])
+def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> StoredRegistry:
+    """A registry over every kind of index and blobs."""
+    return stored(request.param, tmp_path / "registry")
+
+
+@pytest.fixture(params=[*STORAGES, "remote"])
+def any_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     """Every kind of registry: what it promises does not depend on where it is."""
-    found: Registry = request.getfixturevalue("registry" if request.param == "folder" else "remote")
-    return found
+    if request.param == "remote":
+        remote: Registry = request.getfixturevalue("remote")
+        return remote
+    return stored(request.param, tmp_path / "registry")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from fakes.publisher import Order, numbered_adapter, publisher
 from parfocal.registry import FolderRegistry, Publication
-from parfocal.registry.blobs.folder_lock import FolderLock
+from parfocal.registry.disk import FolderLock
 from parfocal.registry.errors import AliasMoved
 
 Write = Callable[..., Path]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry import FolderRegistry, Publication, RemoteRegistry, Version
+from parfocal.registry import FolderRegistry, Publication, Version
 from parfocal.registry.errors import BlobCorrupt, BlobMissing, IndexCorrupt, NotARegistry, RegistryTooNew
+from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values.digest import hex_of
 
 Write = Callable[..., Path]
@@ -109,7 +110,7 @@ def test_an_index_that_is_no_database_is_named(tmp_path: Path, registry: FolderR
         path.write_bytes(b"this is no database, whatever its name says" * 50)
     with pytest.raises(IndexCorrupt, match="damaged") as refused:
         FolderRegistry(tmp_path / "registry")
-    assert refused.value.metadata["path"] == str(tmp_path / "registry")
+    assert refused.value.metadata["path"] == str(tmp_path / "registry" / "index.sqlite")
 
 
 def test_an_index_of_a_newer_parfocal_is_left_alone(tmp_path: Path, registry: FolderRegistry) -> None:
@@ -146,8 +147,8 @@ def test_a_mistyped_folder_is_not_made_into_a_registry_to_read_it(tmp_path: Path
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE alias_moves SET actor = 'nobody'",
-        "DELETE FROM alias_moves",
+        "UPDATE events SET actor = 'nobody'",
+        "DELETE FROM events",
         "DELETE FROM versions",
         "UPDATE versions SET digest = 'sha256:0'",
         "UPDATE versions SET version = 9",

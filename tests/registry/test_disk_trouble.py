@@ -14,9 +14,8 @@ import pytest
 
 from fakes.publisher import Order, publisher
 from parfocal.registry import FolderRegistry, Publication
-from parfocal.registry.blobs.folder import Blob, FolderBlobs
-from parfocal.registry.blobs.staging import Staging
-from parfocal.registry.errors import RegistryFull, RegistryReadOnly, StorageError
+from parfocal.registry.blobs import Blob, FolderBlobs
+from parfocal.registry.errors import RegistryForbidden, RegistryFull, RegistryReadOnly, StorageError
 
 Write = Callable[..., Path]
 READ_ONLY = "FAILED_PRECONDITION REGISTRY_READ_ONLY"
@@ -26,7 +25,7 @@ class FailingBlobs(FolderBlobs):
     """Blobs on a disk that fails after the first piece of a file."""
 
     def __init__(self, root: Path, code: int) -> None:
-        super().__init__(root / "blobs", Staging(root / "staging"))
+        super().__init__(root)
         self._code = code
 
     def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
@@ -43,7 +42,8 @@ class FailingBlobs(FolderBlobs):
         (errno.EDQUOT, RegistryFull),
         (errno.EFBIG, RegistryFull),
         (errno.EROFS, RegistryReadOnly),
-        (errno.EACCES, RegistryReadOnly),
+        (errno.EACCES, RegistryForbidden),
+        (errno.EPERM, RegistryForbidden),
         (errno.EIO, StorageError),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parfocal.registry import FolderRegistry, Publication
-from parfocal.registry.blobs.folder_lock import FolderLock
+from parfocal.registry.disk import FolderLock
 from parfocal.registry.errors import VersionNotFound
 
 Write = Callable[..., Path]

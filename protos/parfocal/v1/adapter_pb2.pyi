@@ -36,6 +36,8 @@ class _MoveKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MoveKind.Val
     """It was set."""
     MOVE_KIND_ROLLBACK: _MoveKind.ValueType  # 2
     """An earlier move was undone."""
+    MOVE_KIND_DELETE: _MoveKind.ValueType  # 3
+    """The alias was deleted."""
 
 class MoveKind(_MoveKind, metaclass=_MoveKindEnumTypeWrapper):
     """How an alias was moved."""
@@ -46,6 +48,8 @@ MOVE_KIND_SET: MoveKind.ValueType  # 1
 """It was set."""
 MOVE_KIND_ROLLBACK: MoveKind.ValueType  # 2
 """An earlier move was undone."""
+MOVE_KIND_DELETE: MoveKind.ValueType  # 3
+"""The alias was deleted."""
 Global___MoveKind: _TypeAlias = MoveKind  # noqa: Y015
 
 @_typing.final
@@ -629,9 +633,9 @@ class AliasMove(_message.Message):
     previous_version: _builtins.int
     """The version that the alias pointed at before; 0 if the alias did not exist."""
     version: _builtins.int
-    """The version that the alias pointed at from then on; 0 if the alias was removed."""
+    """The version that the alias pointed at from then on; 0 if the alias was deleted."""
     digest: _builtins.str
-    """The digest of `version`. Empty if the alias was removed."""
+    """The digest of `version`. Empty if the alias was deleted."""
     actor: _builtins.str
     """Who moved it. Empty if the caller did not say."""
     kind: Global___MoveKind.ValueType

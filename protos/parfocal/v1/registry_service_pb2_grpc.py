@@ -72,14 +72,29 @@ class RegistryServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasesRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasesResponse.FromString,
                 _registered_method=True)
+        self.ListAliasMoves = channel.unary_unary(
+                '/parfocal.v1.RegistryService/ListAliasMoves',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasMovesRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasMovesResponse.FromString,
+                _registered_method=True)
         self.RollbackAlias = channel.unary_unary(
                 '/parfocal.v1.RegistryService/RollbackAlias',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.RollbackAliasRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
                 _registered_method=True)
+        self.DeleteAlias = channel.unary_unary(
+                '/parfocal.v1.RegistryService/DeleteAlias',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteAliasRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.DeleteVersion = channel.unary_unary(
                 '/parfocal.v1.RegistryService/DeleteVersion',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.DeleteAdapter = channel.unary_unary(
+                '/parfocal.v1.RegistryService/DeleteAdapter',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteAdapterRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.DownloadVersion = channel.unary_stream(
@@ -151,10 +166,26 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAliasMoves(self, request, context):
+        """Lists every move of an alias or of all aliases of an adapter, the newest first, those of deleted aliases and of
+        deleted adapters too. Unknown adapter, or an alias that there never was: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RollbackAlias(self, request, context):
-        """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
-        is recorded as a move. Deleted versions are passed over.
-        Nothing to go back to: FAILED_PRECONDITION.
+        """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
+        two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
+        `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAlias(self, request, context):
+        """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
+        adapter or alias: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +193,15 @@ class RegistryServiceServicer(object):
 
     def DeleteVersion(self, request, context):
         """Deletes a version; its number is never used again. While an alias points at it: FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAdapter(self, request, context):
+        """Deletes every version of an adapter, and takes its name from the lists; the numbers are never used again, and the
+        history stays. While the adapter has aliases, unless `force` is set: FAILED_PRECONDITION with the reason
+        ADAPTER_IN_USE. Unknown adapter: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,14 +260,29 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasesRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasesResponse.SerializeToString,
             ),
+            'ListAliasMoves': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliasMoves,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasMovesRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasMovesResponse.SerializeToString,
+            ),
             'RollbackAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackAlias,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.RollbackAliasRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_adapter__pb2.Alias.SerializeToString,
             ),
+            'DeleteAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAlias,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteAliasRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
             'DeleteVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteVersion,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteVersionRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'DeleteAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAdapter,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteAdapterRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'DownloadVersion': grpc.unary_stream_rpc_method_handler(
@@ -442,6 +497,33 @@ class RegistryService(object):
             _registered_method=True)
 
     @staticmethod
+    def ListAliasMoves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/ListAliasMoves',
+            parfocal_dot_v1_dot_registry__service__pb2.ListAliasMovesRequest.SerializeToString,
+            parfocal_dot_v1_dot_registry__service__pb2.ListAliasMovesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RollbackAlias(request,
             target,
             options=(),
@@ -469,6 +551,33 @@ class RegistryService(object):
             _registered_method=True)
 
     @staticmethod
+    def DeleteAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/DeleteAlias',
+            parfocal_dot_v1_dot_registry__service__pb2.DeleteAliasRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteVersion(request,
             target,
             options=(),
@@ -484,6 +593,33 @@ class RegistryService(object):
             target,
             '/parfocal.v1.RegistryService/DeleteVersion',
             parfocal_dot_v1_dot_registry__service__pb2.DeleteVersionRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/DeleteAdapter',
+            parfocal_dot_v1_dot_registry__service__pb2.DeleteAdapterRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

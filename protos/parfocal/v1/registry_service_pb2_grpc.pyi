@@ -58,13 +58,26 @@ class RegistryServiceStub:
     """
     ListAliases: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
+    ListAliasMoves: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasMovesRequest, _registry_service_pb2.ListAliasMovesResponse]
+    """Lists every move of an alias or of all aliases of an adapter, the newest first, those of deleted aliases and of
+    deleted adapters too. Unknown adapter, or an alias that there never was: NOT_FOUND.
+    """
     RollbackAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]
-    """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
-    is recorded as a move. Deleted versions are passed over.
-    Nothing to go back to: FAILED_PRECONDITION.
+    """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
+    two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
+    `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+    """
+    DeleteAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]
+    """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
+    adapter or alias: NOT_FOUND.
     """
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]
     """Deletes a version; its number is never used again. While an alias points at it: FAILED_PRECONDITION."""
+    DeleteAdapter: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAdapterRequest, _empty_pb2.Empty]
+    """Deletes every version of an adapter, and takes its name from the lists; the numbers are never used again, and the
+    history stays. While the adapter has aliases, unless `force` is set: FAILED_PRECONDITION with the reason
+    ADAPTER_IN_USE. Unknown adapter: NOT_FOUND.
+    """
     DownloadVersion: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.DownloadVersionRequest, _registry_service_pb2.DownloadVersionResponse]
     """Sends a version: first the version itself, then its files in the order of its manifest, each in chunks. The receiver
     verifies every file against its digest.
@@ -97,13 +110,26 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     ListAliases: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]  # type: ignore[assignment]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
+    ListAliasMoves: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasMovesRequest, _registry_service_pb2.ListAliasMovesResponse]  # type: ignore[assignment]
+    """Lists every move of an alias or of all aliases of an adapter, the newest first, those of deleted aliases and of
+    deleted adapters too. Unknown adapter, or an alias that there never was: NOT_FOUND.
+    """
     RollbackAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
-    """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
-    is recorded as a move. Deleted versions are passed over.
-    Nothing to go back to: FAILED_PRECONDITION.
+    """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
+    two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
+    `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+    """
+    DeleteAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
+    adapter or alias: NOT_FOUND.
     """
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a version; its number is never used again. While an alias points at it: FAILED_PRECONDITION."""
+    DeleteAdapter: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAdapterRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes every version of an adapter, and takes its name from the lists; the numbers are never used again, and the
+    history stays. While the adapter has aliases, unless `force` is set: FAILED_PRECONDITION with the reason
+    ADAPTER_IN_USE. Unknown adapter: NOT_FOUND.
+    """
     DownloadVersion: _aio.UnaryStreamMultiCallable[_registry_service_pb2.DownloadVersionRequest, _registry_service_pb2.DownloadVersionResponse]  # type: ignore[assignment]
     """Sends a version: first the version itself, then its files in the order of its manifest, each in chunks. The receiver
     verifies every file against its digest.
@@ -177,14 +203,34 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
 
     @_abc_1.abstractmethod
+    def ListAliasMoves(
+        self,
+        request: _registry_service_pb2.ListAliasMovesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListAliasMovesResponse, _abc.Awaitable[_registry_service_pb2.ListAliasMovesResponse]]:
+        """Lists every move of an alias or of all aliases of an adapter, the newest first, those of deleted aliases and of
+        deleted adapters too. Unknown adapter, or an alias that there never was: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
     def RollbackAlias(
         self,
         request: _registry_service_pb2.RollbackAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
-        """Undoes the last move of an alias that was not undone yet, so that rolling back twice goes two moves back. The way back
-        is recorded as a move. Deleted versions are passed over.
-        Nothing to go back to: FAILED_PRECONDITION.
+        """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
+        two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
+        `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAlias(
+        self,
+        request: _registry_service_pb2.DeleteAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
+        adapter or alias: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -194,6 +240,17 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a version; its number is never used again. While an alias points at it: FAILED_PRECONDITION."""
+
+    @_abc_1.abstractmethod
+    def DeleteAdapter(
+        self,
+        request: _registry_service_pb2.DeleteAdapterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes every version of an adapter, and takes its name from the lists; the numbers are never used again, and the
+        history stays. While the adapter has aliases, unless `force` is set: FAILED_PRECONDITION with the reason
+        ADAPTER_IN_USE. Unknown adapter: NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def DownloadVersion(

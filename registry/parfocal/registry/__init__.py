@@ -5,13 +5,14 @@ It knows neither how adapters are trained nor how they are served, and never imp
 
 from parfocal.registry.bases import BaseFiles, describe_base, locate_base
 from parfocal.registry.errors import AdapterNotFound, RegistryError
+from parfocal.registry.folder_keeping import back_up, rebuild_folder
 from parfocal.registry.folder_registry import FolderRegistry
-from parfocal.registry.garbage import Garbage
+from parfocal.registry.keeping import BadBlob, Copied, Garbage, Rebuilt, Verification
 from parfocal.registry.location import open_registry
 from parfocal.registry.peft import read_peft_folder
 from parfocal.registry.publishing import Publication
 from parfocal.registry.registry import Registry
-from parfocal.registry.remote import RemoteRegistry
+from parfocal.registry.stored_registry import StoredRegistry
 from parfocal.registry.values import (
     AdapterName,
     AdapterSummary,
@@ -38,9 +39,11 @@ __all__ = [
     "AdapterSummary",
     "Alias",
     "AliasMove",
+    "BadBlob",
     "BaseContract",
     "BaseFiles",
     "Contract",
+    "Copied",
     "Difference",
     "Evaluation",
     "FileEntry",
@@ -52,14 +55,18 @@ __all__ = [
     "Provenance",
     "Publication",
     "Quantisation",
+    "Rebuilt",
     "Reference",
     "Registry",
     "RegistryError",
-    "RemoteRegistry",
+    "StoredRegistry",
     "TargetModule",
+    "Verification",
     "Version",
+    "back_up",
     "describe_base",
     "locate_base",
     "open_registry",
     "read_peft_folder",
+    "rebuild_folder",
 ]

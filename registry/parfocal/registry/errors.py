@@ -22,8 +22,10 @@ RegistryError
 ├── AliasMoved                 FAILED_PRECONDITION   compare-and-swap lost
 ├── NothingToRollBack          FAILED_PRECONDITION   an alias has no earlier version
 ├── VersionInUse               FAILED_PRECONDITION   an alias points to it
+├── AdapterInUse               FAILED_PRECONDITION   aliases point to its versions
 ├── StorageError               UNAVAILABLE           the disk or the index did not answer
-│   ├── RegistryReadOnly       FAILED_PRECONDITION
+│   ├── RegistryReadOnly       FAILED_PRECONDITION   mounted read-only
+│   ├── RegistryForbidden      FAILED_PRECONDITION   file permissions
 │   ├── RegistryFull           RESOURCE_EXHAUSTED
 │   ├── RegistryBusy           UNAVAILABLE           another process holds the registry too long
 │   ├── NotARegistry           FAILED_PRECONDITION   the folder holds something else
@@ -31,7 +33,8 @@ RegistryError
 └── DataLoss                   DATA_LOSS
     ├── BlobCorrupt            …                     bytes do not have their digest
     ├── BlobMissing            …                     a published file is gone
-    └── IndexCorrupt           …                     the index contradicts itself
+    ├── IndexCorrupt           …                     the index contradicts itself
+    └── IndexLost              …                     the index is gone, or older than what lies beside it
 """
 
 from typing import ClassVar
@@ -189,6 +192,13 @@ class VersionInUse(RegistryError):
     reason = "VERSION_IN_USE"
 
 
+class AdapterInUse(RegistryError):
+    """Aliases point to versions of the adapter, so it is not deleted."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "ADAPTER_IN_USE"
+
+
 class StorageError(RegistryError):
     """The disk or the index did not do what was asked."""
 
@@ -197,10 +207,17 @@ class StorageError(RegistryError):
 
 
 class RegistryReadOnly(StorageError):
-    """The registry's folder cannot be written."""
+    """The registry's folder is on a medium that cannot be written."""
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_READ_ONLY"
+
+
+class RegistryForbidden(StorageError):
+    """This user may not read or write a file of the registry."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "REGISTRY_FORBIDDEN"
 
 
 class RegistryFull(StorageError):
@@ -253,3 +270,9 @@ class IndexCorrupt(DataLoss):
     """The index is damaged or contradicts itself."""
 
     reason = "INDEX_CORRUPT"
+
+
+class IndexLost(DataLoss):
+    """The index is gone, empty or older than the blobs and the journal beside it; nothing was changed."""
+
+    reason = "INDEX_LOST"

@@ -5,7 +5,6 @@ from pathlib import Path
 from parfocal.registry.errors import InvalidArgument
 from parfocal.registry.folder_registry import FolderRegistry
 from parfocal.registry.registry import Registry
-from parfocal.registry.remote import RemoteRegistry
 
 _GRPC = "grpc://"
 
@@ -16,6 +15,9 @@ def open_registry(location: str, *, create: bool = True) -> Registry:
     Raises InvalidArgument for a scheme that is not known, and what FolderRegistry raises.
     """
     if location.startswith(_GRPC):
+        # Imported only here: whoever keeps adapters in a folder does without gRPC.
+        from parfocal.registry.remote import RemoteRegistry
+
         return RemoteRegistry(location)
     if "://" in location:
         raise InvalidArgument(

@@ -58,7 +58,17 @@ class Registry(Protocol):
         ...
 
     def alias_history(self, name: str, alias: str) -> list[AliasMove]:
-        """Returns every move of an alias, the newest first; raises AdapterNotFound or AliasNotFound."""
+        """Every move of an alias, the newest first; raises AdapterNotFound or AliasNotFound."""
+        ...
+
+    def alias_moves(
+        self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
+    ) -> Page[AliasMove]:
+        """A page of moves, of one alias or of all of an adapter, the newest first.
+
+        Deleted aliases and deleted adapters keep theirs. Raises AdapterNotFound, InvalidPage, or
+        AliasNotFound for an alias that there never was.
+        """
         ...
 
     def set_alias(
@@ -71,16 +81,36 @@ class Registry(Protocol):
         """
         ...
 
-    def rollback_alias(self, name: str, alias: str, actor: str = "") -> Alias:
+    def rollback_alias(
+        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
+    ) -> Alias:
         """Undoes the last move of an alias that was not undone yet, and records that.
 
-        Raises AliasNotFound or NothingToRollBack.
+        That move may be the alias's deletion. `expected_version` is as in `set_alias`. Raises AliasMoved,
+        AliasNotFound or NothingToRollBack.
         """
         ...
 
-    def delete_version(self, name: str, version: int) -> None:
+    def delete_alias(
+        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
+    ) -> None:
+        """Deletes an alias and records that; its history stays.
+
+        `expected_version` is as in `set_alias`. Raises AliasMoved or NotFound.
+        """
+        ...
+
+    def delete_version(self, name: str, version: int, actor: str = "") -> None:
         """Deletes a version that no alias points at; its number is never used again.
 
         Raises NotFound or VersionInUse.
+        """
+        ...
+
+    def delete_adapter(self, name: str, force: bool = False, actor: str = "") -> None:
+        """Deletes every version of an adapter, and takes its name from the lists; its history stays.
+
+        Publishing under the name again goes on with the next number. `force` deletes its aliases too. Raises
+        AdapterNotFound or AdapterInUse.
         """
         ...

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parfocal.registry.blobs.folder import Blob, BlobStore, FolderBlobs
-from parfocal.registry.blobs.staging import Staging
-from parfocal.registry.errors import BlobMissing, InvalidDigest
+from parfocal.registry.blobs import Blob, BlobStore, FolderBlobs
+from parfocal.registry.errors import BlobMissing, InvalidDigest, StorageError
 from parfocal.registry.values.digest import digest_of
 
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> FolderBlobs:
-    return FolderBlobs(tmp_path / "blobs", Staging(tmp_path / "staging"))
+    return FolderBlobs(tmp_path)
 
 
 @given(data=st.binary(max_size=2000))
@@ -61,7 +60,7 @@ def test_a_source_that_fails_leaves_nothing(blobs: FolderBlobs, tmp_path: Path) 
         def read(self, size: int | None = -1) -> bytes:
             raise OSError("gone")
 
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(StorageError, match="gone"):
         blobs.put(Broken())
     assert list(blobs.stored()) == []
     assert list((tmp_path / "staging").iterdir()) == []

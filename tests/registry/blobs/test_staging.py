@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry.blobs.staging import Staging
+from parfocal.registry.disk import Staging
 
 HOLDS_A_FOLDER = """
 import sys, time
 from pathlib import Path
-from parfocal.registry.blobs.staging import Staging
+from parfocal.registry.disk import Staging
 with Staging(Path(sys.argv[1])).work_folder() as folder:
     (folder / "half").write_text("x")
     print("held", flush=True)

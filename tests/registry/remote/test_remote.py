@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fakes.registry_server import serving
-from parfocal.registry import FolderRegistry, Publication, RemoteRegistry, Version, open_registry
+from parfocal.registry import FolderRegistry, Publication, Version, open_registry
 from parfocal.registry.errors import BlobCorrupt, InvalidArgument, StorageError
+from parfocal.registry.remote import RemoteRegistry
 from parfocal.rpc import AddressInvalid, RemoteError
 
 Write = Callable[..., Path]

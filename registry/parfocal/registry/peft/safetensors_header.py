@@ -62,7 +62,7 @@ def read_header(file: BinaryIO, name: str) -> SafetensorsHeader:
 
     Raises MalformedFile (PickleRefused for a pickle or a zip archive) and OSError.
     """
-    file_bytes = os.fstat(file.fileno()).st_size
+    file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     start = file.read(_LENGTH.size)
     _refuse_foreign(start, name)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.registry.blobs import BlobStore
-from parfocal.registry.errors import AdapterRefused, InvalidPublication, MalformedFile
+from parfocal.registry.errors import AdapterRefused, InvalidManifest, InvalidPublication, MalformedFile
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, PeftFolder, open_regular, read_header, read_peft_folder
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
 from parfocal.registry.values import (
     CONFIG_FILE,
+    MAX_MANIFEST_BYTES,
     SCHEMA,
     WEIGHTS_FILE,
     Contract,
@@ -21,8 +22,6 @@ from parfocal.registry.values import (
 )
 
 Progress = Callable[[int, int], None]
-
-_MAX_MANIFEST_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,15 @@ class Draft:
             self.warnings,
         )
         try:
-            size = len(manifest.to_bytes())
-        except InvalidJson as error:
+            data = manifest.to_bytes()
+            size = len(data)
+            # What the index could not read back must never get into it.
+            Manifest.from_bytes(data)
+        except (InvalidJson, InvalidManifest) as error:
             raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
-        if size > _MAX_MANIFEST_BYTES:
+        if size > MAX_MANIFEST_BYTES:
             raise InvalidPublication(
-                f"the manifest would be {size} bytes; {_MAX_MANIFEST_BYTES} fit: shorten provenance"
+                f"the manifest would be {size} bytes; {MAX_MANIFEST_BYTES} fit: shorten provenance"
             )
         return manifest
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from parfocal.registry.blobs import check_received
+from parfocal.registry.copies import check_received
 from parfocal.registry.errors import InvalidUpload
 from parfocal.registry.peft import MAX_CONFIG_BYTES, MAX_WEIGHTS_BYTES
 from parfocal.registry.values import CONFIG_FILE, WEIGHTS_FILE, FileEntry, Hasher

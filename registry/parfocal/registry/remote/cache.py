@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from parfocal.registry.blobs import AdapterFolders
+from parfocal.registry.copies import LocalCopies
 from parfocal.registry.values import FileEntry, Manifest, digest_of, hex_of
 
 
@@ -12,7 +12,7 @@ class RemoteCache:
 
     def __init__(self, home: Path) -> None:
         self._manifests = home / "manifests"
-        self._folders = AdapterFolders(home)
+        self._folders = LocalCopies(home)
         self._folders.staging.sweep()
 
     def folder(self, digest: str) -> Path | None:

@@ -4,12 +4,13 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
-from parfocal.registry.storage_errors import storage_errors
 from parfocal.registry.values import (
     CONFIG_FILE,
+    MAX_PAGE_SIZE,
     WEIGHTS_FILE,
     AdapterName,
     AdapterSummary,
@@ -52,7 +53,7 @@ Progress = Callable[[int, int], None]
 class RemoteRegistry:
     """The registry that a server at `location` (`grpc://host:port` or `host:port`) serves.
 
-    Downloads are kept in `cache` (default: ~/.cache/parfocal). Beside what every registry raises, calls raise
+    Downloads are kept in `cache` (default: the user's cache). Beside what every registry raises, calls raise
     RemoteError when the server cannot be reached.
     """
 
@@ -60,8 +61,8 @@ class RemoteRegistry:
         channel = open_blocking_channel(location.removeprefix(_SCHEME))
         weakref.finalize(self, channel.close)
         self._stub = RegistryServiceStub(channel)
-        self._home = cache or Path.home() / ".cache" / "parfocal"
-        with storage_errors(self._home):
+        self._home = cache or cache_home()
+        with disk_errors(self._home):
             self._cache = RemoteCache(self._home)
 
     def publish(
@@ -98,7 +99,7 @@ class RemoteRegistry:
 
     def materialise(self, digest: str) -> Path:
         """Returns a local folder with the version's files, every byte verified now; see Registry."""
-        with storage_errors(self._home):
+        with disk_errors(self._home):
             folder = self._cache.folder(parse_digest(digest))
             if folder is None:
                 self._download(digest)
@@ -138,11 +139,26 @@ class RemoteRegistry:
 
     def alias_history(self, name: str, alias: str) -> list[AliasMove]:
         """Returns every move of an alias, the newest first; see Registry."""
+        word, moves = check_alias(alias), list[AliasMove]()
+        page = self.alias_moves(name, word, MAX_PAGE_SIZE)
+        while page.next_page_token:
+            moves += page.items
+            page = self.alias_moves(name, word, MAX_PAGE_SIZE, page.next_page_token)
+        return [*moves, *page.items]
+
+    def alias_moves(
+        self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
+    ) -> Page[AliasMove]:
+        """A page of moves, of one alias or of all of an adapter, the newest first; see Registry."""
         with registry_errors():
-            adapter = str(AdapterName.parse(name))
-            request = pb.ListAliasesRequest(name=adapter, alias=check_alias(alias), include_history=True)
-            reply = self._stub.ListAliases(request, timeout=_DEADLINE_S)
-        return [read_move(move) for found in reply.aliases for move in found.history]
+            request = pb.ListAliasMovesRequest(
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias) if alias else "",
+                page_size=checked_page_size(page_size),
+                page_token=page_token,
+            )
+            reply = self._stub.ListAliasMoves(request, timeout=_DEADLINE_S)
+        return Page(tuple(read_move(move) for move in reply.moves), reply.next_page_token)
 
     def set_alias(
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
@@ -158,21 +174,47 @@ class RemoteRegistry:
             )
             return read_alias(self._stub.SetAlias(request, timeout=_DEADLINE_S))
 
-    def rollback_alias(self, name: str, alias: str, actor: str = "") -> Alias:
+    def rollback_alias(
+        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
+    ) -> Alias:
         """Undoes the last move of an alias that was not undone yet; see Registry."""
         with registry_errors():
-            adapter = str(AdapterName.parse(name))
             request = pb.RollbackAliasRequest(
-                name=adapter, alias=check_alias(alias), actor=check_actor(actor)
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias),
+                actor=check_actor(actor),
+                expected_version=check_expected(expected_version),
             )
             return read_alias(self._stub.RollbackAlias(request, timeout=_DEADLINE_S))
 
-    def delete_version(self, name: str, version: int) -> None:
+    def delete_alias(
+        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
+    ) -> None:
+        """Deletes an alias and records that; see Registry."""
+        with registry_errors():
+            request = pb.DeleteAliasRequest(
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias),
+                expected_version=check_expected(expected_version),
+                actor=check_actor(actor),
+            )
+            self._stub.DeleteAlias(request, timeout=_DEADLINE_S)
+
+    def delete_version(self, name: str, version: int, actor: str = "") -> None:
         """Deletes a version that no alias points at; see Registry."""
         with registry_errors():
-            adapter = str(AdapterName.parse(name))
-            request = pb.DeleteVersionRequest(name=adapter, version=check_version(version))
+            request = pb.DeleteVersionRequest(
+                name=str(AdapterName.parse(name)), version=check_version(version), actor=check_actor(actor)
+            )
             self._stub.DeleteVersion(request, timeout=_DEADLINE_S)
+
+    def delete_adapter(self, name: str, force: bool = False, actor: str = "") -> None:
+        """Deletes every version of an adapter, and takes its name from the lists; see Registry."""
+        with registry_errors():
+            request = pb.DeleteAdapterRequest(
+                name=str(AdapterName.parse(name)), force=force, actor=check_actor(actor)
+            )
+            self._stub.DeleteAdapter(request, timeout=_DEADLINE_S)
 
     def _download(self, digest: str) -> None:
         with registry_errors():

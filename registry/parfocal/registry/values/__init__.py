@@ -20,11 +20,19 @@ from parfocal.registry.values.digest import (
     hex_of,
     parse_digest,
 )
+from parfocal.registry.values.events import MOVE_KINDS, Event, EventKind, Standing
 from parfocal.registry.values.foreign_json import UnreadableJson, read_foreign_json
-from parfocal.registry.values.json_fields import kind_of
-from parfocal.registry.values.manifest import CONFIG_FILE, SCHEMA, WEIGHTS_FILE, FileEntry, Manifest
+from parfocal.registry.values.json_fields import FieldError, JsonObject, kind_of
+from parfocal.registry.values.manifest import (
+    CONFIG_FILE,
+    MAX_MANIFEST_BYTES,
+    SCHEMA,
+    WEIGHTS_FILE,
+    FileEntry,
+    Manifest,
+)
 from parfocal.registry.values.names import AdapterName, check_alias
-from parfocal.registry.values.pages import Page, checked_page_size, key_in, page_token
+from parfocal.registry.values.pages import MAX_PAGE_SIZE, Page, checked_page_size, key_in, page_token
 from parfocal.registry.values.provenance import Evaluation, Provenance
 from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
 from parfocal.registry.values.reference import Reference
@@ -33,6 +41,9 @@ from parfocal.registry.values.rollback import rollback_target
 __all__ = [
     "CONFIG_FILE",
     "JSON",
+    "MAX_MANIFEST_BYTES",
+    "MAX_PAGE_SIZE",
+    "MOVE_KINDS",
     "PREFIX",
     "SCHEMA",
     "WEIGHTS_FILE",
@@ -45,15 +56,20 @@ __all__ = [
     "Contract",
     "Difference",
     "Evaluation",
+    "Event",
+    "EventKind",
+    "FieldError",
     "FileEntry",
     "Hasher",
     "InvalidJson",
+    "JsonObject",
     "Manifest",
     "MoveKind",
     "Page",
     "Provenance",
     "Quantisation",
     "Reference",
+    "Standing",
     "TargetModule",
     "UnreadableJson",
     "Version",

@@ -51,11 +51,15 @@ class MoveKind(StrEnum):
 
     SET = "set"
     ROLLBACK = "rollback"
+    DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """One move of an alias, kept for ever. `previous_version` is 0 when the alias did not exist."""
+    """One move of an alias, kept for ever.
+
+    `previous_version` is 0 when the alias did not exist; `version` is 0, `digest` empty when it was deleted.
+    """
 
     name: str
     alias: str

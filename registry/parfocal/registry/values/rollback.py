@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 
 from parfocal.registry.values.records import MoveKind
 
+_NOWHERE = 0
+
 
 def rollback_target(moves: Sequence[tuple[MoveKind, int]], is_live: Callable[[int], bool]) -> int | None:
-    """Returns the version that a rollback points at, or None when there is none; `moves` go oldest first.
+    """The version that a rollback points at, or None when there is none; `moves` go oldest first.
 
-    A rollback undoes the last `set` that was not undone yet, so a second one goes further back and never to
-    and fro. Versions deleted since are passed over.
+    A rollback undoes the last move that was not undone yet, be it to a version or the alias's deletion, so a
+    second one goes further back and never to and fro. Versions deleted since are passed over. What an alias
+    pointed at before it was deleted and made anew belongs to an earlier alias, and is out of reach.
 
     >>> history = [(MoveKind.SET, 1), (MoveKind.SET, 2), (MoveKind.SET, 3), (MoveKind.ROLLBACK, 2)]
     >>> rollback_target(history, lambda version: True)
@@ -19,14 +22,19 @@ def rollback_target(moves: Sequence[tuple[MoveKind, int]], is_live: Callable[[in
     if not standing:
         return None
     current = standing.pop()
-    return next((version for version in reversed(standing) if version != current and is_live(version)), None)
+    for version in reversed(standing):
+        if version == _NOWHERE:
+            return None
+        if version != current and is_live(version):
+            return version
+    return None
 
 
 def _standing(moves: Sequence[tuple[MoveKind, int]]) -> list[int]:
-    """Returns the versions that were set and not undone, oldest first."""
+    """Where the alias was pointed by moves that were not undone, oldest first; 0 where it was deleted."""
     standing: list[int] = []
     for kind, version in moves:
-        if kind is MoveKind.SET:
+        if kind is not MoveKind.ROLLBACK:
             standing.append(version)
             continue
         standing.pop()

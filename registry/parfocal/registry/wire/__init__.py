@@ -7,6 +7,7 @@ from parfocal.registry.wire.messages import (
     base_message,
     evaluation_message,
     file_message,
+    move_message,
     provenance_message,
     version_message,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "base_message",
     "evaluation_message",
     "file_message",
+    "move_message",
     "provenance_message",
     "read_adapter",
     "read_alias",

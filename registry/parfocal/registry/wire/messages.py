@@ -21,7 +21,11 @@ from parfocal.registry.values import (
 )
 from parfocal.v1 import adapter_pb2 as pb
 
-_KINDS = {MoveKind.SET: pb.MOVE_KIND_SET, MoveKind.ROLLBACK: pb.MOVE_KIND_ROLLBACK}
+_KINDS = {
+    MoveKind.SET: pb.MOVE_KIND_SET,
+    MoveKind.ROLLBACK: pb.MOVE_KIND_ROLLBACK,
+    MoveKind.DELETE: pb.MOVE_KIND_DELETE,
+}
 
 
 def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
@@ -58,7 +62,21 @@ def alias_message(alias: Alias, history: Sequence[AliasMove] = ()) -> pb.Alias:
         digest=alias.digest,
         update_time=_timestamp(alias.moved_at),
         actor=alias.actor,
-        history=[_move(move) for move in history],
+        history=[move_message(move) for move in history],
+    )
+
+
+def move_message(move: AliasMove) -> pb.AliasMove:
+    """One move of an alias."""
+    return pb.AliasMove(
+        name=move.name,
+        alias=move.alias,
+        previous_version=move.previous_version,
+        version=move.version,
+        digest=move.digest,
+        actor=move.actor,
+        move_time=_timestamp(move.moved_at),
+        kind=_KINDS[move.kind],
     )
 
 
@@ -141,19 +159,6 @@ def _contract(contract: Contract) -> pb.Contract:
             for target in contract.targets
         ],
         use_rslora=contract.use_rslora,
-    )
-
-
-def _move(move: AliasMove) -> pb.AliasMove:
-    return pb.AliasMove(
-        name=move.name,
-        alias=move.alias,
-        previous_version=move.previous_version,
-        version=move.version,
-        digest=move.digest,
-        actor=move.actor,
-        move_time=_timestamp(move.moved_at),
-        kind=_KINDS[move.kind],
     )
 
 

@@ -26,7 +26,11 @@ from parfocal.registry.values import (
 )
 from parfocal.v1 import adapter_pb2 as pb
 
-_KINDS = {pb.MOVE_KIND_SET: MoveKind.SET, pb.MOVE_KIND_ROLLBACK: MoveKind.ROLLBACK}
+_KINDS = {
+    pb.MOVE_KIND_SET: MoveKind.SET,
+    pb.MOVE_KIND_ROLLBACK: MoveKind.ROLLBACK,
+    pb.MOVE_KIND_DELETE: MoveKind.DELETE,
+}
 _MAX_ID_LENGTH = 300
 
 

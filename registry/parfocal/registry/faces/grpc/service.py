@@ -7,12 +7,11 @@ from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 
-from parfocal.registry.blobs import Staging
+from parfocal.registry.disk import Staging, cache_home, disk_errors
 from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
 from parfocal.registry.faces.grpc.threads import Threads
 from parfocal.registry.publishing import Upload
 from parfocal.registry.registry import Registry
-from parfocal.registry.storage_errors import storage_errors
 from parfocal.registry.values import (
     AdapterName,
     Alias,
@@ -26,6 +25,7 @@ from parfocal.registry.values import (
 from parfocal.registry.wire import (
     adapter_message,
     alias_message,
+    move_message,
     read_file,
     read_publication,
     version_message,
@@ -46,9 +46,9 @@ class RegistryService(RegistryServiceServicer):
 
     def __init__(self, registry: Registry, uploads: Path | None = None) -> None:
         self._registry = registry
-        self._uploads = uploads or Path.home() / ".cache" / "parfocal" / "uploads"
+        self._uploads = uploads or cache_home() / "uploads"
         self._staging = Staging(self._uploads)
-        with storage_errors(self._uploads):
+        with disk_errors(self._uploads):
             self._staging.sweep()
         # Apart, so that a few large uploads do not hold up every look-up.
         self._look_ups = Threads(16, "registry-look-up")
@@ -60,7 +60,7 @@ class RegistryService(RegistryServiceServicer):
         """Receives an adapter and publishes it; a stream that breaks leaves nothing."""
         header = await _header(request_iterator)
         AdapterName.parse(header.name)
-        with storage_errors(self._uploads), self._staging.work_folder() as folder:
+        with disk_errors(self._uploads), self._staging.work_folder() as folder:
             upload = Upload(folder, [read_file(file) for file in header.files])
             async for request in request_iterator:
                 if not request.HasField("chunk"):
@@ -94,9 +94,9 @@ class RegistryService(RegistryServiceServicer):
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
-        expected = request.expected_version if request.HasField("expected_version") else None
+        target, expected = request.version, _expected(request)
         alias = await self._look_ups(
-            self._registry.set_alias, request.name, request.alias, request.version, expected, request.actor
+            self._registry.set_alias, request.name, request.alias, target, expected, request.actor
         )
         return alias_message(alias)
 
@@ -104,16 +104,38 @@ class RegistryService(RegistryServiceServicer):
         """Lists aliases, with their history if asked."""
         return await self._look_ups(self._list_aliases, request)
 
+    async def ListAliasMoves(
+        self, request: pb.ListAliasMovesRequest, context: Context
+    ) -> pb.ListAliasMovesResponse:
+        """Lists the moves of one alias, or of all."""
+        page = await self._look_ups(
+            self._registry.alias_moves, request.name, request.alias, request.page_size, request.page_token
+        )
+        moves = [move_message(move) for move in page.items]
+        return pb.ListAliasMovesResponse(moves=moves, next_page_token=page.next_page_token)
+
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Undoes the last move of an alias."""
         alias = await self._look_ups(
-            self._registry.rollback_alias, request.name, request.alias, request.actor
+            self._registry.rollback_alias, request.name, request.alias, request.actor, _expected(request)
         )
         return alias_message(alias)
 
+    async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Context) -> Empty:
+        """Deletes an alias."""
+        await self._look_ups(
+            self._registry.delete_alias, request.name, request.alias, request.actor, _expected(request)
+        )
+        return Empty()
+
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> Empty:
         """Deletes a version."""
-        await self._look_ups(self._registry.delete_version, request.name, request.version)
+        await self._look_ups(self._registry.delete_version, request.name, request.version, request.actor)
+        return Empty()
+
+    async def DeleteAdapter(self, request: pb.DeleteAdapterRequest, context: Context) -> Empty:
+        """Deletes an adapter with its versions."""
+        await self._look_ups(self._registry.delete_adapter, request.name, request.force, request.actor)
         return Empty()
 
     async def DownloadVersion(
@@ -179,6 +201,12 @@ class RegistryService(RegistryServiceServicer):
     def _alias_message(self, alias: Alias, include_history: bool) -> adapter_pb2.Alias:
         history = self._registry.alias_history(alias.name, alias.alias) if include_history else []
         return alias_message(alias, history)
+
+
+def _expected(
+    request: pb.SetAliasRequest | pb.RollbackAliasRequest | pb.DeleteAliasRequest,
+) -> int | None:
+    return request.expected_version if request.HasField("expected_version") else None
 
 
 async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.PublishHeader:

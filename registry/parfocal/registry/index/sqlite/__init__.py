@@ -1,13 +1,9 @@
 """The index in SQLite."""
 
-from parfocal.registry.index.sqlite.alias_index import AliasIndex
-from parfocal.registry.index.sqlite.database import Database, ReadOnlyDatabase, WritableDatabase
-from parfocal.registry.index.sqlite.version_index import VersionIndex
+from parfocal.registry.index.sqlite.index import SqliteIndex
+from parfocal.registry.index.sqlite.rescuing import rescue
 
 __all__ = [
-    "AliasIndex",
-    "Database",
-    "ReadOnlyDatabase",
-    "VersionIndex",
-    "WritableDatabase",
+    "SqliteIndex",
+    "rescue",
 ]

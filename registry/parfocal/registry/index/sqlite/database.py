@@ -1,95 +1,153 @@
-"""Connections to the index: one writer, one reader, and a way to read where nothing can be written.
+"""Connections to the index: one writer and one reader, or fresh looks where nothing can be written.
 
 Knows how to open and lock SQLite, not what the tables hold.
 """
 
-import shutil
+import os
 import sqlite3
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import quote
 
-from parfocal.registry.errors import NotARegistry, RegistryReadOnly, RegistryTooNew
-from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS, migrate, schema_version
-
-_BUSY_S = 30.0
-
-
-class Database(Protocol):
-    """Gives connections inside a transaction."""
-
-    def read(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Gives a connection that sees one moment of the index."""
-        ...
-
-    def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Gives a connection whose changes all happen when the body ends, or none when it raises."""
-        ...
+from parfocal.registry.disk import file_mode, forbidden, is_mounted_read_only, read_only
+from parfocal.registry.errors import RegistryError
+from parfocal.registry.index.sqlite.errors import cannot_write, from_sqlite_error, index_errors
+from parfocal.registry.index.sqlite.looking import look
+from parfocal.registry.index.sqlite.migrations import migrate
+from parfocal.registry.index.sqlite.opening import check_owner, connect, is_new, is_ready, uri_of
 
 
-class WritableDatabase:
-    """An index that this process may change. Safe to use from several threads."""
+class SqliteDatabase:
+    """The index in the file `path`. Safe to use from several threads.
 
-    def __init__(self, path: Path, opening_lock: Callable[[], AbstractContextManager[None]]) -> None:
-        self._writer = _Locked(_prepared(path, opening_lock))
-        self._reader = _Locked(_connect(f"{_uri(path)}?mode=rw"))
+    A file that is absent or empty becomes an index after `founding` was asked, which raises where it must
+    not; `opening_lock` is held meanwhile. Where nothing can be written now, reads go on, and writes raise the
+    reason.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        opening_lock: Callable[[], AbstractContextManager[None]],
+        founding: Callable[[], None],
+    ) -> None:
+        self._path = path
+        self._opening_lock = opening_lock
+        self._founding = founding
+        self._guard = threading.Lock()
+        self._pair: _Pair | None = None
+        self._refusal: RegistryError = read_only(path.parent)
+        with index_errors(path), self.read():
+            pass
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether changes can be made now."""
+        with index_errors(self._path):
+            return self._opened() is not None
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Gives the reader, in a transaction that sees one moment of the index."""
-        with self._reader.transaction("BEGIN") as connection:
-            yield connection
+        """Gives a connection that sees one moment of the index; raises StorageError or IndexCorrupt."""
+        with index_errors(self._path):
+            pair = self._opened()
+            if pair is None and _is_absent(self._path):
+                self._founding()
+                raise self._refusal
+            transaction = look(self._path) if pair is None else pair.reader.transaction("BEGIN")
+            with transaction as connection:
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Gives the writer, after waiting for other processes; raises sqlite3.Error."""
-        with self._writer.transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        """Gives a connection whose changes all happen when the body ends, or none when it raises.
+
+        Waits for other processes. Raises StorageError, IndexCorrupt or why nothing can be written.
+        """
+        with index_errors(self._path):
+            pair = self._opened()
+            if pair is None:
+                raise self._refusal
+            with pair.writer.transaction("BEGIN IMMEDIATE") as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Closes the connections; they are opened again when they are needed."""
+        with self._guard:
+            if self._pair is not None:
+                self._pair.close()
+            self._pair = None
+
+    def _opened(self) -> "_Pair | None":
+        """The connections to the file that lies at the path now, or None when it cannot be written."""
+        with self._guard:
+            if self._pair is None or self._pair.identity != _identity(self._path):
+                self._pair = self._open()
+            return self._pair
+
+    def _open(self) -> "_Pair | None":
+        refusal = self._why_not()
+        if refusal is None:
+            try:
+                return _Pair(self._path, self._prepared())
+            except sqlite3.OperationalError as error:
+                if not cannot_write(error):
+                    raise
+                refusal = from_sqlite_error(error, self._path)
+        self._refusal = refusal
+        return None
+
+    def _why_not(self) -> RegistryError | None:
+        """Why the index cannot be written, as far as the system tells before it is tried."""
+        folder = self._path.parent
+        # access(2) tells a read-only mount apart even for root, to whom permissions say nothing.
+        for path in (folder, self._path):
+            if path.exists() and not os.access(path, os.W_OK):
+                return read_only(folder) if is_mounted_read_only(folder) else forbidden(path, "write")
+        return None
+
+    def _prepared(self) -> sqlite3.Connection:
+        """A connection to an index that exists, is ours and has the newest schema."""
+        with ExitStack() as unless_ready:
+            if _is_absent(self._path):
+                with self._opening_lock():
+                    self._found()
+            connection = connect(f"{uri_of(self._path)}?mode=rw")
+            unless_ready.callback(connection.close)
+            check_owner(connection, self._path)
+            if not is_ready(connection):
+                # Switching to WAL and migrating want the file alone; SQLite would not wait for either.
+                with self._opening_lock():
+                    if is_new(connection):
+                        self._founding()
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    migrate(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            unless_ready.pop_all()
+        return connection
+
+    def _found(self) -> None:
+        """Makes the empty file that SQLite fills, for whoever may write into the folder."""
+        if not _is_absent(self._path):
+            return  # another process was quicker
+        self._founding()
+        self._path.touch()
+        os.chmod(self._path, file_mode(self._path.parent))
 
 
-class ReadOnlyDatabase:
-    """An index that cannot be written from here. Opens anew for each read, as others may still write it."""
+class _Pair:
+    """A writer and a reader of one file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, writer: sqlite3.Connection) -> None:
+        self.identity = _identity(path)
+        self.writer = _Locked(writer)
+        self.reader = _Locked(connect(f"{uri_of(path)}?mode=rw"))
 
-    @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """Gives a fresh connection; raises sqlite3.Error or OSError."""
-        with (
-            tempfile.TemporaryDirectory(prefix="parfocal-index-") as scratch,
-            closing(self._open(Path(scratch))) as connection,
-        ):
-            connection.execute("BEGIN")
-            yield connection
-
-    def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Raises RegistryReadOnly."""
-        raise RegistryReadOnly(
-            f"registry {self._path.parent} cannot be written; mount it writable or use another",
-            path=str(self._path.parent),
-        )
-
-    def _open(self, scratch: Path) -> sqlite3.Connection:
-        try:
-            return _checked(_connect(f"{_uri(self._path)}?mode=ro"), self._path)
-        except sqlite3.OperationalError:
-            # A database in WAL mode wants its -shm file, which cannot be made here.
-            return _checked(self._open_without_shared_memory(scratch), self._path)
-
-    def _open_without_shared_memory(self, scratch: Path) -> sqlite3.Connection:
-        wal = Path(f"{self._path}-wal")
-        if not wal.is_file() or wal.stat().st_size == 0:
-            return _connect(f"{_uri(self._path)}?mode=ro&immutable=1")
-        # Commits still wait in the -wal file; only a copy can replay them.
-        for source in (self._path, wal):
-            shutil.copyfile(source, scratch / source.name)
-        return _connect(f"{_uri(scratch / self._path.name)}?mode=rw")
+    def close(self) -> None:
+        self.reader.close()
+        self.writer.close()
 
 
 class _Locked:
@@ -98,7 +156,7 @@ class _Locked:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        weakref.finalize(self, connection.close)
+        self.close = weakref.finalize(self, connection.close)
 
     @contextmanager
     def transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -113,56 +171,15 @@ class _Locked:
                     self._connection.execute("ROLLBACK")
 
 
-def _prepared(path: Path, opening_lock: Callable[[], AbstractContextManager[None]]) -> sqlite3.Connection:
-    """Returns a connection to an index that exists, is ours and has the newest schema."""
-    with ExitStack() as unless_ready:
-        connection = _connect(f"{_uri(path)}?mode=rwc")
-        unless_ready.callback(connection.close)
-        if not _is_ready(connection):
-            # Switching to WAL and migrating want the file alone; SQLite would not wait for either.
-            with opening_lock():
-                _check_owner(connection, path)
-                connection.execute("PRAGMA journal_mode = WAL")
-                migrate(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        _checked(connection, path)
-        unless_ready.pop_all()
-    return connection
+def _is_absent(path: Path) -> bool:
+    """Whether there is no database yet: no file, or one that nothing was written into."""
+    return not path.exists() or not path.stat().st_size
 
 
-def _is_ready(connection: sqlite3.Connection) -> bool:
-    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    return mode == "wal" and schema_version(connection) == len(MIGRATIONS)
-
-
-def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    with ExitStack() as unless_sound:
-        unless_sound.callback(connection.close)
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        _check_owner(connection, path)
-        unless_sound.pop_all()
-    return connection
-
-
-def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
-    version = schema_version(connection)
-    owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    if version and owner != APPLICATION_ID:
-        raise NotARegistry(f"{path} is not the index of a registry", path=str(path))
-    if version > len(MIGRATIONS):
-        raise RegistryTooNew(
-            f"{path} has schema {version}, this Parfocal knows up to {len(MIGRATIONS)}; upgrade it",
-            path=str(path),
-        )
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, uri=True, cached_statements=64
-    )
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _uri(path: Path) -> str:
-    return f"file:{quote(str(path.absolute()))}"
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at the path: one that was replaced is another, whatever it holds."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

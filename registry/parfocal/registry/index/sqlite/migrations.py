@@ -69,7 +69,58 @@ WHEN new.next_version <= old.next_version
 BEGIN SELECT RAISE(ABORT, 'a version number is never used again'); END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# Everything that happens is an event; the history of aliases becomes part of it. Clocks are set back at
+# times: the order of what happened to one thing is that of its numbers, so keys are made to rise with these.
+_EVENTS = """
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN (
+        'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+        'adapter_deleted'
+    )),
+    name TEXT NOT NULL,
+    happened_at TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    previous_version INTEGER NOT NULL,
+    actor TEXT NOT NULL
+) STRICT;
+
+INSERT INTO events (kind, name, happened_at, version, digest, alias, previous_version, actor)
+SELECT kind, name, happened_at, version, digest, alias, previous_version, actor FROM (
+    SELECT 'version_published' AS kind, name, created_at AS happened_at, version, digest, '' AS alias,
+        0 AS previous_version, '' AS actor, 0 AS rank, version AS number,
+        max(created_at) OVER (PARTITION BY name ORDER BY version) AS key
+    FROM versions
+    UNION ALL
+    SELECT CASE m.kind WHEN 'set' THEN 'alias_set' ELSE 'alias_rolled_back' END, m.name, m.moved_at,
+        m.version, v.digest, m.alias, m.previous_version, m.actor, 1, m.id,
+        max(m.moved_at) OVER (ORDER BY m.id)
+    FROM alias_moves m JOIN versions v ON v.name = m.name AND v.version = m.version
+    UNION ALL
+    SELECT 'version_deleted', name, deleted_at, version, digest, '', 0, '', 2, version,
+        max(deleted_at, (
+            SELECT max(earlier.created_at) FROM versions earlier
+            WHERE earlier.name = versions.name AND earlier.version <= versions.version
+        ))
+    FROM versions WHERE deleted_at IS NOT NULL
+) ORDER BY key, rank, name, number;
+
+CREATE INDEX events_by_alias ON events (name, alias, sequence) WHERE alias <> '';
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+DROP TABLE alias_moves;
+
+ALTER TABLE adapters ADD COLUMN deleted_at TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _EVENTS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -85,5 +136,5 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Returns how many steps the schema has taken."""
+    """How many steps the schema has taken."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from parfocal.registry.disk.modes import make_like
+
 _LOCK = ".lock"
 
 
@@ -24,7 +26,8 @@ class Staging:
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
         """Gives an empty folder that is removed at the end, come what may; raises OSError."""
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._root.parent.mkdir(parents=True, exist_ok=True)
+        make_like(self._root, self._root.parent)
         lock, folder = self._claim()
         try:
             folder.mkdir()
@@ -34,7 +37,10 @@ class Staging:
             os.close(lock)
 
     def sweep(self) -> int:
-        """Removes the work folders of processes that are gone and returns how many; raises OSError."""
+        """Removes the work folders of processes that are gone, and counts them; raises OSError.
+
+        Those of other users, which may not be looked at, are left to them.
+        """
         if not self._root.is_dir():
             return 0
         return sum(self._sweep_one(path) for path in sorted(self._root.glob(f"*{_LOCK}")))
@@ -53,14 +59,14 @@ class Staging:
     def _sweep_one(self, path: Path) -> bool:
         try:
             lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _is_same_file(lock, path):
                 return False
             _remove(path.with_suffix(""), lock)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             return False
         finally:
             os.close(lock)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from parfocal.registry.disk.modes import lock_mode
 from parfocal.registry.errors import RegistryBusy
 
 _POLL_S = 0.05
@@ -33,12 +34,21 @@ class FolderLock:
 
     @contextmanager
     def _held(self, kind: int) -> Iterator[None]:
-        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        descriptor = self._opened()
         try:
             self._wait(descriptor, kind)
             yield
         finally:
             os.close(descriptor)
+
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(self._path, flags)
+        os.fchmod(descriptor, lock_mode(self._path.parent))
+        return descriptor
 
     def _wait(self, descriptor: int, kind: int) -> None:
         deadline = time.monotonic() + self._patience_s

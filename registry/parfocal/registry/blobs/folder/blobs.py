@@ -1,0 +1,111 @@
+"""Blobs in a folder. Knows no adapters; what a blob means is the manifest's business."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from parfocal.registry.blobs.folder.journal import FileJournal
+from parfocal.registry.blobs.store import Blob
+from parfocal.registry.disk import (
+    Staging,
+    disk_errors,
+    make_folder,
+    read_only_mode,
+    sync_descriptor,
+    sync_folder,
+)
+from parfocal.registry.errors import BlobMissing
+from parfocal.registry.values import PREFIX, copy_hashing, hex_of
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+class FolderBlobs:
+    """Blobs as read-only files `home/blobs/sha256/ab/<hex>`, beside `home/journal.jsonl`.
+
+    A blob appears whole, by a rename from `home/staging`, or not at all.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._root = home / "blobs" / "sha256"
+        self._staging = Staging(home / "staging")
+        self._journal = FileJournal(home / "journal.jsonl")
+
+    @property
+    def journal(self) -> FileJournal:
+        """What is kept of the index beside the blobs."""
+        return self._journal
+
+    def size(self, digest: str) -> int | None:
+        """The size of a blob, or None when it is not there; raises StorageError."""
+        with disk_errors(self._root):
+            try:
+                return self.path(digest).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def open(self, digest: str) -> BinaryIO:
+        """Opens a blob for reading, unverified; raises BlobMissing or StorageError."""
+        with disk_errors(self._root):
+            try:
+                return self.path(digest).open("rb")
+            except FileNotFoundError as error:
+                raise BlobMissing(f"blob {digest} is gone from {self._root}", digest=digest) from error
+
+    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
+        """Keeps what is left of `source`; raises StorageError and then keeps nothing.
+
+        A blob that is there already is replaced, which heals it if its bytes had rotted.
+        """
+        with disk_errors(self._root), self._staging.work_folder() as folder:
+            temporary = folder / "blob"
+            with temporary.open("wb") as target:
+                copied = copy_hashing(source, target, advanced)
+                target.flush()
+                os.fchmod(target.fileno(), read_only_mode(self._home))
+                sync_descriptor(target.fileno())
+            final = self.path(copied.digest)
+            make_folder(final.parent, self._home)
+            temporary.replace(final)
+            sync_folder(final.parent)
+        return Blob(copied.digest, copied.size)
+
+    def link(self, digest: str, target: Path) -> bool:
+        """Gives the blob's file the further name `target`; False where a copy must be made.
+
+        Only where the kernel keeps this process from writing to the file: whoever opens `target` for writing
+        (root may open anything) would change the blob.
+        """
+        blob = self.path(digest)
+        if os.access(blob, os.W_OK):
+            return False
+        try:
+            os.link(blob, target, follow_symlinks=False)
+        except OSError:  # another disk, no links there, too many of them, or no blob: the copy will tell
+            return False
+        return True
+
+    def path(self, digest: str) -> Path:
+        """Where a blob is or would be; raises InvalidDigest."""
+        name = hex_of(digest)
+        return self._root / name[:2] / name
+
+    def stored(self) -> Iterator[Blob]:
+        """Every blob that is there; raises StorageError."""
+        with disk_errors(self._root):
+            for path in sorted(self._root.glob("[0-9a-f][0-9a-f]/*")):
+                if _HEX.fullmatch(path.name):
+                    yield Blob(PREFIX + path.name, path.stat().st_size)
+
+    def remove(self, digest: str) -> None:
+        """Removes a blob if it is there; raises StorageError."""
+        with disk_errors(self._root):
+            self.path(digest).unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Removes what killed processes left in the staging folder; raises StorageError."""
+        with disk_errors(self._home):
+            self._staging.sweep()

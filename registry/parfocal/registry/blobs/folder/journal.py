@@ -1,0 +1,130 @@
+"""The journal as a file of lines, one event each. Knows no index."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from parfocal.registry.disk import disk_errors, file_mode, sync_descriptor, sync_folder
+from parfocal.registry.values import Event, FieldError, InvalidJson, JsonObject, digest_of, dumps, loads
+
+# A line takes some 300 bytes, and with the longest names 1,000.
+_TAIL_BYTES = 1 << 16
+_CHECK_LENGTH = 16
+
+
+class FileJournal:
+    """The journal in the file `path`, made with its first event.
+
+    Each line ends with a check of its own bytes, so that a torn or rotten one is passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def last(self) -> Event | None:
+        """The event with the highest sequence number that can be read; raises StorageError."""
+        with disk_errors(self._path):
+            try:
+                with self._path.open("rb") as file:
+                    return _last(file.fileno())
+            except FileNotFoundError:
+                return None
+
+    def read(self) -> Iterator[Event]:
+        """Every event that can be read, in order; raises StorageError."""
+        yield from (event for _, event in sorted(self._events().items()))
+
+    def is_intact(self) -> bool:
+        """Whether every line can be read and no event is absent; raises StorageError."""
+        events = self._events()
+        return all(map(_event, self._lines())) and sorted(events) == list(range(1, len(events) + 1))
+
+    def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
+        """Adds what `newer` gives, on the disk when it returns; raises StorageError."""
+        with disk_errors(self._path), self._held() as descriptor:
+            last = _last(descriptor)
+            events = newer(0 if last is None else last.sequence)
+            if events:
+                _append(descriptor, b"".join(map(_line, events)))
+                sync_descriptor(descriptor)
+
+    def _events(self) -> dict[int, Event]:
+        found = filter(None, map(_event, self._lines()))
+        return {event.sequence: event for event in found}
+
+    def _lines(self) -> list[bytes]:
+        with disk_errors(self._path):
+            try:
+                return self._path.read_bytes().splitlines()
+            except FileNotFoundError:
+                return []
+
+    @contextmanager
+    def _held(self) -> Iterator[int]:
+        """Opens the file, made when absent, for this process alone."""
+        descriptor = self._opened()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(self._path, flags)
+        os.fchmod(descriptor, file_mode(self._path.parent))
+        sync_folder(self._path.parent)
+        return descriptor
+
+
+def _last(descriptor: int) -> Event | None:
+    """The last event, from the end of the file if that suffices, else from all of it."""
+    size = os.fstat(descriptor).st_size
+    for start in (max(0, size - _TAIL_BYTES), 0):
+        lines = os.pread(descriptor, size - start, start).splitlines()
+        found = list(filter(None, map(_event, lines)))
+        if found:
+            return max(found, key=lambda event: event.sequence)
+    return None
+
+
+def _append(descriptor: int, lines: bytes) -> None:
+    """Appends whole lines, on a line of their own after one that was torn; takes them back when it cannot."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        lines = b"\n" + lines
+    try:
+        while lines:
+            lines = lines[os.write(descriptor, lines) :]
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _line(event: Event) -> bytes:
+    data = dumps(event.to_json())
+    return data + b" " + _check(data) + b"\n"
+
+
+def _event(line: bytes) -> Event | None:
+    data, _, check = line.rpartition(b" ")
+    if check != _check(data):
+        return None
+    try:
+        return Event.from_json(JsonObject(loads(data)))
+    except (InvalidJson, FieldError):
+        return None
+
+
+def _check(data: bytes) -> bytes:
+    return digest_of(data).removeprefix("sha256:")[:_CHECK_LENGTH].encode()

@@ -1,0 +1,82 @@
+"""What every store of blobs does, wherever it keeps them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from parfocal.registry.values import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The digest and the size in bytes of stored content."""
+
+    digest: str
+    size: int
+
+
+class Journal(Protocol):
+    """The events of an index, kept beside the blobs so that a lost index can be rebuilt. It only grows.
+
+    It is never ahead of its index, which is where an event happens first.
+    """
+
+    def last(self) -> Event | None:
+        """The event with the highest sequence number that can be read; raises StorageError."""
+        ...
+
+    def read(self) -> Iterator[Event]:
+        """Every event that can be read, in order; raises StorageError."""
+        ...
+
+    def is_intact(self) -> bool:
+        """Whether everything in it can be read, from the first event to the last; raises StorageError."""
+        ...
+
+    def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
+        """Adds what `newer` gives when told the highest sequence number here (0 for none).
+
+        One caller at a time is in `newer`. Raises StorageError.
+        """
+        ...
+
+
+class BlobStore(Protocol):
+    """Keeps content under its digest. Calls raise StorageError where the store does not answer."""
+
+    @property
+    def journal(self) -> Journal:
+        """What is kept of the index beside the blobs."""
+        ...
+
+    def size(self, digest: str) -> int | None:
+        """The size of a blob, or None when it is not there."""
+        ...
+
+    def open(self, digest: str) -> BinaryIO:
+        """Opens a blob for reading, unverified; raises BlobMissing."""
+        ...
+
+    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
+        """Keeps what is left of `source`; when it returns, the blob survives a power cut.
+
+        A blob that is there already is replaced, which heals it if its bytes had rotted.
+        """
+        ...
+
+    def link(self, digest: str, target: Path) -> bool:
+        """Gives the blob's file the further name `target`, unverified; False where a copy must be made."""
+        ...
+
+    def stored(self) -> Iterator[Blob]:
+        """Every blob that is there."""
+        ...
+
+    def remove(self, digest: str) -> None:
+        """Removes a blob if it is there."""
+        ...
+
+    def clean(self) -> None:
+        """Removes what interrupted calls left behind."""
+        ...

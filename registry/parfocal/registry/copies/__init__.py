@@ -1,0 +1,9 @@
+"""Local copies of adapters by digest, verified each time one is asked for, and bounded."""
+
+from parfocal.registry.copies.local_copies import LocalCopies, check_received, own_bytes
+
+__all__ = [
+    "LocalCopies",
+    "check_received",
+    "own_bytes",
+]

@@ -1,0 +1,154 @@
+"""Local folders of adapters, by digest, whose every byte is verified each time one is asked for.
+
+What opens such a folder cannot change a blob: its files are copies, or share their bytes with blobs only
+where this process may not write to them. Does not know where absent bytes come from.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from parfocal.registry.disk import Staging, read_only_mode
+from parfocal.registry.errors import BlobCorrupt
+from parfocal.registry.values import FileEntry, Hasher, Manifest, chunks_of, digest_of_file, hex_of
+
+_LIMIT_BYTES = 16 << 30
+# Whoever was given a folder opens its files soon; after that, they live on while they are open.
+_GRACE_S = 3600.0
+
+
+class LocalCopies:
+    """Folders `<home>/materialised/<hex>`; new files are prepared in `<home>/staging`.
+
+    Beyond `limit_bytes` (shared bytes do not count), those that were not asked for longest are removed, save
+    what was asked for within the last hour.
+    """
+
+    def __init__(self, home: Path, limit_bytes: int = _LIMIT_BYTES) -> None:
+        self._home = home
+        self._root = home / "materialised"
+        self._staging = Staging(home / "staging")
+        self._limit_bytes = limit_bytes
+
+    @property
+    def home(self) -> Path:
+        """The folder that everything is under."""
+        return self._home
+
+    @property
+    def staging(self) -> Staging:
+        """The work folders on the same disk."""
+        return self._staging
+
+    def path(self, digest: str) -> Path:
+        """The folder of an adapter, made when absent; raises OSError."""
+        folder = self._root / hex_of(digest)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def missing(self, digest: str, manifest: Manifest) -> tuple[FileEntry, ...]:
+        """The files that are absent or wrong, after every byte of the others was read; raises OSError.
+
+        What does not belong to the adapter is removed: a loader may prefer a file that nobody published.
+        """
+        folder = self.path(digest)
+        with suppress(OSError):  # where nothing can be written, nothing is removed for its age either
+            os.utime(folder)
+        wanted = {entry.path for entry in manifest.files}
+        for stranger in folder.iterdir():
+            if stranger.name not in wanted:
+                _remove(stranger)
+        return tuple(entry for entry in manifest.files if not _is_intact(folder / entry.path, entry))
+
+    def place(self, digest: str, entry: FileEntry, chunks: Iterable[bytes]) -> None:
+        """Puts a file in place once all its bytes are verified; raises BlobCorrupt or OSError."""
+        with self._staging.work_folder() as work:
+            temporary = work / "file"
+            hasher = Hasher()
+            with temporary.open("wb") as target:
+                for chunk in chunks:
+                    hasher.update(chunk)
+                    target.write(chunk)
+            check_received(entry, hasher)
+            temporary.chmod(read_only_mode(self._home))
+            temporary.replace(self.path(digest) / entry.path)
+        self._make_room()
+
+    def link(self, digest: str, entry: FileEntry, link: Callable[[Path], bool]) -> bool:
+        """Puts a file in place that `link` gave a further name, once its bytes are verified.
+
+        False where `link` could not. Raises BlobCorrupt or OSError.
+        """
+        with self._staging.work_folder() as work:
+            temporary = work / "file"
+            if not link(temporary):
+                return False
+            hasher = Hasher()
+            with temporary.open("rb") as file:
+                for chunk in chunks_of(file):
+                    hasher.update(chunk)
+            check_received(entry, hasher)
+            temporary.replace(self.path(digest) / entry.path)
+        return True
+
+    def held(self) -> list[Path]:
+        """The folders that exist."""
+        return sorted(self._root.glob("*")) if self._root.is_dir() else []
+
+    def _make_room(self) -> None:
+        sizes = {folder: own_bytes(folder) for folder in self.held()}
+        excess = sum(sizes.values()) - self._limit_bytes
+        young = time.time() - _GRACE_S
+        for folder, used_at in sorted(_used(sizes), key=lambda item: item[1]):
+            if excess <= 0 or used_at > young:
+                return
+            excess -= sizes[folder]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_bytes(folder: Path) -> int:
+    """What removing the folder would free: the bytes of files that nothing else shares."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # another process removes folders too
+            found = path.lstat()
+            if not path.is_dir() and found.st_nlink == 1:
+                total += found.st_size
+    return total
+
+
+def check_received(entry: FileEntry, hasher: Hasher) -> None:
+    """Raises BlobCorrupt unless the bytes that passed are those of `entry`."""
+    if hasher.digest != entry.digest or hasher.size != entry.size:
+        raise BlobCorrupt(
+            f"{entry.path} should be {entry.size} bytes with digest {entry.digest}, "
+            f"but {hasher.size} bytes with digest {hasher.digest} were found; publish the adapter again",
+            file=entry.path,
+            expected=entry.digest,
+            actual=hasher.digest,
+        )
+
+
+def _used(folders: Iterable[Path]) -> list[tuple[Path, float]]:
+    """The folders with the moments at which they were last asked for."""
+    found = []
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            found.append((folder, folder.stat().st_mtime))
+    return found
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_intact(path: Path, entry: FileEntry) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != entry.size:
+        return False
+    return digest_of_file(path) == entry.digest

@@ -1,0 +1,32 @@
+"""Files and folders that survive crashes and are shared between processes and users."""
+
+from parfocal.registry.disk.durable import make_folder, sync_descriptor, sync_folder
+from parfocal.registry.disk.errors import (
+    disk_errors,
+    forbidden,
+    full,
+    is_full,
+    is_mounted_read_only,
+    read_only,
+)
+from parfocal.registry.disk.folder_lock import FolderLock
+from parfocal.registry.disk.homes import cache_home
+from parfocal.registry.disk.modes import file_mode, read_only_mode
+from parfocal.registry.disk.staging import Staging
+
+__all__ = [
+    "FolderLock",
+    "Staging",
+    "cache_home",
+    "disk_errors",
+    "file_mode",
+    "forbidden",
+    "full",
+    "is_full",
+    "is_mounted_read_only",
+    "make_folder",
+    "read_only",
+    "read_only_mode",
+    "sync_descriptor",
+    "sync_folder",
+]

@@ -1,0 +1,114 @@
+"""Rebuilds the index of a registry in a folder, and copies a registry into a new folder."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from parfocal.registry.blobs import FolderBlobs
+from parfocal.registry.disk import FolderLock, Staging, disk_errors, file_mode, make_folder, sync_folder
+from parfocal.registry.errors import NotARegistry
+from parfocal.registry.folder_registry import INDEX, FolderRegistry
+from parfocal.registry.index.sqlite import SqliteIndex, rescue
+from parfocal.registry.keeping import Copied, Rebuilt, plan
+from parfocal.registry.stored_registry import StoredRegistry
+from parfocal.registry.values import Event
+
+_INDEX_FILES = (INDEX, f"{INDEX}-wal", f"{INDEX}-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class RebuiltFolder:
+    """To what an index was rebuilt, and where the files that were replaced are kept."""
+
+    rebuilt: Rebuilt
+    set_aside: tuple[Path, ...]
+
+
+def rebuild_folder(path: Path) -> RebuiltFolder:
+    """Makes the index of the registry in `path` anew; what it replaces is kept beside it.
+
+    From the journal, the manifests among the blobs, and what can still be read of the old index if it is this
+    registry's. Nobody publishes meanwhile. Raises NotARegistry, RegistryBusy or another StorageError.
+    """
+    with disk_errors(path):
+        blobs = FolderBlobs(path)
+        if not (path / INDEX).exists() and not _holds_anything(blobs):
+            raise NotARegistry(f"{path} holds neither blobs nor an index to rebuild", path=str(path))
+        with FolderLock(path / "lock").exclusive(), FolderLock(path / "opening.lock").exclusive():
+            return _rebuilt(path, blobs)
+
+
+def back_up(
+    registry: StoredRegistry, target: Path, progress: Callable[[int, int], None] | None = None
+) -> Copied:
+    """Copies a registry as it is at one moment into the new folder `target`, which is then a registry itself.
+
+    Others may go on publishing. Until it is whole the copy has another name beside `target`. Raises
+    NotARegistry when `target` holds anything, IndexLost, IndexCorrupt or another StorageError.
+    """
+    with disk_errors(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise NotARegistry(f"{target} is not empty; give a new folder for each backup", path=str(target))
+        make_folder(target.absolute().parent)
+        partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+        try:
+            partial.mkdir()
+            index = SqliteIndex(partial / INDEX, lambda: None)
+            copied = registry.copy_into(index, FolderBlobs(partial), progress)
+            index.close()
+            os.replace(partial, target)
+            sync_folder(target.absolute().parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return copied
+
+
+def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
+    events, manifests = _left(path, blobs)
+    found = plan(events, blobs, manifests)
+    with Staging(path / "staging").work_folder() as work:
+        index = SqliteIndex(work / INDEX, lambda: None)
+        rebuilt = found.carry_out(index)
+        index.close()
+        os.chmod(work / INDEX, file_mode(path))
+        aside = [_set_aside(path / name) for name in _INDEX_FILES if (path / name).exists()]
+        if found.mended.is_changed or not blobs.journal.is_intact():
+            aside += [_set_aside(kept) for kept in [blobs.journal.path] if kept.exists()]
+        os.replace(work / INDEX, path / INDEX)
+        sync_folder(path)
+    FolderRegistry(path, create=False)  # writes what the journal lacks
+    return RebuiltFolder(rebuilt, tuple(aside))
+
+
+def _left(path: Path, blobs: FolderBlobs) -> tuple[list[Event], Mapping[str, bytes]]:
+    """The events that journal and old index tell of together, and manifests that the old index holds.
+
+    The journal is believed where they differ: such an index is another registry's.
+    """
+    journal = {event.sequence: event for event in blobs.journal.read()}
+    events, manifests = rescue(path / INDEX)
+    index = {event.sequence: event for event in events}
+    common = journal.keys() & index.keys()
+    if journal:
+        is_ours = bool(common) and all(journal[number] == index[number] for number in common)
+    else:
+        is_ours = any(event.digest and blobs.size(event.digest) is not None for event in events)
+    if not is_ours:
+        index, manifests = {}, {}
+    return [event for _, event in sorted({**index, **journal}.items())], manifests
+
+
+def _holds_anything(blobs: FolderBlobs) -> bool:
+    return blobs.journal.path.exists() or next(iter(blobs.stored()), None) is not None
+
+
+def _set_aside(path: Path) -> Path:
+    """Gives a file another name beside it, one that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.set-aside-{number}")).exists():
+        number += 1
+    os.replace(path, aside)
+    return aside

@@ -1,0 +1,144 @@
+"""What every index does, whatever database it is in."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Event, Manifest, Version
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Item]):
+    """Some items of a list, and the key of the last one where more follow, else an empty text."""
+
+    items: tuple[Item, ...]
+    next_key: str = ""
+
+
+class Index(Protocol):
+    """Knows names, numbers and aliases, and every change of them; each change is one event.
+
+    Each method is one transaction: it sees one moment, and what it changes it changes whole and durably, or
+    not at all. Names, aliases and digests that come in are well formed. Any thread may call. Besides what is
+    said of each, methods raise StorageError where the database does not answer and IndexCorrupt where it
+    contradicts itself. `refusals` has the errors that implementations raise alike.
+    """
+
+    def version(self, name: str, number: int) -> Version:
+        """A live version; raises AdapterNotFound or VersionNotFound."""
+        ...
+
+    def latest(self, name: str) -> Version:
+        """The live version with the highest number; raises AdapterNotFound or VersionNotFound."""
+        ...
+
+    def version_with(self, name: str, digest: str) -> Version:
+        """The live version of `name` with this digest; raises AdapterNotFound or VersionNotFound."""
+        ...
+
+    def target(self, name: str, alias: str) -> Version:
+        """The version that an alias points at; raises AdapterNotFound or AliasNotFound."""
+        ...
+
+    def find(self, digest: str) -> Version:
+        """A version with this digest under any name, a live one if any; raises VersionNotFound.
+
+        A version that was deleted while it runs can still be loaded again, until its files are collected.
+        """
+        ...
+
+    def is_live(self, digest: str) -> bool:
+        """Whether any live version has this digest."""
+        ...
+
+    def is_known(self, digest: str) -> bool:
+        """Whether any version has or had this digest."""
+        ...
+
+    def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
+        """At most `limit` live versions, the newest first; fewer, at least one, where manifests are large.
+
+        Raises AdapterNotFound.
+        """
+        ...
+
+    def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
+        """At most `limit` adapters, sorted by name."""
+        ...
+
+    def aliases(self, name: str) -> list[Alias]:
+        """The aliases of an adapter, sorted; raises AdapterNotFound."""
+        ...
+
+    def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
+        """At most `limit` moves of an alias, or of all where `alias` is empty, the newest first.
+
+        Those of deleted aliases and of deleted adapters too. Raises AdapterNotFound, or AliasNotFound for an
+        alias that there never was.
+        """
+        ...
+
+    def add_version(self, name: str, manifest: Manifest) -> Version:
+        """The new version, or the live one of this name that has the same digest already."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
+        """Points an alias at a live version; pointing it where it points already records nothing.
+
+        `expected` is the version that it must point at now, 0 for none, None for no check. Raises AliasMoved,
+        AdapterNotFound or VersionNotFound.
+        """
+        ...
+
+    def roll_back_alias(self, name: str, alias: str, expected: int | None, actor: str) -> Alias:
+        """Points an alias, though it be deleted, back where `rollback_target` says.
+
+        Raises AliasMoved, AdapterNotFound, AliasNotFound or NothingToRollBack.
+        """
+        ...
+
+    def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
+        """Deletes an alias; its history stays. Raises AliasMoved, AdapterNotFound or AliasNotFound."""
+        ...
+
+    def delete_version(self, name: str, number: int, actor: str) -> None:
+        """Deletes a version; raises VersionInUse while an alias points at it, else as `version`."""
+        ...
+
+    def delete_adapter(self, name: str, force: bool, actor: str) -> None:
+        """Deletes every version of an adapter, and the name from lists; numbers are never used again.
+
+        With `force` its aliases too; else raises AdapterInUse while there are any. Raises AdapterNotFound.
+        """
+        ...
+
+    def manifests(self) -> Iterator[tuple[str, bytes]]:
+        """Digest and stored bytes of the manifest of every live version, each digest once."""
+        ...
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        """At most `limit` events with higher sequence numbers than `after`, in order."""
+        ...
+
+    def event(self, sequence: int) -> Event | None:
+        """The event with this number, if there is one."""
+        ...
+
+    def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
+        """Fills an index that has no event; `manifests` holds the bytes of all that are live in the end."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong in the database itself, in sentences; nothing when it is sound."""
+        ...
+
+    def publishing(self) -> AbstractContextManager[None]:
+        """Holds off collection; raises RegistryBusy."""
+        ...
+
+    def collecting(self) -> AbstractContextManager[None]:
+        """Holds off publishing and waits for what is under way; raises RegistryBusy."""
+        ...

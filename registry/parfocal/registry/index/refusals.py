@@ -1,0 +1,83 @@
+"""The errors that every index raises alike, each in one place."""
+
+from collections.abc import Sequence
+
+from parfocal.registry.errors import (
+    AdapterInUse,
+    AdapterNotFound,
+    AliasMoved,
+    AliasNotFound,
+    NothingToRollBack,
+    VersionInUse,
+    VersionNotFound,
+)
+
+
+def no_adapter(name: str, was_deleted: bool) -> AdapterNotFound:
+    """No adapter has this name, or none has it any more."""
+    if was_deleted:
+        return AdapterNotFound(f"adapter {name!r} was deleted; publish it again to use it", adapter=name)
+    return AdapterNotFound(f"no adapter is named {name!r}; parfocal ls shows those that exist", adapter=name)
+
+
+def no_version(name: str, number: int, was_deleted: bool) -> VersionNotFound:
+    """The adapter has no such live version."""
+    what = "was deleted" if was_deleted else "does not exist"
+    return VersionNotFound(f"version {number} of adapter {name!r} {what}", adapter=name, version=str(number))
+
+
+def no_version_left(name: str) -> VersionNotFound:
+    """Every version of the adapter was deleted."""
+    return VersionNotFound(f"adapter {name!r} has no version left", adapter=name)
+
+
+def no_digest(digest: str, name: str | None = None) -> VersionNotFound:
+    """No version, of `name` if given, has this digest."""
+    if name is None:
+        return VersionNotFound(f"no version has digest {digest}", digest=digest)
+    return VersionNotFound(
+        f"adapter {name!r} has no version with digest {digest}", adapter=name, digest=digest
+    )
+
+
+def no_alias(name: str, alias: str) -> AliasNotFound:
+    """The adapter has no such alias."""
+    return AliasNotFound(f"adapter {name!r} has no alias {alias!r}", adapter=name, alias=alias)
+
+
+def check_points_at(name: str, alias: str, expected: int | None, actual: int) -> None:
+    """Raises AliasMoved unless the alias points where it is expected to; 0 stands for no such alias."""
+    if expected is None or expected == actual:
+        return
+    was = f"points at version {actual}" if actual else "does not exist"
+    wanted = f"version {expected}" if expected else "no such alias"
+    raise AliasMoved(
+        f"alias {alias!r} of {name!r} {was}, expected {wanted}; look again and retry",
+        adapter=name, alias=alias, expected=str(expected), actual=str(actual),
+    )  # fmt: skip
+
+
+def nothing_to_roll_back(name: str, alias: str, actual: int) -> NothingToRollBack:
+    """The alias has no earlier live version."""
+    return NothingToRollBack(
+        f"alias {alias!r} of {name!r} has no earlier version that still exists",
+        adapter=name, alias=alias, version=str(actual),
+    )  # fmt: skip
+
+
+def version_in_use(name: str, number: int, aliases: Sequence[str]) -> VersionInUse:
+    """Aliases point at the version."""
+    held = ", ".join(aliases)
+    return VersionInUse(
+        f"{name}@{number} is what alias {held} points at; move or delete the alias first",
+        adapter=name, version=str(number), aliases=held,
+    )  # fmt: skip
+
+
+def adapter_in_use(name: str, aliases: Sequence[str]) -> AdapterInUse:
+    """The adapter has aliases."""
+    held = ", ".join(aliases)
+    return AdapterInUse(
+        f"adapter {name!r} has aliases ({held}); delete them first, or all of it with --force",
+        adapter=name, aliases=held,
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""What transactions look up, inside one that is open."""
+
+import sqlite3
+from typing import Any
+
+from parfocal.registry.index import refusals
+from parfocal.registry.index.sqlite.rows import VERSION_COLUMNS, alias_of, version_of
+from parfocal.registry.values import MOVE_KINDS, Alias, EventKind, MoveKind, Version
+
+ALIASES = """
+SELECT a.name, a.alias, a.version, v.digest, a.actor, a.moved_at
+FROM aliases a JOIN versions v ON v.name = a.name AND v.version = a.version
+"""
+
+
+def require_adapter(connection: sqlite3.Connection, name: str) -> None:
+    """Raises AdapterNotFound unless something was published under `name` and not deleted as a whole."""
+    row = connection.execute("SELECT deleted_at FROM adapters WHERE name = ?", (name,)).fetchone()
+    if row is None or row[0] is not None:
+        raise refusals.no_adapter(name, was_deleted=row is not None)
+
+
+def require_version(connection: sqlite3.Connection, name: str, number: int) -> str:
+    """The digest of a live version, its manifest unread; raises AdapterNotFound or VersionNotFound."""
+    require_adapter(connection, name)
+    row = connection.execute(
+        "SELECT digest, deleted_at FROM versions WHERE name = ? AND version = ?", (name, number)
+    ).fetchone()
+    if row is None or row[1] is not None:
+        raise refusals.no_version(name, number, was_deleted=row is not None)
+    return str(row[0])
+
+
+def live_version(connection: sqlite3.Connection, name: str, number: int) -> Version:
+    """A live version; raises AdapterNotFound or VersionNotFound."""
+    require_version(connection, name, number)
+    found = version_where(connection, "name = ? AND version = ?", name, number)
+    assert found is not None
+    return found
+
+
+def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> Version | None:
+    """The live version of `name` with this digest, if there is one."""
+    return version_where(connection, "name = ? AND digest = ? AND deleted_at IS NULL", name, digest)
+
+
+def version_where(connection: sqlite3.Connection, condition: str, *values: object) -> Version | None:
+    """The first version that meets an SQL condition (and order), if there is one."""
+    row = connection.execute(
+        f"SELECT {VERSION_COLUMNS} FROM versions WHERE {condition} LIMIT 1", values
+    ).fetchone()
+    return None if row is None else version_of(row)
+
+
+def live_numbers(connection: sqlite3.Connection, name: str) -> dict[int, str]:
+    """Number and digest of every live version of an adapter."""
+    return dict(
+        connection.execute(
+            "SELECT version, digest FROM versions WHERE name = ? AND deleted_at IS NULL ORDER BY version",
+            (name,),
+        )
+    )
+
+
+def points_at(connection: sqlite3.Connection, name: str, alias: str) -> int:
+    """The version that an alias points at; 0 when there is no such alias."""
+    row = connection.execute(
+        "SELECT version FROM aliases WHERE name = ? AND alias = ?", (name, alias)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def the_alias(connection: sqlite3.Connection, name: str, alias: str) -> Alias:
+    """An alias; raises AliasNotFound."""
+    row = connection.execute(f"{ALIASES} WHERE a.name = ? AND a.alias = ?", (name, alias)).fetchone()
+    if row is None:
+        raise refusals.no_alias(name, alias)
+    return alias_of(row)
+
+
+def all_aliases(connection: sqlite3.Connection, name: str) -> list[Alias]:
+    """The aliases of an adapter, sorted."""
+    rows: list[Any] = connection.execute(f"{ALIASES} WHERE a.name = ? ORDER BY a.alias", (name,)).fetchall()
+    return [alias_of(row) for row in rows]
+
+
+def past_moves(connection: sqlite3.Connection, name: str, alias: str) -> list[tuple[MoveKind, int]]:
+    """How an alias was moved and to which version, oldest first."""
+    rows = connection.execute(
+        "SELECT kind, version FROM events WHERE name = ? AND alias = ? AND alias <> '' ORDER BY sequence",
+        (name, alias),
+    )
+    return [(MOVE_KINDS[EventKind(kind)], version) for kind, version in rows]

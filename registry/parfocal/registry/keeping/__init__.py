@@ -1,0 +1,23 @@
+"""What keeps a registry whole: collection, verification, copies of it, and rebuilding a lost index."""
+
+from parfocal.registry.keeping.copying import Copied, copy_registry
+from parfocal.registry.keeping.garbage import Collection, Garbage, collect
+from parfocal.registry.keeping.guard import check_index, check_nothing_is_lost
+from parfocal.registry.keeping.rebuilding import Rebuilt, plan
+from parfocal.registry.keeping.verification import BadBlob, Verification, every_event, verify
+
+__all__ = [
+    "BadBlob",
+    "Collection",
+    "Copied",
+    "Garbage",
+    "Rebuilt",
+    "Verification",
+    "check_index",
+    "check_nothing_is_lost",
+    "collect",
+    "copy_registry",
+    "every_event",
+    "plan",
+    "verify",
+]

@@ -1,0 +1,69 @@
+"""From events that are left of a history to events that an index can be restored from. Knows no storage."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from parfocal.registry.values import Event, EventKind, Standing
+
+ACTOR = "parfocal registry rebuild"
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """Events numbered from 1 without a gap, and the live versions that had to be given up (`name@number`).
+
+    `is_changed` when they are not just the events that were given.
+    """
+
+    events: tuple[Event, ...]
+    lost: tuple[str, ...]
+    is_changed: bool
+
+
+def mend(events: Iterable[Event], manifests: Collection[str]) -> Mended:
+    """Makes a whole of events of which some may be absent.
+
+    A live version whose digest is not among `manifests` is given up: it and its aliases end by events of
+    their own.
+    """
+    given = list(events)
+    told = list(_whole(given))
+    standing = Standing.after(told)
+    lost = [key for key, digest in standing.versions.items() if digest not in manifests]
+    for key in lost:
+        told.append(_end(EventKind.VERSION_DELETED, *key, digest=standing.versions.pop(key)))
+    for (name, alias), number in standing.aliases.items():
+        if (name, number) not in standing.versions:
+            told.append(_end(EventKind.ALIAS_DELETED, name, alias=alias, previous_version=number))
+    numbered = tuple(replace(event, sequence=number) for number, event in enumerate(told, 1))
+    return Mended(numbered, tuple(f"{name}@{number}" for name, number in lost), list(numbered) != given)
+
+
+def published(name: str, version: int, digest: str) -> Event:
+    """The event of a version that is found again now."""
+    return Event(0, EventKind.VERSION_PUBLISHED, name, datetime.now(UTC), version, digest, actor=ACTOR)
+
+
+def _whole(events: Iterable[Event]) -> Iterable[Event]:
+    """The events, with those that others presuppose put back before them, and none twice."""
+    numbers: set[tuple[str, int]] = set()
+    live: dict[tuple[str, str], int] = {}
+    for event in events:
+        version, content = (event.name, event.version), (event.name, event.digest)
+        if event.kind is EventKind.VERSION_PUBLISHED and version in numbers:
+            continue
+        if event.version and version not in numbers:
+            if content in live:
+                yield _end(EventKind.VERSION_DELETED, event.name, live[content], digest=event.digest)
+            numbers.add(version)
+            live[content] = event.version
+            if event.kind is not EventKind.VERSION_PUBLISHED:
+                yield replace(published(*version, event.digest), happened_at=event.happened_at)
+        if event.kind is EventKind.VERSION_DELETED:
+            live.pop(content, None)
+        yield event
+
+
+def _end(kind: EventKind, name: str, version: int = 0, **fields: object) -> Event:
+    return replace(Event(0, kind, name, datetime.now(UTC), version, actor=ACTOR), **fields)  # type: ignore[arg-type]

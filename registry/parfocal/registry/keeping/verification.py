@@ -1,0 +1,100 @@
+"""Reads every byte of every live version, and says what is wrong and whom it concerns."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from parfocal.registry.blobs import BlobStore
+from parfocal.registry.errors import BlobMissing, InvalidManifest, RegistryTooNew
+from parfocal.registry.index import Index
+from parfocal.registry.values import Event, Hasher, Manifest, Standing, chunks_of
+
+Progress = Callable[[int, int], None]
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BadBlob:
+    """A blob that is `missing` or `corrupt`, and the versions (`name@number`) that need it."""
+
+    digest: str
+    problem: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was read, in numbers, and what was wrong: with blobs, and with the index or its journal."""
+
+    versions: int
+    blobs: int
+    size_bytes: int
+    bad: tuple[BadBlob, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.bad and not self.problems
+
+
+def verify(index: Index, blobs: BlobStore, progress: Progress | None = None) -> Verification:
+    """Reads every byte of every live version; raises StorageError."""
+    standing = Standing.after(every_event(index))
+    holders: dict[str, list[str]] = {}
+    for (name, number), digest in sorted(standing.versions.items()):
+        holders.setdefault(digest, []).append(f"{name}@{number}")
+    needed, problems = _needed(index, holders)
+    sizes = {digest: blobs.size(digest) for digest in needed}
+    total = sum(size or 0 for size in sizes.values())
+    bad, done = [], 0
+    for digest in sorted(needed):
+        problem = problem_of(blobs, digest)
+        if problem:
+            bad.append(BadBlob(digest, problem, needed[digest]))
+        done += sizes[digest] or 0
+        if progress is not None:
+            progress(done, total)
+    problems += [f"the index: {text}" for text in index.check()]
+    if not blobs.journal.is_intact():
+        problems.append("the journal: lines are damaged or absent; parfocal registry rebuild writes it anew")
+    return Verification(len(standing.versions), len(needed), total, tuple(bad), tuple(problems))
+
+
+def every_event(index: Index) -> Iterator[Event]:
+    """All events up to now, in order."""
+    after = 0
+    while batch := index.events(after, _BATCH):
+        yield from batch
+        after = batch[-1].sequence
+
+
+def problem_of(blobs: BlobStore, digest: str) -> str:
+    """`missing`, `corrupt`, or nothing for a blob whose bytes have its digest; raises StorageError."""
+    hasher = Hasher()
+    try:
+        with blobs.open(digest) as file:
+            for chunk in chunks_of(file):
+                hasher.update(chunk)
+    except BlobMissing:
+        return "missing"
+    return "" if hasher.digest == digest else "corrupt"
+
+
+def _needed(index: Index, holders: Mapping[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Which versions need which blobs, and what is wrong with the manifests that should tell."""
+    needed: dict[str, set[str]] = {}
+    problems, told = [], set()
+    for digest, data in index.manifests():
+        told.add(digest)
+        versions = holders.get(digest, [])
+        needed.setdefault(digest, set()).update(versions)
+        try:
+            manifest = Manifest.from_bytes(data)
+        except (InvalidManifest, RegistryTooNew) as error:
+            problems.append(f"the manifest of {', '.join(versions) or digest} cannot be read: {error}")
+            continue
+        for entry in manifest.files:
+            needed.setdefault(entry.digest, set()).update(versions)
+    if told != set(holders):
+        problems.append("the index contradicts its own history; parfocal registry rebuild makes it anew")
+    return {digest: tuple(sorted(versions)) for digest, versions in needed.items()}, problems

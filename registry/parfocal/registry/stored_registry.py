@@ -1,0 +1,247 @@
+"""A registry over an index and a store of blobs, whatever they are in: the one place where both meet."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from parfocal.registry.blobs import BlobStore
+from parfocal.registry.copies import LocalCopies
+from parfocal.registry.disk import disk_errors
+from parfocal.registry.errors import (
+    BlobMissing,
+    IndexCorrupt,
+    RegistryForbidden,
+    RegistryFull,
+    RegistryReadOnly,
+    StorageError,
+    VersionNotFound,
+)
+from parfocal.registry.index import Index, Slice
+from parfocal.registry.keeping import (
+    Collection,
+    Copied,
+    Garbage,
+    Verification,
+    check_index,
+    collect,
+    copy_registry,
+    verify,
+)
+from parfocal.registry.publishing import Publication, draft, store
+from parfocal.registry.values import (
+    MAX_PAGE_SIZE,
+    AdapterName,
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    FileEntry,
+    Page,
+    Reference,
+    Version,
+    check_actor,
+    check_alias,
+    check_expected,
+    check_version,
+    checked_page_size,
+    chunks_of,
+    key_in,
+    page_token,
+    parse_digest,
+)
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
+_JOURNAL_BATCH = 1000
+
+
+class StoredRegistry:
+    """The registry at `location` whose names are in `index` and whose files are in `blobs`.
+
+    Local copies go into the first of `copies` that can be written. Raises IndexLost when index and blobs do
+    not belong together.
+    """
+
+    def __init__(self, location: str, index: Index, blobs: BlobStore, copies: Sequence[LocalCopies]) -> None:
+        self._location = location
+        self._index = index
+        self._blobs = blobs
+        self._copies = copies
+        check_index(index, blobs, location)
+
+    def publish(
+        self, name: str, folder: Path, publication: Publication, progress: Progress | None = None
+    ) -> Version:
+        adapter = str(AdapterName.parse(name))
+        prepared = draft(folder, publication)
+        with self._changing(), self._index.publishing():
+            return self._index.add_version(adapter, store(prepared, self._blobs, progress))
+
+    def resolve(self, reference: str) -> Version:
+        wanted = Reference.parse(reference)
+        name = str(wanted.name)
+        if wanted.digest is not None:
+            return self._index.version_with(name, wanted.digest)
+        if wanted.version is not None:
+            return self._index.version(name, wanted.version)
+        if wanted.alias is not None:
+            return self._index.target(name, wanted.alias)
+        return self._index.latest(name)
+
+    def find(self, digest: str) -> Version:
+        return self._index.find(parse_digest(digest))
+
+    def materialise(self, digest: str) -> Path:
+        version = self.find(digest)
+        for copies in self._copies[:-1]:
+            try:
+                return self._copied(version, copies)
+            except (RegistryFull, RegistryForbidden, RegistryReadOnly) as error:
+                log.info("copying %s elsewhere: %s", version, error)
+        return self._copied(version, self._copies[-1])
+
+    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
+        limit, after = checked_page_size(page_size), key_in(page_token, "adapters")
+        return _page("adapters", self._index.adapters(limit, after))
+
+    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
+        adapter = str(AdapterName.parse(name))
+        listing = f"versions/{adapter}"
+        limit, after = checked_page_size(page_size), key_in(page_token, listing)
+        return _page(listing, self._index.versions(adapter, limit, after))
+
+    def aliases(self, name: str) -> list[Alias]:
+        return self._index.aliases(str(AdapterName.parse(name)))
+
+    def alias_moves(
+        self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
+    ) -> Page[AliasMove]:
+        adapter, only = str(AdapterName.parse(name)), check_alias(alias) if alias else ""
+        listing = f"moves/{adapter}/{only}"
+        limit, after = checked_page_size(page_size), key_in(page_token, listing)
+        return _page(listing, self._index.moves(adapter, only, limit, after))
+
+    def alias_history(self, name: str, alias: str) -> list[AliasMove]:
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
+        moves = list[AliasMove]()
+        found = self._index.moves(adapter, word, MAX_PAGE_SIZE, "")
+        while found.next_key:
+            moves += found.items
+            found = self._index.moves(adapter, word, MAX_PAGE_SIZE, found.next_key)
+        return [*moves, *found.items]
+
+    def set_alias(
+        self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
+    ) -> Alias:
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
+        number, expected, who = check_version(version), check_expected(expected_version), check_actor(actor)
+        with self._changing():
+            return self._index.set_alias(adapter, word, number, expected, who)
+
+    def rollback_alias(
+        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
+    ) -> Alias:
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
+        expected, who = check_expected(expected_version), check_actor(actor)
+        with self._changing():
+            return self._index.roll_back_alias(adapter, word, expected, who)
+
+    def delete_alias(
+        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
+    ) -> None:
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
+        expected, who = check_expected(expected_version), check_actor(actor)
+        with self._changing():
+            self._index.delete_alias(adapter, word, expected, who)
+
+    def delete_version(self, name: str, version: int, actor: str = "") -> None:
+        adapter, number, who = str(AdapterName.parse(name)), check_version(version), check_actor(actor)
+        with self._changing():
+            self._index.delete_version(adapter, number, who)
+
+    def delete_adapter(self, name: str, force: bool = False, actor: str = "") -> None:
+        adapter, who = str(AdapterName.parse(name)), check_actor(actor)
+        with self._changing():
+            self._index.delete_adapter(adapter, force, who)
+
+    def collect_garbage(
+        self, dry_run: bool = False, *, copies: bool = False, unindexed: bool = False
+    ) -> Garbage:
+        """Frees the files of deleted versions and of publishes that failed; waits for those under way.
+
+        Local `copies` too, all of them, and whole versions that are `unindexed`, if asked.
+
+        Raises IndexLost, IndexCorrupt and then frees nothing, RegistryBusy or another StorageError.
+        """
+        with disk_errors(self._location), self._index.collecting():
+            self._check()
+            if not dry_run:
+                self._blobs.clean()
+            asked = Collection(dry_run, copies, unindexed)
+            return collect(self._index, self._blobs, self._copies[0], asked)
+
+    def verify(self, progress: Progress | None = None) -> Verification:
+        """Reads every byte of every live version; raises StorageError."""
+        with disk_errors(self._location):
+            return verify(self._index, self._blobs, progress)
+
+    def copy_into(self, index: Index, blobs: BlobStore, progress: Progress | None = None) -> Copied:
+        """Copies all that holds at one moment into an index and blobs that are empty; others may go on.
+
+        Raises IndexLost, IndexCorrupt or another StorageError.
+        """
+        with disk_errors(self._location), self._index.publishing():
+            self._check()
+            return copy_registry((self._index, self._blobs), (index, blobs), progress)
+
+    def catch_up(self) -> None:
+        """Brings the journal to where the index is; raises StorageError."""
+        self._blobs.journal.extend(lambda after: self._index.events(after, _JOURNAL_BATCH))
+
+    def _check(self) -> None:
+        """Raises IndexLost or IndexCorrupt unless what the index says can be believed."""
+        check_index(self._index, self._blobs, self._location)
+        wrong = self._index.check()
+        if wrong:
+            raise IndexCorrupt(
+                f"the index of registry {self._location} is damaged ({wrong[0]}); nothing was changed: "
+                f"restore a backup, or run parfocal registry rebuild {self._location}",
+                path=self._location,
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Runs a change, then writes it into the journal, where it may follow later: the index has it."""
+        with disk_errors(self._location):
+            check_index(self._index, self._blobs, self._location)
+            yield
+        try:
+            self.catch_up()
+        except StorageError as error:
+            log.warning("the change is made, but not in the journal yet: %s", error)
+
+    def _copied(self, version: Version, copies: LocalCopies) -> Path:
+        """A local folder with the version's files, every byte verified now."""
+        with disk_errors(copies.home):
+            for entry in copies.missing(version.digest, version.manifest):
+                if not copies.link(version.digest, entry, partial(self._blobs.link, entry.digest)):
+                    with self._opened(entry, version.digest) as blob:
+                        copies.place(version.digest, entry, chunks_of(blob))
+            return copies.path(version.digest)
+
+    def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:
+        """Opens a file of a version; only of a live one it is a loss when the file is gone."""
+        try:
+            return self._blobs.open(entry.digest)
+        except BlobMissing as error:
+            if self._index.is_live(digest):
+                raise
+            raise VersionNotFound(f"{digest} was deleted and its files are gone", digest=digest) from error
+
+
+def _page(listing: str, found: Slice[Item]) -> Page[Item]:
+    return Page(found.items, page_token(listing, found.next_key) if found.next_key else "")

@@ -1,0 +1,124 @@
+"""What happened to a registry, change by change: all that its index knows follows from these, in order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from parfocal.registry.values.canonical_json import JSON
+from parfocal.registry.values.json_fields import FieldError, JsonObject
+from parfocal.registry.values.records import AliasMove, MoveKind
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    VERSION_PUBLISHED = "version_published"
+    VERSION_DELETED = "version_deleted"
+    ALIAS_SET = "alias_set"
+    ALIAS_ROLLED_BACK = "alias_rolled_back"
+    ALIAS_DELETED = "alias_deleted"
+    ADAPTER_DELETED = "adapter_deleted"
+
+
+MOVE_KINDS = {
+    EventKind.ALIAS_SET: MoveKind.SET,
+    EventKind.ALIAS_ROLLED_BACK: MoveKind.ROLLBACK,
+    EventKind.ALIAS_DELETED: MoveKind.DELETE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change. Sequence numbers rise by one, from 1.
+
+    `version` and `digest` are 0 and empty where the change concerns none; `alias` and `previous_version`,
+    where the alias pointed before, belong to moves of aliases.
+    """
+
+    sequence: int
+    kind: EventKind
+    name: str
+    happened_at: datetime
+    version: int = 0
+    digest: str = ""
+    alias: str = ""
+    previous_version: int = 0
+    actor: str = ""
+
+    def move(self) -> AliasMove:
+        """The move of an alias that this event is."""
+        return AliasMove(
+            self.name,
+            self.alias,
+            self.previous_version,
+            self.version,
+            self.digest,
+            MOVE_KINDS[self.kind],
+            self.actor,
+            self.happened_at,
+        )
+
+    def to_json(self) -> dict[str, JSON]:
+        """The event as a JSON object."""
+        return {
+            "sequence": self.sequence,
+            "kind": self.kind.value,
+            "name": self.name,
+            "happened_at": self.happened_at.isoformat(timespec="microseconds"),
+            "version": self.version,
+            "digest": self.digest,
+            "alias": self.alias,
+            "previous_version": self.previous_version,
+            "actor": self.actor,
+        }
+
+    @classmethod
+    def from_json(cls, fields: JsonObject) -> "Event":
+        """The event that `fields` hold; raises FieldError."""
+        try:
+            kind = EventKind(fields.text("kind"))
+            happened_at = datetime.fromisoformat(fields.text("happened_at"))
+        except ValueError as error:
+            raise FieldError("kind, happened_at", str(error)) from error
+        return cls(
+            fields.count("sequence"),
+            kind,
+            fields.text("name"),
+            happened_at,
+            fields.count("version"),
+            fields.text("digest"),
+            fields.text("alias"),
+            fields.count("previous_version"),
+            fields.text("actor"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds after some events: live versions by (name, number), and where aliases point."""
+
+    versions: dict[tuple[str, int], str] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @classmethod
+    def after(cls, events: Iterable[Event]) -> "Standing":
+        """What holds after `events`, which go oldest first."""
+        standing = cls()
+        for event in events:
+            standing._take(event)
+        return standing
+
+    def _take(self, event: Event) -> None:
+        version, alias = (event.name, event.version), (event.name, event.alias)
+        match event.kind:
+            case EventKind.VERSION_PUBLISHED:
+                self.versions[version] = event.digest
+            case EventKind.VERSION_DELETED:
+                self.versions.pop(version, None)
+            case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK:
+                self.aliases[alias] = event.version
+            case EventKind.ALIAS_DELETED:
+                self.aliases.pop(alias, None)
+            case EventKind.ADAPTER_DELETED:
+                pass  # its versions and aliases were deleted by events of their own

@@ -1,0 +1,69 @@
+"""Blobs in memory, which prove that a registry knows no folders."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from parfocal.registry.blobs import Blob
+from parfocal.registry.errors import BlobMissing
+from parfocal.registry.values import Event, digest_of, parse_digest
+
+
+class MemoryJournal:
+    """A journal that is a list."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def last(self) -> Event | None:
+        return self._events[-1] if self._events else None
+
+    def read(self) -> Iterator[Event]:
+        yield from self._events
+
+    def is_intact(self) -> bool:
+        return True
+
+    def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
+        self._events += newer(len(self._events))
+
+
+class MemoryBlobs:
+    """Blobs that are a dictionary."""
+
+    def __init__(self) -> None:
+        self._content: dict[str, bytes] = {}
+        self._journal = MemoryJournal()
+
+    @property
+    def journal(self) -> MemoryJournal:
+        return self._journal
+
+    def size(self, digest: str) -> int | None:
+        return len(self._content[digest]) if digest in self._content else None
+
+    def open(self, digest: str) -> BinaryIO:
+        if parse_digest(digest) not in self._content:
+            raise BlobMissing(f"blob {digest} is gone", digest=digest)
+        return io.BytesIO(self._content[digest])
+
+    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
+        data = source.read()
+        if advanced is not None:
+            advanced(len(data))
+        digest = digest_of(data)
+        self._content[digest] = data
+        return Blob(digest, len(data))
+
+    def link(self, digest: str, target: Path) -> bool:
+        return False
+
+    def stored(self) -> Iterator[Blob]:
+        yield from (Blob(digest, len(data)) for digest, data in list(self._content.items()))
+
+    def remove(self, digest: str) -> None:
+        self._content.pop(digest, None)
+
+    def clean(self) -> None:
+        pass

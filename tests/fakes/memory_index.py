@@ -1,0 +1,239 @@
+"""An index in memory, which proves that a registry knows no SQLite."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from parfocal.registry.index import Slice, refusals
+from parfocal.registry.values import (
+    MOVE_KINDS,
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    Event,
+    EventKind,
+    Manifest,
+    Version,
+    digest_of,
+    rollback_target,
+)
+
+Item = TypeVar("Item")
+
+
+class MemoryIndex:
+    """An index that is nothing but its events; each look-up reads them from the first."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._manifests: dict[str, bytes] = {}
+        self._lock = threading.RLock()
+        self._publishing = threading.Semaphore(1000)
+
+    def version(self, name: str, number: int) -> Version:
+        self._require(name)
+        if number not in self._live(name):
+            raise refusals.no_version(name, number, was_deleted=number in self._published(name))
+        return self._version(self._published(name)[number])
+
+    def latest(self, name: str) -> Version:
+        self._require(name)
+        if not self._live(name):
+            raise refusals.no_version_left(name)
+        return self._version(self._published(name)[max(self._live(name))])
+
+    def version_with(self, name: str, digest: str) -> Version:
+        self._require(name)
+        found = self._live_with(name, digest)
+        if found is None:
+            raise refusals.no_digest(digest, name)
+        return found
+
+    def target(self, name: str, alias: str) -> Version:
+        return self.version(name, self._the_alias(name, alias).version)
+
+    def find(self, digest: str) -> Version:
+        published = [e for e in self._events if e.kind is EventKind.VERSION_PUBLISHED and e.digest == digest]
+        if not published or digest not in self._manifests:
+            raise refusals.no_digest(digest)
+        return self._version(min(published, key=lambda e: (e.version not in self._live(e.name), e.name)))
+
+    def is_live(self, digest: str) -> bool:
+        return any(digest in self._live(name).values() for name in self._names())
+
+    def is_known(self, digest: str) -> bool:
+        return any(event.digest == digest for event in self._events)
+
+    def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
+        self._require(name)
+        numbers = [n for n in sorted(self._live(name), reverse=True) if not after or n < int(after)]
+        return _slice([self.version(name, n) for n in numbers], limit, lambda version: str(version.version))
+
+    def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
+        names = [name for name in sorted(self._names()) if name > after and not self._is_deleted(name)]
+        return _slice([self._summary(name) for name in names], limit, lambda summary: summary.name)
+
+    def aliases(self, name: str) -> list[Alias]:
+        self._require(name)
+        return [self._the_alias(name, alias) for alias in sorted(self._pointing(name))]
+
+    def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
+        found = [e for e in self._moves(name, alias) if not after or e.sequence < int(after)][::-1]
+        if not found and not after:
+            self._require(name)
+            if alias:
+                raise refusals.no_alias(name, alias)
+        events = _slice(found, limit, lambda event: str(event.sequence))
+        return Slice(tuple(event.move() for event in events.items), events.next_key)
+
+    def add_version(self, name: str, manifest: Manifest) -> Version:
+        data = manifest.to_bytes()
+        digest = digest_of(data)
+        with self._lock:
+            there = self._live_with(name, digest)
+            if there is not None:
+                return there
+            self._manifests[digest] = data
+            number = max(self._published(name), default=0) + 1
+            self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest)
+            return self.version(name, number)
+
+    def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
+        with self._lock:
+            digest = self.version(name, version).digest
+            actual = self._pointing(name).get(alias, 0)
+            refusals.check_points_at(name, alias, expected, actual)
+            if actual != version:
+                move = {"alias": alias, "version": version, "digest": digest, "previous_version": actual}
+                self._happened(EventKind.ALIAS_SET, name, **move, actor=actor)
+            return self._the_alias(name, alias)
+
+    def roll_back_alias(self, name: str, alias: str, expected: int | None, actor: str) -> Alias:
+        with self._lock:
+            self._require(name)
+            moves = [(MOVE_KINDS[event.kind], event.version) for event in self._moves(name, alias)]
+            if not moves:
+                raise refusals.no_alias(name, alias)
+            actual = self._pointing(name).get(alias, 0)
+            refusals.check_points_at(name, alias, expected, actual)
+            target = rollback_target(moves, self._live(name).__contains__)
+            if target is None:
+                raise refusals.nothing_to_roll_back(name, alias, actual)
+            digest = self._live(name)[target]
+            move = {"alias": alias, "version": target, "digest": digest, "previous_version": actual}
+            self._happened(EventKind.ALIAS_ROLLED_BACK, name, **move, actor=actor)
+            return self._the_alias(name, alias)
+
+    def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
+        with self._lock:
+            self._require(name)
+            actual = self._pointing(name).get(alias, 0)
+            refusals.check_points_at(name, alias, expected, actual)
+            if not actual:
+                raise refusals.no_alias(name, alias)
+            kind = EventKind.ALIAS_DELETED
+            self._happened(kind, name, alias=alias, previous_version=actual, actor=actor)
+
+    def delete_version(self, name: str, number: int, actor: str) -> None:
+        with self._lock:
+            digest = self.version(name, number).digest
+            held = sorted(alias for alias, version in self._pointing(name).items() if version == number)
+            if held:
+                raise refusals.version_in_use(name, number, held)
+            self._happened(EventKind.VERSION_DELETED, name, version=number, digest=digest, actor=actor)
+
+    def delete_adapter(self, name: str, force: bool, actor: str) -> None:
+        with self._lock:
+            aliases = [alias.alias for alias in self.aliases(name)]
+            if aliases and not force:
+                raise refusals.adapter_in_use(name, aliases)
+            for alias in aliases:
+                self.delete_alias(name, alias, None, actor)
+            for number in sorted(self._live(name)):
+                self.delete_version(name, number, actor)
+            self._happened(EventKind.ADAPTER_DELETED, name, actor=actor)
+
+    def manifests(self) -> Iterator[tuple[str, bytes]]:
+        live = {digest for name in self._names() for digest in self._live(name).values()}
+        yield from ((digest, self._manifests[digest]) for digest in live)
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        return self._events[after : after + limit]
+
+    def event(self, sequence: int) -> Event | None:
+        return next((event for event in self._events if event.sequence == sequence), None)
+
+    def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
+        self._events, self._manifests = list(events), dict(manifests)
+
+    def check(self) -> list[str]:
+        return []
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        with self._publishing:
+            yield
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        yield
+
+    def _happened(self, kind: EventKind, name: str, **fields: object) -> None:
+        event = Event(len(self._events) + 1, kind, name, datetime.now(UTC))
+        self._events.append(replace(event, **fields))  # type: ignore[arg-type]
+
+    def _of(self, name: str) -> list[Event]:
+        return [event for event in self._events if event.name == name]
+
+    def _names(self) -> set[str]:
+        return {event.name for event in self._events}
+
+    def _is_deleted(self, name: str) -> bool:
+        return self._of(name)[-1].kind is EventKind.ADAPTER_DELETED
+
+    def _require(self, name: str) -> None:
+        if not self._of(name) or self._is_deleted(name):
+            raise refusals.no_adapter(name, was_deleted=bool(self._of(name)))
+
+    def _published(self, name: str) -> dict[int, Event]:
+        return {e.version: e for e in self._of(name) if e.kind is EventKind.VERSION_PUBLISHED}
+
+    def _live(self, name: str) -> dict[int, str]:
+        deleted = {e.version for e in self._of(name) if e.kind is EventKind.VERSION_DELETED}
+        return {n: event.digest for n, event in self._published(name).items() if n not in deleted}
+
+    def _live_with(self, name: str, digest: str) -> Version | None:
+        return next((self.version(name, n) for n, d in self._live(name).items() if d == digest), None)
+
+    def _version(self, event: Event) -> Version:
+        manifest = Manifest.from_bytes(self._manifests[event.digest])
+        return Version(event.name, event.version, event.digest, manifest, event.happened_at)
+
+    def _moves(self, name: str, alias: str) -> list[Event]:
+        return [e for e in self._of(name) if e.kind in MOVE_KINDS and alias in ("", e.alias)]
+
+    def _pointing(self, name: str) -> dict[str, int]:
+        last = {event.alias: event.version for event in self._moves(name, "")}
+        return {alias: version for alias, version in last.items() if version}
+
+    def _the_alias(self, name: str, alias: str) -> Alias:
+        self._require(name)
+        if alias not in self._pointing(name):
+            raise refusals.no_alias(name, alias)
+        e = self._moves(name, alias)[-1]
+        return Alias(name, alias, e.version, e.digest, e.actor, e.happened_at)
+
+    def _summary(self, name: str) -> AdapterSummary:
+        live, published = self._live(name), self._published(name)
+        aliases = {alias.alias: alias for alias in self.aliases(name)}
+        moments = [e.happened_at for e in published.values()] + [a.moved_at for a in aliases.values()]
+        pointing = {alias: found.version for alias, found in aliases.items()}
+        created = published[min(published)].happened_at
+        return AdapterSummary(name, max(live, default=0), len(live), created, max(moments), pointing)
+
+
+def _slice(items: Sequence[Item], limit: int, key: Callable[[Item], str]) -> Slice[Item]:
+    return Slice(tuple(items[:limit]), key(items[limit - 1]) if len(items) > limit else "")
