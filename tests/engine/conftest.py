@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fakes.adapter_folder import Q0, write_config, write_weights
+from fakes.adapter_folder import Q0, write_weights
 from oracle.bases import configurations, write_base
 
 
@@ -44,5 +44,4 @@ def folder(tmp_path: Path, shapes: Mapping[str, tuple[int, int]]) -> Path:
     """A plain rank-4 adapter of one module, written by hand."""
     in_features, out_features = shapes[Q0]
     write_weights(tmp_path, a=torch.ones(4, in_features), b=torch.ones(out_features, 4))
-    write_config(tmp_path, {})
     return tmp_path

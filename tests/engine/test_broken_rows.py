@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from oracle.engines import FolderSource, run_all
+from fakes.folder_source import FolderSource
+from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, Request, StepFailed, Stop
 from parfocal.engine.engine import Engine

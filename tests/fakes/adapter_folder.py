@@ -1,22 +1,16 @@
-"""Writes small PEFT folders for the engine by hand, changes them, and reads them as the engine does."""
+"""Writes small adapters for the engine by hand, changes them, and reads them as the engine does."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from parfocal.engine import AdapterFolder, RankAndScale
 from parfocal.engine.lora.adapter_files import WEIGHTS_FILE, LoraWeights, read_adapter
-from parfocal.engine.lora.adapter_settings import CONFIG_FILE
 
 DIGEST = "sha256:" + "0" * 64
 Q0 = "model.layers.0.self_attn.q_proj"
-
-
-def write_config(folder: Path, changes: Mapping[str, object]) -> None:
-    fields = {"peft_type": "LORA", "r": 4, "lora_alpha": 4, "bias": "none", **changes}
-    (folder / CONFIG_FILE).write_text(json.dumps(fields))
 
 
 def write_weights(folder: Path, a: torch.Tensor, b: torch.Tensor, path: str = Q0) -> None:
@@ -30,5 +24,13 @@ def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
     save_file(tensors, folder / WEIGHTS_FILE)
 
 
-def read(folder: Path, shapes: Mapping[str, tuple[int, int]], max_rank: int = 64) -> LoraWeights:
-    return read_adapter(folder, DIGEST, shapes, torch.float32, max_rank)
+def read(
+    folder: Path,
+    shapes: Mapping[str, tuple[int, int]],
+    max_rank: int = 64,
+    dtype: torch.dtype = torch.float32,
+    modules: Mapping[str, RankAndScale] | None = None,
+) -> LoraWeights:
+    """Reads a folder that is said to hold `modules`: one of rank 4 if nothing else is said."""
+    meant = {Q0: RankAndScale(4, 1.0)} if modules is None else modules
+    return read_adapter(AdapterFolder(folder, meant), DIGEST, shapes, dtype, max_rank)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
+from fakes.folder_source import FolderSource
 from oracle.bases import VOCABULARY, write_base
-from oracle.engines import FolderSource, run_all
+from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, AdapterReport, EngineConfig, Request, SilentObserver, Stop
 from parfocal.engine.loading.base import load_base

@@ -3,21 +3,11 @@
 import time
 from pathlib import Path
 
-from parfocal.engine import AdapterKey, Completion, Delta, EngineConfig, Request
+from fakes.folder_source import FolderSource
+from parfocal.engine import Completion, Delta, EngineConfig, Request
 from parfocal.engine.engine import Engine
 from parfocal.engine.loading.base import load_base
 from parfocal.engine.loading.build import build_engine
-
-
-class FolderSource:
-    """Adapters from folders, by digest."""
-
-    def __init__(self, folders: dict[str, Path]) -> None:
-        self.folders = folders
-
-    def folder(self, adapter: AdapterKey) -> Path:
-        """Returns the adapter's folder."""
-        return self.folders[adapter.digest]
 
 
 class Collector:

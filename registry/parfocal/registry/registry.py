@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from parfocal.registry.publishing import Publication
-from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Page, Version
+from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Manifest, Page, Version
 
 
 class Registry(Protocol):
@@ -32,6 +32,13 @@ class Registry(Protocol):
 
     def find(self, digest: str) -> Version:
         """Returns a version with this digest under any name, deleted ones included until they are collected.
+
+        Raises InvalidDigest or VersionNotFound.
+        """
+        ...
+
+    def manifest(self, digest: str) -> Manifest:
+        """Returns the manifest with this digest; after `materialise` without asking anybody.
 
         Raises InvalidDigest or VersionNotFound.
         """

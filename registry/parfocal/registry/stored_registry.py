@@ -38,6 +38,7 @@ from parfocal.registry.values import (
     Alias,
     AliasMove,
     FileEntry,
+    Manifest,
     Page,
     Reference,
     Version,
@@ -94,6 +95,9 @@ class StoredRegistry:
 
     def find(self, digest: str) -> Version:
         return self._index.find(parse_digest(digest))
+
+    def manifest(self, digest: str) -> Manifest:
+        return self.find(digest).manifest
 
     def materialise(self, digest: str) -> Path:
         version = self.find(digest)

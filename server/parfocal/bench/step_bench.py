@@ -10,9 +10,21 @@ from parfocal.bench.errors import AnswerWrong
 from parfocal.bench.step_clock import StepClock
 from parfocal.bench.stored import Stored, stored_types
 from parfocal.bench.workload import Workload
-from parfocal.engine import AdapterKey, Delta, Engine, EngineConfig, Request, SilentObserver, StepReport, Stop
+from parfocal.engine import (
+    AdapterFolder,
+    AdapterKey,
+    Delta,
+    Engine,
+    EngineConfig,
+    RankAndScale,
+    Request,
+    SilentObserver,
+    StepReport,
+    Stop,
+)
 from parfocal.engine.loading.base import ResidentBase, load_base
 from parfocal.engine.loading.build import build_engine
+from parfocal.registry import read_peft_folder
 
 _WAIT_S = 0.05
 _LOAD_PROMPT = (1, 2, 3)
@@ -137,8 +149,12 @@ class _Folders:
 
     paths: Mapping[str, Path]
 
-    def folder(self, adapter: AdapterKey) -> Path:
-        return self.paths[adapter.digest]
+    def folder(self, adapter: AdapterKey) -> AdapterFolder:
+        path = self.paths[adapter.digest]
+        read = read_peft_folder(path)
+        targets = [module.target for module in read.modules]
+        rslora = read.config.use_rslora
+        return AdapterFolder(path, {t.path: RankAndScale(t.rank, t.scale(rslora)) for t in targets})
 
 
 def _take(item: Delta | Exception) -> None:

@@ -3,6 +3,7 @@
 No torch comes with it: `parfocal.engine.loading` loads a base and builds an engine.
 """
 
+from parfocal.engine.adapter_folder import AdapterFolder, RankAndScale
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.engine import Engine
 from parfocal.engine.errors import (
@@ -46,6 +47,7 @@ from parfocal.engine.thread import EngineThread
 
 __all__ = [
     "AdapterCorrupt",
+    "AdapterFolder",
     "AdapterKey",
     "AdapterRefused",
     "AdapterReport",
@@ -69,6 +71,7 @@ __all__ = [
     "Observer",
     "PromptTooLong",
     "QueueFull",
+    "RankAndScale",
     "Request",
     "RequestReport",
     "RequestTooLarge",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from oracle.engines import FolderSource
+from fakes.folder_source import FolderSource
 from parfocal.bench.calls import Call
 from parfocal.bench.errors import AnswerWrong
 from parfocal.bench.rounds import Reply, Round, answer_all

@@ -4,7 +4,7 @@ import contextlib
 import gc
 from dataclasses import replace
 
-from oracle.engines import FolderSource
+from fakes.folder_source import FolderSource
 from oracle.logprobs import LogProbs, first_tokens
 from parfocal.bench.growth import growth_visits, measure_growth
 from parfocal.bench.shapes import shape_named

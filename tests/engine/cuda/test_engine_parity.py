@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fakes.folder_source import FolderSource
 from oracle.bases import configurations, write_base
-from oracle.engines import FolderSource, open_engine, run_all
+from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
 from parfocal.engine.backends.cuda.card import Card

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from fakes.folder_source import FolderSource
 from oracle.bases import configurations, write_base
-from oracle.engines import FolderSource, run_all
+from oracle.engines import run_all
 from parfocal.engine import EngineConfig, Request, Stop
 from parfocal.engine.loading import base as loading
 from parfocal.engine.loading.base import ResidentBase, load_base

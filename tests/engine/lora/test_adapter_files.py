@@ -10,8 +10,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.layer import Linear as LoraLinear
 from transformers import LlamaForCausalLM
 
-from fakes.adapter_folder import DIGEST, Q0, write_config, write_weights
-from parfocal.engine.lora.adapter_files import WEIGHTS_FILE, read_adapter
+from fakes.adapter_folder import Q0, read, write_weights
+from fakes.folder_source import described
+from parfocal.engine import RankAndScale
+from parfocal.engine.lora.adapter_files import WEIGHTS_FILE
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"]
 
@@ -36,7 +38,7 @@ def test_every_module_adds_what_peft_adds(
     model = peft_model(small_llama, settings)
     model.save_pretrained(str(tmp_path))
 
-    weights = read_adapter(tmp_path, DIGEST, shapes, torch.float32, 64)
+    weights = read(tmp_path, shapes, modules=described(tmp_path).modules)
 
     layers = {path: m for path, m in small_llama.named_modules() if isinstance(m, LoraLinear)}
     assert weights.modules.keys() == layers.keys()
@@ -57,7 +59,7 @@ def peft_model(base: LlamaForCausalLM, settings: dict[str, Any]) -> PeftModel:
 
 
 def test_rank_and_size_are_those_of_the_matrices(folder: Path, shapes: Mapping[str, tuple[int, int]]) -> None:
-    weights = read_adapter(folder, DIGEST, shapes, torch.bfloat16, 64)
+    weights = read(folder, shapes, dtype=torch.bfloat16)
 
     assert weights.rank == 4
     assert weights.size_bytes == 2 * (4 * 64 + 64 * 4)
@@ -68,15 +70,14 @@ def test_the_scale_is_applied_before_a_narrow_type_rounds(
     folder: Path, shapes: Mapping[str, tuple[int, int]]
 ) -> None:
     write_weights(folder, torch.ones(4, 64), torch.full((64, 4), 1.001))
-    write_config(folder, {"lora_alpha": 4000})
 
-    pair = read_adapter(folder, DIGEST, shapes, torch.bfloat16, 64).modules[Q0]
+    pair = read(folder, shapes, dtype=torch.bfloat16, modules={Q0: RankAndScale(4, 1000.0)}).modules[Q0]
 
     assert pair.b[0, 0] == torch.tensor(1001.0).to(torch.bfloat16)
 
 
 def test_matrices_survive_the_file(folder: Path, shapes: Mapping[str, tuple[int, int]]) -> None:
-    weights = read_adapter(folder, DIGEST, shapes, torch.float32, 64)
+    weights = read(folder, shapes)
 
     with (folder / WEIGHTS_FILE).open("r+b") as file:
         size = file.seek(0, 2)

@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes.adapter_folder import DIGEST, Q0, change_tensors, read, write_config, write_weights
+from fakes.adapter_folder import DIGEST, Q0, change_tensors, read, write_weights
+from parfocal.engine import RankAndScale
 from parfocal.engine.errors import AdapterCorrupt, AdapterRefused
-from parfocal.engine.lora.adapter_files import WEIGHTS_FILE, read_adapter
-from parfocal.engine.lora.adapter_settings import CONFIG_FILE
+from parfocal.engine.lora.adapter_files import WEIGHTS_FILE
 
 
-@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
-def test_a_missing_file_is_named(folder: Path, shapes: Mapping[str, tuple[int, int]], name: str) -> None:
-    (folder / name).unlink()
+def test_missing_weights_are_named(folder: Path, shapes: Mapping[str, tuple[int, int]]) -> None:
+    (folder / WEIGHTS_FILE).unlink()
 
-    with pytest.raises(AdapterRefused, match=name):
+    with pytest.raises(AdapterRefused, match=f"no {WEIGHTS_FILE}"):
         read(folder, shapes)
 
 
@@ -109,13 +108,26 @@ def test_a_shape_that_does_not_fit_the_base_is_refused_with_both_shapes(
         read(folder, shapes)
 
 
-def test_a_rank_that_the_configuration_denies_is_corrupt(
+def test_a_rank_that_the_manifest_denies_is_corrupt(
     folder: Path, shapes: Mapping[str, tuple[int, int]]
 ) -> None:
-    write_config(folder, {"rank_pattern": {"self_attn.q_proj": 2}})
+    with pytest.raises(AdapterCorrupt, match="rank 4, but the manifest gives 2"):
+        read(folder, shapes, modules={Q0: RankAndScale(2, 1.0)})
 
-    with pytest.raises(AdapterCorrupt, match=r"rank 4, but adapter_config.json gives 2"):
-        read(folder, shapes)
+
+def test_tensors_of_a_module_that_the_manifest_does_not_list_are_corrupt(
+    folder: Path, shapes: Mapping[str, tuple[int, int]]
+) -> None:
+    with pytest.raises(AdapterCorrupt, match=f"{Q0} is no module of the manifest"):
+        read(folder, shapes, modules={})
+
+
+def test_a_module_of_the_manifest_without_tensors_is_corrupt(
+    folder: Path, shapes: Mapping[str, tuple[int, int]]
+) -> None:
+    other = Q0.replace("q_proj", "k_proj")
+    with pytest.raises(AdapterCorrupt, match=f"no tensors for {other}"):
+        read(folder, shapes, modules={Q0: RankAndScale(4, 1.0), other: RankAndScale(4, 1.0)})
 
 
 def test_a_rank_above_the_limit_is_refused_and_the_limit_itself_is_not(
@@ -144,7 +156,7 @@ def test_a_weight_that_overflows_the_engines_type_is_refused(
     write_weights(folder, torch.ones(4, 64), torch.full((64, 4), 1e6))
 
     with pytest.raises(AdapterCorrupt, match="inf in float16"):
-        read_adapter(folder, DIGEST, shapes, torch.float16, 64)
+        read(folder, shapes, dtype=torch.float16)
 
 
 def test_integer_weights_are_refused(folder: Path, shapes: Mapping[str, tuple[int, int]]) -> None:

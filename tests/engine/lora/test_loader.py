@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from fakes.folder_source import described
 from oracle.engines import Collector
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import (
     AdapterCorrupt,
+    AdapterFolder,
     AdapterKey,
     AdapterRefused,
     AdapterUnavailable,
@@ -45,12 +47,12 @@ class NotThere(Exception):
 class Source:
     """Gives folders by digest, but only once `gate` is open; an exception in a folder's place is raised."""
 
-    folders: dict[str, Path | Exception]
+    folders: dict[str, AdapterFolder | Exception]
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)
 
-    def folder(self, adapter: AdapterKey) -> Path:
+    def folder(self, adapter: AdapterKey) -> AdapterFolder:
         self.asked.append(adapter.digest)
         self.entered.set()
         assert self.gate.wait(PATIENCE_SECONDS)
@@ -66,8 +68,9 @@ def base(llama_base: Path) -> ResidentBase:
 
 
 @pytest.fixture(scope="module")
-def good(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_adapter(tmp_path_factory.mktemp("adapters") / "good", llama_base, AdapterShape(4), seed=1)
+def good(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> AdapterFolder:
+    folder = tmp_path_factory.mktemp("adapters") / "good"
+    return described(write_adapter(folder, llama_base, AdapterShape(4), seed=1))
 
 
 class Stage:
@@ -94,7 +97,7 @@ class Stage:
         self.step_until(lambda: not self.engine.live)
 
 
-def test_a_slow_source_stalls_nobody_but_its_own_requests(base: ResidentBase, good: Path) -> None:
+def test_a_slow_source_stalls_nobody_but_its_own_requests(base: ResidentBase, good: AdapterFolder) -> None:
     source = Source({"slow": good})
     stage = Stage(base, source)
     stage.submit("cold", "slow")
@@ -109,24 +112,24 @@ def test_a_slow_source_stalls_nobody_but_its_own_requests(base: ResidentBase, go
     stage.engine.close()
 
 
-def corrupt(good: Path, folder: Path) -> Path:
-    shutil.copytree(good, folder)
+def corrupt(good: AdapterFolder, folder: Path) -> AdapterFolder:
+    shutil.copytree(good.path, folder)
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    return folder
+    return replace(good, path=folder)
 
 
 @pytest.mark.parametrize("kind", ["refusal", "surprise", "corrupt", "too large"])
 def test_a_load_that_fails_ends_its_own_requests_with_its_cause(
-    base: ResidentBase, good: Path, llama_base: Path, tmp_path: Path, kind: str
+    base: ResidentBase, good: AdapterFolder, llama_base: Path, tmp_path: Path, kind: str
 ) -> None:
     refusal = NotThere("there is no such adapter")
-    causes: dict[str, tuple[Path | Exception, type[Exception], str]] = {
+    causes: dict[str, tuple[AdapterFolder | Exception, type[Exception], str]] = {
         "refusal": (refusal, NotThere, "no such adapter"),
         "surprise": (OSError("the disk is gone"), AdapterUnavailable, "team/bad .*the disk is gone"),
         "corrupt": (corrupt(good, tmp_path / "cut"), AdapterCorrupt, "cannot be read"),
         "too large": (
-            write_adapter(tmp_path / "large", llama_base, AdapterShape(17), seed=2),
+            described(write_adapter(tmp_path / "large", llama_base, AdapterShape(17), seed=2)),
             AdapterRefused,
             "rank 17",
         ),
@@ -152,7 +155,9 @@ def test_a_load_that_fails_ends_its_own_requests_with_its_cause(
     stage.engine.close()
 
 
-def test_closing_waits_for_the_load_under_way_and_begins_no_other(base: ResidentBase, good: Path) -> None:
+def test_closing_waits_for_the_load_under_way_and_begins_no_other(
+    base: ResidentBase, good: AdapterFolder
+) -> None:
     source, ended = Source({"running": good, "queued": good}), dict[str, Future[Loaded]]()
     stages = list[tuple[str, SlotState]]()
     store = LoraStore(base.shapes, torch.float32, torch.device("cpu"))
@@ -182,7 +187,7 @@ def test_closing_waits_for_the_load_under_way_and_begins_no_other(base: Resident
     assert stages == [("running", SlotState.STAGED), ("running", SlotState.LOADING)]
 
 
-def test_an_engine_closes_while_an_adapter_loads(base: ResidentBase, good: Path) -> None:
+def test_an_engine_closes_while_an_adapter_loads(base: ResidentBase, good: AdapterFolder) -> None:
     source = Source({"slow": good})
     stage = Stage(base, source)
     stage.submit("cold", "slow")
@@ -195,7 +200,7 @@ def test_an_engine_closes_while_an_adapter_loads(base: ResidentBase, good: Path)
     assert stage.engine.live == 0
 
 
-def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: Path) -> None:
+def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: AdapterFolder) -> None:
     source = Source({"a": good})
     source.gate.set()
     store, ends = LoraStore(base.shapes, torch.float32, torch.device("cpu")), list[Future[Loaded]]()
@@ -218,7 +223,7 @@ def test_what_a_load_reports_is_what_the_store_holds(base: ResidentBase, good: P
 
 
 def test_what_was_read_once_comes_back_to_the_device_without_its_files(
-    base: ResidentBase, good: Path
+    base: ResidentBase, good: AdapterFolder
 ) -> None:
     source = Source({"a": good, "b": good})
     source.gate.set()
@@ -236,7 +241,9 @@ def test_what_was_read_once_comes_back_to_the_device_without_its_files(
     assert tiers == {"a": "host", "b": "device"}
 
 
-def test_an_adapter_is_read_ahead_while_the_only_slot_is_taken(base: ResidentBase, good: Path) -> None:
+def test_an_adapter_is_read_ahead_while_the_only_slot_is_taken(
+    base: ResidentBase, good: AdapterFolder
+) -> None:
     source = Source({"a": good, "b": good})
     source.gate.set()
     engine = build_engine(base, replace(CONFIG, slots=1, host_cache_bytes=1 << 24), source)

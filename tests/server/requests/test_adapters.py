@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from fakes.peft_folders import Adapter, write_adapter, write_base
-from parfocal.engine import AdapterKey
+from parfocal.engine import AdapterKey, RankAndScale
 from parfocal.registry import BaseContract, FolderRegistry, Publication, describe_base, locate_base
 from parfocal.registry.errors import AdapterNotFound, InvalidName
 from parfocal.server.errors import ContractMismatch
@@ -128,4 +128,22 @@ def test_the_engine_gets_a_folder_with_the_published_files(registry: FolderRegis
 
     folder = RegistryAdapterSource(registry).folder(AdapterKey(version.digest))
 
-    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {file.name for file in folder.path.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+
+
+@pytest.mark.parametrize(("rslora", "scale"), [(False, 8 / 4), (True, 8 / 2)])
+def test_the_engine_gets_the_ranks_and_scales_of_the_manifest(
+    registry: FolderRegistry, base: BaseContract, tmp_path: Path, rslora: bool, scale: float
+) -> None:
+    config = {"use_rslora": rslora, "alpha_pattern": {"v_proj": 2}}
+    folder = write_adapter(tmp_path / "scaled", Adapter(config=config))
+    version = registry.publish("team/scaled", folder, Publication(base))
+
+    modules = RegistryAdapterSource(registry).folder(AdapterKey(version.digest)).modules
+
+    assert modules["model.layers.0.self_attn.q_proj"] == RankAndScale(4, scale)
+    assert modules["model.layers.1.self_attn.v_proj"] == RankAndScale(4, scale / 4)
+    assert len(modules) == 4

@@ -1,8 +1,6 @@
 """Finds the published adapter that a run continues from, and refuses one that does not fit."""
 
-import json
-
-from parfocal.registry import BaseContract, Registry
+from parfocal.registry import BaseContract, Contract, Registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import InvalidConfig, ParentMismatch
 from parfocal.training.recipe import Recipe
@@ -29,16 +27,21 @@ def find_parent(
         raise ParentMismatch(
             f"{config.parent} was made for another base: {differences[0]}", field=differences[0].field
         )
-    parent = Parent(f"{version.name}@{version.version}", registry.materialise(version.digest))
-    _check_scaling(parent, recipe)
-    return parent
+    name = f"{version.name}@{version.version}"
+    _check_scaling(name, version.manifest.contract, recipe)
+    return Parent(name, registry.materialise(version.digest))
 
 
-def _check_scaling(parent: Parent, recipe: Recipe) -> None:
-    config = json.loads((parent.folder / "adapter_config.json").read_text("utf-8"))
-    mine = {"r": recipe.rank, "lora_alpha": recipe.alpha, "use_rslora": recipe.rslora}
-    for name, value in mine.items():
-        if config[name] != value:
-            raise ParentMismatch(
-                f"{parent.name} has {name} {config[name]}, this run {value}; give the same", field=name
-            )
+def _check_scaling(parent: str, contract: Contract, recipe: Recipe) -> None:
+    _check(parent, "use_rslora", contract.use_rslora, recipe.rslora)
+    for target in contract.targets:
+        _check(parent, "r", target.rank, recipe.rank, target.path)
+        _check(parent, "lora_alpha", target.alpha, recipe.alpha, target.path)
+
+
+def _check(parent: str, field: str, theirs: float, mine: float, path: str = "") -> None:
+    if theirs != mine:
+        where = f" ({path})" if path else ""
+        raise ParentMismatch(
+            f"{parent} has {field} {theirs:g}, this run {mine:g}{where}; give the same", field=field
+        )

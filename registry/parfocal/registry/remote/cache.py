@@ -17,7 +17,7 @@ class RemoteCache:
 
     def folder(self, digest: str) -> Path | None:
         """Returns the folder of a version whose manifest and every byte are here, or None; raises OSError."""
-        manifest = self._manifest(digest)
+        manifest = self.manifest(digest)
         if manifest is None or self._folders.missing(digest, manifest):
             return None
         return self._folders.path(digest)
@@ -35,7 +35,8 @@ class RemoteCache:
         """Keeps a file of a version once its bytes are verified; raises BlobCorrupt or OSError."""
         self._folders.place(digest, entry, chunks)
 
-    def _manifest(self, digest: str) -> Manifest | None:
+    def manifest(self, digest: str) -> Manifest | None:
+        """Returns the manifest of a version if it is here, unharmed; raises OSError."""
         try:
             data = (self._manifests / hex_of(digest)).read_bytes()
         except FileNotFoundError:

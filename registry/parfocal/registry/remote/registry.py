@@ -17,6 +17,7 @@ from parfocal.registry.values import (
     Alias,
     AliasMove,
     FileEntry,
+    Manifest,
     Page,
     Reference,
     Version,
@@ -96,6 +97,11 @@ class RemoteRegistry:
             version = _first(iter(call), digest)
             call.cancel()  # type: ignore[no-untyped-call]  # the files are not wanted
             return version
+
+    def manifest(self, digest: str) -> Manifest:
+        """Returns the manifest with this digest, from the cache if it is there; see Registry."""
+        with disk_errors(self._home):
+            return self._cache.manifest(parse_digest(digest)) or self.find(digest).manifest
 
     def materialise(self, digest: str) -> Path:
         """Returns a local folder with the version's files, every byte verified now; see Registry."""

@@ -3,6 +3,7 @@
 Compares two contracts; does not read any file and does not decide what a difference means.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -152,6 +153,10 @@ class TargetModule:
     out_features: int
     rank: int
     alpha: float
+
+    def scale(self, use_rslora: bool) -> float:
+        """Returns alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732)."""
+        return self.alpha / (math.sqrt(self.rank) if use_rslora else self.rank)
 
     def to_json(self) -> dict[str, JSON]:
         """Returns the module as a JSON object."""

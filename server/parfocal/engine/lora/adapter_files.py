@@ -1,6 +1,6 @@
-"""Reads a verified PEFT folder into LoRA matrices that are ready for the engine, or refuses it by name.
+"""Reads the weights in a verified folder into LoRA matrices for the engine, or refuses them by name.
 
-Knows neither where the folder came from nor where the matrices will live.
+Knows neither where the folder came from nor where the matrices will live; ranks and scales are given.
 """
 
 import difflib
@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from parfocal.engine.adapter_folder import AdapterFolder, RankAndScale
 from parfocal.engine.errors import AdapterCorrupt, AdapterRefused
-from parfocal.engine.lora.adapter_settings import AdapterSettings, read_settings
 from parfocal.engine.lora.tensor_file import STORED_DTYPES, Header, NotFinite, TensorFile, opened, read_scaled
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -51,20 +51,23 @@ class LoraWeights:
 
 
 def read_adapter(
-    folder: Path, digest: str, shapes: Mapping[str, tuple[int, int]], dtype: torch.dtype, max_rank: int
+    folder: AdapterFolder,
+    digest: str,
+    shapes: Mapping[str, tuple[int, int]],
+    dtype: torch.dtype,
+    max_rank: int,
 ) -> LoraWeights:
     """Returns the adapter in `folder` as matrices of `dtype`, which do not alias the file.
 
-    `shapes` maps the path of each linear that may be adapted to its (in_features, out_features). A tensor's
-    name and shape are checked before its bytes are read. A targeted module without tensors is left as it is,
-    as in PEFT.
+    `shapes` maps the path of each linear that may be adapted to its (in_features, out_features). Tensors must
+    be those of the folder's modules; their names and shapes are checked before their bytes are read.
     Raises AdapterRefused or AdapterCorrupt; both carry `digest` in their metadata.
     """
     try:
-        settings = read_settings(folder)
-        with _open(folder / WEIGHTS_FILE) as file:
-            scales = _checked_scales(file, settings, shapes, max_rank)
-            modules = _read_modules(folder, file, scales, dtype)
+        weights = folder.path / WEIGHTS_FILE
+        with _open(weights) as file:
+            _check_tensors(file, folder.modules, shapes, max_rank)
+            modules = _read_modules(weights, file, folder.modules, dtype)
     except AdapterRefused as refusal:
         refusal.metadata["digest"] = digest
         raise
@@ -84,10 +87,12 @@ def _open(path: Path) -> Iterator[TensorFile]:
         yield file
 
 
-def _checked_scales(
-    file: TensorFile, settings: AdapterSettings, shapes: Mapping[str, tuple[int, int]], max_rank: int
-) -> dict[str, float]:
-    """Returns the scale of each adapted module, whose tensors' names, shapes and types are right."""
+def _check_tensors(
+    file: TensorFile,
+    modules: Mapping[str, RankAndScale],
+    shapes: Mapping[str, tuple[int, int]],
+    max_rank: int,
+) -> None:
     names = frozenset(file.keys())
     paths = Counter(_module_path(name, shapes) for name in sorted(names))
     if not paths:
@@ -97,11 +102,16 @@ def _checked_scales(
         if tensors != 2:
             missing, present = (name_b, name_a) if name_a in names else (name_a, name_b)
             raise AdapterCorrupt(f"{WEIGHTS_FILE}: {present} has no {missing} beside it", tensor=missing)
-        rank = _checked_rank(path, settings, max_rank)
+        if path not in modules:
+            raise AdapterCorrupt(f"{WEIGHTS_FILE}: {path} is no module of the manifest", tensor=name_a)
+        rank = _checked_rank(path, modules[path].rank, max_rank)
         in_features, out_features = shapes[path]
         _check_header(name_a, file.get_slice(name_a), [rank, in_features])
         _check_header(name_b, file.get_slice(name_b), [out_features, rank])
-    return {path: settings.scale_of(path) for path in paths}
+    for path in sorted(modules.keys() - paths.keys()):
+        raise AdapterCorrupt(
+            f"{WEIGHTS_FILE} has no tensors for {path}, which the manifest lists", tensor=_names(path)[0]
+        )
 
 
 def _names(path: str) -> tuple[str, str]:
@@ -109,17 +119,17 @@ def _names(path: str) -> tuple[str, str]:
 
 
 def _read_modules(
-    folder: Path, file: TensorFile, scales: Mapping[str, float], dtype: torch.dtype
+    weights: Path, file: TensorFile, modules: Mapping[str, RankAndScale], dtype: torch.dtype
 ) -> dict[str, ModuleWeights]:
-    named = {_names(path)[1]: scale for path, scale in scales.items()}
+    scales = {_names(path)[1]: module.scale for path, module in modules.items()}
     try:
-        tensors = read_scaled(folder / WEIGHTS_FILE, file, named, dtype)
+        tensors = read_scaled(weights, file, scales, dtype)
     except NotFinite as error:
         raise AdapterCorrupt(
             f"{WEIGHTS_FILE}: {error} in {str(dtype).removeprefix('torch.')}; every weight must be finite",
             tensor=error.name,
         ) from error
-    return {path: ModuleWeights(*(tensors[name] for name in _names(path))) for path in scales}
+    return {path: ModuleWeights(*(tensors[name] for name in _names(path))) for path in modules}
 
 
 def _module_path(name: str, shapes: Mapping[str, tuple[int, int]]) -> str:
@@ -141,8 +151,7 @@ def _module_path(name: str, shapes: Mapping[str, tuple[int, int]]) -> str:
     return path
 
 
-def _checked_rank(path: str, settings: AdapterSettings, max_rank: int) -> int:
-    rank = settings.rank_of(path)
+def _checked_rank(path: str, rank: int, max_rank: int) -> int:
     if rank > max_rank:
         raise AdapterRefused(
             f"{path} has rank {rank}; this engine serves ranks up to {max_rank} (raise max_rank to serve it)",
@@ -160,7 +169,7 @@ def _check_header(name: str, header: Header, expected: list[int]) -> None:
         )
     if shape[rank_axis] != expected[rank_axis]:
         raise AdapterCorrupt(
-            f"{WEIGHTS_FILE}: {name} has rank {shape[rank_axis]}, but adapter_config.json gives "
+            f"{WEIGHTS_FILE}: {name} has rank {shape[rank_axis]}, but the manifest gives "
             f"{expected[rank_axis]} to this module",
             tensor=name,
         )

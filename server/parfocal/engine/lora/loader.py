@@ -6,11 +6,11 @@ The step thread never waits here. What becomes of a load arrives in the engine's
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from parfocal.engine.adapter_folder import AdapterFolder
 from parfocal.engine.adapters import (
     LoadAdvanced,
     Loaded,
@@ -27,9 +27,9 @@ from parfocal.engine.request import AdapterKey
 
 
 class AdapterSource(Protocol):
-    """Gives the local folder of an adapter, fetching it first if need be."""
+    """Gives an adapter's local folder and what its weights mean, fetching it first if need be."""
 
-    def folder(self, adapter: AdapterKey) -> Path:
+    def folder(self, adapter: AdapterKey) -> AdapterFolder:
         """Returns a folder whose every byte has just been verified. Blocks; raises domain errors."""
 
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from parfocal.engine import AdapterKey
-from parfocal.registry import BaseContract, Difference, Version
+from parfocal.engine import AdapterFolder, AdapterKey, RankAndScale
+from parfocal.registry import BaseContract, Difference, Manifest, Version
 from parfocal.server.errors import ContractMismatch
 
 
@@ -23,16 +23,27 @@ class Versions(Protocol):
     def materialise(self, digest: str) -> Path:
         """Returns a local folder with the version's files, every byte verified just now."""
 
+    def manifest(self, digest: str) -> Manifest:
+        """Returns the manifest of a version."""
+
 
 class RegistryAdapterSource:
-    """Gives the engine an adapter's folder; the engine's `AdapterSource` over a registry."""
+    """Gives the engine an adapter's folder and what its manifest says of the weights in it."""
 
     def __init__(self, registry: Versions) -> None:
         self._registry = registry
 
-    def folder(self, adapter: AdapterKey) -> Path:
+    def folder(self, adapter: AdapterKey) -> AdapterFolder:
         """Returns the adapter's local folder, verified. Blocks; raises the registry's errors."""
-        return self._registry.materialise(adapter.digest)
+        path = self._registry.materialise(adapter.digest)
+        contract = self._registry.manifest(adapter.digest).contract
+        return AdapterFolder(
+            path,
+            {
+                target.path: RankAndScale(target.rank, target.scale(contract.use_rslora))
+                for target in contract.targets
+            },
+        )
 
 
 class AdapterResolver:
