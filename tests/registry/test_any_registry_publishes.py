@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry import BaseContract, Evaluation, Provenance, Publication, Registry, RegistryError
+from parfocal.registry import (
+    BaseContract,
+    Evaluation,
+    Provenance,
+    Publication,
+    Registry,
+    RegistryError,
+    Rendering,
+)
 from parfocal.registry.errors import (
     AdapterNotFound,
     AliasNotFound,
@@ -44,15 +52,18 @@ def test_the_contract_is_read_from_the_folder_and_its_base(
     ]
 
 
-def test_provenance_and_evaluation_come_back_as_they_were_given(
+def test_provenance_evaluation_and_rendering_come_back_as_they_were_given(
     any_registry: Registry, adapter: Write, base: BaseContract
 ) -> None:
     provenance = Provenance(
         "sha256:d", {"lr": 1e-3, "steps": 100, "mix": [1, {"a": None}]}, 7, {"peft": "1"}, "y@2"
     )
     evaluation = Evaluation("sha256:e", 50, {"exact_match": 0.98, "loss": 1})
-    manifest = any_registry.publish("x", adapter(), Publication(base, provenance, evaluation)).manifest
+    rendering = Rendering("chat", base.tokenizer_digest, {"enable_thinking": False, "top": [1, None]})
+    publication = Publication(base, provenance, evaluation, rendering=rendering)
+    manifest = any_registry.publish("x", adapter(), publication).manifest
     assert (manifest.provenance, manifest.evaluation) == (provenance, evaluation)
+    assert manifest.contract.rendering == rendering
     assert any_registry.resolve("x").manifest == manifest
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19parfocal/v1/adapter.proto\x12\x0bparfocal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x01\n\x07\x41\x64\x61pter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\x05\x12\x15\n\rversion_count\x18\x03 \x01(\x05\x12#\n\x07\x61liases\x18\x04 \x03(\x0b\x32\x12.parfocal.v1.Alias\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x01\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\'\n\x08manifest\x18\x06 \x01(\x0b\x32\x15.parfocal.v1.Manifest\x12\x15\n\rmanifest_json\x18\x07 \x01(\x0c\"\xd6\x01\n\x08Manifest\x12\x0e\n\x06schema\x18\x01 \x01(\x05\x12%\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x16.parfocal.v1.FileEntry\x12\'\n\x08\x63ontract\x18\x03 \x01(\x0b\x32\x15.parfocal.v1.Contract\x12+\n\nprovenance\x18\x04 \x01(\x0b\x32\x17.parfocal.v1.Provenance\x12+\n\nevaluation\x18\x05 \x01(\x0b\x32\x17.parfocal.v1.Evaluation\x12\x10\n\x08warnings\x18\x06 \x03(\t\"7\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"s\n\x08\x43ontract\x12\'\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x19.parfocal.v1.BaseContract\x12*\n\x07targets\x18\x02 \x03(\x0b\x32\x19.parfocal.v1.TargetModule\x12\x12\n\nuse_rslora\x18\x03 \x01(\x08\"\x95\x02\n\x0c\x42\x61seContract\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\x08revision\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x15\n\rconfig_digest\x18\x03 \x01(\t\x12/\n\x0cquantisation\x18\x04 \x01(\x0b\x32\x19.parfocal.v1.Quantisation\x12\x18\n\x10tokenizer_digest\x18\x05 \x01(\t\x12!\n\x14\x63hat_template_digest\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x08verified\x18\x07 \x01(\x08\x12%\n\x05shape\x18\x08 \x01(\x0b\x32\x16.parfocal.v1.BaseShapeB\x0b\n\t_revisionB\x17\n\x15_chat_template_digest\"t\n\tBaseShape\x12\x0e\n\x06layers\x18\x01 \x01(\x05\x12\x0e\n\x06hidden\x18\x02 \x01(\x05\x12\x14\n\x0cintermediate\x18\x03 \x01(\x05\x12\r\n\x05heads\x18\x04 \x01(\x05\x12\x10\n\x08kv_heads\x18\x05 \x01(\x05\x12\x10\n\x08head_dim\x18\x06 \x01(\x05\"H\n\x0cQuantisation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x14\n\x0c\x64ouble_quant\x18\x02 \x01(\x08\x12\x12\n\nblock_size\x18\x03 \x01(\x05\"d\n\x0cTargetModule\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0bin_features\x18\x02 \x01(\x05\x12\x14\n\x0cout_features\x18\x03 \x01(\x05\x12\x0c\n\x04rank\x18\x04 \x01(\x05\x12\r\n\x05\x61lpha\x18\x05 \x01(\x01\"\xdd\x01\n\nProvenance\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x1d\n\x15hyper_parameters_json\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x05tools\x18\x04 \x03(\x0b\x32\".parfocal.v1.Provenance.ToolsEntry\x12\x13\n\x06parent\x18\x05 \x01(\tH\x01\x88\x01\x01\x1a,\n\nToolsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seedB\t\n\x07_parent\"\x9a\x01\n\nEvaluation\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x10\n\x08\x65xamples\x18\x02 \x01(\x05\x12\x35\n\x07metrics\x18\x03 \x03(\x0b\x32$.parfocal.v1.Evaluation.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xae\x01\n\x05\x41lias\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\'\n\x07history\x18\x07 \x03(\x0b\x32\x16.parfocal.v1.AliasMove\"\xc6\x01\n\tAliasMove\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x18\n\x10previous_version\x18\x03 \x01(\x05\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12-\n\tmove_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04kind\x18\x08 \x01(\x0e\x32\x15.parfocal.v1.MoveKind*f\n\x08MoveKind\x12\x19\n\x15MOVE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rMOVE_KIND_SET\x10\x01\x12\x16\n\x12MOVE_KIND_ROLLBACK\x10\x02\x12\x14\n\x10MOVE_KIND_DELETE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19parfocal/v1/adapter.proto\x12\x0bparfocal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x01\n\x07\x41\x64\x61pter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\x05\x12\x15\n\rversion_count\x18\x03 \x01(\x05\x12#\n\x07\x61liases\x18\x04 \x03(\x0b\x32\x12.parfocal.v1.Alias\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x01\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\'\n\x08manifest\x18\x06 \x01(\x0b\x32\x15.parfocal.v1.Manifest\x12\x15\n\rmanifest_json\x18\x07 \x01(\x0c\"\xd6\x01\n\x08Manifest\x12\x0e\n\x06schema\x18\x01 \x01(\x05\x12%\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x16.parfocal.v1.FileEntry\x12\'\n\x08\x63ontract\x18\x03 \x01(\x0b\x32\x15.parfocal.v1.Contract\x12+\n\nprovenance\x18\x04 \x01(\x0b\x32\x17.parfocal.v1.Provenance\x12+\n\nevaluation\x18\x05 \x01(\x0b\x32\x17.parfocal.v1.Evaluation\x12\x10\n\x08warnings\x18\x06 \x03(\t\"7\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\x9e\x01\n\x08\x43ontract\x12\'\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x19.parfocal.v1.BaseContract\x12*\n\x07targets\x18\x02 \x03(\x0b\x32\x19.parfocal.v1.TargetModule\x12\x12\n\nuse_rslora\x18\x03 \x01(\x08\x12)\n\trendering\x18\x04 \x01(\x0b\x32\x16.parfocal.v1.Rendering\"\x92\x01\n\tRendering\x12(\n\x04\x66orm\x18\x01 \x01(\x0e\x32\x1a.parfocal.v1.RenderingForm\x12!\n\x14\x63hat_template_digest\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x1f\n\x17template_variables_json\x18\x03 \x01(\tB\x17\n\x15_chat_template_digest\"\x95\x02\n\x0c\x42\x61seContract\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\x08revision\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x15\n\rconfig_digest\x18\x03 \x01(\t\x12/\n\x0cquantisation\x18\x04 \x01(\x0b\x32\x19.parfocal.v1.Quantisation\x12\x18\n\x10tokenizer_digest\x18\x05 \x01(\t\x12!\n\x14\x63hat_template_digest\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x08verified\x18\x07 \x01(\x08\x12%\n\x05shape\x18\x08 \x01(\x0b\x32\x16.parfocal.v1.BaseShapeB\x0b\n\t_revisionB\x17\n\x15_chat_template_digest\"t\n\tBaseShape\x12\x0e\n\x06layers\x18\x01 \x01(\x05\x12\x0e\n\x06hidden\x18\x02 \x01(\x05\x12\x14\n\x0cintermediate\x18\x03 \x01(\x05\x12\r\n\x05heads\x18\x04 \x01(\x05\x12\x10\n\x08kv_heads\x18\x05 \x01(\x05\x12\x10\n\x08head_dim\x18\x06 \x01(\x05\"H\n\x0cQuantisation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x14\n\x0c\x64ouble_quant\x18\x02 \x01(\x08\x12\x12\n\nblock_size\x18\x03 \x01(\x05\"d\n\x0cTargetModule\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0bin_features\x18\x02 \x01(\x05\x12\x14\n\x0cout_features\x18\x03 \x01(\x05\x12\x0c\n\x04rank\x18\x04 \x01(\x05\x12\r\n\x05\x61lpha\x18\x05 \x01(\x01\"\xdd\x01\n\nProvenance\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x1d\n\x15hyper_parameters_json\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x05tools\x18\x04 \x03(\x0b\x32\".parfocal.v1.Provenance.ToolsEntry\x12\x13\n\x06parent\x18\x05 \x01(\tH\x01\x88\x01\x01\x1a,\n\nToolsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seedB\t\n\x07_parent\"\x9a\x01\n\nEvaluation\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x10\n\x08\x65xamples\x18\x02 \x01(\x05\x12\x35\n\x07metrics\x18\x03 \x03(\x0b\x32$.parfocal.v1.Evaluation.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xae\x01\n\x05\x41lias\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\'\n\x07history\x18\x07 \x03(\x0b\x32\x16.parfocal.v1.AliasMove\"\xc6\x01\n\tAliasMove\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x18\n\x10previous_version\x18\x03 \x01(\x05\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12-\n\tmove_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04kind\x18\x08 \x01(\x0e\x32\x15.parfocal.v1.MoveKind*`\n\rRenderingForm\x12\x1e\n\x1aRENDERING_FORM_UNSPECIFIED\x10\x00\x12\x17\n\x13RENDERING_FORM_CHAT\x10\x01\x12\x16\n\x12RENDERING_FORM_RAW\x10\x02*f\n\x08MoveKind\x12\x19\n\x15MOVE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rMOVE_KIND_SET\x10\x01\x12\x16\n\x12MOVE_KIND_ROLLBACK\x10\x02\x12\x14\n\x10MOVE_KIND_DELETE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVENANCE_TOOLSENTRY']._serialized_options = b'8\001'
   _globals['_EVALUATION_METRICSENTRY']._loaded_options = None
   _globals['_EVALUATION_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_MOVEKIND']._serialized_start=2196
-  _globals['_MOVEKIND']._serialized_end=2298
+  _globals['_RENDERINGFORM']._serialized_start=2389
+  _globals['_RENDERINGFORM']._serialized_end=2485
+  _globals['_MOVEKIND']._serialized_start=2487
+  _globals['_MOVEKIND']._serialized_end=2589
   _globals['_ADAPTER']._serialized_start=76
   _globals['_ADAPTER']._serialized_end=281
   _globals['_VERSION']._serialized_start=284
@@ -46,26 +48,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MANIFEST']._serialized_end=687
   _globals['_FILEENTRY']._serialized_start=689
   _globals['_FILEENTRY']._serialized_end=744
-  _globals['_CONTRACT']._serialized_start=746
-  _globals['_CONTRACT']._serialized_end=861
-  _globals['_BASECONTRACT']._serialized_start=864
-  _globals['_BASECONTRACT']._serialized_end=1141
-  _globals['_BASESHAPE']._serialized_start=1143
-  _globals['_BASESHAPE']._serialized_end=1259
-  _globals['_QUANTISATION']._serialized_start=1261
-  _globals['_QUANTISATION']._serialized_end=1333
-  _globals['_TARGETMODULE']._serialized_start=1335
-  _globals['_TARGETMODULE']._serialized_end=1435
-  _globals['_PROVENANCE']._serialized_start=1438
-  _globals['_PROVENANCE']._serialized_end=1659
-  _globals['_PROVENANCE_TOOLSENTRY']._serialized_start=1595
-  _globals['_PROVENANCE_TOOLSENTRY']._serialized_end=1639
-  _globals['_EVALUATION']._serialized_start=1662
-  _globals['_EVALUATION']._serialized_end=1816
-  _globals['_EVALUATION_METRICSENTRY']._serialized_start=1770
-  _globals['_EVALUATION_METRICSENTRY']._serialized_end=1816
-  _globals['_ALIAS']._serialized_start=1819
-  _globals['_ALIAS']._serialized_end=1993
-  _globals['_ALIASMOVE']._serialized_start=1996
-  _globals['_ALIASMOVE']._serialized_end=2194
+  _globals['_CONTRACT']._serialized_start=747
+  _globals['_CONTRACT']._serialized_end=905
+  _globals['_RENDERING']._serialized_start=908
+  _globals['_RENDERING']._serialized_end=1054
+  _globals['_BASECONTRACT']._serialized_start=1057
+  _globals['_BASECONTRACT']._serialized_end=1334
+  _globals['_BASESHAPE']._serialized_start=1336
+  _globals['_BASESHAPE']._serialized_end=1452
+  _globals['_QUANTISATION']._serialized_start=1454
+  _globals['_QUANTISATION']._serialized_end=1526
+  _globals['_TARGETMODULE']._serialized_start=1528
+  _globals['_TARGETMODULE']._serialized_end=1628
+  _globals['_PROVENANCE']._serialized_start=1631
+  _globals['_PROVENANCE']._serialized_end=1852
+  _globals['_PROVENANCE_TOOLSENTRY']._serialized_start=1788
+  _globals['_PROVENANCE_TOOLSENTRY']._serialized_end=1832
+  _globals['_EVALUATION']._serialized_start=1855
+  _globals['_EVALUATION']._serialized_end=2009
+  _globals['_EVALUATION_METRICSENTRY']._serialized_start=1963
+  _globals['_EVALUATION_METRICSENTRY']._serialized_end=2009
+  _globals['_ALIAS']._serialized_start=2012
+  _globals['_ALIAS']._serialized_end=2186
+  _globals['_ALIASMOVE']._serialized_start=2189
+  _globals['_ALIASMOVE']._serialized_end=2387
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RenderingForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RenderingFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RenderingForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RENDERING_FORM_UNSPECIFIED: _RenderingForm.ValueType  # 0
+    """Not valid."""
+    RENDERING_FORM_CHAT: _RenderingForm.ValueType  # 1
+    """Conversations, written out with a chat template."""
+    RENDERING_FORM_RAW: _RenderingForm.ValueType  # 2
+    """A prompt and a completion, joined as they are."""
+
+class RenderingForm(_RenderingForm, metaclass=_RenderingFormEnumTypeWrapper):
+    """What training rows were."""
+
+RENDERING_FORM_UNSPECIFIED: RenderingForm.ValueType  # 0
+"""Not valid."""
+RENDERING_FORM_CHAT: RenderingForm.ValueType  # 1
+"""Conversations, written out with a chat template."""
+RENDERING_FORM_RAW: RenderingForm.ValueType  # 2
+"""A prompt and a completion, joined as they are."""
+Global___RenderingForm: _TypeAlias = RenderingForm  # noqa: Y015
+
 class _MoveKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -245,6 +269,7 @@ class Contract(_message.Message):
     BASE_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     USE_RSLORA_FIELD_NUMBER: _builtins.int
+    RENDERING_FIELD_NUMBER: _builtins.int
     use_rslora: _builtins.bool
     """True if the adapter's output is scaled by alpha / sqrt(rank), false if by alpha / rank."""
     @_builtins.property
@@ -255,20 +280,57 @@ class Contract(_message.Message):
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetModule]:
         """The modules that the adapter changes, sorted by path."""
 
+    @_builtins.property
+    def rendering(self) -> Global___Rendering:
+        """How the rows that the adapter learnt from became text. Unset if the publisher did not say."""
+
     def __init__(
         self,
         *,
         base: Global___BaseContract | None = ...,
         targets: _abc.Iterable[Global___TargetModule] | None = ...,
         use_rslora: _builtins.bool = ...,
+        rendering: Global___Rendering | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "targets", b"targets", "use_rslora", b"use_rslora"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "rendering", b"rendering", "targets", b"targets", "use_rslora", b"use_rslora"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Contract: _TypeAlias = Contract  # noqa: Y015
+
+@_typing.final
+class Rendering(_message.Message):
+    """How training rows became text; an adapter answers best to what looks the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORM_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_DIGEST_FIELD_NUMBER: _builtins.int
+    TEMPLATE_VARIABLES_JSON_FIELD_NUMBER: _builtins.int
+    form: Global___RenderingForm.ValueType
+    """Whether the rows were chats or plain text."""
+    chat_template_digest: _builtins.str
+    """The sha256 of the chat template that wrote the rows. Unset if none did."""
+    template_variables_json: _builtins.str
+    """The template variables that were set, as a JSON object, for example `{"enable_thinking":false}`. Empty means none."""
+    def __init__(
+        self,
+        *,
+        form: Global___RenderingForm.ValueType = ...,
+        chat_template_digest: _builtins.str | None = ...,
+        template_variables_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "chat_template_digest", b"chat_template_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "chat_template_digest", b"chat_template_digest", "form", b"form", "template_variables_json", b"template_variables_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__chat_template_digest: _TypeAlias = _typing.Literal["chat_template_digest"]  # noqa: Y015
+    _WhichOneofArgType__chat_template_digest: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chat_template_digest) -> _WhichOneofReturnType__chat_template_digest | None: ...
+
+Global___Rendering: _TypeAlias = Rendering  # noqa: Y015
 
 @_typing.final
 class BaseContract(_message.Message):

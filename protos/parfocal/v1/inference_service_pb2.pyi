@@ -10,6 +10,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from parfocal.v1 import adapter_pb2 as _adapter_pb2
@@ -158,7 +159,7 @@ class GenerateRequest(_message.Message):
 
     @_builtins.property
     def chat(self) -> Global___Chat:
-        """A conversation, written out with the base's chat template."""
+        """A conversation, written out with the adapter's own chat template if it has one, else with the base's."""
 
     @_builtins.property
     def sampling(self) -> Global___Sampling:
@@ -225,18 +226,26 @@ class Chat(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGES_FIELD_NUMBER: _builtins.int
+    TEMPLATE_VARIABLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The messages, the oldest first. At least one."""
+
+    @_builtins.property
+    def template_variables(self) -> _struct_pb2.Struct:
+        """What the chat template reads beside the messages, for example `{"enable_thinking": false}`. What an adapter was
+        trained with holds unless it is set here. Special tokens in texts stay text, as in messages.
+        """
 
     def __init__(
         self,
         *,
         messages: _abc.Iterable[Global___Message] | None = ...,
+        template_variables: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["template_variables", b"template_variables"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "template_variables", b"template_variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,6 +469,7 @@ class GenerateResponse(_message.Message):
     ADAPTER_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The text of the answer, without the stop string."""
     finish_reason: Global___FinishReason.ValueType
@@ -488,6 +498,12 @@ class GenerateResponse(_message.Message):
     def timings(self) -> Global___Timings:
         """Where the time went."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What may make the answer worse than it could be, in sentences, for example a raw prompt for an adapter that was
+        trained on chats.
+        """
+
     def __init__(
         self,
         *,
@@ -500,10 +516,11 @@ class GenerateResponse(_message.Message):
         adapter: Global___ResolvedAdapter | None = ...,
         timings: Global___Timings | None = ...,
         request_id: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "finish_reason", b"finish_reason", "logprobs", b"logprobs", "request_id", b"request_id", "stop_string", b"stop_string", "text", b"text", "timings", b"timings", "token_ids", b"token_ids", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "finish_reason", b"finish_reason", "logprobs", b"logprobs", "request_id", b"request_id", "stop_string", b"stop_string", "text", b"text", "timings", b"timings", "token_ids", b"token_ids", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -725,21 +742,25 @@ class TokenizeRequest(_message.Message):
 
     PROMPT_FIELD_NUMBER: _builtins.int
     CHAT_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
     """Plain text. The tokenizer adds its own beginning, if it has one."""
+    adapter: _builtins.str
+    """The adapter whose rendering counts, as in GenerateRequest; empty means the base."""
     @_builtins.property
     def chat(self) -> Global___Chat:
-        """A conversation, written out with the base's chat template."""
+        """A conversation, written out with the adapter's own chat template if it has one, else with the base's."""
 
     def __init__(
         self,
         *,
         prompt: _builtins.str = ...,
         chat: Global___Chat | None = ...,
+        adapter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "input", b"input", "prompt", b"prompt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "input", b"input", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "chat", b"chat", "input", b"input", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["prompt", "chat"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015

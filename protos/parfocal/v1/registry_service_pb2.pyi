@@ -68,6 +68,7 @@ class PublishHeader(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     EVALUATION_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    RENDERING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name to publish under, `namespace/name` or `name` (namespace `default`)."""
     base_reference: _builtins.str
@@ -92,6 +93,10 @@ class PublishHeader(_message.Message):
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.FileEntry]:
         """The files that follow, in this order. Each must arrive with exactly this size and digest, else DATA_LOSS."""
 
+    @_builtins.property
+    def rendering(self) -> _adapter_pb2.Rendering:
+        """How the rows that the adapter learnt from became text. Optional."""
+
     def __init__(
         self,
         *,
@@ -102,10 +107,11 @@ class PublishHeader(_message.Message):
         provenance: _adapter_pb2.Provenance | None = ...,
         evaluation: _adapter_pb2.Evaluation | None = ...,
         files: _abc.Iterable[_adapter_pb2.FileEntry] | None = ...,
+        rendering: _adapter_pb2.Rendering | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "provenance", b"provenance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "provenance", b"provenance", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "provenance", b"provenance", "unverified_base", b"unverified_base"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "provenance", b"provenance", "rendering", b"rendering", "unverified_base", b"unverified_base"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_base: _TypeAlias = _typing.Literal["base_reference", "base_contract"]  # noqa: Y015
     _WhichOneofArgType_base: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015

@@ -29,6 +29,7 @@ from parfocal.registry.values import (
     Provenance,
     Quantisation,
     Reference,
+    Rendering,
     TargetModule,
     Version,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Reference",
     "Registry",
     "RegistryError",
+    "Rendering",
     "StoredRegistry",
     "TargetModule",
     "Verification",

@@ -80,6 +80,10 @@ def announced(
     return [adapter_pb2.FileEntry(path=path, size=size, digest=digest), weights]
 
 
+def _chat(**fields: str) -> adapter_pb2.Rendering:
+    return adapter_pb2.Rendering(form=adapter_pb2.RENDERING_FORM_CHAT, **fields)
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
@@ -99,6 +103,10 @@ def announced(
         ({"provenance": adapter_pb2.Provenance(hyper_parameters_json="{")}, "INVALID_PUBLICATION"),
         ({"provenance": adapter_pb2.Provenance(hyper_parameters_json="[]")}, "INVALID_PUBLICATION"),
         ({"evaluation": adapter_pb2.Evaluation(metrics={"loss": float("nan")})}, "INVALID_PUBLICATION"),
+        ({"rendering": adapter_pb2.Rendering()}, "INVALID_PUBLICATION"),
+        ({"rendering": _chat(template_variables_json="[")}, "INVALID_PUBLICATION"),
+        ({"rendering": _chat(template_variables_json="[]")}, "INVALID_PUBLICATION"),
+        ({"rendering": _chat(chat_template_digest="md5:0")}, "INVALID_DIGEST"),
         ({"base_contract": adapter_pb2.BaseContract(id="")}, "INVALID_PUBLICATION"),
         ({"base_contract": adapter_pb2.BaseContract(id="x", verified=True)}, "INVALID_DIGEST"),
     ],

@@ -15,6 +15,7 @@ from parfocal.registry import (
     Manifest,
     Provenance,
     Quantisation,
+    Rendering,
     TargetModule,
 )
 from parfocal.registry.errors import InvalidManifest, InvalidPublication, RegistryTooNew
@@ -37,13 +38,23 @@ BASES = st.builds(
 TARGETS = st.builds(
     TargetModule, TEXT, *[st.integers(0, 10**6)] * 3, st.floats(allow_nan=False, allow_infinity=False)
 )
+RENDERINGS = st.builds(
+    Rendering,
+    form=st.sampled_from(["chat", "raw"]),
+    chat_template_digest=st.none() | TEXT,
+    template_variables=st.dictionaries(
+        TEXT, st.none() | st.booleans() | TEXT | st.integers(-5, 5), max_size=2
+    ),
+)
 MANIFESTS = st.builds(
     Manifest,
     schema=st.just(1),
     files=st.sampled_from(
         [(), (FileEntry("a.json", 3, DIGEST),), (FileEntry("a", 0, DIGEST), FileEntry("b", 1, DIGEST))]
     ),
-    contract=st.builds(Contract, BASES, st.lists(TARGETS, max_size=3).map(tuple), st.booleans()),
+    contract=st.builds(
+        Contract, BASES, st.lists(TARGETS, max_size=3).map(tuple), st.booleans(), st.none() | RENDERINGS
+    ),
     provenance=st.none()
     | st.builds(
         Provenance,
@@ -93,6 +104,10 @@ def test_the_digest_of_a_known_manifest_never_changes() -> None:
     assert MANIFEST.digest == "sha256:9560351c41dcc0cb8e59ba0129600a1057957bd8440a367e32db8b62a1a7746d"
 
 
+def test_a_manifest_without_a_rendering_is_written_as_before_renderings_were_recorded() -> None:
+    assert "rendering" not in json.loads(MANIFEST.to_bytes())["contract"]
+
+
 @pytest.mark.parametrize(
     ("edit", "why"),
     [
@@ -108,6 +123,14 @@ def test_the_digest_of_a_known_manifest_never_changes() -> None:
         (lambda m: m["files"][0].update(digest="md5:1"), "not a digest"),
         (lambda m: m["files"].append(m["files"][0]), "twice"),
         (lambda m: m.update(warnings=[1]), "not text"),
+        (lambda m: m["contract"].update(rendering=None), r"contract\.rendering: is null"),
+        (lambda m: m["contract"].update(rendering={"form": "chat"}), "chat_template_digest: is missing"),
+        (
+            lambda m: m["contract"].update(
+                rendering={"form": "prose", "chat_template_digest": None, "template_variables": {}}
+            ),
+            "'prose', none of chat, raw",
+        ),
         (lambda m: m.update(schema="1"), "schema"),
     ],
 )
@@ -167,6 +190,26 @@ def test_contracts_differ_module_by_module() -> None:
     fields = [difference.field for difference in contract.differences(other)]
     assert fields == ["use_rslora", "targets.extra", f"targets.{target.path}"]
     assert contract.differences(contract) == []
+
+
+def test_a_difference_in_rendering_is_named() -> None:
+    contract = replace(MANIFEST.contract, rendering=Rendering("raw"))
+    other = replace(contract, rendering=Rendering("chat", "sha256:1", {"enable_thinking": False}))
+    [difference] = contract.differences(other)
+    assert str(difference) == (
+        "rendering: expected raw, found chat, template sha256:1, enable_thinking=False"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object()])
+def test_a_template_variable_without_json_form_is_not_recorded(value: object) -> None:
+    with pytest.raises(InvalidPublication, match="template_variables"):
+        Rendering("chat", template_variables={"x": value})  # type: ignore[dict-item]  # that is the point
+
+
+def test_a_form_that_nobody_knows_is_not_recorded() -> None:
+    with pytest.raises(InvalidPublication, match="'prose'; use one of chat, raw"):
+        Rendering("prose")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "0.9"])

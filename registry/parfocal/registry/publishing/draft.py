@@ -79,7 +79,8 @@ def draft(folder: Path, publication: Publication) -> Draft:
         config = dumps(read.config.normalised(base.id, base.revision, paths))
     except InvalidJson as error:
         raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
-    contract = Contract(base, tuple(module.target for module in read.modules), read.config.use_rslora)
+    targets = tuple(module.target for module in read.modules)
+    contract = Contract(base, targets, read.config.use_rslora, publication.rendering)
     result = Draft(read, config, contract, publication, (*read.warnings, *base_warnings(read.config, base)))
     # A manifest that cannot be written must be refused before anything is stored.
     result.manifest(())

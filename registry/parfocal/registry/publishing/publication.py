@@ -6,14 +6,14 @@ from pathlib import PurePath
 
 from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.peft import PeftConfig
-from parfocal.registry.values import BaseContract, Evaluation, Provenance
+from parfocal.registry.values import BaseContract, Evaluation, Provenance, Rendering
 
 _HUB_CACHE = re.compile(r"models--(?P<id>[^/]+)/snapshots/[0-9a-f]+/?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The base the adapter was made for, where it came from and how good it is.
+    """The base the adapter was made for, where it came from, how good it is, how its rows became text.
 
     Without a described base, or with one that nobody verified, `unverified_base` must say that this is meant.
     """
@@ -22,6 +22,7 @@ class Publication:
     provenance: Provenance | None = None
     evaluation: Evaluation | None = None
     unverified_base: bool = False
+    rendering: Rendering | None = None
 
 
 def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:

@@ -40,6 +40,7 @@ from parfocal.registry.wire import (
     read_move,
     read_version,
     registry_errors,
+    rendering_message,
 )
 from parfocal.rpc import open_blocking_channel
 from parfocal.v1 import registry_service_pb2 as pb
@@ -79,6 +80,7 @@ class RemoteRegistry:
             unverified_base=publication.unverified_base,
             provenance=provenance_message(publication.provenance),
             evaluation=evaluation_message(publication.evaluation),
+            rendering=rendering_message(publication.rendering),
             files=[file_message(file) for file in files],
         )
         with registry_errors():

@@ -36,6 +36,7 @@ from parfocal.registry.values.pages import MAX_PAGE_SIZE, Page, checked_page_siz
 from parfocal.registry.values.provenance import Evaluation, Provenance
 from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
 from parfocal.registry.values.reference import Reference
+from parfocal.registry.values.rendering import Rendering
 from parfocal.registry.values.rollback import rollback_target
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "Provenance",
     "Quantisation",
     "Reference",
+    "Rendering",
     "Standing",
     "TargetModule",
     "UnreadableJson",

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from parfocal.registry.values.canonical_json import JSON
 from parfocal.registry.values.json_fields import JsonObject
+from parfocal.registry.values.rendering import Rendering
 
 _SHAPE_FIELDS = ("layers", "hidden", "intermediate", "heads", "kv_heads", "head_dim")
 
@@ -177,17 +178,24 @@ class TargetModule:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Base, modules and scaling rule; `targets` are sorted by path."""
+    """Base, modules and scaling rule; `targets` are sorted by path.
+
+    `rendering` is None where nobody said how the training rows became text; then the JSON form has no such
+    field, as manifests had none before it was recorded.
+    """
 
     base: BaseContract
     targets: tuple[TargetModule, ...]
     use_rslora: bool
+    rendering: Rendering | None = None
 
     def differences(self, other: "Contract") -> "list[Difference]":
         """Returns where `other` differs: first the base, then the scaling rule, then module by module."""
         found = self.base.differences(other.base)
         if self.use_rslora != other.use_rslora:
             found.append(Difference("use_rslora", str(self.use_rslora), str(other.use_rslora)))
+        if self.rendering != other.rendering:
+            found.append(Difference("rendering", _written(self.rendering), _written(other.rendering)))
         mine = {target.path: target for target in self.targets}
         theirs = {target.path: target for target in other.targets}
         for path in sorted(mine.keys() | theirs.keys()):
@@ -201,17 +209,28 @@ class Contract:
             "base": self.base.to_json(),
             "targets": [target.to_json() for target in self.targets],
             "use_rslora": self.use_rslora,
+            **({} if self.rendering is None else {"rendering": self.rendering.to_json()}),
         }
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "Contract":
         """Returns the contract that `fields` hold; raises FieldError."""
-        fields.only(("base", "targets", "use_rslora"))
+        fields.only([*cls.__dataclass_fields__])
+        rendering = fields.object("rendering") if fields.given("rendering") else None
         return cls(
             BaseContract.from_json(fields.object("base")),
             tuple(TargetModule.from_json(target) for target in fields.objects("targets")),
             fields.boolean("use_rslora"),
+            None if rendering is None else Rendering.from_json(rendering),
         )
+
+
+def _written(rendering: Rendering | None) -> str:
+    if rendering is None:
+        return "not known"
+    template = f", template {rendering.chat_template_digest}" if rendering.chat_template_digest else ""
+    variables = "".join(f", {name}={value!r}" for name, value in rendering.template_variables.items())
+    return f"{rendering.form}{template}{variables}"
 
 
 def _last_part(base_id: str) -> str:

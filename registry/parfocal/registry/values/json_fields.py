@@ -80,6 +80,10 @@ class JsonObject:
         """Returns an object field."""
         return JsonObject(self._get(name), self._at(name))
 
+    def given(self, name: str) -> bool:
+        """Whether the field is there at all, be it null."""
+        return name in self._values
+
     def optional_object(self, name: str) -> "JsonObject | None":
         """Returns an object field, or None where it is null."""
         return None if self._get(name) is None else self.object(name)

@@ -9,6 +9,7 @@ from parfocal.registry.wire.messages import (
     file_message,
     move_message,
     provenance_message,
+    rendering_message,
     version_message,
 )
 from parfocal.registry.wire.publication import read_publication
@@ -20,6 +21,7 @@ from parfocal.registry.wire.reading import (
     read_file,
     read_move,
     read_provenance,
+    read_rendering,
     read_version,
 )
 
@@ -39,7 +41,9 @@ __all__ = [
     "read_move",
     "read_provenance",
     "read_publication",
+    "read_rendering",
     "read_version",
     "registry_errors",
+    "rendering_message",
     "version_message",
 ]

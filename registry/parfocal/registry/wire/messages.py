@@ -16,6 +16,7 @@ from parfocal.registry.values import (
     Manifest,
     MoveKind,
     Provenance,
+    Rendering,
     Version,
     dumps,
 )
@@ -26,6 +27,7 @@ _KINDS = {
     MoveKind.ROLLBACK: pb.MOVE_KIND_ROLLBACK,
     MoveKind.DELETE: pb.MOVE_KIND_DELETE,
 }
+_FORMS = {"chat": pb.RENDERING_FORM_CHAT, "raw": pb.RENDERING_FORM_RAW}
 
 
 def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
@@ -129,6 +131,17 @@ def evaluation_message(evaluation: Evaluation | None) -> pb.Evaluation | None:
     )
 
 
+def rendering_message(rendering: Rendering | None) -> pb.Rendering | None:
+    """A rendering, or None when there is none."""
+    if rendering is None:
+        return None
+    return pb.Rendering(
+        form=_FORMS[rendering.form],
+        chat_template_digest=rendering.chat_template_digest,
+        template_variables_json=dumps(rendering.template_variables).decode(),
+    )
+
+
 def file_message(file: FileEntry) -> pb.FileEntry:
     """Returns a file's entry."""
     return pb.FileEntry(path=file.path, size=file.size, digest=file.digest)
@@ -159,6 +172,7 @@ def _contract(contract: Contract) -> pb.Contract:
             for target in contract.targets
         ],
         use_rslora=contract.use_rslora,
+        rendering=rendering_message(contract.rendering),
     )
 
 

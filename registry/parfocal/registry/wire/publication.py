@@ -7,7 +7,7 @@ from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.peft import read_config
 from parfocal.registry.publishing import Publication, base_named_by
 from parfocal.registry.values import BaseContract
-from parfocal.registry.wire.reading import read_base, read_evaluation, read_provenance
+from parfocal.registry.wire.reading import read_base, read_evaluation, read_provenance, read_rendering
 from parfocal.v1 import registry_service_pb2 as pb
 
 
@@ -23,6 +23,7 @@ def read_publication(header: pb.PublishHeader, folder: Path) -> Publication:
         provenance=read_provenance(header.provenance) if header.HasField("provenance") else None,
         evaluation=read_evaluation(header.evaluation) if header.HasField("evaluation") else None,
         unverified_base=header.unverified_base,
+        rendering=read_rendering(header.rendering) if header.HasField("rendering") else None,
     )
 
 

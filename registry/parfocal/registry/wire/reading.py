@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from parfocal.registry.errors import BlobCorrupt, InvalidPublication
 from parfocal.registry.values import (
+    JSON,
     AdapterSummary,
     Alias,
     AliasMove,
@@ -19,6 +20,7 @@ from parfocal.registry.values import (
     MoveKind,
     Provenance,
     Quantisation,
+    Rendering,
     Version,
     digest_of,
     loads,
@@ -31,6 +33,7 @@ _KINDS = {
     pb.MOVE_KIND_ROLLBACK: MoveKind.ROLLBACK,
     pb.MOVE_KIND_DELETE: MoveKind.DELETE,
 }
+_FORMS: dict[int, str] = {pb.RENDERING_FORM_CHAT: "chat", pb.RENDERING_FORM_RAW: "raw"}
 _MAX_ID_LENGTH = 300
 
 
@@ -110,22 +113,29 @@ def read_base(message: pb.BaseContract) -> BaseContract:
 
 def read_provenance(message: pb.Provenance) -> Provenance:
     """Returns provenance; raises InvalidPublication."""
-    try:
-        hyper_parameters = loads((message.hyper_parameters_json or "{}").encode())
-    except InvalidJson as error:
-        raise InvalidPublication(
-            f"hyper_parameters_json is not strict JSON: {error}", field="provenance.hyper_parameters_json"
-        ) from error
-    if not isinstance(hyper_parameters, Mapping):
-        raise InvalidPublication(
-            "hyper_parameters_json is not a JSON object", field="provenance.hyper_parameters_json"
-        )
     return Provenance(
         data_digest=message.data_digest,
-        hyper_parameters=hyper_parameters,
+        hyper_parameters=_object(message.hyper_parameters_json, "provenance.hyper_parameters_json"),
         seed=message.seed if message.HasField("seed") else None,
         tools=dict(message.tools),
         parent=message.parent if message.HasField("parent") else None,
+    )
+
+
+def read_rendering(message: pb.Rendering) -> Rendering:
+    """A rendering as a publisher described it; raises InvalidPublication or InvalidDigest."""
+    if message.form not in _FORMS:
+        raise InvalidPublication(
+            "rendering.form is unset or unknown; use chat or raw", field="rendering.form"
+        )
+    if message.HasField("chat_template_digest"):
+        parse_digest(message.chat_template_digest)
+    return Rendering(
+        form=_FORMS[message.form],
+        chat_template_digest=message.chat_template_digest
+        if message.HasField("chat_template_digest")
+        else None,
+        template_variables=_object(message.template_variables_json, "rendering.template_variables_json"),
     )
 
 
@@ -139,6 +149,18 @@ def read_evaluation(message: pb.Evaluation) -> Evaluation:
 def read_file(message: pb.FileEntry) -> FileEntry:
     """Returns a file's entry; raises InvalidDigest."""
     return FileEntry(message.path, message.size, parse_digest(message.digest))
+
+
+def _object(text: str, field: str) -> Mapping[str, JSON]:
+    """A JSON object out of a text field, where empty means one without keys; raises InvalidPublication."""
+    name = field.rpartition(".")[2]
+    try:
+        value = loads((text or "{}").encode())
+    except InvalidJson as error:
+        raise InvalidPublication(f"{name} is not strict JSON: {error}", field=field) from error
+    if not isinstance(value, Mapping):
+        raise InvalidPublication(f"{name} is not a JSON object", field=field)
+    return value
 
 
 def _quantisation(message: pb.BaseContract) -> Quantisation:
