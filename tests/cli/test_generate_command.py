@@ -10,6 +10,7 @@ import pytest
 from typer.testing import Result
 
 from fakes.serving import Served, serving
+from fakes.tokenizer import ALTERNATE
 from parfocal.engine import AdapterKey, StepFailed
 from parfocal.rpc import Context, Service
 from parfocal.v1 import adapter_pb2
@@ -41,7 +42,7 @@ def _forms(form: str) -> Service:
 
 
 @contextlib.contextmanager
-def _server(chat_template: str | None = "alternate", *beside: Service) -> Iterator[Served]:
+def _server(chat_template: str | None = ALTERNATE, *beside: Service) -> Iterator[Served]:
     """Serves from a thread of its own, as the command blocks this one."""
     ready, done, found = threading.Event(), threading.Event(), []
 
@@ -99,9 +100,9 @@ def test_json_has_the_whole_reply(run: Run) -> None:
 @pytest.mark.parametrize(
     ("template", "flags", "expected"),
     [
-        ("alternate", [], "u:Hello\na:"),
-        ("alternate", ["--raw"], "Hello"),
-        ("alternate", ["--chat"], "u:Hello\na:"),
+        (ALTERNATE, [], "u:Hello\na:"),
+        (ALTERNATE, ["--raw"], "Hello"),
+        (ALTERNATE, ["--chat"], "u:Hello\na:"),
         (None, [], "Hello"),
     ],
 )
@@ -118,7 +119,7 @@ def test_a_prompt_is_a_chat_message_where_the_base_can(
     ("form", "expected"), [("raw", "Hello"), ("chat", "u:Hello\na:"), ("odd", "u:Hello\na:")]
 )
 def test_an_adapter_is_asked_in_the_form_it_was_trained_in(run: Run, form: str, expected: str) -> None:
-    with _server("alternate", _forms(form)) as served:
+    with _server(ALTERNATE, _forms(form)) as served:
         result = run("generate", "Hello", "--adapter", "team/invoices@prod", "--address", _address(served))
 
         assert result.exit_code == 0, result.output

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import grpc
 
 from fakes.engine_thread import FakeEngineThread
-from fakes.tokenizer import CharacterTokenizer
+from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine import AdapterKey
 from parfocal.rpc import Service, WireServer, open_channel
 from parfocal.server.faces.grpc.service import InferenceService, ServiceParts
 from parfocal.server.metrics.server_metrics import ServerMetrics
-from parfocal.server.requests.prompts import EncoderPool, PromptEncoder
+from parfocal.server.requests import EncoderPool, Manner, PromptEncoder, Resolved, Tokenizer
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
@@ -31,14 +31,15 @@ class FakeResolver:
     """References and what they mean now; change `adapters` to move an alias."""
 
     adapters: dict[str, AdapterKey] = field(default_factory=dict)
+    manners: dict[str, Manner] = field(default_factory=dict)
 
-    async def resolve(self, reference: str) -> AdapterKey | None:
+    async def resolve(self, reference: str) -> Resolved:
         """Returns what the reference means now."""
         if not reference:
-            return None
+            return Resolved()
         if reference not in self.adapters:
             raise UnknownAdapter(f"there is no adapter {reference}; see parfocal ls")
-        return self.adapters[reference]
+        return Resolved(self.adapters[reference], self.manners.get(reference, Manner()))
 
 
 @dataclass
@@ -59,10 +60,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(chat_template: str | None = "alternate", *beside: Service) -> AsyncIterator[Served]:
+async def serving(chat_template: str | None = ALTERNATE, *beside: Service) -> AsyncIterator[Served]:
     """Serves a fake engine, and other services beside it, on a free port of the loopback."""
-    tokenizer, engine, resolver, metrics = (
-        CharacterTokenizer(chat_template),
+    tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
+    engine, resolver, metrics = (
         FakeEngineThread(),
         FakeResolver(),
         ServerMetrics(adapter_labels=50),

@@ -5,11 +5,9 @@ Light on purpose: torch comes only with `parfocal.server.assembly`, so the comma
 
 from parfocal.server.build_info import build_info, package_version
 from parfocal.server.errors import (
-    BadChat,
     BadRequest,
     BadSetting,
     ContractMismatch,
-    NoChatTemplate,
     ServerError,
 )
 from parfocal.server.settings import (
@@ -25,11 +23,9 @@ from parfocal.server.settings import (
 __all__ = [
     "DEFAULT_GRPC_ADDRESS",
     "DEFAULT_REGISTRY",
-    "BadChat",
     "BadRequest",
     "BadSetting",
     "ContractMismatch",
-    "NoChatTemplate",
     "Resolved",
     "ServeConfig",
     "ServerError",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from parfocal.engine import Delta, Engine, EngineError, EngineThread, Request, Stop
+from parfocal.engine.chats import TemplateProcess
 from parfocal.engine.loading.base import ResidentBase, load_base
 from parfocal.engine.loading.build import build_engine
 from parfocal.engine.memory.budget import MemoryTable
@@ -158,7 +159,7 @@ def _service_parts(
     longest = max(map(len, base.tokenizer.get_vocab()))
     encoders = EncoderPool(
         [
-            PromptEncoder(_tokenizer_copy(base), base.info.context_tokens, longest)
+            PromptEncoder(_tokenizer_copy(base), base.info.context_tokens, longest, _templates(stack))
             for _ in range(config.text_threads)
         ]
     )
@@ -176,6 +177,14 @@ def _service_parts(
             loaded.contract, base.info, config, has_chat=base.tokenizer.chat_template is not None
         ),
     )
+
+
+def _templates(stack: contextlib.AsyncExitStack) -> TemplateProcess:
+    """A process for chat templates: whoever publishes adapters may have written them; none may hang."""
+    templates = TemplateProcess()
+    templates.start()
+    stack.callback(templates.close)
+    return templates
 
 
 def _tokenizer_copy(base: ResidentBase) -> Tokenizer:

@@ -3,8 +3,6 @@
 ServerError
 ├── BadSetting           INVALID_ARGUMENT      a setting's key is unknown or its value cannot be used
 ├── BadRequest           INVALID_ARGUMENT      a field of a message is missing or out of its range
-│   └── BadChat          INVALID_ARGUMENT      the base's chat template refuses these messages
-├── NoChatTemplate       FAILED_PRECONDITION   chat was asked of a base that has no chat template
 └── ContractMismatch     FAILED_PRECONDITION   the adapter was made for another base
 """
 
@@ -37,19 +35,6 @@ class BadRequest(ServerError):
 
     status = "INVALID_ARGUMENT"
     reason = "INVALID_REQUEST"
-
-
-class BadChat(BadRequest):
-    """The base's chat template refuses these messages, for instance two user turns in a row."""
-
-    reason = "CHAT_REFUSED"
-
-
-class NoChatTemplate(ServerError):
-    """Chat was asked of a base whose tokenizer has no chat template."""
-
-    status = "FAILED_PRECONDITION"
-    reason = "NO_CHAT_TEMPLATE"
 
 
 class ContractMismatch(ServerError):

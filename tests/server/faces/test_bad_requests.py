@@ -7,13 +7,14 @@ import grpc
 import pytest
 
 from fakes.serving import serving
+from fakes.tokenizer import ALTERNATE
 from parfocal.rpc import RemoteError, remote_error
 from parfocal.v1 import inference_service_pb2 as pb
 
 MEBIBYTE = 1024 * 1024
 
 
-def _refusal(request: pb.GenerateRequest, chat_template: str | None = "alternate") -> RemoteError:
+def _refusal(request: pb.GenerateRequest, chat_template: str | None = ALTERNATE) -> RemoteError:
     """Returns what a request is refused with, after checking that the next one works."""
 
     async def scenario() -> RemoteError:

@@ -4,15 +4,24 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from fakes.peft_folders import Adapter, write_adapter, write_base
 from parfocal.engine import AdapterKey, RankAndScale
-from parfocal.registry import BaseContract, FolderRegistry, Publication, describe_base, locate_base
+from parfocal.registry import (
+    BaseContract,
+    FolderRegistry,
+    Provenance,
+    Publication,
+    Rendering,
+    describe_base,
+    locate_base,
+)
 from parfocal.registry.errors import AdapterNotFound, InvalidName
 from parfocal.server.errors import ContractMismatch
+from parfocal.server.requests import Manner, Resolved
 from parfocal.server.requests.adapters import AdapterResolver, RegistryAdapterSource
 
 T = TypeVar("T")
@@ -43,6 +52,10 @@ def _with_resolver(registry: FolderRegistry, base: BaseContract, use: Callable[[
 
 
 def _resolve(registry: FolderRegistry, base: BaseContract, reference: str) -> AdapterKey | None:
+    return _resolved(registry, base, reference).adapter
+
+
+def _resolved(registry: FolderRegistry, base: BaseContract, reference: str) -> Resolved:
     return _with_resolver(registry, base, lambda resolver: asyncio.run(resolver.resolve(reference)))
 
 
@@ -72,12 +85,32 @@ def test_an_alias_that_moved_counts_at_the_very_next_look(
         found = []
         for version in (2, 1, 2):
             registry.set_alias("team/invoices", "prod", version)
-            key = asyncio.run(resolver.resolve("team/invoices@prod"))
+            key = asyncio.run(resolver.resolve("team/invoices@prod")).adapter
             assert key is not None
             found.append(key.version)
         return found
 
     assert _with_resolver(registry, base, scenario) == [2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("publication", "manner"),
+    [
+        ({}, Manner()),
+        ({"rendering": Rendering("raw")}, Manner("raw")),
+        ({"rendering": Rendering("chat", None, {"x": 1})}, Manner("chat", None, {"x": 1})),
+        ({"provenance": Provenance("", {"rendering": "chat"})}, Manner("chat")),
+        ({"provenance": Provenance("", {"rendering": ["raw"]})}, Manner()),
+        ({"provenance": Provenance("", {"rendering": "chat"}), "rendering": Rendering("raw")}, Manner("raw")),
+    ],
+)
+def test_the_manner_of_an_adapter_is_what_its_version_records(
+    registry: FolderRegistry, base: BaseContract, tmp_path: Path, publication: dict[str, Any], manner: Manner
+) -> None:
+    folder = write_adapter(tmp_path / "adapter", Adapter(fill=5))
+    registry.publish("team/told", folder, Publication(base, **publication))
+
+    assert _resolved(registry, base, "team/told").manner == manner
 
 
 def test_the_registrys_refusals_pass_unchanged(registry: FolderRegistry, base: BaseContract) -> None:

@@ -26,7 +26,7 @@ _READ_BYTES = 1 << 16
 class TemplateLimits:
     """What one run may take: seconds, bytes beyond the idle process, characters of text."""
 
-    seconds: float = 5.0
+    seconds: float = 2.0
     memory_bytes: int = 512 << 20
     characters: int = 16 << 20
 
@@ -38,6 +38,7 @@ class TemplateProcess:
         self._limits = limits or TemplateLimits()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
 
     def __call__(self, call: TemplateCall) -> Written:
         """Runs the template.
@@ -52,7 +53,7 @@ class TemplateProcess:
         return Written(reply["text"], tuple((start, end) for start, end in reply["answers"]))
 
     def start(self) -> None:
-        """Starts the process now, so that the first chat need not wait for it."""
+        """Starts the process and does not wait for it, so that the first chat need not wait as long."""
         with self._lock:
             self._started()
 
@@ -62,7 +63,7 @@ class TemplateProcess:
             self._end()
 
     def _answer(self, question: bytes) -> dict[str, Any]:
-        process = self._started()
+        process = self._ready()
         ends = time.monotonic() + self._limits.seconds
         try:
             _send(process, question)
@@ -79,6 +80,17 @@ class TemplateProcess:
                 "the chat template takes too much memory for these messages", field="chat"
             ) from error
 
+    def _ready(self) -> subprocess.Popen[bytes]:
+        process = self._started()
+        if not self._is_ready:
+            try:
+                _received(process, time.monotonic() + _START_S)
+            except (EOFError, TimeoutError) as error:
+                self._end()
+                raise EngineError("the process for chat templates did not start; the log says why") from error
+            self._is_ready = True
+        return process
+
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
@@ -90,17 +102,12 @@ class TemplateProcess:
                 start_new_session=True,  # Ctrl-C is for the server, which then ends this process
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
-            try:
-                _received(self._process, time.monotonic() + _START_S)
-            except (EOFError, TimeoutError) as error:
-                self._end()
-                raise EngineError("the process for chat templates did not start; the log says why") from error
         return self._process
 
     def _end(self) -> None:
         if self._process is None:
             return
-        process, self._process = self._process, None
+        process, self._process, self._is_ready = self._process, None, False
         process.kill()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -4,6 +4,7 @@ A reference is resolved anew every time: an alias that moved counts from the ver
 """
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Protocol
 from parfocal.engine import AdapterFolder, AdapterKey, RankAndScale
 from parfocal.registry import BaseContract, Difference, Manifest, Version
 from parfocal.server.errors import ContractMismatch
+from parfocal.server.requests.manners import TEMPLATE_FILE, Resolved, manner_of
+
+_TEMPLATES_KEPT = 256
 
 
 class Versions(Protocol):
@@ -53,28 +57,33 @@ class AdapterResolver:
         self._registry = registry
         self._base = base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
+        self._template = functools.lru_cache(_TEMPLATES_KEPT)(self._read_template)
 
-    async def resolve(self, reference: str) -> AdapterKey | None:
-        """Returns the adapter that `reference` means now; None, the base, where it is empty.
+    async def resolve(self, reference: str) -> Resolved:
+        """What `reference` means now: the base where it is empty, else an adapter with its manner.
 
         Raises ContractMismatch and the registry's errors (unknown adapter, version or alias; bad reference).
         """
         if not reference:
-            return None
+            return Resolved()
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolved, reference)
 
     def close(self) -> None:
         """Lets running look-ups end and starts no other."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _resolved(self, reference: str) -> AdapterKey:
+    def _resolved(self, reference: str) -> Resolved:
         version = self._registry.resolve(reference)
         adapter = AdapterKey(version.digest, version.name, version.version)
         # What an adapter published without its base does not know is left for the engine to check.
         differences = version.manifest.contract.base.differences(self._base)
         if differences:
             raise _mismatch(adapter, differences)
-        return adapter
+        own = any(file.path == TEMPLATE_FILE for file in version.manifest.files)
+        return Resolved(adapter, manner_of(version.manifest, self._template(version.digest) if own else None))
+
+    def _read_template(self, digest: str) -> str:
+        return (self._registry.materialise(digest) / TEMPLATE_FILE).read_text("utf-8")
 
 
 def _mismatch(adapter: AdapterKey, differences: Sequence[Difference]) -> ContractMismatch:

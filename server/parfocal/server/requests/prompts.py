@@ -4,86 +4,61 @@ Everything here computes; call it off the event loop, through `EncoderPool`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
-
-import jinja2
+from typing import Any, Protocol, TypeVar
 
 from parfocal.engine import PromptTooLong
-from parfocal.server.errors import BadChat, NoChatTemplate
+from parfocal.engine.chats import Chat, ChatEncoder, ChatTokenizer, TemplateRunner, run_template
 
 _T = TypeVar("_T")
 
 
-class Tokenizer(Protocol):
+class Tokenizer(ChatTokenizer, Protocol):
     """The part of a transformers tokenizer that serving needs."""
 
-    chat_template: object
-
-    def __call__(self, text: str, *, verbose: bool) -> Mapping[str, list[int]]:
-        """Returns the text's `input_ids`, with the special tokens that the tokenizer adds by itself."""
-
-    def apply_chat_template(
-        self,
-        conversation: list[dict[str, str]],
-        *,
-        add_generation_prompt: bool,
-        sanitize_control_tokens: bool,
-    ) -> Mapping[str, list[int]]:
-        """Returns the `input_ids` of the whole conversation, up to where the answer begins."""
+    def __call__(self, text: str, *, add_special_tokens: bool = True, verbose: bool) -> Any:
+        """The text's `input_ids`, with the special tokens that the tokenizer adds by itself."""
 
     def decode(self, token_ids: list[int], /) -> str:
-        """Returns the text of these tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One turn of a conversation."""
-
-    role: str
-    content: str
+        """The text of these tokens."""
 
 
 class PromptEncoder:
-    """Encodes prompts for one base. Not thread-safe: encoding changes the tokenizer itself for a moment."""
+    """Encodes prompts for one base. Not thread-safe: encoding changes the tokenizer itself for a moment.
 
-    def __init__(self, tokenizer: Tokenizer, context_tokens: int, longest_token: int) -> None:
+    `run` runs chat templates.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        context_tokens: int,
+        longest_token: int,
+        run: TemplateRunner = run_template,
+    ) -> None:
         self._tokenizer = tokenizer
+        self._chats = ChatEncoder(tokenizer, run)
         self._context_tokens = context_tokens
         self._longest_token = longest_token
 
     def prompt(self, text: str) -> tuple[int, ...]:
-        """Returns a plain text's token ids, special tokens added as the tokenizer does by default.
+        """Token ids of a plain text, special tokens added as the tokenizer does by default.
 
         Raises PromptTooLong.
         """
         self._refuse_hopeless(len(text), "prompt")
         return tuple(self._tokenizer(text, verbose=False)["input_ids"])
 
-    def chat(self, messages: Sequence[ChatMessage]) -> tuple[int, ...]:
-        """Returns the token ids of a conversation written with the base's chat template.
+    def chat(self, chat: Chat, template: str | None = None) -> tuple[int, ...]:
+        """Token ids of a conversation up to where the answer begins; `template` replaces the base's own.
 
-        Control tokens inside a message's content stay ordinary text, so nobody can forge another's turn.
-
-        Raises NoChatTemplate, BadChat or PromptTooLong.
+        Raises NoChatTemplate, ChatRefused or PromptTooLong.
         """
-        if self._tokenizer.chat_template is None:
-            raise NoChatTemplate("the base has no chat template; send a prompt or tokens", field="chat")
-        self._refuse_hopeless(sum(len(message.content) for message in messages), "chat")
-        try:
-            encoded = self._tokenizer.apply_chat_template(
-                [asdict(message) for message in messages],
-                add_generation_prompt=True,
-                sanitize_control_tokens=True,
-            )
-        except jinja2.TemplateError as error:
-            raise BadChat(
-                f"the base's chat template refuses these messages: {error}", field="chat"
-            ) from error
-        return tuple(encoded["input_ids"])
+        written = self._chats.write(chat, template=template)
+        self._refuse_hopeless(len(written.text), "chat")
+        return tuple(self._chats.ids(written))
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Returns the text that the tokens spell, special tokens included."""

@@ -21,10 +21,14 @@ TokenText = Callable[[int], str]
 
 @dataclass(frozen=True, slots=True)
 class ReplyWriter:
-    """Writes one request's replies. `echo` is what stands before the answer: the prompt, or nothing."""
+    """Writes one request's replies. `echo` is what stands before the answer: the prompt, or nothing.
+
+    `warnings` are sentences for the caller.
+    """
 
     token_text: TokenText
     echo: str = ""
+    warnings: tuple[str, ...] = ()
 
     def delta(self, delta: Delta, is_first: bool) -> pb.GenerateStreamResponse:
         """Returns a stream's next message; the last one has `final`."""
@@ -51,6 +55,7 @@ class ReplyWriter:
             adapter=_adapter(completion.adapter),
             timings=_timings(completion.timings),
             request_id=completion.request_id,
+            warnings=self.warnings,
         )
 
     def _logprobs(self, logprobs: Iterable[TokenLogprob]) -> list[pb.TokenLogprob]:

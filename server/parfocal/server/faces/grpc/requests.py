@@ -9,9 +9,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from google.protobuf import struct_pb2
+
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
+from parfocal.engine.chats import Chat, Value, check_variables, plain_messages
 from parfocal.server.errors import BadRequest
-from parfocal.server.requests import ChatMessage, PromptEncoder
+from parfocal.server.requests import Manner, PromptEncoder
 from parfocal.v1 import inference_service_pb2 as pb
 
 MAX_STOP_STRINGS = 16
@@ -23,15 +26,23 @@ ROLES = ("system", "user", "assistant")
 _MARGIN_S = 0.25
 _MARGIN_SHARE = 0.1
 
-Encode = Callable[[PromptEncoder], tuple[int, ...]]
+Encode = Callable[[PromptEncoder, Manner], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What to answer. `form` is `chat`, `raw` or None for token ids; `encode` gives the prompt's ids."""
+
+    form: str | None
+    encode: Encode
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateCall:
-    """A checked message whose adapter and tokens are not known yet; `encode` gives the prompt's token ids."""
+    """A checked message whose adapter and tokens are not known yet."""
 
     adapter: str
-    encode: Encode
+    input: Input
     prompt: str
     sampling: Sampling
     stop: Stop
@@ -61,7 +72,7 @@ def read_generate(message: pb.GenerateRequest) -> GenerateCall:
         raise BadRequest("top_logprobs needs logprobs; set both", field="options.top_logprobs")
     return GenerateCall(
         adapter=message.adapter,
-        encode=_tokens(message.tokens) if message.HasField("tokens") else read_input(message),
+        input=_tokens(message.tokens) if message.HasField("tokens") else read_input(message),
         prompt=message.prompt,
         sampling=_sampling(message.sampling),
         stop=_stop(message.stop),
@@ -72,8 +83,8 @@ def read_generate(message: pb.GenerateRequest) -> GenerateCall:
     )
 
 
-def read_input(message: pb.GenerateRequest | pb.TokenizeRequest) -> Encode:
-    """Returns how to encode the message's prompt or chat; raises BadRequest."""
+def read_input(message: pb.GenerateRequest | pb.TokenizeRequest) -> Input:
+    """The message's prompt or chat; raises BadRequest."""
     if message.HasField("prompt"):
         return _prompt(message.prompt)
     if message.HasField("chat"):
@@ -91,13 +102,13 @@ def deadline_after(remaining_s: float | None) -> float | None:
     return time.monotonic() + remaining_s - min(_MARGIN_S, _MARGIN_SHARE * max(remaining_s, 0.0))
 
 
-def _prompt(text: str) -> Encode:
+def _prompt(text: str) -> Input:
     if not text:
         raise BadRequest("the prompt is empty; write at least one character", field="prompt")
-    return lambda encoder: encoder.prompt(text)
+    return Input("raw", lambda encoder, manner: encoder.prompt(text))
 
 
-def _chat(chat: pb.Chat) -> Encode:
+def _chat(chat: pb.Chat) -> Input:
     if not chat.messages:
         raise BadRequest("the chat is empty; give it at least one message", field="chat.messages")
     for place, message in enumerate(chat.messages):
@@ -106,15 +117,36 @@ def _chat(chat: pb.Chat) -> Encode:
                 f"role {message.role[:40]!r} is unknown; it must be one of {', '.join(ROLES)}",
                 field=f"chat.messages[{place}].role",
             )
-    messages = [ChatMessage(message.role, message.content) for message in chat.messages]
-    return lambda encoder: encoder.chat(messages)
+    messages = plain_messages([(message.role, message.content) for message in chat.messages])
+    variables = {name: _plain(value) for name, value in chat.template_variables.fields.items()}
+    check_variables(variables, "chat.template_variables")
+
+    def encode(encoder: PromptEncoder, manner: Manner) -> tuple[int, ...]:
+        return encoder.chat(Chat(messages, {**manner.variables, **variables}), manner.template)
+
+    return Input("chat", encode)
 
 
-def _tokens(tokens: pb.Tokens) -> Encode:
+def _plain(value: struct_pb2.Value) -> Value:
+    """A value of a Struct, whose numbers are all doubles: templates should read 3, not 3.0."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {name: _plain(item) for name, item in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() else number
+    if kind == "bool_value":
+        return value.bool_value
+    return value.string_value if kind == "string_value" else None
+
+
+def _tokens(tokens: pb.Tokens) -> Input:
     if not tokens.ids:
         raise BadRequest("there are no token ids; give at least one", field="tokens.ids")
     ids = tuple(tokens.ids)
-    return lambda encoder: ids
+    return Input(None, lambda encoder, manner: ids)
 
 
 def _sampling(message: pb.Sampling) -> Sampling:

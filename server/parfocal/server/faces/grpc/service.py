@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from parfocal.engine import AdapterKey, Delta, EngineError, Request
+from parfocal.engine import Delta, EngineError, Request
 from parfocal.rpc import Context
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
 from parfocal.server.faces.grpc.replies import ReplyWriter, TokenText
 from parfocal.server.faces.grpc.requests import GenerateCall, deadline_after, read_generate, read_input
 from parfocal.server.metrics import AdapterLister
-from parfocal.server.requests import Admitting, EncoderPool, PromptEncoder, RefusalCounter
+from parfocal.server.requests import Admitting, EncoderPool, PromptEncoder, RefusalCounter, Resolved
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
@@ -35,8 +35,8 @@ class Submitter(Protocol):
 class Resolver(Protocol):
     """Knows what adapter references mean."""
 
-    async def resolve(self, reference: str) -> AdapterKey | None:
-        """Returns the adapter that `reference` means now; None is the base."""
+    async def resolve(self, reference: str) -> Resolved:
+        """What `reference` means now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,11 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
         """Returns the token ids that Generate would use, and each one's text."""
-        encode = read_input(request)
+        given = read_input(request)
+        resolved = await self._parts.resolver.resolve(request.adapter)
 
         def tokenised(encoder: PromptEncoder) -> pb.TokenizeResponse:
-            ids = encode(encoder)
+            ids = given.encode(encoder, resolved.manner)
             return pb.TokenizeResponse(token_ids=ids, texts=encoder.texts(ids))
 
         return await self._parts.encoders.run(tokenised)
@@ -100,14 +101,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         deadline = deadline_after(context.time_remaining())
         with Admitting(self._parts.refusals, message.adapter) as admitting:
             call = read_generate(message)
-            adapter = await self._parts.resolver.resolve(call.adapter)
-            admitting.resolved(adapter)
-            ids = await self._parts.encoders.run(call.encode)
-            stream = self._parts.engine.submit(call.request(ids, adapter, deadline))
+            resolved = await self._parts.resolver.resolve(call.adapter)
+            admitting.resolved(resolved.adapter)
+            ids = await self._parts.encoders.run(lambda encoder: call.input.encode(encoder, resolved.manner))
+            stream = self._parts.engine.submit(call.request(ids, resolved.adapter, deadline))
         # However the rpc ends, the engine learns it; nothing is awaited between submitting and this line.
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
         echo = await self._echo(call, ids) if call.echo else ""
-        return stream, ReplyWriter(self._parts.token_text, echo)
+        return stream, ReplyWriter(self._parts.token_text, echo, resolved.warnings(call.input.form))
 
     async def _echo(self, call: GenerateCall, ids: tuple[int, ...]) -> str:
         """Returns the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
