@@ -15,10 +15,10 @@ from bench.gpu_stand.device_base import random_bases, random_quantised, write_ch
 from bench.gpu_stand.peft_twins import batch_of_twins
 from bench.gpu_stand.setting import Setting
 from bench.gpu_stand.turns import Part, take_turns
+from bench.rivals.peft_batch import batch_on
 from oracle.resident_training import train_steps, trainable_base, with_fresh_adapter
-from parfocal.bench.peft_batch import batch_on
-from parfocal.bench.random_adapters import write_adapter
-from parfocal.bench.shapes import shape_named
+from parfocal.bench.made.adapters import write_adapter
+from parfocal.bench.workloads.shapes import shape_named
 from parfocal.engine import EngineConfig
 from parfocal.engine.loading.base import Loading, load_base, load_quantised
 

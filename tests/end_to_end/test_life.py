@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.bench.server_process import server_process
+from parfocal.bench.servers.process import server_process
 from parfocal.cli.demonstration.figures import Metrics, metrics_url
 from parfocal.cli.demonstration.lessons import MEMO, SUPPORT, Lesson, Lessons, full_lessons
 from parfocal.cli.demonstration.stage import Stage

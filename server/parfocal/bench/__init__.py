@@ -1,1 +1,5 @@
-"""What `parfocal bench` is made of: a random base and adapters, the server under load, PEFT beside it."""
+"""What `parfocal bench` needs: a random base and adapters, our server under load, its limits and steps."""
+
+from parfocal.bench.errors import AnswerWrong, BadWorkload, BenchError, CheckoutMissing, ServerNotReady
+
+__all__ = ["AnswerWrong", "BadWorkload", "BenchError", "CheckoutMissing", "ServerNotReady"]

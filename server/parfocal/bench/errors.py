@@ -3,7 +3,7 @@
 BenchError
 ├── BadWorkload        INVALID_ARGUMENT      the workload cannot be run as asked
 ├── ServerNotReady     UNAVAILABLE           the server under test did not start
-├── EndpointFailed     UNAVAILABLE           another server did not answer a request
+├── CheckoutMissing    FAILED_PRECONDITION   it needs tests/bench of a checkout
 └── AnswerWrong        INTERNAL              an answer is not what was asked for: no figure would be true
 """
 
@@ -36,11 +36,11 @@ class ServerNotReady(BenchError):
     reason = "SERVER_NOT_READY"
 
 
-class EndpointFailed(BenchError):
-    """Another server refused a request, or broke off; the message names it and quotes what it said."""
+class CheckoutMissing(BenchError):
+    """What was asked for lies in `tests/bench`, which an installed package does not have."""
 
-    status = "UNAVAILABLE"
-    reason = "ENDPOINT_FAILED"
+    status = "FAILED_PRECONDITION"
+    reason = "CHECKOUT_MISSING"
 
 
 class AnswerWrong(BenchError):

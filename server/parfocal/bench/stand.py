@@ -1,4 +1,4 @@
-"""The measuring stand: serves a workload, then gives it to other servers and to PEFT, one after another."""
+"""The measuring stand: serves a workload, then gives it to rivals, one after another."""
 
 import contextlib
 import tempfile
@@ -6,22 +6,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from parfocal.bench.against import Against
-from parfocal.bench.client import model_at
-from parfocal.bench.endpoint import Endpoint, EndpointTarget
-from parfocal.bench.hardware import Hardware, measure_hardware
-from parfocal.bench.machine import load_average, machine, versions
-from parfocal.bench.own_server import OwnServer, ServerPlace, own_server
-from parfocal.bench.peft_rounds import PeftPlace, peft_speeds, peft_stages
-from parfocal.bench.published import adapter_folders, publish_adapters, registry_folder
-from parfocal.bench.random_base import cached_base
-from parfocal.bench.rounds import Pace
-from parfocal.bench.saturation import Saturation, find_saturation, saturation_stages
-from parfocal.bench.server_watch import Watched
-from parfocal.bench.stages import Stages
-from parfocal.bench.stored import Stored, stored_types
-from parfocal.bench.under_load import Load, Rival, put_under_load, rounds_of_load
-from parfocal.bench.workload import Workload
+from parfocal.bench.limits import (
+    Hardware,
+    Stored,
+    load_average,
+    machine,
+    measure_hardware,
+    stored_types,
+    versions,
+)
+from parfocal.bench.load import (
+    Alternative,
+    Load,
+    Saturation,
+    Stages,
+    find_saturation,
+    model_at,
+    put_under_load,
+    rounds_of_load,
+    saturation_stages,
+)
+from parfocal.bench.made import adapter_folders, cached_base, publish_adapters, registry_folder
+from parfocal.bench.rivals import BatchRival, Ground, ServerRival
+from parfocal.bench.servers import OwnServer, ServerPlace, Watched, own_server
+from parfocal.bench.workloads import Against, Workload
 from parfocal.registry import FolderRegistry
 
 
@@ -29,22 +37,23 @@ from parfocal.registry import FolderRegistry
 class Setup:
     """What a bench is to do. `device` is the server's setting; `cache` keeps bases and adapters for the next.
 
-    PEFT answers all requests in one batch, so it is left out where they arrive one by one. `against` is the
+    `peft` answers all requests in one batch, so it is left out where they arrive one by one. `against` is the
     workload that ours takes turns with; `with_base` also asks for the base alone.
     """
 
     workload: Workload
     device: str
     cache: Path
-    with_peft: bool
-    endpoints: tuple[Endpoint, ...] = ()
+    peft: BatchRival | None = None
+    endpoints: tuple[ServerRival, ...] = ()
     against: Against | None = None
     with_base: bool = True
 
     @property
-    def measures_peft(self) -> bool:
-        """Returns whether PEFT is asked for and can do the same work."""
-        return self.with_peft and not self.workload.is_open and self.workload.in_flight is None
+    def batch_rival(self) -> BatchRival | None:
+        """PEFT, if it is asked for and can do the same work."""
+        can = not self.workload.is_open and self.workload.in_flight is None
+        return self.peft if can else None
 
     def check(self) -> None:
         """Raises BenchError for what cannot be run, before anything takes time."""
@@ -71,7 +80,7 @@ class Bench:
     """Everything that was measured in one run. `peft` holds each type's tokens per second, round by round.
 
     `endpoints` holds what each other server gave, by name, and `urls` where it listened. `against` is what
-    the rival in `served` was asked.
+    the alternative in `served` was asked.
     """
 
     workload: Workload
@@ -90,7 +99,8 @@ def stages_of(setup: Setup) -> int:
     workload, against = setup.workload, setup.against
     adapters = workload.adapters + (against.workload.adapters if against else 0)
     loads = rounds_of_load(workload, against is not None) + len(setup.endpoints) * rounds_of_load(workload)
-    peft = peft_stages(workload) if setup.measures_peft else 0
+    rival = setup.batch_rival
+    peft = rival.stages(workload) if rival else 0
     return 4 + adapters + saturation_stages(workload) + loads + peft
 
 
@@ -109,10 +119,11 @@ def measure(setup: Setup, stages: Stages) -> Bench:
     # A share of saturation has become a rate.
     workload = _at_rate(setup.workload, served.saturation)
     peft: Mapping[str, tuple[float, ...]] = {}
-    endpoints = {each.name: _load_endpoint(each, workload, stages) for each in setup.endpoints}
-    if setup.measures_peft:
-        folders = adapter_folders(workload, registry)
-        peft = peft_speeds(workload, PeftPlace(base, folders, served.device, served.stored.dtype), stages)
+    targets = [each.target(workload) for each in setup.endpoints]
+    endpoints = {target.name: put_under_load(target, workload, stages) for target in targets}
+    if setup.batch_rival is not None:
+        ground = Ground(base, lambda: adapter_folders(workload, registry), served.device, served.stored.dtype)
+        peft = setup.batch_rival.speeds(workload, ground, stages)
     return Bench(
         workload=workload,
         served=served,
@@ -134,7 +145,7 @@ def _published(setup: Setup, workload: Workload, base: Path, stages: Stages) -> 
 
 
 def _serve(setup: Setup, base: Path, stages: Stages) -> Served:
-    """Starts our server, and a second one where the rival needs other settings; loads them in turn."""
+    """Starts our server, and a second one where the alternative needs other settings; loads them in turn."""
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parfocal-bench-")))
         place = _place(setup, setup.workload, base, scratch / "server.log")
@@ -142,11 +153,11 @@ def _serve(setup: Setup, base: Path, stages: Stages) -> Served:
         server = stack.enter_context(own_server(place, setup.workload, stages, setup.with_base))
         model = model_at(server.process.address)
         stages.done()
-        rival = stack.enter_context(_rival(setup, place, server, stages))
+        alternative = stack.enter_context(_alternative(setup, place, server, stages))
         saturation = find_saturation(server, setup.workload, stages)
-        if rival is not None:
-            rival = replace(rival, workload=_at_rate(rival.workload, saturation))
-        load = put_under_load(server, _at_rate(setup.workload, saturation), stages, rival)
+        if alternative is not None:
+            alternative = replace(alternative, workload=_at_rate(alternative.workload, saturation))
+        load = put_under_load(server, _at_rate(setup.workload, saturation), stages, alternative)
         watched = server.watch.end()
         stages.begin("Stopping the server")
     stored = stored_types(setup.workload, model.dtype, model.device)
@@ -154,21 +165,23 @@ def _serve(setup: Setup, base: Path, stages: Stages) -> Served:
 
 
 @contextlib.contextmanager
-def _rival(setup: Setup, place: ServerPlace, server: OwnServer, stages: Stages) -> Iterator[Rival | None]:
-    """Yields the rival, on a server of its own unless ours has the settings that it needs."""
+def _alternative(
+    setup: Setup, place: ServerPlace, server: OwnServer, stages: Stages
+) -> Iterator[Alternative | None]:
+    """Yields the alternative, on a server of its own unless ours has the settings that it needs."""
     if setup.against is None:
         yield None
         return
     workload = replace(setup.against.workload, sweep=())
     _published(setup, workload, place.base, stages)
-    other = _place(setup, workload, place.base, place.log.with_name("rival.log"))
+    other = _place(setup, workload, place.base, place.log.with_name("alternative.log"))
     if other.settings(workload) == place.settings(setup.workload):
-        yield Rival(replace(server, name=f"{server.name}, {setup.against.text}"), workload)
+        yield Alternative(replace(server, name=f"{server.name}, {setup.against.text}"), workload)
         return
     stages.begin(f"Starting a server for {setup.against.text}")
     with own_server(other, workload, stages) as second:
         stages.done()
-        yield Rival(replace(second, name=f"{second.name}, {setup.against.text}"), workload)
+        yield Alternative(replace(second, name=f"{second.name}, {setup.against.text}"), workload)
 
 
 def _place(setup: Setup, workload: Workload, base: Path, log: Path) -> ServerPlace:
@@ -177,8 +190,3 @@ def _place(setup: Setup, workload: Workload, base: Path, log: Path) -> ServerPla
 
 def _at_rate(workload: Workload, saturation: Saturation | None) -> Workload:
     return replace(workload, rate=saturation.rate, rate_share=None) if saturation else workload
-
-
-def _load_endpoint(endpoint: Endpoint, workload: Workload, stages: Stages) -> Load:
-    pace = Pace(workload.in_flight)
-    return put_under_load(EndpointTarget(endpoint, workload.adapter_names(), pace), workload, stages)

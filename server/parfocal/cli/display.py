@@ -39,6 +39,15 @@ def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     _print(table)
 
 
+def show_section(title: str, rows: Sequence[tuple[str, ...]], headings: Sequence[str] = ()) -> None:
+    """Prints a heading, and under it a table or, where it has no headings, pairs."""
+    show_heading(title)
+    if headings:
+        show_table(headings, rows)
+    else:
+        show_pairs([(name, value) for name, value in rows])
+
+
 def show_heading(text: str) -> None:
     """Prints a heading after an empty line."""
     _print(Text(f"\n{text}", style="bold"))

@@ -9,14 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.bench.calls import adapters_of_batch, adapters_of_round, calls_of_round, ranks_of_batch
-from parfocal.bench.draws import poisson_arrivals, popular_numbers, uniform_lengths
+from bench.rivals.peft_batch import padded
 from parfocal.bench.errors import BadWorkload
-from parfocal.bench.notation import lengths_in, numbers_in, ranks_in, rate_in, sweep_in
-from parfocal.bench.peft_batch import padded
-from parfocal.bench.roofline import decode_need
-from parfocal.bench.stored import Stored
-from parfocal.bench.workload import Workload
+from parfocal.bench.limits.roofline import decode_need
+from parfocal.bench.limits.stored import Stored
+from parfocal.bench.workloads.calls import (
+    adapters_of_batch,
+    adapters_of_round,
+    calls_of_round,
+    ranks_of_batch,
+)
+from parfocal.bench.workloads.draws import poisson_arrivals, popular_numbers, uniform_lengths
+from parfocal.bench.workloads.notation import lengths_in, numbers_in, ranks_in, rate_in, sweep_in
+from parfocal.bench.workloads.workload import Workload
 
 SMALL = Workload("llama-test", requests=12, adapters=3, rank=4, prompt_tokens=24, new_tokens=8)
 SEEDS = st.integers(0, 2**32)

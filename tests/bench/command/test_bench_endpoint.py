@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from bench.rivals.endpoint import Endpoint, EndpointTarget
+from bench.rivals.endpoint_flags import endpoints_in
+from bench.rivals.errors import EndpointFailed
 from fakes.openai_endpoint import DONE, Body, FakeEndpoint, events_of, openai_endpoint
-from parfocal.bench.calls import Call
-from parfocal.bench.endpoint import Endpoint, EndpointTarget
-from parfocal.bench.endpoint_flags import endpoints_in
-from parfocal.bench.errors import AnswerWrong, BadWorkload, EndpointFailed
-from parfocal.bench.rounds import Round
-from parfocal.bench.workload import Workload
+from parfocal.bench.errors import AnswerWrong, BadWorkload
+from parfocal.bench.load.rounds import Round
+from parfocal.bench.workloads.calls import Call
+from parfocal.bench.workloads.workload import Workload
 
 NAMES = ("bench/adapter-0", "bench/adapter-1")
 CALLS = [Call((1, 2, 3), NAMES[0]), Call((4, 5), NAMES[1], arrives_s=0.01)]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from parfocal.bench.calls import Call
-from parfocal.bench.rounds import Answer, Round
-from parfocal.bench.saturation import find_saturation
-from parfocal.bench.stages import SilentStages
-from parfocal.bench.under_load import Rival, put_under_load, rounds_of_load
-from parfocal.bench.workload import Workload
+from parfocal.bench.load.rounds import Answer, Round
+from parfocal.bench.load.saturation import find_saturation
+from parfocal.bench.load.stages import SilentStages
+from parfocal.bench.load.under_load import Alternative, put_under_load, rounds_of_load
+from parfocal.bench.workloads.calls import Call
+from parfocal.bench.workloads.workload import Workload
 
 WORK = Workload(
     "llama-test",
@@ -73,11 +73,11 @@ def test_a_sweep_keeps_the_rate_and_sends_everything_at_once_where_there_is_none
     assert arrivals == [WORK.requests, 1]
 
 
-def test_a_rival_takes_turns_with_prompts_of_its_own() -> None:
+def test_an_alternative_takes_turns_with_prompts_of_its_own() -> None:
     target, other, work = FakeTarget(), FakeTarget(), replace(WORK, sweep=())
-    load = put_under_load(target, work, SilentStages(), Rival(other, replace(work, adapters=1)))
+    load = put_under_load(target, work, SilentStages(), Alternative(other, replace(work, adapters=1)))
 
-    assert load.rival is not None and load.rival.rounds == (
+    assert load.alternative is not None and load.alternative.rounds == (
         work.generated_tokens / 2,
         work.generated_tokens / 3,
     )

@@ -10,11 +10,11 @@ from peft import PeftConfig
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from parfocal.bench.published import adapter_folders, publish_adapters, registry_folder
-from parfocal.bench.random_adapters import write_adapter
-from parfocal.bench.random_base import cached_base
-from parfocal.bench.shapes import SHAPES
-from parfocal.bench.workload import Workload
+from parfocal.bench.made.adapters import write_adapter
+from parfocal.bench.made.base import cached_base
+from parfocal.bench.made.published import adapter_folders, publish_adapters, registry_folder
+from parfocal.bench.workloads.shapes import SHAPES
+from parfocal.bench.workloads.workload import Workload
 from parfocal.registry import FolderRegistry
 
 SHAPE = SHAPES["llama-test"]

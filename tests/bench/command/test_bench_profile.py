@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from parfocal.bench.growth import BASE, DISTINCT, ONE, Point, growth_visits
-from parfocal.bench.growth_picture import growth_figure
-from parfocal.bench.step_bench import Step
-from parfocal.bench.step_clock import (
+from bench.pictures.growth_picture import growth_figure
+from bench.pictures.steps_picture import steps_figure
+from parfocal.bench.profiles.growth import BASE, DISTINCT, ONE, Point, growth_visits
+from parfocal.bench.profiles.step_bench import Step
+from parfocal.bench.profiles.step_clock import (
     ATTENTION,
     HEAD,
     LORA,
@@ -28,10 +29,9 @@ from parfocal.bench.step_clock import (
     HookedClock,
     Stopwatch,
 )
-from parfocal.bench.step_clock import BASE as BASE_LINEARS
-from parfocal.bench.step_parts import DECODE, PROMPTS, StepTime, step_time
-from parfocal.bench.steps_picture import steps_figure
-from parfocal.bench.workload import Workload
+from parfocal.bench.profiles.step_clock import BASE as BASE_LINEARS
+from parfocal.bench.profiles.step_parts import DECODE, PROMPTS, StepTime, step_time
+from parfocal.bench.workloads.workload import Workload
 from parfocal.engine.backends.native.library import Library, load
 from parfocal.engine.backends.native.profile import PHASES, NativeProfile
 from parfocal.engine.loading.base import ResidentBase

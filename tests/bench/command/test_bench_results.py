@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parfocal.bench.flag_values import PROFILES
+from parfocal.cli.benching.flag_values import PROFILES
 
 BENCH = Path(__file__).resolve().parents[1]
 TIMES = "\N{MULTIPLICATION SIGN}"

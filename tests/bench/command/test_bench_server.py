@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from fakes.serving import serving
-from parfocal.bench.calls import Call
-from parfocal.bench.client import run_round
 from parfocal.bench.errors import AnswerWrong, ServerNotReady
-from parfocal.bench.rounds import Pace, Reply, Round, answer_all
-from parfocal.bench.server_process import ServerProcess, server_process
-from parfocal.bench.server_watch import ServerWatch, series_in
-from parfocal.bench.stages import SilentStages
+from parfocal.bench.load.client import run_round
+from parfocal.bench.load.rounds import Pace, Reply, Round, answer_all
+from parfocal.bench.load.stages import SilentStages
+from parfocal.bench.servers.process import ServerProcess, server_process
+from parfocal.bench.servers.watch import ServerWatch, series_in
+from parfocal.bench.workloads.calls import Call
 from parfocal.engine import AdapterKey
 from parfocal.rpc import RemoteError
 

@@ -4,21 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from matplotlib.axes import Axes
 
-from parfocal.bench.against import Against
-from parfocal.bench.document import document
-from parfocal.bench.figures import Figures, Spread
-from parfocal.bench.hardware import Hardware
-from parfocal.bench.picture import bench_figure, draw_bench
-from parfocal.bench.saturation import Saturation
-from parfocal.bench.server_watch import MemorySample, Rest, Watched
+from bench.pictures import draw_found
+from bench.pictures.bench_picture import bench_figure
+from parfocal.bench.limits.hardware import Hardware
+from parfocal.bench.limits.stored import Stored
+from parfocal.bench.load.figures import Figures, Spread
+from parfocal.bench.load.saturation import Saturation
+from parfocal.bench.load.under_load import Load
+from parfocal.bench.reports.document import document
+from parfocal.bench.reports.table import bench_sections
+from parfocal.bench.servers.watch import MemorySample, Rest, Watched
 from parfocal.bench.stand import Bench, Served
-from parfocal.bench.stored import Stored
-from parfocal.bench.table import show_bench
-from parfocal.bench.under_load import Load
-from parfocal.bench.workload import Workload
+from parfocal.bench.workloads.against import Against
+from parfocal.bench.workloads.workload import Workload
 
 WORK = Workload(
     "llama-test",
@@ -86,7 +86,7 @@ def test_the_document_holds_every_target_and_every_number_of_the_sweep() -> None
     assert (found["workload"]["rate"], found["workload"]["zipf"]) == (50.0, 1.0)
 
 
-def test_the_document_tells_of_the_rival_the_rate_the_limit_and_what_the_server_holds() -> None:
+def test_the_document_tells_of_the_alternative_the_rate_the_limit_and_what_the_server_holds() -> None:
     found = json.loads(json.dumps(document(_bench(CLOSED))))
 
     assert (found["against"]["what"], found["against"]["ratio"]) == ("slots=4", 0.5)
@@ -107,9 +107,9 @@ def test_a_server_that_still_holds_something_is_not_clean() -> None:
         assert not replace(rest, **held).is_clean
 
 
-def test_the_table_names_every_target_and_why_peft_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    show_bench(replace(_bench(WORK), peft={}))
-    said = capsys.readouterr().out
+def test_the_table_names_every_target_and_why_peft_is_left_out() -> None:
+    sections = bench_sections(replace(_bench(WORK), peft={}))
+    said = "\n".join(cell for section in sections for row in section.rows for cell in row)
 
     for part in (
         "Parfocal, adapters by popularity",
@@ -158,6 +158,6 @@ def _lines(axes: Axes) -> dict[str, list[float]]:
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
-    draw_bench(_bench(WORK), tmp_path / "bench.png")
+    draw_found(_bench(WORK), tmp_path / "bench.png")
 
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.bench.against import against_in
-from parfocal.bench.calls import calls_of_round
 from parfocal.bench.errors import BadWorkload
-from parfocal.bench.figures import figures_of, percentile
-from parfocal.bench.hardware import Hardware
-from parfocal.bench.roofline import decode_need, roofline
-from parfocal.bench.rounds import Answer, Round
-from parfocal.bench.shapes import SHAPES
-from parfocal.bench.stored import Stored, stored_types
-from parfocal.bench.workload import WARMUP_ROUND, Workload
+from parfocal.bench.limits.hardware import Hardware
+from parfocal.bench.limits.roofline import decode_need, roofline
+from parfocal.bench.limits.stored import Stored, stored_types
+from parfocal.bench.load.figures import figures_of, percentile
+from parfocal.bench.load.rounds import Answer, Round
+from parfocal.bench.workloads.against import against_in
+from parfocal.bench.workloads.calls import calls_of_round
+from parfocal.bench.workloads.shapes import SHAPES
+from parfocal.bench.workloads.workload import WARMUP_ROUND, Workload
 from parfocal.engine.backends.native.library import load
 
 SMALL = Workload("llama-test", requests=5, adapters=2, rank=4, prompt_tokens=24, new_tokens=8)

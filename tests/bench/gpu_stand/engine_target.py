@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fakes.folder_source import FolderSource
-from parfocal.bench.calls import Call
 from parfocal.bench.errors import AnswerWrong
-from parfocal.bench.rounds import Reply, Round, answer_all
+from parfocal.bench.load.rounds import Reply, Round, answer_all
+from parfocal.bench.workloads.calls import Call
 from parfocal.engine import AdapterKey, EngineConfig, Request, SilentObserver, Stop
 from parfocal.engine.loading.base import ResidentBase
 from parfocal.engine.loading.build import build_engine

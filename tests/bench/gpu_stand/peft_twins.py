@@ -15,7 +15,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import nn
 
-from parfocal.bench.peft_batch import PeftBatch, batch_on
+from bench.rivals.peft_batch import PeftBatch, batch_on
 
 _FIRST = "adapter-0"
 

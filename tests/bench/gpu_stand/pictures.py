@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from parfocal.bench.drawing import write_png
-from parfocal.bench.figures import Figures
+from bench.pictures.drawing import write_png
+from parfocal.bench.load.figures import Figures
 
 _GROUP_WIDTH = 0.8
 

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from .notes import write_json
-from .turns import Outcome, Part, Turn, take_turns
+from bench.gpu_stand.notes import write_json
+from bench.gpu_stand.turns import Outcome, Part, Turn, take_turns
 
 # In the order of their turns, the most telling first; the most seconds that each may take.
 LIMITS_S = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from parfocal.bench.workload import Workload
+from parfocal.bench.workloads.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 import sys
 
+from bench.gpu_stand.device_base import random_bases
 from parfocal.cli.__main__ import main
-
-from .device_base import random_bases
 
 COMMAND = (sys.executable, "-m", "bench.gpu_stand.serve", "serve")
 

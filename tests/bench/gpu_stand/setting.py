@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from parfocal.bench.hardware import Hardware
-from parfocal.bench.published import registry_folder
-from parfocal.bench.random_base import write_settings
-from parfocal.bench.shapes import shape_named
-from parfocal.bench.workload import Workload
+from bench.gpu_stand.notes import write_json
+from bench.gpu_stand.scale import DRY, GPU, Scale
+from parfocal.bench.limits.hardware import Hardware
+from parfocal.bench.made.base import write_settings
+from parfocal.bench.made.published import registry_folder
+from parfocal.bench.workloads.shapes import shape_named
+from parfocal.bench.workloads.workload import Workload
 from parfocal.engine import EngineConfig
-
-from .notes import write_json
-from .scale import DRY, GPU, Scale
 
 # What pages are larger than the matrices in them.
 _PAGE_MARGIN = 1.15

@@ -9,8 +9,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from .notes import Notes
-from .setting import Setting
+from bench.gpu_stand.notes import Notes
+from bench.gpu_stand.setting import Setting
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     setting = Setting("--dry" in sys.argv[4:], Path(scratch), Path(results))
     notes = Notes(name, setting.results)
     sys.excepthook = notes.failed
-    part = importlib.import_module(f"{__package__}.part_{name}")
+    part = importlib.import_module(f"bench.gpu_stand.parts.{name}")
     if sys.stdin.readline():
         part.measure(setting, notes)
 

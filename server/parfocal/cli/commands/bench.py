@@ -1,29 +1,34 @@
 """`parfocal bench`: measures this machine on random weights, with others beside us in the same run."""
 
+import json
+import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from parfocal.bench.errors import BadWorkload
-from parfocal.bench.flag_values import against_given, endpoints_given, profile_given, workload_in
-from parfocal.bench.flags import FLAGS
-from parfocal.cli.display import show_json
+from parfocal.bench import BadWorkload
+from parfocal.cli.benching import FLAGS, against_given, endpoints_given, profile_given, workload_in
+from parfocal.cli.display import show_json, show_section
 from parfocal.cli.flags import Given, command
 
 if TYPE_CHECKING:
-    from parfocal.bench.document import Document
+    from parfocal.bench.checkout import Additions
+    from parfocal.bench.profiles import Profile
+    from parfocal.bench.reports import Document, Section
+    from parfocal.bench.rivals import BatchRival
     from parfocal.bench.stand import Bench, Setup
 
 _DOC = """Measure how fast this machine serves many adapters, and how fast others do the same work.
 
 Makes a random Llama and random adapters, starts a server of its own, and sends it requests over gRPC:
-once with adapters, once with none. Then the server ends; the endpoints answer the same requests, and PEFT
-answers them in one mixed batch. With `--profile` there is no server: it runs the engine's steps and tells
-what they cost. To quote figures, take `--repeats 3`. Variables such as PARFOCAL_UNPACK_BYTES reach the
-server.
+once with adapters, once with none. Then the server ends; from a checkout, the endpoints answer the same
+requests, and PEFT answers them in one mixed batch. With `--profile` there is no server: it runs the
+engine's steps and tells what they cost. To quote figures, take `--repeats 3`. Variables such as
+PARFOCAL_UNPACK_BYTES reach the server.
 
 Example: parfocal bench --shape llama-135m --requests 16 --adapters 16
 """
@@ -37,13 +42,16 @@ class _Shown:
     plot: Path | None
     as_json: bool
 
-    def write(self, document: "Document") -> None:
-        import json
-
+    def show(self, found: "Bench | Profile", document: "Document", sections: "Sequence[Section]") -> None:
         if self.output is not None:
             self.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        if self.plot is not None:
+            _additions("--plot").draw(found, self.plot)
         if self.as_json:
             show_json(document)
+            return
+        for section in sections:
+            show_section(section.title, section.rows, section.headings)
 
 
 def _bench(given: Given) -> None:
@@ -52,9 +60,7 @@ def _bench(given: Given) -> None:
         endpoints, against = endpoints_given(given), against_given(given, workload)
     except BadWorkload as error:
         raise typer.BadParameter(str(error), param_hint=_flag(error.field or "")) from error
-    output, plot = (_writable(given, name) for name in ("output", "plot"))
-    if plot is not None and plot.suffix.lower() != ".png":
-        raise typer.BadParameter(f"the picture is a PNG; call {plot.name} a .png", param_hint="--plot")
+    shown = _Shown(_writable(given, "output"), _picture(given), bool(given.get("json")))
     # Everything below needs numpy, torch or gRPC, which the help must not wait for.
     from parfocal.bench.stand import Setup
 
@@ -62,56 +68,64 @@ def _bench(given: Given) -> None:
         workload,
         device=str(given.get("device", "auto")),
         cache=_cache(given),
-        with_peft=not given.get("skip_peft"),
+        peft=None if given.get("skip_peft") or profile else _peft(),
         endpoints=endpoints,
         against=against,
         with_base=not given.get("skip_base"),
     )
-    shown = _Shown(output, plot, bool(given.get("json")))
+    # Before a bar appears, and before anything takes time.
+    setup.check()
     if profile is None:
-        _show(_measured(setup), shown)
+        _measure(setup, shown)
     else:
         _profile(profile, setup, shown)
 
 
-def _measured(setup: "Setup") -> "Bench":
-    from parfocal.bench.stages import stages_shown
+def _measure(setup: "Setup", shown: _Shown) -> None:
+    from parfocal.bench.load import stages_shown
+    from parfocal.bench.reports import bench_sections, document
     from parfocal.bench.stand import measure, stages_of
 
-    # Before the bar appears, and before anything takes time.
-    setup.check()
     with stages_shown(stages_of(setup)) as stages:
-        return measure(setup, stages)
-
-
-def _show(bench: "Bench", shown: _Shown) -> None:
-    from parfocal.bench.document import document
-    from parfocal.bench.table import show_bench
-
-    shown.write(document(bench))
-    if shown.plot is not None:
-        # Drawing takes a second to import, and most benches draw nothing.
-        from parfocal.bench.picture import draw_bench
-
-        draw_bench(bench, shown.plot)
-    if not shown.as_json:
-        show_bench(bench)
+        bench = measure(setup, stages)
+    shown.show(bench, document(bench), bench_sections(bench))
 
 
 def _profile(kind: str, setup: "Setup", shown: _Shown) -> None:
-    import logging
-
     # It says at its import what nobody who runs a profile can use.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from parfocal.bench.profiles import PROFILES
 
-    setup.check()
     profile = PROFILES[kind](setup)
-    shown.write(profile.document())
-    if shown.plot is not None:
-        profile.draw(shown.plot)
-    if not shown.as_json:
-        profile.show()
+    shown.show(profile, profile.document(), profile.sections())
+
+
+def _additions(what: str) -> "Additions":
+    from parfocal.bench.checkout import additions_for
+
+    return additions_for(what)
+
+
+def _peft() -> "BatchRival | None":
+    """Returns PEFT where it can be measured; says in one line where it cannot."""
+    from parfocal.bench.checkout import additions
+
+    found = additions()
+    if found is None:
+        typer.echo("PEFT is left out: only a checkout, with its tests/bench, can measure it", err=True)
+        return None
+    return found.peft()
+
+
+def _picture(given: Given) -> Path | None:
+    """Returns where to draw; raises CheckoutMissing now, not after minutes of measuring."""
+    path = _writable(given, "plot")
+    if path is None:
+        return None
+    if path.suffix.lower() != ".png":
+        raise typer.BadParameter(f"the picture is a PNG; call {path.name} a .png", param_hint="--plot")
+    _additions("--plot")
+    return path
 
 
 def _writable(given: Given, name: str) -> Path | None:

@@ -55,7 +55,7 @@ def _empty_folder(folder: Path | None) -> Path:
 
 def _serve(tour: "Tour", place: Path) -> bool:
     """Shows what needs a server; returns whether everything went as it should."""
-    from parfocal.bench.server_process import server_process
+    from parfocal.bench.servers import server_process
     from parfocal.cli.demonstration.figures import metrics_url
 
     log = place / "server.log"

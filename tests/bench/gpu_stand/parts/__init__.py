@@ -1,0 +1,1 @@
+"""The stand's parts, one file each: `measure` tells what it found."""

@@ -1,0 +1,16 @@
+"""The tests that need a GPU, and those of its kernels."""
+
+from bench.gpu_stand.notes import Notes
+from bench.gpu_stand.pytest_run import run_pytest
+from bench.gpu_stand.setting import Setting
+
+KERNEL_TESTS = "tests/engine/cuda"
+
+
+def measure(setting: Setting, notes: Notes) -> None:
+    """Runs them. In a dry run the first are skipped, and the second, in Triton's interpreter, left out."""
+    paths = ["tests/gpu"] if setting.is_dry else ["tests/gpu", KERNEL_TESTS]
+    notes.begin(f"Running {' and '.join(paths)}")
+    run = run_pytest(paths, setting.results / "tests.xml")
+    notes.put(failures=run.failures, last_lines=run.last_lines)
+    notes.sum_up(exit_code=run.code, **run.counts, failed_tests=list(run.failures))
