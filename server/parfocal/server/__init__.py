@@ -10,6 +10,7 @@ from parfocal.server.errors import (
     ContractMismatch,
     ServerError,
 )
+from parfocal.server.log_lines import log_to_stderr
 from parfocal.server.settings import (
     DEFAULT_GRPC_ADDRESS,
     DEFAULT_REGISTRY,
@@ -31,6 +32,7 @@ __all__ = [
     "ServerError",
     "Setting",
     "build_info",
+    "log_to_stderr",
     "package_version",
     "resolve_settings",
     "settings_of",

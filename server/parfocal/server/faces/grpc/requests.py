@@ -5,7 +5,6 @@ The ranges of sampling, stop and token ids are the engine's to check; its errors
 
 import math
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,8 +64,11 @@ class GenerateCall:
         )
 
 
-def read_generate(message: pb.GenerateRequest) -> GenerateCall:
-    """Returns what `message` asks for; raises BadRequest naming the field at fault."""
+def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
+    """Returns what `message` asks for, under `own_id` if the caller gave it no id.
+
+    Raises BadRequest naming the field at fault.
+    """
     options = message.options
     if options.top_logprobs and not options.logprobs:
         raise BadRequest("top_logprobs needs logprobs; set both", field="options.top_logprobs")
@@ -79,7 +81,7 @@ def read_generate(message: pb.GenerateRequest) -> GenerateCall:
         logprobs=options.logprobs,
         top_logprobs=options.top_logprobs,
         echo=options.echo,
-        request_id=_request_id(message.request_id),
+        request_id=_checked_id(message.request_id) or own_id,
     )
 
 
@@ -181,7 +183,7 @@ def _check_stop_string(text: str, field: str) -> None:
         )
 
 
-def _request_id(given: str) -> str:
+def _checked_id(given: str) -> str:
     if len(given) > MAX_REQUEST_ID_CHARACTERS:
         raise BadRequest(
             f"the request_id has {len(given)} characters; at most {MAX_REQUEST_ID_CHARACTERS} are allowed",
@@ -189,4 +191,4 @@ def _request_id(given: str) -> str:
         )
     if not given.isprintable():
         raise BadRequest("the request_id has characters that cannot be printed", field="request_id")
-    return given or uuid.uuid4().hex
+    return given

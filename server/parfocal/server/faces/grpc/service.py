@@ -6,6 +6,7 @@ from typing import Protocol
 
 from parfocal.engine import Delta, EngineError, Request
 from parfocal.rpc import Context
+from parfocal.server.faces.grpc.generation_line import GenerationLine
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
 from parfocal.server.faces.grpc.replies import ReplyWriter, TokenText
 from parfocal.server.faces.grpc.requests import GenerateCall, deadline_after, read_generate, read_input
@@ -60,8 +61,10 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
         """Returns the whole answer."""
-        stream, writer = await self._admit(request, context)
+        line = GenerationLine(request.request_id, request.adapter)
+        stream, writer = await self._admit(request, context, line)
         async for delta in stream:
+            line.progressed(delta)
             if delta.completion is not None:
                 return writer.completion(delta.completion)
         raise EngineError("the request ended without a result")
@@ -70,9 +73,11 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateStreamResponse]:
         """Yields the answer as it becomes certain."""
-        stream, writer = await self._admit(request, context)
+        line = GenerationLine(request.request_id, request.adapter)
+        stream, writer = await self._admit(request, context, line)
         is_first = True
         async for delta in stream:
+            line.progressed(delta)
             yield writer.delta(delta, is_first)
             is_first = False
 
@@ -97,13 +102,17 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         """Returns a page of the adapters that the engine holds now."""
         return loaded_page(self._parts.residents.adapters(), request)
 
-    async def _admit(self, message: pb.GenerateRequest, context: Context) -> tuple[DeltaStream, ReplyWriter]:
+    async def _admit(
+        self, message: pb.GenerateRequest, context: Context, line: GenerationLine
+    ) -> tuple[DeltaStream, ReplyWriter]:
         deadline = deadline_after(context.time_remaining())
         with Admitting(self._parts.refusals, message.adapter) as admitting:
-            call = read_generate(message)
+            call = read_generate(message, line.request_id)
             resolved = await self._parts.resolver.resolve(call.adapter)
             admitting.resolved(resolved.adapter)
+            line.resolved(resolved.adapter)
             ids = await self._parts.encoders.run(lambda encoder: call.input.encode(encoder, resolved.manner))
+            line.admitted(len(ids))
             stream = self._parts.engine.submit(call.request(ids, resolved.adapter, deadline))
         # However the rpc ends, the engine learns it; nothing is awaited between submitting and this line.
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
