@@ -833,6 +833,7 @@ class Model(_message.Message):
     HAS_CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
+    PINNED_ADAPTERS_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """The architecture, as the base's configuration names it, for example `LlamaForCausalLM`."""
     context_tokens: _builtins.int
@@ -863,6 +864,10 @@ class Model(_message.Message):
     def eos_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The tokens that end an answer."""
 
+    @_builtins.property
+    def pinned_adapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedAdapter]:
+        """The adapters that were pinned when the server started and stay on the device, as they were resolved then."""
+
     def __init__(
         self,
         *,
@@ -878,10 +883,11 @@ class Model(_message.Message):
         has_chat_template: _builtins.bool = ...,
         memory_bytes: _builtins.int = ...,
         server_version: _builtins.str = ...,
+        pinned_adapters: _abc.Iterable[Global___ResolvedAdapter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "base", b"base", "context_tokens", b"context_tokens", "device", b"device", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "has_chat_template", b"has_chat_template", "limits", b"limits", "memory_bytes", b"memory_bytes", "server_version", b"server_version", "slots", b"slots", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "base", b"base", "context_tokens", b"context_tokens", "device", b"device", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "has_chat_template", b"has_chat_template", "limits", b"limits", "memory_bytes", b"memory_bytes", "pinned_adapters", b"pinned_adapters", "server_version", b"server_version", "slots", b"slots", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -997,6 +1003,7 @@ class LoadedAdapter(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     PINS_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The canonical name under which it was asked for, `namespace/name`."""
     version: _builtins.int
@@ -1013,6 +1020,8 @@ class LoadedAdapter(_message.Message):
     """How many requests forbid its eviction now."""
     rank: _builtins.int
     """The highest rank among its modules."""
+    pinned: _builtins.bool
+    """True if it was pinned when the server started: it never leaves the device."""
     def __init__(
         self,
         *,
@@ -1024,10 +1033,11 @@ class LoadedAdapter(_message.Message):
         size_bytes: _builtins.int = ...,
         pins: _builtins.int = ...,
         rank: _builtins.int = ...,
+        pinned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "pins", b"pins", "rank", b"rank", "size_bytes", b"size_bytes", "state", b"state", "tier", b"tier", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "pinned", b"pinned", "pins", b"pins", "rank", b"rank", "size_bytes", b"size_bytes", "state", b"state", "tier", b"tier", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -216,7 +216,7 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Sends an event for each change, until the caller cancels.
+        """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

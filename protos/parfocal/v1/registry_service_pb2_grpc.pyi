@@ -83,7 +83,7 @@ class RegistryServiceStub:
     verifies every file against its digest.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchRequest, _registry_service_pb2.WatchResponse]
-    """Sends an event for each change, until the caller cancels."""
+    """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -135,7 +135,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     verifies every file against its digest.
     """
     Watch: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchRequest, _registry_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Sends an event for each change, until the caller cancels."""
+    """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores immutable versions of adapters and the aliases that point at them."""
@@ -268,6 +268,6 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchResponse], _abc.AsyncIterator[_registry_service_pb2.WatchResponse]]:
-        """Sends an event for each change, until the caller cancels."""
+        """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ from parfocal.engine.inbox import Cancelled, Emit, Message, Submitted
 from parfocal.engine.live import LiveRequest, LiveRequests
 from parfocal.engine.observer import StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
-from parfocal.engine.request import FinishReason, Request
+from parfocal.engine.request import AdapterKey, FinishReason, Request
 from parfocal.engine.scheduling import BlockPool, Clock, Plan, SampledToken, Sequence
 from parfocal.engine.stopwatch import SCHEDULING
 
@@ -68,6 +68,10 @@ class Engine:
         """Refuses new requests from now on; those accepted go on."""
         with self._door:
             self._draining = True
+
+    def pin(self, adapter: AdapterKey) -> None:
+        """Keeps an adapter that is on the device there for good. Only where `step` may be called."""
+        self._parts.residency.pin(adapter)
 
     def adapters(self) -> list[AdapterStatus]:
         """Returns every adapter that is on the device, in host memory, or on its way there."""

@@ -67,7 +67,8 @@ class AdapterStatus:
 
     `tier` is the fastest memory that holds it, device or host, and `size_bytes` what it takes there;
     `host_bytes` is what it takes in host memory, 0 if it is not kept there. `load_seconds` tells how long the
-    stages took that brought it to its tier the last time.
+    stages took that brought it to its tier the last time. `pins` counts requests; what `is_pinned` never
+    leaves.
     """
 
     adapter: AdapterKey
@@ -78,6 +79,7 @@ class AdapterStatus:
     pins: int
     host_bytes: int = 0
     load_seconds: Mapping[str, float] = field(default_factory=dict)
+    is_pinned: bool = False
 
 
 class Observer(Protocol):

@@ -132,3 +132,17 @@ def test_a_request_that_asks_again_is_not_counted_again() -> None:
         assert stage.residency.reserve(AdapterKey("b"), again=True) is None
 
     assert stage.diary.lines == ["miss a", "miss b"]
+
+
+def test_a_pinned_adapter_never_makes_room_and_its_pin_is_no_requests() -> None:
+    stage = Stage(slots=2)
+    pinned = stage.load("a")
+    for _ in range(2):
+        stage.residency.pin(pinned.adapter)
+    for digest in ("b", "c", "b", "c"):
+        stage.load(digest)
+
+    assert "evicted a" not in stage.diary.lines
+    statuses = {status.adapter.digest: status for status in stage.residency.statuses()}
+    assert (statuses["a"].is_pinned, statuses["a"].pins) == (True, 0)
+    assert (statuses["c"].is_pinned, statuses["c"].pins) == (False, 0)

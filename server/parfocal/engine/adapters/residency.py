@@ -128,6 +128,14 @@ class SlotResidency:
             self._table.pin(slot)
         return slot
 
+    def pin(self, adapter: AdapterKey) -> None:
+        """Keeps an adapter that has a slot there for good."""
+        slot = self._table.find(adapter.digest)
+        assert slot is not None and slot.state is SlotState.READY, "only what is there can be pinned"
+        if not slot.is_pinned:
+            slot.is_pinned = True
+            self._table.pin(slot)
+
     def release(self, slot: Slot) -> None:
         """Gives a pin back; a lost slot is removed with the last one, so the next request tries again."""
         assert self._owner.is_here
@@ -272,9 +280,10 @@ def _slot_status(slot: Slot, kept: HostEntry | None) -> AdapterStatus:
         "device" if on_device else "host",
         slot.rank or (kept.content.rank if kept else 0),
         slot.size_bytes if on_device else host_bytes,
-        slot.pins,
+        slot.pins - slot.is_pinned,
         host_bytes,
         slot.seconds,
+        slot.is_pinned,
     )
 
 

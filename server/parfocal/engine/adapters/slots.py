@@ -39,7 +39,7 @@ class SlotState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One adapter's place on the device. A pin forbids eviction.
+    """One adapter's place on the device. A pin forbids eviction; `is_pinned`: one of them is there for good.
 
     `seconds` tells how long each stage of its load took; `turn` how many requests have started on it ahead of
     older ones that had no slot.
@@ -52,6 +52,7 @@ class Slot:
     size_bytes: int = 0
     pins: int = 0
     turn: int = 0
+    is_pinned: bool = False
     use: Use = field(default_factory=Use)
     seconds: Mapping[str, float] = field(default_factory=dict)
 

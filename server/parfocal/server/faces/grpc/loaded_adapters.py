@@ -51,6 +51,7 @@ def _message(status: AdapterStatus) -> pb.LoadedAdapter:
         size_bytes=status.size_bytes,
         pins=status.pins,
         rank=status.rank,
+        pinned=status.is_pinned,
     )
 
 

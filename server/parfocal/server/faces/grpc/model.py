@@ -1,5 +1,8 @@
 """Describes the resident base and the server's limits as GetModel's reply. Loads nothing."""
 
+from collections.abc import Sequence
+
+from parfocal.engine import AdapterKey
 from parfocal.engine.loading.base import BaseInfo
 from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract
@@ -10,7 +13,13 @@ from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
 
 
-def describe_model(contract: BaseContract, info: BaseInfo, config: ServeConfig, has_chat: bool) -> pb.Model:
+def describe_model(
+    contract: BaseContract,
+    info: BaseInfo,
+    config: ServeConfig,
+    has_chat: bool,
+    pinned: Sequence[AdapterKey] = (),
+) -> pb.Model:
     """Returns what callers may know of the base that runs here."""
     return pb.Model(
         base=base_message(contract),
@@ -32,4 +41,7 @@ def describe_model(contract: BaseContract, info: BaseInfo, config: ServeConfig, 
         has_chat_template=has_chat,
         memory_bytes=info.memory_bytes,
         server_version=package_version("parfocal"),
+        pinned_adapters=[
+            pb.ResolvedAdapter(name=each.name, version=each.version, digest=each.digest) for each in pinned
+        ],
     )
