@@ -1,9 +1,11 @@
 """`parfocal serve` as a process of its own: settings told at the start, answers, a drain on SIGTERM."""
 
 import asyncio
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,17 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+import typer.main
 from typer.testing import Result
 
 from oracle.bases import configurations, write_base
+from parfocal.cli.app import build_app
 from parfocal.rpc import open_channel, remote_error
+from parfocal.server import ServeConfig, resolve_settings, settings_of
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
 Run = Callable[..., Result]
+FREE = ("--grpc-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
 
 
 @dataclass
@@ -97,10 +104,9 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
             replies = [reply async for reply in stream]
             return replies[-1].final, remote_error(refused.value).reason
 
-    flags = ("--grpc-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
     sizes = ("--dtype", "float32", "--kv-cache-bytes", "4MiB")
     with _serving(
-        *flags, *sizes, PARFOCAL_BASE=str(base), PARFOCAL_REGISTRY=str(tmp_path / "registry")
+        *FREE, *sizes, PARFOCAL_BASE=str(base), PARFOCAL_REGISTRY=str(tmp_path / "registry")
     ) as process:
         final, reason = asyncio.run(scenario(process))
         code = process.end()
@@ -117,6 +123,77 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
     assert settings["base".ljust(16)] == f"{base}  (PARFOCAL_BASE)"
 
 
+def test_for_machines_every_line_is_an_object(base: Path, tmp_path: Path) -> None:
+    async def scenario(process: Process) -> None:
+        address = await asyncio.to_thread(process.wait_for, r"Serving llama at (\S+?)\"")
+        async with open_channel(address) as channel:
+            stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
+            await stub.Generate(
+                pb.GenerateRequest(prompt="Hello", request_id="mine", stop=pb.Stop(max_tokens=2))
+            )
+        process.popen.send_signal(signal.SIGINT)
+
+    where = ("--base", str(base), "--registry", str(tmp_path / "registry"), "--kv-cache-bytes", "4MiB")
+    with _serving(*FREE, *where, "--log-format", "json", PARFOCAL_ACTOR="me") as process:
+        asyncio.run(scenario(process))
+        code = process.end()
+
+    told = [json.loads(line) for line in process.lines]
+    assert code == 0
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in told)
+    [settings] = [line for line in told if line["message"] == "Settings"]
+    assert settings["kv_cache_bytes"] == 4 << 20
+    [request] = [line for line in told if line.get("request_id") == "mine"]
+    assert (request["status"], request["adapter"], request["completion_tokens"]) == ("OK", "base", 2)
+    assert told[-1]["message"] == "Stopped"
+
+
+def test_a_signal_while_the_base_loads_ends_the_server_well(base: Path, tmp_path: Path) -> None:
+    with _serving(*FREE, "--base", str(base), "--registry", str(tmp_path / "registry")) as process:
+        process.wait_for("(Loading) the base")
+        process.popen.send_signal(signal.SIGTERM)
+        code = process.end()
+
+    assert (code, process.lines[-1]) == (0, "Stopped")
+    assert not any(line.startswith("Serving") for line in process.lines)
+
+
+def test_a_taken_address_is_refused_before_anything_is_loaded(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        results = [
+            run("serve", *FREE, flag, address, "--registry", str(tmp_path))
+            for flag in ("--grpc-address", "--metrics-address")
+        ]
+
+    assert [result.exit_code for result in results] == [1, 1]
+    lines = [result.stderr.splitlines() for result in results]
+    assert lines == [
+        [f"parfocal: --grpc-address: cannot listen at {address}: Address already in use; choose another"],
+        [
+            f"parfocal: --metrics-address: cannot show metrics at {address}: Address already in use; "
+            "choose another"
+        ],
+    ]
+
+
+def _variables(command: Any) -> Iterator[str]:
+    """Yields the environment's variables that a command or any below it reads. (Typer vendors click.)"""
+    for parameter in command.params:
+        given = parameter.envvar or ()
+        yield from [given] if isinstance(given, str) else given
+    for below in getattr(command, "commands", {}).values():
+        yield from _variables(below)
+
+
+def test_no_variable_of_another_command_is_a_mistake_to_the_server() -> None:
+    variables = set(_variables(typer.main.get_command(build_app())))
+
+    assert {"PARFOCAL_ACTOR", "PARFOCAL_ADDRESS"} <= variables
+    for name in variables - {f"PARFOCAL_{setting.name.upper()}" for setting in settings_of(ServeConfig)}:
+        resolve_settings(None, {name: "anything"}, {})
+
+
 @pytest.fixture
 def clean_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """Returns a patch of an environment that names a registry."""
@@ -128,8 +205,10 @@ def clean_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Mo
     ("flags", "environment", "expected"),
     [
         (["--base", "/nonexistent/base"], {}, "/nonexistent/base"),
-        (["--base", "tiny", "--grpc-address", "nowhere"], {}, "nowhere"),
-        (["--base", "tiny", "--metrics-address", "nowhere"], {}, "nowhere"),
+        (["--base", "tiny", "--grpc-address", "nowhere"], {}, "--grpc-address: 'nowhere'"),
+        (["--base", "tiny", "--metrics-address", "nowhere"], {}, "--metrics-address: 'nowhere'"),
+        (["--base", "tiny", "--pin", "team/nobody"], {}, "team/nobody"),
+        (["--base", "tiny", "--pin", "a,b", "--slots", "2"], {}, "pin names 2 adapters"),
         ([], {"PARFOCAL_SLOT": "3"}, "PARFOCAL_SLOTS"),
         ([], {"PARFOCAL_SLOTS": "none"}, "a whole number"),
         (["--config", "/nonexistent/parfocal.toml"], {}, "/nonexistent/parfocal.toml"),
@@ -145,11 +224,12 @@ def test_a_server_that_cannot_start_says_why_in_one_line(
     for name, value in environment.items():
         clean_registry.setenv(name, value)
 
-    result = run("serve", *flags)
+    result = run("serve", *FREE, *flags)
 
+    *before, last = result.stderr.splitlines()
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].startswith("parfocal: ")
-    assert expected in result.stderr.splitlines()[-1]
+    assert last.startswith("parfocal: ") and expected in last
+    assert all(line.startswith("Loading the base") for line in before)
 
 
 @pytest.mark.parametrize(

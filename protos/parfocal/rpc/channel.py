@@ -2,7 +2,8 @@
 
 import grpc
 
-from parfocal.rpc.options import MAX_MESSAGE_BYTES, channel_options, checked_address
+from parfocal.rpc.addresses import checked_address
+from parfocal.rpc.options import MAX_MESSAGE_BYTES, channel_options
 
 
 def open_channel(address: str, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Channel:

@@ -9,8 +9,8 @@ import grpc
 from parfocal.rpc.errors import Draining
 from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
 
-_REFUSAL = "This server is stopping and takes no new requests; try again, another one may answer."
-_CUT = "This server stopped before the answer was complete; try again, another one may answer."
+_REFUSAL = "this server is stopping and takes no new requests; try again, another one may answer"
+_CUT = "this server stopped before the answer was complete; try again, another one may answer"
 
 
 class DrainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs

@@ -1,6 +1,4 @@
-"""The settings that both ends of the wire share: message limits, keepalive, addresses. Opens nothing."""
-
-from parfocal.rpc.errors import AddressInvalid
+"""The settings that both ends of the wire share: message limits and keepalive. Opens nothing."""
 
 # Larger requests are refused with RESOURCE_EXHAUSTED before they are read. Files travel in chunks of 1 MiB.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -38,18 +36,3 @@ def server_options(max_message_bytes: int) -> Options:
         # A second server on a taken port must fail, not share the port's connections by chance.
         ("grpc.so_reuseport", 0),
     ]
-
-
-def checked_address(address: str) -> str:
-    """Returns the address as it came.
-
-    Raises AddressInvalid unless it is `host:port` (port 0 to 65535, IPv6 hosts in brackets) or `unix:path`.
-    """
-    if address.startswith("unix:") and len(address) > len("unix:"):
-        return address
-    host, colon, port = address.rpartition(":")
-    if colon and host and port.isdecimal() and int(port) <= 65535 and "/" not in host:
-        return address
-    raise AddressInvalid(
-        f"{address!r} is not an address; write host:port, for example 127.0.0.1:50051, or unix:/path."
-    )

@@ -1,10 +1,9 @@
 """A gRPC server that starts and stops well: health, reflection, limits, drain. Knows no service by name."""
 
 import asyncio
-import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from parfocal.rpc.access import AccessInterceptor
+from parfocal.rpc.addresses import check_free, checked_address, unavailable
 from parfocal.rpc.drain import DrainInterceptor
-from parfocal.rpc.errors import AddressUnavailable
 from parfocal.rpc.interceptor import ErrorInterceptor
-from parfocal.rpc.options import MAX_MESSAGE_BYTES, checked_address, server_options
+from parfocal.rpc.options import MAX_MESSAGE_BYTES, server_options
 from parfocal.rpc.reflection import shown_descriptors
 from parfocal.rpc.unserved import UnservedInterceptor
 
@@ -24,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # For rpcs to end that were cut, and for the last replies to leave the socket.
 _SETTLE_S = 1.0
+_LAST_RESORT_S = 3.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -55,6 +55,7 @@ class WireServer:
         self._unserved = UnservedInterceptor()
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._terminated = asyncio.Event()
+        self._watches_signals = False
         self._port = 0
         self._stopping: asyncio.Future[None] | None = None
         self._server = grpc.aio.server(
@@ -87,14 +88,11 @@ class WireServer:
     async def listen(self) -> None:
         """Listens and reports NOT_SERVING; refuses every rpc with Loading. Raises AddressUnavailable."""
         await self.set_serving(False)
+        check_free(self._address)
         try:
             self._port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
-            raise AddressUnavailable(
-                f"cannot listen at {self._address}, it is in use or not an address of this machine; "
-                "choose another",
-                address=self._address,
-            ) from error
+            raise unavailable(self._address, str(error)) from error
         await self._server.start()
 
     async def open(self, services: Sequence[Service]) -> None:
@@ -121,23 +119,28 @@ class WireServer:
         """Waits for `terminate`."""
         await self._terminated.wait()
 
-    @contextlib.contextmanager
-    def terminated_by_signals(self) -> Iterator[None]:
-        """Makes SIGTERM and SIGINT call `terminate` while the scope lasts."""
+    def terminate_on_signals(self, last_resort: Callable[[], None] | None = None) -> None:
+        """Makes SIGTERM and SIGINT call `terminate` until the running loop closes.
+
+        `last_resort` is called if the process is still there some seconds after the second signal: what holds
+        it up then knows no cancellation.
+        """
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
-            loop.add_signal_handler(number, self.terminate)
-        try:
-            yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, self._signalled, last_resort)
+        self._watches_signals = True
 
     async def run_until_terminated(self, grace_s: float) -> None:
         """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
-        with self.terminated_by_signals():
+        had_signals = self._watches_signals
+        if not had_signals:
+            self.terminate_on_signals()
+        try:
             await self.wait_terminated()
             await self.drain(grace_s)
+        finally:
+            if not had_signals:
+                self._leave_signals()
 
     async def drain(self, grace_s: float) -> None:
         """Stops well: reports NOT_SERVING, refuses new rpcs, waits up to `grace_s` for those under way.
@@ -146,6 +149,7 @@ class WireServer:
         """
         await self._health.enter_graceful_shutdown()
         self._drain.drain()
+        log.info("draining: %d rpcs under way have up to %g s to end", self.under_way, grace_s)
         if not await self._drain.wait_idle(grace_s):
             log.warning("%d rpcs still run after %g s and are cut off", self.under_way, grace_s)
         await self.stop()
@@ -154,6 +158,16 @@ class WireServer:
         """Stops at once; rpcs under way are cut off with Draining."""
         self._drain.cut()
         await self._server.stop(_SETTLE_S)
+
+    def _leave_signals(self) -> None:
+        self._watches_signals = False
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _signalled(self, last_resort: Callable[[], None] | None) -> None:
+        if self._terminated.is_set() and last_resort is not None:
+            asyncio.get_running_loop().call_later(_LAST_RESORT_S, last_resort)
+        self.terminate()
 
     def _reflect(self, services: Sequence[Service]) -> None:
         servicers = {service.name: service.servicer for service in services}

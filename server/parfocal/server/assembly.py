@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from parfocal.engine import Delta, Engine, EngineError, EngineThread, Request, Stop
+from parfocal.engine import AdapterKey, EngineError, EngineThread
 from parfocal.engine.chats import TemplateProcess
 from parfocal.engine.loading.base import ResidentBase, load_base
 from parfocal.engine.loading.build import build_engine
@@ -22,9 +22,10 @@ from parfocal.engine.memory.plan import plan_memory
 from parfocal.registry import BaseContract, Registry, describe_base, locate_base, open_registry
 from parfocal.registry.faces.grpc import RegistryService
 from parfocal.rpc import Service, WireServer
-from parfocal.rpc.options import checked_address
+from parfocal.server.doors import Doors, listening
+from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
-from parfocal.server.metrics import MetricsEndpoint, ServerMetrics, split_address
+from parfocal.server.metrics import ServerMetrics
 from parfocal.server.requests import (
     AdapterResolver,
     EncoderPool,
@@ -34,12 +35,13 @@ from parfocal.server.requests import (
     TokenTexts,
 )
 from parfocal.server.settings import ServeConfig
+from parfocal.server.warm_up import warm_up
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _WATCH_S = 1.0
 _LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a core
 
@@ -87,23 +89,33 @@ class RunningServer:
     async def _end_with_engine(self) -> None:
         while self.engine.alive:
             await asyncio.sleep(_WATCH_S)
-        _log.critical("the engine has stopped by itself; the server stops too")
+        log.critical("the engine has stopped by itself; the server stops too")
         self.wire.terminate()
 
 
 def load(config: ServeConfig) -> Loaded:
     """Opens the registry and loads the base, which takes seconds to minutes. Blocks.
 
-    Raises what the registry and the engine raise: unreachable or unsupported base, unreadable registry, too
-    little memory.
+    Raises BadSetting, and what the registry and the engine raise: unknown adapter to be pinned, unreachable
+    or unsupported base, unreadable registry, too little memory.
     """
-    checked_address(config.grpc_address)
-    if config.metrics_address:
-        split_address(config.metrics_address)
     registry = open_registry(config.registry)
+    _check_pinned(config, registry)
     files = locate_base(config.base, weights=True)
     base = load_base(files.folder, config.engine(), files.id, _cache_folder(config.base_cache))
     return Loaded(config, registry, describe_base(files), base, plan_memory(base, config.engine()))
+
+
+def _check_pinned(config: ServeConfig, registry: Registry) -> None:
+    """Refuses, before the base is loaded, what can be known to be wrong by then."""
+    if config.pinned and len(config.pinned) >= config.slots:
+        raise BadSetting(
+            f"pin names {len(config.pinned)} adapters and slots is {config.slots}; at least one slot must be "
+            "left for others, so raise slots or pin fewer",
+            field="pin",
+        )
+    for reference in config.pinned:
+        registry.resolve(reference)
 
 
 def _cache_folder(setting: str) -> Path | None:
@@ -114,69 +126,60 @@ def _cache_folder(setting: str) -> Path | None:
 
 
 @contextlib.asynccontextmanager
-async def running(loaded: Loaded) -> AsyncIterator[RunningServer]:
-    """Serves while the scope lasts; ready to answer when it is entered. Raises AddressUnavailable."""
+async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[RunningServer]:
+    """Serves while the scope lasts; ready to answer when it is entered.
+
+    Without `doors` that listen already, opens its own. Raises AddressUnavailable, and what loading the
+    adapters raises that are to be pinned.
+    """
     config, base = loaded.config, loaded.base
     async with contextlib.AsyncExitStack() as stack:
-        metrics = ServerMetrics(config.adapter_labels, base.info.memory_bytes)
+        if doors is None:
+            doors = await stack.enter_async_context(listening(config))
+        metrics = doors.metrics
         source = RegistryAdapterSource(loaded.registry)
+        resolver = AdapterResolver(loaded.registry, loaded.contract, _LOOKUP_THREADS)
+        stack.callback(resolver.close)
+        pinned = await _pinned(resolver, config)
         built = build_engine(base, config.engine(), source, metrics, loaded.memory)
-        await asyncio.to_thread(_warm_up, built)
+        await asyncio.to_thread(warm_up, built, pinned)
+        metrics.base_loaded(base.info.memory_bytes)
         metrics.watch(built)
         engine = EngineThread(built)
         engine.start()
         stack.push_async_callback(asyncio.to_thread, engine.stop)
-        metrics_port = _show_metrics(config, metrics, stack)
-        parts = _service_parts(loaded, engine, metrics, stack)
-        wire = WireServer(config.grpc_address, _services(parts, loaded.registry))
-        stack.push_async_callback(wire.stop)
-        await wire.start()
-        yield RunningServer(config, engine, wire, metrics, metrics_port)
+        has_chat = base.tokenizer.chat_template is not None
+        parts = ServiceParts(
+            engine=engine,
+            residents=built,
+            resolver=resolver,
+            encoders=_encoders(base, config.text_threads, stack),
+            token_text=TokenTexts(_tokenizer_copy(base)),
+            refusals=metrics,
+            model=describe_model(loaded.contract, base.info, config, has_chat, pinned),
+        )
+        stack.push_async_callback(doors.wire.stop)
+        doors.serves(engine)
+        await doors.wire.open(_services(parts, loaded.registry))
+        yield RunningServer(config, engine, doors.wire, metrics, doors.metrics_port)
 
 
-def _warm_up(engine: Engine) -> None:
-    """Runs a prompt and one more token, so that no caller pays for what is made on first use."""
-    items: list[Delta | Exception] = []
-    engine.submit(Request("warm-up", (0, 0), stop=Stop(max_tokens=2, ignore_eos=True)), items.append)
-    while engine.live:
-        engine.step()
-    if isinstance(items[-1], Exception):
-        raise items[-1]
+async def _pinned(resolver: AdapterResolver, config: ServeConfig) -> list[AdapterKey]:
+    """Returns the adapters to be pinned, each content once. Raises what AdapterResolver raises."""
+    keys = [key for each in config.pinned if (key := (await resolver.resolve(each)).adapter) is not None]
+    return list({key.digest: key for key in keys}.values())
 
 
-def _show_metrics(config: ServeConfig, metrics: ServerMetrics, stack: contextlib.AsyncExitStack) -> int:
-    if not config.metrics_address:
-        return 0
-    endpoint = MetricsEndpoint(metrics.registry, config.metrics_address)
-    stack.callback(endpoint.stop)
-    return endpoint.port
-
-
-def _service_parts(
-    loaded: Loaded, engine: EngineThread, metrics: ServerMetrics, stack: contextlib.AsyncExitStack
-) -> ServiceParts:
-    config, base = loaded.config, loaded.base
+def _encoders(base: ResidentBase, threads: int, stack: contextlib.AsyncExitStack) -> EncoderPool:
     longest = max(map(len, base.tokenizer.get_vocab()))
     encoders = EncoderPool(
         [
             PromptEncoder(_tokenizer_copy(base), base.info.context_tokens, longest, _templates(stack))
-            for _ in range(config.text_threads)
+            for _ in range(threads)
         ]
     )
-    resolver = AdapterResolver(loaded.registry, loaded.contract, _LOOKUP_THREADS)
     stack.callback(encoders.close)
-    stack.callback(resolver.close)
-    return ServiceParts(
-        engine=engine,
-        residents=engine.engine,
-        resolver=resolver,
-        encoders=encoders,
-        token_text=TokenTexts(_tokenizer_copy(base)),
-        refusals=metrics,
-        model=describe_model(
-            loaded.contract, base.info, config, has_chat=base.tokenizer.chat_template is not None
-        ),
-    )
+    return encoders
 
 
 def _templates(stack: contextlib.AsyncExitStack) -> TemplateProcess:

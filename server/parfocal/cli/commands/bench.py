@@ -1,7 +1,6 @@
 """`parfocal bench`: measures this machine on random weights, with others beside us in the same run."""
 
 import json
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from parfocal.bench import BadWorkload
 from parfocal.cli.benching import FLAGS, against_given, endpoints_given, profile_given, workload_in
 from parfocal.cli.display import show_json, show_section
 from parfocal.cli.flags import Given, command
+from parfocal.cli.quiet import calm_libraries
 
 if TYPE_CHECKING:
     from parfocal.bench.checkout import Additions
@@ -92,8 +92,7 @@ def _measure(setup: "Setup", shown: _Shown) -> None:
 
 
 def _profile(kind: str, setup: "Setup", shown: _Shown) -> None:
-    # It says at its import what nobody who runs a profile can use.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    calm_libraries()
     from parfocal.bench.profiles import PROFILES
 
     profile = PROFILES[kind](setup)

@@ -1,27 +1,41 @@
 """`parfocal serve`: one base and any number of adapters. Its flags are the settings of `ServeConfig`."""
 
 import asyncio
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from parfocal.cli.flags import Flag, Given, command
-from parfocal.cli.progress import spinner
-from parfocal.server import BadSetting, Resolved, ServeConfig, Setting, resolve_settings, settings_of
+from parfocal.cli.quiet import calm_libraries, hide_loading_bars
+from parfocal.server import (
+    BadSetting,
+    Resolved,
+    ServeConfig,
+    Setting,
+    log_to_stderr,
+    resolve_settings,
+    settings_of,
+)
 from parfocal.server.settings import Value
 
 if TYPE_CHECKING:
     from parfocal.server.assembly import Loaded
+    from parfocal.server.doors import Doors
+
+log = logging.getLogger(__name__)
 
 _DOC = """Serve one base model and any number of adapters.
 
 Each setting is a key of the configuration file, a variable (PARFOCAL_SLOTS for --slots) and a flag. A flag
-beats a variable, and a variable beats the file. On SIGTERM, running requests finish and new ones are refused.
+beats a variable, and a variable beats the file. On SIGTERM, running requests finish and new ones are refused;
+a second SIGTERM ends them. The log has a line for each request; what was asked and answered is never in it.
 
 Example: parfocal serve --base tiny --slots 8
 """
@@ -51,10 +65,20 @@ def _serve(given: Given) -> None:
     config = given.get("config")
     assert config is None or isinstance(config, Path)
     resolved = resolve_settings(config, os.environ, _values(given))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for line in resolved.lines():
-        typer.echo(line, err=True)
-    _run(resolved)
+    log_to_stderr(resolved.config.log_level, resolved.config.log_format)
+    calm_libraries()
+    asyncio.run(_serve_until_terminated(resolved))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """Ends the process at once: all that must end has ended, and Python takes seconds to take torch down.
+
+    A base that is still being loaded, if the signal came so early, cannot be stopped in any other way.
+    """
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _values(given: Given) -> dict[str, Value]:
@@ -72,37 +96,66 @@ def _values(given: Given) -> dict[str, Value]:
     return values
 
 
-def _run(resolved: Resolved) -> None:
-    with spinner("Loading the libraries"):
-        _calm_libraries()
-        from parfocal.server.assembly import load
-    typer.echo(f"Loading the base {resolved.config.base}", err=True)
-    loaded = load(resolved.config)
-    for line in loaded.memory.lines():
-        typer.echo(f"Memory: {line}", err=True)
-    asyncio.run(_until_terminated(loaded))
-
-
-def _calm_libraries() -> None:
-    """Keeps out of logs and metrics what no operator can use: progress bars, hints, series with birthdays."""
-    import transformers.utils.logging
-    from huggingface_hub.utils.tqdm import disable_progress_bars
+async def _serve_until_terminated(resolved: Resolved) -> None:
     from prometheus_client import disable_created_metrics
 
+    from parfocal.server.doors import listening
+
+    # Half of all series, and nobody looks at them.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-        transformers.utils.logging.disable_progress_bar()
+    config, say = resolved.config, _voice(resolved.config)
+    async with listening(config) as doors:
+        doors.wire.terminate_on_signals(last_resort=lambda: os._exit(1))
+        say(f"Loading the base {config.base}")
+        loaded = await _loaded(config, doors)
+        if loaded is not None:
+            await _answer(resolved, loaded, doors)
+    say("Stopped")
 
 
-async def _until_terminated(loaded: "Loaded") -> None:
+async def _loaded(config: ServeConfig, doors: "Doors") -> "Loaded | None":
+    """Returns what `load` returns, while the loop goes on answering; None if a signal came first."""
+    thread = ThreadPoolExecutor(1, "parfocal-load-base")
+    loading = asyncio.get_running_loop().run_in_executor(thread, _load, config)
+    terminated = asyncio.ensure_future(doors.wire.wait_terminated())
+    await asyncio.wait((loading, terminated), return_when=asyncio.FIRST_COMPLETED)
+    terminated.cancel()
+    thread.shutdown(wait=False)
+    return await loading if loading.done() else None
+
+
+def _load(config: ServeConfig) -> "Loaded":
+    from parfocal.server.assembly import load
+
+    hide_loading_bars()
+    return load(config)
+
+
+async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
     from parfocal.server.assembly import running
 
-    async with running(loaded) as server:
-        typer.echo(f"Serving {loaded.contract.id} at {server.address}", err=True)
+    say = _voice(resolved.config)
+    async with running(loaded, doors) as server:
+        _tell_settings(resolved)
+        for line in loaded.memory.lines():
+            say(f"Memory: {line}")
+        say(f"Serving {loaded.contract.id} at {server.address}")
         if server.metrics_port:
             host = loaded.config.metrics_address.rpartition(":")[0]
-            typer.echo(f"Metrics at http://{host}:{server.metrics_port}/metrics", err=True)
+            say(f"Metrics at http://{host}:{server.metrics_port}/metrics")
         await server.run_until_terminated()
-    typer.echo("Stopped", err=True)
+
+
+def _voice(config: ServeConfig) -> Callable[[str], None]:
+    """Returns what tells an operator how the start goes: plain lines, or lines of the log for machines."""
+    if config.log_format == "text":
+        return functools.partial(typer.echo, err=True)
+    return log.info
+
+
+def _tell_settings(resolved: Resolved) -> None:
+    if resolved.config.log_format == "json":
+        log.info("Settings", extra={"facts": resolved.values()})
+        return
+    for line in resolved.lines():
+        typer.echo(line, err=True)

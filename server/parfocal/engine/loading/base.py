@@ -122,7 +122,7 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> 
     context = min(text.max_position_embeddings, config.context_tokens or text.max_position_embeddings)
     info = BaseInfo(
         name=name or folder.name,
-        architecture=settings.model_type,
+        architecture=(settings.architectures or [type(model).__name__])[0],
         context_tokens=context,
         vocabulary=text.vocab_size,
         dtype=str(dtype).removeprefix("torch."),

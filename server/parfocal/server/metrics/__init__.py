@@ -1,10 +1,11 @@
 """What Prometheus sees."""
 
-from parfocal.server.metrics.endpoint import MetricsEndpoint, split_address
+from parfocal.server.metrics.endpoint import READY, MetricsEndpoint, split_address
 from parfocal.server.metrics.residents import AdapterLister
 from parfocal.server.metrics.server_metrics import ServerMetrics
 
 __all__ = [
+    "READY",
     "AdapterLister",
     "MetricsEndpoint",
     "ServerMetrics",

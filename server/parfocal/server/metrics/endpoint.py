@@ -1,24 +1,54 @@
-"""The page that Prometheus scrapes, on an address of its own. Knows no metric."""
+"""The pages for operators, on an address of their own: metrics, liveness, readiness. Knows no metric."""
 
+import socket
 import threading
-from wsgiref.simple_server import WSGIServer
+from collections.abc import Callable, Iterable
+from socketserver import TCPServer, ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from parfocal.rpc import AddressInvalid, AddressUnavailable
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# What a server is, in one word; only the first of them is ready for requests.
+READY = "ready"
+
+_METHODS = ("GET", "HEAD")
+_TIMEOUT_S = 10.0
+_POLL_S = 0.1  # how soon a stop is noticed
+
 
 class MetricsEndpoint:
-    """Serves one registry's metrics over HTTP from threads of its own until `stop`."""
+    """Serves `/metrics`, `/healthz` and `/readyz` over HTTP from threads of its own until `stop`.
 
-    def __init__(self, registry: CollectorRegistry, address: str) -> None:
+    `state` says in a word what the server is, at every question: `/readyz` is 200 if it is `READY`, else 503.
+    `/healthz` is 200 as long as anything answers.
+    """
+
+    def __init__(self, registry: CollectorRegistry, address: str, state: Callable[[], str]) -> None:
         """Starts listening; port 0 takes any free port. Raises AddressInvalid or AddressUnavailable."""
         host, port = split_address(address)
+        pages = {
+            "/metrics": make_wsgi_app(registry),
+            "/healthz": _said(lambda: "alive", "alive"),
+            "/readyz": _said(state, READY),
+        }
         try:
-            self._server, self._thread = _started(registry, host, port)
+            server = _V6Server if ":" in host else _Server
+            self._server = make_server(host, port, _routes(pages), server, _Request)
         except OSError as error:
             cause = error.strerror or error
-            raise AddressUnavailable(f"Cannot show metrics at {address}: {cause}. Choose another.") from error
+            raise AddressUnavailable(
+                f"cannot show metrics at {address}: {cause}; choose another", address=address
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="parfocal-http", daemon=True
+        )
+        self._thread.start()
         self.port: int = self._server.server_port
 
     def stop(self) -> None:
@@ -28,8 +58,59 @@ class MetricsEndpoint:
         self._thread.join()
 
 
-def _started(registry: CollectorRegistry, host: str, port: int) -> tuple[WSGIServer, threading.Thread]:
-    return start_http_server(port, addr=host, registry=registry)
+class _Server(ThreadingMixIn, WSGIServer):
+    # One slow reader of the page does not keep the next waiting, nor the process alive.
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        # HTTPServer would ask the DNS for a name, which nobody needs and which may take seconds.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class _V6Server(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Request(WSGIRequestHandler):
+    # A caller that sends nothing gives its thread back.
+    timeout = _TIMEOUT_S
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Logs nothing: a page that is read every few seconds is no event."""
+
+
+def _routes(pages: dict[str, "WSGIApplication"]) -> "WSGIApplication":
+    def route(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        page = pages.get(environ.get("PATH_INFO", ""))
+        if page is None:
+            return _text(start, "404 Not Found", f"there are {', '.join(pages)}")
+        method = environ["REQUEST_METHOD"]
+        if method not in _METHODS:
+            allowed = ("Allow", ", ".join(_METHODS))
+            return _text(start, "405 Method Not Allowed", "these pages can only be read", allowed)
+        body = page({**environ, "REQUEST_METHOD": "GET"}, start)
+        return body if method == "GET" else []
+
+    return route
+
+
+def _said(state: Callable[[], str], good: str) -> "WSGIApplication":
+    def say(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        word = state()
+        return _text(start, "200 OK" if word == good else "503 Service Unavailable", word)
+
+    return say
+
+
+def _text(start: "StartResponse", status: str, text: str, *headers: tuple[str, str]) -> list[bytes]:
+    body = f"{text}\n".encode()
+    start(
+        status,
+        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *headers],
+    )
+    return [body]
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -37,6 +118,6 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or "/" in host:
         raise AddressInvalid(
-            f"{address!r} is not an address for metrics; write host:port, such as 127.0.0.1:9464."
+            f"{address!r} is not an address for metrics; write host:port, such as 127.0.0.1:9464"
         )
     return host.strip("[]"), int(port)

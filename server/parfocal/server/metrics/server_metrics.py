@@ -29,7 +29,7 @@ class ServerMetrics:
     before `watch` is not counted, so that warming up leaves no trace; only kernels are, which fail then.
     """
 
-    def __init__(self, adapter_labels: int, base_memory_bytes: int = 0) -> None:
+    def __init__(self, adapter_labels: int) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self._watching = False
         self._tally = RequestTally(adapter_labels)
@@ -40,10 +40,14 @@ class ServerMetrics:
         self._steps = _StepMetrics(self.registry)
         self._adapters = _AdapterMetrics(self.registry)
         self._fallbacks = _fallbacks(self.registry)
-        _base_memory(self.registry, base_memory_bytes)
+        self._base_memory = _base_memory(self.registry)
         _build_info(self.registry)
         for reason in FinishReason:
             self._tally.expect(BASE, reason.value)
+
+    def base_loaded(self, memory_bytes: int) -> None:
+        """Shows what the base takes; before that, 0."""
+        self._base_memory.set(memory_bytes)
 
     def watch(self, engine: AdapterLister) -> None:
         """Counts from now on, and shows at every scrape the adapters that `engine` holds at that moment."""
@@ -195,8 +199,8 @@ def _fallbacks(registry: CollectorRegistry) -> Counter:
     return counter
 
 
-def _base_memory(registry: CollectorRegistry, size_bytes: int) -> None:
-    Gauge("parfocal_base_memory_bytes", "What the base's weights take.", registry=registry).set(size_bytes)
+def _base_memory(registry: CollectorRegistry) -> Gauge:
+    return Gauge("parfocal_base_memory_bytes", "What the base's weights take.", registry=registry)
 
 
 def _build_info(registry: CollectorRegistry) -> None:

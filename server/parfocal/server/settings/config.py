@@ -32,6 +32,11 @@ class ServeConfig:
         "How adapters lie on the device. int16 and int8 have a scale for each row; int8 is half as large.",
         Bounds(choices=("auto", "float32", "bfloat16", "int16", "int8")),
     )
+    pin: str = declare(
+        "",
+        "Adapters, NAME[,NAME], that are loaded at start and stay on the device. Each takes a slot; a name, "
+        "version or alias means what it means at start.",
+    )
     slots: int = declare(_ENGINE.slots, "Adapters that fit on the device at once.", Bounds(1))
     max_rank: int = declare(_ENGINE.max_rank, "Largest adapter rank that is accepted.", Bounds(1))
     max_requests: int = declare(_ENGINE.max_requests, "Requests that run in one batch.", Bounds(1))
@@ -101,6 +106,11 @@ class ServeConfig:
         "Folder that keeps bases as they are held in memory, so that the next start is quick. auto: "
         "parfocal/bases in the user's cache. Empty: none.",
     )
+    base_cache_bytes: int = declare(
+        64 << 30,
+        "Bytes on disk for such bases. The least recently served leave first, those being served never.",
+        Bounds(0),
+    )
     text_threads: int = declare(2, "Threads that turn text into tokens.", Bounds(1))
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)
@@ -108,6 +118,22 @@ class ServeConfig:
     drain_s: float = declare(
         30.0, "Seconds that running requests get to finish after SIGTERM before they are cut off.", Bounds(0)
     )
+
+    log_level: str = declare(
+        "info",
+        "The least important lines that are logged.",
+        Bounds(choices=("debug", "info", "warning", "error")),
+    )
+    log_format: str = declare(
+        "text",
+        "How lines on stderr look: for people, or one JSON object each.",
+        Bounds(choices=("text", "json")),
+    )
+
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """The references in `pin`, each once."""
+        return tuple(dict.fromkeys(name for part in self.pin.split(",") if (name := part.strip())))
 
     def engine(self) -> EngineConfig:
         """Returns the part of these settings that sizes the engine."""

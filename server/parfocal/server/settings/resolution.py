@@ -17,7 +17,7 @@ from parfocal.server.settings.setting import Value, settings_of
 PREFIX = "PARFOCAL_"
 
 # Variables with our prefix that other commands read; the server has no use for them.
-FOREIGN_VARIABLES = frozenset({"PARFOCAL_CONFIG", "PARFOCAL_ADDRESS"})
+FOREIGN_VARIABLES = frozenset({"PARFOCAL_CONFIG", "PARFOCAL_ADDRESS", "PARFOCAL_ACTOR"})
 
 # Kubernetes puts these into every container beside a Service called parfocal; they are nobody's mistake.
 _SERVICE_LINK = re.compile(r"PARFOCAL_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
@@ -30,11 +30,15 @@ class Resolved:
     config: ServeConfig
     sources: Mapping[str, str]
 
+    def values(self) -> dict[str, Value]:
+        """Returns the value of each setting, in order of declaration."""
+        return {each.name: getattr(self.config, each.name) for each in fields(self.config)}
+
     def lines(self) -> list[str]:
         """Returns one `key = value  (source)` line per setting, in order of declaration."""
-        rows = [(each.name, getattr(self.config, each.name)) for each in fields(self.config)]
-        width = max(len(name) for name, _ in rows)
-        return [f"{name:<{width}} = {_shown(value)}  ({self.sources[name]})" for name, value in rows]
+        rows = self.values()
+        width = max(map(len, rows))
+        return [f"{name:<{width}} = {_shown(value)}  ({self.sources[name]})" for name, value in rows.items()]
 
 
 def resolve_settings(

@@ -1,0 +1,60 @@
+"""Every address of a server, taken before anything slow begins. Knows neither base nor registry."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+from parfocal.engine import EngineThread
+from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
+from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
+from parfocal.server.settings import ServeConfig
+
+
+class Doors:
+    """A server's wire and its operators' pages, which say what it is while it loads, serves and drains."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self.wire = WireServer(config.grpc_address)
+        self.metrics = ServerMetrics(config.adapter_labels)
+        self.metrics_port = 0
+        self._engine: EngineThread | None = None
+
+    def serves(self, engine: EngineThread) -> None:
+        """Notes that requests find `engine` from now on."""
+        self._engine = engine
+
+    def state(self) -> str:
+        """Returns what the server is now: loading, ready, draining or failed. May be called on any thread."""
+        if self.wire.is_draining:
+            return "draining"
+        if self._engine is None:
+            return "loading"
+        return READY if self._engine.alive else "failed"
+
+
+@contextlib.asynccontextmanager
+async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
+    """Listens at every address of `config` while the scope lasts; rpcs are refused with Loading at first.
+
+    Raises AddressInvalid, or AddressUnavailable naming the address and its setting.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        with _naming("grpc_address"):
+            doors = Doors(config)
+            await doors.wire.listen()
+        stack.push_async_callback(doors.wire.stop)
+        if config.metrics_address:
+            with _naming("metrics_address"):
+                pages = MetricsEndpoint(doors.metrics.registry, config.metrics_address, doors.state)
+            stack.callback(pages.stop)
+            doors.metrics_port = pages.port
+        yield doors
+
+
+@contextlib.contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    """Puts the setting before the message about an address that cannot be had."""
+    try:
+        yield
+    except (AddressInvalid, AddressUnavailable) as error:
+        flag = f"--{setting.replace('_', '-')}"
+        raise type(error)(f"{flag}: {error}", **error.metadata) from error
