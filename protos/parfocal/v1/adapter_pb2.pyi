@@ -346,18 +346,26 @@ class BaseContract(_message.Message):
     CHAT_TEMPLATE_DIGEST_FIELD_NUMBER: _builtins.int
     VERIFIED_FIELD_NUMBER: _builtins.int
     SHAPE_FIELD_NUMBER: _builtins.int
+    SCHEME_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FINGERPRINT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The Hub id of the base, `tiny`, or the name of a local folder."""
     revision: _builtins.str
     """The commit on the Hub. Unset if the base has no revisions."""
     config_digest: _builtins.str
-    """The sha256 of the base's normalised configuration."""
+    """The sha256 of what the base's configuration means (`scheme` 2), or of how it is written (1)."""
     tokenizer_digest: _builtins.str
-    """The sha256 of the tokenizer's files."""
+    """The sha256 of what the tokenizer's files mean, or of how they are written."""
     chat_template_digest: _builtins.str
     """The sha256 of the chat template. Unset if the base has none."""
     verified: _builtins.bool
     """False if the adapter was published without seeing the base; the server then checks what it can at load."""
+    scheme: _builtins.int
+    """What the digests were taken of: 2, the meaning of the files; 1 or 0, their spelling (adapters published earlier)."""
+    weights_fingerprint: _builtins.str
+    """`<form>:<64 hexadecimal digits>` over samples of every tensor; fingerprints of the same form can be compared.
+    Unset if the weights were not at hand when the base was described.
+    """
     @_builtins.property
     def quantisation(self) -> Global___Quantisation:
         """How the base's weights are stored in 4 bits."""
@@ -377,19 +385,25 @@ class BaseContract(_message.Message):
         chat_template_digest: _builtins.str | None = ...,
         verified: _builtins.bool = ...,
         shape: Global___BaseShape | None = ...,
+        scheme: _builtins.int = ...,
+        weights_fingerprint: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "chat_template_digest", b"chat_template_digest", "quantisation", b"quantisation", "revision", b"revision", "shape", b"shape"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "_weights_fingerprint", b"_weights_fingerprint", "chat_template_digest", b"chat_template_digest", "quantisation", b"quantisation", "revision", b"revision", "shape", b"shape", "weights_fingerprint", b"weights_fingerprint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "chat_template_digest", b"chat_template_digest", "config_digest", b"config_digest", "id", b"id", "quantisation", b"quantisation", "revision", b"revision", "shape", b"shape", "tokenizer_digest", b"tokenizer_digest", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "_revision", b"_revision", "_weights_fingerprint", b"_weights_fingerprint", "chat_template_digest", b"chat_template_digest", "config_digest", b"config_digest", "id", b"id", "quantisation", b"quantisation", "revision", b"revision", "scheme", b"scheme", "shape", b"shape", "tokenizer_digest", b"tokenizer_digest", "verified", b"verified", "weights_fingerprint", b"weights_fingerprint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chat_template_digest: _TypeAlias = _typing.Literal["chat_template_digest"]  # noqa: Y015
     _WhichOneofArgType__chat_template_digest: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest"]  # noqa: Y015
     _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
     _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    _WhichOneofReturnType__weights_fingerprint: _TypeAlias = _typing.Literal["weights_fingerprint"]  # noqa: Y015
+    _WhichOneofArgType__weights_fingerprint: _TypeAlias = _typing.Literal["_weights_fingerprint", b"_weights_fingerprint"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__chat_template_digest) -> _WhichOneofReturnType__chat_template_digest | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights_fingerprint) -> _WhichOneofReturnType__weights_fingerprint | None: ...
 
 Global___BaseContract: _TypeAlias = BaseContract  # noqa: Y015
 

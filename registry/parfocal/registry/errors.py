@@ -19,6 +19,7 @@ RegistryError
 │   ├── UnsupportedAdapter     FAILED_PRECONDITION   it needs what serving does not do
 │   └── ContractMismatch       FAILED_PRECONDITION   its tensors do not fit its configuration or base
 ├── BaseUnreachable            FAILED_PRECONDITION   the base's files cannot be read
+├── BaseUnsupported            FAILED_PRECONDITION   the base is stored in a form that is not served
 ├── AliasMoved                 FAILED_PRECONDITION   compare-and-swap lost
 ├── NothingToRollBack          FAILED_PRECONDITION   an alias has no earlier version
 ├── VersionInUse               FAILED_PRECONDITION   an alias points to it
@@ -169,6 +170,13 @@ class BaseUnreachable(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "BASE_UNREACHABLE"
+
+
+class BaseUnsupported(RegistryError):
+    """The base's weights are stored in a form that is not served; the message names it."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "BASE_UNSUPPORTED"
 
 
 class AliasMoved(RegistryError):

@@ -102,8 +102,9 @@ def load(config: ServeConfig) -> Loaded:
     registry = open_registry(config.registry)
     _check_pinned(config, registry)
     files = locate_base(config.base, weights=True)
+    contract = describe_base(files)  # refuses in a second what loading would refuse after minutes
     base = load_base(files.folder, config.engine(), files.id, _cache_folder(config.base_cache))
-    return Loaded(config, registry, describe_base(files), base, plan_memory(base, config.engine()))
+    return Loaded(config, registry, contract, base, plan_memory(base, config.engine()))
 
 
 def _check_pinned(config: ServeConfig, registry: Registry) -> None:

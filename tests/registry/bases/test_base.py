@@ -11,8 +11,8 @@ from parfocal.registry import BaseContract, describe_base, locate_base
 from parfocal.registry.bases.files import locate_shared_base
 from parfocal.registry.bases.shapes import shape_of
 from parfocal.registry.errors import BaseUnreachable
+from parfocal.registry.values import BaseShape
 from parfocal.registry.values.canonical_json import JSON
-from parfocal.registry.values.contract import BaseShape
 
 Change = Callable[[Path], object]
 
@@ -43,7 +43,7 @@ def test_tiny_is_found_in_the_package() -> None:
     [
         lambda folder: edited(folder, "config.json", torch_dtype="float32", transformers_version="9"),
         lambda folder: edited(folder, "config.json", _name_or_path="/home/x", use_cache=False),
-        lambda folder: edited(folder, "config.json", quantization_config={"load_in_4bit": True}),
+        lambda folder: edited(folder, "config.json", eos_token_id=[2, 5], pad_token_id=0),
         lambda folder: edited(folder, "tokenizer.json", truncation={"max_length": 8}, padding=None),
         lambda folder: edited(folder, "tokenizer_config.json", chat_template="not the one that counts"),
     ],
@@ -108,8 +108,24 @@ def test_a_folder_without_a_configuration_is_no_base(tmp_path: Path) -> None:
 def test_a_broken_configuration_is_no_base(tmp_path: Path) -> None:
     folder = write_base(tmp_path / "small-base")
     (folder / "config.json").write_text("{")
-    with pytest.raises(BaseUnreachable, match="not strict JSON"):
+    with pytest.raises(BaseUnreachable, match="is not JSON: Expecting"):
         describe(folder)
+
+
+@pytest.mark.parametrize("limit", [1000000000000000019884624838656, 1e30, 2**63])
+def test_a_tokenizer_without_a_limit_is_described(tmp_path: Path, limit: float) -> None:
+    folder = write_base(tmp_path / "small-base")
+    before = describe(folder)
+    (folder / "chat_template.jinja").unlink()
+    edited(folder, "tokenizer_config.json", model_max_length=limit)
+    assert [d.field for d in before.differences(describe(folder))] == ["base.chat_template_digest"]
+
+
+def test_numbers_that_only_other_programs_write_are_described(tmp_path: Path) -> None:
+    folder = write_base(tmp_path / "small-base")
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config[:-1] + ', "limit": [0.0, Infinity], "id": ' + "9" * 30 + "}")
+    assert describe(folder).verified
 
 
 def test_a_reference_from_a_stranger_never_opens_a_folder(tmp_path: Path) -> None:
@@ -118,9 +134,15 @@ def test_a_reference_from_a_stranger_never_opens_a_folder(tmp_path: Path) -> Non
         locate_shared_base(str(folder), weights=False)
 
 
-def test_a_base_of_another_name_is_a_difference_whatever_its_files(tmp_path: Path) -> None:
+def test_the_same_base_under_another_name_only_warns(tmp_path: Path) -> None:
     mine, other = describe(write_base(tmp_path / "mine")), describe(write_base(tmp_path / "other"))
-    assert [difference.field for difference in mine.differences(other)] == ["base.id"]
+    assert mine.differences(other) == []
+    assert [caution.field for caution in mine.cautions(other)] == ["base.id"]
+
+
+def test_a_name_counts_where_nothing_else_is_known(tmp_path: Path) -> None:
+    base = describe(write_base(tmp_path / "small-base"))
+    assert [d.field for d in BaseContract.unverified("other").differences(base)] == ["base.id"]
 
 
 def test_an_organisation_in_front_of_the_name_is_no_difference(tmp_path: Path) -> None:
@@ -129,7 +151,7 @@ def test_an_organisation_in_front_of_the_name_is_no_difference(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "change", [{"model_type": "mamba"}, {"hidden_size": None}, {"num_hidden_layers": [1]}]
+    "change", [{"model_type": "mamba"}, {"hidden_size": "wide"}, {"num_hidden_layers": [1]}]
 )
 def test_an_architecture_that_is_no_plain_decoder_has_no_shape(
     tmp_path: Path, change: dict[str, JSON]
@@ -144,6 +166,7 @@ def test_the_text_part_of_a_larger_configuration_gives_the_shape() -> None:
         "hidden_size": 8,
         "intermediate_size": 4,
         "num_attention_heads": 2,
+        "num_key_value_heads": 2,
         "head_dim": 5,
     }
     shape = shape_of({"model_type": "gemma3", "text_config": text})

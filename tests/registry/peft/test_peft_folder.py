@@ -16,7 +16,7 @@ from parfocal.registry.errors import (
     UnsupportedAdapter,
 )
 from parfocal.registry.peft.folder import MAX_CONFIG_BYTES, read_peft_folder
-from parfocal.registry.values.contract import BaseShape, TargetModule
+from parfocal.registry.values import BaseShape, TargetModule
 
 Write = Callable[..., Path]
 SHAPE = BaseShape(layers=2, hidden=16, intermediate=32, heads=4, kv_heads=2, head_dim=4)

@@ -19,7 +19,7 @@ from parfocal.registry import (
     TargetModule,
 )
 from parfocal.registry.errors import InvalidManifest, InvalidPublication, RegistryTooNew
-from parfocal.registry.values.contract import BaseShape
+from parfocal.registry.values import MEANING, SPELLING, BaseDigests, BaseShape
 from parfocal.registry.values.digest import digest_of
 
 DIGEST = digest_of(b"x")
@@ -35,6 +35,7 @@ BASES = st.builds(
     verified=st.booleans(),
     shape=st.none() | st.builds(BaseShape, *[st.integers(0, 10**6)] * 6),
 )
+BASES |= st.builds(replace, BASES, scheme=st.just(MEANING), weights_fingerprint=st.none() | TEXT)
 TARGETS = st.builds(
     TargetModule, TEXT, *[st.integers(0, 10**6)] * 3, st.floats(allow_nan=False, allow_infinity=False)
 )
@@ -149,8 +150,8 @@ def test_a_manifest_that_is_not_canonical_is_refused() -> None:
 
 
 def test_a_manifest_of_a_newer_schema_asks_for_an_upgrade() -> None:
-    with pytest.raises(RegistryTooNew, match="schema 2"):
-        Manifest.from_bytes(MANIFEST.to_bytes().replace(b'"schema":1', b'"schema":2'))
+    with pytest.raises(RegistryTooNew, match="schema 3"):
+        Manifest.from_bytes(MANIFEST.to_bytes().replace(b'"schema":1', b'"schema":3'))
 
 
 @given(st.binary(max_size=80))
@@ -162,7 +163,6 @@ def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"id": "org/other"}, "base.id"),
         ({"revision": "def"}, "base.revision"),
         ({"config_digest": "sha256:1"}, "base.config_digest"),
         ({"tokenizer_digest": "sha256:1"}, "base.tokenizer_digest"),
@@ -176,6 +176,44 @@ def test_each_difference_between_bases_is_named(change: dict[str, object], field
     assert difference.field == field
     assert difference.expected != difference.actual
     assert str(difference).startswith(f"{field}: expected ")
+
+
+def test_a_manifest_of_the_first_schema_keeps_its_bytes_and_digest() -> None:
+    assert b"scheme" not in MANIFEST.to_bytes()
+    assert MANIFEST.digest == "sha256:9560351c41dcc0cb8e59ba0129600a1057957bd8440a367e32db8b62a1a7746d"
+
+
+def test_an_adapter_of_the_first_scheme_finds_its_base_by_the_digests_of_then() -> None:
+    earlier = BaseDigests(SPELLING, BASE.config_digest, BASE.tokenizer_digest)
+    served = replace(BASE, config_digest="sha256:2", tokenizer_digest="sha256:3", scheme=MEANING)
+
+    assert BASE.differences(replace(served, earlier=earlier)) == []
+    assert replace(served, earlier=earlier).differences(BASE) == []
+    changed = replace(served, earlier=replace(earlier, config="sha256:4"))
+    assert [d.field for d in BASE.differences(changed)] == ["base.config_digest"]
+
+
+def test_digests_without_a_common_scheme_are_never_taken_for_equal() -> None:
+    assert [d.field for d in BASE.differences(replace(BASE, scheme=MEANING))] == ["base.scheme"]
+
+
+def test_other_weights_are_another_base_whatever_its_name_and_revision() -> None:
+    base = replace(BASE, scheme=MEANING, weights_fingerprint="plain:a")
+    other = replace(base, weights_fingerprint="plain:b")
+
+    assert [d.field for d in base.differences(other)] == ["base.weights_fingerprint"]
+    assert base.differences(replace(base, weights_fingerprint="bitsandbytes-nf4:b")) == []
+    assert base.differences(replace(base, weights_fingerprint=None)) == []
+
+
+def test_a_revision_only_warns_where_the_weights_are_known_to_be_the_same() -> None:
+    base = replace(BASE, scheme=MEANING, weights_fingerprint="plain:a")
+    newer = replace(base, revision="def", id="mirror/copy")
+
+    assert base.differences(newer) == []
+    assert [d.field for d in base.cautions(newer)] == ["base.id", "base.revision"]
+    unseen = replace(newer, weights_fingerprint=None)
+    assert [d.field for d in base.differences(unseen)] == ["base.revision"]
 
 
 def test_what_an_unverified_base_does_not_know_is_no_difference() -> None:

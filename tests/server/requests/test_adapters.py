@@ -123,7 +123,6 @@ def test_the_registrys_refusals_pass_unchanged(registry: FolderRegistry, base: B
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"id": "large-base"}, "base.id"),
         ({"config_digest": "sha256:" + "0" * 64}, "base.config_digest"),
         ({"tokenizer_digest": "sha256:" + "0" * 64}, "base.tokenizer_digest"),
         ({"chat_template_digest": "sha256:" + "0" * 64}, "base.chat_template_digest"),
@@ -141,6 +140,21 @@ def test_an_adapter_of_another_base_is_refused_with_field_and_values(
     assert caught.value.metadata["actual"] == next(iter(change.values()))
     assert f"{field} is" in str(caught.value)
     assert caught.value.adapter.version == 1
+
+
+def test_a_base_under_another_name_is_served_and_logged_once(
+    registry: FolderRegistry, base: BaseContract, caplog: pytest.LogCaptureFixture
+) -> None:
+    resolver = AdapterResolver(registry, replace(base, id="copy-of-the-base"), threads=1)
+    try:
+        keys = [asyncio.run(resolver.resolve("team/invoices@1")) for _ in range(2)]
+    finally:
+        resolver.close()
+
+    assert keys[0].adapter is not None
+    assert keys[0] == keys[1]
+    [record] = caplog.records
+    assert "base.id: expected small-base, found copy-of-the-base" in record.getMessage()
 
 
 def test_an_unverified_adapter_is_judged_by_what_is_known(

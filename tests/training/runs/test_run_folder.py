@@ -1,13 +1,16 @@
 """Folders of runs: numbered, never overwritten, and good for resuming from anywhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from parfocal.registry import BaseContract, Quantisation
 from parfocal.training import NothingToResume, ResumeMismatch, RunExists, TrainConfig, latest_unfinished
 from parfocal.training.runs.run_folder import Identity, RunFolder
 
-IDENTITY = Identity("sha256:d", "sha256:h", {"id": "tiny"})
+TINY = BaseContract("tiny", None, "sha256:c", Quantisation(), "sha256:t", None, verified=True)
+IDENTITY = Identity("sha256:d", "sha256:h", TINY)
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +57,9 @@ def test_a_remote_registry_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Identity("sha256:x", "sha256:h", {"id": "tiny"}),
-        Identity("sha256:d", "sha256:x", {"id": "tiny"}),
-        Identity("sha256:d", "sha256:h", {"id": "huge"}),
+        Identity("sha256:x", "sha256:h", TINY),
+        Identity("sha256:d", "sha256:x", TINY),
+        Identity("sha256:d", "sha256:h", replace(TINY, config_digest="sha256:x")),
     ],
 )
 def test_a_run_with_other_data_or_base_is_another_run(other: Identity) -> None:
@@ -65,6 +68,12 @@ def test_a_run_with_other_data_or_base_is_another_run(other: Identity) -> None:
 
     with pytest.raises(ResumeMismatch):
         folder.check_identity(other)
+
+
+def test_a_base_that_only_moved_is_still_the_runs_base() -> None:
+    folder = RunFolder.create(config(), IDENTITY)
+
+    folder.check_identity(replace(IDENTITY, base=replace(TINY, id="tiny-copy")))
 
 
 def test_the_newest_unfinished_run_is_found() -> None:

@@ -29,9 +29,12 @@ def check(config: TrainConfig) -> Prepared:
         InvalidConfig: a setting is out of its range.
         DataUnreadable: a data file is missing.
         BaseUnfit: the base has no usable tokenizer or configuration.
+        RegistryError: the base cannot be reached, or is stored in a form that is not served.
     """
     config.check()
-    return prepare(config, locate_base(config.base, weights=False).folder)
+    base = locate_base(config.base, weights=False)
+    describe_base(base)  # refuses a base that could not be served
+    return prepare(config, base.folder)
 
 
 def train(
@@ -78,7 +81,7 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folde
     if registry is None and config.registry is not None:
         registry = open_registry(config.registry)
     parent = find_parent(config, contract, recipe, registry)
-    identity = Identity(prepared.data_digest, prepared.held_out_digest, contract.to_json())
+    identity = Identity(prepared.data_digest, prepared.held_out_digest, contract)
     if folder is None:
         folder = RunFolder.create(config, identity)
     folder.check_identity(identity)

@@ -1,30 +1,37 @@
-"""Describes a base, as adapters are bound to it, from configuration and tokenizer files. Needs no weights."""
+"""Describes a base as adapters are bound to it: its configuration, its tokenizer, a look at its weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from parfocal.registry.bases.decoder_config import config_meaning
 from parfocal.registry.bases.files import BaseFiles
 from parfocal.registry.bases.shapes import shape_of
+from parfocal.registry.bases.stored_recipe import stored_recipe
+from parfocal.registry.bases.tokenizer_meaning import tokenizer_meaning
+from parfocal.registry.bases.weights import weights_fingerprint
 from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.values import (
     JSON,
+    MEANING,
+    SPELLING,
     BaseContract,
+    BaseDigests,
     InvalidJson,
     Quantisation,
+    UnreadableJson,
     digest_of,
     digest_of_file,
     dumps,
-    loads,
+    read_foreign_json,
 )
 
 _MAX_JSON_BYTES = 256 << 20
 
-# These change with the place, the library's release or the way of loading, not with what the base computes.
+# What the first scheme left out of its digests, which it took of everything else as it was written.
 _VOLATILE_CONFIG = frozenset({
     "_name_or_path", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset",
     "attn_implementation", "transformers_version", "torch_dtype", "dtype", "use_cache", "quantization_config",
 })  # fmt: skip
-# What the last caller asked of the tokenizer, which `save_pretrained` writes into the file.
 _VOLATILE_TOKENIZER = frozenset({"truncation", "padding"})
 _OTHER_TOKENIZER_FILES = (
     "tokenizer.model",
@@ -37,49 +44,83 @@ _TEMPLATE_HOLDERS = ("tokenizer_config.json", "chat_template.json")
 
 
 def describe_base(files: BaseFiles) -> BaseContract:
-    """Returns the contract of a base; raises BaseUnreachable when a file cannot be read."""
+    """Describes the base in `files`; the weights are looked at only where they are all there.
+
+    Raises:
+        BaseUnreachable: a file is missing, cannot be read, or is not what its name says.
+        BaseUnsupported: the weights are stored in a quantisation that is not served.
+    """
     try:
-        config = _json_object(files.folder / "config.json")
-        return BaseContract(
-            id=files.id,
-            revision=files.revision,
-            config_digest=config_digest(config),
-            quantisation=Quantisation(),
-            tokenizer_digest=tokenizer_digest(files.folder),
-            chat_template_digest=chat_template_digest(files.folder),
-            verified=True,
-            shape=shape_of(config),
-        )
+        return _described(files)
     except OSError as error:
         raise BaseUnreachable(f"base {files.id!r} cannot be read: {error}", field="base") from error
+    except InvalidJson as error:
+        raise BaseUnreachable(f"base {files.id!r} cannot be described: {error}", field="base") from error
 
 
-def config_digest(config: Mapping[str, JSON]) -> str:
-    """Returns the digest of a configuration without the keys that do not change what the base computes."""
-    return digest_of(dumps(_without(config, _VOLATILE_CONFIG)))
+def _described(files: BaseFiles) -> BaseContract:
+    config = _json_object(files.folder / "config.json")
+    recipe = stored_recipe(config)
+    meaning = config_meaning(config)
+    tokenizer = _tokenizer_digests(files.folder)
+    config_digests = {
+        MEANING: digest_of(dumps(meaning)),
+        SPELLING: _spelling_digest(config, _VOLATILE_CONFIG),
+    }
+    return BaseContract(
+        id=files.id,
+        revision=files.revision,
+        config_digest=config_digests[MEANING] or "",
+        quantisation=recipe or Quantisation(),
+        tokenizer_digest=tokenizer[MEANING] or "",
+        chat_template_digest=chat_template_digest(files.folder),
+        verified=True,
+        shape=shape_of(config),
+        scheme=MEANING,
+        weights_fingerprint=weights_fingerprint(
+            files.folder,
+            tied=meaning.get("tie_word_embeddings") is True,
+            stored="plain" if recipe is None else recipe.method,
+        ),
+        earlier=BaseDigests.known(SPELLING, config_digests[SPELLING], tokenizer[SPELLING]),
+    )
 
 
-def tokenizer_digest(folder: Path) -> str:
-    """Returns the digest of `tokenizer.json`, however it is indented, or else of the other tokenizer files.
+def _tokenizer_digests(folder: Path) -> dict[int, str | None]:
+    """Digests `tokenizer.json` under each scheme, or else the other tokenizer files.
 
-    Raises BaseUnreachable when there are none, and OSError.
+    Raises BaseUnreachable when there are none, InvalidJson, and OSError.
     """
-    tokenizer = folder / "tokenizer.json"
-    if tokenizer.is_file():
-        fields = _json_object(tokenizer)
-        return digest_of(
-            dumps({key: value for key, value in fields.items() if key not in _VOLATILE_TOKENIZER})
-        )
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        tokenizer = _json_object(path)
+        settings_path = folder / "tokenizer_config.json"
+        settings = _json_object(settings_path) if settings_path.is_file() else {}
+        return {
+            MEANING: digest_of(dumps(tokenizer_meaning(tokenizer, settings))),
+            SPELLING: _spelling_digest(tokenizer, _VOLATILE_TOKENIZER, nested=False),
+        }
     parts: dict[str, JSON] = {
         name: digest_of_file(folder / name) for name in _OTHER_TOKENIZER_FILES if (folder / name).is_file()
     }
     if not parts:
         raise BaseUnreachable(f"{folder} holds no tokenizer file", field="base")
-    return digest_of(dumps(parts))
+    digest = digest_of(dumps(parts))
+    return {MEANING: digest, SPELLING: digest}
+
+
+def _spelling_digest(
+    fields: Mapping[str, JSON], volatile: frozenset[str], *, nested: bool = True
+) -> str | None:
+    """Digests `fields` as the first scheme did; None for what it refused to read."""
+    try:
+        return digest_of(dumps(_without(fields, volatile, nested=nested)))
+    except InvalidJson:
+        return None
 
 
 def chat_template_digest(folder: Path) -> str | None:
-    """Returns the digest of the chat template's text, or None when the base has none; raises OSError."""
+    """Digests the chat template's text; None when the base has none. Raises OSError."""
     template = _chat_template(folder)
     return None if template is None else digest_of(template.encode("utf-8", "surrogatepass"))
 
@@ -97,7 +138,7 @@ def _chat_template(folder: Path) -> str | None:
 
 
 def _default_template(value: JSON) -> str | None:
-    """Returns the template that is used when none is asked for: the only one, or the one named default."""
+    """Picks the template that is used when none is asked for: the only one, or the one named default."""
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence):
@@ -107,9 +148,9 @@ def _default_template(value: JSON) -> str | None:
     return None
 
 
-def _without(config: Mapping[str, JSON], names: frozenset[str]) -> dict[str, JSON]:
+def _without(config: Mapping[str, JSON], names: frozenset[str], *, nested: bool) -> dict[str, JSON]:
     return {
-        key: _without(value, names) if isinstance(value, Mapping) else value
+        key: _without(value, names, nested=True) if nested and isinstance(value, Mapping) else value
         for key, value in config.items()
         if key not in names
     }
@@ -119,9 +160,9 @@ def _json_object(path: Path) -> Mapping[str, JSON]:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise BaseUnreachable(f"{path} is over {_MAX_JSON_BYTES >> 20} MiB", field="base")
     try:
-        value = loads(path.read_bytes())
-    except InvalidJson as error:
-        raise BaseUnreachable(f"{path} is not strict JSON: {error}", field="base") from error
+        value = read_foreign_json(path.read_bytes())
+    except UnreadableJson as error:
+        raise BaseUnreachable(f"{path} is not JSON: {error}", field="base") from error
     if not isinstance(value, Mapping):
         raise BaseUnreachable(f"{path} is not a JSON object", field="base")
     return value

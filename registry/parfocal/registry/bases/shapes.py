@@ -7,13 +7,14 @@ else an adapter names is left to serving, which has the base itself.
 import re
 from collections.abc import Mapping
 
+from parfocal.registry.bases.decoder_config import decoder_fields
 from parfocal.registry.errors import ContractMismatch, UnsupportedAdapter
 from parfocal.registry.values import JSON, BaseShape, TargetModule
 
-_PLAIN_DECODERS = frozenset({
-    "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_text", "phi3",
-})  # fmt: skip
-_SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
+_SIZES = (
+    "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+    "head_dim",
+)  # fmt: skip
 _PROJECTION = re.compile(
     r"(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(?P<layer>[0-9]{1,6})\.(?:self_attn|mlp)\.(?P<name>[a-z_]+)"
 )
@@ -21,16 +22,17 @@ _SHARED_ENDS = ("lm_head", "embed_tokens")
 
 
 def shape_of(config: Mapping[str, JSON]) -> BaseShape | None:
-    """Returns the sizes in a base's `config.json`, or None where they do not decide every projection."""
-    text = config.get("text_config", config)
-    if not isinstance(text, Mapping) or config.get("model_type") not in _PLAIN_DECODERS:
+    """Takes the sizes from a base's `config.json`, its class's defaults filled in.
+
+    None where they do not decide every projection, so that nothing is checked.
+    """
+    fields = decoder_fields(config)
+    if fields is None:
         return None
-    sizes = [_size(text.get(name)) for name in _SIZES]
-    layers, hidden, intermediate, heads = (size or 0 for size in sizes)
+    sizes = [_size(fields.get(name)) for name in _SIZES]
     if not all(sizes):
         return None
-    kv_heads = _size(text.get("num_key_value_heads")) or heads
-    head_dim = _size(text.get("head_dim")) or hidden // heads
+    layers, hidden, intermediate, heads, kv_heads, head_dim = (size or 0 for size in sizes)
     return BaseShape(layers, hidden, intermediate, heads, kv_heads, head_dim)
 
 

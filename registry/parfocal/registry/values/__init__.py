@@ -1,15 +1,17 @@
 """What a registry speaks of: names, digests, references, manifests, contracts, records. Values only."""
 
 from parfocal.registry.values.arguments import check_actor, check_expected, check_version
-from parfocal.registry.values.canonical_json import JSON, InvalidJson, dumps, loads
-from parfocal.registry.values.contract import (
+from parfocal.registry.values.base_contract import (
+    MEANING,
+    SPELLING,
     BaseContract,
+    BaseDigests,
     BaseShape,
-    Contract,
     Difference,
     Quantisation,
-    TargetModule,
 )
+from parfocal.registry.values.canonical_json import JSON, InvalidJson, dumps, loads
+from parfocal.registry.values.contract import Contract, TargetModule
 from parfocal.registry.values.digest import (
     PREFIX,
     Hasher,
@@ -44,15 +46,18 @@ __all__ = [
     "JSON",
     "MAX_MANIFEST_BYTES",
     "MAX_PAGE_SIZE",
+    "MEANING",
     "MOVE_KINDS",
     "PREFIX",
     "SCHEMA",
+    "SPELLING",
     "WEIGHTS_FILE",
     "AdapterName",
     "AdapterSummary",
     "Alias",
     "AliasMove",
     "BaseContract",
+    "BaseDigests",
     "BaseShape",
     "Contract",
     "Difference",

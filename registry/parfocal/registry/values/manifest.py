@@ -14,7 +14,7 @@ from parfocal.registry.values.digest import digest_of, parse_digest
 from parfocal.registry.values.json_fields import FieldError, JsonObject
 from parfocal.registry.values.provenance import Evaluation, Provenance
 
-SCHEMA = 1
+SCHEMA = 2
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 MAX_MANIFEST_BYTES = 8 << 20

@@ -105,6 +105,8 @@ def base_message(base: BaseContract) -> pb.BaseContract:
         tokenizer_digest=base.tokenizer_digest,
         chat_template_digest=base.chat_template_digest,
         verified=base.verified,
+        scheme=base.scheme,
+        weights_fingerprint=base.weights_fingerprint,
         shape=shape,
     )
 

@@ -1,5 +1,6 @@
 """Messages of `parfocal.v1` as the registry's values; checks what strangers send. Knows no service."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -8,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from parfocal.registry.errors import BlobCorrupt, InvalidPublication
 from parfocal.registry.values import (
     JSON,
+    MEANING,
+    SPELLING,
     AdapterSummary,
     Alias,
     AliasMove,
@@ -35,6 +38,7 @@ _KINDS = {
 }
 _FORMS: dict[int, str] = {pb.RENDERING_FORM_CHAT: "chat", pb.RENDERING_FORM_RAW: "raw"}
 _MAX_ID_LENGTH = 300
+_FINGERPRINT = re.compile(r"[a-z0-9-]{1,40}:[0-9a-f]{64}")
 
 
 def read_version(message: pb.Version) -> Version:
@@ -108,6 +112,8 @@ def read_base(message: pb.BaseContract) -> BaseContract:
         chat_template_digest=message.chat_template_digest if has_template else None,
         verified=message.verified,
         shape=_shape(message.shape) if message.HasField("shape") else None,
+        scheme=_scheme(message),
+        weights_fingerprint=_fingerprint(message),
     )
 
 
@@ -161,6 +167,26 @@ def _object(text: str, field: str) -> Mapping[str, JSON]:
     if not isinstance(value, Mapping):
         raise InvalidPublication(f"{name} is not a JSON object", field=field)
     return value
+
+
+def _scheme(message: pb.BaseContract) -> int:
+    if not 0 <= message.scheme <= MEANING:
+        raise InvalidPublication(
+            f"base.scheme is {message.scheme}; this registry knows schemes up to {MEANING}: upgrade it",
+            field="base.scheme",
+        )
+    return message.scheme or SPELLING
+
+
+def _fingerprint(message: pb.BaseContract) -> str | None:
+    if not message.HasField("weights_fingerprint"):
+        return None
+    if not _FINGERPRINT.fullmatch(message.weights_fingerprint):
+        raise InvalidPublication(
+            f"base.weights_fingerprint {message.weights_fingerprint[:80]!a} is not <form>:<64 hex digits>",
+            field="base.weights_fingerprint",
+        )
+    return message.weights_fingerprint
 
 
 def _quantisation(message: pb.BaseContract) -> Quantisation:

@@ -5,6 +5,7 @@ A reference is resolved anew every time: an alias that moved counts from the ver
 
 import asyncio
 import functools
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,10 @@ from parfocal.server.errors import ContractMismatch
 from parfocal.server.requests.manners import TEMPLATE_FILE, Resolved, manner_of
 
 _TEMPLATES_KEPT = 256
+
+log = logging.getLogger(__name__)
+
+_MOST_WARNINGS = 1000
 
 
 class Versions(Protocol):
@@ -58,6 +63,7 @@ class AdapterResolver:
         self._base = base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
         self._template = functools.lru_cache(_TEMPLATES_KEPT)(self._read_template)
+        self._warned: set[str] = set()
 
     async def resolve(self, reference: str) -> Resolved:
         """What `reference` means now: the base where it is empty, else an adapter with its manner.
@@ -79,11 +85,22 @@ class AdapterResolver:
         differences = version.manifest.contract.base.differences(self._base)
         if differences:
             raise _mismatch(adapter, differences)
+        self._warn(adapter, version.manifest.contract.base.cautions(self._base))
         own = any(file.path == TEMPLATE_FILE for file in version.manifest.files)
         return Resolved(adapter, manner_of(version.manifest, self._template(version.digest) if own else None))
 
     def _read_template(self, digest: str) -> str:
         return (self._registry.materialise(digest) / TEMPLATE_FILE).read_text("utf-8")
+
+    def _warn(self, adapter: AdapterKey, cautions: Sequence[Difference]) -> None:
+        """Logs once for each adapter that its base goes by another name here."""
+        if not cautions or adapter.digest in self._warned or len(self._warned) >= _MOST_WARNINGS:
+            return
+        self._warned.add(adapter.digest)
+        log.warning(
+            "adapter %s@%d was published for a base that computes the same but is called otherwise: %s",
+            adapter.name, adapter.version, "; ".join(map(str, cautions)),
+        )  # fmt: skip
 
 
 def _mismatch(adapter: AdapterKey, differences: Sequence[Difference]) -> ContractMismatch:

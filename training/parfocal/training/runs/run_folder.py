@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from parfocal.registry.values import JSON
+from parfocal.registry.values import JSON, BaseContract, FieldError, JsonObject
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import NothingToResume, ResumeMismatch, RunExists
 
@@ -20,11 +20,21 @@ class Identity:
 
     data_digest: str
     held_out_digest: str
-    base: Mapping[str, JSON]
+    base: BaseContract
 
     def to_json(self) -> dict[str, JSON]:
         """Returns the identity as a JSON object."""
-        return {"data": self.data_digest, "held_out": self.held_out_digest, "base": self.base}
+        return {"data": self.data_digest, "held_out": self.held_out_digest, "base": self.base.to_json()}
+
+    def changes_since(self, before: Mapping[str, JSON]) -> list[str]:
+        """Names what differs from an identity written as JSON; a base counts by what it computes."""
+        digests = {"data": self.data_digest, "held_out": self.held_out_digest}
+        changed = [name for name, digest in digests.items() if before.get(name) != digest]
+        try:
+            same = not BaseContract.from_json(JsonObject(before.get("base"))).differences(self.base)
+        except FieldError:
+            same = False
+        return changed if same else [*changed, "base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ class RunFolder:
     def check_identity(self, identity: Identity) -> None:
         """Raises ResumeMismatch when data or base are not those the run began with."""
         before = json.loads((self.path / _RECORD).read_text("utf-8"))["identity"]
-        changed = [name for name, value in identity.to_json().items() if before.get(name) != value]
+        changed = identity.changes_since(before)
         if changed:
             raise ResumeMismatch(
                 f"the {changed[0]} of this run changed since it began in {self.path}; start a new run",
