@@ -1,5 +1,6 @@
 """Settings: refused by name when out of range, and the same after a trip through JSON."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ def config(**changes: Any) -> TrainConfig:
         ("keep", "first"),
         ("dtype", "int8"),
         ("adapter_dtype", "float16"),
+        ("template_variables", {"messages": 1}),
+        ("template_variables", {"no name": 1}),
+        ("template_variables", {"x": float("nan")}),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_name(field: str, value: object) -> None:
@@ -69,6 +73,7 @@ def test_a_name_that_breaks_the_grammar_is_refused() -> None:
 
 def test_settings_survive_json() -> None:
     before = config(held_out=Path("h"), output=Path("o"), targets=("q_proj", "v_proj"), learning_rate=1e-4)
+    before = dataclasses.replace(before, template_variables={"enable_thinking": False, "n": [1, None]})
 
     assert TrainConfig.from_json(json.loads(json.dumps(before.to_json()))) == before
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.training import FailingRegistry, RecordingWatcher, chat_rows, write_jsonl
-from parfocal.registry import FolderRegistry
+from parfocal.registry import FolderRegistry, Rendering
 from parfocal.registry.errors import StorageError
 from parfocal.training import DataRefused, ParentMismatch, RunExists, TrainConfig, TrainResult, resume, train
 
@@ -33,7 +33,7 @@ def settings(data: Path, base_folder: Path, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def trained(settings: dict[str, Any]) -> TrainResult:
-    return train(TrainConfig(**settings, exact_match=3))
+    return train(TrainConfig(**settings, exact_match=3, template_variables={"enable_thinking": False}))
 
 
 def test_the_adapter_is_better_than_its_base_and_says_so(trained: TrainResult) -> None:
@@ -54,6 +54,9 @@ def test_the_version_carries_where_it_came_from_and_how_good_it_is(
     assert manifest.provenance is not None and manifest.evaluation is not None
     assert manifest.provenance.seed == 0
     assert manifest.provenance.hyper_parameters["steps"] == 10
+    assert manifest.contract.rendering == Rendering(
+        "chat", manifest.contract.base.chat_template_digest, {"enable_thinking": False}
+    )
     assert {"torch", "peft", "trl", "bitsandbytes"} <= manifest.provenance.tools.keys()
     assert manifest.evaluation.examples == 8
     assert manifest.evaluation.metrics == trained.metrics()

@@ -16,7 +16,8 @@ _METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH", list: "T
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag. `has_opposite` gives a switch its `--no-…`; `least` is the smallest number it takes.
+    """One flag. `has_opposite` gives a switch its `--no-…`; `least` is the smallest number it takes;
+    `typed` is how it is typed where that is not its name.
 
     A flag that is not given is left out, so that the configuration's own default counts.
     """
@@ -29,11 +30,12 @@ class Flag:
     has_opposite: bool = True
     short: str | None = None
     least: float | None = None
+    typed: str | None = None
 
     @property
     def text(self) -> str:
         """The flag as it is typed."""
-        return f"--{self.name.replace('_', '-')}"
+        return self.typed or f"--{self.name.replace('_', '-')}"
 
     def parameter(self) -> inspect.Parameter:
         """Returns the parameter that makes Typer offer the flag."""

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as BareTokenizer
+from tokenizers import decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
+from oracle.chat_templates import TEMPLATES, tokenizer_with
+from parfocal.engine.chats import Chat, plain_messages
 from parfocal.registry import locate_base
+from parfocal.server.requests import PromptEncoder, Tokenizer
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.rendering import MASKED, RenderFault, Sample, prompt_ids, render
 from parfocal.training.data.rows import Row, Turn
@@ -152,7 +157,7 @@ def test_a_template_without_a_stop_token_is_noticed(tokenizer_folder: Path, tmp_
 @pytest.fixture
 def merging(tmp_path: Path) -> BaseEncoder:
     """A base whose tokenizer has a token `ab` beside `a` and `b`."""
-    tokenizer = Tokenizer(models.BPE({"<e>": 0, "a": 1, "b": 2, "ab": 3, "c": 4}, [("a", "b")]))
+    tokenizer = BareTokenizer(models.BPE({"<e>": 0, "a": 1, "b": 2, "ab": 3, "c": 4}, [("a", "b")]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<e>"])
@@ -188,12 +193,71 @@ def test_tokens_within_prompt_and_answer_stay_whole(merging: BaseEncoder, is_raw
 @pytest.mark.parametrize("base", ["small", "tiny"])
 def test_prompts_have_the_tokens_that_the_server_gives_the_model(base: str, tokenizer_folder: Path) -> None:
     folder = tokenizer_folder if base == "small" else locate_base("tiny", weights=False).folder
-    encoder = BaseEncoder(folder)
     row = chat(Turn("system", "Be kind."), Turn("user", "Dear  Ann,\n\n2 µ Ärger?\n"), SILENT, USER, ANSWER)
-    served: Any = encoder.tokenizer.apply_chat_template(
-        [{"role": turn.role, "content": turn.content} for turn in row.prompt],
-        add_generation_prompt=True,
-        sanitize_control_tokens=True,
+
+    assert prompt_ids(row, BaseEncoder(folder)) == _served(row, folder)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_training_serving_and_transformers_read_one_prompt(name: str, tmp_path: Path) -> None:
+    tokenizer_with(TEMPLATES[name]).save_pretrained(tmp_path)
+    thoughts = Turn("assistant", "<think>\n2 < 3\n</think>\n\nyes")
+    row = chat(Turn("user", "why <tool_call> and\n<think>?"), thoughts, Turn("user", " <b>a</b> "), ANSWER)
+    variables: dict[str, Any] = {"enable_thinking": False, "date_string": "1 May"}
+    oracle: Any = PreTrainedTokenizerFast.from_pretrained(tmp_path).apply_chat_template
+    messages = [{"role": turn.role, "content": turn.content} for turn in row.prompt]
+
+    ids = prompt_ids(row, BaseEncoder(tmp_path, variables))
+
+    assert ids == _served(row, tmp_path, variables)
+    assert ids == oracle(messages, add_generation_prompt=True, **variables)["input_ids"]
+
+
+def test_a_variable_changes_what_is_learnt_from(tmp_path: Path) -> None:
+    tokenizer_with(TEMPLATES["thoughts_taken_apart"]).save_pretrained(tmp_path)
+    row = chat(USER, ANSWER)
+    (ids, muted) = (
+        prompt_ids(row, BaseEncoder(tmp_path, variables)) for variables in ({}, {"enable_thinking": False})
     )
 
-    assert prompt_ids(row, encoder) == served["input_ids"]
+    assert BaseEncoder(tmp_path).tokenizer.decode(muted[len(ids) :]) == "<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "learns", "ends"),
+    [
+        ("{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}", "·yo<|im_end|>·yo<|im_end|>", True),
+        ("{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>", "·yo·yo·", False),
+        ("!{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}", "·yo<|im_end|>·yo<|im_end|>", True),
+        ("{{ m.content }}<|im_end|>", "·yo<|im_end|>·yo<|im_end|>", True),
+    ],
+)
+def test_where_a_template_marks_its_answers_only_those_are_learnt(
+    tokenizer_folder: Path, tmp_path: Path, answer: str, learns: str, ends: bool
+) -> None:
+    template = (
+        "{%- for m in messages %}[{{ m.role }}]{%- if m.role == 'assistant' %}" + answer + "{%- else %}"
+        "{{ m.content }}{%- endif %}{%- endfor %}{%- if add_generation_prompt %}[assistant]{%- endif %}"
+    )
+    encoder = with_template(tokenizer_folder, tmp_path, template)
+    sample = render(chat(USER, ANSWER, USER, ANSWER), encoder)
+
+    assert learnt(sample, encoder) == learns
+    assert sample.ends is ends
+
+
+@pytest.mark.parametrize("error", ["{{ 1 + 'a' }}", "{{ 1 // 0 }}"])
+def test_a_template_that_fails_is_a_fault_of_the_rows_not_a_crash(
+    tokenizer_folder: Path, tmp_path: Path, error: str
+) -> None:
+    encoder = with_template(tokenizer_folder, tmp_path, error)
+    for turn_into_tokens in (render, prompt_ids):
+        with pytest.raises(RenderFault, match="Error"):
+            turn_into_tokens(chat(USER, ANSWER), encoder)
+
+
+def _served(row: Row, folder: Path, variables: dict[str, Any] | None = None) -> list[int]:
+    """The prompt as the server encodes it."""
+    tokenizer: Tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    messages = plain_messages([(turn.role, turn.content) for turn in row.prompt])
+    return list(PromptEncoder(tokenizer, 4096, 64).chat(Chat(messages, variables or {})))

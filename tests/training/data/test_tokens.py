@@ -100,3 +100,16 @@ def test_answers_without_a_stop_token_are_a_warning(tokenizer_folder: Path, tmp_
     found = by_code(tokenise([row(7, "a", "b", False)], BaseEncoder(tmp_path / "base")))
 
     assert found["NO_STOP_TOKEN"].lines == (7,)
+
+
+@pytest.mark.parametrize(("raw", "unread"), [(False, ["'thinking'"]), (True, ["'enable'", "'thinking'"])])
+def test_a_variable_that_nothing_reads_is_named(
+    tokenizer_folder: Path, tmp_path: Path, raw: bool, unread: list[str]
+) -> None:
+    shutil.copytree(tokenizer_folder, tmp_path / "base")
+    template = "{{ enable }}{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
+    (tmp_path / "base" / "chat_template.jinja").write_text(template)
+    encoder = BaseEncoder(tmp_path / "base", {"enable": True, "thinking": False})
+    found = [f for f in tokenise([row(1, "a", "b", raw)], encoder).findings if f.code == "VARIABLE_UNREAD"]
+
+    assert [finding.message.split()[2] for finding in found] == unread

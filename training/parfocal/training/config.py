@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from parfocal.registry.values import JSON, AdapterName
+from parfocal.engine import InvalidRequest
+from parfocal.engine.chats import check_variables
+from parfocal.registry.errors import InvalidPublication
+from parfocal.registry.values import JSON, AdapterName, Rendering
 from parfocal.training.errors import InvalidConfig
 
 RENDERINGS = ("auto", "chat", "raw")
@@ -28,7 +31,8 @@ class TrainConfig:
     empty means all in the decoder. batch_size: rows per step; micro_batch: rows per forward pass.
     evaluations: how many times the held-out rows are scored while training. exact_match: how many
     held-out answers to generate and compare at the end. keep: publish the adapter with the best held-out
-    loss, or the last. adapter_dtype: of the published weights.
+    loss, or the last. adapter_dtype: of the published weights. template_variables: what the chat template
+    reads beside the messages, such as enable_thinking; the contract records it, and serving does the same.
     """
 
     data: Path
@@ -59,6 +63,7 @@ class TrainConfig:
     device: str = "auto"
     dtype: str = "auto"
     adapter_dtype: str = "float32"
+    template_variables: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
         """Raises InvalidConfig, or the registry's InvalidName, for the first setting out of its range."""
@@ -68,6 +73,11 @@ class TrainConfig:
         for field, choices in _CHOICES:
             if getattr(self, field) not in choices:
                 _refuse(field, getattr(self, field), f"use one of {', '.join(choices)}")
+        try:
+            check_variables(self.template_variables, "template_variables")
+            Rendering("chat", template_variables=self.template_variables)  # what publishing would refuse
+        except (InvalidRequest, InvalidPublication) as error:
+            raise InvalidConfig(str(error), field="template_variables") from error
         if self.epochs is not None and self.steps is not None:
             _refuse("steps", self.steps, "give epochs or steps, not both")
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
@@ -79,7 +89,7 @@ class TrainConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             values[field.name] = str(value) if isinstance(value, Path) else value
-        return values | {"targets": list(self.targets)}
+        return values | {"targets": list(self.targets), "template_variables": dict(self.template_variables)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, JSON]) -> "TrainConfig":

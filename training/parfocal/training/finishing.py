@@ -5,7 +5,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
-from parfocal.registry import Evaluation, Provenance, Publication, Version
+from parfocal.registry import Evaluation, Provenance, Publication, Rendering, Version
 from parfocal.registry.values import JSON
 from parfocal.training.data import BaseEncoder
 from parfocal.training.evaluation import HeldOut, Score, exact_match
@@ -56,7 +56,7 @@ class _Bench:
     def __init__(self, job: Job) -> None:
         device = training_device(job.config).device
         self._job = job
-        self._encoder = BaseEncoder(job.base.folder)
+        self._encoder = BaseEncoder(job.base.folder, job.config.template_variables)
         self.held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, self._encoder.pad_id, device)
         self.model = load_served(job.base.folder, job.folder.adapter, device)
 
@@ -84,16 +84,22 @@ def _publish(job: Job, result: TrainResult) -> Version | None:
             parent=job.parent.name if job.parent else None,
         ),
         evaluation=Evaluation(job.prepared.held_out_digest, result.examples, result.metrics()),
+        rendering=_rendering(job),
     )
     return job.registry.publish(job.config.name, job.folder.adapter, publication)
 
 
+def _rendering(job: Job) -> Rendering:
+    if all(sample.row.raw for sample in job.prepared.train):
+        return Rendering("raw")
+    return Rendering("chat", job.contract.chat_template_digest, job.config.template_variables)
+
+
 def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
     """Returns what decides the adapter besides data, base and seed."""
-    raw = all(sample.row.raw for sample in job.prepared.train)
     return {
         **job.recipe.to_json(),
-        "rendering": "raw" if raw else "chat",
+        "rendering": _rendering(job).form,
         "keep": job.config.keep,
         "kept_step": result.best_step,
         "micro_batch": job.recipe.micro_batch,

@@ -11,6 +11,7 @@ import typer
 from parfocal.cli.display import show_json
 from parfocal.cli.flags import Flag, Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY
+from parfocal.cli.template_variables import read_variables
 
 if TYPE_CHECKING:
     from parfocal.training import TrainConfig, Watcher
@@ -58,6 +59,13 @@ FIELDS = (
     Flag("checkpoint_minutes", float, "Minutes between checkpoints. Default: 10."),
     Flag("device", str, "auto, cpu, cuda or cuda:N. Default: auto."),
     Flag("dtype", str, "What the base computes in. Default: auto.", "auto|float32|bfloat16"),
+    Flag(
+        "template_variables",
+        list,
+        "What the chat template reads, such as enable_thinking=false; may be repeated. Default: none.",
+        "NAME=VALUE",
+        typed="--template-variable",
+    ),
     Flag("adapter_dtype", str, "Type of the published weights. Default: float32.", "float32|bfloat16"),
 )
 _MODES = (
@@ -132,6 +140,8 @@ def _config(given: Given) -> "TrainConfig":
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
     if "targets" in values:
         values["targets"] = tuple(values["targets"])
+    if "template_variables" in values:
+        values["template_variables"] = read_variables(values["template_variables"])
     values.setdefault("registry", DEFAULT_REGISTRY)
     if given.get("publish") is False:
         values["registry"] = None

@@ -3,6 +3,7 @@
 A template is code that came with a base or an adapter: whatever it raises refuses the chat, and no more.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ _TEMPLATE_ERRORS = (
     TypeError,
     ValueError,
 )
-_GENERATION = "generation"
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")  # as transformers looks for it
 _OWN_NAMES = frozenset({
     "add_generation_prompt", "chat_template", "continue_final_message", "conversations", "documents",
     "messages", "return_assistant_tokens_mask", "tools",
@@ -79,7 +80,7 @@ def run_template(call: TemplateCall) -> Written:
             tools=[dict(tool) for tool in call.tools] or None,
             chat_template=call.template,
             add_generation_prompt=call.generation_prompt,
-            return_assistant_tokens_mask=call.marks and _GENERATION in call.template,
+            return_assistant_tokens_mask=call.marks and _GENERATION.search(call.template) is not None,
             **call.variables,
         )
     except _TEMPLATE_ERRORS as error:

@@ -4,12 +4,19 @@ Turns text into token ids; knows nothing of masks or of what is learnt.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, cast
 
-import jinja2
-
+from parfocal.engine.chats import (
+    Chat,
+    ChatEncoder,
+    ChatTokenizer,
+    Value,
+    Written,
+    default_template,
+    plain_messages,
+)
 from parfocal.training.data.rows import Turn
 from parfocal.training.errors import BaseUnfit
 
@@ -19,30 +26,18 @@ if TYPE_CHECKING:
 _PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
-class TemplateRefusal(Exception):
-    """The base's chat template does not render these turns; the message is the template's own."""
-
-
-class Encoder(Protocol):
-    """Text to ids, turns to text. `encode` adds the base's start token only where `special` is set."""
-
-    def encode(self, text: str, *, special: bool) -> list[int]:
-        """Returns the token ids of `text`."""
-
-    def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-        """Returns the turns as the template writes them; raises TemplateRefusal."""
-
-
 class BaseEncoder:
     """The tokenizer of a base folder, as serving uses it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Loads the tokenizer.
+    def __init__(self, folder: Path, variables: Mapping[str, Value] | None = None) -> None:
+        """Loads the tokenizer; `variables` are what the chat template reads beside the messages.
 
         Raises:
             BaseUnfit: the folder holds no tokenizer, or one without an end-of-sequence token.
         """
         self.tokenizer = _tokenizer(folder)
+        self._variables = dict(variables or {})
+        self._chats = ChatEncoder(cast(ChatTokenizer, self.tokenizer))
         self.eos_id = _eos_id(self.tokenizer, folder)
         pad = self.tokenizer.pad_token_id
         self.pad_id: int = pad if isinstance(pad, int) else self.eos_id
@@ -60,17 +55,24 @@ class BaseEncoder:
         """Returns the text of `ids` without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-        """Returns the turns as the template writes them; raises TemplateRefusal."""
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=generation_prompt
-                )
-            )
-        except jinja2.TemplateError as error:
-            raise TemplateRefusal(str(error)) from error
+    def write(self, turns: Sequence[Turn], *, generation_prompt: bool, marks: bool = False) -> Written:
+        """The turns as the template writes them, for serving too; raises ChatRefused."""
+        messages = plain_messages([(turn.role, turn.content) for turn in turns])
+        chat = Chat(messages, self._variables)
+        return self._chats.write(chat, generation_prompt=generation_prompt, marks=marks)
+
+    def chat_ids(self, written: Written) -> list[int]:
+        """The token ids of written turns."""
+        return self._chats.ids(written)
+
+    def answer_mask(self, written: Written) -> list[bool] | None:
+        """Which tokens the template itself marks as answers; None where it marks none."""
+        return self._chats.answer_mask(written) if written.answers else None
+
+    def unread_variables(self, *, chats: bool) -> list[str]:
+        """The template variables that are mentioned nowhere; without `chats` no template is used."""
+        template = (default_template(self.tokenizer.chat_template) or "") if chats else ""
+        return [name for name in self._variables if name not in template]
 
 
 def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":

@@ -44,7 +44,7 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
         BaseUnfit: the base folder has no usable tokenizer or configuration.
     """
     findings = Findings()
-    encoder = BaseEncoder(base)
+    encoder = BaseEncoder(base, config.template_variables)
     facts = base_facts(base)
     rows, digest = _rows(config.data, config, findings)
     findings.extend(check_repeats(rows))

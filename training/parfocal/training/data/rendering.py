@@ -5,10 +5,12 @@ Answers begin exactly where serving would start to write them, and end with the 
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
-from parfocal.training.data.encoder import BaseEncoder, TemplateRefusal
+from parfocal.engine import ChatRefused
+from parfocal.engine.chats import Written
+from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.rows import Row
 
 MASKED = -100  # what torch's cross entropy ignores
@@ -56,11 +58,13 @@ def prompt_ids(row: Row, encoder: BaseEncoder) -> list[int]:
     if row.raw:
         return encoder.encode(row.prompt[0].content, special=True)
     try:
-        return encoder.encode(encoder.chat(row.prompt, generation_prompt=True), special=False)
-    except TemplateRefusal as refusal:
-        raise RenderFault(
-            "TEMPLATE_REFUSES", f"are refused by the chat template; first: {refusal}"
-        ) from refusal
+        return encoder.chat_ids(encoder.write(row.prompt, generation_prompt=True))
+    except ChatRefused as refusal:
+        raise _refused(refusal) from refusal
+
+
+def _refused(refusal: ChatRefused) -> RenderFault:
+    return RenderFault("TEMPLATE_REFUSES", f"cannot be written with the chat template; first: {refusal}")
 
 
 def _render_raw(row: Row, encoder: BaseEncoder) -> Sample:
@@ -78,67 +82,72 @@ def _render_raw(row: Row, encoder: BaseEncoder) -> Sample:
 def _render_chat(row: Row, encoder: BaseEncoder) -> Sample:
     """Renders answer by answer: what precedes each must be exactly the prompt that serving would build."""
     try:
-        text = encoder.chat(row.turns, generation_prompt=False)
-        spans = [_span(row, index, text, encoder) for index, turn in enumerate(row.turns) if turn.learn]
-    except TemplateRefusal as refusal:
-        raise RenderFault(
-            "TEMPLATE_REFUSES", f"are refused by the chat template; first: {refusal}"
-        ) from refusal
-    whole = encoder.encode(text, special=False)
-    marks = [_mark(whole, text[:end], encoder) for span in spans for end in span]
-    if None not in marks:
-        bounds = [mark for mark in marks if mark is not None]
-        return _labelled(row, whole, list(zip(bounds[::2], bounds[1::2], strict=True)), encoder)
-    pieces = [encoder.encode(piece, special=False) for piece in _pieces(text, spans)]
+        written = encoder.write(row.turns, generation_prompt=False, marks=True)
+        spans = [_span(row, index, written, encoder) for index, turn in enumerate(row.turns) if turn.learn]
+    except ChatRefused as refusal:
+        raise _refused(refusal) from refusal
+    whole = encoder.chat_ids(written)
+    bounds = [_bound(whole, part, encoder) for span in spans for part in span]
+    if None not in bounds:
+        known = [bound for bound in bounds if bound is not None]
+        answers = list(zip(known[::2], known[1::2], strict=True))
+        return _labelled(row, whole, answers, encoder, encoder.answer_mask(written))
+    places = [(len(before.text), len(after.text)) for before, after in spans]
+    pieces = [encoder.encode(piece, special=False) for piece in _pieces(written.text, places)]
     ends = list(accumulate(len(piece) for piece in pieces))
-    return _labelled(
-        row,
-        [token for piece in pieces for token in piece],
-        list(zip(ends[::2], ends[1::2], strict=False)),
-        encoder,
-        merged=True,
-    )
+    answers = list(zip(ends[::2], ends[1::2], strict=False))
+    apart = [token for piece in pieces for token in piece]
+    return replace(_labelled(row, apart, answers, encoder), merged=True)
 
 
 def _labelled(
-    row: Row, ids: list[int], spans: Sequence[tuple[int, int]], encoder: BaseEncoder, *, merged: bool = False
+    row: Row,
+    ids: list[int],
+    spans: Sequence[tuple[int, int]],
+    encoder: BaseEncoder,
+    mask: Sequence[bool] | None = None,
 ) -> Sample:
-    """Returns the sample that learns the tokens of `spans`, each through its first stop token."""
+    """The sample that learns the tokens of `spans`, each through its first stop token.
+
+    Where the template marks its answers, `mask`, only marked tokens are learnt.
+    """
     labels = [MASKED] * len(ids)
     stops = True
     for start, end in spans:
         stop = next((at for at in range(start, end) if ids[at] in encoder.end_ids), None)
-        stops &= stop is not None
+        stops &= stop is not None and (mask is None or mask[stop])
         last = end if stop is None else stop + 1  # a template may write a line break after the stop token
-        labels[start:last] = ids[start:last]
-    return Sample(row, array("i", ids), array("i", labels), merged, stops)
+        labels[start:last] = [
+            token if mask is None or mask[at] else MASKED for at, token in enumerate(ids[start:last], start)
+        ]
+    return Sample(row, array("i", ids), array("i", labels), ends=stops)
 
 
-def _mark(whole: list[int], text: str, encoder: BaseEncoder) -> int | None:
-    """Returns how many of the `whole` tokens spell the leading `text`; None where a token crosses its end."""
-    ids = encoder.encode(text, special=False)
+def _bound(whole: list[int], part: Written, encoder: BaseEncoder) -> int | None:
+    """How many of the `whole` tokens spell the leading `part`; None where a token crosses its end."""
+    ids = encoder.chat_ids(part)
     return len(ids) if whole[: len(ids)] == ids else None
 
 
-def _span(row: Row, index: int, text: str, encoder: BaseEncoder) -> tuple[int, int]:
-    """Returns where turn `index` begins and ends in `text`, its end-of-turn token included."""
-    before = encoder.chat(row.turns[:index], generation_prompt=True)
-    after = encoder.chat(row.turns[: index + 1], generation_prompt=False)
-    if not after.startswith(before):
+def _span(row: Row, index: int, whole: Written, encoder: BaseEncoder) -> tuple[Written, Written]:
+    """What comes before turn `index` in `whole`, and all through the end of it, its stop token included."""
+    before = encoder.write(row.turns[:index], generation_prompt=True)
+    after = encoder.write(row.turns[: index + 1], generation_prompt=False)
+    if not after.text.startswith(before.text):
         raise RenderFault(
             "TEMPLATE_UNSTABLE",
             "are rendered so that the answer does not follow the prompt that serving builds; the base's chat "
             "template cannot be trained on",
         )
-    if not text.startswith(after):
+    if not whole.text.startswith(after.text):
         raise RenderFault(
             "TEMPLATE_REWRITES",
             "have answers that the chat template rewrites once more turns follow; give one row per answer, "
             "or weight 0 to the earlier answers",
         )
-    if row.turns[index].content.strip() not in after[len(before) :]:
+    if row.turns[index].content.strip() not in after.text[len(before.text) :]:
         raise RenderFault("ANSWER_LOST", "have answers that the chat template does not write out as they are")
-    return len(before), len(after)
+    return before, after
 
 
 def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:

@@ -32,6 +32,7 @@ def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
         return Tokenised((), (Finding(Severity.ERROR, "NO_TEMPLATE", message, source, lines),))
     findings = Findings()
     findings.extend(_special_texts(rows, encoder, source))
+    findings.extend(_unread_variables(rows, encoder, source))
     samples = []
     for row in rows:
         try:
@@ -81,6 +82,13 @@ def _special_texts(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> It
         )
         message = f"contain the special token {special[:_SHOWN]!r}; {advice}"
         yield Finding(severity, "SPECIAL_TOKEN", message, source, tuple(found))
+
+
+def _unread_variables(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> Iterator[Finding]:
+    """A variable that nothing reads is most likely misspelt."""
+    for name in encoder.unread_variables(chats=any(not row.raw for row in rows)):
+        message = f"template variable {name[:_SHOWN]!r} is set, but nothing that writes these rows reads it"
+        yield Finding(Severity.WARNING, "VARIABLE_UNREAD", message, source)
 
 
 def _doubts(samples: Sequence[Sample], encoder: BaseEncoder, source: str) -> Iterator[Finding]:

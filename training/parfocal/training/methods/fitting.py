@@ -42,7 +42,7 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
         GradientsLost: the base no longer passes gradients.
     """
     place = training_device(job.config)
-    encoder = BaseEncoder(job.base.folder)
+    encoder = BaseEncoder(job.base.folder, job.config.template_variables)
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.recipe, place)
     if job.parent is not None:
         set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
