@@ -26,7 +26,7 @@ demo: install
 	$(BIN)/parfocal demo $(ARGS)
 
 serve: install
-	$(BIN)/parfocal serve --base tiny --registry .parfocal/registry $(ARGS)
+	$(BIN)/parfocal serve --base tiny $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

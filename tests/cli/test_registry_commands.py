@@ -198,9 +198,55 @@ def test_rm_keeps_a_version_that_an_alias_points_at(run: Run, published: Path) -
     assert "prod" in _refusal(run("rm", "team/invoices@1", "--yes"))
 
 
-@pytest.mark.parametrize("reference", ["team/invoices", "team/invoices@prod"])
-def test_rm_wants_a_version_number(run: Run, published: Path, reference: str) -> None:
-    assert run("rm", reference, "--yes").exit_code == 2
+@pytest.mark.parametrize("selector", ["prod", "latest"])
+def test_rm_wants_a_version_number_or_a_name_alone(run: Run, published: Path, selector: str) -> None:
+    assert run("rm", f"team/invoices@{selector}", "--yes").exit_code == 2
+
+
+def test_rm_of_a_name_deletes_the_adapter_once_it_was_confirmed(run: Run, published: Path) -> None:
+    run("alias", "team/invoices", "prod", "--delete")
+
+    unasked = run("rm", "team/invoices")
+    deleted = run("rm", "team/invoices", "--yes")
+
+    assert unasked.exit_code == 1
+    assert "with 2 versions" in unasked.output
+    assert deleted.stdout == "Deleted team/invoices with 2 versions\n"
+    assert _json(run, "ls")["adapters"] == []
+
+
+def test_rm_keeps_an_adapter_that_has_aliases_unless_that_is_said(run: Run, published: Path) -> None:
+    assert "prod" in _refusal(run("rm", "team/invoices", "--yes"))
+
+    deleted = run("rm", "team/invoices", "--force", "--yes")
+
+    assert deleted.stdout == "Deleted team/invoices with 2 versions and the alias prod\n"
+
+
+def test_alias_deletes_an_alias_and_rollback_takes_it_back(run: Run, published: Path) -> None:
+    deleted = run("alias", "team/invoices", "prod", "--delete", "--expect", 1, "--actor", "bob")
+    back = run("rollback", "team/invoices", "prod", "--expect", 0)
+
+    assert deleted.stdout == "Deleted team/invoices@prod\n"
+    assert back.stdout.startswith("team/invoices@prod means version 1 again")
+    history = _json(run, "show", "team/invoices")["alias_history"]
+    assert [(move["kind"], move["version"]) for move in history] == [
+        ("rollback", 1),
+        ("delete", 0),
+        ("set", 1),
+    ]
+
+
+def test_show_keeps_telling_of_a_deleted_alias(run: Run, published: Path) -> None:
+    run("alias", "team/invoices", "prod", "--delete")
+
+    assert "1 → none" in run("show", "team/invoices").stdout
+
+
+def test_rollback_that_expects_another_version_moves_nothing(run: Run, published: Path) -> None:
+    run("alias", "team/invoices", "prod", 2)
+
+    assert "expected version 1" in _refusal(run("rollback", "team/invoices", "prod", "--expect", 1))
 
 
 def test_gc_says_what_it_would_free_and_then_frees_it(run: Run, published: Path) -> None:
@@ -243,6 +289,7 @@ def test_a_domain_error_is_one_line_and_exit_code_1(
     "arguments",
     [
         ("alias", "team/invoices", "prod"),
+        ("alias", "team/invoices", "prod", "1", "--delete"),
         ("alias", "team/invoices", "prod", "one"),
         ("ls", "--jsno"),
         ("lst",),

@@ -12,6 +12,7 @@ from parfocal.cli.commands.generate import generate
 from parfocal.cli.commands.ls import ls
 from parfocal.cli.commands.pull import pull
 from parfocal.cli.commands.push import push
+from parfocal.cli.commands.registry import build_registry
 from parfocal.cli.commands.rm import rm
 from parfocal.cli.commands.rollback import rollback
 from parfocal.cli.commands.serve import build_serve
@@ -42,6 +43,7 @@ def build_app() -> typer.Typer:
             app.command(name)(getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name))
     for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
         app.command()(command)
+    app.add_typer(build_registry())
     app.callback()(_parfocal)
     return app
 

@@ -35,6 +35,15 @@ ActorOption = Annotated[
         help="Who does this, for the history. Default: you.",
     ),
 ]
+ExpectOption = Annotated[
+    int | None,
+    typer.Option(
+        "--expect",
+        metavar="VERSION",
+        min=0,
+        help="Move it only if it points at this version now; 0: only if it does not exist.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The adapter, such as team/invoices.")]
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER")]
@@ -44,6 +53,7 @@ __all__ = [
     "DEFAULT_REGISTRY",
     "ActorOption",
     "AddressOption",
+    "ExpectOption",
     "FolderArgument",
     "JsonOption",
     "NameArgument",

@@ -5,7 +5,9 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from parfocal.registry import Page
+import typer
+
+from parfocal.registry import Page, StoredRegistry, open_registry
 
 _Item = TypeVar("_Item")
 
@@ -19,6 +21,16 @@ def every(page: Callable[[str], Page[_Item]]) -> Iterator[_Item]:
         token = found.next_page_token
         if not token:
             return
+
+
+def registry_here(location: str) -> StoredRegistry:
+    """Opens a registry whose storage this process can reach; raises a mistake in usage for any other."""
+    opened = open_registry(location, create=False)
+    if not isinstance(opened, StoredRegistry):
+        raise typer.BadParameter(
+            f"{location} is not a folder; run this on the registry's machine", param_hint="--registry"
+        )
+    return opened
 
 
 def actor_or_me(actor: str | None) -> str:

@@ -47,6 +47,7 @@ def published(name: str, version: int, digest: str) -> Event:
 
 def _whole(events: Iterable[Event]) -> Iterable[Event]:
     """The events, with those that others presuppose put back before them, and none twice."""
+    told: list[Event] = []
     numbers: set[tuple[str, int]] = set()
     live: dict[tuple[str, str], int] = {}
     for event in events:
@@ -55,14 +56,29 @@ def _whole(events: Iterable[Event]) -> Iterable[Event]:
             continue
         if event.version and version not in numbers:
             if content in live:
-                yield _end(EventKind.VERSION_DELETED, event.name, live[content], digest=event.digest)
+                told.append(_end(EventKind.VERSION_DELETED, event.name, live[content], digest=event.digest))
             numbers.add(version)
             live[content] = event.version
             if event.kind is not EventKind.VERSION_PUBLISHED:
-                yield replace(published(*version, event.digest), happened_at=event.happened_at)
+                told.append(replace(published(*version, event.digest), happened_at=event.happened_at))
         if event.kind is EventKind.VERSION_DELETED:
             live.pop(content, None)
-        yield event
+        if event.kind is EventKind.ADAPTER_DELETED:
+            told += _rest(told, event.name)
+            live = {key: number for key, number in live.items() if key[0] != event.name}
+        told.append(event)
+    return told
+
+
+def _rest(told: Iterable[Event], name: str) -> Iterable[Event]:
+    """The ends of what is left of an adapter that is deleted."""
+    standing = Standing.after(told)
+    for (owner, alias), number in standing.aliases.items():
+        if owner == name:
+            yield _end(EventKind.ALIAS_DELETED, name, alias=alias, previous_version=number)
+    for (owner, number), digest in standing.versions.items():
+        if owner == name:
+            yield _end(EventKind.VERSION_DELETED, name, number, digest=digest)
 
 
 def _end(kind: EventKind, name: str, version: int = 0, **fields: object) -> Event:

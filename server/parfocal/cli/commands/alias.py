@@ -1,4 +1,4 @@
-"""`parfocal alias`: points a name such as prod at a version."""
+"""`parfocal alias`: points a name such as prod at a version, or deletes it."""
 
 from typing import Annotated
 
@@ -6,7 +6,14 @@ import typer
 
 from parfocal.cli.display import show_json
 from parfocal.cli.documents import alias_document
-from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, JsonOption, NameArgument, RegistryOption
+from parfocal.cli.options import (
+    DEFAULT_REGISTRY,
+    ActorOption,
+    ExpectOption,
+    JsonOption,
+    NameArgument,
+    RegistryOption,
+)
 from parfocal.cli.registries import actor_or_me
 from parfocal.registry import open_registry
 
@@ -14,26 +21,33 @@ from parfocal.registry import open_registry
 def alias(
     name: NameArgument,
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias to move, such as prod.")],
-    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version to point it at.")],
-    expect: Annotated[
-        int | None,
-        typer.Option(
-            "--expect",
-            metavar="VERSION",
-            min=0,
-            help="Move it only if it points at this version now; 0: only if it does not exist yet.",
-        ),
+    version: Annotated[
+        int | None, typer.Argument(metavar="VERSION", min=1, help="The version to point it at.")
     ] = None,
+    expect: ExpectOption = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the alias; its history stays.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Point an alias at a version. Requests that run keep the version they began with.
+    """Point an alias at a version, or delete it. Requests that run keep the version they began with.
 
     Example: parfocal alias team/invoices prod 3 --expect 2
     """
-    moved = open_registry(registry, create=False).set_alias(name, alias, version, expect, actor_or_me(actor))
+    if (version is None) != delete:
+        raise typer.BadParameter("give either a version or --delete", param_hint="VERSION")
+    opened = open_registry(registry, create=False)
+    if version is None:
+        opened.delete_alias(name, alias, actor_or_me(actor), expect)
+        _tell({"name": name, "alias": alias, "version": 0}, f"Deleted {name}@{alias}", as_json)
+        return
+    moved = opened.set_alias(name, alias, version, expect, actor_or_me(actor))
+    said = f"{moved.name}@{moved.alias} now means version {moved.version} ({moved.digest})"
+    _tell(alias_document(moved), said, as_json)
+
+
+def _tell(document: dict[str, object], said: str, as_json: bool) -> None:
     if as_json:
-        show_json(alias_document(moved))
+        show_json(document)
     else:
-        typer.echo(f"{moved.name}@{moved.alias} now means version {moved.version} ({moved.digest})")
+        typer.echo(said)

@@ -6,31 +6,37 @@ import typer
 
 from parfocal.cli.display import show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from parfocal.registry import FolderRegistry, open_registry
+from parfocal.cli.registries import registry_here
 
 
 def gc(
     registry: RegistryOption = DEFAULT_REGISTRY,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    copies: Annotated[
+        bool, typer.Option("--copies", help="Free all local copies too; they are made again when needed.")
+    ] = False,
+    unindexed: Annotated[
+        bool, typer.Option("--unindexed", help="Free whole versions too that the index has never heard of.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Free the files that no version needs.
 
-    Those of deleted versions and of publishes that failed. Runs where the registry's folder is.
+    Those of deleted versions and of publishes that failed. Runs where the registry's folder is. Frees nothing
+    when the index is damaged, or older than what lies beside it.
 
     Example: parfocal gc --dry-run
     """
-    opened = open_registry(registry, create=False)
-    if not isinstance(opened, FolderRegistry):
-        raise typer.BadParameter(
-            f"{registry} is not a folder; run gc on its machine", param_hint="--registry"
-        )
-    garbage = opened.collect_garbage(dry_run)
+    garbage = registry_here(registry).collect_garbage(dry_run, copies=copies, unindexed=unindexed)
     blobs, folders = len(garbage.blobs), len(garbage.folders)
     if as_json:
-        show_json(
-            {"blobs": blobs, "folders": folders, "freed_bytes": garbage.freed_bytes, "dry_run": dry_run}
-        )
+        document = {"blobs": blobs, "folders": folders, "freed_bytes": garbage.freed_bytes}
+        show_json({**document, "unindexed": garbage.unindexed, "dry_run": dry_run})
         return
     verb = "Would free" if dry_run else "Freed"
     typer.echo(f"{verb} {size_text(garbage.freed_bytes)}: {blobs} files and {folders} local copies")
+    if garbage.unindexed and not unindexed:
+        typer.echo(
+            f"Kept {len(garbage.unindexed)} that the index has never heard of: parfocal registry rebuild "
+            "gives them names, gc --unindexed frees them"
+        )

@@ -1,32 +1,63 @@
-"""`parfocal rm`: deletes one version."""
+"""`parfocal rm`: deletes a version, or an adapter with all its versions."""
 
 from typing import Annotated
 
 import typer
 
-from parfocal.cli.options import DEFAULT_REGISTRY, RegistryOption, YesOption
-from parfocal.registry import Reference, open_registry
+from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, RegistryOption, YesOption
+from parfocal.cli.registries import actor_or_me, every
+from parfocal.registry import Reference, Registry, open_registry
 
 
 def rm(
     reference: Annotated[
-        str, typer.Argument(metavar="NAME@VERSION", help="The version to delete, by its number.")
+        str,
+        typer.Argument(
+            metavar="NAME[@VERSION]", help="The version to delete, by its number; a name alone: all of it."
+        ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
+    force: Annotated[
+        bool, typer.Option("--force", help="With a name alone: delete the adapter's aliases too.")
+    ] = False,
+    actor: ActorOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Delete a version that no alias points at. Its number is never used again; gc frees its files.
+    """Delete a version that no alias points at, or an adapter with all its versions.
+
+    Their numbers are never used again, and the history stays; gc frees the files.
 
     Example: parfocal rm team/invoices@2
     """
     wanted = Reference.parse(reference)
-    if wanted.version is None:
-        raise typer.BadParameter(
-            f"{reference} has no version number; write NAME@VERSION", param_hint="NAME@VERSION"
-        )
     opened = open_registry(registry, create=False)
-    version = opened.resolve(reference)
+    if wanted.version is not None:
+        _version(opened, reference, actor_or_me(actor), yes)
+    elif "@" not in reference:
+        _adapter(opened, str(wanted.name), force, actor_or_me(actor), yes)
+    else:
+        raise typer.BadParameter(
+            f"{reference} is neither NAME@VERSION nor a name alone; "
+            "parfocal alias NAME ALIAS --delete deletes an alias",
+            param_hint="NAME[@VERSION]",
+        )
+
+
+def _version(registry: Registry, reference: str, actor: str, yes: bool) -> None:
+    version = registry.resolve(reference)
     if not yes:
         typer.confirm(f"Delete {version} ({version.digest})?", abort=True)
-    opened.delete_version(version.name, version.version)
+    registry.delete_version(version.name, version.version, actor)
     typer.echo(f"Deleted {version}")
+
+
+def _adapter(registry: Registry, name: str, force: bool, actor: str, yes: bool) -> None:
+    aliases = [alias.alias for alias in registry.aliases(name)]
+    count = sum(1 for _ in every(lambda token: registry.versions(name, page_token=token)))
+    content = f"{count} version{'' if count == 1 else 's'}"
+    if aliases and force:
+        content += f" and the alias{'' if len(aliases) == 1 else 'es'} {', '.join(aliases)}"
+    if not yes and not (aliases and not force):
+        typer.confirm(f"Delete {name} with {content}?", abort=True)
+    registry.delete_adapter(name, force, actor)
+    typer.echo(f"Deleted {name} with {content}")

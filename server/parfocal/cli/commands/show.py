@@ -17,6 +17,7 @@ from parfocal.cli.display import (
 )
 from parfocal.cli.documents import alias_document, move_document, version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from parfocal.cli.registries import every
 from parfocal.registry import Alias, AliasMove, Contract, Evaluation, Provenance, Version, open_registry
 
 
@@ -36,7 +37,7 @@ def show(
     opened = open_registry(registry, create=False)
     version = opened.resolve(reference)
     aliases = opened.aliases(version.name)
-    moves = [move for alias in aliases for move in opened.alias_history(version.name, alias.alias)]
+    moves = list(every(lambda token: opened.alias_moves(version.name, page_token=token)))
     if as_json:
         document = version_document(version)
         document["aliases"] = [alias_document(alias) for alias in aliases if alias.version == version.version]
@@ -133,7 +134,7 @@ def _show_moves(moves: list[AliasMove]) -> None:
         (
             time_text(move.moved_at),
             move.alias,
-            f"{move.previous_version or 'none'} → {move.version}",
+            f"{move.previous_version or 'none'} → {move.version or 'none'}",
             str(move.kind),
             move.actor,
         )

@@ -55,9 +55,14 @@ def next_number(connection: sqlite3.Connection, name: str) -> int:
 
 def _publish(connection: sqlite3.Connection, event: Event, when: str, manifest: bytes) -> None:
     connection.execute(
-        "INSERT INTO adapters (name, next_version, created_at) VALUES (?, ?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET next_version = excluded.next_version, deleted_at = NULL",
-        (event.name, event.version + 1, when),
+        "INSERT INTO adapters (name, created_at) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET deleted_at = NULL",
+        (event.name, when),
+    )
+    # In a history that is restored, a lost number may come after a higher one.
+    connection.execute(
+        "UPDATE adapters SET next_version = ?1 WHERE name = ?2 AND next_version < ?1",
+        (event.version + 1, event.name),
     )
     connection.execute(
         "INSERT INTO versions (name, version, digest, manifest, created_at) VALUES (?, ?, ?, ?, ?)",

@@ -1,0 +1,131 @@
+"""`parfocal registry`: looks after the storage of a registry, on its own machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parfocal.cli.display import show_json, size_text
+from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from parfocal.cli.progress import bytes_progress
+from parfocal.cli.registries import registry_here
+from parfocal.registry import BadBlob, Verification, back_up, rebuild_folder
+
+
+def build_registry() -> typer.Typer:
+    """The group with its subcommands."""
+    group = typer.Typer(
+        name="registry",
+        help="Look after a registry's storage: verify, back up, rebuild.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for command in (verify, backup, rebuild):
+        group.command()(command)
+    return group
+
+
+def verify(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """Read every byte of every version and compare it with its digest.
+
+    Names each missing or corrupt file and the versions that need it, and then exits with 1.
+
+    Example: parfocal registry verify
+    """
+    opened = registry_here(registry)
+    with bytes_progress("Verifying") as progress:
+        found = opened.verify(progress)
+    if as_json:
+        show_json(_verification_document(found))
+    else:
+        _tell(found)
+    if not found.is_sound:
+        typer.echo(
+            f"parfocal: registry {registry} is not sound: publish these versions again, or restore a backup",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new folder for the copy.")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a registry as it is at one moment, while others may go on using it.
+
+    The copy is a registry: use it with --registry TARGET, or move it back to restore it.
+
+    Example: parfocal registry backup /backups/adapters-monday
+    """
+    opened = registry_here(registry)
+    with bytes_progress("Copying") as progress:
+        copied = back_up(opened, target, progress)
+    if as_json:
+        bad = [_blob_document(blob) for blob in copied.bad]
+        document = {"folder": str(target), "versions": copied.versions, "aliases": copied.aliases}
+        show_json({**document, "bytes": copied.size_bytes, "bad": bad})
+    else:
+        size = size_text(copied.size_bytes)
+        typer.echo(f"{copied.versions} versions and {copied.aliases} aliases ({size}) are in {target}")
+        _tell_bad(copied.bad)
+    if copied.bad:
+        typer.echo("parfocal: the copy lacks what is missing or corrupt in the registry itself", err=True)
+        raise typer.Exit(1)
+
+
+def rebuild(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The registry's folder.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a lost or damaged index anew from the journal and the manifests beside it.
+
+    What is replaced is kept beside the new index. Versions that no history names come back as recovered/….
+
+    Example: parfocal registry rebuild ~/.local/share/parfocal/registry
+    """
+    done = rebuild_folder(folder)
+    rebuilt, aside = done.rebuilt, [str(path) for path in done.set_aside]
+    if as_json:
+        document = {"versions": rebuilt.versions, "aliases": rebuilt.aliases, "lost": rebuilt.lost}
+        show_json({**document, "recovered": rebuilt.recovered, "set_aside": aside})
+        return
+    typer.echo(f"The index of {folder} has {rebuilt.versions} versions and {rebuilt.aliases} aliases")
+    for version in rebuilt.lost:
+        typer.echo(f"lost: {version}, whose manifest is gone")
+    for name in rebuilt.recovered:
+        typer.echo(f"recovered: {name}, which no history names")
+    for path in aside:
+        typer.echo(f"kept: {path}")
+
+
+def _tell(found: Verification) -> None:
+    size = size_text(found.size_bytes)
+    typer.echo(f"Read {found.versions} versions in {found.blobs} files ({size}): {_verdict(found)}")
+    _tell_bad(found.bad)
+    for problem in found.problems:
+        typer.echo(problem)
+
+
+def _verdict(found: Verification) -> str:
+    return "all sound" if found.is_sound else f"{len(found.bad)} bad"
+
+
+def _tell_bad(bad: tuple[BadBlob, ...]) -> None:
+    for blob in bad:
+        typer.echo(f"{blob.problem}: {blob.digest or 'a manifest'}, needed by {', '.join(blob.versions)}")
+
+
+def _verification_document(found: Verification) -> dict[str, object]:
+    return {
+        "versions": found.versions,
+        "blobs": found.blobs,
+        "bytes": found.size_bytes,
+        "sound": found.is_sound,
+        "bad": [_blob_document(blob) for blob in found.bad],
+        "problems": found.problems,
+    }
+
+
+def _blob_document(blob: BadBlob) -> dict[str, object]:
+    return {"digest": blob.digest, "problem": blob.problem, "versions": blob.versions}
