@@ -1,19 +1,23 @@
 """Troubles of real disks, each in a process of its own: `python -m fakes.disk_trouble TROUBLE FOLDER`.
 
-`read_only` and `full` mount something, so they must run in a mount namespace of their own (`unshare -m`).
+`read_only`, `full` and `packed` mount something, so they must run in a mount namespace of their own
+(`unshare -m`); `forbidden` and `shared` become other users, so they must run as root.
 What happened is printed as one line of JSON.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from fakes.publisher import numbered_adapter, small_publication
 from parfocal.registry import FolderRegistry, RegistryError
+from parfocal.registry.blobs import FolderBlobs
 
 
 def read_only(folder: Path) -> dict[str, object]:
@@ -55,6 +59,142 @@ def limited(folder: Path) -> dict[str, object]:
     return _fill(folder, disk, lambda: limit(300), lambda: limit(resource.RLIM_INFINITY))
 
 
+def packed(folder: Path) -> dict[str, object]:
+    """Opens and uses a registry whose disk has not a page left, nor has a second disk for local copies."""
+    disk, small = folder / "disk", folder / "small"
+    for path, size in ((disk, "1m"), (small, "64k")):
+        path.mkdir()
+        _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path))
+    path, publication = disk / "registry", small_publication(folder)
+    registry = FolderRegistry(path)
+    adapters = [numbered_adapter(folder, number) for number in range(14)]
+    digests = [registry.publish("x", each, publication).digest for each in adapters[:12]]
+    for digest in digests[:10]:
+        registry.materialise(digest)
+    registry.set_alias("x", "prod", 1)
+    del registry
+    for full_disk in (disk, small):
+        _pack(full_disk)
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    registry, adapter = FolderRegistry(path), adapters[13]
+    elsewhere = FolderRegistry(path, cache=small / "cache")
+    happened: dict[str, object] = {
+        "versions": [version.version for version in registry.versions("x").items],
+        "prod": registry.resolve("x@prod").version,
+        "copy": str(registry.materialise(digests[10]).relative_to(folder)),
+        "publish": _refusal(lambda: registry.publish("x", adapter, publication)),
+        "alias": _refusal(lambda: registry.set_alias("x", "prod", 2)),
+        "delete": _refusal(lambda: registry.delete_version("x", 3)),
+        "named": _said(lambda: registry.set_alias("x", "prod", 2)),
+        "cache named": _said(lambda: elsewhere.materialise(digests[11])),
+        "freed": registry.collect_garbage(copies=True).freed_bytes > 0,
+    }
+    registry.delete_version("x", 3)
+    registry.collect_garbage()
+    (disk / "ballast").unlink()
+    happened["after"] = registry.publish("x", adapter, publication).version
+    return happened
+
+
+def forbidden(folder: Path) -> dict[str, object]:
+    """A user who may only read a registry, then may not even do that, and a blob that he may not read."""
+    folder.chmod(0o755)
+    path, publication = folder / "registry", small_publication(folder)
+    registry = FolderRegistry(path)
+    digests = [registry.publish("x", numbered_adapter(folder, n), publication).digest for n in (1, 2)]
+    adapter = numbered_adapter(folder, 9)
+    secret = FolderBlobs(path).path(registry.find(digests[1]).digest)
+    config = FolderBlobs(path).path(registry.find(digests[1]).manifest.files[0].digest)
+    config.chmod(0)
+    del registry
+    home = folder / "home"
+    home.mkdir()
+    home.chmod(0o777)
+
+    def as_reader() -> dict[str, object]:
+        os.environ["XDG_CACHE_HOME"] = str(home)
+        registry = FolderRegistry(path)
+        return {
+            "versions": [version.version for version in registry.versions("x").items],
+            "copy": str(registry.materialise(digests[0]).relative_to(folder)),
+            "publish": _refusal(lambda: registry.publish("x", adapter, publication)),
+            "alias": _refusal(lambda: registry.set_alias("x", "prod", 1)),
+            "gc": _refusal(registry.collect_garbage),
+            "named": _said(lambda: registry.set_alias("x", "prod", 1)),
+            "blob": _said(lambda: registry.materialise(digests[1])),
+            "lock": _error(lambda: os.close(os.open(path / "lock", os.O_RDONLY))),
+        }
+
+    happened = as_user(4001, 4001, as_reader)
+    path.chmod(0o700)
+    shut = as_user(4001, 4001, lambda: {"shut": _refusal(lambda: FolderRegistry(path, create=False))})
+    return {**happened, **shut, "config": str(config), "manifest": str(secret)}
+
+
+def shared(folder: Path) -> dict[str, object]:
+    """Two users of one group publish into one registry, the first of whom is killed in the midst of it."""
+    folder.chmod(0o755)
+    path, publication = folder / "registry", small_publication(folder)
+    path.mkdir()
+    os.chown(path, 0, 4000)
+    path.chmod(0o2775)
+    adapters = [numbered_adapter(folder, number) for number in range(4)]
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+
+    def publish(*numbers: int) -> dict[str, object]:
+        registry = FolderRegistry(path)
+        found = [registry.publish("x", adapters[number], publication) for number in numbers]
+        return {"versions": [version.version for version in found]}
+
+    def die() -> dict[str, object]:
+        FolderRegistry(path).publish(
+            "x", adapters[1], publication, lambda done, total: os.kill(os.getpid(), 9)
+        )
+        return {}
+
+    def tend() -> dict[str, object]:
+        registry = FolderRegistry(path)
+        registry.set_alias("x", "prod", 1, actor="second")
+        registry.delete_version("x", 3)
+        return {"freed": registry.collect_garbage().freed_bytes > 0, "sound": registry.verify().is_sound}
+
+    first = as_user(4001, 4000, lambda: publish(0))
+    killed = as_user(4001, 4000, die)
+    second = as_user(4002, 4000, lambda: publish(2, 3))
+    tended = as_user(4002, 4000, tend)
+    again = as_user(4001, 4000, lambda: publish(1))
+    return {"first": first, "killed": killed, "second": second, "tended": tended, "again": again}
+
+
+def as_user(user: int, group: int, call: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """What `call` returns in a process of that user; nothing when it was killed."""
+    answer, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.umask(0o022)
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
+        try:
+            os.write(told, json.dumps(call()).encode())
+        except BaseException as error:
+            os.write(told, json.dumps({"failed": repr(error)}).encode())
+        os._exit(0)
+    os.close(told)
+    with os.fdopen(answer) as stream:
+        text = stream.read()
+    os.waitpid(child, 0)
+    found: dict[str, object] = json.loads(text or "{}")
+    return found
+
+
+def _pack(disk: Path) -> None:
+    """Fills a disk to its last byte."""
+    with (disk / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
 def _fill(
     folder: Path, disk: Path, tighten: Callable[[], object], loosen: Callable[[], object]
 ) -> dict[str, object]:
@@ -83,10 +223,28 @@ def _refusal(call: Callable[[], object]) -> str:
     return ""
 
 
+def _said(call: Callable[[], object]) -> str:
+    """What a refusal says."""
+    try:
+        call()
+    except RegistryError as error:
+        return str(error)
+    return ""
+
+
+def _error(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except OSError as error:
+        return type(error).__name__
+    return ""
+
+
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
 if __name__ == "__main__":
-    trouble = {"read_only": read_only, "full": full, "limited": limited}[sys.argv[1]]
+    troubles = (read_only, full, limited, packed, forbidden, shared)
+    trouble = {each.__name__: each for each in troubles}[sys.argv[1]]
     print(json.dumps(trouble(Path(sys.argv[2]))))

@@ -1,5 +1,6 @@
 """Small bases, adapters and registries for the tests of the registry."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -117,3 +118,10 @@ def parts(adapter: Callable[..., Path], publication: Publication) -> Callable[..
         return publication_parts(adapter(), publication, pieces, **header)
 
     return make
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that other users may look into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)

@@ -84,6 +84,45 @@ def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
     assert happened["before"] + 1 == happened["after"] == happened["verified"]
 
 
+def test_a_disk_without_a_page_left_is_read_served_from_and_collected(tmp_path: Path) -> None:
+    happened = trouble("packed", tmp_path, mounting=True)
+    assert (happened["versions"], happened["prod"]) == ([*range(12, 0, -1)], 1)
+    assert happened["copy"].startswith("cache/parfocal/materialised/")
+    assert {happened[write] for write in ("publish", "alias", "delete")} == {
+        "RESOURCE_EXHAUSTED REGISTRY_FULL"
+    }
+    assert f"no space left for {tmp_path / 'disk' / 'registry'}" in happened["named"]
+    assert f"no space left for {tmp_path / 'small'}" in happened["cache named"]
+    assert happened["freed"]
+    assert happened["after"] == 13
+
+
+def test_what_a_user_may_not_do_is_named_as_that(open_path: Path) -> None:
+    happened = trouble("forbidden", open_path, becoming=True)
+    assert happened["versions"] == [2, 1]
+    assert happened["copy"].startswith("home/parfocal/materialised/")
+    assert {happened[deed] for deed in ("publish", "alias", "gc", "shut")} == {
+        "FAILED_PRECONDITION REGISTRY_FORBIDDEN"
+    }
+    assert happened["named"].startswith("permission denied")
+    assert str(open_path / "registry") in happened["named"]
+    assert happened["blob"].startswith("permission denied")
+    assert happened["config"] in happened["blob"]
+    # Whoever may only read cannot hold up those who write.
+    assert happened["lock"] == "PermissionError"
+
+
+def test_users_of_one_group_share_a_registry_and_each_others_crashes(open_path: Path) -> None:
+    happened = trouble("shared", open_path, becoming=True)
+    assert happened == {
+        "first": {"versions": [1]},
+        "killed": {},
+        "second": {"versions": [2, 3]},
+        "tended": {"freed": True, "sound": True},
+        "again": {"versions": [4]},
+    }
+
+
 @pytest.mark.parametrize(
     "state", ["closed", "open", "killed", "killed and restored without its shared memory"]
 )
@@ -116,8 +155,10 @@ def can(command: list[str]) -> bool:
         return False
 
 
-def trouble(kind: str, folder: Path, mounting: bool = False) -> dict[str, Any]:
-    """Returns what happened in a process with that trouble; skips where mounting is not allowed."""
+def trouble(kind: str, folder: Path, mounting: bool = False, becoming: bool = False) -> dict[str, Any]:
+    """Returns what happened in a process with that trouble; skips where this user may not make it."""
+    if becoming and os.geteuid() != 0:
+        pytest.skip("this user may not become another")
     apart = ["unshare", "-m"] if mounting else []
     mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     if mounting and not can(mount):

@@ -16,7 +16,7 @@ from parfocal.registry.keeping import Copied, Rebuilt, plan
 from parfocal.registry.stored_registry import StoredRegistry
 from parfocal.registry.values import Event
 
-_INDEX_FILES = (INDEX, f"{INDEX}-wal", f"{INDEX}-shm")
+_INDEX_FILES = (INDEX, f"{INDEX}-wal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,9 @@ def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
         rebuilt = found.carry_out(index)
         index.close()
         os.chmod(work / INDEX, file_mode(path))
-        aside = [_set_aside(path / name) for name in _INDEX_FILES if (path / name).exists()]
+        aside = [_set_aside(path / name) for name in _INDEX_FILES if _has_content(path / name)]
+        for name in (*_INDEX_FILES, f"{INDEX}-shm"):
+            (path / name).unlink(missing_ok=True)
         if found.mended.is_changed or not blobs.journal.is_intact():
             aside += [_set_aside(kept) for kept in [blobs.journal.path] if kept.exists()]
         os.replace(work / INDEX, path / INDEX)
@@ -103,6 +105,10 @@ def _left(path: Path, blobs: FolderBlobs) -> tuple[list[Event], Mapping[str, byt
 
 def _holds_anything(blobs: FolderBlobs) -> bool:
     return blobs.journal.path.exists() or next(iter(blobs.stored()), None) is not None
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _set_aside(path: Path) -> Path:

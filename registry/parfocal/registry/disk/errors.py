@@ -11,6 +11,8 @@ from parfocal.registry.errors import RegistryForbidden, RegistryFull, RegistryRe
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# SQLite wants 32 KiB of shared memory for its index, and some pages more for each change.
+_HARDLY_ANYTHING = 256 << 10
 
 
 @contextmanager
@@ -51,9 +53,10 @@ def full(path: Path | str, said: str) -> RegistryFull:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether the disk has not even a page left; SQLite reports that as an I/O error."""
+    """Whether the disk has hardly anything left; asked where SQLite calls what failed an I/O error."""
     found = os.statvfs(folder)
-    return found.f_bavail == 0 or (found.f_files > 0 and found.f_favail == 0)
+    is_out_of_names = found.f_files > 0 and found.f_favail == 0
+    return is_out_of_names or found.f_bavail * found.f_frsize < _HARDLY_ANYTHING
 
 
 def is_mounted_read_only(folder: Path) -> bool:
