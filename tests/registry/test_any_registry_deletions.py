@@ -93,7 +93,7 @@ def test_a_deleted_adapter_is_found_nowhere(any_registry: Registry, versions: Ve
     assert any_registry.adapters().items == ()
     for look in (any_registry.versions, any_registry.aliases, any_registry.resolve):
         with pytest.raises(AdapterNotFound, match="deleted"):
-            look("team/x")  # type: ignore[operator]
+            look("team/x")
     with pytest.raises(AdapterNotFound):
         any_registry.delete_adapter("team/x")
 
