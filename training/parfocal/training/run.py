@@ -33,8 +33,9 @@ def check(config: TrainConfig) -> Prepared:
     """
     config.check()
     base = locate_base(config.base, weights=False)
+    prepared = prepare(config, base.folder)
     describe_base(base)  # refuses a base that could not be served
-    return prepare(config, base.folder)
+    return prepared
 
 
 def train(

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from bitsandbytes.nn.modules import Linear4bit
@@ -23,7 +23,8 @@ from parfocal.engine.backends.native.library import Library
 from parfocal.engine.backends.native.linear import NativeLinear, Numbers
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.loading.base_cache import CacheEntry, weight_facts
-from parfocal.engine.loading.base_settings import checked_config, device_of, dtype_of, eos_ids
+from parfocal.engine.loading.base_settings import checked_config, device_of, dtype_of, is_stored_quantised
+from parfocal.engine.loading.checkpoint import check_files, check_linears, check_report
 from parfocal.engine.loading.cpu_linears import kernels_for, numbers_of, speed_up, tile
 from parfocal.engine.loading.cpu_threads import on_passing_thread
 from parfocal.engine.loading.frozen_model import freeze, layout_facts, thaw
@@ -31,6 +32,7 @@ from parfocal.engine.lora import ADAPTER_DTYPES, ActiveAdapters, adapt_linears
 from parfocal.engine.memory.device_memory import held_bytes
 from parfocal.engine.model import attention
 from parfocal.engine.model.kv_cache import KvShape
+from parfocal.engine.text import end_token_ids
 
 if TYPE_CHECKING:
     from parfocal.engine.backends.cuda.card import Card
@@ -127,7 +129,7 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> 
         vocabulary=text.vocab_size,
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
-        eos_ids=eos_ids(model, tokenizer),
+        eos_ids=end_token_ids(folder, tokenizer.eos_token_id),
         memory_bytes=held_bytes(model),
         layers=text.num_hidden_layers,
     )
@@ -168,15 +170,30 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
     """Loads the model in `folder` with its linears in NF4, ready for inference.
 
     Training and parity tests call this with transformers' own attention: the weights are the same bits.
+
+    Raises:
+        BaseRefused: a tensor is missing, misshapen or not finite, or is stored in another recipe.
     """
-    model: nn.Module = AutoModelForCausalLM.from_pretrained(
+    check_files(folder)
+    # Weights that are stored in the recipe bring it along, and passing it once more is warned of.
+    stored = is_stored_quantised(folder)
+    recipe = {} if stored else {"quantization_config": quantisation_config(loading.dtype)}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
-        quantization_config=quantisation_config(loading.dtype),
         dtype=loading.dtype,
         attn_implementation=loading.attention,
         device_map={"": loading.device},
         use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are in the report, by name
+        **recipe,
     )
+    model: nn.Module
+    model, report = loaded
+    check_report(folder, report)
+    check_linears(folder, model)
+    if stored:
+        _compute_in(model, loading.dtype)
     if loading.exact:
         _keep_exact(model)
     return model.eval()
@@ -212,6 +229,17 @@ def _fresh_model(folder: Path, loading: Loading, tiling: Library | None) -> nn.M
     if tiling is not None:
         tile(model, tiling, loading.numbers)
     return model.eval()
+
+
+def _compute_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Weights that are stored quantised keep the types they were saved with unless told otherwise."""
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            weight: Any = module.weight
+            module.compute_dtype = weight.quant_state.dtype = dtype
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
 
 
 def _keep_exact(model: nn.Module) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PretrainedConfig
 
 from parfocal.engine.errors import BaseRefused
 from parfocal.engine.loading.rope import refuse_batch_dependent_rope
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
+_ABSENT = object()
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -21,18 +22,48 @@ def checked_config(folder: Path) -> PretrainedConfig:
         raise BaseRefused(
             f"{folder} has no config.json; give a folder that transformers can load a decoder from"
         )
-    try:
-        kind = json.loads((folder / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BaseRefused(f"{folder / 'config.json'} is not a model configuration: {error!r}") from error
+    kind = _fields(folder).get("model_type", _ABSENT)
+    if kind is _ABSENT:
+        raise BaseRefused(f"{folder / 'config.json'} is not a model configuration: it has no model_type")
     if kind not in SUPPORTED:
         raise BaseRefused(
             f"architecture {kind!r} is not supported; supported are {', '.join(SUPPORTED)}",
             architecture=str(kind),
         )
-    config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    is_stored_quantised(folder)
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise BaseRefused(f"transformers refuses {folder / 'config.json'}: {reason}") from error
     refuse_batch_dependent_rope(config)
     return config
+
+
+def is_stored_quantised(folder: Path) -> bool:
+    """Whether the weights are stored in 4 bits by bitsandbytes; raises BaseRefused for every other method."""
+    stored = _fields(folder).get("quantization_config")
+    if not isinstance(stored, dict) or not stored:
+        return False
+    method = stored.get("quant_method", "bitsandbytes" if stored.get("load_in_4bit") else "an unnamed method")
+    if method != "bitsandbytes" or not stored.get("load_in_4bit"):
+        eight = " in 8 bits" if method == "bitsandbytes" else ""
+        raise BaseRefused(
+            f"the weights in {folder} are stored quantised by {method}{eight}; only bitsandbytes' NF4 with "
+            "double quantisation is served: give the base that is not quantised"
+        )
+    return True
+
+
+def _fields(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        fields = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BaseRefused(f"{path} is not a model configuration: {error!r}") from error
+    if not isinstance(fields, dict):
+        raise BaseRefused(f"{path} is not a model configuration: it is no JSON object")
+    return fields
 
 
 def device_of(name: str) -> torch.device:
@@ -60,11 +91,3 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise BaseRefused(f"dtype {name!r} is not supported; use auto, {', '.join(_DTYPES)}")
     return _DTYPES[name]
-
-
-def eos_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Returns the tokens that end an answer, by the base's generation settings and its tokenizer."""
-    generation: Any = getattr(model, "generation_config", None)
-    found = getattr(generation, "eos_token_id", None)
-    ids = found if isinstance(found, list) else [found]
-    return tuple(sorted({int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None}))

@@ -17,7 +17,7 @@ from parfocal.engine.backends.native.linear import NativeHead, NativeLinear, Num
 from parfocal.engine.loading.base_cache import Frozen
 from parfocal.engine.loading.cpu_linears import put
 
-LAYOUT = 2
+LAYOUT = 3  # 3: only bases whose weights were all there, and finite
 _NEAR = ".near"
 
 

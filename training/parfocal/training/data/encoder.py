@@ -17,6 +17,7 @@ from parfocal.engine.chats import (
     default_template,
     plain_messages,
 )
+from parfocal.engine.text import end_token_ids
 from parfocal.training.data.rows import Turn
 from parfocal.training.errors import BaseUnfit
 
@@ -41,7 +42,7 @@ class BaseEncoder:
         self.eos_id = _eos_id(self.tokenizer, folder)
         pad = self.tokenizer.pad_token_id
         self.pad_id: int = pad if isinstance(pad, int) else self.eos_id
-        self.end_ids = _end_ids(folder) | {self.eos_id}
+        self.end_ids = frozenset(end_token_ids(folder, self.eos_id))
         self.unknown_id: int | None = self.tokenizer.unk_token_id
         self.has_template = self.tokenizer.chat_template is not None
         self.special_texts = _special_texts(self.tokenizer)
@@ -101,17 +102,6 @@ def _eos_id(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> int:
     if not isinstance(eos, int):
         raise BaseUnfit(f"the tokenizer in {folder} has no end-of-sequence token, so answers could not end")
     return eos
-
-
-def _end_ids(folder: Path) -> frozenset[int]:
-    """Returns the ids at which serving stops, from the generation configuration where there is one."""
-    path = folder / "generation_config.json"
-    try:
-        found = json.loads(path.read_text("utf-8")).get("eos_token_id") if path.is_file() else None
-    except (OSError, ValueError):
-        return frozenset()
-    ids = found if isinstance(found, list) else [found]
-    return frozenset(i for i in ids if isinstance(i, int))
 
 
 def _special_texts(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
