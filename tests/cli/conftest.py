@@ -16,7 +16,7 @@ Run = Callable[..., Result]
 def run() -> Run:
     """Returns a function that runs `parfocal` with these arguments."""
     app, runner = build_app(), CliRunner()
-    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+    return lambda *arguments, stdin=None: runner.invoke(app, [str(each) for each in arguments], input=stdin)
 
 
 @pytest.fixture

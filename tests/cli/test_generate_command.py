@@ -5,6 +5,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import Result
@@ -13,6 +14,7 @@ from fakes.serving import Served, serving
 from fakes.tokenizer import ALTERNATE
 from parfocal.engine import AdapterKey, StepFailed
 from parfocal.rpc import Context, Service
+from parfocal.server.requests import Manner
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
@@ -102,7 +104,8 @@ def test_json_has_the_whole_reply(run: Run) -> None:
     [
         (ALTERNATE, [], "u:Hello\na:"),
         (ALTERNATE, ["--raw"], "Hello"),
-        (ALTERNATE, ["--chat"], "u:Hello\na:"),
+        (ALTERNATE, ["--no-raw"], "u:Hello\na:"),
+        (ALTERNATE, ["--system", "Be kind."], "s:Be kind.\nu:Hello\na:"),
         (None, [], "Hello"),
     ],
 )
@@ -113,6 +116,69 @@ def test_a_prompt_is_a_chat_message_where_the_base_can(
         run("generate", "Hello", *flags, "--address", _address(served))
 
         assert _asked(served) == expected
+
+
+def test_a_chat_comes_from_a_file_or_from_standard_input(run: Run, tmp_path: Path) -> None:
+    lines = '{"role": "user", "content": "Hi"}\n{"role": "assistant", "content": "yo"}\n'
+    (tmp_path / "chat.jsonl").write_text(lines)
+    with _server() as served:
+        where = ("--address", _address(served))
+        run("generate", "More", "--chat", tmp_path / "chat.jsonl", *where)
+        assert _asked(served) == "u:Hi\na:yo\nu:More\na:"
+        run("generate", "--chat", "-", "--system", "S", *where, stdin=lines.splitlines()[0])
+        assert _asked(served) == "s:S\nu:Hi\na:"
+
+
+def test_a_raw_adapter_is_asked_in_a_chat_if_there_is_one(run: Run) -> None:
+    with _server(ALTERNATE, _forms("raw")) as served:
+        where = ("--adapter", "team/invoices@prod", "--address", _address(served))
+        run("generate", "Hello", "--system", "S", *where)
+
+        assert _asked(served) == "s:S\nu:Hello\na:"
+
+
+def test_template_variables_reach_the_template(run: Run) -> None:
+    with _server("{{ thinking }}, {{ n + 1 }}, {{ word }}") as served:
+        flags = [f"--template-variable={pair}" for pair in ("thinking=false", "n=2", "word=low")]
+        run("generate", "Hello", *flags, "--address", _address(served))
+
+        assert _asked(served) == "False, 3, low"
+
+
+def test_the_servers_warnings_go_to_standard_error(run: Run) -> None:
+    with _server() as served:
+        served.resolver.manners["team/invoices@prod"] = Manner("chat")
+        result = run(
+            "generate", "Hello", "--raw", "--adapter", "team/invoices@prod", "--address", _address(served)
+        )
+
+    assert (result.exit_code, result.stdout) == (0, "Once upon a time\n")
+    assert result.stderr.startswith("parfocal: warning: adapter team/invoices@3 was trained on chats")
+
+
+def test_a_prompt_comes_from_standard_input(run: Run) -> None:
+    with _server() as served:
+        run("generate", "-", "--address", _address(served), stdin="Hi")
+        assert _asked(served) == "u:Hi\na:"
+    assert run("generate", "-", stdin=b"\xfc").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "PROMPT"),
+        (["-", "--chat", "-"], "--chat"),
+        (["Hi", "--raw", "--system", "S"], "--raw"),
+        (["Hi", "--raw", "--template-variable", "a=1"], "--raw"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_a_usage_error(
+    run: Run, arguments: list[str], says: str
+) -> None:
+    result = run("generate", *arguments)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize(

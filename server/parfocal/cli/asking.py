@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from parfocal.cli.conversation import Said
 from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -18,11 +19,10 @@ _UNREACHABLE = "UNAVAILABLE"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asks. `chat` None means: in the form that the adapter, or else the base, is used to."""
+    """What a person asks, whom, and how the answer is to be drawn."""
 
-    prompt: str
+    said: Said
     adapter: str
-    chat: bool | None
     sampling: pb.Sampling
     stop: pb.Stop
     timeout_s: float | None
@@ -66,15 +66,18 @@ def _explained(error: RemoteError, address: str) -> RemoteError:
 def _request(channel: grpc.Channel, question: Question) -> pb.GenerateRequest:
     request = pb.GenerateRequest(adapter=question.adapter, sampling=question.sampling, stop=question.stop)
     if _as_chat(channel, question):
-        request.chat.messages.add(role="user", content=question.prompt)
+        for role, content in question.said.messages:
+            request.chat.messages.add(role=role, content=content)
+        if question.said.variables:
+            request.chat.template_variables.update(question.said.variables)
     else:
-        request.prompt = question.prompt
+        request.prompt = question.said.prompt
     return request
 
 
 def _as_chat(channel: grpc.Channel, question: Question) -> bool:
-    if question.chat is not None:
-        return question.chat
+    if question.said.chat is not None:
+        return question.said.chat
     trained = _trained_form(channel, question.adapter) if question.adapter else None
     if trained is not None:
         return trained == "chat"

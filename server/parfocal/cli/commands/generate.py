@@ -5,6 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parfocal.cli.conversation import (
+    ChatOption,
+    PromptArgument,
+    RawOption,
+    SystemOption,
+    VariableOption,
+    read_said,
+)
 from parfocal.cli.display import show_json
 from parfocal.cli.options import DEFAULT_GRPC_ADDRESS, AddressOption, JsonOption
 
@@ -14,21 +22,16 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask; - reads standard input.")],
+    prompt: PromptArgument = None,
     adapter: Annotated[
         str,
         typer.Option("--adapter", metavar="REF", help="For instance team/invoices@prod. Empty: the base."),
     ] = "",
     address: AddressOption = DEFAULT_GRPC_ADDRESS,
-    chat: Annotated[
-        bool | None,
-        typer.Option(
-            "--chat/--raw",
-            help="As a chat message, or as plain text to go on with. Default: as the adapter was trained, "
-            "or else as a chat message if the base has a chat template.",
-            show_default=False,
-        ),
-    ] = None,
+    raw: RawOption = None,
+    system: SystemOption = None,
+    chat: ChatOption = None,
+    template_variable: VariableOption = None,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[
         float, typer.Option("--temperature", help="0 always takes the likeliest token; 1 draws freely.")
@@ -57,15 +60,15 @@ def generate(
     The base answers, or any adapter of the server's registry.
 
     Example: parfocal generate "Dear support, my parcel is late." --adapter team/support@prod
+
+    Example: parfocal generate --chat messages.json --system "Answer in one sentence." --adapter team/support
     """
     from parfocal.cli.asking import Question
     from parfocal.v1 import inference_service_pb2 as pb
 
-    text = sys.stdin.read() if prompt == "-" else prompt
+    said = read_said(prompt, chat=chat, system=system, variables=template_variable or (), raw=raw)
     sampling = pb.Sampling(temperature=temperature, top_p=top_p, seed=seed)
-    question = Question(
-        text, adapter, chat, sampling, pb.Stop(max_tokens=max_tokens, strings=stop or ()), timeout
-    )
+    question = Question(said, adapter, sampling, pb.Stop(max_tokens=max_tokens, strings=stop or ()), timeout)
     _answer(address, question, stream, as_json)
 
 
@@ -98,9 +101,11 @@ def _print_as_it_comes(address: str, question: "Question") -> None:
 
 
 def _tell(reply: "GenerateResponse") -> None:
-    """Says on a terminal, beside the answer, who gave it and why it ended."""
+    """Passes warnings on; says on a terminal, beside the answer, who gave it and why it ended."""
     from parfocal.v1.inference_service_pb2 import FinishReason
 
+    for warning in reply.warnings:
+        typer.echo(f"parfocal: warning: {warning}", err=True)
     if not sys.stderr.isatty():
         return
     who = f"{reply.adapter.name}@{reply.adapter.version}" if reply.HasField("adapter") else "base"

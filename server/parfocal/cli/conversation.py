@@ -1,0 +1,167 @@
+"""A conversation as the command is given it: messages of a file, a system message, a prompt. No server."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from parfocal.cli.template_variables import read_variables
+
+Messages: TypeAlias = tuple[tuple[str, str], ...]
+
+PromptArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="PROMPT", help="What to ask; - reads standard input.", show_default=False),
+]
+RawOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--raw/--no-raw",
+        help="As plain text to go on with, or as a chat message. Default: as the adapter was trained, "
+        "or else as a chat message if the base has a chat template.",
+        show_default=False,
+    ),
+]
+SystemOption = Annotated[
+    str | None, typer.Option("--system", metavar="TEXT", help="What the answer shall heed: a first message.")
+]
+ChatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--chat",
+        metavar="FILE",
+        help="Messages before the prompt, if any: JSON or JSON lines; - reads standard input.",
+    ),
+]
+VariableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template-variable",
+        metavar="NAME=VALUE",
+        help="What the chat template reads, such as enable_thinking=false; may be repeated.",
+    ),
+]
+
+_STANDARD_INPUT = "-"
+_FLAG = "--chat"
+_SHAPE = 'messages such as {"role": "user", "content": "Hi"}, in a list, as {"messages": […]}, or one a line'
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says. `chat` None means: in the form that the adapter, or else the base, is used to.
+
+    `messages`, of role and content, are the chat, with `prompt` at its end; raw, the prompt goes alone.
+    """
+
+    prompt: str
+    messages: Messages
+    variables: Mapping[str, Any]
+    chat: bool | None
+
+
+def read_said(
+    prompt: str | None, *, chat: str | None, system: str | None, variables: Iterable[str], raw: bool | None
+) -> Said:
+    """What the arguments of a command say together; reads `chat` and standard input.
+
+    Raises:
+        typer.BadParameter: they contradict each other, or one of them cannot be read.
+    """
+    if prompt is None and chat is None:
+        raise typer.BadParameter("say what to ask, or give a --chat", param_hint="PROMPT")
+    if prompt == chat == _STANDARD_INPUT:
+        raise typer.BadParameter("standard input holds the prompt already; give a file", param_hint=_FLAG)
+    known = read_variables(variables)
+    in_chat = bool(chat is not None or system is not None or known)
+    if raw and in_chat:
+        raise typer.BadParameter(
+            "plain text has no messages and no template; leave out --chat, --system and --template-variable",
+            param_hint="--raw",
+        )
+    text = _text(prompt, "PROMPT") if prompt == _STANDARD_INPUT else prompt
+    form = True if in_chat else None if raw is None else not raw
+    return Said(text or "", conversation(chat, system, text), known, form)
+
+
+def conversation(file: str | None, system: str | None, prompt: str | None) -> Messages:
+    """Role and content of each message: those of `file`, `system` before them, `prompt` after them.
+
+    Raises:
+        typer.BadParameter: the file cannot be read as one conversation, or has a system message already.
+    """
+    messages = _messages(_text(file, _FLAG)) if file is not None else ()
+    if system is not None:
+        if messages and messages[0][0] == "system":
+            raise typer.BadParameter("the chat begins with a system message already", param_hint="--system")
+        messages = (("system", system), *messages)
+    return messages if prompt is None else (*messages, ("user", prompt))
+
+
+def _text(file: str, hint: str) -> str:
+    name = "standard input" if file == _STANDARD_INPUT else file
+    try:
+        data = sys.stdin.buffer.read() if file == _STANDARD_INPUT else Path(file).read_bytes()
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise typer.BadParameter(f"{name} cannot be read: {error.strerror}", param_hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(
+            f"{name} is not UTF-8 at byte {error.start}; convert it with iconv", param_hint=hint
+        ) from error
+
+
+def _messages(text: str) -> Messages:
+    values = _values(text)
+    whole = values[0] if len(values) == 1 else values
+    if isinstance(whole, Mapping):
+        whole = whole.get("messages", [whole])
+    if not isinstance(whole, Sequence) or isinstance(whole, str) or not whole:
+        raise typer.BadParameter(f"there are no messages; give {_SHAPE}", param_hint=_FLAG)
+    return tuple(_message(place, message) for place, message in enumerate(whole, 1))
+
+
+def _values(text: str) -> list[Any]:
+    """The JSON values of the text: one, or one a line."""
+    try:
+        return [json.loads(text)]
+    except ValueError as error:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if len(lines) < 2:
+            raise typer.BadParameter(f"this is not JSON: {error}; give {_SHAPE}", param_hint=_FLAG) from error
+    return [_line(number, line) for number, line in lines]
+
+
+def _line(number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise typer.BadParameter(f"line {number} is not JSON: {error}", param_hint=_FLAG) from error
+
+
+def _message(place: int, message: Any) -> tuple[str, str]:
+    if not isinstance(message, Mapping):
+        raise typer.BadParameter(f"message {place} is no object; give {_SHAPE}", param_hint=_FLAG)
+    if "messages" in message:
+        raise typer.BadParameter("there is more than one chat; give one", param_hint=_FLAG)
+    for key in ("tool_calls", "tool_call_id", "function_call"):
+        if message.get(key):
+            raise typer.BadParameter(f"message {place} has {key}, which cannot be sent yet", param_hint=_FLAG)
+    role, content = message.get("role"), _content(message.get("content"))
+    if not isinstance(role, str) or content is None:
+        raise typer.BadParameter(f"message {place} lacks a role or a content of text", param_hint=_FLAG)
+    return role, content
+
+
+def _content(content: Any) -> str | None:
+    """A text, or the text of OpenAI's content parts; None for what is neither."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [None]
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    known = [text for text in texts if isinstance(text, str)]
+    return "".join(known) if len(known) == len(parts) else None
