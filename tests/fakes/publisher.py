@@ -16,12 +16,19 @@ from pathlib import Path
 from typing import IO
 
 from fakes.peft_folders import Adapter, write_adapter, write_base
-from parfocal.registry import FolderRegistry, Publication, describe_base, locate_base
+from parfocal.registry import (
+    FolderRegistry,
+    Publication,
+    back_up,
+    describe_base,
+    locate_base,
+    rebuild_folder,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Publish `count` different adapters as `name`.
+    """Publish `count` different adapters as `name`; or `rebuild`, or `back up` into folder `name`.
 
     Dies at the audit event number `kill_at` (0: never), or after the last one when `dies`.
     """
@@ -32,6 +39,7 @@ class Order:
     count: int
     kill_at: int = 0
     dies: bool = False
+    deed: str = "publish"
 
 
 class Publisher:
@@ -100,7 +108,13 @@ def _carry_out(order: Order, told: int) -> None:
         folders = [numbered_adapter(Path(scratch), order.first + index) for index in range(order.count)]
         if order.kill_at:
             _die_at(order.kill_at)
-        registry = FolderRegistry(Path(order.registry))
+        path = Path(order.registry)
+        if order.deed == "rebuild":
+            os.write(told, f"{rebuild_folder(path).rebuilt.versions} ".encode())
+            return
+        registry = FolderRegistry(path)
+        if order.deed == "back up":
+            os.write(told, f"{back_up(registry, Path(order.name)).versions} ".encode())
         for folder in folders:
             version = registry.publish(order.name, folder, publication)
             os.write(told, f"{version.version} ".encode())

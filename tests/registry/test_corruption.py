@@ -1,13 +1,24 @@
 """Bytes that rot after they were published are never served."""
 
+import io
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from parfocal.registry import FolderRegistry, Publication, Version
-from parfocal.registry.errors import BlobCorrupt, BlobMissing, IndexCorrupt, NotARegistry, RegistryTooNew
+from parfocal.registry import BaseContract, FolderRegistry, Publication, Version
+from parfocal.registry.blobs import FolderBlobs
+from parfocal.registry.errors import (
+    AdapterNotFound,
+    BlobCorrupt,
+    BlobMissing,
+    IndexCorrupt,
+    InvalidPublication,
+    NotARegistry,
+    RegistryTooNew,
+)
 from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values.digest import hex_of
 
@@ -163,3 +174,46 @@ def test_history_cannot_be_rewritten_through_the_index(
     with pytest.raises(sqlite3.IntegrityError, match=r"append-only|never"):
         index.execute(statement)
     index.close()
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path, registry: FolderRegistry, adapter: Write, publication: Publication) -> Version:
+    """A version whose manifest no reader takes, as an earlier Parfocal let some in; beside a sound one."""
+    registry.publish("y", adapter(fill=2), publication)
+    version = registry.publish("x", adapter(), publication)
+    data = version.manifest.to_bytes().replace(b'"block_size":64', b'"block_size":-1')
+    blob = FolderBlobs(tmp_path / "registry").put(io.BytesIO(data))
+    index = sqlite3.connect(tmp_path / "registry" / "index.sqlite", isolation_level=None)
+    index.execute("DROP TRIGGER versions_are_not_changed")
+    index.execute("UPDATE versions SET digest = ?, manifest = ? WHERE name = 'x'", (blob.digest, data))
+    index.close()
+    return version
+
+
+def test_a_version_that_cannot_be_read_does_not_stop_collection_and_keeps_its_files(
+    tmp_path: Path, registry: FolderRegistry, unreadable: Version
+) -> None:
+    with pytest.raises(IndexCorrupt):
+        registry.resolve("x")
+    assert [summary.name for summary in registry.adapters().items] == ["x", "y"]
+    registry.collect_garbage()
+    blobs = FolderBlobs(tmp_path / "registry")
+    assert all(blobs.size(entry.digest) is not None for entry in unreadable.manifest.files)
+    assert registry.materialise(registry.resolve("y").digest).is_dir()
+
+
+def test_a_version_that_cannot_be_read_can_be_deleted(registry: FolderRegistry, unreadable: Version) -> None:
+    registry.delete_version("x", 1)
+    registry.delete_adapter("x")
+    assert registry.collect_garbage().freed_bytes > 0
+
+
+def test_what_cannot_be_read_back_is_not_published(
+    registry: FolderRegistry, adapter: Write, base: BaseContract
+) -> None:
+    for size in (-1, -(1 << 40)):
+        broken = replace(base, quantisation=replace(base.quantisation, block_size=size))
+        with pytest.raises(InvalidPublication, match="block_size"):
+            registry.publish("x", adapter(), Publication(broken))
+    with pytest.raises(AdapterNotFound):
+        registry.resolve("x")

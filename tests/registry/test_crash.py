@@ -2,16 +2,19 @@
 
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fakes.publisher import Order, Publisher, numbered_adapter, publisher, small_publication
-from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry import FolderRegistry, Publication, rebuild_folder
+from parfocal.registry.errors import IndexLost
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,13 @@ def test_fifty_publishes_killed_at_random_instants(
     numbers = visible_versions(FolderRegistry(path))
     assert set(told) < set(numbers)
     assert numbers == list(range(1, last.version + 1))
+    assert FolderRegistry(path).verify().is_sound
+    (path / "index.sqlite").unlink()
+    rebuild_folder(path)
+    names = {summary.name: summary.version_count for summary in FolderRegistry(path).adapters().items}
+    assert names.pop("x") == last.version
+    # What was whole but never acknowledged comes back under a name of its own.
+    assert all(name.startswith("recovered/") for name in names)
 
 
 def test_a_publish_killed_at_each_of_its_steps(
@@ -81,6 +91,7 @@ def test_a_publish_killed_at_each_of_its_steps(
         status, told = process.end()
         registry = FolderRegistry(path)
         assert visible_versions(registry) in ([[1, 2]] if told else [[1], [1, 2]])
+        assert registry.verify().is_sound
         last = registry.publish("x", third, publication)
         registry.collect_garbage()
         assert visible_versions(registry) == list(range(1, last.version + 1))
@@ -99,3 +110,57 @@ def test_a_registry_killed_while_it_was_made_opens(
         status, _ = process.end()
         assert FolderRegistry(path).publish("x", first, publication).version == 1
     assert step > 5
+
+
+def small_registry(path: Path, folder: Path, publication: Publication) -> FolderRegistry:
+    """Two versions and an alias that moved."""
+    registry = FolderRegistry(path)
+    for number in (1, 2):
+        registry.publish("x", numbered_adapter(folder, number), publication)
+        registry.set_alias("x", "prod", number)
+    return registry
+
+
+def test_a_rebuild_killed_at_every_third_of_its_steps_can_be_done_again(
+    quick_path: Path, process: Publisher, publication: Publication
+) -> None:
+    lost = quick_path / "lost"
+    moves = small_registry(lost, quick_path, publication).alias_history("x", "prod")
+    (lost / "index.sqlite").write_bytes(b"")
+    step, status = 0, -1
+    while status:
+        step += 3
+        path = shutil.copytree(lost, quick_path / f"registry-{step}")
+        process.begin(Order(str(path), "", first=0, count=0, kill_at=step, deed="rebuild"))
+        status, _ = process.end()
+        if status:
+            with suppress(IndexLost):
+                FolderRegistry(path)
+            rebuild_folder(path)
+        registry = FolderRegistry(path)
+        assert visible_versions(registry) == [1, 2]
+        assert registry.alias_history("x", "prod") == moves
+        assert registry.verify().is_sound
+    assert step > 50
+
+
+def test_a_backup_killed_at_each_of_its_steps_is_whole_or_not_there(
+    quick_path: Path, process: Publisher, publication: Publication
+) -> None:
+    path = quick_path / "registry"
+    registry = small_registry(path, quick_path, publication)
+    step, status, was_absent = 0, -1, 0
+    while status:
+        step += 1
+        target = quick_path / f"copy-{step}"
+        process.begin(Order(str(path), str(target), first=0, count=0, kill_at=step, deed="back up"))
+        status, _ = process.end()
+        if target.exists():
+            copy = FolderRegistry(target)
+            assert visible_versions(copy) == [1, 2]
+            assert copy.alias_history("x", "prod") == registry.alias_history("x", "prod")
+        else:
+            assert status
+            was_absent += 1
+    assert was_absent > 50
+    assert registry.verify().is_sound

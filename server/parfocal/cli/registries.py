@@ -28,7 +28,7 @@ def registry_here(location: str) -> StoredRegistry:
     opened = open_registry(location, create=False)
     if not isinstance(opened, StoredRegistry):
         raise typer.BadParameter(
-            f"{location} is not a folder; run this on the registry's machine", param_hint="--registry"
+            f"{location} is not a folder; run this on its machine", param_hint="--registry"
         )
     return opened
 

@@ -23,7 +23,7 @@ class Journal(Protocol):
     """
 
     def last(self) -> Event | None:
-        """The event with the highest sequence number that can be read; raises StorageError."""
+        """The last event that can be read, which has the highest sequence number; raises StorageError."""
         ...
 
     def read(self) -> Iterator[Event]:

@@ -32,7 +32,7 @@ def rm(
     wanted = Reference.parse(reference)
     opened = open_registry(registry, create=False)
     if wanted.version is not None:
-        _version(opened, reference, actor_or_me(actor), yes)
+        _version(opened, wanted, actor_or_me(actor), yes)
     elif "@" not in reference:
         _adapter(opened, str(wanted.name), force, actor_or_me(actor), yes)
     else:
@@ -43,12 +43,14 @@ def rm(
         )
 
 
-def _version(registry: Registry, reference: str, actor: str, yes: bool) -> None:
-    version = registry.resolve(reference)
+def _version(registry: Registry, wanted: Reference, actor: str, yes: bool) -> None:
     if not yes:
+        version = registry.resolve(str(wanted))
         typer.confirm(f"Delete {version} ({version.digest})?", abort=True)
-    registry.delete_version(version.name, version.version, actor)
-    typer.echo(f"Deleted {version}")
+    assert wanted.version is not None
+    # Not looked up: a version that cannot be read can still be deleted.
+    registry.delete_version(str(wanted.name), wanted.version, actor)
+    typer.echo(f"Deleted {wanted}")
 
 
 def _adapter(registry: Registry, name: str, force: bool, actor: str, yes: bool) -> None:

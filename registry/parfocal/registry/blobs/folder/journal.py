@@ -29,7 +29,7 @@ class FileJournal:
         return self._path
 
     def last(self) -> Event | None:
-        """The event with the highest sequence number that can be read; raises StorageError."""
+        """The last event that can be read; raises StorageError."""
         with disk_errors(self._path):
             try:
                 with self._path.open("rb") as file:
@@ -92,9 +92,9 @@ def _last(descriptor: int) -> Event | None:
     size = os.fstat(descriptor).st_size
     for start in (max(0, size - _TAIL_BYTES), 0):
         lines = os.pread(descriptor, size - start, start).splitlines()
-        found = list(filter(None, map(_event, lines)))
-        if found:
-            return max(found, key=lambda event: event.sequence)
+        found = next(filter(None, map(_event, reversed(lines))), None)
+        if found is not None:
+            return found
     return None
 
 
