@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from parfocal.cli.commands.alias import alias
+from parfocal.cli.commands.cache import build_cache
 from parfocal.cli.commands.gc import gc
 from parfocal.cli.commands.generate import generate
 from parfocal.cli.commands.ls import ls
@@ -44,6 +45,7 @@ def build_app() -> typer.Typer:
     for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
         app.command()(command)
     app.add_typer(build_registry())
+    app.add_typer(build_cache(), name="cache")
     app.callback()(_parfocal)
     return app
 

@@ -4,6 +4,7 @@ No torch comes with it: `parfocal.engine.loading` loads a base and builds an eng
 """
 
 from parfocal.engine.adapter_folder import AdapterFolder, RankAndScale
+from parfocal.engine.base_cache import BaseCache, CachedBase
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.engine import Engine
 from parfocal.engine.errors import (
@@ -53,7 +54,9 @@ __all__ = [
     "AdapterReport",
     "AdapterStatus",
     "AdapterUnavailable",
+    "BaseCache",
     "BaseRefused",
+    "CachedBase",
     "ChatRefused",
     "Completion",
     "Delta",

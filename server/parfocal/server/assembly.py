@@ -7,13 +7,11 @@ import asyncio
 import contextlib
 import copy
 import logging
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
-from parfocal.engine import AdapterKey, EngineError, EngineThread
+from parfocal.engine import AdapterKey, BaseCache, EngineError, EngineThread
 from parfocal.engine.chats import TemplateProcess
 from parfocal.engine.loading.base import ResidentBase, load_base
 from parfocal.engine.loading.build import build_engine
@@ -34,7 +32,7 @@ from parfocal.server.requests import (
     Tokenizer,
     TokenTexts,
 )
-from parfocal.server.settings import ServeConfig
+from parfocal.server.settings import ServeConfig, base_cache_folder
 from parfocal.server.warm_up import warm_up
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -48,13 +46,17 @@ _LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a core
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What takes long to get: the base in memory, and the registry beside it; how memory is divided."""
+    """What takes long to get: the base in memory, and the registry beside it; how memory is divided.
+
+    As long as `cache` is open, no other process removes the base from it.
+    """
 
     config: ServeConfig
     registry: Registry
     contract: BaseContract
     base: ResidentBase
     memory: MemoryTable
+    cache: BaseCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,9 @@ def load(config: ServeConfig) -> Loaded:
     _check_pinned(config, registry)
     files = locate_base(config.base, weights=True)
     contract = describe_base(files)  # refuses in a second what loading would refuse after minutes
-    base = load_base(files.folder, config.engine(), files.id, _cache_folder(config.base_cache))
-    return Loaded(config, registry, contract, base, plan_memory(base, config.engine()))
+    cache = _base_cache(config, files.id)
+    base = load_base(files.folder, config.engine(), files.id, cache)
+    return Loaded(config, registry, contract, base, plan_memory(base, config.engine()), cache)
 
 
 def _check_pinned(config: ServeConfig, registry: Registry) -> None:
@@ -119,11 +122,9 @@ def _check_pinned(config: ServeConfig, registry: Registry) -> None:
         registry.resolve(reference)
 
 
-def _cache_folder(setting: str) -> Path | None:
-    if setting == "auto":
-        caches = os.environ.get("XDG_CACHE_HOME")
-        return (Path(caches) if caches else Path.home() / ".cache") / "parfocal" / "bases"
-    return Path(setting).expanduser() if setting else None
+def _base_cache(config: ServeConfig, name: str) -> BaseCache | None:
+    folder = base_cache_folder(config.base_cache)
+    return None if folder is None else BaseCache(folder, config.base_cache_bytes, name)
 
 
 @contextlib.asynccontextmanager

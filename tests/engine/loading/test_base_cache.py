@@ -16,11 +16,11 @@ from torch import nn
 from fakes.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import run_all
-from parfocal.engine import EngineConfig, Request, Stop
+from parfocal.engine import BaseCache, EngineConfig, Request, Stop
 from parfocal.engine.loading import base as loading
 from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.base_cache import CacheEntry, Frozen, weight_facts
 from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading.cache_entry import CacheEntry, Frozen, weight_facts
 
 CPU = torch.device("cpu")
 # What transformers notes of its own way to load; nothing that computes reads it.
@@ -71,9 +71,9 @@ def test_a_cached_base_is_a_fresh_one_bit_by_bit(
     folder = write_base(tmp_path / kind, configurations()[kind])
     config = EngineConfig(device="cpu", dtype=dtype, kernels=kernels, kv_cache_bytes=1 << 22)
     fresh = load_base(folder, config)
-    first = load_base(folder, config, cache=tmp_path / "bases")
+    first = load_base(folder, config, cache=BaseCache(tmp_path / "bases"))
     never_fresh()
-    second = load_base(folder, config, cache=tmp_path / "bases")
+    second = load_base(folder, config, cache=BaseCache(tmp_path / "bases"))
 
     right = _held(fresh.model)
     assert _held(first.model) == right
@@ -87,14 +87,28 @@ def test_another_recipe_kernel_or_weight_is_another_entry(tmp_path: Path) -> Non
     folder, cache = write_base(tmp_path / "base", configurations()["llama"]), tmp_path / "bases"
     config = EngineConfig(device="cpu", dtype="float32")
     for other in (config, config, replace(config, dtype="bfloat16"), replace(config, dtype="float32")):
-        load_base(folder, other, cache=cache)
+        load_base(folder, other, cache=BaseCache(cache))
     assert len(list(cache.iterdir())) == 2
 
     write_base(folder, configurations()["llama"], seed=1)
-    changed = load_base(folder, config, cache=cache)
+    changed = load_base(folder, config, cache=BaseCache(cache))
 
     assert len(list(cache.iterdir())) == 3
     assert _held(changed.model) == _held(load_base(folder, config).model)
+
+
+def test_a_base_that_is_served_no_more_makes_room_for_the_next(tmp_path: Path) -> None:
+    root, config = tmp_path / "bases", EngineConfig(device="cpu", dtype="float32")
+    folders = [write_base(tmp_path / str(seed), configurations()["llama"], seed=seed) for seed in range(3)]
+    left = []
+    for folder, is_served_on in zip(folders, (True, False, False), strict=True):
+        cache = BaseCache(root, 1, folder.name)
+        load_base(folder, config, cache=cache)
+        left.append({base.name for base in cache.bases()})
+        if not is_served_on:
+            cache.close()
+
+    assert left == [{"0"}, {"0", "1"}, {"0", "2"}]
 
 
 def test_weights_put_back_in_time_are_not_mistaken_for_others(tmp_path: Path) -> None:
@@ -115,7 +129,7 @@ NUMBERS = Frozen(
 
 
 def _entry(root: Path) -> CacheEntry:
-    return CacheEntry(root, {"fact": 1})
+    return CacheEntry(BaseCache(root), {"fact": 1})
 
 
 def _is_whole(found: Frozen | None) -> bool:

@@ -21,9 +21,10 @@ from transformers import (
 
 from parfocal.engine.backends.native.library import Library
 from parfocal.engine.backends.native.linear import NativeLinear, Numbers
+from parfocal.engine.base_cache import BaseCache
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base_cache import CacheEntry, weight_facts
 from parfocal.engine.loading.base_settings import checked_config, device_of, dtype_of, is_stored_quantised
+from parfocal.engine.loading.cache_entry import CacheEntry, weight_facts
 from parfocal.engine.loading.checkpoint import check_files, check_linears, check_report
 from parfocal.engine.loading.cpu_linears import kernels_for, numbers_of, speed_up, tile
 from parfocal.engine.loading.cpu_threads import on_passing_thread
@@ -88,8 +89,10 @@ def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def load_base(folder: Path, config: EngineConfig, name: str = "", cache: Path | None = None) -> ResidentBase:
-    """Loads the base in `folder` onto the device; with a `cache` folder, quantises and packs it only once.
+def load_base(
+    folder: Path, config: EngineConfig, name: str = "", cache: BaseCache | None = None
+) -> ResidentBase:
+    """Loads the base in `folder` onto the device; with a `cache`, quantises and packs it only once.
 
     Raises:
         BaseRefused: the architecture or one of its options is not supported.
@@ -97,7 +100,7 @@ def load_base(folder: Path, config: EngineConfig, name: str = "", cache: Path | 
     return on_passing_thread(lambda: _load(folder, config, name, cache))
 
 
-def _load(folder: Path, config: EngineConfig, name: str, cache: Path | None) -> ResidentBase:
+def _load(folder: Path, config: EngineConfig, name: str, cache: BaseCache | None) -> ResidentBase:
     settings = checked_config(folder)
     device = device_of(config.device)
     dtype = dtype_of(config.dtype, device)
@@ -199,7 +202,7 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
     return model.eval()
 
 
-def _model(folder: Path, loading: Loading, tiling: Library | None, cache: Path | None) -> nn.Module:
+def _model(folder: Path, loading: Loading, tiling: Library | None, cache: BaseCache | None) -> nn.Module:
     """Returns the model with its linears in NF4, tiled if there are kernels for that; cached if it may be."""
     if cache is None:
         return _fresh_model(folder, loading, tiling)

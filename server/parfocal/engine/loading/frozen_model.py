@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from parfocal.engine.backends.native import linear
 from parfocal.engine.backends.native.library import Library, sources_digest
 from parfocal.engine.backends.native.linear import NativeHead, NativeLinear, Numbers, Packed
-from parfocal.engine.loading.base_cache import Frozen
+from parfocal.engine.loading.cache_entry import Frozen
 from parfocal.engine.loading.cpu_linears import put
 
 LAYOUT = 3  # 3: only bases whose weights were all there, and finite

@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-_log = logging.getLogger(__name__)
+from parfocal.engine.base_cache import SEAL, BaseCache
+
+log = logging.getLogger(__name__)
 
 _TENSORS = "model.safetensors"
-_SEAL = "entry.json"
 _CHUNK = 1 << 24
-_ABANDONED_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +50,59 @@ def weight_facts(folder: Path) -> dict[str, object]:
 
 
 class CacheEntry:
-    """One base under `root`, named by the digest of everything that its tensors depend on."""
+    """One base in a cache, named by the digest of everything that its tensors depend on."""
 
-    def __init__(self, root: Path, facts: Mapping[str, object]) -> None:
+    def __init__(self, cache: BaseCache, facts: Mapping[str, object]) -> None:
         self._facts = json.dumps(facts, sort_keys=True)
-        self._root = root
-        self.folder = root / sha256(self._facts.encode()).hexdigest()
+        self._cache = cache
+        self._key = sha256(self._facts.encode()).hexdigest()
+        self.folder = cache.root / self._key
 
     def read(self, device: torch.device) -> Frozen | None:
-        """Returns the entry with its tensors on `device`; None if there is none.
+        """Returns the entry with its tensors on `device`, in use from now on; None if there is none.
 
         A damaged one is moved out of the way, with a warning, and counts as none.
         """
-        if not self.folder.is_dir():
+        if not self._cache.use(self._key) and not self.folder.is_dir():
             return None
         fault = self._fault()
         if fault:
-            _log.warning("the cached base %s is damaged (%s); it is made again", self.folder, fault)
+            log.warning("the cached base %s is damaged (%s); it is made again", self.folder, fault)
             self._discard()
             return None
         try:
-            return self._tensors(device)
+            found = self._tensors(device)
         except FileNotFoundError:  # another process has found the damage too, and was faster
             return None
+        self._make_room()
+        return found
 
     def write(self, frozen: Frozen) -> None:
         """Saves the entry unless another process has; a disk that refuses costs a warning only."""
+        root = self._cache.root
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            new = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
+            root.mkdir(parents=True, exist_ok=True)
+            self._cache.sweep()
+            new = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
         except OSError as error:
-            _log.warning("the base is not cached in %s: %s", self._root, error)
+            log.warning("the base is not cached in %s: %s", root, error)
             return
         try:
             self._fill(new, frozen)
             with contextlib.suppress(FileExistsError):
                 _rename(new, self.folder)
         except OSError as error:
-            _log.warning("the base is not cached in %s: %s", self._root, error)
+            log.warning("the base is not cached in %s: %s", root, error)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+        self._cache.use(self._key)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        try:
+            self._cache.make_room()
+        except OSError as error:
+            log.warning("%s cannot be kept within its bytes: %s", self._cache.root, error)
 
     def _tensors(self, device: torch.device) -> Frozen:
         with safe_open(self.folder / _TENSORS, framework="pt") as file:
@@ -100,26 +111,20 @@ class CacheEntry:
             tensors = {name: file.get_tensor(name).clone().to(device) for name in names}
         return Frozen(tensors, notes)
 
-    def _sweep(self) -> None:
-        """Removes what processes that were killed have left unfinished."""
-        for path in (*self._root.glob(".new-*"), *self._root.glob(".old-*")):
-            with contextlib.suppress(OSError):
-                if path.stat().st_mtime < time.time() - _ABANDONED_S:
-                    shutil.rmtree(path, ignore_errors=True)
-
     def _fill(self, new: Path, frozen: Frozen) -> None:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in frozen.tensors.items()}
         save_file(tensors, new / _TENSORS, {"notes": json.dumps(frozen.notes)})
         size, checksum = _sum(new / _TENSORS)
-        seal = {"size": size, "crc32": checksum, "facts": json.loads(self._facts)}
-        (new / _SEAL).write_text(json.dumps(seal, indent=1))
-        for path in (new / _TENSORS, new / _SEAL, new):
+        facts = json.loads(self._facts)
+        seal = {"size": size, "crc32": checksum, "base": self._cache.label, "facts": facts}
+        (new / SEAL).write_text(json.dumps(seal, indent=1))
+        for path in (new / _TENSORS, new / SEAL, new):
             _sync(path)
 
     def _fault(self) -> str:
         """Returns what is wrong with the entry; empty if nothing is."""
         try:
-            seal = json.loads((self.folder / _SEAL).read_bytes())
+            seal = json.loads((self.folder / SEAL).read_bytes())
             expected = seal["size"], seal["crc32"]
             found = _sum(self.folder / _TENSORS)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -127,11 +132,8 @@ class CacheEntry:
         return "" if found == expected else f"size and checksum are {found}, not {expected}"
 
     def _discard(self) -> None:
-        """Removes the entry; renamed first, so that nobody finds it half removed."""
         with contextlib.suppress(OSError):
-            aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self._root))
-            self.folder.rename(aside / "entry")
-            shutil.rmtree(aside, ignore_errors=True)
+            self._cache.discard(self._key)
 
 
 def _rename(new: Path, folder: Path) -> None:

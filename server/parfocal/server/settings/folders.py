@@ -1,0 +1,12 @@
+"""The folders that settings mean by a word."""
+
+from pathlib import Path
+
+from parfocal.registry.disk import cache_home
+
+
+def base_cache_folder(setting: str) -> Path | None:
+    """Returns where `base_cache` keeps bases; None for nowhere."""
+    if setting == "auto":
+        return cache_home() / "bases"
+    return Path(setting).expanduser() if setting else None
