@@ -91,7 +91,11 @@ def test_an_unknown_type_of_numbers_is_refused_with_those_that_are_served(
 def test_a_loaded_base_tells_what_it_is(llama_base: Path) -> None:
     base = load_base(llama_base, EngineConfig(device="cpu", dtype="float32", context_tokens=100))
 
-    assert (base.info.name, base.info.architecture, base.info.dtype) == ("llama", "llama", "float32")
+    assert (base.info.name, base.info.architecture, base.info.dtype) == (
+        "llama",
+        "LlamaForCausalLM",
+        "float32",
+    )
     assert (base.info.context_tokens, base.info.vocabulary, base.info.layers) == (100, 320, 3)
     assert base.info.eos_ids == (257,)
     assert (base.kv_shape.heads, base.kv_shape.head_dim, base.kv_shape.dtype) == (2, 32, torch.float32)
