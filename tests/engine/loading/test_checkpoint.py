@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from parfocal.engine import BaseRefused, EngineConfig
+from parfocal.engine import BaseCache, BaseRefused, EngineConfig
 from parfocal.engine.loading.base import Loading, load_base, load_quantised
 
 CPU = EngineConfig(device="cpu", dtype="float32")
@@ -39,7 +39,7 @@ def configured(folder: Path, **fields: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def refusal(folder: Path, cache: Path | None = None) -> BaseRefused:
+def refusal(folder: Path, cache: BaseCache | None = None) -> BaseRefused:
     with pytest.raises(BaseRefused) as caught:
         load_base(folder, CPU, cache=cache)
     return caught.value
@@ -72,11 +72,13 @@ def test_training_refuses_it_as_well(base: Path) -> None:
 
 
 def test_a_cached_base_that_lost_a_tensor_since_is_refused(base: Path, tmp_path: Path) -> None:
-    load_base(base, CPU, cache=tmp_path / "cache")
+    load_base(base, CPU, cache=BaseCache(tmp_path / "cache"))
     changed(base, lambda tensors: tensors.pop("lm_head.weight"))
 
-    assert "lm_head.weight" in str(refusal(base, tmp_path / "cache"))
-    assert "lm_head.weight" in str(refusal(base, tmp_path / "cache"))  # nothing was kept of the first try
+    assert "lm_head.weight" in str(refusal(base, BaseCache(tmp_path / "cache")))
+    assert "lm_head.weight" in str(
+        refusal(base, BaseCache(tmp_path / "cache"))
+    )  # nothing was kept of the first try
 
 
 def test_a_head_that_is_the_embedding_need_not_be_stored(base: Path) -> None:
@@ -190,7 +192,7 @@ def test_the_type_that_stored_weights_were_saved_with_rounds_nothing_here(base: 
 
 def test_a_stored_base_is_served_and_cached_like_any_other(base: Path, tmp_path: Path) -> None:
     stored = stored_quantised(base)
-    first, second = (load_base(stored, CPU, cache=tmp_path / "cache") for _ in range(2))
+    first, second = (load_base(stored, CPU, cache=BaseCache(tmp_path / "cache")) for _ in range(2))
 
     assert first.shapes == second.shapes == load_base(base, CPU).shapes
 
