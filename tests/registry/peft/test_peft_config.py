@@ -104,14 +104,14 @@ def test_a_field_of_the_wrong_kind_is_refused_by_name(field: str, value: object)
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\x80\x04\x95", b'{"r":NaN}', b'{"r":1,"r":2}'])
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\x80\x04\x95", b'{"r":1,"r":2}'])
 def test_what_is_no_json_object_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedFile, match=r"adapter_config\.json"):
         read_peft_config(data)
 
 
 def test_the_published_configuration_is_ready_for_inference_on_its_base() -> None:
-    published = read(lora_dropout=0.3, layers_to_transform=[1, 0]).normalised("org/base", "abc", [])
+    published = read(lora_dropout=0.3, layers_to_transform=[1, 0]).normalised("org/base", "abc", {})
     assert published["lora_dropout"] == 0.0
     assert published["inference_mode"] is True
     assert (published["base_model_name_or_path"], published["revision"]) == ("org/base", "abc")
@@ -121,13 +121,74 @@ def test_the_published_configuration_is_ready_for_inference_on_its_base() -> Non
 
 def test_a_published_configuration_reads_as_what_it_came_from() -> None:
     original = read(rank_pattern={"q_proj": 2}, alpha_pattern={"v_proj": 4.5})
-    published = original.normalised("small-base", None, [])
+    published = original.normalised("small-base", None, {})
     assert read_peft_config(json.dumps(published).encode()) == original
 
 
 def test_the_order_in_which_peft_wrote_a_set_does_not_matter() -> None:
-    one = read(target_modules=["v_proj", "q_proj"]).normalised("b", None, [])
-    assert read(target_modules=["q_proj", "v_proj"]).normalised("b", None, []) == one
+    one = read(target_modules=["v_proj", "q_proj"]).normalised("b", None, {})
+    assert read(target_modules=["q_proj", "v_proj"]).normalised("b", None, {}) == one
+
+
+@pytest.mark.parametrize(
+    ("data", "rank"),
+    [
+        (b'\xef\xbb\xbf{"peft_type":"LORA","r":4,"target_modules":["q_proj"]}', 4),
+        (b'{"peft_type":"LORA","target_modules":["q_proj"],"seed":1180591620717411303424}', 8),
+        (b'{"peft_type":"LORA","target_modules":["q_proj"],"lora_dropout":NaN}', 8),
+    ],
+    ids=["byte order mark", "integer over 64 bits", "NaN where it does not matter"],
+)
+def test_json_of_other_programs_is_read(data: bytes, rank: int) -> None:
+    assert read_peft_config(data).rank == rank
+
+
+def test_two_values_of_one_field_are_refused() -> None:
+    with pytest.raises(MalformedFile, match="'r' appears twice"):
+        read_peft_config(b'{"peft_type":"LORA","r":4,"r":8,"target_modules":["q_proj"]}')
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"unsloth_fixed": True},
+        {"lora_dtype": None, "lorap_lr_ratio": 16.0, "lorap_emb_lr": 1e-6},
+        {"merge_weights": False},
+        {"transformers_version": "5.1.0", "_name_or_path": "x", "learning_rate": 2e-4, "seed": 42},
+    ],
+    ids=["Unsloth", "ms-swift", "old PEFT", "by hand"],
+)
+def test_a_trainers_notes_are_left_out_with_a_warning(notes: dict[str, object]) -> None:
+    config = read(**notes)
+    [warning] = config.warnings
+    assert all(name in warning for name in notes)
+    assert config.normalised("b", None, {}) == read().normalised("b", None, {})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"auto_mapping": {"base_model_class": "LlamaForCausalLM", "unsloth_fixed": True}},
+        {"enable_lora": None},
+        {"use_rslora": None, "peft_version": "0.7.1"},
+    ],
+)
+def test_fields_that_say_nothing_are_accepted_without_a_word(fields: dict[str, object]) -> None:
+    assert read(**fields).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("enable_lora", [True, False, True]), ("use_merged_linear", True), ("num_layers", 8)]
+)
+def test_a_foreign_field_that_may_change_the_result_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(UnsupportedAdapter, match=f"{field} .*may change the result"):
+        read(**{field: value})
+
+
+def test_an_mlx_configuration_is_called_so_and_told_how_to_become_peft() -> None:
+    data = b'{"fine_tune_type":"lora","num_layers":16,"lora_parameters":{"rank":8,"scale":20.0}}'
+    with pytest.raises(UnsupportedAdapter, match=r"MLX adapter; convert it .*\(scale times rank\)"):
+        read_peft_config(data)
 
 
 def test_every_field_of_peft_is_decided() -> None:

@@ -1,7 +1,6 @@
 """PEFT folders: what is read from them, and everything that keeps one from being published."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from parfocal.registry.errors import (
     AdapterRefused,
     ContractMismatch,
     MalformedFile,
-    PickleRefused,
     UnsupportedAdapter,
 )
-from parfocal.registry.peft.folder import MAX_CONFIG_BYTES, read_peft_folder
+from parfocal.registry.peft.folder import read_peft_folder
 from parfocal.registry.values import BaseShape, TargetModule
 
 Write = Callable[..., Path]
@@ -66,7 +64,12 @@ def test_ranks_and_alphas_follow_their_patterns(adapter: Write) -> None:
         (f"{Q0}.lora_A.weight", Tensor((4, 16), "F64"), UnsupportedAdapter, "F64"),
         (f"{Q0}.lora_A.weight", Tensor((4, 16), "I64"), UnsupportedAdapter, "I64"),
         (f"{Q0}.lora_magnitude_vector.weight", Tensor((16,)), UnsupportedAdapter, "DoRA"),
-        (f"{Q0}.lora_A.default.weight", Tensor((4, 16)), UnsupportedAdapter, "save_pretrained"),
+        (f"{Q0}.lora_A.default.weight", Tensor((4, 16)), UnsupportedAdapter, "2 adapters"),
+        (f"{Q0}.base_layer.weight", Tensor((16, 16)), UnsupportedAdapter, "save_pretrained"),
+        (f"{Q0}.lora_down.weight", Tensor((4, 16)), UnsupportedAdapter, "diffusion"),
+        (f"{Q0}.lora_a", Tensor((16, 4)), UnsupportedAdapter, "MLX"),
+        (f"{Q0[17:]}.lora_A.weight", Tensor((4, 16)), MalformedFile, "are the same factor"),
+        ("x" * 501, Tensor((4, 16)), UnsupportedAdapter, "501 characters"),
         (f"{Q0}.lora_B.bias", Tensor((16,)), UnsupportedAdapter, "bias"),
         (
             "base_model.model.model.embed_tokens.lora_embedding_A",
@@ -93,13 +96,37 @@ def test_a_rank_that_the_configuration_does_not_say_is_refused(adapter: Write) -
     assert refused.value.metadata == {"expected": "8", "actual": "4"}
 
 
-def test_tensors_that_target_modules_does_not_select_are_refused(adapter: Write) -> None:
-    with pytest.raises(ContractMismatch, match="v_proj has tensors, but target_modules"):
-        read_peft_folder(adapter(config={"target_modules": ["q_proj"]}))
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"target_modules": ["q_proj"]}, "v_proj has tensors, but target_modules .* with 1 other modules"),
+        ({"target_modules": r".*layers\.0\..*"}, r"layers\.1\..* has tensors, but target_modules"),
+        ({"exclude_modules": ["v_proj"]}, "v_proj has tensors, but exclude_modules"),
+        (
+            {"layers_to_transform": [1]},
+            r"layers\.0\..*, but layers_to_transform .* it is '\[1\]'",
+        ),
+    ],
+)
+def test_tensors_that_the_configuration_leaves_out_are_refused(
+    adapter: Write, config: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ContractMismatch, match=message) as refused:
+        read_peft_folder(adapter(config=config))
+    assert refused.value.field in config
 
 
-def test_a_regular_expression_leaves_the_choice_to_the_tensors(adapter: Write) -> None:
-    assert len(read_peft_folder(adapter(config={"target_modules": r".*\.(q|v)_proj"})).modules) == 4
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"target_modules": r".*\.(q|v)_proj"},
+        {"target_modules": "all-linear"},
+        {"target_modules": ["q_proj", "v_proj", "o_proj"], "exclude_modules": ["o_proj"]},
+        {"layers_to_transform": [0, 1], "layers_pattern": "layers"},
+    ],
+)
+def test_a_selection_that_holds_every_tensor_is_accepted(adapter: Write, config: dict[str, object]) -> None:
+    assert len(read_peft_folder(adapter(config=config), SHAPE).modules) == 4
 
 
 def test_a_layer_that_the_base_does_not_have_is_refused(adapter: Write) -> None:
@@ -115,11 +142,20 @@ def test_the_output_layer_is_refused_by_name(adapter: Write) -> None:
         read_peft_folder(adapter(tensors=tensors, config=config))
 
 
-def test_a_module_with_an_unusual_name_is_left_to_serving(adapter: Write) -> None:
+def test_a_module_that_the_base_does_not_have_is_refused_where_the_base_is_known(adapter: Write) -> None:
     path = "base_model.model.model.layers.0.mixer.in_proj"
     tensors = {f"{path}.lora_A.weight": Tensor((4, 7)), f"{path}.lora_B.weight": Tensor((9, 4))}
-    config = {"target_modules": ["q_proj", "v_proj", "in_proj"]}
-    assert len(read_peft_folder(adapter(tensors=tensors, config=config), SHAPE).modules) == 5
+    folder = adapter(tensors=tensors, config={"target_modules": ["q_proj", "v_proj", "in_proj"]})
+    assert len(read_peft_folder(folder).modules) == 5
+    with pytest.raises(ContractMismatch, match=r"no such linear module; it has .* to model\.layers\.1"):
+        read_peft_folder(folder, SHAPE)
+
+
+@pytest.mark.parametrize("value", [0x7F, 0xFF])
+def test_a_weight_that_is_not_finite_is_refused(adapter: Write, value: int) -> None:
+    name = f"{Q0}.lora_B.weight"
+    with pytest.raises(MalformedFile, match=rf"tensor {name} holds an infinity or NaN at \[0, 0\]"):
+        read_peft_folder(adapter(tensors={name: Tensor((16, 4), "F16", fill=value)}))
 
 
 def test_an_adapter_without_tensors_is_refused(adapter: Write) -> None:
@@ -141,85 +177,6 @@ def test_modules_that_change_nothing_are_reported_by_name(adapter: Write) -> Non
     assert "model.layers.0.self_attn.q_proj" in warning
 
 
-@pytest.mark.parametrize(
-    "name", ["adapter_model.bin", "training_args.bin", "optimizer.pt", "x.PKL", "rng.pth"]
-)
-def test_a_pickle_in_the_folder_is_refused_by_name(adapter: Write, name: str) -> None:
-    folder = adapter()
-    (folder / name).write_bytes(b"x")
-    with pytest.raises(PickleRefused, match=name) as refused:
-        read_peft_folder(folder)
-    assert refused.value.field == name
-
-
-def test_a_pickle_under_the_name_of_the_weights_is_refused(adapter: Write) -> None:
-    folder = adapter()
-    (folder / "adapter_model.safetensors").write_bytes(b"\x80\x04\x95" + b"\0" * 100)
-    with pytest.raises(PickleRefused, match="pickle"):
-        read_peft_folder(folder)
-
-
-@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
-def test_a_link_is_not_followed(adapter: Write, tmp_path: Path, name: str) -> None:
-    folder = adapter()
-    (folder / name).rename(tmp_path / "elsewhere")
-    (folder / name).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(AdapterRefused, match="symbolic link"):
-        read_peft_folder(folder)
-
-
-@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
-def test_a_folder_without_one_of_the_two_files_is_refused(adapter: Write, name: str) -> None:
-    folder = adapter()
-    (folder / name).unlink()
-    with pytest.raises(AdapterRefused, match=f"has no {name}"):
-        read_peft_folder(folder)
-
-
-def test_a_pipe_in_place_of_the_weights_is_refused_without_waiting(adapter: Write) -> None:
-    folder = adapter()
-    (folder / "adapter_model.safetensors").unlink()
-    os.mkfifo(folder / "adapter_model.safetensors")
-    with pytest.raises(AdapterRefused, match="not a regular file"):
-        read_peft_folder(folder)
-
-
-def test_other_weights_beside_the_adapter_are_refused(adapter: Write) -> None:
-    folder = adapter()
-    (folder / "model-00001-of-00002.safetensors").write_bytes(b"x")
-    with pytest.raises(AdapterRefused, match="other weights"):
-        read_peft_folder(folder)
-
-
-def test_a_big_unexpected_file_is_refused(adapter: Write) -> None:
-    folder = adapter()
-    with (folder / "notes.txt").open("wb") as file:
-        file.truncate((64 << 20) + 1)
-    with pytest.raises(AdapterRefused, match=r"notes\.txt"):
-        read_peft_folder(folder)
-
-
-def test_an_oversized_configuration_is_refused(adapter: Write) -> None:
-    folder = adapter()
-    (folder / "adapter_config.json").write_bytes(b" " * (MAX_CONFIG_BYTES + 1))
-    with pytest.raises(MalformedFile, match="at most"):
-        read_peft_folder(folder)
-
-
-def test_cards_tokenizers_and_subfolders_are_left_alone(adapter: Write) -> None:
-    folder = adapter()
-    (folder / "README.md").write_text("# An adapter")
-    (folder / "tokenizer.json").write_text("{}")
-    (folder / "runs").mkdir()
-    assert len(read_peft_folder(folder).modules) == 4
-
-
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(AdapterRefused, match="not a folder"):
-        read_peft_folder(tmp_path / "file")
-
-
 def test_a_header_that_lies_about_its_offsets_is_refused(adapter: Write) -> None:
     folder = adapter()
     entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}
@@ -227,3 +184,34 @@ def test_a_header_that_lies_about_its_offsets_is_refused(adapter: Write) -> None
     (folder / "adapter_model.safetensors").write_bytes(data)
     with pytest.raises(MalformedFile, match="span 400 bytes"):
         read_peft_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("layers", "config", "shape", "missing"),
+    [
+        ((0,), {}, SHAPE, ["model.layers.1.self_attn.q_proj", "model.layers.1.self_attn.v_proj"]),
+        ((0, 1), {"target_modules": ["q_proj", "v_proj", "k_proj"]}, SHAPE,
+         ["model.layers.0.self_attn.k_proj", "model.layers.1.self_attn.k_proj"]),
+        ((0, 2), {}, None, ["model.layers.1.self_attn.q_proj", "model.layers.1.self_attn.v_proj"]),
+        ((0,), {"layers_to_transform": [0]}, SHAPE, []),
+        ((1,), {"target_modules": r".*layers\.1\..*_proj"}, SHAPE,
+         [f"model.layers.1.mlp.{name}" for name in ("down_proj", "gate_proj", "up_proj")]),
+        ((0,), {}, None, []),
+    ],
+)  # fmt: skip
+def test_selected_modules_without_tensors_are_reported(
+    adapter: Write,
+    layers: tuple[int, ...],
+    config: dict[str, object],
+    shape: BaseShape | None,
+    missing: list[str],
+) -> None:
+    warnings = read_peft_folder(adapter(layers=layers, config=config), shape).warnings
+    assert bool(warnings) == bool(missing)
+    assert all(name in warnings[0] or warnings[0].endswith("…") for name in missing)
+    assert all("selected, but without tensors" in warning for warning in warnings)
+
+
+def test_a_base_of_countless_layers_is_not_counted(adapter: Write) -> None:
+    shape = BaseShape(layers=2**31, hidden=16, intermediate=32, heads=4, kv_heads=2, head_dim=4)
+    assert read_peft_folder(adapter(), shape).warnings == ()

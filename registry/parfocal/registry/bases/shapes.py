@@ -1,11 +1,11 @@
 """The shapes that a plain decoder's projections must have, and the check of an adapter against them.
 
-Judges only the usual module names of architectures whose shapes follow from the configuration; whatever
-else an adapter names is left to serving, which has the base itself.
+Judges adapters of architectures whose modules and shapes follow from the configuration; those of others are
+left to serving, which has the base itself.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from parfocal.registry.bases.decoder_config import decoder_fields
 from parfocal.registry.errors import ContractMismatch, UnsupportedAdapter
@@ -15,10 +15,9 @@ _SIZES = (
     "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
     "head_dim",
 )  # fmt: skip
-_PROJECTION = re.compile(
-    r"(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(?P<layer>[0-9]{1,6})\.(?:self_attn|mlp)\.(?P<name>[a-z_]+)"
-)
+_PROJECTION = re.compile(r"model\.layers\.(?P<layer>[0-9]{1,6})\.(?P<name>(?:self_attn|mlp)\.[a-z_]+)")
 _SHARED_ENDS = ("lm_head", "embed_tokens")
+_FUSED = ("self_attn.qkv_proj", "mlp.gate_up_proj")
 
 
 def shape_of(config: Mapping[str, JSON]) -> BaseShape | None:
@@ -43,30 +42,39 @@ def check_module(target: TargetModule, shape: BaseShape | None) -> None:
             f"module {target.path} is adapted; output and embedding layers are not served yet",
             field=target.path,
         )
-    match = _PROJECTION.fullmatch(target.path)
-    if shape is None or match is None:
+    if shape is None:
         return
+    match = _PROJECTION.fullmatch(target.path)
+    expected = None if match is None else _projections(shape).get(match["name"])
+    if match is None or expected is None:
+        raise ContractMismatch(
+            f"module {target.path} is adapted, but the base has no such linear module; it has "
+            f"model.layers.0 to model.layers.{shape.layers - 1}, each with {_shown(_projections(shape))}",
+            field=target.path,
+        )
     _check_layer(int(match["layer"]), target.path, shape)
-    expected = _projections(shape).get(match["name"])
-    if expected is not None:
-        _check_features("in_features", target.path, expected[0], target.in_features)
-        _check_features("out_features", target.path, expected[1], target.out_features)
+    _check_features("in_features", target.path, expected[0], target.in_features)
+    _check_features("out_features", target.path, expected[1], target.out_features)
 
 
 def _projections(shape: BaseShape) -> dict[str, tuple[int, int]]:
-    """Returns (in_features, out_features) by module name."""
+    """Returns (in_features, out_features) by a module's name in its layer."""
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     return {
-        "q_proj": (shape.hidden, queries),
-        "k_proj": (shape.hidden, keys),
-        "v_proj": (shape.hidden, keys),
-        "qkv_proj": (shape.hidden, queries + 2 * keys),
-        "o_proj": (queries, shape.hidden),
-        "gate_proj": (shape.hidden, shape.intermediate),
-        "up_proj": (shape.hidden, shape.intermediate),
-        "gate_up_proj": (shape.hidden, 2 * shape.intermediate),
-        "down_proj": (shape.intermediate, shape.hidden),
+        "self_attn.q_proj": (shape.hidden, queries),
+        "self_attn.k_proj": (shape.hidden, keys),
+        "self_attn.v_proj": (shape.hidden, keys),
+        "self_attn.qkv_proj": (shape.hidden, queries + 2 * keys),
+        "self_attn.o_proj": (queries, shape.hidden),
+        "mlp.gate_proj": (shape.hidden, shape.intermediate),
+        "mlp.up_proj": (shape.hidden, shape.intermediate),
+        "mlp.gate_up_proj": (shape.hidden, 2 * shape.intermediate),
+        "mlp.down_proj": (shape.intermediate, shape.hidden),
     }
+
+
+def _shown(names: Iterable[str]) -> str:
+    return ", ".join(name for name in names if name not in _FUSED)
 
 
 def _check_layer(layer: int, path: str, shape: BaseShape) -> None:

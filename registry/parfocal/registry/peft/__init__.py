@@ -5,10 +5,10 @@ from parfocal.registry.peft.folder import (
     MAX_CONFIG_BYTES,
     MAX_WEIGHTS_BYTES,
     PeftFolder,
-    open_regular,
     read_config,
     read_peft_folder,
 )
+from parfocal.registry.peft.folder_files import open_regular
 from parfocal.registry.peft.safetensors_header import read_header
 
 __all__ = [

@@ -4,13 +4,15 @@ Field list: `LoraConfig` of PEFT 0.21. Does not look at tensors.
 """
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
-from parfocal.registry.peft.fields import refuse_unsupported
+from parfocal.registry.peft.fields import check_fields
 from parfocal.registry.peft.module_patterns import ModulePatterns
-from parfocal.registry.values import JSON, InvalidJson, kind_of, loads
+from parfocal.registry.peft.pattern_graph import ModulePath
+from parfocal.registry.peft.selection import Selection, read_selection
+from parfocal.registry.values import JSON, UnreadableJson, kind_of, read_foreign_json
 
 MAX_RANK = 256
 
@@ -19,10 +21,7 @@ _FILE = "adapter_config.json"
 
 @dataclass(frozen=True, slots=True)
 class PeftConfig:
-    """The part of a LoRA configuration that decides what is computed.
-
-    `selection` holds the fields that choose modules, as they were written: PEFT needs them to load it again.
-    """
+    """The part of a LoRA configuration that decides what is computed; `warnings` name what was ignored."""
 
     base: str | None
     revision: str | None
@@ -31,30 +30,29 @@ class PeftConfig:
     use_rslora: bool
     rank_pattern: ModulePatterns[int]
     alpha_pattern: ModulePatterns[float]
-    selection: Mapping[str, JSON]
+    selection: Selection
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
-    def rank_of(self, path: str) -> int:
-        """Returns the rank that PEFT gives to the module at `path`."""
-        return self.rank_pattern.value_for(path, self.rank)
+    def rank_of(self, module: ModulePath) -> int:
+        """Returns the rank that PEFT gives to a module; raises MalformedFile."""
+        return self.rank_pattern.value_for(module, self.rank)
 
-    def alpha_of(self, path: str) -> float:
-        """Returns the alpha that PEFT gives to the module at `path`."""
-        return self.alpha_pattern.value_for(path, self.alpha)
+    def alpha_of(self, module: ModulePath) -> float:
+        """Returns the alpha that PEFT gives to a module; raises MalformedFile."""
+        return self.alpha_pattern.value_for(module, self.alpha)
 
-    def selects(self, path: str) -> bool:
-        """Returns whether PEFT would wrap the module at `path`.
+    def check_work(self, modules: int) -> None:
+        """Raises MalformedFile when finding the values of this many modules would take too long."""
+        self.rank_pattern.check_work(modules)
+        self.alpha_pattern.check_work(modules)
 
-        Only lists of names are judged, by PEFT's suffix rule; what a regular expression means depends on how
-        the base nests its modules.
+    def normalised(self, base_id: str, revision: str | None, paths: Mapping[str, str]) -> dict[str, JSON]:
+        """Returns the configuration to publish: what decides the result at `paths`, bound to its base.
+
+        `paths` maps the path that each adapted module was trained at to its path in the base.
         """
-        targets = self.selection.get("target_modules")
-        if not isinstance(targets, list):
-            return True
-        return any(path == target or path.endswith(f".{target}") for target in targets)
-
-    def normalised(self, base_id: str, revision: str | None, paths: Collection[str]) -> dict[str, JSON]:
-        """Returns the configuration to publish: what decides the result at `paths`, bound to its base."""
         alphas = self.alpha_pattern.published(paths, self.alpha)
+        moved = any(trained != path for trained, path in paths.items())
         return {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -72,7 +70,7 @@ class PeftConfig:
             "rank_pattern": self.rank_pattern.published(paths, self.rank),
             "alpha_pattern": {key: _shortest(alpha) for key, alpha in alphas.items()},
             "modules_to_save": None,
-            **self.selection,
+            **({"target_modules": sorted(paths.values())} if moved else self.selection.written),
         }
 
 
@@ -81,13 +79,8 @@ def read_peft_config(data: bytes) -> PeftConfig:
 
     Raises MalformedFile for what is no configuration, UnsupportedAdapter for what serving does not do.
     """
-    try:
-        fields = loads(data)
-    except InvalidJson as error:
-        raise MalformedFile(f"{_FILE} is not strict JSON: {error}", field=_FILE) from error
-    if not isinstance(fields, Mapping):
-        raise MalformedFile(f"{_FILE} is {kind_of(fields)}, not an object", field=_FILE)
-    refuse_unsupported(fields)
+    fields = _fields(data)
+    warnings = check_fields(fields)
     return PeftConfig(
         base=_optional_text(fields, "base_model_name_or_path"),
         revision=_optional_text(fields, "revision"),
@@ -96,30 +89,20 @@ def read_peft_config(data: bytes) -> PeftConfig:
         use_rslora=_boolean(fields, "use_rslora"),
         rank_pattern=_rank_pattern(fields),
         alpha_pattern=_alpha_pattern(fields),
-        selection=_selection(fields),
+        selection=read_selection(fields),
+        warnings=warnings,
     )
 
 
-def _selection(fields: Mapping[str, JSON]) -> dict[str, JSON]:
-    names = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")
-    selection = {name: _sorted(fields.get(name), name) for name in names if fields.get(name) is not None}
-    if "target_modules" not in selection:
-        raise MalformedFile(
-            f"{_FILE} names no target_modules, so nothing would be adapted", field="target_modules"
-        )
-    return selection
-
-
-def _sorted(value: JSON, name: str) -> JSON:
-    """Returns a list sorted, as PEFT writes a set in a new order on every save."""
-    if isinstance(value, str) or (name == "layers_to_transform" and isinstance(value, int)):
-        return value
-    kind = int if name == "layers_to_transform" else str
-    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-        raise MalformedFile(
-            f"{_FILE}: {name} is neither a text nor a list of {kind.__name__} values", field=name
-        )
-    return sorted(value) if kind is int else sorted(str(item) for item in value)
+def _fields(data: bytes) -> Mapping[str, JSON]:
+    """Returns a JSON object, in which no field may have two values."""
+    try:
+        fields = read_foreign_json(data, unique_keys=True)
+    except UnreadableJson as error:
+        raise MalformedFile(f"{_FILE} is not JSON: {error}", field=_FILE) from error
+    if not isinstance(fields, Mapping):
+        raise MalformedFile(f"{_FILE} is {kind_of(fields)}, not an object", field=_FILE)
+    return fields
 
 
 def _rank_pattern(fields: Mapping[str, JSON]) -> ModulePatterns[int]:
@@ -162,7 +145,7 @@ def _alpha(value: JSON, name: str) -> float:
 
 
 def _boolean(fields: Mapping[str, JSON], name: str) -> bool:
-    value = fields.get(name, False)
+    value = fields.get(name) or False
     if not isinstance(value, bool):
         raise MalformedFile(f"{_FILE}: {name} is {kind_of(value)}, not true or false", field=name)
     return value

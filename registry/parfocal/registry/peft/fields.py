@@ -1,13 +1,22 @@
 """Which fields of PEFT's `LoraConfig` (0.21) serving can honour, and why it cannot honour the others.
 
 A field that is in no table here is refused unless it is empty: what is newer than this list may change the
-result.
+result. Trainers' notes are ignored, and named in a warning.
 """
 
 from collections.abc import Mapping
 
 from parfocal.registry.errors import UnsupportedAdapter
 from parfocal.registry.values import JSON
+
+CONVERT_MLX = (
+    "convert it to PEFT's names and layout: lora_a and lora_b, transposed, become "
+    "base_model.model.<module>.lora_A.weight and .lora_B.weight in adapter_model.safetensors, and "
+    "adapter_config.json gets r, lora_alpha (scale times rank) and target_modules"
+)
+
+_SHOWN = 5
+_UNKNOWN = "the field is not known here and may change the result; remove it if it does not"
 
 # These decide the result and are read by peft_config.
 _USED = frozenset({
@@ -21,6 +30,18 @@ _HARMLESS = frozenset({
     "qalora_group_size", "megatron_core", "eva_config", "corda_config", "loftq_config", "lora_ga_config",
     "velora_config",
 })  # fmt: skip
+
+# Written beside PEFT's fields by trainers and people: how the weights came about, not what they do.
+_NOTES = frozenset({
+    "author", "base_model_class", "batch_size", "created_at", "dataset", "date", "description", "dtype",
+    "epochs", "finetuning_type", "framework", "gradient_accumulation_steps", "gradient_checkpointing",
+    "job_id", "learning_rate", "library_name", "license", "lora_dtype", "loraplus_lr_ratio", "lorap_emb_lr",
+    "lorap_lr_ratio", "lr", "lr_scheduler_type", "max_seq_length", "max_steps", "merge_weights", "name",
+    "notes", "num_epochs", "num_train_epochs", "optim", "optimizer", "parent_library", "random_state",
+    "run_name", "seed", "steps", "tags", "torch_dtype", "train_type", "trainer", "unsloth_fixed",
+    "use_gradient_checkpointing", "version", "warmup_steps", "weight_decay",
+})  # fmt: skip
+_NOTE_ENDS = ("_version", "_url", "_date", "_time")
 
 # name -> (values that mean "off", why it is refused when it is on)
 _OFF: tuple[JSON, ...] = (None, False, [], {})
@@ -47,8 +68,12 @@ KNOWN_FIELDS = _USED | _HARMLESS | _REFUSED.keys() | {"peft_type", "task_type", 
 _PLAIN_INITS: tuple[JSON, ...] = (None, True, False, "gaussian", "orthogonal", "eva", "mica")
 
 
-def refuse_unsupported(fields: Mapping[str, JSON]) -> None:
-    """Raises UnsupportedAdapter, with field and reason, when the configuration needs what is not served."""
+def check_fields(fields: Mapping[str, JSON]) -> tuple[str, ...]:
+    """Returns warnings about fields that are ignored.
+
+    Raises UnsupportedAdapter, with field and reason, when the configuration needs what is not served.
+    """
+    _refuse_mlx(fields)
     _require(fields, "peft_type", "LORA", ("LORA",), "only LoRA adapters are served")
     _require(fields, "task_type", "CAUSAL_LM", (None, "CAUSAL_LM"), "only causal language models are served")
     _require(fields, "bias", "none", ("none",), "the base's biases are shared by all adapters")
@@ -56,7 +81,13 @@ def refuse_unsupported(fields: Mapping[str, JSON]) -> None:
         if not _is_off(fields.get(name)):
             raise _unsupported(name, fields[name], why)
     _check_initialisation(fields.get("init_lora_weights", True))
-    _refuse_unknown(fields)
+    return _ignored(fields)
+
+
+def _refuse_mlx(fields: Mapping[str, JSON]) -> None:
+    for name in ("fine_tune_type", "lora_parameters"):
+        if fields.get(name) is not None and "peft_type" not in fields:
+            raise _unsupported(name, fields[name], f"this is an MLX adapter; {CONVERT_MLX}")
 
 
 def _require(
@@ -76,10 +107,21 @@ def _check_initialisation(value: JSON) -> None:
         )  # fmt: skip
 
 
-def _refuse_unknown(fields: Mapping[str, JSON]) -> None:
+def _ignored(fields: Mapping[str, JSON]) -> tuple[str, ...]:
+    notes = []
     for name in sorted(fields.keys() - KNOWN_FIELDS):
-        if not _is_off(fields[name]):
-            raise _unsupported(name, fields[name], "the field is not known here and may change the result")
+        if _is_note(name):
+            notes.append(name)
+        elif not _is_off(fields[name]):
+            raise _unsupported(name, fields[name], _UNKNOWN)
+    if not notes:
+        return ()
+    shown = ", ".join(name[:80] for name in notes[:_SHOWN]) + (", …" if len(notes) > _SHOWN else "")
+    return (f"adapter_config.json has fields of its trainer, which were left out: {shown}",)
+
+
+def _is_note(name: str) -> bool:
+    return name in _NOTES or name.startswith("_") or name.endswith(_NOTE_ENDS)
 
 
 def _is_off(value: JSON) -> bool:

@@ -1,25 +1,22 @@
 """Finds modules whose factor is all zero, so that they do nothing. Reads bytes, not numbers."""
 
 import mmap
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Sequence
 
-from parfocal.registry.peft.lora_tensors import LoraModule
+from parfocal.registry.peft.lora_tensors import LoraModule, StoredFactor
 
 _CHUNK_BYTES = 1 << 16
 _ZEROS = bytes(_CHUNK_BYTES)
 _SHOWN = 3
 
 
-def idle_warnings(file: BinaryIO, modules: Iterable[LoraModule]) -> tuple[str, ...]:
-    """Returns sentences about modules whose lora_B (else lora_A) is all zero; raises OSError.
+def idle_warnings(data: mmap.mmap, modules: Sequence[LoraModule]) -> tuple[str, ...]:
+    """Returns sentences about modules whose lora_B (else lora_A) is all zero.
 
     LoRA begins with lora_B = 0, so all-zero factors mean that nothing was learnt there.
     """
-    modules = tuple(modules)
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        idle_b = [m.target.path for m in modules if _is_zero(data, m.b.begin, m.b.end)]
-        idle_a = [m.target.path for m in modules if _is_zero(data, m.a.begin, m.a.end)]
+    idle_b = [m.target.path for m in modules if _is_zero(data, m.b)]
+    idle_a = [m.target.path for m in modules if _is_zero(data, m.a)]
     return tuple(_sentences("lora_B", idle_b, len(modules)) + _sentences("lora_A", idle_a, len(modules)))
 
 
@@ -32,10 +29,10 @@ def _sentences(factor: str, paths: list[str], total: int) -> list[str]:
     return [f"{factor} is all zero in {len(paths)} of {total} modules, which change nothing: {shown}"]
 
 
-def _is_zero(data: mmap.mmap, begin: int, end: int) -> bool:
-    """Returns whether the bytes `[begin, end)` are all zero; stops at the first chunk that is not."""
-    for start in range(begin, end, _CHUNK_BYTES):
-        chunk = data[start : min(start + _CHUNK_BYTES, end)]
+def _is_zero(data: mmap.mmap, factor: StoredFactor) -> bool:
+    """Returns whether a factor's bytes are all zero; stops at the first chunk that is not."""
+    for start in range(factor.span.begin, factor.span.end, _CHUNK_BYTES):
+        chunk = data[start : min(start + _CHUNK_BYTES, factor.span.end)]
         if chunk != _ZEROS[: len(chunk)]:
             return False
     return True

@@ -3,73 +3,74 @@
 Knows tensor names, shapes and ranks; knows no base and reads no values.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parfocal.registry.errors import ContractMismatch, MalformedFile, UnsupportedAdapter
 from parfocal.registry.peft.config import MAX_RANK, PeftConfig
+from parfocal.registry.peft.pattern_graph import ModulePath, Work
+from parfocal.registry.peft.placing import placed
 from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan
+from parfocal.registry.peft.tensor_names import read_names, tensor_name
 from parfocal.registry.values import TargetModule
 
-_NAME = re.compile(
-    r"base_model\.model\.(?P<path>[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\.lora_(?P<side>[AB])\.weight"
-)
 _DTYPES = ("F16", "BF16", "F32")
 _FILE = "adapter_model.safetensors"
 
-# What PEFT can put beside the factors, and what its presence means.
-_LEFTOVERS: tuple[tuple[str, str], ...] = (
-    ("lora_embedding_", "it adapts an embedding, which is not served yet"),
-    ("lora_magnitude_vector", "it is DoRA's magnitude, which is not served"),
-    ("modules_to_save", "it replaces a module of the base, which all adapters share"),
-    ("lora_A.default", "it was saved as a raw state dict; save it with save_pretrained"),
-    ("lora_B.default", "it was saved as a raw state dict; save it with save_pretrained"),
-    ("lora_B.bias", "a bias on lora_B is not served"),
-    ("embed_tokens.weight", "it is a weight of the base, which PEFT saves when the vocabulary was resized"),
-    ("lm_head.weight", "it is a weight of the base, which PEFT saves when the vocabulary was resized"),
-)  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class StoredFactor:
+    """One factor of a module: the name that its trainer gave it, and where it lies in the file."""
+
+    name: str
+    span: TensorSpan
 
 
 @dataclass(frozen=True, slots=True)
 class LoraModule:
-    """One adapted module: what the contract says of it, and where its two factors lie in the file."""
+    """One adapted module: what the contract says of it, its path while it was trained, and its factors."""
 
     target: TargetModule
-    a: TensorSpan
-    b: TensorSpan
+    trained_path: str
+    a: StoredFactor
+    b: StoredFactor
 
 
-def read_modules(header: SafetensorsHeader, config: PeftConfig) -> tuple[LoraModule, ...]:
-    """Returns the modules of an adapter, sorted by path.
+def read_modules(
+    header: SafetensorsHeader, config: PeftConfig, *, decoder: bool = False
+) -> tuple[LoraModule, ...]:
+    """Returns the modules of an adapter, sorted by path; in the base's own paths if it is a plain `decoder`.
 
     Raises MalformedFile, UnsupportedAdapter or ContractMismatch, with the tensor's name in `field`.
     """
-    factors: dict[str, dict[str, TensorSpan]] = {}
-    for name, span in header.tensors.items():
-        path, side = _split(name)
-        _check_dtype(name, span)
-        factors.setdefault(path, {})[side] = span
+    factors: dict[str, dict[str, StoredFactor]] = {}
+    for name, factor in read_names(header.tensors).items():
+        _check_dtype(name, header.tensors[name])
+        factors.setdefault(factor.path, {})[factor.side] = StoredFactor(name, header.tensors[name])
     if not factors:
         raise MalformedFile(f"{_FILE} holds no tensor, so nothing would be adapted", field=_FILE)
-    config.rank_pattern.check_work(len(factors))
-    config.alpha_pattern.check_work(len(factors))
-    return tuple(_module(path, factors[path], config) for path in sorted(factors))
+    config.check_work(len(factors))
+    work = Work()
+    paths = {path: ModulePath(path, work) for path in sorted(factors)}
+    _check_selected(paths, config)
+    where = placed(paths) if decoder else {path: path for path in paths}
+    modules = [_module(module, where[path], factors[path], config) for path, module in paths.items()]
+    return tuple(sorted(modules, key=lambda module: module.target.path))
 
 
-def tensor_name(path: str, side: str) -> str:
-    """Returns the name that PEFT gives to factor `side` ("A" or "B") of the module at `path`."""
-    return f"base_model.model.{path}.lora_{side}.weight"
-
-
-def _split(name: str) -> tuple[str, str]:
-    match = _NAME.fullmatch(name)
-    if match is not None:
-        return match["path"], match["side"]
-    why = next(
-        (why for part, why in _LEFTOVERS if part in name), "it is no lora_A or lora_B factor of a module"
+def _check_selected(paths: Mapping[str, ModulePath], config: PeftConfig) -> None:
+    """Raises ContractMismatch when the configuration leaves out modules that have tensors."""
+    rejected = {path: field for path, module in paths.items() if (field := config.selection.rejects(module))}
+    if not rejected:
+        return
+    path, field = next(iter(rejected.items()))
+    others = f" with {len(rejected) - 1} other modules" if len(rejected) > 1 else ""
+    raise ContractMismatch(
+        f"module {path} has tensors, but {field} in adapter_config.json leaves it out{others}: it is "
+        f"{str(config.selection.written.get(field))[:120]!a}, and PEFT would ignore the tensors in silence; "
+        f"correct {field}, or remove the tensors",
+        field=field,
     )
-    raise UnsupportedAdapter(f"tensor {name[:200]!a} cannot be served: {why}", field=name[:200])
 
 
 def _check_dtype(name: str, span: TensorSpan) -> None:
@@ -79,42 +80,39 @@ def _check_dtype(name: str, span: TensorSpan) -> None:
         )
 
 
-def _module(path: str, factors: Mapping[str, TensorSpan], config: PeftConfig) -> LoraModule:
+def _module(
+    module: ModulePath, path: str, factors: Mapping[str, StoredFactor], config: PeftConfig
+) -> LoraModule:
     for side, other in (("A", "B"), ("B", "A")):
         if side not in factors:
             raise MalformedFile(
-                f"module {path} has lora_{other} but no lora_{side}", field=tensor_name(path, side)
+                f"module {module.text} has lora_{other} but no lora_{side}",
+                field=tensor_name(module.text, side),
             )
-    if not config.selects(path):
-        raise ContractMismatch(
-            f"module {path} has tensors, but target_modules in adapter_config.json does not select it; "
-            "PEFT would ignore them in silence",
-            field="target_modules",
-        )
     a, b = factors["A"], factors["B"]
-    rank = _rank(path, a, b, config)
-    target = TargetModule(path, a.shape[1], b.shape[0], rank, config.alpha_of(path))
-    return LoraModule(target, a, b)
+    rank = _rank(module, a, b, config)
+    target = TargetModule(path, a.span.shape[1], b.span.shape[0], rank, config.alpha_of(module))
+    return LoraModule(target, module.text, a, b)
 
 
-def _rank(path: str, a: TensorSpan, b: TensorSpan, config: PeftConfig) -> int:
+def _rank(module: ModulePath, a: StoredFactor, b: StoredFactor, config: PeftConfig) -> int:
     """Returns the rank that the factors `[rank, in]` and `[out, rank]` and the configuration agree on."""
-    for side, span in (("A", a), ("B", b)):
-        if len(span.shape) != 2 or 0 in span.shape:
+    for side, factor in (("A", a), ("B", b)):
+        if len(factor.span.shape) != 2 or 0 in factor.span.shape:
             raise ContractMismatch(
-                f"lora_{side} of {path} has shape {list(span.shape)}; linear modules need two sizes above 0",
-                field=tensor_name(path, side),
+                f"lora_{side} of {module.text} has shape {list(factor.span.shape)}; linear modules need two "
+                "sizes above 0",
+                field=factor.name,
             )
-    expected = config.rank_of(path)
-    if a.shape[0] != b.shape[1]:
+    rank, expected = a.span.shape[0], config.rank_of(module)
+    if rank != b.span.shape[1]:
         raise ContractMismatch(
-            f"lora_A of {path} has rank {a.shape[0]}, its lora_B has rank {b.shape[1]}",
-            field=tensor_name(path, "B"),
+            f"lora_A of {module.text} has rank {rank}, its lora_B has rank {b.span.shape[1]}", field=b.name
         )
-    if a.shape[0] != expected:
+    if rank != expected:
         raise ContractMismatch(
-            f"lora_A of {path} has rank {a.shape[0]}, adapter_config.json says {expected}",
-            field=tensor_name(path, "A"), expected=str(expected), actual=str(a.shape[0]),
+            f"lora_A of {module.text} has rank {rank}, adapter_config.json says {expected}",
+            field=a.name, expected=str(expected), actual=str(rank),
         )  # fmt: skip
     assert 1 <= expected <= MAX_RANK
     return expected

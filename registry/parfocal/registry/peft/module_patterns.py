@@ -5,11 +5,12 @@ against the whole path or its end after a dot; the first that matches wins.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from parfocal.registry.errors import MalformedFile
-from parfocal.registry.peft.path_pattern import ModulePath, PathPattern, PatternError
+from parfocal.registry.peft.path_pattern import PathPattern
+from parfocal.registry.peft.pattern_graph import ModulePath, PatternError, Work
 
 Value = TypeVar("Value", int, float)
 
@@ -25,16 +26,17 @@ class ModulePatterns(Generic[Value]):
     def __init__(self, values: Mapping[str, Value], field: str) -> None:
         self._field = field
         self._values: dict[str, Value] = dict(values)
-        self._patterns: list[tuple[PathPattern, Value]] = [
-            (_pattern(key, field), value) for key, value in values.items()
-        ]
+        self._keys: list[tuple[_Key, Value]] = [(_key(key, field), value) for key, value in values.items()]
 
-    def value_for(self, path: str, default: Value) -> Value:
-        """Returns the value of the first key that matches the module at `path`, or `default`."""
-        if not self._patterns:
-            return default
-        module = ModulePath(path)
-        return next((value for pattern, value in self._patterns if pattern.matches(module)), default)
+    def value_for(self, module: ModulePath, default: Value) -> Value:
+        """Returns the value of the first key that matches the module, or `default`.
+
+        Raises MalformedFile when that takes too long.
+        """
+        try:
+            return next((value for key, value in self._keys if key.matches(module)), default)
+        except PatternError as error:
+            raise MalformedFile(f"{self._field}: {error}", field=self._field) from error
 
     def check_work(self, modules: int) -> None:
         """Raises MalformedFile when matching this many modules would take too long."""
@@ -44,17 +46,22 @@ class ModulePatterns(Generic[Value]):
                 field=self._field,
             )
 
-    def published(self, paths: Collection[str], default: Value) -> dict[str, Value]:
+    def published(self, paths: Mapping[str, str], default: Value) -> dict[str, Value]:
         """Returns keys that mean the same to the modules at `paths`, in any order and to any reader.
 
-        JSON is published with sorted keys, but PEFT lets the first key that matches win; and what reads it
-        again may know fewer patterns. So all but plain names are spelled out, module by module.
+        `paths` maps the path that the keys were written for to the path that is published. JSON is published
+        with sorted keys, but PEFT lets the first key that matches win; and what reads it again may know fewer
+        patterns. So all but plain names are spelled out, module by module.
         """
-        meant = {path: self.value_for(path, default) for path in paths}
+        work = Work()
+        modules = [(ModulePath(path, work), new) for path, new in paths.items()]
+        meant = {new: self.value_for(module, default) for module, new in modules}
         in_order = ModulePatterns({key: self._values[key] for key in sorted(self._values)}, self._field)
-        if all(map(_PLAIN.fullmatch, self._values)) and all(
-            in_order.value_for(path, default) == value for path, value in meant.items()
-        ):
+        same = all(map(_PLAIN.fullmatch, self._values)) and all(
+            module.text == new and in_order.value_for(module, default) == meant[new]
+            for module, new in modules
+        )
+        if same:
             return dict(in_order)
         return {f"^{re.escape(path)}$": value for path, value in sorted(meant.items()) if value != default}
 
@@ -68,12 +75,32 @@ class ModulePatterns(Generic[Value]):
         return hash(tuple(self._values.items()))
 
 
-def _pattern(key: str, field: str) -> PathPattern:
+class _Key(Protocol):
+    def matches(self, path: ModulePath) -> bool: ...
+
+
+class _PlainKey:
+    """A key without repeats or choices, of which an adapter may have one for each module."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._end = re.compile(text)
+
+    def matches(self, path: ModulePath) -> bool:
+        """Returns whether the path, or its end from behind a dot on, is the key."""
+        start = len(path.text) - len(self._text)
+        begins = start == 0 or (start > 0 and path.text[start - 1] == ".")
+        return begins and self._end.fullmatch(path.text, start) is not None
+
+
+def _key(key: str, field: str) -> _Key:
     if not 0 < len(key) <= _MAX_KEY_LENGTH:
         raise MalformedFile(
             f"{field} has a key of {len(key)} characters; 1 to {_MAX_KEY_LENGTH} are read", field=field
         )
+    if _PLAIN.fullmatch(key):
+        return _PlainKey(key)
     try:
-        return PathPattern(key)
+        return PathPattern.at_the_end(key)
     except PatternError as error:
         raise MalformedFile(f"{field} has a key {key[:100]!a}: {error}", field=field) from error

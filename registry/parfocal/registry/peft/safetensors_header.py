@@ -33,6 +33,7 @@ _FOREIGN_MAGIC = {
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
     b"GGUF": "a GGUF file",
+    b"version ": "a pointer of Git LFS; fetch the file itself with git lfs pull,",
     b"\x89HDF": "an HDF5 file",
 }
 _CODE_CARRIERS = (b"PK", b"\x80")

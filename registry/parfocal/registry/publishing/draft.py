@@ -37,7 +37,7 @@ class Draft:
     @property
     def size(self) -> int:
         """How many bytes will be stored, the manifest apart."""
-        return len(self.config) + self.folder.header.file_bytes
+        return len(self.config) + self.folder.weights.header.file_bytes
 
     def manifest(self, files: tuple[FileEntry, ...]) -> Manifest:
         """Returns the manifest over `files`; raises InvalidPublication when it cannot be written as JSON."""
@@ -74,9 +74,8 @@ def draft(folder: Path, publication: Publication) -> Draft:
     except OSError as error:
         raise AdapterRefused(f"{folder} cannot be read: {error}", field="folder") from error
     base = bound_base(read.config, publication)
-    paths = [module.target.path for module in read.modules]
     try:
-        config = dumps(read.config.normalised(base.id, base.revision, paths))
+        config = dumps(read.config.normalised(base.id, base.revision, read.paths))
     except InvalidJson as error:
         raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
     targets = tuple(module.target for module in read.modules)
@@ -94,10 +93,11 @@ def store(prepared: Draft, blobs: BlobStore, progress: Progress | None) -> Manif
     """
     counter = _Counter(prepared.size, progress)
     config = blobs.put(io.BytesIO(prepared.config), counter.advance)
+    published = prepared.folder.weights
     with open_regular(prepared.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
-        weights = blobs.put(source, counter.advance)
+        weights = blobs.put(published.read_from(source), counter.advance)
     with blobs.open(weights.digest) as stored:
-        if read_header(stored, WEIGHTS_FILE) != prepared.folder.header:
+        if read_header(stored, WEIGHTS_FILE) != published.header:
             raise AdapterRefused(
                 f"{WEIGHTS_FILE} changed while it was published; try again", field=WEIGHTS_FILE
             )
