@@ -83,10 +83,18 @@ def test_every_choice_has_a_reason() -> None:
 
 
 def test_a_base_without_sizes_is_unfit(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "config.json").write_text('{"model_type": "a_model_of_next_year"}')
 
     with pytest.raises(BaseUnfit, match="hidden_size"):
         base_facts(tmp_path)
+
+
+def test_a_base_that_relies_on_its_class_has_the_sizes_of_its_class(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "mistral", "vocab_size": 9, "id": ' + "9" * 30 + "}"
+    )
+
+    assert base_facts(tmp_path) == BaseFacts("mistral", 4096, 131072)
 
 
 def test_sizes_of_a_nested_configuration_are_found(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Chooses every hyper-parameter that the person left open, and says why. Knows no torch and no rows."""
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from parfocal.registry.values import JSON
+from parfocal.registry.bases import decoder_fields
+from parfocal.registry.values import JSON, read_foreign_json
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit
 
@@ -71,16 +72,22 @@ class Recipe:
 
 
 def base_facts(folder: Path) -> BaseFacts:
-    """Returns what the configuration in `folder` says; raises BaseUnfit."""
+    """What the configuration in `folder` says, its class's defaults filled in; raises BaseUnfit."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8"))
-        text = config.get("text_config", config)
-        return BaseFacts(
-            str(config["model_type"]), int(text["hidden_size"]), int(text["max_position_embeddings"])
-        )
+        config = _object(read_foreign_json(path.read_bytes()))
+        text = config.get("text_config")
+        fields = decoder_fields(config) or (text if isinstance(text, Mapping) else config)
+        sizes = fields["hidden_size"], fields["max_position_embeddings"]
+        return BaseFacts(str(config["model_type"]), *(int(str(size)) for size in sizes))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BaseUnfit(f"{path} does not describe a decoder that can be trained on: {error!r}") from error
+
+
+def _object(value: JSON) -> Mapping[str, JSON]:
+    if not isinstance(value, Mapping):
+        raise TypeError("it is no JSON object")
+    return value
 
 
 def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:

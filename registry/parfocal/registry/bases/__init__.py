@@ -1,5 +1,6 @@
-"""Finds a base and describes it as adapters are bound to it, from its small files alone."""
+"""Finds a base, and describes it as adapters are bound to it: small files and a look at its weights."""
 
+from parfocal.registry.bases.decoder_config import decoder_fields
 from parfocal.registry.bases.description import describe_base
 from parfocal.registry.bases.files import BaseFiles, locate_base, locate_shared_base
 from parfocal.registry.bases.shapes import check_module
@@ -7,6 +8,7 @@ from parfocal.registry.bases.shapes import check_module
 __all__ = [
     "BaseFiles",
     "check_module",
+    "decoder_fields",
     "describe_base",
     "locate_base",
     "locate_shared_base",

@@ -33,7 +33,7 @@ def checked_config(folder: Path) -> PretrainedConfig:
     is_stored_quantised(folder)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder)
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+    except (OSError, ValueError, TypeError, KeyError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise BaseRefused(f"transformers refuses {folder / 'config.json'}: {reason}") from error
     refuse_batch_dependent_rope(config)
