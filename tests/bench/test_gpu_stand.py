@@ -20,7 +20,7 @@ from oracle.resident_training import train_steps, trainable_base, with_fresh_ada
 from parfocal.bench.made.adapters import write_adapter
 from parfocal.bench.workloads.shapes import shape_named
 from parfocal.engine import EngineConfig
-from parfocal.engine.loading.base import Loading, load_base, load_quantised
+from parfocal.engine.loading import Loading, load_base, load_quantised
 
 ROOT = Path(__file__).resolve().parents[2]
 EXACT = Loading(torch.float32, torch.device("cpu"), "sdpa", exact=True)

@@ -10,8 +10,8 @@ from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, Request, StepFailed, Stop
 from parfocal.engine.engine import Engine
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
+from parfocal.engine.model import ResidentBase
 
 BLOCK = 8
 TOKEN_BYTES = 2 * 3 * 2 * 32 * 4  # keys and values, layers, heads, dimensions, float32

@@ -8,7 +8,7 @@ import pytest
 from fakes.engines import World
 from fakes.residency_stage import Stage
 from parfocal.engine import AdapterKey
-from parfocal.engine.adapters.residency import Loaded
+from parfocal.engine.adapters.loads import Loaded
 from parfocal.engine.adapters.slots import SlotState
 from parfocal.engine.owner import Owner
 

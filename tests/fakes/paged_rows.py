@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from parfocal.engine.model.attention import NewTokens, Score
-from parfocal.engine.model.kv_cache import KvCache, KvShape
+from parfocal.engine.model import KvCache, KvShape, NewTokens, Score
+from parfocal.engine.scheduling import token_places
 from parfocal.engine.scheduling.laid_plan import LaidRow
 from parfocal.engine.scheduling.plan import PlanRow
 
@@ -77,7 +77,7 @@ class PagedRows:
             store.fill_(torch.nan)
             cells = store.flatten(0, 1)
             for item, part in zip(self.laid, parts, strict=True):
-                places = self.cache.places(item.row.blocks, 0, item.row.start)
+                places = token_places(item.row.blocks, 0, item.row.start, self.cache.block_tokens)
                 cells[places] = part[:, : item.row.start].transpose(0, 1).to(store.device)
 
     def new(self, rows: Sequence[int] | None = None, *, padding: int = 0) -> NewTokens:

@@ -3,7 +3,8 @@
 from fakes.runner import FakeDevice, FakeLoader
 from parfocal.engine import AdapterKey, AdapterReport, SilentObserver
 from parfocal.engine.adapters.host_tier import HostTier
-from parfocal.engine.adapters.residency import LoadAdvanced, LoadEnded, PrefetchEnded, SlotResidency, Tiers
+from parfocal.engine.adapters.loads import LoadAdvanced, LoadEnded, PrefetchEnded
+from parfocal.engine.adapters.residency import SlotResidency, Tiers
 from parfocal.engine.adapters.slots import Slot, SlotTable
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from parfocal.engine.adapters.host_tier import Staged
-from parfocal.engine.adapters.residency import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded
+from parfocal.engine.adapters.loads import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded
 from parfocal.engine.adapters.slots import Place, SlotState
 from parfocal.engine.request import AdapterKey
 from parfocal.engine.scheduling.plan import Plan, PlanRow

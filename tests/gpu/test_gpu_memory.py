@@ -13,8 +13,7 @@ from oracle.bases import VOCABULARY, write_base
 from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, AdapterReport, EngineConfig, Request, SilentObserver, Stop
-from parfocal.engine.loading.base import load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
 
 pytestmark = pytest.mark.gpu
 

@@ -10,8 +10,7 @@ from oracle.engines import run_all
 from oracle.resident_training import train_steps, trainable_base, with_fresh_adapter
 from parfocal.engine import EngineConfig, Request, Stop
 from parfocal.engine.engine import Engine
-from parfocal.engine.loading.base import load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
 
 pytestmark = pytest.mark.gpu
 

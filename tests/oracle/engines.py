@@ -6,8 +6,7 @@ from pathlib import Path
 from fakes.folder_source import FolderSource
 from parfocal.engine import Completion, Delta, EngineConfig, Request
 from parfocal.engine.engine import Engine
-from parfocal.engine.loading.base import load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
 
 
 class Collector:

@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from parfocal.engine.loading.base import Loading, load_quantised
+from parfocal.engine.loading import Loading, load_quantised
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from parfocal.engine.loading.base import ResidentBase
-from parfocal.engine.loading.cpu_linears import put
+from parfocal.engine.model import ResidentBase, put
 
 
 class NotShared(Exception):

@@ -8,6 +8,7 @@ RegistryError
 │   ├── InvalidDigest          …                     not sha256:<64 hex digits>
 │   ├── InvalidPage            …                     page size or page token
 │   ├── InvalidPublication     …                     provenance, evaluation or base cannot be recorded
+│   ├── InvalidManifest        …                     what is to be recorded contradicts itself
 │   └── InvalidUpload          …                     an upload breaks its own announcement
 ├── NotFound                   NOT_FOUND
 │   ├── AdapterNotFound

@@ -3,16 +3,19 @@
 EngineError
 ├── InvalidRequest          INVALID_ARGUMENT      a field of the request is out of its range
 │   ├── PromptTooLong       INVALID_ARGUMENT      prompt and answer exceed the context
-│   └── ChatRefused         INVALID_ARGUMENT      the chat template refuses the messages
+│   ├── ChatRefused         INVALID_ARGUMENT      the chat template refuses the messages
+│   └── RequestTooLarge     INVALID_ARGUMENT      it could never fit the KV cache
 ├── NoChatTemplate          FAILED_PRECONDITION   a chat was sent where there is no chat template
-├── RequestTooLarge         INVALID_ARGUMENT      it could never fit the KV cache
 ├── QueueFull               RESOURCE_EXHAUSTED    too many requests wait already
 ├── EngineDraining          UNAVAILABLE           the engine is stopping
 ├── AdapterRefused          FAILED_PRECONDITION   the adapter does not fit the base, or uses what we lack
 │   └── AdapterCorrupt      DATA_LOSS             its files are not what they say
 ├── AdapterUnavailable      UNAVAILABLE           its files could not be fetched
 ├── BaseRefused             FAILED_PRECONDITION   the base's architecture or options are not supported
+├── EngineMisconfigured     FAILED_PRECONDITION   the settings leave no room for a single request
 └── StepFailed              INTERNAL              the model failed while computing this request
+
+`NoRoom` is not among them: it never leaves the engine.
 """
 
 from typing import ClassVar

@@ -13,10 +13,9 @@ from typing import cast
 
 from parfocal.engine import AdapterKey, BaseCache, EngineError, EngineThread
 from parfocal.engine.chats import TemplateProcess
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.build import build_engine
-from parfocal.engine.memory.budget import MemoryTable
-from parfocal.engine.memory.plan import plan_memory
+from parfocal.engine.loading import build_engine, load_base, plan_memory
+from parfocal.engine.memory import MemoryTable
+from parfocal.engine.model import ResidentBase
 from parfocal.registry import BaseContract, Registry, describe_base, locate_base, open_registry
 from parfocal.registry.faces.grpc import RegistryService
 from parfocal.rpc import Service, WireServer

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,25 +16,13 @@ from bench.pictures.growth_picture import growth_figure
 from bench.pictures.steps_picture import steps_figure
 from parfocal.bench.profiles.growth import BASE, DISTINCT, ONE, Point, growth_visits
 from parfocal.bench.profiles.step_bench import Step
-from parfocal.bench.profiles.step_clock import (
-    ATTENTION,
-    HEAD,
-    LORA,
-    NORMS,
-    ROTATION,
-    ROWS,
-    SCHEDULING,
-    FusedClock,
-    HookedClock,
-    Stopwatch,
-)
-from parfocal.bench.profiles.step_clock import BASE as BASE_LINEARS
 from parfocal.bench.profiles.step_parts import DECODE, PROMPTS, StepTime, step_time
 from parfocal.bench.workloads.workload import Workload
-from parfocal.engine.backends.native.library import Library, load
-from parfocal.engine.backends.native.profile import PHASES, NativeProfile
-from parfocal.engine.loading.base import ResidentBase
-from parfocal.engine.scheduling.scheduler import Scheduler
+from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native.profile import PHASES, FusedProfile, NativeProfile
+from parfocal.engine.model import ModuleProfile
+from parfocal.engine.stopwatch import ATTENTION, HEAD, LORA, NORMS, ROTATION, ROWS, CpuMarks, Stopwatch
+from parfocal.engine.stopwatch import BASE as BASE_LINEARS
 
 SMALL = Workload("llama-test", requests=4, adapters=3, rank=4, prompt_tokens=24, new_tokens=5)
 
@@ -59,51 +46,98 @@ class Decoder(nn.Module):
         return logits
 
 
-def _base(model: nn.Module) -> ResidentBase:
-    return cast(ResidentBase, SimpleNamespace(model=model, device=torch.device("cpu")))
-
-
 def _instants(*instants: float) -> Any:
     left: Iterator[float] = iter(instants)
     return lambda: next(left)
 
 
-def test_while_an_inner_part_runs_the_outer_ones_clock_stands() -> None:
-    watch = Stopwatch(lambda: None, _instants(0.0, 1.0, 3.0, 7.0, 10.0, 12.0))
+def _profile_of(model: Decoder) -> ModuleProfile:
+    return ModuleProfile(model, lambda _: (), Stopwatch())
 
-    watch.begin("outer")
-    watch.begin("inner")
-    watch.end()
-    watch.end()
-    watch.begin("outer")
-    watch.end()
+
+def test_while_an_inner_part_runs_the_outer_ones_clock_stands() -> None:
+    watch = Stopwatch(CpuMarks(_instants(0.0, 1.0, 3.0, 7.0, 10.0, 12.0)))
+
+    with watch.watching():
+        with watch.part("outer"), watch.part("inner"):
+            pass
+        with watch.part("outer"):
+            pass
 
     assert watch.take() == {"outer": 1.0 + 4.0 + 2.0, "inner": 2.0}
     assert watch.take() == {}
 
 
-def test_a_clock_sees_the_models_parts_only_while_it_watches() -> None:
+def test_while_nobody_watches_no_clock_is_read() -> None:
+    watch = Stopwatch(CpuMarks(_instants()))
+
+    with watch.part("outer"), watch.part("inner"):
+        pass
+
+    assert watch.take() == {}
+
+
+def test_a_part_ends_with_its_error() -> None:
+    watch = Stopwatch(CpuMarks(_instants(0.0, 2.0, 5.0, 6.0)))
+
+    with watch.watching():
+        with pytest.raises(ValueError, match="no"), watch.part("broken"):
+            raise ValueError("no")
+        with watch.part("whole"):
+            pass
+
+    assert watch.take() == {"broken": 2.0, "whole": 1.0}
+
+
+class LateMarks:
+    """A device that has passed its marks only when somebody waits for them."""
+
+    def __init__(self) -> None:
+        self.waited = 0
+        self._now = 0.0
+
+    def now(self) -> float:
+        self._now += 1.0
+        return self._now
+
+    def seconds(self, begin: float, end: float) -> float:
+        self.waited += 1
+        return end - begin
+
+
+def test_a_device_is_waited_for_when_times_are_taken_and_not_while_it_works() -> None:
+    marks = LateMarks()
+    watch = Stopwatch(marks)
+    with watch.watching():
+        for _ in range(3):
+            with watch.part("part"):
+                assert marks.waited == 0
+
+    assert watch.take() == {"part": 3.0}
+    assert marks.waited == 3
+
+
+def test_a_profile_sees_the_models_parts_only_while_it_watches() -> None:
     model = Decoder()
-    clock = HookedClock(_base(model))
+    profile = _profile_of(model)
 
     model(torch.zeros(1, 2))
-    assert clock.take() == {}
-    with clock.watching():
+    assert profile.take() == {}
+    with profile.watching():
         model(torch.zeros(1, 2))
-    assert clock.take().keys() == {NORMS, HEAD}
+    assert profile.take().keys() == {NORMS, HEAD}
     model(torch.zeros(1, 2))
-    assert clock.take() == {}
+    assert profile.take() == {}
 
 
-def test_a_clock_leaves_the_engine_as_it_was_even_after_an_error() -> None:
-    schedule, clock = Scheduler.schedule, HookedClock(_base(Decoder()))
+def test_a_profile_leaves_no_hook_behind_even_after_an_error() -> None:
+    model = Decoder()
+    profile = _profile_of(model)
 
-    with pytest.raises(AttributeError, match="running"), clock.watching():
-        assert Scheduler.schedule is not schedule
-        Scheduler.schedule(cast(Scheduler, SimpleNamespace(limits=SimpleNamespace(max_batch_tokens=1))))
+    with pytest.raises(ValueError, match="no"), profile.watching():
+        raise ValueError("no")
 
-    assert Scheduler.schedule is schedule
-    assert clock.take().keys() == {SCHEDULING}
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 class OwnClock:
@@ -120,20 +154,20 @@ class OwnClock:
         seconds[:] = [1.0, 2.0, 3.0, 4.0]
 
 
-def test_a_fused_clock_adds_what_the_native_call_counts_and_joins_all_that_is_row_wise() -> None:
+def test_a_fused_profile_adds_what_the_native_call_counts_and_joins_all_that_is_row_wise() -> None:
     model, own = Decoder(), OwnClock()
-    clock = FusedClock(HookedClock(_base(model)), NativeProfile(cast(Library, own)))
+    profile = FusedProfile(_profile_of(model), NativeProfile(cast(Library, own)))
 
-    with clock.watching():
+    with profile.watching():
         assert own.on
         model(torch.zeros(1, 2))
-    seconds = clock.take()
+    seconds = profile.take()
 
     assert not own.on
-    assert seconds.keys() == {BASE_LINEARS, LORA, ATTENTION, ROWS, HEAD} <= set(clock.parts)
+    assert seconds.keys() == {BASE_LINEARS, LORA, ATTENTION, ROWS, HEAD} <= set(profile.parts)
     assert [seconds[part] for part in (BASE_LINEARS, LORA, ATTENTION)] == [1.0, 2.0, 3.0]
     assert seconds[ROWS] > 4.0
-    assert not {NORMS, ROTATION} & set(clock.parts)
+    assert not {NORMS, ROTATION} & set(profile.parts)
 
 
 def test_what_no_part_took_is_other_and_all_parts_make_the_whole() -> None:

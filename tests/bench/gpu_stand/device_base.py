@@ -15,9 +15,8 @@ from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from parfocal.engine.loading import base
-from parfocal.engine.loading.base import Loading, quantisation_config
-from parfocal.engine.loading.cpu_linears import put
+from parfocal.engine.loading import Loading, base, quantisation_config
+from parfocal.engine.model import put
 
 _READING = "load_quantised"
 

@@ -11,8 +11,8 @@ from parfocal.bench.errors import AnswerWrong
 from parfocal.bench.load.rounds import Reply, Round, answer_all
 from parfocal.bench.workloads.calls import Call
 from parfocal.engine import AdapterKey, EngineConfig, Request, SilentObserver, Stop
-from parfocal.engine.loading.base import ResidentBase
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine
+from parfocal.engine.model import ResidentBase
 from parfocal.engine.thread import EngineThread
 
 # The first tokens of the prompts that only bring adapters in.

@@ -8,7 +8,7 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM
 
 from oracle.resident_training import with_fresh_adapter
-from parfocal.engine.loading.base import Loading, quantisation_config
+from parfocal.engine.loading import Loading, quantisation_config
 
 Way = Callable[[Path, Loading, int], PeftModel]
 

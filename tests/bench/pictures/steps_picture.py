@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from parfocal.bench.profiles.step_clock import PARTS
 from parfocal.bench.profiles.step_parts import OTHER, PROMPTS, StepTime
+from parfocal.engine.stopwatch import PARTS
 
 # A narrower piece of a bar has no room for a number.
 _LABELLED = 0.03
@@ -23,6 +23,7 @@ _COLOURS = (
     "#17becf",
     "#8c564b",
     "#393b79",
+    "#7f7f7f",
 )
 
 

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from parfocal.bench.errors import AnswerWrong
 from parfocal.bench.workloads.calls import Call
-from parfocal.engine.loading.base import quantisation_config
+from parfocal.engine.loading import quantisation_config
 
 # How PEFT calls a row without an adapter.
 _BASE_ROW = "__base__"

@@ -16,7 +16,7 @@ from parfocal.engine.backends.torch.bfloat16_cpu import (
     is_fast_here,
     speed_up,
 )
-from parfocal.engine.loading.base import Loading, load_quantised
+from parfocal.engine.loading import Loading, load_quantised
 
 
 @pytest.fixture(scope="module")

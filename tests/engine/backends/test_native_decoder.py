@@ -13,7 +13,7 @@ from parfocal.engine.backends.native import Library, load
 from parfocal.engine.backends.native.layers import parts_of
 from parfocal.engine.backends.native.linear import Numbers
 from parfocal.engine.backends.native.profile import PHASES, NativeProfile
-from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading import load_base
 
 
 @pytest.fixture(scope="module")

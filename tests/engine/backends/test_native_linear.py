@@ -26,7 +26,7 @@ from parfocal.engine.backends.native.linear import (
 )
 from parfocal.engine.backends.native.norm import replaced
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading import load_base
 
 # Of the product of an input's and a weight's norms. bfloat16 would need ten times as much as wide integers.
 TOLERANCES = {
@@ -154,8 +154,9 @@ def test_the_head_finds_the_likeliest_token_of_float32(  # noqa: PLR0913 - what 
     head.weight.data *= scale
     x = torch.randn(1, rows, 64)
 
-    near = pack_dense(library, head.weight.data, head.bias.data if bias else None, numbers)
-    found = NativeHead(library, head, near)(x)
+    weight, own_bias = head.weight.data, head.bias.data if bias else None
+    near = pack_dense(library, weight, own_bias, numbers)
+    found = NativeHead(library, weight, own_bias, near)(x)
 
     assert torch.equal(found.argmax(-1), head(x).argmax(-1))
     check(found, Product(x, head.weight, head.bias, numbers))

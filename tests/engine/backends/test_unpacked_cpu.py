@@ -11,7 +11,7 @@ from torch import nn
 
 from parfocal.engine.backends.torch.unpacked_cpu import TiedHead, UnpackedLinear, unpack, unpacked_bytes
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base import Loading, load_base, load_quantised
+from parfocal.engine.loading import Loading, load_base, load_quantised
 
 
 def _loaded(base: Path, dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -12,7 +12,8 @@ from fakes.paged_rows import Context, Drawn, Heads, PagedRows
 from parfocal.engine.backends.cuda.attention.rows import CudaAttention, CudaAttentionStep, split_count
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
-from parfocal.engine.model.attention import NewTokens, Score
+from parfocal.engine.model import NewTokens, Score
+from parfocal.engine.scheduling import token_places
 
 PLAIN = Score(0.25, None, None)
 pasts = st.integers(0, 30) | st.integers(60, 199)
@@ -97,7 +98,8 @@ def test_a_mixed_step_writes_its_tokens_and_nothing_else(
     for store, parts in ((rows.cache.keys[0], rows.keys), (rows.cache.values[0], rows.values)):
         cells = store.flatten(0, 1).cpu()
         laid = [(item.row.blocks, item.length) for item in rows.laid]
-        written = [place for blocks, length in laid for place in rows.cache.places(blocks, 0, length)]
+        size = rows.cache.block_tokens
+        written = [place for blocks, length in laid for place in token_places(blocks, 0, length, size)]
         assert torch.equal(cells[written], torch.cat([part.transpose(0, 1) for part in parts]))
         cells[written] = torch.nan
         assert cells.isnan().all()

@@ -60,7 +60,7 @@ def test_a_store_that_fails_to_copy_takes_no_place() -> None:
         def follow_steps(self) -> None:
             raise RuntimeError("the device is gone")
 
-    store = LoraStore(SHAPES, torch.float64, torch.device("cpu"), copies=CudaCopies(Refusing()))
+    store = LoraStore(SHAPES, torch.float64, torch.device("cpu"), copies=CudaCopies(Refusing(), pinned=False))
     with pytest.raises(RuntimeError, match="gone"):
         store.put(random_adapter(4))
 
@@ -71,7 +71,7 @@ def test_a_store_that_fails_to_copy_takes_no_place() -> None:
 def test_a_store_holds_the_same_weights_as_with_plain_copies(dtype: torch.dtype) -> None:
     diary = Diary()
     plain = LoraStore(SHAPES, dtype, torch.device("cpu"), 2)
-    beside = LoraStore(SHAPES, dtype, torch.device("cpu"), 2, CudaCopies(diary))
+    beside = LoraStore(SHAPES, dtype, torch.device("cpu"), 2, CudaCopies(diary, pinned=False))
     for store in (plain, beside):
         place = store.put(random_adapter(4, {"up"}, seed=1))
         store.put(random_adapter(3, seed=2))

@@ -12,12 +12,12 @@ from oracle.bases import configurations, write_base
 from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
-from parfocal.engine.backends.cuda.card import Card
+from parfocal.engine.backends.cuda import Card, CudaBackend
 from parfocal.engine.backends.cuda.lora.page_store import StoreShape
 from parfocal.engine.backends.cuda.steps.graphs import Replay
+from parfocal.engine.devices import Machine
 from parfocal.engine.engine import Engine
-from parfocal.engine.loading.base import load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
 from parfocal.engine.lora.copies import PlainCopies
 from parfocal.engine.observer import KernelReport, SilentObserver
 
@@ -102,7 +102,7 @@ def opened(
     config = replace(usual, **changes)  # type: ignore[arg-type]  # numbers by name
     card = Card(4, PlainCopies(), capturer, EveryTimeTheSame, NoBytes())
     reports = Reports()
-    resident = replace(load_base(base, config), card=card)
+    resident = replace(load_base(base, config), backend=CudaBackend(Machine(), card, torch.float32))
     return build_engine(resident, config, FolderSource(folders), reports), reports
 
 

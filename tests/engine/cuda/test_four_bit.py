@@ -10,7 +10,7 @@ from bitsandbytes.nn.modules import Linear4bit
 
 from fakes.four_bit import INPUTS, OUTPUTS, new_linear
 from parfocal.engine.backends.cuda.four_bit import SwitchedLinear4bit, SwitchPoint, fused_product
-from parfocal.engine.memory.device_memory import held_bytes
+from parfocal.engine.loading.held_bytes import held_bytes
 
 OPERATION = torch.ops.bitsandbytes.gemm_4bit.default
 

@@ -18,6 +18,7 @@ from parfocal.engine.backends.cuda.steps.graphs import (
 )
 from parfocal.engine.scheduling.laid_plan import LaidRow, lay_out
 from parfocal.engine.scheduling.plan import Plan, PlanRow
+from parfocal.engine.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")
 LIMITS = GraphLimits(rows=8, most_blocks=3, block_tokens=4)
@@ -154,7 +155,7 @@ def test_whatever_rows_came_before_each_reads_its_own_blocks(steps: list[list[li
 
 def test_prompts_and_steps_larger_than_any_graph_go_the_ordinary_way() -> None:
     recorder, eager = Recorder(), Eager()
-    forward = GraphForward(eager, graphs(recorder))
+    forward = GraphForward(eager, graphs(recorder), Stopwatch())
     forward.logits(laid(row(1, 0, (0,), tokens=3)), [2])
     forward.logits(laid(*(row(token, 0, (0,)) for token in range(9))), list(range(9)))
 
@@ -162,7 +163,7 @@ def test_prompts_and_steps_larger_than_any_graph_go_the_ordinary_way() -> None:
 
 
 def test_only_the_places_that_are_asked_for_come_back() -> None:
-    forward = GraphForward(Eager(), graphs(Recorder()))
+    forward = GraphForward(Eager(), graphs(Recorder()), Stopwatch())
     step = laid(*(row(token, 0, (0,)) for token in (21, 22, 23)))
 
     assert forward.logits(step, [0, 2])[:, 0].tolist() == [21.0, 23.0]

@@ -7,10 +7,10 @@ from torch import nn
 
 from parfocal.engine.backends.cuda.lora.grouped_linear import group_linears
 from parfocal.engine.backends.cuda.lora.groups import groups_of
-from parfocal.engine.lora.adapted_linear import ActiveAdapters
+from parfocal.engine.lora import ActiveAdapters, LoraWork
 
 
-class Together:
+class Together(LoraWork):
     """Work that adds 1 to the first output, 2 to the second …, and counts how often it is asked."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Together:
             y += number
 
 
-class OneByOne:
+class OneByOne(LoraWork):
     """Work that knows no groups."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def test_without_adapters_each_answers_as_before() -> None:
 
 def test_the_adapters_part_is_asked_for_once_for_all() -> None:
     model, linears, active = grouped()
-    work = active.batch = Together()
+    work = active.work = Together()
     x = torch.randn(1, 3, 4)
     answers = [model.q_proj(x), model.k_proj(x), model.v_proj(x)]
 
@@ -71,7 +71,7 @@ def test_the_adapters_part_is_asked_for_once_for_all() -> None:
 
 def test_work_that_knows_no_groups_is_asked_for_each() -> None:
     model, _, active = grouped()
-    work = active.batch = OneByOne()
+    work = active.work = OneByOne()
     model.q_proj(torch.randn(1, 3, 4))
 
     assert work.asked == ["q_proj", "k_proj", "v_proj"]

@@ -116,7 +116,9 @@ def test_thousands_of_swaps_of_all_sizes_leave_nothing_behind() -> None:
 
 
 class FailingCopies:
-    """Copies until it is told to fail."""
+    """Fails at every copy."""
+
+    pinned = False
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
         raise RuntimeError("the device has gone")

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.backends.cuda.steps.step_peak import Measured, MeasuredWorkspace, largest_plans
+from parfocal.engine.backends.torch import TorchStepWork, at_most
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.lora.store import LoraStore
-from parfocal.engine.memory.workspace import at_most
-from parfocal.engine.model.forward import ModelForward
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.model.step_work import TorchStepWork
+from parfocal.engine.loading import load_base
+from parfocal.engine.lora import LoraStore, LoraWeights, ModuleWeights
+from parfocal.engine.model import KvCache, ModelForward, ResidentBase
 from parfocal.engine.scheduling.laid_plan import LaidRow
 
 CONFIG = EngineConfig(device="cpu", kernels="torch", max_requests=4, max_batch_tokens=48, max_rank=5)
@@ -42,6 +40,14 @@ class Told:
         return most
 
 
+def _zeros(base: ResidentBase, rank: int) -> LoraWeights:
+    modules = {
+        path: ModuleWeights(torch.zeros(rank, wide), torch.zeros(tall, rank))
+        for path, (wide, tall) in base.shapes.items()
+    }
+    return LoraWeights("zeros", modules)
+
+
 class Watched:
     """The model's own forward pass, which keeps what it is given and answers."""
 
@@ -51,7 +57,7 @@ class Watched:
 
     def __call__(self, base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
         store = LoraStore(base.shapes, base.adapter_dtype, base.device, slab_slots=1)
-        place = store.put_zeros(config.max_rank)
+        place = store.put(_zeros(base, config.max_rank))
         self._inner = ModelForward(base, TorchStepWork(cache, store.slabs, base.device))
         kept = sum(tensor.nbytes for tensor in (*cache.keys, *cache.values))
         self.stays = base.info.memory_bytes + kept + store.size_bytes

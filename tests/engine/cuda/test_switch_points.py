@@ -22,8 +22,8 @@ from parfocal.engine.backends.cuda.four_bit import (
     switch_linears,
 )
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base import Loading, load_base, load_quantised
-from parfocal.engine.memory.device_memory import held_bytes
+from parfocal.engine.loading import Loading, load_base, load_quantised
+from parfocal.engine.loading.held_bytes import held_bytes
 
 
 class TwoCosts:

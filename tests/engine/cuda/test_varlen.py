@@ -14,7 +14,7 @@ from parfocal.engine.backends.cuda.attention.varlen import (
     supported,
     varlen_step,
 )
-from parfocal.engine.model.attention import Score
+from parfocal.engine.model import Score
 
 CPU = torch.device("cpu")
 NEED = Need(torch.float16, heads=4, kv_heads=2, head_dim=16, block_tokens=3, softcap=None)

@@ -8,7 +8,7 @@ import torch
 
 from oracle.bases import configurations
 from parfocal.engine import BaseRefused, EngineConfig
-from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading import load_base
 from parfocal.engine.loading.base_settings import SUPPORTED
 
 CPU = EngineConfig(device="cpu", dtype="float32")

@@ -18,9 +18,9 @@ from oracle.bases import configurations, write_base
 from oracle.engines import run_all
 from parfocal.engine import BaseCache, EngineConfig, Request, Stop
 from parfocal.engine.loading import base as loading
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
 from parfocal.engine.loading.cache_entry import CacheEntry, Frozen, weight_facts
+from parfocal.engine.model import ResidentBase
 
 CPU = torch.device("cpu")
 # What transformers notes of its own way to load; nothing that computes reads it.

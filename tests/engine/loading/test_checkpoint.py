@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from parfocal.engine import BaseCache, BaseRefused, EngineConfig
-from parfocal.engine.loading.base import Loading, load_base, load_quantised
+from parfocal.engine.loading import Loading, load_base, load_quantised
 
 CPU = EngineConfig(device="cpu", dtype="float32")
 EXACT = Loading(torch.float32, torch.device("cpu"), "eager", exact=True)

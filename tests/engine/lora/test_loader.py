@@ -24,13 +24,13 @@ from parfocal.engine import (
     Request,
     Stop,
 )
-from parfocal.engine.adapters.residency import LoadAdvanced, Loaded, LoadEnded, PrefetchEnded
+from parfocal.engine.adapters.loads import LoadAdvanced, Loaded, LoadEnded, PrefetchEnded
 from parfocal.engine.adapters.slots import SlotState
 from parfocal.engine.engine import Engine
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
 from parfocal.engine.lora.loader import AdapterLoader
 from parfocal.engine.lora.store import LoraStore
+from parfocal.engine.model import ResidentBase
 
 PATIENCE_SECONDS = 60.0
 CONFIG = EngineConfig(device="cpu", dtype="float32", kv_cache_bytes=1 << 22, max_rank=16, load_threads=1)

@@ -19,12 +19,12 @@ from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Sampling, Stop
 from parfocal.engine.adapters.slots import Place
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.devices import machine_bytes
+from parfocal.engine.loading import build_engine, load_base, plan_memory
+from parfocal.engine.loading.held_bytes import held_bytes
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.lora.store import LoraStore, adapter_bytes_at_worst, slab_sizes
-from parfocal.engine.memory.device_memory import held_bytes, total_bytes
-from parfocal.engine.memory.plan import plan_memory
+from parfocal.engine.model import ResidentBase
 
 CPU = torch.device("cpu")
 KINDS = [
@@ -138,7 +138,7 @@ def test_no_history_takes_more_than_the_adapters_part(slots: int, plan: list[int
 
 
 def test_a_part_of_the_machine_is_taken_when_no_bytes_are_stated(base: ResidentBase) -> None:
-    whole = total_bytes(CPU)
+    whole = machine_bytes()
     for fraction, size in ((None, whole // 2), (0.25, whole // 4)):
         table = plan_memory(base, EngineConfig(device="cpu", memory_fraction=fraction))
         assert table.budget is not None

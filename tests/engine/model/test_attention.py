@@ -10,16 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parfocal.engine.backends.native import Library, load
-from parfocal.engine.backends.native.step_work import Contexts, NativeAttention
-from parfocal.engine.model.attention import (
-    AttentionStep,
-    AttentionWork,
-    ChunkRow,
-    DecodeRows,
-    paged_attention,
-)
-from parfocal.engine.model.kv_cache import KvCache, KvShape
-from parfocal.engine.model.plain_attention import Operands, attend
+from parfocal.engine.backends.native.rows import Contexts
+from parfocal.engine.backends.native.step_work import NativeAttention
+from parfocal.engine.backends.torch import AttentionStep, ChunkRow, DecodeRows
+from parfocal.engine.backends.torch.plain_attention import Operands, attend
+from parfocal.engine.model import AttentionWork, KvCache, KvShape
+from parfocal.engine.model.attention import paged_attention
+from parfocal.engine.scheduling import token_places
 
 CPU = torch.device("cpu")
 BLOCK = 4
@@ -98,7 +95,7 @@ class Stage:
     def step(self) -> AttentionStep:
         written, decode, chunks, start = [], [], [], 0
         for row, blocks in zip(self.rows, self.blocks, strict=True):
-            written += self.cache.places(blocks, row.past, row.length)
+            written += token_places(blocks, row.past, row.length, BLOCK)
             if row.new == 1:
                 decode.append((start, blocks, row.length))
             else:
@@ -110,7 +107,7 @@ class Stage:
         most = max(len(blocks) for blocks in self.blocks)
         pairs = list(zip(self.rows, self.blocks, strict=True))
         contexts = Contexts(
-            written=torch.tensor([p for r, b in pairs for p in self.cache.places(b, r.past, r.length)]),
+            written=torch.tensor([p for r, b in pairs for p in token_places(b, r.past, r.length, BLOCK)]),
             tables=torch.tensor([blocks + [0] * (most - len(blocks)) for blocks in self.blocks]),
             rows=torch.tensor([number for number, row in enumerate(self.rows) for _ in range(row.new)]),
             lengths=torch.tensor([at + 1 for row in self.rows for at in range(row.past, row.length)]),
@@ -190,7 +187,7 @@ def check(
         ]
         queries = [stage.random(model.kv_heads * model.group, row.new) for row in rows]
         for row, blocks, (k, v) in zip(rows, stage.blocks, keys, strict=True):
-            past = torch.tensor(stage.cache.places(blocks, 0, row.past), dtype=torch.long)
+            past = torch.tensor(token_places(blocks, 0, row.past, BLOCK), dtype=torch.long)
             write(stage.cache, layer, past, *(part[:, : row.past].transpose(0, 1) for part in (k, v)))
         new = [tuple(part[:, row.past :] for part in pair) for row, pair in zip(rows, keys, strict=True)]
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from parfocal.engine.model.kv_cache import KvCache, KvShape
+from parfocal.engine.model import KvCache, KvShape
+from parfocal.engine.scheduling import token_places
 
 SHAPE = KvShape(layers=2, heads=2, head_dim=3, dtype=torch.float32)
 
@@ -11,16 +12,12 @@ def new_cache() -> KvCache:
     return KvCache(SHAPE, blocks=5, block_tokens=4, device=torch.device("cpu"))
 
 
-def test_places_follow_the_requests_blocks() -> None:
-    assert new_cache().places([3, 0, 4], 2, 10) == [14, 15, 0, 1, 2, 3, 16, 17]
-
-
 def test_a_layer_reads_back_what_was_written_to_it_and_no_other_does() -> None:
     cache = new_cache()
     every = torch.tensor([[0, 1, 2, 3, 4]])
     cache.clear(every[0])
     key, value = torch.randn(6, 2, 3), torch.randn(6, 2, 3)
-    cache.write(1, torch.tensor(cache.places([3, 0], 1, 7)), key, value)
+    cache.write(1, torch.tensor(token_places([3, 0], 1, 7, 4)), key, value)
 
     keys, values = cache.read(1, torch.tensor([[3, 0], [0, 0]]))
 

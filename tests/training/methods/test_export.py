@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 
-from parfocal.engine.loading.base import Loading, load_quantised
+from parfocal.engine.loading import Loading, load_quantised
 from parfocal.registry import BaseFiles, read_peft_folder
 from parfocal.training.errors import ParentMismatch
 from parfocal.training.library_noise import quiet_libraries

@@ -53,6 +53,6 @@ def stored_types(workload: Workload, dtype: str, device: str) -> Stored:
 def _has_kernels(workload: Workload, device: str) -> bool:
     if workload.kernels != "auto" or device != "cpu":
         return False
-    from parfocal.engine.backends.native.library import load
+    from parfocal.engine.backends.native import load
 
     return load() is not None

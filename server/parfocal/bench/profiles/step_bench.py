@@ -8,7 +8,6 @@ from pathlib import Path
 
 from parfocal.bench.errors import AnswerWrong
 from parfocal.bench.limits import Stored, stored_types
-from parfocal.bench.profiles.step_clock import StepClock
 from parfocal.bench.workloads import Workload
 from parfocal.engine import (
     AdapterFolder,
@@ -22,8 +21,8 @@ from parfocal.engine import (
     StepReport,
     Stop,
 )
-from parfocal.engine.loading.base import ResidentBase, load_base
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine, load_base
+from parfocal.engine.model import ResidentBase, StepProfile
 from parfocal.registry import read_peft_folder
 
 _WAIT_S = 0.05
@@ -73,7 +72,7 @@ class StepBench:
             self._submit(_LOAD_PROMPT, number, 1)
         self._run(None)
 
-    def run(self, batch: Batch, clock: StepClock | None = None) -> list[Step]:
+    def run(self, batch: Batch, clock: StepProfile | None = None) -> list[Step]:
         """Runs the batch to its end and returns its steps; with a clock, also where their time went."""
         for row, adapter in enumerate(batch.adapters):
             self._submit(self._prompt(batch.number, row), adapter, batch.new_tokens)
@@ -83,7 +82,7 @@ class StepBench:
         """Stops the engine's threads."""
         self._engine.close()
 
-    def _run(self, clock: StepClock | None) -> list[Step]:
+    def _run(self, clock: StepProfile | None) -> list[Step]:
         steps = []
         while self._engine.live:
             if clock is not None:

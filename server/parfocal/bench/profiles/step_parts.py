@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from parfocal.bench.load import Stages, round_numbers
 from parfocal.bench.profiles.step_bench import Batch, Step, StepBench
-from parfocal.bench.profiles.step_clock import StepClock, clock_for
 from parfocal.bench.workloads import WARMUP_ROUND, Workload, adapters_of_batch
+from parfocal.engine.model import StepProfile
 
 DECODE, BASE_DECODE, PROMPTS = "decode step", "decode step, base only", "prompt step"
 OTHER = "other"
@@ -38,10 +38,10 @@ class StepTime:
 
 
 def measure_steps(
-    bench: StepBench, workload: Workload, stages: Stages, clock: StepClock | None = None
+    bench: StepBench, workload: Workload, stages: Stages, clock: StepProfile | None = None
 ) -> dict[str, StepTime]:
     """Runs batches with and without a clock in turn; returns each kind of step's time."""
-    clock = clock or clock_for(bench.base)
+    clock = clock or bench.base.backend.profile(bench.base)
     plain: dict[str, list[Step]] = {DECODE: [], BASE_DECODE: [], PROMPTS: []}
     clocked: dict[str, list[Step]] = {name: [] for name in plain}
     for number in round_numbers(workload):
@@ -66,7 +66,7 @@ def step_time(plain: Sequence[Step], clocked: Sequence[Step], parts: Sequence[st
 
 
 def _visit(
-    bench: StepBench, workload: Workload, number: int, clock: StepClock | None, taken: dict[str, list[Step]]
+    bench: StepBench, workload: Workload, number: int, clock: StepProfile | None, taken: dict[str, list[Step]]
 ) -> None:
     """Runs a batch with adapters and one without, on prompts of their own."""
     batch = workload.batch

@@ -1,15 +1,8 @@
 """Which adapters are on the device or in host memory, who pins them, and which leave first. No torch."""
 
 from parfocal.engine.adapters.host_tier import HostTier, Staged
-from parfocal.engine.adapters.residency import (
-    LoadAdvanced,
-    Loaded,
-    LoadEnded,
-    Prefetched,
-    PrefetchEnded,
-    SlotResidency,
-    Tiers,
-)
+from parfocal.engine.adapters.loads import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded
+from parfocal.engine.adapters.residency import SlotResidency, Tiers
 from parfocal.engine.adapters.slots import Place, Slot, SlotState, SlotTable
 
 __all__ = [

@@ -1,1 +1,5 @@
-"""Who computes: plain torch, our kernels for CPUs, our kernels for CUDA."""
+"""Who computes: plain torch, our kernels for CPUs, our kernels for CUDA; and the choice between them."""
+
+from parfocal.engine.backends.choice import choose_backend
+
+__all__ = ["choose_backend"]

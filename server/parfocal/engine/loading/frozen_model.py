@@ -1,7 +1,7 @@
-"""Turns a loaded model into tensors and back: its 4-bit linears, the native ones, and all other tensors."""
+"""Turns a loaded model into tensors and back: 4-bit linears, a backend's own, and all other tensors."""
 
 from collections.abc import Mapping
-from hashlib import sha256
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,84 +11,87 @@ from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-from parfocal.engine.backends.native import linear
-from parfocal.engine.backends.native.library import Library, sources_digest
-from parfocal.engine.backends.native.linear import NativeHead, NativeLinear, Numbers, Packed
 from parfocal.engine.loading.cache_entry import Frozen
-from parfocal.engine.loading.cpu_linears import put
+from parfocal.engine.model import Kept, LinearLayout, put
 
-LAYOUT = 3  # 3: only bases whose weights were all there, and finite
-_NEAR = ".near"
+LAYOUT = 4  # 3: only bases whose weights were all there, and finite; 4: a head is kept whole
 
 
-def layout_facts(device: torch.device, tiling: Library | None) -> dict[str, object]:
+def layout_facts(device: torch.device, linears: LinearLayout) -> dict[str, object]:
     """Returns what else the tensors depend on: who made them, and for which kernels and device."""
-    packing = sha256(Path(linear.__file__).read_bytes()).hexdigest()
     return {
         "layout": LAYOUT,
         "device": device.type,
-        "kernels": "" if tiling is None else f"{sources_digest()} {packing}",
+        "linears": dict(linears.facts),
         "versions": {name: version(name) for name in ("torch", "transformers", "bitsandbytes")},
     }
 
 
-def freeze(model: nn.Module) -> Frozen:
-    """Returns the tensors of a model that is loaded, and may have native linears, but is not changed further.
+def freeze(model: nn.Module, linears: LinearLayout) -> Frozen:
+    """Returns the tensors of a model that is loaded and packed, but not changed further.
 
     A tensor that two modules share is held once.
     """
     found: dict[str, torch.Tensor] = {}
-    linears: dict[str, dict[str, Any]] = {}
+    notes: dict[str, Mapping[str, Any]] = {}
     for path, module in model.named_modules():
-        if isinstance(module, NativeLinear):
-            linears[path] = {
-                "outputs": module.out_features,
-                "inputs": module.in_features,
-                "numbers": int(module.numbers),
-            }
-            found |= _named(path, module.kept)
-        elif isinstance(module, Linear4bit):
-            weight: Any = module.weight  # bitsandbytes' Params4bit: a tensor with the state of its numbers
-            linears[path] = {"outputs": module.out_features, "inputs": module.in_features, "nf4": True}
-            state = weight.quant_state.as_dict(packed=True)
-            found |= _named(path, {"weight": weight.data, "bias": module.bias, **state})
-        elif isinstance(module, NativeHead):
-            found |= {f"{path}.weight": module.weight}
-            found |= {} if module.bias is None else {f"{path}.bias": module.bias}
-        else:
+        if any(path.startswith(f"{whole}.") for whole in notes):
+            continue
+        kept = _kept_4bit(module) if isinstance(module, Linear4bit) else linears.keep(module)
+        if kept is None:
             own = (*module.named_parameters(path, recurse=False), *module.named_buffers(path, recurse=False))
             found |= dict(own)
+        else:
+            notes[path] = kept.notes
+            found |= _named(path, kept.tensors)
     tensors, aliases = _once(found)
-    return Frozen(tensors, {"linears": linears, "aliases": aliases})
+    return Frozen(tensors, {"linears": notes, "aliases": aliases})
 
 
-def thaw(
-    folder: Path, frozen: Frozen, dtype: torch.dtype, attention: str, native: Library | None
-) -> nn.Module:
-    """Returns the model of `folder`'s configuration made of the tensors, which it takes as they are."""
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(folder), dtype=dtype, attn_implementation=attention
-        )
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """How a model is made again without its weights: `attention` is a name that transformers knows."""
+
+    folder: Path
+    dtype: torch.dtype
+    attention: str
+
+    def model(self) -> Any:
+        """Returns the model of the folder's configuration, its tensors without memory."""
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(
+                AutoConfig.from_pretrained(self.folder), dtype=self.dtype, attn_implementation=self.attention
+            )
+        if (self.folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(self.folder)
+        return model
+
+
+def thaw(shell: Shell, frozen: Frozen, linears: LinearLayout) -> nn.Module:
+    """Returns the shell's model made of the tensors, which it takes as they are."""
+    model = shell.model()
     tensors = dict(frozen.tensors)
     tensors |= {name: tensors[first] for name, first in frozen.notes["aliases"].items()}
     parts = _grouped(tensors)
-    linears = {
-        path: _linear(sizes, parts[path], dtype, native) for path, sizes in frozen.notes["linears"].items()
-    }
-    heads = {path for path in linears if path.endswith(_NEAR)}
-    for path in linears.keys() - heads:
-        put(model, path, linears[path])
+    for path, notes in frozen.notes["linears"].items():
+        is_4bit = "nf4" in notes
+        put(
+            model,
+            path,
+            _linear_4bit(notes, parts[path], shell.dtype)
+            if is_4bit
+            else linears.make(Kept(notes, parts[path])),
+        )
     _fill(model, tensors)
-    for path in heads:
-        head: Any = model.get_submodule(path.removesuffix(_NEAR))
-        near = linears[path]
-        assert native is not None and isinstance(near, NativeLinear)
-        put(model, path.removesuffix(_NEAR), NativeHead(native, head, near))
     ready: nn.Module = model.eval()
     return ready
+
+
+def _kept_4bit(module: Linear4bit) -> Kept:
+    weight: Any = module.weight  # bitsandbytes' Params4bit: a tensor with the state of its numbers
+    state = weight.quant_state.as_dict(packed=True)
+    notes = {"outputs": module.out_features, "inputs": module.in_features, "nf4": True}
+    return Kept(notes, {"weight": weight.data, "bias": module.bias, **state})
 
 
 def _named(path: str, parts: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Tensor]:
@@ -114,16 +117,6 @@ def _once(found: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], d
         if first != name:
             aliases[name] = first
     return {name: found[name] for name in firsts.values()}, aliases
-
-
-def _linear(
-    sizes: Mapping[str, Any], parts: dict[str, torch.Tensor], dtype: torch.dtype, native: Library | None
-) -> nn.Module:
-    if "nf4" in sizes:
-        return _linear_4bit(sizes, parts, dtype)
-    assert native is not None
-    packed = Packed(sizes["outputs"], sizes["inputs"], Numbers(sizes["numbers"]), **parts)
-    return NativeLinear(native, packed)
 
 
 def _linear_4bit(sizes: Mapping[str, Any], parts: dict[str, torch.Tensor], dtype: torch.dtype) -> Linear4bit:

@@ -2,7 +2,7 @@
 
 from parfocal.engine.lora.adapted_linear import ActiveAdapters, AdaptedLinear, adapt_linears
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
-from parfocal.engine.lora.batch import LoraBatch, LoraWork, merge
+from parfocal.engine.lora.batch import LoraBatch, LoraWork
 from parfocal.engine.lora.copies import Copies, PlainCopies
 from parfocal.engine.lora.layout import rounded
 from parfocal.engine.lora.loader import AdapterLoader, AdapterSource, AdapterStore
@@ -35,7 +35,6 @@ __all__ = [
     "Slab",
     "adapt_linears",
     "adapter_bytes_at_worst",
-    "merge",
     "rounded",
     "slab_sizes",
 ]

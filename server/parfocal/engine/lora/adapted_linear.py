@@ -1,5 +1,8 @@
 """A linear layer of the base with the step's adapters beside it. Knows nothing of requests or slots."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -7,10 +10,23 @@ from parfocal.engine.lora.batch import LoraWork
 
 
 class ActiveAdapters:
-    """Holds the running step's LoRA work; None while no row uses an adapter: the base pays nothing."""
+    """How a step's LoRA work reaches the linears: transformers' layers pass on no argument for them.
+
+    A forward pass names its work with `during`; every adapted linear of the base reads `work`, on the same
+    thread. It is None while no row uses an adapter, so that the base pays nothing.
+    """
 
     def __init__(self) -> None:
-        self.batch: LoraWork | None = None
+        self.work: LoraWork | None = None
+
+    @contextlib.contextmanager
+    def during(self, work: LoraWork | None) -> Iterator[None]:
+        """Lets the linears add `work` to their answers while the scope lasts."""
+        self.work = work
+        try:
+            yield
+        finally:
+            self.work = None
 
 
 class AdaptedLinear(nn.Module):
@@ -25,8 +41,8 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Returns `[…, tokens, out]` for `x` `[…, tokens, in]`."""
         y: torch.Tensor = self.base(x)
-        if self.active.batch is not None:
-            self.active.batch.add_to(y, x, self.path)
+        if self.active.work is not None:
+            self.active.work.add_to(y, x, self.path)
         return y
 
 

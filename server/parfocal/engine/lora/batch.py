@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from parfocal.engine.lora.store import AdapterPair, Slab
-from parfocal.engine.scheduling import Segment
+from parfocal.engine.scheduling import Segment, merge
 
 SHORT_TOKENS = 16
 MAX_GAP = 2
@@ -24,6 +24,11 @@ class LoraWork(Protocol):
 
     def add_to(self, y: torch.Tensor, x: torch.Tensor, path: str) -> None:
         """Adds the adapters' part to `y` `[…, tokens, out]` in place, from `x` `[…, tokens, in]`."""
+
+    def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
+        """Does so for several linears on the same `x`; one by one unless there is a faster way."""
+        for y, path in zip(ys, paths, strict=True):
+            self.add_to(y, x, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class _Run:
     target: torch.Tensor | None
 
 
-class LoraBatch:
+class LoraBatch(LoraWork):
     """One step's segments, ready to be applied to each adapted module in turn."""
 
     def __init__(self, segments: Sequence[Segment], slabs: Mapping[int, Slab], device: torch.device) -> None:
@@ -79,16 +84,6 @@ def _add_run(y: torch.Tensor, x: torch.Tensor, run: _Run, pair: AdapterPair) -> 
         return
     delta = torch.bmm(torch.bmm(x[run.gather].to(a.dtype).view(shape), a), b)
     y.index_add_(0, run.target, delta.view(-1, y.shape[-1])[run.source])
-
-
-def merge(segments: Sequence[Segment]) -> list[Segment]:
-    """Joins neighbouring segments of the same adapter."""
-    merged: list[Segment] = []
-    for segment in segments:
-        if merged and merged[-1].place == segment.place and merged[-1].end == segment.start:
-            segment = Segment(segment.place, merged.pop().start, segment.end)
-        merged.append(segment)
-    return merged
 
 
 def _runs(segments: Sequence[Segment]) -> list[list[Segment]]:

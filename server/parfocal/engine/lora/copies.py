@@ -11,6 +11,10 @@ class Copies(Protocol):
     Whatever steps were begun before may still read what lay in the same memory: that is waited for first.
     """
 
+    @property
+    def pinned(self) -> bool:
+        """Whether host memory should be page-locked, which makes copies to the device fast."""
+
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
         """Copies each source, in host memory, to the target at its place, of the same shape and type."""
 
@@ -19,7 +23,10 @@ class Copies(Protocol):
 
 
 class PlainCopies:
-    """Writes at once on the calling thread: on a CPU nothing else is needed."""
+    """Writes on the calling thread; on a CPU nothing else is needed."""
+
+    def __init__(self, *, pinned: bool = False) -> None:
+        self.pinned = pinned
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
         """Copies each source to the target at its place."""

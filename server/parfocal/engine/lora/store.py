@@ -123,7 +123,7 @@ class LoraStore:
 
     def lay_out(self, weights: LoraWeights) -> LaidAdapter:
         """Returns the adapter in host memory as its place will hold it."""
-        return lay_out(weights, self.dtype, pinned=self._device.type == "cuda")
+        return lay_out(weights, self.dtype, pinned=self._copies.pinned)
 
     def put(self, weights: LoraWeights) -> Place:
         """Lays an adapter out and copies it to a free place."""
@@ -137,13 +137,6 @@ class LoraStore:
         with self._claimed(adapter.slab_rank) as (slab, place):
             self._grow(slab, adapter.modules.keys())
             self._fill(slab, place, adapter)
-        return place
-
-    def put_zeros(self, rank: int) -> Place:
-        """Takes a free place for an adapter that adds 0 to every module: for steps that are only measured."""
-        with self._claimed(slab_rank(rank)) as (slab, place):
-            self._grow(slab, self.shapes.keys())
-            self._copies.zero([part[place.index] for pair in slab.weights.values() for part in pair.parts])
         return place
 
     def free(self, place: Place) -> None:

@@ -1,6 +1,6 @@
 """Divides one budget of bytes between the base, the adapters, the KV cache, and what steps need.
 
-Pure arithmetic: knows no device and no tensors. What each part needs comes from `memory_plan`.
+Pure arithmetic: knows no device and no tensors. What each part needs comes from the caller.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,15 @@ class Workspace:
     def size_bytes(self, context_tokens: int) -> int:
         """Returns the bytes of a step whose longest row has `context_tokens`."""
         return self.fixed_bytes + self.context_token_bytes * context_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNeeds:
+    """What a backend takes of its device beside base and KV cache: adapters, a step, and captured steps."""
+
+    adapter_bytes: int
+    workspace: Workspace
+    graph_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,45 @@
-"""The resident base as one step sees it: forward pass, paged attention, KV cache, runner."""
+"""The resident base as one step sees it: its backend, forward pass, attention, KV cache and runner."""
+
+from parfocal.engine.model.attention import (
+    ATTENTION,
+    AttentionWork,
+    NewTokens,
+    Score,
+    register_attention,
+)
+from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.kv_cache import KvCache, KvShape
+from parfocal.engine.model.linears import Kept, LinearLayout, put
+from parfocal.engine.model.model_forward import ModelForward
+from parfocal.engine.model.profile import ModuleProfile, StepProfile
+from parfocal.engine.model.resident import Backend, BaseInfo, Computing, ResidentBase, StepMemory
+from parfocal.engine.model.runner import Runner
+from parfocal.engine.model.step_work import StepWork
+from parfocal.engine.model.workspace import FLOAT_BYTES, activation_bytes, query_heads
+
+__all__ = [
+    "ATTENTION",
+    "FLOAT_BYTES",
+    "AttentionWork",
+    "Backend",
+    "BaseInfo",
+    "Computing",
+    "Forward",
+    "Kept",
+    "KvCache",
+    "KvShape",
+    "LinearLayout",
+    "ModelForward",
+    "ModuleProfile",
+    "NewTokens",
+    "ResidentBase",
+    "Runner",
+    "Score",
+    "StepMemory",
+    "StepProfile",
+    "StepWork",
+    "activation_bytes",
+    "put",
+    "query_heads",
+    "register_attention",
+]

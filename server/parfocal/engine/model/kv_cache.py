@@ -1,6 +1,5 @@
 """The paged KV cache: for each layer, keys and values in blocks (PagedAttention, arXiv 2309.06180)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,11 +30,6 @@ class KvCache:
         # all of the memory at once, and give the filling thread a team of CPU workers (see `cpu_threads`).
         self.keys = [torch.empty(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
         self.values = [torch.empty(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
-
-    def places(self, blocks: Sequence[int], start: int, end: int) -> list[int]:
-        """Returns where the tokens at `start` to `end` (exclusive) of a request with these blocks lie."""
-        size = self.block_tokens
-        return [blocks[at // size] * size + at % size for at in range(start, end)]
 
     def write(self, layer: int, places: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
         """Stores key and value `[tokens, kv_heads, head_dim]` of one layer at `places` `[tokens]`."""

@@ -9,27 +9,29 @@ from collections.abc import Callable
 import torch
 
 from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.resident import Backend
 from parfocal.engine.sampling import Sampler
 from parfocal.engine.scheduling import Plan, SampledToken, lay_out
+from parfocal.engine.stopwatch import SAMPLING
 
 
 class Runner:
     """Runs plans on the resident base. The rows of a batch are independent of each other.
 
-    `cpu_threads` is how many threads torch's own operations may use; `device` is where they compute.
+    torch's own operations may use as many CPU threads as where the runner is made.
     """
 
-    def __init__(self, forward: Forward, cpu_threads: int, device: torch.device | None = None) -> None:
+    def __init__(self, forward: Forward, backend: Backend) -> None:
         self._forward = forward
-        self._device = device
+        self._backend = backend
         self._sampler = Sampler()
-        self._cpu_threads = cpu_threads
+        self._cpu_threads = torch.get_num_threads()
         self._stepping: int | None = None
 
     @property
     def overlaps(self) -> bool:
-        """Tells whether the device computes while the calling thread does something else."""
-        return self._device is not None and self._device.type == "cuda"
+        """Whether the device computes while the calling thread does something else."""
+        return self._backend.device.overlaps
 
     @torch.inference_mode()
     def run(self, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> list[SampledToken | None]:
@@ -44,7 +46,9 @@ class Runner:
         result: list[SampledToken | None] = [None] * len(plan.rows)
         if drawing:
             rows = [item.row.sampling for item in drawing if item.row.sampling is not None]
-            for item, token in zip(drawing, self._sampler.sample(logits, rows, meanwhile), strict=True):
+            with self._backend.watch.part(SAMPLING):
+                drawn = self._sampler.sample(logits, rows, meanwhile)
+            for item, token in zip(drawing, drawn, strict=True):
                 result[item.order] = token
         else:
             meanwhile()
@@ -58,6 +62,4 @@ class Runner:
         if self._stepping == threading.get_ident():
             return
         self._stepping = threading.get_ident()
-        torch.set_num_threads(self._cpu_threads)
-        if self._device is not None and self._device.type == "cuda":
-            torch.cuda.set_device(self._device)
+        self._backend.take_over(self._cpu_threads)

@@ -1,14 +1,10 @@
 """Who prepares a step's LoRA work and attention: torch everywhere, faster kernels where there are some."""
 
-from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import torch
-
-from parfocal.engine.lora import LoraBatch, LoraWork, Slab
-from parfocal.engine.model.attention import AttentionStep, AttentionWork, ChunkRow, DecodeRows
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.scheduling import LaidRow, segments
+from parfocal.engine.lora import LoraWork
+from parfocal.engine.model.attention import AttentionWork
+from parfocal.engine.scheduling import LaidRow
 
 
 class StepWork(Protocol):
@@ -19,63 +15,3 @@ class StepWork(Protocol):
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
         """Returns the rows' attention."""
-
-
-class TorchStepWork:
-    """Does everything with torch's own operations, on any device."""
-
-    def __init__(self, cache: KvCache, slabs: Mapping[int, Slab], device: torch.device) -> None:
-        self._cache = cache
-        self._slabs = slabs
-        self._device = device
-
-    def lora(self, laid: list[LaidRow]) -> LoraWork | None:
-        """Returns the rows' LoRA work; None if no row uses an adapter."""
-        found = segments(laid)
-        return LoraBatch(found, self._slabs, self._device) if found else None
-
-    def attention(self, laid: list[LaidRow]) -> AttentionWork:
-        """Returns the rows' attention."""
-        self._clear_begun_blocks(laid)
-        written = torch.tensor(written_places(self._cache, laid), device=self._device)
-        chunks = tuple(self._chunk(item) for item in laid if item.tokens > 1)
-        return AttentionStep(self._cache, written, self._decode_rows(laid), chunks)
-
-    def _clear_begun_blocks(self, laid: list[LaidRow]) -> None:
-        """Empties the blocks that this step begins and does not fill.
-
-        A row reads the whole of its last block. Masked tokens weigh 0, but 0 times the NaN that another
-        request left there is NaN.
-        """
-        last = [_begun_block(item, self._cache.block_tokens) for item in laid]
-        if begun := [block for block in last if block is not None]:
-            self._cache.clear(torch.tensor(begun, device=self._device))
-
-    def _chunk(self, item: LaidRow) -> ChunkRow:
-        used = -(-item.length // self._cache.block_tokens)
-        blocks = torch.tensor([item.row.blocks[:used]], device=self._device)
-        return ChunkRow(item.start, item.end, blocks, item.length)
-
-    def _decode_rows(self, laid: Sequence[LaidRow]) -> DecodeRows | None:
-        single = [item for item in laid if item.tokens == 1]
-        if not single:
-            return None
-        most = max(len(item.row.blocks) for item in single)
-        # Padded with a row's own block: another's may hold NaN, which a masked weight of 0 does not stop.
-        padded = [(*blocks, *[blocks[0]] * (most - len(blocks))) for blocks in (i.row.blocks for i in single)]
-        return DecodeRows(
-            tokens=torch.tensor([item.start for item in single], device=self._device),
-            blocks=torch.tensor(padded, device=self._device),
-            lengths=torch.tensor([item.length for item in single], device=self._device),
-        )
-
-
-def written_places(cache: KvCache, laid: Sequence[LaidRow]) -> list[int]:
-    """Returns where each token's key and value go."""
-    return [p for item in laid for p in cache.places(item.row.blocks, item.row.start, item.length)]
-
-
-def _begun_block(item: LaidRow, size: int) -> int | None:
-    """Returns the row's last block if this step writes its first token and not its last."""
-    last = (item.length - 1) // size
-    return item.row.blocks[last] if last * size >= item.row.start and item.length % size else None

@@ -2,7 +2,15 @@
 
 from parfocal.engine.scheduling.admission import MAX_TOP_LOGPROBS, Admission
 from parfocal.engine.scheduling.blocks import BlockPool
-from parfocal.engine.scheduling.laid_plan import LaidRow, Segment, lay_out, segments
+from parfocal.engine.scheduling.laid_plan import (
+    LaidRow,
+    Segment,
+    lay_out,
+    merge,
+    segments,
+    token_places,
+    written_places,
+)
 from parfocal.engine.scheduling.limits import Limits
 from parfocal.engine.scheduling.plan import Plan, PlanRow
 from parfocal.engine.scheduling.sampling_row import SampledToken, SamplingRow
@@ -24,5 +32,8 @@ __all__ = [
     "Segment",
     "Sequence",
     "lay_out",
+    "merge",
     "segments",
+    "token_places",
+    "written_places",
 ]

@@ -1,5 +1,6 @@
 """A plan's rows at their places in the flat batch: sorted by adapter. No torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parfocal.engine.adapters import Place
@@ -53,6 +54,34 @@ def lay_out(plan: Plan) -> list[LaidRow]:
 def segments(laid: list[LaidRow]) -> list[Segment]:
     """Returns the tokens of each row that uses an adapter."""
     return [Segment(item.row.place, item.start, item.end) for item in laid if item.row.place is not None]
+
+
+def merge(found: Sequence[Segment]) -> list[Segment]:
+    """Joins neighbouring segments of the same adapter."""
+    merged: list[Segment] = []
+    for segment in found:
+        if merged and merged[-1].place == segment.place and merged[-1].end == segment.start:
+            segment = Segment(segment.place, merged.pop().start, segment.end)
+        merged.append(segment)
+    return merged
+
+
+def token_places(blocks: Sequence[int], start: int, end: int, block_tokens: int) -> list[int]:
+    """Returns where the tokens at `start` to `end` (exclusive) of a row with these blocks lie in the cache.
+
+    >>> token_places([3, 0], 2, 6, 4)
+    [14, 15, 0, 1]
+    """
+    return [blocks[at // block_tokens] * block_tokens + at % block_tokens for at in range(start, end)]
+
+
+def written_places(laid: Sequence[LaidRow], block_tokens: int) -> list[int]:
+    """Returns where the key and value of each of a step's tokens go in the cache."""
+    return [
+        place
+        for item in laid
+        for place in token_places(item.row.blocks, item.row.start, item.length, block_tokens)
+    ]
 
 
 def _by_place(item: tuple[int, PlanRow]) -> tuple[int, int, int]:

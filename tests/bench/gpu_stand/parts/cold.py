@@ -9,7 +9,7 @@ from bench.gpu_stand.engine_target import EngineTarget
 from bench.gpu_stand.notes import Notes
 from bench.gpu_stand.setting import Setting
 from parfocal.engine import AdapterReport, SilentObserver
-from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading import load_base
 
 _SLOTS = 2
 

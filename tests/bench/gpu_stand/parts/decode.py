@@ -11,7 +11,7 @@ from parfocal.bench.limits.machine import load_average, machine, versions
 from parfocal.bench.profiles.growth import BASE, DISTINCT, ONE, Point, Visits, growth_visits, measure_growth
 from parfocal.bench.profiles.growth_profile import GrowthProfile
 from parfocal.bench.profiles.step_bench import StepBench
-from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading import load_base
 
 # Rows whose prompts are cached but for their last block compute those tokens in one step.
 _BATCH_TOKENS = 2048

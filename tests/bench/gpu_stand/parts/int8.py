@@ -12,7 +12,7 @@ from oracle.logprobs import LogProbs, first_tokens
 from parfocal.bench.profiles.growth import growth_visits, measure_growth
 from parfocal.bench.workloads.shapes import shape_named
 from parfocal.engine import EngineMisconfigured
-from parfocal.engine.loading.build import build_engine
+from parfocal.engine.loading import build_engine
 
 _DTYPES = ("bfloat16", "int8")
 _ASKED = 4

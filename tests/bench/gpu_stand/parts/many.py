@@ -18,7 +18,7 @@ from parfocal.bench.reports.document import figures_document
 from parfocal.bench.workloads.calls import adapters_of_round, calls_of_round
 from parfocal.bench.workloads.shapes import shape_named
 from parfocal.bench.workloads.workload import WARMUP_ROUND, Workload
-from parfocal.engine.loading.base import load_base
+from parfocal.engine.loading import load_base
 
 _SATURATION = 900
 # Layouts and scales come on top of an adapter's numbers.

@@ -27,7 +27,7 @@ from parfocal.bench.servers.own_server import ServerPlace
 from parfocal.bench.servers.process import server_process
 from parfocal.bench.workloads.calls import Call, calls_of_round
 from parfocal.bench.workloads.workload import WARMUP_ROUND, Workload
-from parfocal.engine.loading.base import Loading, load_base
+from parfocal.engine.loading import Loading, load_base
 
 WIRE, PROCESS, PEFT = "over gRPC", "in process", "PEFT's mixed batch"
 _WARM_TOKENS = 4

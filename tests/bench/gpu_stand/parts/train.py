@@ -27,7 +27,7 @@ from oracle.resident_training import (
 )
 from parfocal.bench.workloads.shapes import shape_named
 from parfocal.engine import EngineConfig
-from parfocal.engine.loading.base import Loading, load_base
+from parfocal.engine.loading import Loading, load_base
 
 _RATE = 1e-3
 _RANK = 16

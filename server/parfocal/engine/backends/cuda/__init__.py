@@ -1,1 +1,6 @@
 """The engine on CUDA devices: kernels, graphs, and what chooses between them. Needs Triton."""
+
+from parfocal.engine.backends.cuda.backend import CudaBackend
+from parfocal.engine.backends.cuda.card import Card, card_of
+
+__all__ = ["Card", "CudaBackend", "card_of"]

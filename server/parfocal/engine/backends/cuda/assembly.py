@@ -1,86 +1,69 @@
 """Puts the CUDA path together from the kernels that are right on this card: each is tried once."""
 
 import logging
-from dataclasses import dataclass
 
 import torch
 
 from parfocal.engine.backends.cuda.attention.choice import choose_attention
 from parfocal.engine.backends.cuda.attention.rows import CudaAttention
 from parfocal.engine.backends.cuda.card import Card
-from parfocal.engine.backends.cuda.fallback import Guarded, Report, Trial, choose
+from parfocal.engine.backends.cuda.fallback import TOLERANCES, Guarded, Report, Trial, choose
 from parfocal.engine.backends.cuda.four_bit import speed_up
 from parfocal.engine.backends.cuda.lora.grouped_linear import group_linears
 from parfocal.engine.backends.cuda.lora.groups import columns_of, groups_of
+from parfocal.engine.backends.cuda.lora.guarded import GroupGuard, Unguarded, by_kernels, by_torch
 from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
-from parfocal.engine.backends.cuda.lora.trial import TOLERANCES, lora_trial
+from parfocal.engine.backends.cuda.lora.trial import lora_trial
 from parfocal.engine.backends.cuda.steps.decode import CudaDecode
 from parfocal.engine.backends.cuda.steps.graphs import DecodeGraphs, GraphForward, GraphLimits
 from parfocal.engine.backends.cuda.steps.step_peak import Measured, MeasuredWorkspace
-from parfocal.engine.backends.cuda.steps.step_work import (
-    CudaStepWork,
-    GroupGuard,
-    Unguarded,
-    by_kernels,
-    by_torch,
-)
+from parfocal.engine.backends.cuda.steps.step_work import CudaStepWork
+from parfocal.engine.backends.torch import TorchStepWork
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base import ResidentBase
-from parfocal.engine.memory.workspace import WorkspaceMeasure
-from parfocal.engine.model.forward import Forward, ModelForward
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.model.step_work import TorchStepWork
+from parfocal.engine.model import (
+    Computing,
+    Forward,
+    KvCache,
+    ModelForward,
+    ResidentBase,
+    StepMemory,
+    query_heads,
+)
 from parfocal.engine.scheduling import Plan, PlanRow, lay_out
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CudaParts:
-    """What computes the steps, and where adapters lie."""
-
-    forward: Forward
-    store: PageStore
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceMemory:
-    """An empty cache, and the bytes that adapters may take."""
-
-    cache: KvCache
-    adapter_bytes: int
-
-
 @torch.inference_mode()
 def cuda_parts(
-    base: ResidentBase, config: EngineConfig, memory: DeviceMemory, report: Report, card: Card
-) -> CudaParts:
-    """Returns the fastest parts that are right on the card; `report` is told of each that is not.
+    base: ResidentBase, config: EngineConfig, memory: StepMemory, report: Report, card: Card
+) -> Computing:
+    """Returns the fastest parts that are right on the card; calls `report` for every kernel that it rejects.
 
     Replaces the base's linears.
     """
     cache = memory.cache
     store = _prepared(base, config, Room(config.slots, memory.adapter_bytes), report, card)
-    attention = CudaAttention(cache, _query_heads(base), card.processors)
+    attention = CudaAttention(cache, query_heads(base), card.processors)
     plain = TorchStepWork(cache, {}, base.device)
     attend, right = choose_attention(base, attention, plain.attention, report)
     guard = _lora_guard(base, report)
     eager = ModelForward(base, CudaStepWork(store, config.max_rank, attend, guard))
     if guard is None or not right:
-        return CudaParts(eager, store)
+        return Computing(eager, store)
     decode = CudaDecode(base, store, attention, config.max_rank)
     blocks = -(-base.info.context_tokens // cache.block_tokens)
     limits = GraphLimits(config.max_requests, blocks, cache.block_tokens)
     graphs = DecodeGraphs(decode, card.capturer, limits, base.device)
-    return CudaParts(_with_graphs(eager, graphs, TOLERANCES[base.dtype], report), store)
+    return Computing(_with_graphs(base, eager, graphs, report), store)
 
 
-def measured_workspace(card: Card) -> WorkspaceMeasure:
+def measured_workspace(card: Card) -> MeasuredWorkspace:
     """Returns what finds a step's workspace by running the largest steps with the kernels, untried."""
 
     def make(base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
         store = _prepared(base, config, None, _untold, card)
-        attention = CudaAttention(cache, _query_heads(base), card.processors)
+        attention = CudaAttention(cache, query_heads(base), card.processors)
         # Too little memory must end the measurement, and not a kernel's use.
         work = CudaStepWork(store, config.max_rank, attention.step, Unguarded())
         forward = ModelForward(base, work)
@@ -90,7 +73,7 @@ def measured_workspace(card: Card) -> WorkspaceMeasure:
 
 
 def _untold(kernel: str, reason: str) -> None:
-    """Takes no notice: what fails here fails again where it is reported."""
+    """Ignores the failure; it recurs, and is reported, when the engine is built."""
 
 
 def _prepared(
@@ -113,19 +96,14 @@ def _lora_guard(base: ResidentBase, report: Report) -> GroupGuard | None:
     return Guarded("lora", by_kernels, by_torch, report)
 
 
-def _with_graphs(eager: Forward, graphs: DecodeGraphs, tolerance: float, report: Report) -> Forward:
+def _with_graphs(base: ResidentBase, eager: Forward, graphs: DecodeGraphs, report: Report) -> Forward:
     """Returns decoding by graphs, unless a step cannot be captured or its replay differs."""
     laid = lay_out(Plan((PlanRow("trial", (1,), 0, (0,), None, None),)))
 
     def captured() -> Forward:
         seconds = graphs.capture()
         log.info("%d decode graphs captured in %.1f s", len(graphs), seconds)
-        return GraphForward(eager, graphs)
+        return GraphForward(eager, graphs, base.backend.watch)
 
-    trial = Trial[Forward](lambda forward: forward.logits(laid, [0]), tolerance)
+    trial = Trial[Forward](lambda forward: forward.logits(laid, [0]), TOLERANCES[base.dtype])
     return choose("graphs", captured, eager, trial, report)
-
-
-def _query_heads(base: ResidentBase) -> int:
-    heads: int = base.model.config.get_text_config().num_attention_heads  # type: ignore[operator, union-attr]
-    return heads

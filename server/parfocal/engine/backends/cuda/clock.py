@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from parfocal.engine.devices import EventMarks
+
 # Times the size of the device's cache. To fill so much both empties the cache, as the steps' other layers do,
 # and keeps the device busy while the work is queued, so that launching it is not timed.
 _FILLED_CACHES = 4
@@ -14,14 +16,12 @@ class CudaClock:
 
     def __init__(self, device: torch.device) -> None:
         cache_bytes = torch.cuda.get_device_properties(device).L2_cache_size
+        self._marks = EventMarks()
         self._filled = torch.empty(_FILLED_CACHES * cache_bytes, dtype=torch.uint8, device=device)
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Returns how long the device takes for what `work` queues, in seconds."""
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         self._filled.zero_()
-        begin.record()
+        begin = self._marks.now()
         work()
-        end.record()
-        end.synchronize()
-        return float(begin.elapsed_time(end)) / 1000
+        return self._marks.seconds(begin, self._marks.now())

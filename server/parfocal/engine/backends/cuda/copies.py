@@ -30,7 +30,8 @@ class CudaCopies:
     are made on the steps' stream, whose allocator therefore needs no word of this one.
     """
 
-    def __init__(self, stream: CopyStream) -> None:
+    def __init__(self, stream: CopyStream, *, pinned: bool = True) -> None:
+        self.pinned = pinned
         self._stream = stream
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:

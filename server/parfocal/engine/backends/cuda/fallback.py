@@ -21,6 +21,9 @@ Report = Callable[[str, str], None]
 
 log = logging.getLogger(__name__)
 
+# How far a kernel's numbers may be from plain torch's, as a part of the largest.
+TOLERANCES = {torch.float32: 1e-4, torch.float16: 2.0**-8, torch.bfloat16: 2.0**-5}
+
 _FAILURES: tuple[type[Exception], ...] = (
     # torch's, also from the device: a launch that is refused, too little memory, an address that is none.
     # OutOfMemoryError and AcceleratorError are of this kind.

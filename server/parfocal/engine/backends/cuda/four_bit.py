@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from parfocal.engine.backends.cuda.fallback import Report, Trial, choose
-from parfocal.engine.loading.cpu_linears import put
+from parfocal.engine.model import put
 
 log = logging.getLogger(__name__)
 

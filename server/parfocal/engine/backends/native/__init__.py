@@ -4,6 +4,8 @@ Compiled when the package is installed. Where that was impossible, or the proces
 computes the same with torch.
 """
 
+from parfocal.engine.backends.native.backend import NativeBackend
 from parfocal.engine.backends.native.library import Library, load
+from parfocal.engine.backends.native.linear import Numbers
 
-__all__ = ["Library", "load"]
+__all__ = ["Library", "NativeBackend", "Numbers", "load"]

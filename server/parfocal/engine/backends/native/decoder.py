@@ -9,8 +9,7 @@ import torch
 from parfocal.engine.backends.native.layers import DecoderParts, LayerParts, Projection
 from parfocal.engine.backends.native.library import Library
 from parfocal.engine.backends.native.norm import NativeRmsNorm
-from parfocal.engine.backends.native.slab_tables import SlabTables
-from parfocal.engine.backends.native.step_work import adapter_rows, contexts_of
+from parfocal.engine.backends.native.rows import SlabTables, adapter_rows, contexts_of
 from parfocal.engine.backends.native.structs import (
     DecoderStruct,
     GroupStruct,
@@ -19,10 +18,10 @@ from parfocal.engine.backends.native.structs import (
     StepStruct,
     array_of,
 )
-from parfocal.engine.loading.base import ResidentBase
 from parfocal.engine.lora import LoraStore
-from parfocal.engine.model.kv_cache import KvCache
+from parfocal.engine.model import KvCache, ResidentBase
 from parfocal.engine.scheduling import LaidRow, segments
+from parfocal.engine.stopwatch import SCHEDULING
 
 
 class NativeForward:
@@ -35,6 +34,7 @@ class NativeForward:
         self._decoder, self._head = known.model, known.lm_head
         self._parts = parts
         self._library = library
+        self._watch = base.backend.watch
         self._cache = cache
         self._store = store
         self._kinds = _rotation_kinds(parts, self._decoder)
@@ -52,7 +52,8 @@ class NativeForward:
 
     def _run_layers(self, laid: list[LaidRow], hidden: torch.Tensor) -> None:
         """Replaces `hidden` `[1, tokens, hidden]` by the last layer's answer."""
-        contexts = contexts_of(laid, self._cache)
+        with self._watch.part(SCHEDULING):
+            contexts = contexts_of(laid, self._cache)
         rotations = self._rotations(hidden, (contexts.lengths - 1)[None])
         step = StepStruct(
             x=hidden.data_ptr(),
@@ -65,8 +66,9 @@ class NativeForward:
             tokens=hidden.shape[1],
             most_blocks=contexts.tables.shape[1],
         )
-        # Both must outlive the call.
-        _slabs, _works = self._add_adapters(step, laid)
+        with self._watch.part(SCHEDULING):
+            # Both must outlive the call.
+            _slabs, _works = self._add_adapters(step, laid)
         self._library.decode(addressof(self._struct), addressof(step))
 
     def _add_adapters(self, step: StepStruct, laid: list[LaidRow]) -> tuple[Any, Any]:

@@ -98,10 +98,12 @@ class NativeHead(nn.Module):
     `near` are the rounded weights.
     """
 
-    def __init__(self, library: Library, head: nn.Linear, near: NativeLinear) -> None:
+    def __init__(
+        self, library: Library, weight: torch.Tensor, bias: torch.Tensor | None, near: NativeLinear
+    ) -> None:
         super().__init__()
-        self.weight = head.weight.data.contiguous()
-        self.bias = None if head.bias is None else head.bias.data
+        self.weight = weight.contiguous()
+        self.bias = bias
         self._refine = library.refine
         self.near = near
 

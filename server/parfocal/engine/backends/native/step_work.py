@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from ctypes import addressof, byref
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from parfocal.engine.backends.native.library import Library
+from parfocal.engine.backends.native.rows import (
+    ADAPTER_NUMBERS,
+    Contexts,
+    adapter_rows,
+    contexts_of,
+    pair_struct,
+)
 from parfocal.engine.backends.native.structs import AttentionStruct, PairStruct, SlabStruct, array_of
-from parfocal.engine.lora import AdapterPair, LoraStore, LoraWork, Slab, merge
-from parfocal.engine.model.attention import AttentionWork, NewTokens, Score
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.model.step_work import written_places
+from parfocal.engine.lora import LoraStore, LoraWork, Slab
+from parfocal.engine.model import AttentionWork, KvCache, NewTokens, Score
 from parfocal.engine.scheduling import LaidRow, Segment, segments
 
-# `AdapterNumbers` in lora.h.
-ADAPTER_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int16: 2, torch.int8: 3}
 # Integers of activations have a scale for each block of so many.
 _BLOCK = 64
-# The kernel takes so many rows of one adapter at once.
-_ROWS = 8
 
 
 class NativeStepWork:
@@ -41,53 +41,7 @@ class NativeStepWork:
         return NativeAttention(self._library, self._cache, contexts_of(laid, self._cache))
 
 
-@dataclass(frozen=True, slots=True)
-class Contexts:
-    """What each token of a step attends to.
-
-    `written` `[tokens]` is where its key and value go, `rows` `[tokens]` whose table it uses, `lengths`
-    `[tokens]` how much of its context it sees; `tables` `[rows, most blocks]` are the rows' blocks.
-    """
-
-    written: torch.Tensor
-    tables: torch.Tensor
-    rows: torch.Tensor
-    lengths: torch.Tensor
-
-
-def contexts_of(laid: Sequence[LaidRow], cache: KvCache) -> Contexts:
-    """Returns the contexts of a step's tokens, in the flat batch's order."""
-    most = max(len(item.row.blocks) for item in laid)
-    tables = [(*item.row.blocks, *[0] * (most - len(item.row.blocks))) for item in laid]
-    return Contexts(
-        written=torch.tensor(written_places(cache, laid)),
-        tables=torch.tensor(tables),
-        rows=torch.tensor([number for number, item in enumerate(laid) for _ in range(item.tokens)]),
-        lengths=torch.tensor([at + 1 for i in laid for at in range(i.row.start, i.length)]),
-    )
-
-
-def adapter_rows(found: Sequence[Segment], slabs: Mapping[int, int]) -> torch.Tensor:
-    """Returns `[works, 4]`: slab by `slabs`, slot, first row, number of rows (at most eight)."""
-    return torch.tensor(
-        [
-            (slabs[s.place.slab], s.place.index, start, min(_ROWS, s.end - start))
-            for s in merge(found)
-            for start in range(s.start, s.end, _ROWS)
-        ],
-        dtype=torch.int64,
-    )
-
-
-def pair_struct(pair: AdapterPair | None) -> PairStruct:
-    """Returns where a module's weights lie; null where the slab has none."""
-    if pair is None:
-        return PairStruct()
-    scales = (None if part is None else part.data_ptr() for part in (pair.a_scale, pair.b_scale))
-    return PairStruct(pair.a.data_ptr(), pair.b.data_ptr(), *scales)
-
-
-class NativeLora:
+class NativeLora(LoraWork):
     """One step's LoRA work: for each slab, its rows in works of one adapter and at most eight rows."""
 
     def __init__(self, library: Library, found: Sequence[Segment], slabs: Mapping[int, Slab]) -> None:

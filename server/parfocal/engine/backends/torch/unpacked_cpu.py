@@ -12,7 +12,7 @@ from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 from torch.nn import functional
 
-from parfocal.engine.memory.device_memory import total_bytes
+from parfocal.engine.devices import machine_bytes
 
 # Up to this many rows the head's weight is the left operand: the library packs the right one anew for each
 # product, and at few rows that is most of the work.
@@ -65,7 +65,13 @@ def unpacked_bytes(model: nn.Module) -> int:
 
 def room_for_unpacked() -> int:
     """Returns how many bytes unpacked weights may take on this machine unless someone says otherwise."""
-    return total_bytes(torch.device("cpu")) // _MEMORY_PART
+    return machine_bytes() // _MEMORY_PART
+
+
+def unpack_within(model: nn.Module, budget_bytes: int | None) -> None:
+    """Unpacks the model's 4-bit linears if they fit; None stands for a part of the machine's memory."""
+    if 0 < unpacked_bytes(model) <= (room_for_unpacked() if budget_bytes is None else budget_bytes):
+        unpack(model)
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from parfocal.engine import AdapterKey
-from parfocal.engine.loading.base import BaseInfo
+from parfocal.engine.model import BaseInfo
 from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract
 from parfocal.registry.wire import base_message

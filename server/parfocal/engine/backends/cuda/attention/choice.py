@@ -14,11 +14,8 @@ from parfocal.engine.backends.cuda.attention.varlen import (
     supported,
     varlen_step,
 )
-from parfocal.engine.backends.cuda.fallback import Report, Trial, choose
-from parfocal.engine.backends.cuda.lora.trial import TOLERANCES
-from parfocal.engine.loading.base import ResidentBase
-from parfocal.engine.model.attention import AttentionWork, NewTokens, Score
-from parfocal.engine.model.kv_cache import KvCache
+from parfocal.engine.backends.cuda.fallback import TOLERANCES, Report, Trial, choose
+from parfocal.engine.model import AttentionWork, KvCache, NewTokens, ResidentBase, Score
 from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
 
 log = logging.getLogger(__name__)

@@ -24,10 +24,8 @@ from parfocal.engine.backends.cuda.attention.tables import (
     prefill_tiles,
 )
 from parfocal.engine.backends.cuda.products import product_type
-from parfocal.engine.model.attention import NewTokens, Score
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.model.step_work import written_places
-from parfocal.engine.scheduling import LaidRow
+from parfocal.engine.model import KvCache, NewTokens, Score
+from parfocal.engine.scheduling import LaidRow, written_places
 
 LOG2E = math.log2(math.e)
 # More positions than any context has.
@@ -83,7 +81,7 @@ class CudaAttention:
         chunks = [item for item in laid if item.tokens > 1]
         decode = decode_table(single, size, len(single)).to(device) if single else None
         tiles = prefill_tiles(chunks, size, self.tile_tokens).to(device) if chunks else None
-        written = torch.tensor(written_places(self.cache, laid), device=device)
+        written = torch.tensor(written_places(laid, size), device=device)
         splits = self._splits(decode) if decode else 1
         return CudaAttentionStep(self.cache, written, decode, tiles, splits)
 

@@ -15,10 +15,8 @@ import torch
 
 from parfocal.engine.backends.cuda.attention.rows import store_kv
 from parfocal.engine.backends.cuda.attention.tables import block_table
-from parfocal.engine.model.attention import NewTokens, Score
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.model.step_work import written_places
-from parfocal.engine.scheduling import LaidRow
+from parfocal.engine.model import KvCache, NewTokens, Score
+from parfocal.engine.scheduling import LaidRow, written_places
 
 _PARAMETERS = ("block_table", "enable_gqa", "scale", "seqused_k", "window_size")
 _DTYPES = (torch.float16, torch.bfloat16)
@@ -203,7 +201,7 @@ def varlen_step(function: Varlen, cache: KvCache, laid: Sequence[LaidRow]) -> Va
         most_new=max(item.tokens for item in laid),
         most_length=max(item.length for item in laid),
     )
-    written = torch.tensor(written_places(cache, laid), device=device)
+    written = torch.tensor(written_places(laid, cache.block_tokens), device=device)
     return VarlenAttentionStep(function, cache, written, rows)
 
 

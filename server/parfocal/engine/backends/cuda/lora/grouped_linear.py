@@ -5,21 +5,12 @@ out what waits for them.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from parfocal.engine.backends.cuda.lora.groups import Group
 from parfocal.engine.lora import ActiveAdapters, AdaptedLinear
-
-
-@runtime_checkable
-class GroupWork(Protocol):
-    """LoRA work that can serve several linears in one go."""
-
-    def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
-        """Adds the adapters' part to each of `ys` in place, from `x`."""
 
 
 class LinearGroup:
@@ -47,12 +38,8 @@ class LinearGroup:
 
     def _computed(self, x: torch.Tensor) -> list[torch.Tensor]:
         ys = [linear(x) for linear in self._linears]
-        work = self._active.batch
-        if isinstance(work, GroupWork):
-            work.add_to_group(ys, x, self._paths)
-        elif work is not None:
-            for y, path in zip(ys, self._paths, strict=True):
-                work.add_to(y, x, path)
+        if self._active.work is not None:
+            self._active.work.add_to_group(ys, x, self._paths)
         return ys
 
 

@@ -101,8 +101,8 @@ class PageStore:
         """Returns the adapter in host memory, page-locked where that makes copies to the device fast."""
         parts = [part for path, module in weights.modules.items() for part in self._parts(path, module)]
         packing = pack([part.tensor.nbytes for part in parts], self._page_bytes)
-        pinned = self.bytes.device.type == "cuda"
-        pages = torch.zeros(packing.pages, self._page_bytes, dtype=torch.uint8, pin_memory=pinned)
+        shape = packing.pages, self._page_bytes
+        pages = torch.zeros(shape, dtype=torch.uint8, pin_memory=self._copies.pinned)
         entries = torch.zeros(len(self.order), FIELDS, dtype=torch.int64)
         for part, (page, at) in zip(parts, packing.places, strict=True):
             size = part.tensor.nbytes
@@ -184,7 +184,7 @@ class PageStore:
         at = begins[within // self._page_bytes] + within % self._page_bytes
         itemsizes = torch.tensor([self.dtype.itemsize, self.dtype.itemsize, _FLOAT_BYTES, _FLOAT_BYTES])
         located = torch.cat([at // (UNIT * itemsizes), entries[:, -1:]], 1)
-        return located.pin_memory() if self.bytes.device.type == "cuda" else located
+        return located.pin_memory() if self._copies.pinned else located
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from parfocal.engine.backends.cuda.lora.page_store import PageStore
-from parfocal.engine.lora import merge
-from parfocal.engine.scheduling import Segment
+from parfocal.engine.lora import LoraWork
+from parfocal.engine.scheduling import Segment, merge
 
 
-class PlainLora:
+class PlainLora(LoraWork):
     """One step's LoRA work, adapter by adapter."""
 
     def __init__(self, store: PageStore, segments: Sequence[Segment]) -> None:

@@ -8,8 +8,8 @@ import torch
 from parfocal.engine.backends.cuda.lora.kernels import expand, shrink
 from parfocal.engine.backends.cuda.lora.page_store import PageStore
 from parfocal.engine.backends.cuda.products import product_type
-from parfocal.engine.lora import merge
-from parfocal.engine.scheduling import Segment
+from parfocal.engine.lora import LoraWork
+from parfocal.engine.scheduling import Segment, merge
 
 # Tokens in a tile: the least that tensor cores multiply, and what long prompts fill.
 SHORT, LONG = 16, 64
@@ -67,7 +67,7 @@ def numbers_at_once(size: int) -> int:
     return _AT_ONCE[size]
 
 
-class CudaLora:
+class CudaLora(LoraWork):
     """Adds the adapters' part to linears' outputs; `ranks` is the highest rank that may come."""
 
     def __init__(self, store: PageStore, tiles: Tiles, ranks: int) -> None:

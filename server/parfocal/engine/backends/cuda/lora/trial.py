@@ -2,11 +2,11 @@
 
 import torch
 
-from parfocal.engine.backends.cuda.fallback import Trial
+from parfocal.engine.backends.cuda.fallback import TOLERANCES, Trial
+from parfocal.engine.backends.cuda.lora.guarded import GroupGuard, StepLora
 from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
 from parfocal.engine.backends.cuda.lora.plain_lora import PlainLora
 from parfocal.engine.backends.cuda.lora.step import CudaLora, tiles_of
-from parfocal.engine.backends.cuda.steps.step_work import GroupGuard, StepLora
 from parfocal.engine.lora import LoraWeights, ModuleWeights, PlainCopies
 from parfocal.engine.scheduling import Segment
 
@@ -43,10 +43,6 @@ def lora_trial(
         return torch.cat(found)
 
     return Trial(run, TOLERANCES[dtype])
-
-
-# How far a kernel's numbers may be from plain torch's, as a part of the largest.
-TOLERANCES = {torch.float32: 1e-4, torch.float16: 2.0**-8, torch.bfloat16: 2.0**-5}
 
 
 def _adapter(rank: int, shapes: dict[str, tuple[int, int]], dtype: torch.dtype) -> LoraWeights:

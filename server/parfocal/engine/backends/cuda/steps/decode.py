@@ -7,7 +7,7 @@ from parfocal.engine.backends.cuda.attention.tables import DecodeTable
 from parfocal.engine.backends.cuda.lora.page_store import PageStore
 from parfocal.engine.backends.cuda.lora.step import CudaLora
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs
-from parfocal.engine.loading.base import ResidentBase
+from parfocal.engine.model import ResidentBase
 
 
 class CudaDecode:
@@ -22,13 +22,13 @@ class CudaDecode:
     def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
         """Returns the logits `[rows, vocabulary]` as float32; without `adapted`, no row uses an adapter."""
         lora = CudaLora(self._store, inputs.tiles, self._ranks) if adapted else None
-        self._base.active.batch = lora
         table = DecodeTable(inputs.tokens, inputs.lengths, inputs.blocks)
-        output = self._base.model(
-            input_ids=inputs.ids[None],
-            position_ids=inputs.positions[None],
-            use_cache=False,
-            step=self._attention.step_on(table, inputs.written),
-        )
+        with self._base.active.during(lora):
+            output = self._base.model(
+                input_ids=inputs.ids[None],
+                position_ids=inputs.positions[None],
+                use_cache=False,
+                step=self._attention.step_on(table, inputs.written),
+            )
         logits: torch.Tensor = output.logits[0]
         return logits.float()

@@ -14,8 +14,9 @@ from typing import Protocol
 import torch
 
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
-from parfocal.engine.model.forward import Forward
+from parfocal.engine.model import Forward
 from parfocal.engine.scheduling import LaidRow
+from parfocal.engine.stopwatch import GRAPH, Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -120,18 +121,25 @@ class DecodeGraphs:
 class GraphForward:
     """Decode steps by graph where one has room; everything else as `eager` does it."""
 
-    def __init__(self, eager: Forward, graphs: DecodeGraphs) -> None:
+    def __init__(self, eager: Forward, graphs: DecodeGraphs, watch: Stopwatch) -> None:
         self._eager = eager
         self._graphs = graphs
+        self._watch = watch
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
         """Returns the logits `[places, vocabulary]` of the batch's places `last`, as float32."""
-        found = self._graphs.logits(laid) if laid and all(item.tokens == 1 for item in laid) else None
+        found = self._replayed(laid)
         if found is None:
             return self._eager.logits(laid, last)
         if last == list(range(len(laid))):
             return found
         return found[torch.tensor(last or [0], device=found.device)]
+
+    def _replayed(self, laid: list[LaidRow]) -> torch.Tensor | None:
+        if not laid or any(item.tokens != 1 for item in laid):
+            return None
+        with self._watch.part(GRAPH):
+            return self._graphs.logits(laid)
 
 
 class CudaCapturer:

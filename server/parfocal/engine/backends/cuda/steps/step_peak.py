@@ -13,13 +13,10 @@ import torch
 
 from parfocal.engine.adapters import Place
 from parfocal.engine.backends.cuda.fallback import failures
+from parfocal.engine.backends.torch import at_most
 from parfocal.engine.config import EngineConfig
-from parfocal.engine.loading.base import ResidentBase
-from parfocal.engine.memory.budget import Workspace
-from parfocal.engine.memory.workspace import at_most
-from parfocal.engine.model.forward import Forward
-from parfocal.engine.model.kv_cache import KvCache
-from parfocal.engine.model.runner import Runner
+from parfocal.engine.memory import Workspace
+from parfocal.engine.model import Forward, KvCache, ResidentBase, Runner
 from parfocal.engine.request import Sampling
 from parfocal.engine.scheduling import Plan, PlanRow, SamplingRow
 
@@ -94,7 +91,7 @@ class MeasuredWorkspace:
         cache = KvCache(base.kv_shape, 1, config.block_tokens, base.device)
         cache.clear(torch.zeros(1, dtype=torch.long, device=base.device))
         made = self._make(base, config, cache)
-        runner = Runner(made.forward, torch.get_num_threads())
+        runner = Runner(made.forward, base.backend)
         stays = base.info.memory_bytes + base.kv_shape.token_bytes * config.block_tokens + made.adapter_bytes
 
         def taken(context: int) -> int:

@@ -1,0 +1,48 @@
+"""The one place that decides who computes a base: by settings, device, and what runs here."""
+
+import logging
+
+import torch
+
+from parfocal.engine.backends.native import NativeBackend, Numbers, load
+from parfocal.engine.backends.torch import TorchBackend
+from parfocal.engine.config import EngineConfig
+from parfocal.engine.devices import Device, device_at
+from parfocal.engine.model import Backend
+
+log = logging.getLogger(__name__)
+
+
+def choose_backend(config: EngineConfig, at: torch.device, dtype: torch.dtype, head_dim: int) -> Backend:
+    """Returns the fastest backend for a base of such numbers and heads that runs here and `config` lets."""
+    device = device_at(at)
+    chosen: Backend | None = None
+    if config.kernels == "auto":
+        chosen = _cuda(device, dtype) if device.overlaps else _native(config, at, dtype, head_dim)
+    return chosen or TorchBackend(
+        device, dtype, exact=config.dtype == "float32", unpack_bytes=config.unpack_bytes
+    )
+
+
+def _native(config: EngineConfig, at: torch.device, dtype: torch.dtype, head_dim: int) -> Backend | None:
+    library = load() if dtype is torch.float32 and at.type == "cpu" else None
+    if library is None or not library.can_attend(head_dim):
+        return None
+    return NativeBackend(library, _numbers(config), config.unpack_bytes)
+
+
+def _numbers(config: EngineConfig) -> Numbers:
+    """Returns in what 4-bit weights are multiplied natively."""
+    if config.dtype == "float32":
+        return Numbers.EXACT
+    return Numbers.NARROW if config.activation_bits == 8 else Numbers.WIDE
+
+
+def _cuda(device: Device, dtype: torch.dtype) -> Backend | None:
+    try:
+        # Not with the others: Triton, which it imports, comes with torch's CUDA builds alone.
+        from parfocal.engine.backends.cuda import CudaBackend, card_of
+    except ImportError as error:
+        log.warning("kernels for CUDA disabled (%s); using PyTorch: slower, same results", error)
+        return None
+    return CudaBackend(device, card_of(device.at), dtype)

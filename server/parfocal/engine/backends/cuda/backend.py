@@ -1,0 +1,87 @@
+"""The backend of our kernels for CUDA: adapters in pages, decode steps as graphs, steps measured."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from parfocal.engine.backends.cuda.assembly import cuda_parts, measured_workspace
+from parfocal.engine.backends.cuda.card import Card
+from parfocal.engine.backends.cuda.fallback import reports_to
+from parfocal.engine.backends.cuda.lora.grouped_linear import GroupedLinear
+from parfocal.engine.backends.cuda.lora.page_store import StoreShape
+from parfocal.engine.backends.torch import FourBitLinears, at_most
+from parfocal.engine.config import EngineConfig
+from parfocal.engine.devices import Device
+from parfocal.engine.errors import EngineMisconfigured
+from parfocal.engine.memory import DeviceNeeds
+from parfocal.engine.model import Computing, ModuleProfile, ResidentBase, StepMemory, StepProfile
+from parfocal.engine.observer import Observer
+from parfocal.engine.stopwatch import PARTS, ROWS, Stopwatch
+
+# The most that adapters take of what the base leaves, unless a setting says otherwise.
+_ADAPTER_SHARE = 1 / 3
+_PARTS = tuple(part for part in PARTS if part != ROWS)
+
+
+class CudaBackend:
+    """Computes with the kernels that are right on the card, each tried once, and torch for the others."""
+
+    name = "cuda"
+
+    def __init__(self, device: Device, card: Card, dtype: torch.dtype) -> None:
+        self.device = device
+        self.watch = Stopwatch(device.marks())
+        self.linears = FourBitLinears()
+        self.kv_dtype = self.adapter_dtype = dtype
+        self._card = card
+
+    def prepare(self, model: nn.Module) -> None:
+        """Leaves the model as it is: its linears are replaced where steps are measured or computed."""
+
+    def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
+        """Returns the pages of all adapters, the largest steps' measured workspace, and a bound on graphs.
+
+        All captured steps share the memory of the largest decode step.
+        """
+        decode = replace(config, max_batch_tokens=config.max_requests)
+        return DeviceNeeds(
+            adapter_bytes=_page_bytes(base, config, room_bytes),
+            workspace=measured_workspace(self._card)(base, config),
+            graph_bytes=at_most(base, decode).fixed_bytes,
+        )
+
+    def computing(
+        self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
+    ) -> Computing:
+        """Returns the fastest parts that are right on the card."""
+        return cuda_parts(base, config, memory, reports_to(observer), self._card)
+
+    def take_over(self, cpu_threads: int) -> None:
+        """Gives the calling thread the CPUs, which loading threads give up, and the device."""
+        torch.set_num_threads(cpu_threads)
+        self.device.enter()
+
+    def profile(self, base: ResidentBase) -> StepProfile:
+        """Returns hooks on the model, by the device's clock; of a captured step only the whole is seen."""
+        return ModuleProfile(base.model, _linears, self.watch, _PARTS)
+
+
+def _linears(model: nn.Module) -> Iterable[nn.Module]:
+    return (module.base for module in model.modules() if isinstance(module, GroupedLinear))
+
+
+def _page_bytes(base: ResidentBase, config: EngineConfig, room_bytes: int) -> int:
+    """Returns the bytes of all pages for adapters: as stated, or every slot's, up to a share of the room."""
+    shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
+    largest = shape.most_pages * shape.page_bytes
+    if config.adapter_bytes is not None:
+        if config.adapter_bytes < largest:
+            raise EngineMisconfigured(
+                f"adapter_bytes {config.adapter_bytes} cannot hold one adapter of rank {config.max_rank} on "
+                f"all linears, which takes {largest}; raise it or lower max_rank"
+            )
+        return config.adapter_bytes // shape.page_bytes * shape.page_bytes
+    share = int(_ADAPTER_SHARE * room_bytes)
+    return min(config.slots * largest, max(largest, share // shape.page_bytes * shape.page_bytes))

@@ -1,0 +1,94 @@
+"""What a step's rows are to the native kernels: their contexts in the cache, and their adapters' weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from parfocal.engine.backends.native.structs import PairStruct, SlabStruct, array_of
+from parfocal.engine.lora import AdapterPair, Slab
+from parfocal.engine.model import KvCache
+from parfocal.engine.scheduling import LaidRow, Segment, merge, written_places
+
+# `AdapterNumbers` in lora.h.
+ADAPTER_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int16: 2, torch.int8: 3}
+# The kernel takes so many rows of one adapter at once.
+_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """What each token of a step attends to.
+
+    `written` `[tokens]` is where its key and value go, `rows` `[tokens]` whose table it uses, `lengths`
+    `[tokens]` how much of its context it sees; `tables` `[rows, most blocks]` are the rows' blocks.
+    """
+
+    written: torch.Tensor
+    tables: torch.Tensor
+    rows: torch.Tensor
+    lengths: torch.Tensor
+
+
+def contexts_of(laid: Sequence[LaidRow], cache: KvCache) -> Contexts:
+    """Returns the contexts of a step's tokens, in the flat batch's order."""
+    most = max(len(item.row.blocks) for item in laid)
+    tables = [(*item.row.blocks, *[0] * (most - len(item.row.blocks))) for item in laid]
+    return Contexts(
+        written=torch.tensor(written_places(laid, cache.block_tokens)),
+        tables=torch.tensor(tables),
+        rows=torch.tensor([number for number, item in enumerate(laid) for _ in range(item.tokens)]),
+        lengths=torch.tensor([at + 1 for i in laid for at in range(i.row.start, i.length)]),
+    )
+
+
+def adapter_rows(found: Sequence[Segment], slabs: Mapping[int, int]) -> torch.Tensor:
+    """Returns `[works, 4]`: slab by `slabs`, slot, first row, number of rows (at most eight)."""
+    return torch.tensor(
+        [
+            (slabs[s.place.slab], s.place.index, start, min(_ROWS, s.end - start))
+            for s in merge(found)
+            for start in range(s.start, s.end, _ROWS)
+        ],
+        dtype=torch.int64,
+    )
+
+
+def pair_struct(pair: AdapterPair | None) -> PairStruct:
+    """Returns where a module's weights lie; null where the slab has none."""
+    if pair is None:
+        return PairStruct()
+    scales = (None if part is None else part.data_ptr() for part in (pair.a_scale, pair.b_scale))
+    return PairStruct(pair.a.data_ptr(), pair.b.data_ptr(), *scales)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A slab's table, for as many modules as the slab had when it was made."""
+
+    slab: Slab
+    modules: int
+    struct: SlabStruct
+
+
+class SlabTables:
+    """Keeps a table for each slab. A slab only ever gains modules, so their number tells if it is fresh."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self._tables: dict[int, _Table] = {}
+
+    def of(self, slabs: Mapping[int, Slab]) -> Any:
+        """Returns the C array of the slabs' tables, in the mapping's order."""
+        self._tables = {number: self._table(number, slab) for number, slab in slabs.items()}
+        return array_of(SlabStruct, (table.struct for table in self._tables.values()))
+
+    def _table(self, number: int, slab: Slab) -> _Table:
+        modules = len(slab.weights)
+        known = self._tables.get(number)
+        if known is not None and known.slab is slab and known.modules == modules:
+            return known
+        pairs = array_of(PairStruct, (pair_struct(slab.weights.get(path)) for path in self._paths))
+        some = next(iter(slab.weights.values()))
+        return _Table(slab, modules, SlabStruct(pairs, slab.rank, ADAPTER_NUMBERS[some.a.dtype]))

@@ -1,0 +1,126 @@
+"""What a device is, whatever computes on it: its memory, its clock, and who waits for whom."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from parfocal.engine.devices.marks import EventMarks
+from parfocal.engine.stopwatch import CpuMarks, Marks
+
+# A GPU is the server's own; a machine's memory is not: the system, Python and its libraries, and the
+# adapters on their way to their places live there too.
+_GPU_SHARE = 0.9
+_MACHINE_SHARE = 0.5
+# Where a Linux container's limit stands: control groups of version 2, then 1.
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+class Device(Protocol):
+    """Where a base lies and computes."""
+
+    @property
+    def at(self) -> torch.device:
+        """The device as torch names it."""
+
+    @property
+    def share(self) -> float:
+        """The part of its memory that an engine takes unless it is told another."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether it computes beside the calling thread, from memory that is not the machine's."""
+
+    def total_bytes(self) -> int:
+        """Returns all of its memory."""
+
+    def reachable_bytes(self) -> int:
+        """Returns what this process holds of its memory already, and what no other process has taken."""
+
+    def enter(self) -> None:
+        """Makes it the calling thread's current device, on which kernels are launched."""
+
+    def marks(self) -> Marks:
+        """Returns its clock."""
+
+
+class Machine:
+    """The machine's own processors; the calling thread computes."""
+
+    share = _MACHINE_SHARE
+    overlaps = False
+
+    def __init__(self, at: torch.device | None = None) -> None:
+        self.at = at or torch.device("cpu")
+
+    def total_bytes(self) -> int:
+        """Returns the machine's memory; in a container, as much as the container may use."""
+        return machine_bytes()
+
+    def reachable_bytes(self) -> int:
+        """Returns the same: what others hold may leave for the disk."""
+        return machine_bytes()
+
+    def enter(self) -> None:
+        """Does nothing: every thread is there."""
+
+    def marks(self) -> Marks:
+        """Returns the calling thread's clock."""
+        return CpuMarks()
+
+
+class CudaMemory(Protocol):
+    """What CUDA tells of a device's memory; `torch.cuda` does."""
+
+    def mem_get_info(self, device: torch.device) -> tuple[int, int]:
+        """Returns the bytes that are free to everybody, and all that there are."""
+
+    def memory_reserved(self, device: torch.device) -> int:
+        """Returns the bytes that torch has taken for this process, used or not."""
+
+
+class Gpu:
+    """A CUDA device, with memory of its own."""
+
+    share = _GPU_SHARE
+    overlaps = True
+
+    def __init__(self, at: torch.device, cuda: CudaMemory = torch.cuda) -> None:
+        self.at = at
+        self._cuda = cuda
+
+    def total_bytes(self) -> int:
+        """Returns all of its memory."""
+        return int(self._cuda.mem_get_info(self.at)[1])
+
+    def reachable_bytes(self) -> int:
+        """Returns what torch holds here already, and what nobody else has taken."""
+        return int(self._cuda.mem_get_info(self.at)[0]) + self._cuda.memory_reserved(self.at)
+
+    def enter(self) -> None:
+        """Makes it the calling thread's current device."""
+        torch.cuda.set_device(self.at)
+
+    def marks(self) -> Marks:
+        """Returns the device's own clock."""
+        return EventMarks()
+
+
+def device_at(at: torch.device) -> Device:
+    """Returns the device that torch names so."""
+    return Gpu(at) if at.type == "cuda" else Machine(at)
+
+
+def machine_bytes() -> int:
+    """Returns the machine's memory; in a container, as much as the container may use."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([physical, *_container_limits()])
+
+
+def _container_limits() -> Iterator[int]:
+    for path in _LIMITS:
+        text = path.read_text().strip() if path.is_file() else ""
+        if text.isdecimal():
+            yield int(text)

@@ -1,0 +1,123 @@
+"""The one base that stays resident, and the backend that computes it, chosen before the base is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from parfocal.engine.config import EngineConfig
+from parfocal.engine.devices import Device
+from parfocal.engine.lora import ActiveAdapters, AdapterStore
+from parfocal.engine.memory import DeviceNeeds
+from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.kv_cache import KvCache, KvShape
+from parfocal.engine.model.linears import LinearLayout
+from parfocal.engine.model.profile import StepProfile
+from parfocal.engine.observer import Observer
+from parfocal.engine.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class BaseInfo:
+    """What people and replies want to know of the resident base."""
+
+    name: str
+    architecture: str
+    context_tokens: int
+    vocabulary: int
+    dtype: str
+    device: str
+    eos_ids: tuple[int, ...]
+    memory_bytes: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentBase:
+    """A loaded base: `shapes` maps each adaptable linear to (in_features, out_features).
+
+    `backend` computes its steps, with adapters in `adapter_dtype`.
+    """
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    info: BaseInfo
+    kv_shape: KvShape
+    shapes: Mapping[str, tuple[int, int]]
+    active: ActiveAdapters
+    device: torch.device
+    dtype: torch.dtype
+    adapter_dtype: torch.dtype
+    backend: "Backend"
+
+
+@dataclass(frozen=True, slots=True)
+class StepMemory:
+    """An empty cache, and the bytes that adapters may take."""
+
+    cache: KvCache
+    adapter_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """What computes the steps, and where adapters lie for it."""
+
+    forward: Forward
+    store: AdapterStore
+
+
+class Backend(Protocol):
+    """Who computes one base: on one device, in one kind of numbers, by one kind of kernels.
+
+    Before the base is there, it says in what numbers it works and how it holds linears; then what its steps
+    need; then it gives what computes them.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it: torch, native or cuda."""
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+
+    @property
+    def watch(self) -> Stopwatch:
+        """What the engine's parts tell their times, by the device's clock."""
+
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        """In what numbers the KV cache is."""
+
+    @property
+    def adapter_dtype(self) -> torch.dtype:
+        """In what numbers adapters are unless a setting says otherwise."""
+
+    @property
+    def linears(self) -> LinearLayout:
+        """How it holds the base's linears."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Gives a loaded model, whose linears are packed, its fastest other modules, in place."""
+
+    def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
+        """Returns what its steps take of the device's memory, of which `room_bytes` are left beside the base.
+
+        Raises:
+            EngineMisconfigured: a size that was stated does not fit.
+        """
+
+    def computing(
+        self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
+    ) -> Computing:
+        """Returns what computes the base's steps in `memory`; tells `observer` of kernels that it gave up."""
+
+    def take_over(self, cpu_threads: int) -> None:
+        """Readies the calling thread to run steps, torch's own operations on up to so many CPU threads."""
+
+    def profile(self, base: ResidentBase) -> StepProfile:
+        """Returns what tells where the time of the base's steps goes."""
