@@ -11,7 +11,7 @@ from parfocal.registry.keeping import check_nothing_is_lost
 from parfocal.registry.stored_registry import StoredRegistry
 
 INDEX = "index.sqlite"
-_PARTS = ("blobs", "staging", "materialised", "lock", "opening.lock", "journal.jsonl", INDEX)
+_PARTS = ("blobs", "staging", "materialised", "lock", "opening.lock", "journal.", INDEX)
 
 
 class FolderRegistry(StoredRegistry):

@@ -28,6 +28,7 @@ from parfocal.registry.keeping import (
     check_index,
     collect,
     copy_registry,
+    every_event,
     verify,
 )
 from parfocal.registry.publishing import Publication, draft, store
@@ -57,7 +58,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
-_JOURNAL_BATCH = 1000
 
 
 class StoredRegistry:
@@ -203,8 +203,11 @@ class StoredRegistry:
             return copy_registry((self._index, self._blobs), (index, blobs), progress)
 
     def catch_up(self) -> None:
-        """Brings the journal to where the index is; raises StorageError."""
-        self._blobs.journal.extend(lambda after: self._index.events(after, _JOURNAL_BATCH))
+        """Brings the journal to where the index is; where that fails, it follows later."""
+        try:
+            self._blobs.journal.extend(lambda after: list(every_event(self._index, after)))
+        except StorageError as error:
+            log.warning("registry %s: its journal stays behind its index: %s", self._location, error)
 
     def _check(self) -> None:
         """Raises IndexLost or IndexCorrupt unless what the index says can be believed."""
@@ -219,14 +222,11 @@ class StoredRegistry:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Runs a change, then writes it into the journal, where it may follow later: the index has it."""
+        """Runs a change, then writes it into the journal."""
         with disk_errors(self._location):
             check_index(self._index, self._blobs, self._location)
             yield
-        try:
-            self.catch_up()
-        except StorageError as error:
-            log.warning("the change is made, but not in the journal yet: %s", error)
+        self.catch_up()
 
     def _copied(self, version: Version, copies: LocalCopies) -> Path:
         """A local folder with the version's files, every byte verified now."""

@@ -11,7 +11,8 @@ import pytest
 
 from fakes.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, Publication, RegistryError, rebuild_folder
-from parfocal.registry.errors import IndexCorrupt, IndexLost, NotARegistry
+from parfocal.registry.errors import IndexCorrupt, IndexLost, NotARegistry, StorageError
+from parfocal.registry.index.sqlite import SqliteIndex
 
 Damage = Callable[[Path, Path], None]
 
@@ -274,3 +275,36 @@ def test_a_registry_may_be_moved_and_copied_whole(path: Path, older: Path) -> No
     before = whole(path)
     shutil.copytree(path, path.parent / "copy")
     assert whole(path.parent / "copy") == before
+
+
+def test_a_journal_that_is_gone_is_written_anew_to_its_end(path: Path) -> None:
+    index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
+    index.execute("BEGIN")
+    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor"
+    move = f"SELECT {columns} FROM events WHERE kind = 'alias_set' ORDER BY sequence LIMIT 1"
+    for _ in range(2500):
+        index.execute(f"INSERT INTO events ({columns}) {move}")
+    index.execute("COMMIT")
+    index.close()
+    (path / "journal.jsonl").unlink()
+    assert FolderRegistry(path).verify().is_sound
+    assert len((path / "journal.jsonl").read_bytes().splitlines()) > 2500
+
+
+def test_a_journal_that_cannot_be_written_follows_later(
+    path: Path, tmp_path: Path, publication: Publication, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = path / "journal.jsonl"
+    was = journal.read_bytes()
+    registry = FolderRegistry(path)
+    journal.unlink()
+    journal.mkdir()
+    with pytest.raises(StorageError):
+        registry.publish("y", numbered_adapter(tmp_path, 60), publication)
+    journal.rmdir()
+    journal.write_bytes(was)
+    index = SqliteIndex(path / "index.sqlite", lambda: None)
+    index.set_alias("team/x", "beta", 1, None, "")
+    FolderRegistry(path)
+    assert journal.read_bytes().startswith(was)
+    assert FolderRegistry(path).verify().is_sound

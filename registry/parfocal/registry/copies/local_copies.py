@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from parfocal.registry.disk import Staging, read_only_mode
+from parfocal.registry.disk import Staging, make_like, read_only_mode
 from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.values import FileEntry, Hasher, Manifest, chunks_of, digest_of_file, hex_of
 
@@ -46,7 +46,10 @@ class LocalCopies:
     def path(self, digest: str) -> Path:
         """The folder of an adapter, made when absent; raises OSError."""
         folder = self._root / hex_of(digest)
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            self._home.mkdir(parents=True, exist_ok=True)
+            make_like(self._root, self._home)
+            make_like(folder, self._home)
         return folder
 
     def missing(self, digest: str, manifest: Manifest) -> tuple[FileEntry, ...]:

@@ -11,7 +11,7 @@ from parfocal.registry.disk.errors import (
 )
 from parfocal.registry.disk.folder_lock import FolderLock
 from parfocal.registry.disk.homes import cache_home
-from parfocal.registry.disk.modes import file_mode, read_only_mode
+from parfocal.registry.disk.modes import file_mode, make_like, read_only_mode
 from parfocal.registry.disk.staging import Staging
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "is_full",
     "is_mounted_read_only",
     "make_folder",
+    "make_like",
     "read_only",
     "read_only_mode",
     "sync_descriptor",

@@ -46,8 +46,9 @@ class FolderLock:
         try:
             descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            return os.open(self._path, flags)
-        os.fchmod(descriptor, lock_mode(self._path.parent))
+            descriptor = os.open(self._path, flags)
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, lock_mode(self._path.parent))
         return descriptor
 
     def _wait(self, descriptor: int, kind: int) -> None:

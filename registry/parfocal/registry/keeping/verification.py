@@ -60,9 +60,8 @@ def verify(index: Index, blobs: BlobStore, progress: Progress | None = None) -> 
     return Verification(len(standing.versions), len(needed), total, tuple(bad), tuple(problems))
 
 
-def every_event(index: Index) -> Iterator[Event]:
-    """All events up to now, in order."""
-    after = 0
+def every_event(index: Index, after: int = 0) -> Iterator[Event]:
+    """All events up to now with higher sequence numbers than `after`, in order."""
     while batch := index.events(after, _BATCH):
         yield from batch
         after = batch[-1].sequence

@@ -1,12 +1,11 @@
 """The journal as a file of lines, one event each. Knows no index."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from parfocal.registry.disk import disk_errors, file_mode, sync_descriptor, sync_folder
+from parfocal.registry.disk import FolderLock, disk_errors, file_mode, sync_descriptor, sync_folder
 from parfocal.registry.values import Event, FieldError, InvalidJson, JsonObject, digest_of, dumps, loads
 
 # A line takes some 300 bytes, and with the longest names 1,000.
@@ -22,6 +21,8 @@ class FileJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Not the file itself, which those may lock who may only read it.
+        self._lock = FolderLock(path.with_suffix(".lock"))
 
     @property
     def path(self) -> Path:
@@ -69,12 +70,12 @@ class FileJournal:
     @contextmanager
     def _held(self) -> Iterator[int]:
         """Opens the file, made when absent, for this process alone."""
-        descriptor = self._opened()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        with self._lock.exclusive():
+            descriptor = self._opened()
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
 
     def _opened(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
