@@ -1,6 +1,5 @@
 """An index that is lost beside blobs is not replaced in silence; nothing is deleted; it can be rebuilt."""
 
-import os
 import random
 import shutil
 import sqlite3
@@ -11,37 +10,9 @@ import pytest
 
 from fakes.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, Publication, RegistryError, rebuild_folder
-from parfocal.registry.errors import IndexCorrupt, IndexLost, NotARegistry, StorageError
-from parfocal.registry.index.sqlite import SqliteIndex
+from parfocal.registry.errors import IndexCorrupt, IndexLost, NotARegistry
 
 Damage = Callable[[Path, Path], None]
-
-
-@pytest.fixture
-def path(tmp_path: Path, publication: Publication) -> Path:
-    """A registry with two names, three live versions, a deleted one, and aliases that moved."""
-    registry = FolderRegistry(tmp_path / "registry")
-    for number in (1, 2, 3):
-        registry.publish("team/x", numbered_adapter(tmp_path, number), publication)
-    registry.publish("solo", numbered_adapter(tmp_path, 1), publication)
-    registry.set_alias("team/x", "prod", 1, actor="ann")
-    registry.set_alias("team/x", "prod", 3, actor="ben")
-    registry.set_alias("team/x", "old", 1)
-    registry.delete_alias("team/x", "old")
-    registry.delete_version("team/x", 2)
-    return tmp_path / "registry"
-
-
-@pytest.fixture
-def older(path: Path, tmp_path: Path, publication: Publication) -> Path:
-    """A copy of the index from before the last changes of the registry."""
-    copy = tmp_path / "older.sqlite"
-    source, target = sqlite3.connect(path / "index.sqlite"), sqlite3.connect(copy)
-    source.backup(target)
-    source.close()
-    target.close()
-    FolderRegistry(path).publish("late", numbered_adapter(tmp_path, 9), publication)
-    return copy
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -239,31 +210,6 @@ def test_a_version_whose_manifest_is_gone_too_is_given_up_by_name(path: Path, ol
     assert registry.verify().problems == ()
 
 
-def test_a_process_that_was_open_meanwhile_goes_on_with_the_new_index(
-    path: Path, older: Path, tmp_path: Path, publication: Publication
-) -> None:
-    registry = FolderRegistry(path)
-    gone(path, older)
-    with pytest.raises(IndexLost):
-        registry.resolve("team/x")
-    with pytest.raises(IndexLost):
-        registry.publish("y", numbered_adapter(tmp_path, 60), publication)
-    rebuild_folder(path)
-    assert registry.resolve("team/x").version == 3
-    assert registry.publish("y", numbered_adapter(tmp_path, 60), publication).version == 1
-
-
-def test_an_open_process_refuses_to_write_into_an_older_copy(
-    path: Path, older: Path, tmp_path: Path, publication: Publication
-) -> None:
-    registry = FolderRegistry(path)
-    os.replace(older, path / "index.sqlite")
-    with pytest.raises(IndexLost, match="older than its journal"):
-        registry.set_alias("team/x", "prod", 1)
-    with pytest.raises(IndexLost):
-        registry.collect_garbage()
-
-
 def test_a_registry_is_not_rebuilt_from_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotARegistry):
@@ -275,36 +221,3 @@ def test_a_registry_may_be_moved_and_copied_whole(path: Path, older: Path) -> No
     before = whole(path)
     shutil.copytree(path, path.parent / "copy")
     assert whole(path.parent / "copy") == before
-
-
-def test_a_journal_that_is_gone_is_written_anew_to_its_end(path: Path) -> None:
-    index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
-    index.execute("BEGIN")
-    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor"
-    move = f"SELECT {columns} FROM events WHERE kind = 'alias_set' ORDER BY sequence LIMIT 1"
-    for _ in range(2500):
-        index.execute(f"INSERT INTO events ({columns}) {move}")
-    index.execute("COMMIT")
-    index.close()
-    (path / "journal.jsonl").unlink()
-    assert FolderRegistry(path).verify().is_sound
-    assert len((path / "journal.jsonl").read_bytes().splitlines()) > 2500
-
-
-def test_a_journal_that_cannot_be_written_follows_later(
-    path: Path, tmp_path: Path, publication: Publication, caplog: pytest.LogCaptureFixture
-) -> None:
-    journal = path / "journal.jsonl"
-    was = journal.read_bytes()
-    registry = FolderRegistry(path)
-    journal.unlink()
-    journal.mkdir()
-    with pytest.raises(StorageError):
-        registry.publish("y", numbered_adapter(tmp_path, 60), publication)
-    journal.rmdir()
-    journal.write_bytes(was)
-    index = SqliteIndex(path / "index.sqlite", lambda: None)
-    index.set_alias("team/x", "beta", 1, None, "")
-    FolderRegistry(path)
-    assert journal.read_bytes().startswith(was)
-    assert FolderRegistry(path).verify().is_sound

@@ -1,0 +1,71 @@
+"""An index that changes under a process that has it open, and a journal that is behind it."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from fakes.publisher import numbered_adapter
+from parfocal.registry import FolderRegistry, Publication, rebuild_folder
+from parfocal.registry.errors import IndexLost, StorageError
+from parfocal.registry.index.sqlite import SqliteIndex
+
+
+def test_a_process_that_was_open_meanwhile_goes_on_with_the_new_index(
+    path: Path, older: Path, tmp_path: Path, publication: Publication
+) -> None:
+    registry = FolderRegistry(path)
+    for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+        (path / name).unlink(missing_ok=True)
+    with pytest.raises(IndexLost):
+        registry.resolve("team/x")
+    with pytest.raises(IndexLost):
+        registry.publish("y", numbered_adapter(tmp_path, 60), publication)
+    rebuild_folder(path)
+    assert registry.resolve("team/x").version == 3
+    assert registry.publish("y", numbered_adapter(tmp_path, 60), publication).version == 1
+
+
+def test_an_open_process_refuses_to_write_into_an_older_copy(
+    path: Path, older: Path, tmp_path: Path, publication: Publication
+) -> None:
+    registry = FolderRegistry(path)
+    os.replace(older, path / "index.sqlite")
+    with pytest.raises(IndexLost, match="older than its journal"):
+        registry.set_alias("team/x", "prod", 1)
+    with pytest.raises(IndexLost):
+        registry.collect_garbage()
+
+
+def test_a_journal_that_is_gone_is_written_anew_to_its_end(path: Path) -> None:
+    index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
+    index.execute("BEGIN")
+    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor"
+    move = f"SELECT {columns} FROM events WHERE kind = 'alias_set' ORDER BY sequence LIMIT 1"
+    for _ in range(2500):
+        index.execute(f"INSERT INTO events ({columns}) {move}")
+    index.execute("COMMIT")
+    index.close()
+    (path / "journal.jsonl").unlink()
+    assert FolderRegistry(path).verify().is_sound
+    assert len((path / "journal.jsonl").read_bytes().splitlines()) > 2500
+
+
+def test_a_journal_that_cannot_be_written_follows_later(
+    path: Path, tmp_path: Path, publication: Publication, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = path / "journal.jsonl"
+    was = journal.read_bytes()
+    registry = FolderRegistry(path)
+    journal.unlink()
+    journal.mkdir()
+    with pytest.raises(StorageError):
+        registry.publish("y", numbered_adapter(tmp_path, 60), publication)
+    journal.rmdir()
+    journal.write_bytes(was)
+    index = SqliteIndex(path / "index.sqlite", lambda: None)
+    index.set_alias("team/x", "beta", 1, None, "")
+    FolderRegistry(path)
+    assert journal.read_bytes().startswith(was)
+    assert FolderRegistry(path).verify().is_sound
