@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 
 from parfocal.registry.disk import Staging, cache_home, disk_errors
 from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
@@ -30,12 +31,16 @@ from parfocal.registry.wire import (
     read_publication,
     version_message,
 )
-from parfocal.rpc import Context
+from parfocal.rpc import Context, current_call
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 T = TypeVar("T")
+
+
+# What the log tells of a request, where it has it: what it is about and who asks.
+_TOLD = ("reference", "name", "alias", "version", "expected_version", "actor")
 
 
 class RegistryService(RegistryServiceServicer):
@@ -59,6 +64,7 @@ class RegistryService(RegistryServiceServicer):
     ) -> adapter_pb2.Version:
         """Receives an adapter and publishes it; a stream that breaks leaves nothing."""
         header = await _header(request_iterator)
+        _tell(header)
         AdapterName.parse(header.name)
         with disk_errors(self._uploads), self._staging.work_folder() as folder:
             upload = Upload(folder, [read_file(file) for file in header.files])
@@ -72,28 +78,33 @@ class RegistryService(RegistryServiceServicer):
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> adapter_pb2.Version:
         """Returns one version."""
+        _tell(request)
         return await self._resolved(f"{AdapterName.parse(request.name)}@{check_version(request.version)}")
 
     async def ResolveAdapter(
         self, request: pb.ResolveAdapterRequest, context: Context
     ) -> adapter_pb2.Version:
         """Returns the version that a reference means now."""
+        _tell(request)
         return await self._resolved(request.reference)
 
     async def ListAdapters(
         self, request: pb.ListAdaptersRequest, context: Context
     ) -> pb.ListAdaptersResponse:
         """Lists the adapters with their aliases."""
+        _tell(request)
         return await self._look_ups(self._list_adapters, request)
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
     ) -> pb.ListVersionsResponse:
         """Lists the versions of an adapter."""
+        _tell(request)
         return await self._look_ups(self._list_versions, request)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
+        _tell(request)
         target, expected = request.version, _expected(request)
         alias = await self._look_ups(
             self._registry.set_alias, request.name, request.alias, target, expected, request.actor
@@ -102,12 +113,14 @@ class RegistryService(RegistryServiceServicer):
 
     async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
         """Lists aliases, with their history if asked."""
+        _tell(request)
         return await self._look_ups(self._list_aliases, request)
 
     async def ListAliasMoves(
         self, request: pb.ListAliasMovesRequest, context: Context
     ) -> pb.ListAliasMovesResponse:
         """Lists the moves of one alias, or of all."""
+        _tell(request)
         page = await self._look_ups(
             self._registry.alias_moves, request.name, request.alias, request.page_size, request.page_token
         )
@@ -116,6 +129,7 @@ class RegistryService(RegistryServiceServicer):
 
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Undoes the last move of an alias."""
+        _tell(request)
         alias = await self._look_ups(
             self._registry.rollback_alias, request.name, request.alias, request.actor, _expected(request)
         )
@@ -123,6 +137,7 @@ class RegistryService(RegistryServiceServicer):
 
     async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Context) -> Empty:
         """Deletes an alias."""
+        _tell(request)
         await self._look_ups(
             self._registry.delete_alias, request.name, request.alias, request.actor, _expected(request)
         )
@@ -130,11 +145,13 @@ class RegistryService(RegistryServiceServicer):
 
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> Empty:
         """Deletes a version."""
+        _tell(request)
         await self._look_ups(self._registry.delete_version, request.name, request.version, request.actor)
         return Empty()
 
     async def DeleteAdapter(self, request: pb.DeleteAdapterRequest, context: Context) -> Empty:
         """Deletes an adapter with its versions."""
+        _tell(request)
         await self._look_ups(self._registry.delete_adapter, request.name, request.force, request.actor)
         return Empty()
 
@@ -142,6 +159,7 @@ class RegistryService(RegistryServiceServicer):
         self, request: pb.DownloadVersionRequest, context: Context
     ) -> AsyncIterator[pb.DownloadVersionResponse]:
         """Sends a version, then its files, verified just before."""
+        _tell(request)
         version = await self._look_ups(self._chosen, request)
         yield pb.DownloadVersionResponse(version=await self._version_message(version))
         folder = await self._files(self._registry.materialise, version.digest)
@@ -162,6 +180,7 @@ class RegistryService(RegistryServiceServicer):
         return await self._version_message(await self._look_ups(self._registry.resolve, reference))
 
     async def _version_message(self, version: Version) -> adapter_pb2.Version:
+        current_call().facts |= {"adapter": str(version), "digest": version.digest}
         return version_message(version, await self._look_ups(self._registry.aliases, version.name))
 
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
@@ -207,6 +226,11 @@ def _expected(
     request: pb.SetAliasRequest | pb.RollbackAliasRequest | pb.DeleteAliasRequest,
 ) -> int | None:
     return request.expected_version if request.HasField("expected_version") else None
+
+
+def _tell(request: Message) -> None:
+    asked = {field.name: value for field, value in request.ListFields()}
+    current_call().facts |= {name: asked[name] for name in _TOLD if name in asked}
 
 
 async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.PublishHeader:
