@@ -20,6 +20,7 @@ from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.show import show
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.failures import OneLineGroup
+from parfocal.cli.quiet import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, rm, gc)
@@ -63,3 +64,4 @@ def _parfocal(
     ] = False,
 ) -> None:
     """Serve many LoRA adapters from one 4-bit base model, and look after their whole life."""
+    calm_libraries()

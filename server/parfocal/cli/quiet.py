@@ -12,8 +12,6 @@ def calm_libraries() -> None:
     """Silences lines known to be harmless, and progress bars where no terminal shows them."""
     for name, beginning in _HARMLESS.items():
         logging.getLogger(name).addFilter(_Without(beginning))
-    # No advice for those who build models.
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 

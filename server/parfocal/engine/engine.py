@@ -204,7 +204,7 @@ class Engine:
         except Exception as error:
             log.exception("a step of %d rows failed", len(plan.rows))
             if len(plan.rows) == 1:
-                self._fail_row(plan.rows[0].request_id, str(error))
+                self._fail_row(plan.rows[0].request_id, str(error), error)
                 return []
             return [sequence for row in plan.alone() for sequence in self._compute(row)]
         return self._commit(plan, drawn)
@@ -219,13 +219,12 @@ class Engine:
         with self._parts.watch.part(SCHEDULING):
             return self._parts.scheduler.commit(plan, good)
 
-    def _fail_row(self, request_id: str, cause: str) -> None:
+    def _fail_row(self, request_id: str, cause: str, raised: Exception | None = None) -> None:
         """Ends a row's request, unless it has ended while the row was computed."""
         if sequence := self._live.find(request_id):
-            self._live.fail(
-                sequence,
-                StepFailed(f"the model failed on this request: {cause}; other requests go on"),
-            )
+            failed = StepFailed(f"the model failed on this request: {cause}; other requests go on")
+            failed.__cause__ = raised  # so that who logs the request's end shows where the model failed
+            self._live.fail(sequence, failed)
 
     def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
         """Returns the figures of a step that took `seconds` and brought `generated` tokens."""

@@ -118,6 +118,7 @@ def test_a_failing_row_ends_alone() -> None:
     world.settle()
 
     assert isinstance(world.errors[bad], StepFailed)
+    assert str(world.errors[bad].__cause__) == "the fake model was told to fail"
     assert list(world.completions[good].token_ids) == world.answer(good)
 
 

@@ -13,7 +13,6 @@ from parfocal.bench import BadWorkload
 from parfocal.cli.benching import FLAGS, against_given, endpoints_given, profile_given, workload_in
 from parfocal.cli.display import show_json, show_section
 from parfocal.cli.flags import Given, command
-from parfocal.cli.quiet import calm_libraries
 
 if TYPE_CHECKING:
     from parfocal.bench.checkout import Additions
@@ -92,7 +91,6 @@ def _measure(setup: "Setup", shown: _Shown) -> None:
 
 
 def _profile(kind: str, setup: "Setup", shown: _Shown) -> None:
-    calm_libraries()
     from parfocal.bench.profiles import PROFILES
 
     profile = PROFILES[kind](setup)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from parfocal.cli.flags import Flag, Given, command
-from parfocal.cli.quiet import calm_libraries, hide_loading_bars
+from parfocal.cli.quiet import hide_loading_bars
 from parfocal.server import (
     BadSetting,
     Resolved,
@@ -66,7 +66,6 @@ def _serve(given: Given) -> None:
     assert config is None or isinstance(config, Path)
     resolved = resolve_settings(config, os.environ, _values(given))
     log_to_stderr(resolved.config.log_level, resolved.config.log_format)
-    calm_libraries()
     asyncio.run(_serve_until_terminated(resolved))
     _leave()
 
