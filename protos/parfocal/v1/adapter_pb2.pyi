@@ -270,8 +270,13 @@ class Contract(_message.Message):
     TARGETS_FIELD_NUMBER: _builtins.int
     USE_RSLORA_FIELD_NUMBER: _builtins.int
     RENDERING_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_DIGEST_FIELD_NUMBER: _builtins.int
     use_rslora: _builtins.bool
     """True if the adapter's output is scaled by alpha / sqrt(rank), false if by alpha / rank."""
+    chat_template_digest: _builtins.str
+    """The sha256 of the adapter's own chat template, the file `chat_template.jinja` of the version. Unset if chats are
+    written with the base's.
+    """
     @_builtins.property
     def base(self) -> Global___BaseContract:
         """The base that the adapter was trained on."""
@@ -291,12 +296,15 @@ class Contract(_message.Message):
         targets: _abc.Iterable[Global___TargetModule] | None = ...,
         use_rslora: _builtins.bool = ...,
         rendering: Global___Rendering | None = ...,
+        chat_template_digest: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "rendering", b"rendering"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "base", b"base", "chat_template_digest", b"chat_template_digest", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "rendering", b"rendering", "targets", b"targets", "use_rslora", b"use_rslora"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest", "base", b"base", "chat_template_digest", b"chat_template_digest", "rendering", b"rendering", "targets", b"targets", "use_rslora", b"use_rslora"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__chat_template_digest: _TypeAlias = _typing.Literal["chat_template_digest"]  # noqa: Y015
+    _WhichOneofArgType__chat_template_digest: _TypeAlias = _typing.Literal["_chat_template_digest", b"_chat_template_digest"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chat_template_digest) -> _WhichOneofReturnType__chat_template_digest | None: ...
 
 Global___Contract: _TypeAlias = Contract  # noqa: Y015
 

@@ -54,7 +54,12 @@ MANIFESTS = st.builds(
         [(), (FileEntry("a.json", 3, DIGEST),), (FileEntry("a", 0, DIGEST), FileEntry("b", 1, DIGEST))]
     ),
     contract=st.builds(
-        Contract, BASES, st.lists(TARGETS, max_size=3).map(tuple), st.booleans(), st.none() | RENDERINGS
+        Contract,
+        BASES,
+        st.lists(TARGETS, max_size=3).map(tuple),
+        st.booleans(),
+        st.none() | RENDERINGS,
+        st.none() | TEXT,
     ),
     provenance=st.none()
     | st.builds(
@@ -105,8 +110,8 @@ def test_the_digest_of_a_known_manifest_never_changes() -> None:
     assert MANIFEST.digest == "sha256:9560351c41dcc0cb8e59ba0129600a1057957bd8440a367e32db8b62a1a7746d"
 
 
-def test_a_manifest_without_a_rendering_is_written_as_before_renderings_were_recorded() -> None:
-    assert "rendering" not in json.loads(MANIFEST.to_bytes())["contract"]
+def test_what_a_contract_does_not_know_is_not_written_as_before_it_was_recorded() -> None:
+    assert json.loads(MANIFEST.to_bytes())["contract"].keys() == {"base", "targets", "use_rslora"}
 
 
 @pytest.mark.parametrize(
@@ -228,6 +233,11 @@ def test_contracts_differ_module_by_module() -> None:
     fields = [difference.field for difference in contract.differences(other)]
     assert fields == ["use_rslora", "targets.extra", f"targets.{target.path}"]
     assert contract.differences(contract) == []
+
+
+def test_a_difference_in_the_own_template_is_named() -> None:
+    [difference] = MANIFEST.contract.differences(replace(MANIFEST.contract, chat_template_digest="sha256:1"))
+    assert str(difference) == "chat_template_digest: expected none, found sha256:1"
 
 
 def test_a_difference_in_rendering_is_named() -> None:

@@ -1,6 +1,7 @@
 """References to adapters through a real registry: resolved anew each time, checked against the base."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,18 @@ def test_the_manner_of_an_adapter_is_what_its_version_records(
     registry.publish("team/told", folder, Publication(base, **publication))
 
     assert _resolved(registry, base, "team/told").manner == manner
+
+
+@pytest.mark.parametrize("where", ["chat_template.jinja", "tokenizer_config.json"])
+def test_an_adapter_brings_its_own_chat_template(
+    registry: FolderRegistry, base: BaseContract, tmp_path: Path, where: str
+) -> None:
+    folder = write_adapter(tmp_path / "adapter", Adapter(fill=5))
+    template = "[{{ messages[0].content }}]\n"
+    (folder / where).write_text(template if "jinja" in where else json.dumps({"chat_template": template}))
+    registry.publish("team/own", folder, Publication(base, rendering=Rendering("chat")))
+
+    assert _resolved(registry, base, "team/own").manner == Manner("chat", template)
 
 
 def test_the_registrys_refusals_pass_unchanged(registry: FolderRegistry, base: BaseContract) -> None:

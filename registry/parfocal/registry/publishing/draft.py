@@ -8,18 +8,23 @@ from pathlib import Path
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import AdapterRefused, InvalidManifest, InvalidPublication, MalformedFile
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, PeftFolder, open_regular, read_header, read_peft_folder
+from parfocal.registry.publishing.own_template import own_template
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
 from parfocal.registry.values import (
     CONFIG_FILE,
     MAX_MANIFEST_BYTES,
     SCHEMA,
+    TEMPLATE_FILE,
     WEIGHTS_FILE,
     Contract,
     FileEntry,
     InvalidJson,
     Manifest,
+    digest_of,
     dumps,
 )
+
+_OWN_TEMPLATE = "the adapter carries its own chat template, which writes its chats instead of the base's"
 
 Progress = Callable[[int, int], None]
 
@@ -33,11 +38,12 @@ class Draft:
     contract: Contract
     publication: Publication
     warnings: tuple[str, ...]
+    template: bytes | None = None
 
     @property
     def size(self) -> int:
         """How many bytes will be stored, the manifest apart."""
-        return len(self.config) + self.folder.weights.header.file_bytes
+        return len(self.config) + self.folder.weights.header.file_bytes + len(self.template or b"")
 
     def manifest(self, files: tuple[FileEntry, ...]) -> Manifest:
         """Returns the manifest over `files`; raises InvalidPublication when it cannot be written as JSON."""
@@ -79,8 +85,11 @@ def draft(folder: Path, publication: Publication) -> Draft:
     except InvalidJson as error:
         raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
     targets = tuple(module.target for module in read.modules)
-    contract = Contract(base, targets, read.config.use_rslora, publication.rendering)
-    result = Draft(read, config, contract, publication, (*read.warnings, *base_warnings(read.config, base)))
+    template = own_template(folder, base)
+    digest = None if template is None else digest_of(template)
+    contract = Contract(base, targets, read.config.use_rslora, publication.rendering, digest)
+    warnings = (*read.warnings, *base_warnings(read.config, base), *((_OWN_TEMPLATE,) if template else ()))
+    result = Draft(read, config, contract, publication, warnings, template)
     # A manifest that cannot be written must be refused before anything is stored.
     result.manifest(())
     return result
@@ -101,12 +110,14 @@ def store(prepared: Draft, blobs: BlobStore, progress: Progress | None) -> Manif
             raise AdapterRefused(
                 f"{WEIGHTS_FILE} changed while it was published; try again", field=WEIGHTS_FILE
             )
-    manifest = prepared.manifest(
-        (
-            FileEntry(CONFIG_FILE, config.size, config.digest),
-            FileEntry(WEIGHTS_FILE, weights.size, weights.digest),
-        )
-    )
+    files = [
+        FileEntry(CONFIG_FILE, config.size, config.digest),
+        FileEntry(WEIGHTS_FILE, weights.size, weights.digest),
+    ]
+    if prepared.template is not None:
+        template = blobs.put(io.BytesIO(prepared.template), counter.advance)
+        files.append(FileEntry(TEMPLATE_FILE, template.size, template.digest))
+    manifest = prepared.manifest(tuple(files))
     blobs.put(io.BytesIO(manifest.to_bytes()))
     return manifest
 

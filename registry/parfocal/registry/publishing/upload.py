@@ -6,15 +6,21 @@ from pathlib import Path
 from parfocal.registry.copies import check_received
 from parfocal.registry.errors import InvalidUpload
 from parfocal.registry.peft import MAX_CONFIG_BYTES, MAX_WEIGHTS_BYTES
-from parfocal.registry.values import CONFIG_FILE, WEIGHTS_FILE, FileEntry, Hasher
+from parfocal.registry.publishing.own_template import MAX_TEMPLATE_BYTES
+from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, FileEntry, Hasher
 
-_LIMITS = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: MAX_WEIGHTS_BYTES}
+_LIMITS = {
+    CONFIG_FILE: MAX_CONFIG_BYTES,
+    WEIGHTS_FILE: MAX_WEIGHTS_BYTES,
+    TEMPLATE_FILE: MAX_TEMPLATE_BYTES,
+}
+_NEEDED = {CONFIG_FILE, WEIGHTS_FILE}
 
 
 class Upload:
     """An upload of announced `files`, in their order, into an empty `folder`.
 
-    Raises InvalidUpload when the announcement is not the two files of an adapter within their limits.
+    Raises InvalidUpload when the announcement is not the files of an adapter within their limits.
     """
 
     def __init__(self, folder: Path, files: Sequence[FileEntry]) -> None:
@@ -68,10 +74,11 @@ class Upload:
 
 def _check_announcement(files: Sequence[FileEntry]) -> None:
     names = [file.path for file in files]
-    if len(files) != len(_LIMITS) or set(names) != set(_LIMITS):
+    if len(names) != len(set(names)) or not _NEEDED <= set(names) <= _LIMITS.keys():
         shown = ", ".join(ascii(name[:80]) for name in names[:4]) or "nothing"
         raise InvalidUpload(
-            f"the header announces {shown}; an adapter is {CONFIG_FILE} and {WEIGHTS_FILE}",
+            f"the header announces {shown}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps "
+            f"{TEMPLATE_FILE}",
             field="header.files",
         )
     for file in files:

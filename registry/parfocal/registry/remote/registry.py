@@ -1,8 +1,10 @@
 """A registry behind `grpc://host:port`. Believes no byte that it has not verified."""
 
+import io
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt
@@ -11,6 +13,7 @@ from parfocal.registry.remote.cache import RemoteCache
 from parfocal.registry.values import (
     CONFIG_FILE,
     MAX_PAGE_SIZE,
+    TEMPLATE_FILE,
     WEIGHTS_FILE,
     AdapterName,
     AdapterSummary,
@@ -27,6 +30,7 @@ from parfocal.registry.values import (
     check_version,
     checked_page_size,
     chunks_of,
+    digest_of,
     digest_of_file,
     parse_digest,
 )
@@ -72,8 +76,10 @@ class RemoteRegistry:
     ) -> Version:
         """Returns the version that the PEFT folder became; refuses what is wrong before sending."""
         adapter = str(AdapterName.parse(name))
-        draft(folder, publication)
+        template = draft(folder, publication).template
         files = [_entry(folder / CONFIG_FILE), _entry(folder / WEIGHTS_FILE)]
+        if template is not None:
+            files.append(FileEntry(TEMPLATE_FILE, len(template), digest_of(template)))
         header = pb.PublishHeader(
             name=adapter,
             base_contract=None if publication.base is None else base_message(publication.base),
@@ -84,7 +90,8 @@ class RemoteRegistry:
             files=[file_message(file) for file in files],
         )
         with registry_errors():
-            return read_version(self._stub.PublishVersion(_parts(header, files, folder, progress)))
+            parts = _parts(header, files, _opener(folder, template), progress)
+            return read_version(self._stub.PublishVersion(parts))
 
     def resolve(self, reference: str) -> Version:
         """Returns the version that a reference means now; see Registry."""
@@ -234,18 +241,31 @@ class RemoteRegistry:
 
 
 def _parts(
-    header: pb.PublishHeader, files: Sequence[FileEntry], folder: Path, progress: Progress | None
+    header: pb.PublishHeader,
+    files: Sequence[FileEntry],
+    opened: Callable[[str], BinaryIO],
+    progress: Progress | None,
 ) -> Iterator[pb.PublishVersionRequest]:
     """Yields the header and the pieces of the files."""
     yield pb.PublishVersionRequest(header=header)
     total, sent = sum(file.size for file in files), 0
     for entry in files:
-        with (folder / entry.path).open("rb") as file:
+        with opened(entry.path) as file:
             for data in chunks_of(file):
                 yield pb.PublishVersionRequest(chunk=pb.FileChunk(path=entry.path, data=data))
                 sent += len(data)
                 if progress is not None:
                     progress(sent, total)
+
+
+def _opener(folder: Path, template: bytes | None) -> Callable[[str], BinaryIO]:
+    """Opens a file of the upload by its path; the template may lie within another file of the folder."""
+
+    def opened(path: str) -> BinaryIO:
+        is_template = template is not None and path == TEMPLATE_FILE
+        return io.BytesIO(template or b"") if is_template else (folder / path).open("rb")
+
+    return opened
 
 
 def _entry(path: Path) -> FileEntry:

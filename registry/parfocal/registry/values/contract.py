@@ -47,14 +47,16 @@ class TargetModule:
 class Contract:
     """Base, modules and scaling rule; `targets` are sorted by path.
 
-    `rendering` is None where nobody said how the training rows became text; then the JSON form has no such
-    field, as manifests had none before it was recorded.
+    `rendering` is None where nobody said how the training rows became text, `chat_template_digest` where the
+    adapter carries no chat template of its own. What is None has no field in the JSON form, as manifests had
+    none before these were recorded.
     """
 
     base: BaseContract
     targets: tuple[TargetModule, ...]
     use_rslora: bool
     rendering: Rendering | None = None
+    chat_template_digest: str | None = None
 
     def differences(self, other: "Contract") -> "list[Difference]":
         """Returns where `other` differs: first the base, then the scaling rule, then module by module."""
@@ -63,21 +65,32 @@ class Contract:
             found.append(Difference("use_rslora", str(self.use_rslora), str(other.use_rslora)))
         if self.rendering != other.rendering:
             found.append(Difference("rendering", _written(self.rendering), _written(other.rendering)))
+        mine, theirs = self.chat_template_digest, other.chat_template_digest
+        if mine != theirs:
+            found.append(Difference("chat_template_digest", mine or "none", theirs or "none"))
+        return found + self._target_differences(other)
+
+    def _target_differences(self, other: "Contract") -> "list[Difference]":
         mine = {target.path: target for target in self.targets}
         theirs = {target.path: target for target in other.targets}
-        for path in sorted(mine.keys() | theirs.keys()):
-            if mine.get(path) != theirs.get(path):
-                found.append(Difference(f"targets.{path}", _shown(mine.get(path)), _shown(theirs.get(path))))
-        return found
+        return [
+            Difference(f"targets.{path}", _shown(mine.get(path)), _shown(theirs.get(path)))
+            for path in sorted(mine.keys() | theirs.keys())
+            if mine.get(path) != theirs.get(path)
+        ]
 
     def to_json(self) -> dict[str, JSON]:
         """Returns the contract as a JSON object."""
-        return {
+        fields: dict[str, JSON] = {
             "base": self.base.to_json(),
             "targets": [target.to_json() for target in self.targets],
             "use_rslora": self.use_rslora,
-            **({} if self.rendering is None else {"rendering": self.rendering.to_json()}),
         }
+        if self.rendering is not None:
+            fields["rendering"] = self.rendering.to_json()
+        if self.chat_template_digest is not None:
+            fields["chat_template_digest"] = self.chat_template_digest
+        return fields
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "Contract":
@@ -89,6 +102,7 @@ class Contract:
             tuple(TargetModule.from_json(target) for target in fields.objects("targets")),
             fields.boolean("use_rslora"),
             None if rendering is None else Rendering.from_json(rendering),
+            fields.text("chat_template_digest") if fields.given("chat_template_digest") else None,
         )
 
 

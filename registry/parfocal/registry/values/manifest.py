@@ -17,6 +17,7 @@ from parfocal.registry.values.provenance import Evaluation, Provenance
 SCHEMA = 2
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+TEMPLATE_FILE = "chat_template.jinja"  # only of adapters that carry their own
 MAX_MANIFEST_BYTES = 8 << 20
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,126}")

@@ -175,6 +175,7 @@ def _contract(contract: Contract) -> pb.Contract:
         ],
         use_rslora=contract.use_rslora,
         rendering=rendering_message(contract.rendering),
+        chat_template_digest=contract.chat_template_digest,
     )
 
 

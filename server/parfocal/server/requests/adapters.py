@@ -13,8 +13,9 @@ from typing import Protocol
 
 from parfocal.engine import AdapterFolder, AdapterKey, RankAndScale
 from parfocal.registry import BaseContract, Difference, Manifest, Version
+from parfocal.registry.values import TEMPLATE_FILE
 from parfocal.server.errors import ContractMismatch
-from parfocal.server.requests.manners import TEMPLATE_FILE, Resolved, manner_of
+from parfocal.server.requests.manners import Resolved, manner_of
 
 _TEMPLATES_KEPT = 256
 
@@ -86,7 +87,7 @@ class AdapterResolver:
         if differences:
             raise _mismatch(adapter, differences)
         self._warn(adapter, version.manifest.contract.base.cautions(self._base))
-        own = any(file.path == TEMPLATE_FILE for file in version.manifest.files)
+        own = version.manifest.contract.chat_template_digest is not None
         return Resolved(adapter, manner_of(version.manifest, self._template(version.digest) if own else None))
 
     def _read_template(self, digest: str) -> str:

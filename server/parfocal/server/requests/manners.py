@@ -7,8 +7,6 @@ from parfocal.engine import AdapterKey
 from parfocal.engine.chats import Value
 from parfocal.registry import Manifest
 
-TEMPLATE_FILE = "chat_template.jinja"
-
 _NAMES = {"chat": "chats", "raw": "raw prompts"}
 
 
