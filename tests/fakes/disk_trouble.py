@@ -1,7 +1,7 @@
 """Troubles of real disks, each in a process of its own: `python -m fakes.disk_trouble TROUBLE FOLDER`.
 
-`read_only`, `full` and `packed` mount something, so they must run in a mount namespace of their own
-(`unshare -m`); `forbidden` and `shared` become other users, so they must run as root.
+`read_only`, `full`, `packed` and `crammed` mount something, so they must run in a mount namespace of their
+own (`unshare -m`); `forbidden` and `shared` become other users, so they must run as root.
 What happened is printed as one line of JSON.
 """
 
@@ -10,12 +10,13 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from fakes.publisher import numbered_adapter, small_publication
+from fakes.publisher import Order, numbered_adapter, publisher, small_publication
 from parfocal.registry import FolderRegistry, RegistryError
 from parfocal.registry.blobs import FolderBlobs
 
@@ -94,6 +95,32 @@ def packed(folder: Path) -> dict[str, object]:
     (disk / "ballast").unlink()
     happened["after"] = registry.publish("x", adapter, publication).version
     return happened
+
+
+def crammed(folder: Path) -> dict[str, object]:
+    """Everything is on one disk, which is full, and a killed process left commits in the -wal file."""
+    disk = folder / "disk"
+    disk.mkdir()
+    _run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk))
+    path = disk / "registry"
+    with publisher() as process:
+        process.begin(Order(str(path), "x", first=0, count=3, dies=True))
+        process.end()
+    (path / "index.sqlite-shm").unlink()
+    held = [path.stat().st_size for path in path.glob("index.sqlite-wal")]
+    for variable in ("TMPDIR", "XDG_CACHE_HOME"):
+        os.environ[variable] = str(disk)
+    tempfile.tempdir = None
+    _pack(disk)
+    registry = FolderRegistry(path)
+    versions = registry.versions("x").items
+    return {
+        "commits waited": held[0] > 0,
+        "versions": [version.version for version in versions],
+        "publish": _refusal(lambda: registry.set_alias("x", "prod", 1)),
+        "copy": _refusal(lambda: registry.materialise(versions[0].digest)),
+        "gc": registry.collect_garbage().freed_bytes,
+    }
 
 
 def forbidden(folder: Path) -> dict[str, object]:
@@ -245,6 +272,6 @@ def _run(*command: str) -> None:
 
 
 if __name__ == "__main__":
-    troubles = (read_only, full, limited, packed, forbidden, shared)
+    troubles = (read_only, full, limited, packed, crammed, forbidden, shared)
     trouble = {each.__name__: each for each in troubles}[sys.argv[1]]
     print(json.dumps(trouble(Path(sys.argv[2]))))

@@ -97,6 +97,17 @@ def test_a_disk_without_a_page_left_is_read_served_from_and_collected(tmp_path: 
     assert happened["after"] == 13
 
 
+def test_a_machine_whose_only_disk_is_full_still_reads(tmp_path: Path) -> None:
+    full = "RESOURCE_EXHAUSTED REGISTRY_FULL"
+    assert trouble("crammed", tmp_path, mounting=True) == {
+        "commits waited": True,
+        "versions": [3, 2, 1],
+        "publish": full,
+        "copy": full,
+        "gc": 0,
+    }
+
+
 def test_what_a_user_may_not_do_is_named_as_that(open_path: Path) -> None:
     happened = trouble("forbidden", open_path, becoming=True)
     assert happened["versions"] == [2, 1]

@@ -3,12 +3,14 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from parfocal.registry.index.sqlite.migrations import migrate
 from parfocal.registry.index.sqlite.opening import check_owner, connect, is_migrated, uri_of
+
+Open = Callable[[Path], sqlite3.Connection]
 
 
 @contextmanager
@@ -16,31 +18,60 @@ def look(path: Path) -> Iterator[sqlite3.Connection]:
     """Gives a fresh connection, in a transaction that sees one moment; raises sqlite3.Error or OSError."""
     with path.open("rb"):
         pass  # what keeps the file from being read is named by the system better than by SQLite
-    with (
-        tempfile.TemporaryDirectory(prefix="parfocal-index-") as scratch,
-        closing(_opened(path, Path(scratch))) as connection,
-    ):
+    with ExitStack() as stack:
+        connection = _opened(path) or _copied(path, stack)
+        stack.callback(connection.close)
         connection.execute("BEGIN")
         yield connection
 
 
-def _opened(path: Path, scratch: Path) -> sqlite3.Connection:
-    with suppress(sqlite3.OperationalError):
-        return _sound(connect(f"{uri_of(path)}?mode=ro"), path)
-    wal = Path(f"{path}-wal")
-    if not wal.is_file() or wal.stat().st_size == 0:
-        # A database in WAL mode wants its -shm file, which cannot be made here.
-        with suppress(sqlite3.OperationalError):
-            return _sound(connect(f"{uri_of(path)}?mode=ro&immutable=1"), path)
-    return _copied(path, wal, scratch)
+def _opened(path: Path) -> sqlite3.Connection | None:
+    """Opens the file in the first way that reads our newest schema; none of them takes room on a disk."""
+    ways: list[Open] = [_beside_others, _alone]
+    if not _has_commits_waiting(path):
+        ways.append(_unchanging)
+    for way in ways:
+        try:
+            connection = way(path)
+        except sqlite3.OperationalError:
+            continue
+        try:
+            check_owner(connection, path)
+            if is_migrated(connection):
+                return connection
+        except sqlite3.OperationalError:
+            pass
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+    return None
 
 
-def _copied(path: Path, wal: Path, scratch: Path) -> sqlite3.Connection:
+def _beside_others(path: Path) -> sqlite3.Connection:
+    """As SQLite means it: it needs the -shm file of someone who may write."""
+    return connect(f"{uri_of(path)}?mode=ro")
+
+
+def _alone(path: Path) -> sqlite3.Connection:
+    """With what the -shm file would hold in memory: where there is no room for one, and nobody has one."""
+    connection = connect(f"{uri_of(path)}?mode=rw", patience_s=0)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
+
+
+def _unchanging(path: Path) -> sqlite3.Connection:
+    """As a file that nobody writes: on a medium that is mounted read-only."""
+    return connect(f"{uri_of(path)}?mode=ro&immutable=1")
+
+
+def _copied(path: Path, stack: ExitStack) -> sqlite3.Connection:
     """Opens a copy: it can replay commits that wait in the -wal file, and take a newer schema."""
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parfocal-index-")))
     copy = scratch / path.name
     shutil.copyfile(path, copy)
-    if wal.is_file():
-        shutil.copyfile(wal, scratch / wal.name)
+    if _has_commits_waiting(path):
+        shutil.copyfile(_wal(path), _wal(copy))
     connection = connect(f"{uri_of(copy)}?mode=rw")
     try:
         check_owner(connection, path)
@@ -51,17 +82,9 @@ def _copied(path: Path, wal: Path, scratch: Path) -> sqlite3.Connection:
     return connection
 
 
-def _sound(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    """The connection, if it reads our newest schema; raises NotARegistry, RegistryTooNew or sqlite3.Error."""
-    try:
-        check_owner(connection, path)
-        _check_schema(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _has_commits_waiting(path: Path) -> bool:
+    return _wal(path).is_file() and _wal(path).stat().st_size > 0
 
 
-def _check_schema(connection: sqlite3.Connection) -> None:
-    if not is_migrated(connection):
-        raise sqlite3.OperationalError("the schema is an older one")
+def _wal(path: Path) -> Path:
+    return Path(f"{path}-wal")

@@ -10,10 +10,10 @@ from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 _BUSY_S = 30.0
 
 
-def connect(uri: str) -> sqlite3.Connection:
+def connect(uri: str, patience_s: float = _BUSY_S) -> sqlite3.Connection:
     """Opens a database; transactions are begun by hand. Raises sqlite3.Error."""
     connection = sqlite3.connect(
-        uri, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, uri=True, cached_statements=64
+        uri, timeout=patience_s, isolation_level=None, check_same_thread=False, uri=True, cached_statements=64
     )
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
