@@ -243,6 +243,17 @@ def test_show_keeps_telling_of_a_deleted_alias(run: Run, published: Path) -> Non
     assert "1 → none" in run("show", "team/invoices").stdout
 
 
+def test_log_tells_every_move_though_all_was_deleted(run: Run, published: Path) -> None:
+    run("alias", "team/invoices", "beta", 2, "--actor", "bob")
+    run("rm", "team/invoices", "--force", "--yes")
+
+    told = run("log", "team/invoices")
+    only = _json(run, "log", "team/invoices", "prod")["moves"]
+
+    assert [line.split()[2] for line in told.stdout.splitlines()[1:]] == ["prod", "beta", "beta", "prod"]
+    assert [(move["kind"], move["version"]) for move in only] == [("delete", 0), ("set", 1)]
+
+
 def test_rollback_that_expects_another_version_moves_nothing(run: Run, published: Path) -> None:
     run("alias", "team/invoices", "prod", 2)
 
@@ -270,6 +281,8 @@ def test_gc_says_what_it_would_free_and_then_frees_it(run: Run, published: Path)
         (("show", "../etc/passwd"), "name"),
         (("show", "team/invo\u0131ces"), "U+0131"),
         (("ls", "team/absent"), "team/absent"),
+        (("log", "team/absent"), "team/absent"),
+        (("log", "team/invoices", "beta"), "beta"),
         (("pull", "team/absent", "here"), "team/absent"),
         (("alias", "team/invoices", "latest", 1), "latest"),
         (("alias", "team/invoices", "prod", 9), "9"),

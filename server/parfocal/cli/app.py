@@ -10,6 +10,7 @@ from parfocal.cli.commands.alias import alias
 from parfocal.cli.commands.cache import build_cache
 from parfocal.cli.commands.gc import gc
 from parfocal.cli.commands.generate import generate
+from parfocal.cli.commands.log import log
 from parfocal.cli.commands.ls import ls
 from parfocal.cli.commands.pull import pull
 from parfocal.cli.commands.push import push
@@ -23,7 +24,7 @@ from parfocal.cli.failures import OneLineGroup
 from parfocal.cli.quiet import calm_libraries
 from parfocal.server import package_version
 
-_REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, rm, gc)
+_REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, log, rm, gc)
 _TOURS = ("demo", "bench")
 
 

@@ -11,11 +11,11 @@ from parfocal.cli.display import (
     show_heading,
     show_json,
     show_pairs,
-    show_table,
     size_text,
     time_text,
 )
 from parfocal.cli.documents import alias_document, move_document, version_document
+from parfocal.cli.moves import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import every
 from parfocal.registry import Alias, AliasMove, Contract, Evaluation, Provenance, Version, open_registry
@@ -65,7 +65,9 @@ def _show(version: Version, aliases: list[Alias], moves: list[AliasMove]) -> Non
     if manifest.evaluation is not None:
         _show_evaluation(manifest.evaluation)
     _show_warnings(manifest.warnings)
-    _show_moves(moves)
+    if moves:
+        show_heading("Aliases of this adapter, every move")
+        show_moves(moves)
 
 
 def _show_contract(contract: Contract) -> None:
@@ -124,20 +126,3 @@ def _show_warnings(warnings: tuple[str, ...]) -> None:
     if warnings:
         show_heading("Warnings")
         show_pairs([("!", warning) for warning in warnings])
-
-
-def _show_moves(moves: list[AliasMove]) -> None:
-    if not moves:
-        return
-    show_heading("Aliases of this adapter, every move")
-    rows = [
-        (
-            time_text(move.moved_at),
-            move.alias,
-            f"{move.previous_version or 'none'} → {move.version or 'none'}",
-            str(move.kind),
-            move.actor,
-        )
-        for move in moves
-    ]
-    show_table(("WHEN", "ALIAS", "FROM → TO", "HOW", "WHO"), rows)
