@@ -175,7 +175,7 @@ def _encoders(base: ResidentBase, threads: int, stack: contextlib.AsyncExitStack
     longest = max(map(len, base.tokenizer.get_vocab()))
     encoders = EncoderPool(
         [
-            PromptEncoder(_tokenizer_copy(base), base.info.context_tokens, longest, _templates(stack))
+            PromptEncoder(_tokenizer_copy(base), base.info.context_tokens, longest, _templates(base, stack))
             for _ in range(threads)
         ]
     )
@@ -183,10 +183,11 @@ def _encoders(base: ResidentBase, threads: int, stack: contextlib.AsyncExitStack
     return encoders
 
 
-def _templates(stack: contextlib.AsyncExitStack) -> TemplateProcess:
+def _templates(base: ResidentBase, stack: contextlib.AsyncExitStack) -> TemplateProcess:
     """A process for chat templates: whoever publishes adapters may have written them; none may hang."""
     templates = TemplateProcess()
-    templates.start()
+    if base.tokenizer.chat_template is not None:
+        templates.start()
     stack.callback(templates.close)
     return templates
 

@@ -106,6 +106,14 @@ def test_a_prompt_in_another_form_than_the_training_rows_is_answered_with_a_warn
     assert streamed == [[]] * (len(streamed) - 1) + [whole]
 
 
+def test_a_variable_that_the_template_does_not_read_is_answered_with_a_warning() -> None:
+    async def use(served: Served) -> list[str]:
+        chat = _chat(variables={"thinking": True, "thinkin_": False})
+        return list((await served.stub.Generate(pb.GenerateRequest(chat=chat))).warnings)
+
+    assert _ask(Manner(), use, SHOWN) == ["the chat template does not read the template variable 'thinkin_'"]
+
+
 @pytest.mark.parametrize(
     ("template", "says"),
     [

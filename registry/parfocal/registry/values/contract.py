@@ -64,10 +64,11 @@ class Contract:
         if self.use_rslora != other.use_rslora:
             found.append(Difference("use_rslora", str(self.use_rslora), str(other.use_rslora)))
         if self.rendering != other.rendering:
-            found.append(Difference("rendering", _written(self.rendering), _written(other.rendering)))
-        mine, theirs = self.chat_template_digest, other.chat_template_digest
-        if mine != theirs:
-            found.append(Difference("chat_template_digest", mine or "none", theirs or "none"))
+            mine, theirs = (str(each.rendering or "not known") for each in (self, other))
+            found.append(Difference("rendering", mine, theirs))
+        if self.chat_template_digest != other.chat_template_digest:
+            mine, theirs = (each.chat_template_digest or "none" for each in (self, other))
+            found.append(Difference("chat_template_digest", mine, theirs))
         return found + self._target_differences(other)
 
     def _target_differences(self, other: "Contract") -> "list[Difference]":
@@ -104,14 +105,6 @@ class Contract:
             None if rendering is None else Rendering.from_json(rendering),
             fields.text("chat_template_digest") if fields.given("chat_template_digest") else None,
         )
-
-
-def _written(rendering: Rendering | None) -> str:
-    if rendering is None:
-        return "not known"
-    template = f", template {rendering.chat_template_digest}" if rendering.chat_template_digest else ""
-    variables = "".join(f", {name}={value!r}" for name, value in rendering.template_variables.items())
-    return f"{rendering.form}{template}{variables}"
 
 
 def _shown(target: TargetModule | None) -> str:

@@ -35,6 +35,11 @@ class Rendering:
             ) from error
         object.__setattr__(self, "template_variables", variables)
 
+    def __str__(self) -> str:
+        template = f", template {self.chat_template_digest}" if self.chat_template_digest else ""
+        variables = "".join(f", {name}={value!r}" for name, value in self.template_variables.items())
+        return f"{self.form}{template}{variables}"
+
     def to_json(self) -> dict[str, JSON]:
         """The rendering as a JSON object."""
         return {

@@ -83,6 +83,8 @@ def _show_contract(contract: Contract) -> None:
             ("configuration", base.config_digest or "unknown"),
             ("tokenizer", base.tokenizer_digest or "unknown"),
             ("chat template", base.chat_template_digest or ("none" if base.verified else "unknown")),
+            ("own template", contract.chat_template_digest or "none: chats are written with the base's"),
+            ("rendering", str(contract.rendering or "not known")),
             (
                 "4-bit recipe",
                 f"{recipe.method}, blocks of {recipe.block_size}, "

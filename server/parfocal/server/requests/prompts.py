@@ -4,13 +4,20 @@ Everything here computes; call it off the event loop, through `EncoderPool`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from parfocal.engine import PromptTooLong
-from parfocal.engine.chats import Chat, ChatEncoder, ChatTokenizer, TemplateRunner, run_template
+from parfocal.engine.chats import (
+    Chat,
+    ChatEncoder,
+    ChatTokenizer,
+    TemplateRunner,
+    default_template,
+    run_template,
+)
 
 _T = TypeVar("_T")
 
@@ -59,6 +66,11 @@ class PromptEncoder:
         written = self._chats.write(chat, template=template)
         self._refuse_hopeless(len(written.text), "chat")
         return tuple(self._chats.ids(written))
+
+    def unread(self, variables: Iterable[str], template: str | None = None) -> list[str]:
+        """Those of the template variables that the template never mentions."""
+        read = template or default_template(self._tokenizer.chat_template) or ""
+        return [name for name in variables if name not in read]
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Returns the text that the tokens spell, special tokens included."""

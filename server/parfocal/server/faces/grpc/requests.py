@@ -30,10 +30,14 @@ Encode = Callable[[PromptEncoder, Manner], tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What to answer. `form` is `chat`, `raw` or None for token ids; `encode` gives the prompt's ids."""
+    """What to answer. `form` is `chat`, `raw` or None for token ids; `encode` gives the prompt's ids.
+
+    `variables` are the names of the template variables that the caller sets.
+    """
 
     form: str | None
     encode: Encode
+    variables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def _chat(chat: pb.Chat) -> Input:
     def encode(encoder: PromptEncoder, manner: Manner) -> tuple[int, ...]:
         return encoder.chat(Chat(messages, {**manner.variables, **variables}), manner.template)
 
-    return Input("chat", encode)
+    return Input("chat", encode, tuple(variables))
 
 
 def _plain(value: struct_pb2.Value) -> Value:

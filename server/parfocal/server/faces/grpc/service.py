@@ -9,7 +9,7 @@ from parfocal.rpc import Context
 from parfocal.server.faces.grpc.generation_line import GenerationLine
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
 from parfocal.server.faces.grpc.replies import ReplyWriter, TokenText
-from parfocal.server.faces.grpc.requests import GenerateCall, deadline_after, read_generate, read_input
+from parfocal.server.faces.grpc.requests import GenerateCall, Input, deadline_after, read_generate, read_input
 from parfocal.server.metrics import AdapterLister
 from parfocal.server.requests import Admitting, EncoderPool, PromptEncoder, RefusalCounter, Resolved
 from parfocal.v1 import inference_service_pb2 as pb
@@ -111,13 +111,25 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             resolved = await self._parts.resolver.resolve(call.adapter)
             admitting.resolved(resolved.adapter)
             line.resolved(resolved.adapter)
-            ids = await self._parts.encoders.run(lambda encoder: call.input.encode(encoder, resolved.manner))
+            ids, warnings = await self._encoded(call.input, resolved)
             line.admitted(len(ids))
             stream = self._parts.engine.submit(call.request(ids, resolved.adapter, deadline))
         # However the rpc ends, the engine learns it; nothing is awaited between submitting and this line.
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
         echo = await self._echo(call, ids) if call.echo else ""
-        return stream, ReplyWriter(self._parts.token_text, echo, resolved.warnings(call.input.form))
+        return stream, ReplyWriter(self._parts.token_text, echo, warnings)
+
+    async def _encoded(self, given: Input, resolved: Resolved) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The prompt's token ids, and what to tell the caller about the way in which it was given."""
+        manner = resolved.manner
+        ids, unread = await self._parts.encoders.run(
+            lambda encoder: (
+                given.encode(encoder, manner),
+                encoder.unread(given.variables, manner.template),
+            )
+        )
+        about = [f"the chat template does not read the template variable {name!r}" for name in unread]
+        return ids, (*resolved.warnings(given.form), *about)
 
     async def _echo(self, call: GenerateCall, ids: tuple[int, ...]) -> str:
         """Returns the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
