@@ -109,3 +109,10 @@ def test_another_folder_can_be_named(run: Run, kept: Path, tmp_path: Path) -> No
     assert (
         json.loads(run("cache", "ls", "--base-cache", str(tmp_path / "none"), "--json").stdout)["bases"] == []
     )
+
+
+@pytest.mark.parametrize("command", ["ls", "rm"])
+def test_each_command_explains_itself_with_an_example(run: Run, command: str) -> None:
+    assert f"Example: parfocal cache {command}" in " ".join(run("cache", command, "--help").stdout.split())
+    (line,) = [line for line in run("cache", "--help").stdout.splitlines() if line.split()[:1] == [command]]
+    assert not line.endswith("...")

@@ -58,7 +58,8 @@ def test_the_version_is_told(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ls", "--help"], ["ls"], ["serve", "--help"], ["train", "--help"]]
+    "arguments",
+    [["--help"], ["ls", "--help"], ["ls"], ["cache", "ls"], ["serve", "--help"], ["train", "--help"]],
 )
 def test_no_tensor_library_is_imported_before_it_is_needed(arguments: list[str]) -> None:
     script = (

@@ -232,6 +232,14 @@ def test_a_server_that_cannot_start_says_why_in_one_line(
     assert all(line.startswith("Loading the base") for line in before)
 
 
+def test_for_machines_the_reason_is_an_object_too(run: Run, clean_registry: pytest.MonkeyPatch) -> None:
+    result = run("serve", *FREE, "--base", "/nonexistent/base", "--log-format", "json")
+
+    told = [json.loads(line) for line in result.stderr.splitlines()]
+    assert result.exit_code == 1
+    assert (told[-1]["level"], "/nonexistent/base" in told[-1]["message"]) == ("CRITICAL", True)
+
+
 @pytest.mark.parametrize(
     "flags", [["--slots", "none"], ["--slots", "0"], ["--dtype", "int4"], ["--slot", "3"]]
 )

@@ -47,7 +47,7 @@ def build_app() -> typer.Typer:
     for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
         app.command()(command)
     app.add_typer(build_registry())
-    app.add_typer(build_cache(), name="cache")
+    app.add_typer(build_cache())
     app.callback()(_parfocal)
     return app
 

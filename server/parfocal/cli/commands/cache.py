@@ -25,7 +25,12 @@ CacheOption = Annotated[
 
 def build_cache() -> typer.Typer:
     """Returns the group of commands."""
-    group = typer.Typer(help="Show or remove the bases that servers keep ready.", no_args_is_help=True)
+    group = typer.Typer(
+        name="cache",
+        help="Show or remove the bases that servers keep ready.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     group.command("ls")(_ls)
     group.command("rm")(_rm)
     return group
@@ -65,9 +70,9 @@ def _rm(
     folder: CacheOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Remove bases that are kept; the next start on one takes longer, nothing else is lost.
+    """Remove bases that are kept.
 
-    A base that is being served stays.
+    The next start on one takes longer; nothing else is lost. A base that is being served stays.
 
     Example: parfocal cache rm tiny
     """

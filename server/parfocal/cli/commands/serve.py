@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from parfocal.cli.failures import explain
 from parfocal.cli.flags import Flag, Given, command
 from parfocal.cli.quiet import hide_loading_bars
 from parfocal.server import (
@@ -66,8 +68,27 @@ def _serve(given: Given) -> None:
     assert config is None or isinstance(config, Path)
     resolved = resolve_settings(config, os.environ, _values(given))
     log_to_stderr(resolved.config.log_level, resolved.config.log_format)
-    asyncio.run(_serve_until_terminated(resolved))
+    with _RefusalsIn(resolved.config.log_format):
+        asyncio.run(_serve_until_terminated(resolved))
     _leave()
+
+
+class _RefusalsIn:
+    """Logs as one object why a server cannot start, where lines are for machines."""
+
+    def __init__(self, log_format: str) -> None:
+        self._is_json = log_format == "json"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        line = explain(error) if self._is_json and error is not None else None
+        if line is not None:
+            log.critical(line)
+            raise typer.Exit(1) from error
 
 
 def _leave() -> NoReturn:

@@ -24,7 +24,7 @@ class RequestTally:
         self._lock = Lock()
 
     def expect(self, label: AdapterLabel, outcome: str) -> None:
-        """Shows a series with 0, so that its first request is an increase and not a birth."""
+        """Shows a series with 0, so that `rate()` sees its first request."""
         with self._lock:
             self._counts[label, outcome] += 0
 

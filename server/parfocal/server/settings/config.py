@@ -1,4 +1,4 @@
-"""Everything that `parfocal serve` can be told: values and help only; `settings.py` finds the values."""
+"""Everything that `parfocal serve` can be told: values and help only; `resolution.py` finds the values."""
 
 from dataclasses import dataclass, fields
 

@@ -1,6 +1,6 @@
 """Finds the server's settings: TOML file < `PARFOCAL_…` variables < flags. Knows no particular setting.
 
-Nobody reads the environment here or below; the caller hands it in.
+Reads no environment by itself; the caller hands it in.
 """
 
 import difflib

@@ -1,9 +1,9 @@
 """Describes the resident base and the server's limits as GetModel's reply. Loads nothing."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from parfocal.engine import AdapterKey
-from parfocal.engine.model import BaseInfo
 from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract
 from parfocal.registry.wire import base_message
@@ -12,10 +12,13 @@ from parfocal.server.build_info import package_version
 from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
 
+if TYPE_CHECKING:  # what describes a base comes with torch
+    from parfocal.engine.model import BaseInfo
+
 
 def describe_model(
     contract: BaseContract,
-    info: BaseInfo,
+    info: "BaseInfo",
     config: ServeConfig,
     has_chat: bool,
     pinned: Sequence[AdapterKey] = (),
