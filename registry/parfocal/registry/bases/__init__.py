@@ -1,7 +1,7 @@
 """Finds a base, and describes it as adapters are bound to it: small files and a look at its weights."""
 
 from parfocal.registry.bases.decoder_config import decoder_fields
-from parfocal.registry.bases.description import describe_base
+from parfocal.registry.bases.description import describe_base, tokenizer_digest
 from parfocal.registry.bases.files import BaseFiles, locate_base, locate_shared_base
 from parfocal.registry.bases.shapes import check_module
 
@@ -12,4 +12,5 @@ __all__ = [
     "describe_base",
     "locate_base",
     "locate_shared_base",
+    "tokenizer_digest",
 ]

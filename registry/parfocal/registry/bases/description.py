@@ -109,6 +109,14 @@ def _tokenizer_digests(folder: Path) -> dict[int, str | None]:
     return {MEANING: digest, SPELLING: digest}
 
 
+def tokenizer_digest(folder: Path, scheme: int) -> str | None:
+    """Digests a tokenizer under one scheme; None where that cannot be.
+
+    Raises BaseUnreachable when there is no tokenizer, InvalidJson, and OSError.
+    """
+    return _tokenizer_digests(folder).get(scheme)
+
+
 def _spelling_digest(
     fields: Mapping[str, JSON], volatile: frozenset[str], *, nested: bool = True
 ) -> str | None:

@@ -9,6 +9,7 @@ from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import AdapterRefused, InvalidManifest, InvalidPublication, MalformedFile
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, PeftFolder, open_regular, read_header, read_peft_folder
 from parfocal.registry.publishing.own_template import own_template
+from parfocal.registry.publishing.own_tokens import token_warnings
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
 from parfocal.registry.values import (
     CONFIG_FILE,
@@ -77,18 +78,23 @@ def draft(folder: Path, publication: Publication) -> Draft:
     try:
         shape = None if publication.base is None else publication.base.shape
         read = read_peft_folder(folder, shape)
+        base = bound_base(read.config, publication)
+        template = own_template(folder, base)
     except OSError as error:
         raise AdapterRefused(f"{folder} cannot be read: {error}", field="folder") from error
-    base = bound_base(read.config, publication)
     try:
         config = dumps(read.config.normalised(base.id, base.revision, read.paths))
     except InvalidJson as error:
         raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
     targets = tuple(module.target for module in read.modules)
-    template = own_template(folder, base)
     digest = None if template is None else digest_of(template)
     contract = Contract(base, targets, read.config.use_rslora, publication.rendering, digest)
-    warnings = (*read.warnings, *base_warnings(read.config, base), *((_OWN_TEMPLATE,) if template else ()))
+    warnings = (
+        *read.warnings,
+        *base_warnings(read.config, base),
+        *((_OWN_TEMPLATE,) if template else ()),
+        *token_warnings(folder, base),
+    )
     result = Draft(read, config, contract, publication, warnings, template)
     # A manifest that cannot be written must be refused before anything is stored.
     result.manifest(())

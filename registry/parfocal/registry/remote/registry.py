@@ -1,6 +1,7 @@
 """A registry behind `grpc://host:port`. Believes no byte that it has not verified."""
 
 import io
+import logging
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ from parfocal.rpc import open_blocking_channel
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceStub
 
+log = logging.getLogger(__name__)
+
 _SCHEME = "grpc://"
 _DEADLINE_S = 60.0
 
@@ -76,7 +79,8 @@ class RemoteRegistry:
     ) -> Version:
         """Returns the version that the PEFT folder became; refuses what is wrong before sending."""
         adapter = str(AdapterName.parse(name))
-        template = draft(folder, publication).template
+        prepared = draft(folder, publication)
+        template = prepared.template
         files = [_entry(folder / CONFIG_FILE), _entry(folder / WEIGHTS_FILE)]
         if template is not None:
             files.append(FileEntry(TEMPLATE_FILE, len(template), digest_of(template)))
@@ -91,7 +95,12 @@ class RemoteRegistry:
         )
         with registry_errors():
             parts = _parts(header, files, _opener(folder, template), progress)
-            return read_version(self._stub.PublishVersion(parts))
+            version = read_version(self._stub.PublishVersion(parts))
+        # What lies beside the adapter is not sent, so only this side can tell of it.
+        for warning in prepared.warnings:
+            if warning not in version.manifest.warnings:
+                log.warning("%s: %s", version.name, warning)
+        return version
 
     def resolve(self, reference: str) -> Version:
         """Returns the version that a reference means now; see Registry."""
