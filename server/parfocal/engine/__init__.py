@@ -45,6 +45,7 @@ from parfocal.engine.request import (
     TokenLogprob,
 )
 from parfocal.engine.thread import EngineThread
+from parfocal.engine.waiting import wait_briefly
 
 __all__ = [
     "AdapterCorrupt",
@@ -85,4 +86,5 @@ __all__ = [
     "Stop",
     "Timings",
     "TokenLogprob",
+    "wait_briefly",
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, StoppingCriteriaList
 
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.rendering import Sample, prompt_ids, render
@@ -31,7 +31,11 @@ class Writer:
         self._book = book
 
     def generate(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, generation_config: GenerationConfig
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        generation_config: GenerationConfig,
+        stopping_criteria: StoppingCriteriaList,
     ) -> torch.Tensor:
         """Returns the prompts with their answers from the book, padded on the right."""
         self.settings.append(generation_config)

@@ -3,6 +3,7 @@
 import gc
 from pathlib import Path
 
+from parfocal.engine import wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
@@ -75,6 +76,7 @@ def resume(output: Path, watcher: Watcher | None = None, registry: Registry | No
 
 def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folder: RunFolder | None) -> Job:
     """Checks everything that needs no weights, and only then makes the folder of a new run."""
+    wait_briefly()
     prepared = check(config)
     recipe = _accepted(prepared, watcher)
     base = locate_base(config.base, weights=True)
@@ -102,12 +104,14 @@ def _accepted(prepared: Prepared, watcher: Watcher) -> Recipe:
 
 def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
     with quiet_libraries():
+        from parfocal.training.computing import fixed_threads
         from parfocal.training.finishing import finish
         from parfocal.training.methods import fit
 
-        fitted = fit(job, checkpoint)
-        gc.collect()  # the trainer and its model hold each other; the base is loaded once more to be scored
-        result = finish(job, fitted)
+        with fixed_threads():
+            fitted = fit(job, checkpoint)
+            gc.collect()  # the trainer and its model hold each other; scoring loads the base once more
+            result = finish(job, fitted)
     Checkpoints(job.folder.checkpoints).clear()
     for line in result.lines():
         job.watcher.say(line)

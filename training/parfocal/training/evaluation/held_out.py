@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parfocal.training.computing import ThreadCount, thread_counts
 from parfocal.training.data import MASKED, Sample
 from parfocal.training.evaluation.loss import answer_logits
 
@@ -32,6 +33,7 @@ class HeldOut:
         self.examples = len(samples)
         order = sorted(range(len(samples)), key=lambda index: len(samples[index].ids))
         chunks = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        self._threads = ThreadCount(thread_counts(device, torch.float32))
         self._batches = [(chunk, padded([samples[i] for i in chunk], pad_id, device)) for chunk in chunks]
 
     def score(self, model: Any) -> Score:
@@ -51,7 +53,8 @@ class HeldOut:
         rows = [0.0] * self.examples
         total, correct, tokens = 0.0, 0, 0
         for chunk, batch in self._batches:
-            answers = answer_logits(model, batch)
+            with self._threads.piece(batch["input_ids"].numel()):
+                answers = answer_logits(model, batch)
             losses = answers.losses().double()
             correct += int((answers.logits.argmax(dim=-1) == answers.targets).sum())
             total += float(losses.sum())

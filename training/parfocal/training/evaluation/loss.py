@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
+from parfocal.training.computing import steady_cross_entropy
 from parfocal.training.data import MASKED
 
 
@@ -25,7 +25,7 @@ class AnswerLogits:
 
     def losses(self) -> Tensor:
         """Returns the negative log-likelihood of every learnt token, `[learnt]`, in float32."""
-        return cross_entropy(self.logits.float(), self.targets, reduction="none")
+        return steady_cross_entropy(self.logits, self.targets)
 
 
 def answer_logits(model: Any, batch: Mapping[str, Tensor]) -> AnswerLogits:

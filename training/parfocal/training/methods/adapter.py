@@ -12,6 +12,7 @@ from torch import Tensor
 
 from parfocal.engine.loading import Loading, load_quantised
 from parfocal.engine.loading.base_settings import SUPPORTED
+from parfocal.training.computing import register_attention
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit, ParentMismatch
 from parfocal.training.methods.packing import forbid_repacking
@@ -54,7 +55,8 @@ def load_model(base: Path, facts: BaseFacts, config: TrainConfig, recipe: Recipe
             f"{', '.join(SUPPORTED)}",
             architecture=facts.architecture,
         )
-    attention = recipe.attention if place.device.type == "cpu" else "sdpa"
+    eager = recipe.attention == "eager" and place.device.type == "cpu"
+    attention = register_attention() if eager else "sdpa"
     model: Any = load_quantised(base, Loading(place.dtype, place.device, attention, exact=True))
     torch.manual_seed(config.seed)
     try:

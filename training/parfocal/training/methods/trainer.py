@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from parfocal.training.computing import ThreadCount, thread_counts
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Sample
 from parfocal.training.evaluation import answer_logits
@@ -26,7 +27,15 @@ _LOGGED = 200  # points of the training loss at most: one more would only cost t
 
 
 class AnswerTrainer(SFTTrainer):
-    """Takes the loss over answers only."""
+    """Takes the loss over answers only, on as many CPU threads as `threads` finds best."""
+
+    threads: ThreadCount
+
+    def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Takes the gradient of one micro-batch and returns its loss."""
+        with self.threads.piece(inputs["input_ids"].numel()):
+            loss: Tensor = super().training_step(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return loss
 
     def compute_loss(
         self,
@@ -66,6 +75,8 @@ def build_trainer(
         processing_class=tokenizer,
         callbacks=[callback],
     )
+    base = model.get_input_embeddings().weight
+    trainer.threads = ThreadCount(thread_counts(base.device, base.dtype))
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -1,0 +1,12 @@
+"""CPU threads: the number that is fastest beside other work, and the same bits on any number."""
+
+from parfocal.training.computing.softmax import register_attention, steady_cross_entropy
+from parfocal.training.computing.threads import ThreadCount, fixed_threads, thread_counts
+
+__all__ = [
+    "ThreadCount",
+    "fixed_threads",
+    "register_attention",
+    "steady_cross_entropy",
+    "thread_counts",
+]
