@@ -1,7 +1,6 @@
 """Troubles of real disks, each in a process of its own: `python -m fakes.disk_trouble TROUBLE FOLDER`.
 
-`read_only`, `full`, `packed` and `crammed` mount something, so they must run in a mount namespace of their
-own (`unshare -m`); `forbidden` and `shared` become other users, so they must run as root.
+All but `limited` mount something, so they must run in a mount namespace of their own (`unshare -m`).
 What happened is printed as one line of JSON.
 """
 
@@ -18,7 +17,6 @@ from pathlib import Path
 
 from fakes.publisher import Order, numbered_adapter, publisher, small_publication
 from parfocal.registry import FolderRegistry, RegistryError
-from parfocal.registry.blobs import FolderBlobs
 
 
 def read_only(folder: Path) -> dict[str, object]:
@@ -32,11 +30,11 @@ def read_only(folder: Path) -> dict[str, object]:
     return {
         "versions": [version.version for version in versions],
         "files": len([*registry.materialise(versions[0].digest).iterdir()]),
-        "publish": _refusal(lambda: registry.publish("x", adapter, publication)),
-        "alias": _refusal(lambda: registry.set_alias("x", "prod", 1)),
-        "delete": _refusal(lambda: registry.delete_version("x", 1)),
-        "gc": _refusal(lambda: registry.collect_garbage()),
-        "new": _refusal(lambda: FolderRegistry(path / "new")),
+        "publish": refusal(lambda: registry.publish("x", adapter, publication)),
+        "alias": refusal(lambda: registry.set_alias("x", "prod", 1)),
+        "delete": refusal(lambda: registry.delete_version("x", 1)),
+        "gc": refusal(lambda: registry.collect_garbage()),
+        "new": refusal(lambda: FolderRegistry(path / "new")),
     }
 
 
@@ -83,11 +81,11 @@ def packed(folder: Path) -> dict[str, object]:
         "versions": [version.version for version in registry.versions("x").items],
         "prod": registry.resolve("x@prod").version,
         "copy": str(registry.materialise(digests[10]).relative_to(folder)),
-        "publish": _refusal(lambda: registry.publish("x", adapter, publication)),
-        "alias": _refusal(lambda: registry.set_alias("x", "prod", 2)),
-        "delete": _refusal(lambda: registry.delete_version("x", 3)),
-        "named": _said(lambda: registry.set_alias("x", "prod", 2)),
-        "cache named": _said(lambda: elsewhere.materialise(digests[11])),
+        "publish": refusal(lambda: registry.publish("x", adapter, publication)),
+        "alias": refusal(lambda: registry.set_alias("x", "prod", 2)),
+        "delete": refusal(lambda: registry.delete_version("x", 3)),
+        "named": said(lambda: registry.set_alias("x", "prod", 2)),
+        "cache named": said(lambda: elsewhere.materialise(digests[11])),
         "freed": registry.collect_garbage(copies=True).freed_bytes > 0,
     }
     registry.delete_version("x", 3)
@@ -117,102 +115,10 @@ def crammed(folder: Path) -> dict[str, object]:
     return {
         "commits waited": held[0] > 0,
         "versions": [version.version for version in versions],
-        "publish": _refusal(lambda: registry.set_alias("x", "prod", 1)),
-        "copy": _refusal(lambda: registry.materialise(versions[0].digest)),
+        "publish": refusal(lambda: registry.set_alias("x", "prod", 1)),
+        "copy": refusal(lambda: registry.materialise(versions[0].digest)),
         "gc": registry.collect_garbage().freed_bytes,
     }
-
-
-def forbidden(folder: Path) -> dict[str, object]:
-    """A user who may only read a registry, then may not even do that, and a blob that he may not read."""
-    folder.chmod(0o755)
-    path, publication = folder / "registry", small_publication(folder)
-    registry = FolderRegistry(path)
-    digests = [registry.publish("x", numbered_adapter(folder, n), publication).digest for n in (1, 2)]
-    adapter = numbered_adapter(folder, 9)
-    secret = FolderBlobs(path).path(registry.find(digests[1]).digest)
-    config = FolderBlobs(path).path(registry.find(digests[1]).manifest.files[0].digest)
-    config.chmod(0)
-    del registry
-    home = folder / "home"
-    home.mkdir()
-    home.chmod(0o777)
-
-    def as_reader() -> dict[str, object]:
-        os.environ["XDG_CACHE_HOME"] = str(home)
-        registry = FolderRegistry(path)
-        return {
-            "versions": [version.version for version in registry.versions("x").items],
-            "copy": str(registry.materialise(digests[0]).relative_to(folder)),
-            "publish": _refusal(lambda: registry.publish("x", adapter, publication)),
-            "alias": _refusal(lambda: registry.set_alias("x", "prod", 1)),
-            "gc": _refusal(registry.collect_garbage),
-            "named": _said(lambda: registry.set_alias("x", "prod", 1)),
-            "blob": _said(lambda: registry.materialise(digests[1])),
-            "lock": _error(lambda: os.close(os.open(path / "lock", os.O_RDONLY))),
-        }
-
-    happened = as_user(4001, 4001, as_reader)
-    path.chmod(0o700)
-    shut = as_user(4001, 4001, lambda: {"shut": _refusal(lambda: FolderRegistry(path, create=False))})
-    return {**happened, **shut, "config": str(config), "manifest": str(secret)}
-
-
-def shared(folder: Path) -> dict[str, object]:
-    """Two users of one group publish into one registry, the first of whom is killed in the midst of it."""
-    folder.chmod(0o755)
-    path, publication = folder / "registry", small_publication(folder)
-    path.mkdir()
-    os.chown(path, 0, 4000)
-    path.chmod(0o2775)
-    adapters = [numbered_adapter(folder, number) for number in range(4)]
-    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-
-    def publish(*numbers: int) -> dict[str, object]:
-        registry = FolderRegistry(path)
-        found = [registry.publish("x", adapters[number], publication) for number in numbers]
-        return {"versions": [version.version for version in found]}
-
-    def die() -> dict[str, object]:
-        FolderRegistry(path).publish(
-            "x", adapters[1], publication, lambda done, total: os.kill(os.getpid(), 9)
-        )
-        return {}
-
-    def tend() -> dict[str, object]:
-        registry = FolderRegistry(path)
-        registry.set_alias("x", "prod", 1, actor="second")
-        registry.delete_version("x", 3)
-        return {"freed": registry.collect_garbage().freed_bytes > 0, "sound": registry.verify().is_sound}
-
-    first = as_user(4001, 4000, lambda: publish(0))
-    killed = as_user(4001, 4000, die)
-    second = as_user(4002, 4000, lambda: publish(2, 3))
-    tended = as_user(4002, 4000, tend)
-    again = as_user(4001, 4000, lambda: publish(1))
-    return {"first": first, "killed": killed, "second": second, "tended": tended, "again": again}
-
-
-def as_user(user: int, group: int, call: Callable[[], dict[str, object]]) -> dict[str, object]:
-    """What `call` returns in a process of that user; nothing when it was killed."""
-    answer, told = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.umask(0o022)
-        os.setgroups([])
-        os.setgid(group)
-        os.setuid(user)
-        try:
-            os.write(told, json.dumps(call()).encode())
-        except BaseException as error:
-            os.write(told, json.dumps({"failed": repr(error)}).encode())
-        os._exit(0)
-    os.close(told)
-    with os.fdopen(answer) as stream:
-        text = stream.read()
-    os.waitpid(child, 0)
-    found: dict[str, object] = json.loads(text or "{}")
-    return found
 
 
 def _pack(disk: Path) -> None:
@@ -231,18 +137,18 @@ def _fill(
     adapters = [numbered_adapter(folder, number) for number in range(400)]
     registry.publish("x", adapters[0], publication)
     tighten()
-    refusals = (_refusal(partial(registry.publish, "x", adapter, publication)) for adapter in adapters[1:])
-    refusal = next(filter(None, refusals), "")
+    refusals = (refusal(partial(registry.publish, "x", adapter, publication)) for adapter in adapters[1:])
+    first = next(filter(None, refusals), "")
     left = sorted(path.name for path in (disk / "registry" / "staging").iterdir())
     loosen()
     before = len(registry.versions("x", 1000).items)
     after = registry.publish("x", numbered_adapter(folder, 999), publication).version
     registry = FolderRegistry(disk / "registry", cache=folder / "cache")
     verified = sum(registry.materialise(v.digest).is_dir() for v in registry.versions("x", 1000).items)
-    return {"refusal": refusal, "left": left, "before": before, "after": after, "verified": verified}
+    return {"refusal": first, "left": left, "before": before, "after": after, "verified": verified}
 
 
-def _refusal(call: Callable[[], object]) -> str:
+def refusal(call: Callable[[], object]) -> str:
     try:
         call()
     except RegistryError as error:
@@ -250,7 +156,7 @@ def _refusal(call: Callable[[], object]) -> str:
     return ""
 
 
-def _said(call: Callable[[], object]) -> str:
+def said(call: Callable[[], object]) -> str:
     """What a refusal says."""
     try:
         call()
@@ -259,19 +165,11 @@ def _said(call: Callable[[], object]) -> str:
     return ""
 
 
-def _error(call: Callable[[], object]) -> str:
-    try:
-        call()
-    except OSError as error:
-        return type(error).__name__
-    return ""
-
-
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
 if __name__ == "__main__":
-    troubles = (read_only, full, limited, packed, crammed, forbidden, shared)
+    troubles = (read_only, full, limited, packed, crammed)
     trouble = {each.__name__: each for each in troubles}[sys.argv[1]]
     print(json.dumps(trouble(Path(sys.argv[2]))))

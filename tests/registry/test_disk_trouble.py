@@ -123,6 +123,11 @@ def test_what_a_user_may_not_do_is_named_as_that(open_path: Path) -> None:
     assert happened["lock"] == "PermissionError"
 
 
+def test_what_root_did_in_a_users_registry_does_not_shut_the_user_out(open_path: Path) -> None:
+    happened = trouble("after_root", open_path, becoming=True)
+    assert happened == {"version": 2, "freed": True, "copy": True, "sound": True}
+
+
 def test_users_of_one_group_share_a_registry_and_each_others_crashes(open_path: Path) -> None:
     happened = trouble("shared", open_path, becoming=True)
     assert happened == {
@@ -174,7 +179,8 @@ def trouble(kind: str, folder: Path, mounting: bool = False, becoming: bool = Fa
     mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     if mounting and not can(mount):
         pytest.skip("this user may not mount")
-    command = [*apart, sys.executable, "-m", "fakes.disk_trouble", kind, str(folder)]
+    troubles = "fakes.user_trouble" if becoming else "fakes.disk_trouble"
+    command = [*apart, sys.executable, "-m", troubles, kind, str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

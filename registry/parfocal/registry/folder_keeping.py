@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.registry.blobs import FolderBlobs
-from parfocal.registry.disk import FolderLock, Staging, disk_errors, file_mode, make_folder, sync_folder
+from parfocal.registry.disk import (
+    FolderLock,
+    Staging,
+    disk_errors,
+    file_mode,
+    give_to_owner,
+    make_folder,
+    sync_folder,
+)
 from parfocal.registry.errors import NotARegistry
 from parfocal.registry.folder_registry import INDEX, FolderRegistry
 from parfocal.registry.index.sqlite import SqliteIndex, rescue
@@ -73,6 +81,7 @@ def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
         index = SqliteIndex(work / INDEX, lambda: None)
         rebuilt = found.carry_out(index)
         index.close()
+        give_to_owner(work / INDEX, path)
         os.chmod(work / INDEX, file_mode(path))
         aside = [_set_aside(path / name) for name in _INDEX_FILES if _has_content(path / name)]
         for name in (*_INDEX_FILES, f"{INDEX}-shm"):

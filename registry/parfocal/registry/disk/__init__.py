@@ -11,7 +11,7 @@ from parfocal.registry.disk.errors import (
 )
 from parfocal.registry.disk.folder_lock import FolderLock
 from parfocal.registry.disk.homes import cache_home
-from parfocal.registry.disk.modes import file_mode, make_like, read_only_mode
+from parfocal.registry.disk.modes import file_mode, give_to_owner, make_like, read_only_mode
 from parfocal.registry.disk.staging import Staging
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "file_mode",
     "forbidden",
     "full",
+    "give_to_owner",
     "is_full",
     "is_mounted_read_only",
     "make_folder",

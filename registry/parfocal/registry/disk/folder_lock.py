@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from parfocal.registry.disk.modes import lock_mode
+from parfocal.registry.disk.modes import give_to_owner, lock_mode
 from parfocal.registry.errors import RegistryBusy
 
 _POLL_S = 0.05
@@ -48,6 +48,7 @@ class FolderLock:
         except FileExistsError:
             descriptor = os.open(self._path, flags)
         if os.fstat(descriptor).st_uid == os.geteuid():
+            give_to_owner(descriptor, self._path.parent)
             os.fchmod(descriptor, lock_mode(self._path.parent))
         return descriptor
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,10 +23,19 @@ def lock_mode(folder: Path) -> int:
     return sum(both for writes, both in pairs if mode & writes)
 
 
+def give_to_owner(file: int | Path, folder: Path) -> None:
+    """Lets what root makes in a folder belong to the folder's owner, who could not use it otherwise."""
+    if os.geteuid() == 0:
+        found = folder.stat()
+        with suppress(PermissionError):  # root of a container may have no say over owners
+            os.chown(file, found.st_uid, found.st_gid)
+
+
 def make_like(folder: Path, model: Path) -> None:
     """Makes `folder`, if absent, for the users of `model`; raises OSError."""
     try:
         folder.mkdir()
     except FileExistsError:
         return
+    give_to_owner(folder, model)
     os.chmod(folder, model.stat().st_mode & 0o2777)

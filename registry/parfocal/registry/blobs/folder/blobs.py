@@ -11,6 +11,7 @@ from parfocal.registry.blobs.store import Blob
 from parfocal.registry.disk import (
     Staging,
     disk_errors,
+    give_to_owner,
     make_folder,
     read_only_mode,
     sync_descriptor,
@@ -65,6 +66,7 @@ class FolderBlobs:
             with temporary.open("wb") as target:
                 copied = copy_hashing(source, target, advanced)
                 target.flush()
+                give_to_owner(target.fileno(), self._home)
                 os.fchmod(target.fileno(), read_only_mode(self._home))
                 sync_descriptor(target.fileno())
             final = self.path(copied.digest)

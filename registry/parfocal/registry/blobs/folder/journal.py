@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from parfocal.registry.disk import FolderLock, disk_errors, file_mode, sync_descriptor, sync_folder
+from parfocal.registry.disk import (
+    FolderLock,
+    disk_errors,
+    file_mode,
+    give_to_owner,
+    sync_descriptor,
+    sync_folder,
+)
 from parfocal.registry.values import Event, FieldError, InvalidJson, JsonObject, digest_of, dumps, loads
 
 # A line takes some 300 bytes, and with the longest names 1,000.
@@ -83,6 +90,7 @@ class FileJournal:
             descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             return os.open(self._path, flags)
+        give_to_owner(descriptor, self._path.parent)
         os.fchmod(descriptor, file_mode(self._path.parent))
         sync_folder(self._path.parent)
         return descriptor

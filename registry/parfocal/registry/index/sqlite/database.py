@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from parfocal.registry.disk import file_mode, forbidden, is_mounted_read_only, read_only
+from parfocal.registry.disk import file_mode, forbidden, give_to_owner, is_mounted_read_only, read_only
 from parfocal.registry.errors import RegistryError
 from parfocal.registry.index.sqlite.errors import cannot_write, from_sqlite_error, index_errors
 from parfocal.registry.index.sqlite.looking import look
@@ -134,6 +134,7 @@ class SqliteDatabase:
             return  # another process was quicker
         self._founding()
         self._path.touch()
+        give_to_owner(self._path, self._path.parent)
         os.chmod(self._path, file_mode(self._path.parent))
 
 
