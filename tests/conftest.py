@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from lanes import Lanes
+
 _HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 settings.register_profile("parfocal", deadline=None, derandomize=True)
@@ -22,8 +24,15 @@ if version("torch").endswith("+cpu") or not any(Path("/dev").glob("nvidia[0-9]*"
     os.environ["TRITON_INTERPRET"] = "1"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds what `tests/lanes.py` does."""
+    parser.addoption("--quick", action="store_true", help="leave out the files of tests/slow.txt")
+    parser.addoption("--record-lanes", action="store_true", help="write tests/slow.txt anew")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Points the caches at a temporary folder, before any library reads the environment at its import."""
+    config.pluginmanager.register(Lanes(config.getoption("--quick"), config.getoption("--record-lanes")))
     config.stash[_HERMETIC] = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
     caches = Path(config.stash[_HERMETIC].name)
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -1,17 +1,19 @@
 """`parfocal generate` against a server whose engine is faked."""
 
-import asyncio
 import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
-from fakes.serving import Served, serving
+from fakes.served_aside import served_aside
+from fakes.serving import Served
 from fakes.tokenizer import ALTERNATE
+from parfocal.cli.app import build_app
 from parfocal.engine import AdapterKey, StepFailed
 from parfocal.rpc import Context, Service
 from parfocal.server.requests import Manner
@@ -44,25 +46,11 @@ def _forms(form: str) -> Service:
 
 
 @contextlib.contextmanager
-def _server(chat_template: str | None = ALTERNATE, *beside: Service) -> Iterator[Served]:
+def _server(chat_template: str | None = ALTERNATE, *beside: Service, port: int = 0) -> Iterator[Served]:
     """Serves from a thread of its own, as the command blocks this one."""
-    ready, done, found = threading.Event(), threading.Event(), []
-
-    async def serve() -> None:
-        async with serving(chat_template, *beside) as served:
-            served.resolver.adapters["team/invoices@prod"] = KEY
-            found.append(served)
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert ready.wait(30)
-        yield found[0]
-    finally:
-        done.set()
-        thread.join()
+    with served_aside(chat_template, *beside, port=port) as served:
+        served.resolver.adapters["team/invoices@prod"] = KEY
+        yield served
 
 
 def _asked(served: Served) -> str:
@@ -248,3 +236,103 @@ def test_an_address_that_is_none_is_refused(run: Run) -> None:
 
     assert result.exit_code == 1
     assert "host:port" in result.stderr
+
+
+def test_every_way_to_draw_reaches_the_engine(run: Run) -> None:
+    flags = {
+        "--temperature": 0.5,
+        "--top-k": 5,
+        "--min-p": 0.1,
+        "--repetition-penalty": 1.2,
+        "--presence-penalty": 0.3,
+        "--frequency-penalty": -0.4,
+        "--top-logprobs": 2,
+    }
+    with _server() as served:
+        given = [str(word) for pair in flags.items() for word in pair]
+        result = run("generate", "Hello", *given, "--address", _address(served))
+        sampling = served.engine.submitted[0].request.sampling
+
+    assert result.exit_code == 0, result.output
+    assert (sampling.temperature, sampling.top_k, sampling.min_p) == (0.5, 5, 0.1)
+    assert sampling.repetition_penalty == 1.2
+    assert (sampling.presence_penalty, sampling.frequency_penalty) == (0.3, -0.4)
+
+
+def test_several_answers_are_drawn_with_seeds_one_after_another(run: Run) -> None:
+    with _server() as served:
+        flags = ("--n", 3, "--temperature", 1, "--seed", 40, "--address", _address(served))
+        result = run("generate", "Hello", *flags)
+        seeds = sorted(each.request.sampling.seed or 0 for each in served.engine.submitted)
+
+    assert seeds == [40, 41, 42]
+    assert result.stdout.splitlines() == [
+        line for number in (1, 2, 3) for line in (f"[{number}/3]", "Once upon a time")
+    ]
+
+
+def test_several_answers_are_a_list_in_json(run: Run) -> None:
+    with _server() as served:
+        result = run(
+            "generate", "Hello", "--n", 2, "--temperature", 1, "--json", "--address", _address(served)
+        )
+
+    assert [answer["text"] for answer in json.loads(result.stdout)["answers"]] == ["Once upon a time"] * 2
+
+
+def test_several_answers_of_which_all_would_be_the_same_are_refused(run: Run) -> None:
+    result = run("generate", "Hello", "--n", 2)
+
+    assert result.exit_code == 2
+    assert "would all be the same" in result.stderr
+
+
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+def test_log_probabilities_are_shown_for_each_token(run: Run, stream: str) -> None:
+    with _server() as served:
+        result = run("generate", "Hello", "--logprobs", stream, "--address", _address(served))
+
+    assert result.exit_code == 0, result.output
+    answer, empty, headings, *rows = result.stdout.splitlines()
+    assert (answer, empty) == ("Once upon a time", "")
+    assert headings.split() == ["TOKEN", "LOGPROB", "SHARE", "LIKELIEST"]
+    assert rows
+
+
+def test_it_waits_for_a_server_that_is_started_later(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    answers: list[Result] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(run("generate", "Hello", "--wait", "--address", f"127.0.0.1:{port}"))
+    )
+    asking.start()
+    with _server(port=port):
+        asking.join(60)
+
+    assert [(each.exit_code, each.stdout) for each in answers] == [(0, "Once upon a time\n")]
+
+
+def test_who_waits_in_vain_is_told_so_in_one_line(run: Run) -> None:
+    with _server() as served:
+        address = _address(served)
+
+    result = run("generate", "Hello", "--wait", "--timeout", "0.2", "--address", address)
+
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"parfocal: no server was ready at {address} within 0.2 s")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "-inf", "1e300"])
+def test_a_time_that_cannot_be_waited_is_a_mistake_in_usage(run: Run, seconds: str) -> None:
+    result = run("generate", "Hello", f"--timeout={seconds}")
+
+    assert result.exit_code == 2
+    assert "no time to wait" in result.stderr
+
+
+def test_standard_input_that_is_no_text_is_a_mistake_in_usage() -> None:
+    result = CliRunner().invoke(build_app(), ["generate", "-"], input=b"caf\xe9 is not UTF-8")
+
+    assert result.exit_code == 2
+    assert "standard input is not UTF-8 at byte 3" in result.stderr

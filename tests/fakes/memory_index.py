@@ -47,10 +47,12 @@ class MemoryIndex:
 
     def version_with(self, name: str, digest: str) -> Version:
         self._require(name)
-        found = self._live_with(name, digest)
-        if found is None:
+        found = [number for number, whole in self._live(name).items() if whole.startswith(digest)]
+        if not found:
             raise refusals.no_digest(digest, name)
-        return found
+        if len(found) > 1:
+            raise refusals.many_digests(digest, name)
+        return self.version(name, found[0])
 
     def target(self, name: str, alias: str) -> Version:
         return self.version(name, self._the_alias(name, alias).version)

@@ -60,8 +60,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(chat_template: str | None = ALTERNATE, *beside: Service) -> AsyncIterator[Served]:
-    """Serves a fake engine, and other services beside it, on a free port of the loopback."""
+async def serving(
+    chat_template: str | None = ALTERNATE, *beside: Service, port: int = 0
+) -> AsyncIterator[Served]:
+    """Serves a fake engine, and other services beside it, on a port of the loopback; 0 is a free one."""
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
     engine, resolver, metrics = (
         FakeEngineThread(),
@@ -79,7 +81,7 @@ async def serving(chat_template: str | None = ALTERNATE, *beside: Service) -> As
         model=pb.Model(context_tokens=64, has_chat_template=chat_template is not None),
     )
     service = Service(pb_grpc.add_InferenceServiceServicer_to_server, InferenceService(parts), NAME)
-    wire = WireServer("127.0.0.1:0", [service, *beside])
+    wire = WireServer(f"127.0.0.1:{port}", [service, *beside])
     await wire.start()
     try:
         async with open_channel(f"127.0.0.1:{wire.port}") as channel:

@@ -21,6 +21,30 @@ def test_a_version_that_an_alias_points_at_is_not_deleted(
     assert any_registry.resolve("team/x@1").version == 1
 
 
+@pytest.mark.parametrize("digits", [8, 12, 63, 64])
+def test_the_first_digits_of_a_digest_stand_for_the_version(
+    any_registry: Registry, versions: Callable[[int], None], digits: int
+) -> None:
+    versions(3)
+    for version in any_registry.versions("team/x").items:
+        pasted = version.digest[: len("sha256:") + digits]
+
+        assert any_registry.resolve(f"team/x@{pasted}") == version
+
+
+def test_digits_of_another_adapter_or_of_a_deleted_version_stand_for_nothing(
+    any_registry: Registry, adapter: Write, publication: Publication, versions: Callable[[int], None]
+) -> None:
+    versions(2)
+    other = any_registry.publish("team/y", adapter(fill=77), publication)
+    gone = any_registry.resolve("team/x@1")
+    any_registry.delete_version("team/x", 1)
+
+    for digest in (other.digest, gone.digest):
+        with pytest.raises(VersionNotFound):
+            any_registry.resolve(f"team/x@{digest[:19]}")
+
+
 def test_a_deleted_number_is_never_used_again(
     any_registry: Registry, adapter: Write, publication: Publication, versions: Callable[[int], None]
 ) -> None:

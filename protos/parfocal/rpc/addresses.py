@@ -1,9 +1,13 @@
 """Addresses as users write them, `host:port` or `unix:path`, and whether they can be had."""
 
 import errno
+import re
 import socket
 
 from parfocal.rpc.errors import AddressInvalid, AddressUnavailable
+
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\[\]/:\s]+")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 def checked_address(address: str) -> str:
@@ -14,7 +18,7 @@ def checked_address(address: str) -> str:
     if address.startswith("unix:") and len(address) > len("unix:"):
         return address
     host, colon, port = address.rpartition(":")
-    if colon and host and port.isdecimal() and int(port) <= 65535 and "/" not in host:
+    if colon and _HOST.fullmatch(host) and _PORT.fullmatch(port) and int(port) <= 65535:
         return address
     raise AddressInvalid(
         f"{address!r} is not an address; write host:port, for example 127.0.0.1:50051, or unix:/path"

@@ -4,7 +4,7 @@ It knows neither how adapters are trained nor how they are served, and never imp
 """
 
 from parfocal.registry.bases import BaseFiles, describe_base, locate_base
-from parfocal.registry.errors import AdapterNotFound, RegistryError
+from parfocal.registry.errors import AdapterNotFound, RegistryError, VersionNotFound
 from parfocal.registry.folder_keeping import back_up, rebuild_folder
 from parfocal.registry.folder_registry import FolderRegistry
 from parfocal.registry.keeping import BadBlob, Copied, Garbage, Rebuilt, Verification
@@ -65,6 +65,7 @@ __all__ = [
     "TargetModule",
     "Verification",
     "Version",
+    "VersionNotFound",
     "back_up",
     "describe_base",
     "locate_base",

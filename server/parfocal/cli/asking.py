@@ -25,14 +25,26 @@ class Question:
     adapter: str
     sampling: pb.Sampling
     stop: pb.Stop
+    options: pb.Options
     timeout_s: float | None
 
 
-def answer(address: str, question: Question) -> pb.GenerateResponse:
-    """Returns the whole answer; raises RemoteError."""
+def answers(address: str, question: Question, count: int = 1) -> Iterator[pb.GenerateResponse]:
+    """Yields so many answers, whole and in order; the server computes them together. Raises RemoteError.
+
+    Each is drawn on its own; with a seed, the first with this seed, the next with the one after, and so on.
+    Closing the iterator cancels what still runs.
+    """
     with _server(address) as channel:
-        request = _request(channel, question)
-        return pb_grpc.InferenceServiceStub(channel).Generate(request, timeout=question.timeout_s)
+        generate = pb_grpc.InferenceServiceStub(channel).Generate
+        first = _request(channel, question)
+        calls = [generate.future(_nth(first, number), timeout=question.timeout_s) for number in range(count)]
+        try:
+            for call in calls:
+                yield call.result()
+        finally:
+            for call in calls:
+                call.cancel()  # type: ignore[no-untyped-call]  # the stubs leave it bare
 
 
 def answer_as_it_comes(address: str, question: Question) -> Iterator[pb.GenerateStreamResponse]:
@@ -44,6 +56,15 @@ def answer_as_it_comes(address: str, question: Question) -> Iterator[pb.Generate
             yield from call
         finally:
             call.cancel()  # type: ignore[no-untyped-call]  # the stubs leave it bare
+
+
+def _nth(first: pb.GenerateRequest, number: int) -> pb.GenerateRequest:
+    request = pb.GenerateRequest()
+    request.CopyFrom(first)
+    if first.sampling.HasField("seed"):
+        # Beyond the largest seed comes the smallest.
+        request.sampling.seed = (first.sampling.seed + number + 2**63) % 2**64 - 2**63
+    return request
 
 
 @contextlib.contextmanager
@@ -64,7 +85,9 @@ def _explained(error: RemoteError, address: str) -> RemoteError:
 
 
 def _request(channel: grpc.Channel, question: Question) -> pb.GenerateRequest:
-    request = pb.GenerateRequest(adapter=question.adapter, sampling=question.sampling, stop=question.stop)
+    request = pb.GenerateRequest(
+        adapter=question.adapter, sampling=question.sampling, stop=question.stop, options=question.options
+    )
     if _as_chat(channel, question):
         for role, content in question.said.messages:
             request.chat.messages.add(role=role, content=content)

@@ -129,7 +129,7 @@ def _values(text: str) -> list[Any]:
     """The JSON values of the text: one, or one a line."""
     try:
         return [json.loads(text)]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         if len(lines) < 2:
             raise typer.BadParameter(f"this is not JSON: {error}; give {_SHAPE}", param_hint=_FLAG) from error
@@ -139,7 +139,7 @@ def _values(text: str) -> list[Any]:
 def _line(number: int, line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"line {number} is not JSON: {error}", param_hint=_FLAG) from error
 
 

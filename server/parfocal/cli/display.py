@@ -15,8 +15,9 @@ _PIPE_WIDTH = 10_000
 
 
 def show_json(value: object) -> None:
-    """Prints `value` as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False))
+    """Prints `value` as JSON, with escapes where the terminal could not spell a character."""
+    spells_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=not spells_all, sort_keys=False))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -73,7 +74,7 @@ def time_text(moment: datetime) -> str:
 
 
 def digest_text(digest: str) -> str:
-    """Returns enough of a digest to tell it apart.
+    """Returns enough of a digest to tell it apart and to paste it after a name: `name@sha256:…`.
 
     >>> digest_text("sha256:0123456789abcdef0123")
     'sha256:0123456789ab'

@@ -1,10 +1,14 @@
 """Turns what went wrong into one line on stderr and exit code 1. Knows no particular error."""
 
+import os
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+_VARIABLES = "PARFOCAL_"
 
 
 class OneLineGroup(TyperGroup):
@@ -13,6 +17,13 @@ class OneLineGroup(TyperGroup):
     Those are domain errors (they have `status` and `reason`) and the system's own (OSError). Any other is a
     defect of ours and keeps its traceback.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuses words that are no text, before any command sees them."""
+        for source, word in _words(args):
+            if not _is_text(word):
+                raise typer.BadParameter(f"{source} is not valid UTF-8 text: {word!a}")
+        return list(super().parse_args(ctx, args))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command inside that scope. (Typer vendors click, whose Context has no public name.)"""
@@ -43,6 +54,21 @@ def explain(error: BaseException) -> str | None:
     """
     if isinstance(getattr(error, "status", None), str) and isinstance(getattr(error, "reason", None), str):
         return " ".join(str(error).split())
+    if isinstance(error, UnicodeDecodeError):
+        return f"the input is not {error.encoding} text: {error.reason} at byte {error.start}"
+    if isinstance(error, MemoryError):
+        return "not enough memory; ask for less at once"
     if isinstance(error, BrokenPipeError) or not isinstance(error, OSError):
         return None
     return f"{error.filename}: {error.strerror}" if error.filename else " ".join(str(error).split())
+
+
+def _words(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields everything that this command is told, with where it stands."""
+    yield from ((f"argument {number}", word) for number, word in enumerate(args, 1))
+    yield from ((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES))
+
+
+def _is_text(word: str) -> bool:
+    """Returns whether it has no bytes that Python could not decode, and no end in the middle."""
+    return "\0" not in word and not any("\ud800" <= character <= "\udfff" for character in word)

@@ -58,11 +58,20 @@ class Flag:
         )
 
 
+def check_number(value: object, flag: str, bits: int = 64) -> None:
+    """Raises BadParameter for a whole number that `bits` do not hold."""
+    if isinstance(value, int) and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        raise typer.BadParameter(f"the number is beyond {2 ** (bits - 1) - 1}", param_hint=flag)
+
+
 def command(name: str, doc: str, flags: Sequence[Flag], run: Callable[[Given], None]) -> Callable[..., None]:
     """Returns a Typer command that calls `run` with the flags that were given."""
 
     def called(**flags: FlagValue) -> None:
-        run({name: value for name, value in flags.items() if value is not None})
+        given = {name: value for name, value in flags.items() if value is not None}
+        for name, value in given.items():
+            check_number(value, f"--{name.replace('_', '-')}")
+        run(given)
 
     parameters = [flag.parameter() for flag in flags]
     called.__name__, called.__doc__ = name, doc

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bench.rivals.endpoint import Endpoint
 from parfocal.bench.errors import BadWorkload
@@ -45,7 +45,7 @@ def endpoints_in(
 
 def _endpoint(text: str) -> Endpoint:
     found = _NAMED_URL.fullmatch(text)
-    parts = urlsplit(found[2]) if found else None
+    parts = _parts(found[2]) if found else None
     if found is None or parts is None or parts.scheme != "http" or not parts.hostname:
         raise BadWorkload(
             f"endpoint is {text!r}; write http://127.0.0.1:PORT or name=http://127.0.0.1:PORT",
@@ -64,6 +64,13 @@ def _endpoint(text: str) -> Endpoint:
             f"endpoint is {text!r}, whose port is no port: {error}; write one up to 65535", field="endpoint"
         ) from error
     return Endpoint(found[1] or f"{parts.hostname}:{port}", parts.hostname, port, _path(parts.path))
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:  # brackets that hold no IPv6 address
+        return None
 
 
 def _is_loopback(host: str) -> bool:

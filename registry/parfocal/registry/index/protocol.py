@@ -36,7 +36,10 @@ class Index(Protocol):
         ...
 
     def version_with(self, name: str, digest: str) -> Version:
-        """The live version of `name` with this digest; raises AdapterNotFound or VersionNotFound."""
+        """The live version of `name` whose digest begins so.
+
+        Raises AdapterNotFound, VersionNotFound, or InvalidReference where several do.
+        """
         ...
 
     def target(self, name: str, alias: str) -> Version:

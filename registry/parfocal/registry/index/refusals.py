@@ -7,6 +7,7 @@ from parfocal.registry.errors import (
     AdapterNotFound,
     AliasMoved,
     AliasNotFound,
+    InvalidReference,
     NothingToRollBack,
     VersionInUse,
     VersionNotFound,
@@ -29,6 +30,14 @@ def no_version(name: str, number: int, was_deleted: bool) -> VersionNotFound:
 def no_version_left(name: str) -> VersionNotFound:
     """Every version of the adapter was deleted."""
     return VersionNotFound(f"adapter {name!r} has no version left", adapter=name)
+
+
+def many_digests(digits: str, name: str) -> InvalidReference:
+    """Several versions of `name` have digests that begin so."""
+    return InvalidReference(
+        f"several versions of {name!r} have digests that begin with {digits}; write more digits",
+        field="adapter",
+    )
 
 
 def no_digest(digest: str, name: str | None = None) -> VersionNotFound:

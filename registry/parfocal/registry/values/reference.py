@@ -1,4 +1,7 @@
-"""How a user names one version: `name`, `name@3`, `name@prod`, `name@sha256:…`. Resolves nothing."""
+"""How a user names one version: `name`, `name@3`, `name@prod`, `name@sha256:…`. Resolves nothing.
+
+Of a digest, the first digits will do, as tables show them; among the versions of one name they stand for one.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from parfocal.registry.values.digest import PREFIX, parse_digest
 from parfocal.registry.values.names import LATEST, AdapterName, check_alias
 
 _INTEGER = re.compile(r"[0-9]+")
+_ABBREVIATED = re.compile(r"sha256:[0-9a-f]{8,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -43,7 +47,7 @@ class Reference:
                 field="adapter",
             )
         if selector.startswith(PREFIX):
-            return cls(name, digest=parse_digest(selector))
+            return cls(name, digest=_digest(selector))
         if _INTEGER.fullmatch(selector):
             return cls(name, version=_version(selector))
         return cls(name, alias=_alias(selector))
@@ -55,6 +59,10 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version or self.alias or self.digest or LATEST}"
+
+
+def _digest(text: str) -> str:
+    return text if _ABBREVIATED.fullmatch(text) else parse_digest(text)
 
 
 def _version(text: str) -> int:

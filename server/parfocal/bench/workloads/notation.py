@@ -4,8 +4,9 @@ import re
 
 from parfocal.bench.errors import BadWorkload
 
-_COUNTED = re.compile(r"(\d+)(?:x(\d+))?")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+# Longer numbers are no slip of the finger that a bench could follow.
+_COUNTED = re.compile(r"([0-9]{1,6})(?:x([0-9]{1,6}))?")
+_RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
 def ranks_in(text: str) -> tuple[int, ...]:

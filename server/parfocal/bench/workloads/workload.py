@@ -11,6 +11,8 @@ WARMUP_ROUND = 1_000_000
 # Where requests come one by one, not all of them run at once; a batch has at most so many unless it is told.
 _OPEN_BATCH = 64
 _ACTIVATION_BITS = (8, 13)
+# Far beyond what a bench is for; without an end, a slip of the finger fills the memory.
+_AT_MOST = 1_000_000
 _AT_LEAST_ONE = ("requests", "adapters", "rank", "prompt_tokens", "new_tokens", "repeats")
 _AT_LEAST_ONE_IF_GIVEN = ("shortest_prompt", "slots", "max_requests", "in_flight")
 
@@ -110,6 +112,11 @@ class Workload:
         for name in (*_AT_LEAST_ONE, *given):
             if getattr(self, name) < 1:
                 raise BadWorkload(f"{name} is {getattr(self, name)}; it must be at least 1", field=name)
+        for name in (*_AT_LEAST_ONE, *given, "warmup", "shared_prefix"):
+            if getattr(self, name) > _AT_MOST:
+                raise BadWorkload(
+                    f"{name} is {getattr(self, name)}; a bench goes up to {_AT_MOST}", field=name
+                )
         for name in ("warmup", "shared_prefix"):
             if getattr(self, name) < 0:
                 raise BadWorkload(f"{name} is {getattr(self, name)}; it must not be negative", field=name)

@@ -1,5 +1,6 @@
 """`parfocal generate`: asks a running server for an answer."""
 
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,35 @@ from parfocal.cli.conversation import (
     VariableOption,
     read_said,
 )
-from parfocal.cli.display import show_json
+from parfocal.cli.display import show_json, show_table
+from parfocal.cli.drawing import (
+    CountOption,
+    FrequencyPenaltyOption,
+    LogprobsOption,
+    MaxTokensOption,
+    MinPOption,
+    PresencePenaltyOption,
+    RepetitionPenaltyOption,
+    SeedOption,
+    StopOption,
+    StreamOption,
+    TemperatureOption,
+    TimeoutOption,
+    TopKOption,
+    TopLogprobsOption,
+    TopPOption,
+    WaitOption,
+)
+from parfocal.cli.flags import check_number
 from parfocal.cli.options import DEFAULT_GRPC_ADDRESS, AddressOption, JsonOption
+from parfocal.cli.progress import spinner
 
 if TYPE_CHECKING:
     from parfocal.cli.asking import Question
-    from parfocal.v1.inference_service_pb2 import GenerateResponse
+    from parfocal.v1.inference_service_pb2 import GenerateResponse, TokenLogprob
+
+# gRPC counts deadlines in 64 bits of nanoseconds.
+_LONGEST_S = 1e9
 
 
 def generate(
@@ -28,31 +52,26 @@ def generate(
         typer.Option("--adapter", metavar="REF", help="For instance team/invoices@prod. Empty: the base."),
     ] = "",
     address: AddressOption = DEFAULT_GRPC_ADDRESS,
+    wait: WaitOption = False,
     raw: RawOption = None,
     system: SystemOption = None,
     chat: ChatOption = None,
     template_variable: VariableOption = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[
-        float, typer.Option("--temperature", help="0 always takes the likeliest token; 1 draws freely.")
-    ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", help="Draw among the likeliest tokens that make up this share.")
-    ] = 1.0,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", help="The same seed draws the same answer. Default: another each time."),
-    ] = None,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated."),
-    ] = None,
-    stream: Annotated[
-        bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")
-    ] = True,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="End the answer by then.")
-    ] = None,
+    max_tokens: MaxTokensOption = 256,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    top_k: TopKOption = None,
+    min_p: MinPOption = None,
+    repetition_penalty: RepetitionPenaltyOption = None,
+    presence_penalty: PresencePenaltyOption = None,
+    frequency_penalty: FrequencyPenaltyOption = None,
+    seed: SeedOption = None,
+    stop: StopOption = None,
+    count: CountOption = 1,
+    logprobs: LogprobsOption = False,
+    top_logprobs: TopLogprobsOption = None,
+    stream: StreamOption = True,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a running server for an answer.
@@ -63,29 +82,77 @@ def generate(
 
     Example: parfocal generate --chat messages.json --system "Answer in one sentence." --adapter team/support
     """
+    # size: Typer takes every flag as a parameter
     from parfocal.cli.asking import Question
     from parfocal.v1 import inference_service_pb2 as pb
 
     said = read_said(prompt, chat=chat, system=system, variables=template_variable or (), raw=raw)
-    sampling = pb.Sampling(temperature=temperature, top_p=top_p, seed=seed)
-    question = Question(said, adapter, sampling, pb.Stop(max_tokens=max_tokens, strings=stop or ()), timeout)
-    _answer(address, question, stream, as_json)
+    _check_numbers(max_tokens, top_k, top_logprobs, seed, timeout)
+    _check_count(count, temperature)
+    sampling = pb.Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        seed=seed,
+    )
+    options = pb.Options(logprobs=logprobs or top_logprobs is not None, top_logprobs=top_logprobs)
+    stops = pb.Stop(max_tokens=max_tokens, strings=stop or ())
+    question = Question(said, adapter, sampling, stops, options, timeout)
+    if wait:
+        _wait(address, timeout)
+    if stream and not as_json and count == 1:
+        _print_as_it_comes(address, question)
+    else:
+        _print_whole(address, question, count, as_json)
 
 
-def _answer(address: str, question: "Question", stream: bool, as_json: bool) -> None:
+def _check_count(count: int, temperature: float) -> None:
+    if count > 1 and temperature == 0.0:
+        raise typer.BadParameter(
+            f"{count} answers would all be the same; draw them with --temperature 1", param_hint="--n"
+        )
+
+
+def _check_numbers(
+    max_tokens: int, top_k: int | None, top_logprobs: int | None, seed: int | None, timeout: float | None
+) -> None:
+    """Raises BadParameter for what the wire has no room for."""
+    for flag, value in (("--max-tokens", max_tokens), ("--top-k", top_k), ("--top-logprobs", top_logprobs)):
+        check_number(value, flag, bits=32)
+    check_number(seed, "--seed")
+    if timeout is not None and not (0.0 < timeout <= _LONGEST_S and math.isfinite(timeout)):
+        raise typer.BadParameter(
+            f"{timeout:g} is no time to wait; give seconds above 0, or leave it out", param_hint="--timeout"
+        )
+
+
+def _wait(address: str, timeout: float | None) -> None:
+    from parfocal.cli.waiting import USUAL_LIMIT_S, wait_until_serving
+
+    with spinner(f"Waiting for the server at {address}"):
+        wait_until_serving(address, timeout or USUAL_LIMIT_S)
+
+
+def _print_whole(address: str, question: "Question", count: int, as_json: bool) -> None:
     from google.protobuf.json_format import MessageToDict
 
-    from parfocal.cli.asking import answer
+    from parfocal.cli.asking import answers
 
-    if stream and not as_json:
-        _print_as_it_comes(address, question)
-        return
-    reply = answer(address, question)
+    replies = answers(address, question, count)
     if as_json:
-        show_json(
+        found = [
             MessageToDict(reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-        )
-    else:
+            for reply in replies
+        ]
+        show_json(found[0] if count == 1 else {"answers": found})
+        return
+    for number, reply in enumerate(replies, 1):
+        if count > 1:
+            typer.echo(f"[{number}/{count}]")
         typer.echo(reply.text)
         _tell(reply)
 
@@ -101,11 +168,14 @@ def _print_as_it_comes(address: str, question: "Question") -> None:
 
 
 def _tell(reply: "GenerateResponse") -> None:
-    """Passes warnings on; says on a terminal, beside the answer, who gave it and why it ended."""
+    """Passes warnings on, shows log-probabilities; says on a terminal who answered and why it ended."""
     from parfocal.v1.inference_service_pb2 import FinishReason
 
     for warning in reply.warnings:
         typer.echo(f"parfocal: warning: {warning}", err=True)
+    if reply.logprobs:
+        typer.echo()
+        show_table(("TOKEN", "LOGPROB", "SHARE", "LIKELIEST"), [_row(each) for each in reply.logprobs])
     if not sys.stderr.isatty():
         return
     who = f"{reply.adapter.name}@{reply.adapter.version}" if reply.HasField("adapter") else "base"
@@ -113,3 +183,12 @@ def _tell(reply: "GenerateResponse") -> None:
     usage = reply.usage
     line = f"{who} · {usage.prompt_tokens} tokens in, {usage.completion_tokens} out · ended by {why}"
     typer.secho(line, err=True, dim=True)
+
+
+def _row(token: "TokenLogprob") -> tuple[str, str, str, str]:
+    likeliest = (f"{each.text!r} {_share(each.logprob)}" for each in token.top)
+    return repr(token.text), f"{token.logprob:.3f}", _share(token.logprob), ", ".join(likeliest)
+
+
+def _share(logprob: float) -> str:
+    return f"{math.exp(min(0.0, logprob)):.1%}"

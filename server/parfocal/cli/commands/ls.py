@@ -1,5 +1,6 @@
 """`parfocal ls`: what a registry holds."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -8,31 +9,53 @@ from parfocal.cli.display import digest_text, show_json, show_table, size_text, 
 from parfocal.cli.documents import adapter_document, version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import every
-from parfocal.registry import open_registry
+from parfocal.registry import AdapterName, AdapterNotFound, AdapterSummary, Registry, open_registry
 
 
 def ls(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="List this adapter's versions instead.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME|NAMESPACE]", help="An adapter, for its versions; a namespace, for its adapters."
+        ),
     ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """List adapters, or the versions of one.
+    """List adapters, or the versions of one, newest first.
 
-    Versions are listed the newest first.
+    A word that is an adapter in no namespace means that adapter; with a slash, it means the namespace.
 
     Example: parfocal ls team/invoices
     """
+    opened = open_registry(registry, create=False)
     if name is None:
-        _adapters(registry, as_json)
-    else:
-        _versions(name, registry, as_json)
+        _show_adapters(_adapters(opened), as_json)
+        return
+    namespace, slash, rest = name.partition("/")
+    if rest or (not slash and _is_adapter(opened, name)):
+        _show_versions(opened, name, as_json)
+        return
+    found = [each for each in _adapters(opened) if AdapterName.parse(each.name).namespace == namespace]
+    if not found:
+        what = "is no namespace with adapters" if slash else "is neither an adapter nor a namespace"
+        raise AdapterNotFound(f"{name!r} {what}; parfocal ls shows those that exist", adapter=name)
+    _show_adapters(found, as_json)
 
 
-def _adapters(location: str, as_json: bool) -> None:
-    registry = open_registry(location, create=False)
-    adapters = list(every(lambda token: registry.adapters(page_token=token)))
+def _is_adapter(registry: Registry, name: str) -> bool:
+    try:
+        registry.versions(name, page_size=1)
+    except AdapterNotFound:
+        return False
+    return True
+
+
+def _adapters(registry: Registry) -> list[AdapterSummary]:
+    return list(every(lambda token: registry.adapters(page_token=token)))
+
+
+def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
     if as_json:
         show_json({"adapters": [adapter_document(adapter) for adapter in adapters]})
         return
@@ -49,8 +72,7 @@ def _adapters(location: str, as_json: bool) -> None:
     show_table(("ADAPTER", "LATEST", "VERSIONS", "ALIASES", "UPDATED"), rows)
 
 
-def _versions(name: str, location: str, as_json: bool) -> None:
-    registry = open_registry(location, create=False)
+def _show_versions(registry: Registry, name: str, as_json: bool) -> None:
     versions = list(every(lambda token: registry.versions(name, page_token=token)))
     if as_json:
         show_json({"versions": [version_document(version) for version in versions]})

@@ -9,7 +9,17 @@ from parfocal.cli.display import show_json, size_text
 from parfocal.cli.documents import version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, NameArgument, RegistryOption
 from parfocal.cli.progress import bytes_progress, spinner
-from parfocal.registry import BaseContract, Publication, Version, describe_base, locate_base, open_registry
+from parfocal.registry import (
+    AdapterNotFound,
+    BaseContract,
+    Publication,
+    Registry,
+    Version,
+    VersionNotFound,
+    describe_base,
+    locate_base,
+    open_registry,
+)
 from parfocal.registry.peft import read_config
 from parfocal.registry.publishing import base_named_by
 
@@ -43,11 +53,23 @@ def push(
     described = _unseen(base) if unverified_base else _seen(base or _named_by(folder))
     with bytes_progress(f"Publishing {name}") as progress:
         publication = Publication(base=described, unverified_base=unverified_base)
-        version = open_registry(registry).publish(name, folder, publication, progress)
+        opened = open_registry(registry)
+        before = _latest(opened, name)
+        version = opened.publish(name, folder, publication, progress)
+    # Numbers only grow, so one that is no higher was there already.
+    is_new = version.version > before
     if as_json:
-        show_json(version_document(version))
+        show_json({**version_document(version), "is_new": is_new})
     else:
-        _tell(version)
+        _tell(version, is_new)
+
+
+def _latest(registry: Registry, name: str) -> int:
+    """Returns the highest live version; 0 where there is none."""
+    try:
+        return registry.resolve(name).version
+    except (AdapterNotFound, VersionNotFound):
+        return 0
 
 
 def _named_by(folder: Path) -> str | None:
@@ -71,7 +93,8 @@ def _unseen(base: str | None) -> BaseContract | None:
     return None if base is None else BaseContract.unverified(base)
 
 
-def _tell(version: Version) -> None:
-    typer.echo(f"{version}  {version.digest}  {size_text(version.manifest.size)}")
+def _tell(version: Version, is_new: bool) -> None:
+    known = "" if is_new else "  nothing new: this content was published before"
+    typer.echo(f"{version}  {version.digest}  {size_text(version.manifest.size)}{known}")
     for warning in version.manifest.warnings:
         typer.echo(f"warning: {warning}", err=True)

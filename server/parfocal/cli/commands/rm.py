@@ -23,7 +23,7 @@ def rm(
     actor: ActorOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Delete a version that no alias points at, or an adapter with all its versions.
+    """Delete a version, or an adapter with all its versions.
 
     Their numbers are never used again, and the history stays; gc frees the files.
 

@@ -54,9 +54,9 @@ def full_lessons() -> Lessons:
 
 def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> TrainResult:
     """Trains the lesson's adapter in `folder` and publishes it to `registry`."""
-    run = folder / f"{lesson.name.replace('/', '-')}-{'2' if lesson.parent else '1'}"
+    run = _run(lesson, folder)
     config = TrainConfig(
-        data=_write(run.with_suffix(".jsonl"), lesson.data.training),
+        data=_write(rows_of(lesson, folder), lesson.data.training),
         held_out=_write(run.with_suffix(".held-out.jsonl"), lesson.data.held_out),
         name=lesson.name,
         base="tiny",
@@ -73,6 +73,15 @@ def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> Trai
         keep="last",
     )
     return train(config, watcher)
+
+
+def rows_of(lesson: Lesson, folder: Path) -> Path:
+    """Returns where `learn` leaves the rows that the lesson teaches."""
+    return _run(lesson, folder).with_suffix(".jsonl")
+
+
+def _run(lesson: Lesson, folder: Path) -> Path:
+    return folder / f"{lesson.name.replace('/', '-')}-{'2' if lesson.parent else '1'}"
 
 
 def _revise(row: Row) -> Row:

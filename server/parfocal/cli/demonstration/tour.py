@@ -1,6 +1,7 @@
 """The demo's acts, in order. Each uses what the one before made; all talk to the server over gRPC."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from parfocal.cli.demonstration.conversation import Answer, Ask, server
 from parfocal.cli.demonstration.figures import Metrics, summary
-from parfocal.cli.demonstration.lessons import MEMO, SUPPORT, Lesson, Lessons, learn
+from parfocal.cli.demonstration.hints import Kept, command_as_typed, hints
+from parfocal.cli.demonstration.lessons import MEMO, SUPPORT, Lesson, Lessons, learn, rows_of
 from parfocal.cli.demonstration.stage import Stage
 from parfocal.cli.demonstration.watching import StepBar
 from parfocal.training.examples import Row
@@ -97,18 +99,16 @@ class Tour:
 
     def farewell(self) -> None:
         """Ends with what to try next."""
-        registry = self._registry
         self._stage.act("Try it yourself", "Everything is kept. Serve it again, and talk to it:")
-        self._stage.commands(
-            [
-                f"parfocal serve --registry {registry} &",
-                f'parfocal generate "{self._memo.data.held_out[0]["prompt"]}" --adapter {MEMO}@{ALIAS}',
-                f"parfocal show {MEMO}@{ALIAS} --registry {registry}",
-                f"parfocal rollback {MEMO} {ALIAS} --registry {registry}",
-                "parfocal train --data your-rows.jsonl --name you/your-job",
-                f"rm -r {self._folder}",
-            ]
+        kept = Kept(
+            folder=self._folder,
+            registry=self._registry,
+            rows=rows_of(self._memo, self._folder),
+            adapter=MEMO,
+            alias=ALIAS,
+            message=self._memo.data.held_out[0]["prompt"],
         )
+        self._stage.commands(hints(kept, command_as_typed(sys.argv[0])))
 
     def point_aliases(self, address: str) -> None:
         """Points `prod` of both adapters at their first version."""

@@ -26,6 +26,8 @@ _TRUTH = {
     "no": False,
     "off": False,
 }
+# Beyond this no counter, no file and no tensor goes; Python alone would.
+_LARGEST = 2**63 - 1
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -42,6 +44,8 @@ class Bounds:
             return False
         if not isinstance(value, int | float):
             return True
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            return False
         return math.isfinite(value) and (self.minimum is None or value >= self.minimum)
 
 

@@ -79,10 +79,12 @@ class SqliteIndex:
     def version_with(self, name: str, digest: str) -> Version:
         with self._database.read() as connection:
             lookups.require_adapter(connection, name)
-            found = lookups.live_with_digest(connection, name, digest)
-        if found is None:
+            found = lookups.live_with_digits(connection, name, digest)
+        if not found:
             raise refusals.no_digest(digest, name)
-        return found
+        if len(found) > 1:
+            raise refusals.many_digests(digest, name)
+        return found[0]
 
     def target(self, name: str, alias: str) -> Version:
         with self._database.read() as connection:

@@ -44,6 +44,16 @@ def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> 
     return version_where(connection, "name = ? AND digest = ? AND deleted_at IS NULL", name, digest)
 
 
+def live_with_digits(connection: sqlite3.Connection, name: str, digits: str) -> list[Version]:
+    """At most two live versions of `name` whose digests begin so."""
+    rows = connection.execute(
+        f"SELECT {VERSION_COLUMNS} FROM versions "
+        "WHERE name = ? AND substr(digest, 1, ?) = ? AND deleted_at IS NULL LIMIT 2",
+        (name, len(digits), digits),
+    )
+    return [version_of(row) for row in rows]
+
+
 def version_where(connection: sqlite3.Connection, condition: str, *values: object) -> Version | None:
     """The first version that meets an SQL condition (and order), if there is one."""
     row = connection.execute(

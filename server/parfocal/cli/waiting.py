@@ -1,0 +1,43 @@
+"""Waits until a server serves. Knows no terminal."""
+
+import time
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
+
+# A base of some billion weights loads for minutes, and somebody may start the server only now.
+USUAL_LIMIT_S = 900.0
+_PAUSE_S = 0.2
+
+
+def wait_until_serving(address: str, limit_s: float = USUAL_LIMIT_S) -> None:
+    """Returns as soon as the server at `address` says that it serves.
+
+    Raises RemoteError after `limit_s` seconds, and at once where something answers that is no such server.
+    """
+    until = time.monotonic() + limit_s
+    while not _serves(address, until):
+        if time.monotonic() >= until:
+            raise RemoteError(
+                f"no server was ready at {address} within {limit_s:g} s; start one with: parfocal serve",
+                "DEADLINE_EXCEEDED",
+                "SERVER_NOT_READY",
+                {},
+            )
+        time.sleep(min(_PAUSE_S, max(0.0, until - time.monotonic())))
+
+
+def _serves(address: str, until: float) -> bool:
+    """Asks over a new channel each time: one that failed would wait ever longer before it tries again."""
+    with open_blocking_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        try:
+            reply = check(health_pb2.HealthCheckRequest(), timeout=max(0.1, until - time.monotonic()))
+        except grpc.RpcError as error:
+            failed = remote_error(error)
+            if failed.status in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                return False
+            raise failed from error
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
