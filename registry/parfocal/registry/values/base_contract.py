@@ -78,11 +78,6 @@ class BaseDigests:
     config: str
     tokenizer: str
 
-    @classmethod
-    def known(cls, scheme: int, config: str | None, tokenizer: str | None) -> "BaseDigests | None":
-        """Pairs the two digests; None where either could not be taken."""
-        return cls(scheme, config, tokenizer) if config and tokenizer else None
-
 
 @dataclass(frozen=True, slots=True)
 class BaseContract:
