@@ -128,6 +128,19 @@ def test_sixteen_bit_weights_are_looked_at_too(base: Path) -> None:
     assert f"tensor {PROJECTION} in" in str(refusal(base))
 
 
+def test_a_value_beyond_the_chosen_type_is_refused_with_a_type_that_holds_it(base: Path) -> None:
+    def widen(tensors: Tensors) -> None:
+        tensors["model.norm.weight"][0] = -1e5
+
+    changed(base, widen)
+
+    with pytest.raises(
+        BaseRefused, match=r"model\.norm\.weight .* holds 100000, too large for torch\.float16"
+    ):
+        load_base(base, EngineConfig(device="cpu", dtype="float16"))
+    assert load_base(base, CPU).info.layers == 3
+
+
 def test_a_missing_shard_is_refused_by_its_file(base: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     (base / "model.safetensors").unlink()

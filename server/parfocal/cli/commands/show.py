@@ -85,6 +85,7 @@ def _show_contract(contract: Contract) -> None:
             ("chat template", base.chat_template_digest or ("none" if base.verified else "unknown")),
             ("own template", contract.chat_template_digest or "none: chats are written with the base's"),
             ("rendering", str(contract.rendering or "not known")),
+            ("weights", base.weights_fingerprint or "unknown"),
             (
                 "4-bit recipe",
                 f"{recipe.method}, blocks of {recipe.block_size}, "

@@ -116,7 +116,7 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
     Raises:
         BaseRefused: a tensor is missing, misshapen or not finite, or is stored in another recipe.
     """
-    check_files(folder)
+    check_files(folder, loading.dtype)
     # Weights that are stored in the recipe bring it along, and passing it once more is warned of.
     stored = is_stored_quantised(folder)
     recipe = {} if stored else {"quantization_config": quantisation_config(loading.dtype)}

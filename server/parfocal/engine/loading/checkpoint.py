@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,15 @@ _NAMED = 6
 _COMPUTED = ".rotary_emb.inv_freq"
 
 
-def check_files(folder: Path) -> None:
+def check_files(folder: Path, dtype: torch.dtype) -> None:
     """Reads every tensor once.
 
     Raises:
-        BaseRefused: a file is missing or damaged, or a tensor holds NaN or infinity.
+        BaseRefused: a file is missing or damaged, or a tensor holds NaN, infinity, or more than `dtype` can.
     """
     for path in _weight_files(folder):
         try:
-            _check_finite(path)
+            _check_finite(path, dtype)
         except (SafetensorError, OSError) as error:
             raise BaseRefused(f"{path} cannot be read ({error}); download it again") from error
 
@@ -98,17 +99,23 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     return files
 
 
-def _check_finite(path: Path) -> None:
+def _check_finite(path: Path, dtype: torch.dtype) -> None:
     for name, tensor in _tensors(path):
         if not tensor.is_floating_point() or not tensor.numel() or tensor.element_size() < 2:
             continue
         # One pass without a copy: a NaN anywhere becomes the minimum and the maximum.
-        least, most = torch.aminmax(tensor)
-        if not (bool(torch.isfinite(least)) and bool(torch.isfinite(most))):
+        least, most = (float(end) for end in torch.aminmax(tensor))
+        if not (math.isfinite(least) and math.isfinite(most)):
             bad = int((~torch.isfinite(tensor)).sum())
             raise BaseRefused(
                 f"tensor {name} in {path} holds {bad} values that are NaN or infinite, so no answer could be "
                 "right; download it again, or save it in a wider type",
+                field=name,
+            )
+        if max(-least, most) > torch.finfo(dtype).max:
+            raise BaseRefused(
+                f"tensor {name} in {path} holds {max(-least, most):g}, too large for {dtype}; "
+                "serve with --dtype float32 or bfloat16",
                 field=name,
             )
 
