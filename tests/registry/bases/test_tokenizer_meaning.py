@@ -16,7 +16,11 @@ from transformers import (
     Qwen2Tokenizer,
 )
 
-from parfocal.registry.bases.tokenizer_meaning import tokenizer_meaning
+from fakes.peft_folders import write_base
+from parfocal.registry import describe_base, locate_base
+from parfocal.registry.bases import is_tokenizer_of
+from parfocal.registry.bases.decoder_classes import CLASS_DEFAULTS
+from parfocal.registry.bases.tokenizer_meaning import tokenizer_class, tokenizer_meaning
 
 Json = dict[str, Any]
 TEXT = "ab a  hi\n"
@@ -101,6 +105,35 @@ def test_a_tokenizer_that_is_saved_again_means_the_same_and_gives_the_same_ids(
     assert again(TEXT)["input_ids"] == before(TEXT)["input_ids"]
 
 
+@pytest.mark.parametrize("kind", [*sorted(CLASS_DEFAULTS), "gemma3", None])
+@pytest.mark.parametrize(
+    "declared",
+    [
+        None,
+        "TokenizersBackend",
+        "PreTrainedTokenizerFast",
+        "LlamaTokenizerFast",
+        "Qwen2Tokenizer",
+        "GemmaTokenizer",
+    ],
+)
+@pytest.mark.parametrize("written", ["bytes", "llama"])
+def test_the_reader_is_the_one_that_transformers_chooses(
+    kind: str | None, declared: str | None, written: str, tmp_path: Path
+) -> None:
+    KINDS[written]().save_pretrained(tmp_path)
+    tokenizer, settings = files(tmp_path)
+    settings = {**settings, "tokenizer_class": declared}
+    if declared is None:
+        del settings["tokenizer_class"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind} if kind else {}))
+
+    chosen = type(AutoTokenizer.from_pretrained(tmp_path)).__name__
+
+    assert tokenizer_class(tokenizer, settings, kind) == chosen
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -164,3 +197,17 @@ def test_what_changes_the_ids_changes_the_meaning(
 @pytest.mark.parametrize("tokenizer", [{}, {"model": None}, {"added_tokens": [1], "model": {"vocab": []}}])
 def test_a_file_that_is_no_tokenizer_is_described_without_a_crash(tokenizer: Json) -> None:
     assert tokenizer_meaning(tokenizer, {"tokenizer_class": 3})["merges"] is None
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "mistral", "phi3", "llama"])
+def test_a_bases_tokenizer_is_known_beside_an_adapter_that_does_not_name_the_bases_kind(
+    kind: str, tmp_path: Path
+) -> None:
+    folder = write_base(tmp_path / "base", model_type=kind)
+    llama().save_pretrained(folder)
+    base = describe_base(locate_base(str(folder), weights=False))
+    llama().save_pretrained(tmp_path / "adapter")
+    assert is_tokenizer_of(tmp_path / "adapter", base)
+
+    byte_level().save_pretrained(tmp_path / "adapter")
+    assert not is_tokenizer_of(tmp_path / "adapter", base)

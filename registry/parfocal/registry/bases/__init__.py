@@ -1,7 +1,7 @@
 """Finds a base, and describes it as adapters are bound to it: small files and a look at its weights."""
 
 from parfocal.registry.bases.decoder_config import decoder_fields
-from parfocal.registry.bases.description import describe_base, tokenizer_digest
+from parfocal.registry.bases.description import describe_base, is_tokenizer_of, tokenizer_reader
 from parfocal.registry.bases.files import BaseFiles, locate_base, locate_shared_base
 from parfocal.registry.bases.shapes import check_module
 
@@ -10,7 +10,8 @@ __all__ = [
     "check_module",
     "decoder_fields",
     "describe_base",
+    "is_tokenizer_of",
     "locate_base",
     "locate_shared_base",
-    "tokenizer_digest",
+    "tokenizer_reader",
 ]

@@ -6,9 +6,14 @@ from pathlib import Path
 
 from parfocal.registry.bases.decoder_config import config_meaning
 from parfocal.registry.bases.files import BaseFiles
+from parfocal.registry.bases.json_files import json_object, json_object_or_empty
 from parfocal.registry.bases.shapes import shape_of
 from parfocal.registry.bases.stored_recipe import stored_recipe
-from parfocal.registry.bases.tokenizer_meaning import tokenizer_meaning
+from parfocal.registry.bases.tokenizer_meaning import (
+    KINDS_WITH_A_READER,
+    tokenizer_class,
+    tokenizer_meaning,
+)
 from parfocal.registry.bases.weights import weights_fingerprint
 from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.values import (
@@ -18,13 +23,9 @@ from parfocal.registry.values import (
     BaseContract,
     BaseDigests,
     Quantisation,
-    UnreadableJson,
     digest_of,
     digest_of_file,
-    read_foreign_json,
 )
-
-_MAX_JSON_BYTES = 256 << 20
 
 # What the first scheme left out of its digests, which it took of everything else as it was written.
 _VOLATILE_CONFIG = frozenset({
@@ -56,10 +57,10 @@ def describe_base(files: BaseFiles) -> BaseContract:
 
 
 def _described(files: BaseFiles) -> BaseContract:
-    config = _json_object(files.folder / "config.json")
+    config = json_object(files.folder / "config.json")
     recipe = stored_recipe(config)
     meaning = config_meaning(config)
-    tokenizer, tokenizer_spelling = _tokenizer_digests(files.folder)
+    tokenizer, tokenizer_spelling = _tokenizer_digests(files.folder, config.get("model_type"))
     config_spelling = _digest(_without(config, _VOLATILE_CONFIG, nested=True))
     return BaseContract(
         id=files.id,
@@ -80,18 +81,18 @@ def _described(files: BaseFiles) -> BaseContract:
     )
 
 
-def _tokenizer_digests(folder: Path) -> tuple[str, str]:
+def _tokenizer_digests(folder: Path, kind: JSON) -> tuple[str, str]:
     """Digests what `tokenizer.json` means and how it is spelt, or else the other tokenizer files.
 
     Raises BaseUnreachable when there are none, and OSError.
     """
     path = folder / "tokenizer.json"
     if path.is_file():
-        tokenizer = _json_object(path)
-        settings_path = folder / "tokenizer_config.json"
-        settings = _json_object(settings_path) if settings_path.is_file() else {}
+        tokenizer = json_object(path)
+        settings = json_object_or_empty(folder / "tokenizer_config.json")
         spelling = _without(tokenizer, _VOLATILE_TOKENIZER, nested=False)
-        return _digest(tokenizer_meaning(tokenizer, settings)), _digest(spelling)
+        meaning = tokenizer_meaning(tokenizer, settings, kind if isinstance(kind, str) else None)
+        return _digest(meaning), _digest(spelling)
     parts: dict[str, JSON] = {
         name: digest_of_file(folder / name) for name in _OTHER_TOKENIZER_FILES if (folder / name).is_file()
     }
@@ -101,13 +102,13 @@ def _tokenizer_digests(folder: Path) -> tuple[str, str]:
     return digest, digest
 
 
-def tokenizer_digest(folder: Path, scheme: int) -> str | None:
-    """Digests a tokenizer under one scheme; None for a scheme that is not known.
+def is_tokenizer_of(folder: Path, base: BaseContract) -> bool:
+    """Whether the tokenizer in `folder` is that of `base`, whichever class the base's kind reads it with.
 
     Raises BaseUnreachable when there is no tokenizer, and OSError.
     """
-    meaning, spelling = _tokenizer_digests(folder)
-    return {MEANING: meaning, SPELLING: spelling}.get(scheme)
+    digests = {digest for kind in (None, *KINDS_WITH_A_READER) for digest in _tokenizer_digests(folder, kind)}
+    return base.tokenizer_digest in digests
 
 
 def _digest(value: Mapping[str, JSON]) -> str:
@@ -117,6 +118,17 @@ def _digest(value: Mapping[str, JSON]) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return digest_of(text.encode("utf-8", "surrogatepass"))
+
+
+def tokenizer_reader(folder: Path) -> str:
+    """Names the class of transformers that AutoTokenizer reads the tokenizer in `folder` with.
+
+    `TokenizersBackend` takes `tokenizer.json` as it stands. Raises BaseUnreachable and OSError.
+    """
+    kind = json_object_or_empty(folder / "config.json").get("model_type")
+    settings = json_object_or_empty(folder / "tokenizer_config.json")
+    tokenizer = json_object_or_empty(folder / "tokenizer.json")
+    return tokenizer_class(tokenizer, settings, kind if isinstance(kind, str) else None)
 
 
 def chat_template_digest(folder: Path) -> str | None:
@@ -131,7 +143,7 @@ def _chat_template(folder: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     for name in _TEMPLATE_HOLDERS:
         if (folder / name).is_file():
-            template = _default_template(_json_object(folder / name).get("chat_template"))
+            template = _default_template(json_object(folder / name).get("chat_template"))
             if template is not None:
                 return template
     return None
@@ -154,15 +166,3 @@ def _without(config: Mapping[str, JSON], names: frozenset[str], *, nested: bool)
         for key, value in config.items()
         if key not in names
     }
-
-
-def _json_object(path: Path) -> Mapping[str, JSON]:
-    if path.stat().st_size > _MAX_JSON_BYTES:
-        raise BaseUnreachable(f"{path} is over {_MAX_JSON_BYTES >> 20} MiB", field="base")
-    try:
-        value = read_foreign_json(path.read_bytes())
-    except UnreadableJson as error:
-        raise BaseUnreachable(f"{path} is not JSON: {error}", field="base") from error
-    if not isinstance(value, Mapping):
-        raise BaseUnreachable(f"{path} is not a JSON object", field="base")
-    return value

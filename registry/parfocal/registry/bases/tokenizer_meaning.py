@@ -8,8 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 from parfocal.registry.values import JSON
 
-# These classes of transformers build the pipeline themselves, from the vocabulary and the merges alone.
-_OWN_PIPELINES = frozenset({"Qwen2Tokenizer", "GemmaTokenizer", "LlamaTokenizer"})
+# These classes of transformers build the pipeline themselves, from the vocabulary and the merges alone, with
+# this for `add_prefix_space` where the settings are silent (None: the class does not ask).
+_OWN_PIPELINES: dict[str, bool | None] = {
+    "Qwen2Tokenizer": False,
+    "GemmaTokenizer": None,
+    "LlamaTokenizer": True,
+}
+# What AutoTokenizer makes of a base's kind: always that class, whatever the settings declare, or by default.
+_ALWAYS = {"qwen2": "Qwen2Tokenizer", "mistral": "TokenizersBackend", "phi3": "TokenizersBackend"}
+KINDS_WITH_A_READER = tuple(_ALWAYS)
+_BY_DEFAULT = {
+    "qwen3": "Qwen2Tokenizer",
+    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text"), "GemmaTokenizer"),
+}
 _ADDED_TOKEN_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False}
 _MODEL_DEFAULTS: dict[str, JSON] = {
     "dropout": None,
@@ -29,8 +41,13 @@ _STEP_DEFAULTS: dict[str, dict[str, JSON]] = {
 }
 
 
-def tokenizer_meaning(tokenizer: Mapping[str, JSON], settings: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Describes `tokenizer.json` and, beside it, `tokenizer_config.json` (`settings`, may be empty)."""
+def tokenizer_meaning(
+    tokenizer: Mapping[str, JSON], settings: Mapping[str, JSON], kind: str | None = None
+) -> dict[str, JSON]:
+    """Describes `tokenizer.json` and, beside it, `tokenizer_config.json` (`settings`, may be empty).
+
+    `kind` is the base's `model_type`, which decides with the settings which class reads the file.
+    """
     model = _object(tokenizer.get("model"))
     meaning: dict[str, JSON] = {
         "vocabulary": model.get("vocab"),
@@ -38,20 +55,31 @@ def tokenizer_meaning(tokenizer: Mapping[str, JSON], settings: Mapping[str, JSON
         "added_tokens": _added_tokens(tokenizer.get("added_tokens")),
         "frame": _frame(tokenizer.get("post_processor"), settings),
     }
-    own = _own_pipeline(tokenizer, settings)
-    if own is not None:
-        return {**meaning, "class": own, "add_prefix_space": settings.get("add_prefix_space")}
+    reader = tokenizer_class(tokenizer, settings, kind)
+    if reader in _OWN_PIPELINES:
+        return {**meaning, "class": reader, "add_prefix_space": _prefixed(reader, settings)}
     steps = {name: _steps(tokenizer.get(name), inner) for name, inner in _SEQUENCES.items()}
     return {**meaning, **steps, "decoder": _decoding(steps["decoder"]), "model": _model(model)}
 
 
-def _own_pipeline(tokenizer: Mapping[str, JSON], settings: Mapping[str, JSON]) -> str | None:
-    name = str(settings.get("tokenizer_class")).removesuffix("Fast")
-    if name not in _OWN_PIPELINES:
-        return None
-    # transformers reads a byte-level file as it stands, though Llama 3 and its kin name this class.
+def tokenizer_class(tokenizer: Mapping[str, JSON], settings: Mapping[str, JSON], kind: str | None) -> str:
+    """Names the class that AutoTokenizer of transformers 5.23 reads a base's `tokenizer.json` with."""
+    if kind in _ALWAYS:
+        return _ALWAYS[kind]
+    declared = settings.get("tokenizer_class")
+    if not isinstance(declared, str):
+        return _BY_DEFAULT.get(kind or "", "TokenizersBackend")
+    name = declared.removesuffix("Fast")
+    # A byte-level file is read as it stands, though Llama 3 and its kin name this class.
     kinds = [step.get("type") for step in _steps(tokenizer.get("pre_tokenizer"), "pretokenizers")]
-    return None if name == "LlamaTokenizer" and "ByteLevel" in kinds else name
+    if name == "PreTrainedTokenizer" or (name == "LlamaTokenizer" and "ByteLevel" in kinds):
+        return "TokenizersBackend"
+    return name
+
+
+def _prefixed(reader: str, settings: Mapping[str, JSON]) -> bool | None:
+    written, default = settings.get("add_prefix_space"), _OWN_PIPELINES[reader]
+    return default if default is None or written is None else bool(written)
 
 
 def _merges(merges: JSON) -> JSON:

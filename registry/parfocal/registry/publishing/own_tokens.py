@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parfocal.registry.bases import tokenizer_digest
+from parfocal.registry.bases import is_tokenizer_of
 from parfocal.registry.errors import AdapterRefused, BaseUnreachable
 from parfocal.registry.peft import open_regular
-from parfocal.registry.values import JSON, BaseContract, InvalidJson, UnreadableJson, read_foreign_json
+from parfocal.registry.values import JSON, BaseContract, UnreadableJson, read_foreign_json
 
 _SETTINGS_FILE, _TOKENIZER_FILE = "tokenizer_config.json", "tokenizer.json"
 _MAX_SETTINGS_BYTES = 16 << 20
@@ -25,14 +25,13 @@ def token_warnings(folder: Path, base: BaseContract) -> tuple[str, ...]:
         if os.path.lexists(folder / _TOKENIZER_FILE):
             return _tokenizer_warnings(folder, base)
         return _settings_warnings(folder)
-    except (AdapterRefused, BaseUnreachable, InvalidJson, UnreadableJson, OSError) as error:
+    except (AdapterRefused, BaseUnreachable, UnreadableJson, OSError) as error:
         return (f"the tokenizer's files beside the adapter were left unread: {error}",)
 
 
 def _tokenizer_warnings(folder: Path, base: BaseContract) -> tuple[str, ...]:
     with open_regular(folder / _TOKENIZER_FILE, _MAX_TOKENIZER_BYTES):
-        known = (None, base.tokenizer_digest)
-        if not base.verified or tokenizer_digest(folder, base.scheme) in known:
+        if not base.verified or is_tokenizer_of(folder, base):
             return ()
     return (
         f"{_TOKENIZER_FILE} beside the adapter is not that of the base, which serves it: tokens that were "

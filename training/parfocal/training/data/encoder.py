@@ -3,7 +3,6 @@
 Turns text into token ids; knows nothing of masks or of what is learnt.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,13 +17,15 @@ from parfocal.engine.chats import (
     plain_messages,
 )
 from parfocal.engine.text import end_token_ids
+from parfocal.registry.bases import tokenizer_reader
+from parfocal.registry.errors import BaseUnreachable
 from parfocal.training.data.rows import Turn
 from parfocal.training.errors import BaseUnfit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PLAIN_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_PLAIN_CLASS = "TokenizersBackend"
 
 
 class BaseEncoder:
@@ -79,7 +80,7 @@ class BaseEncoder:
 def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """AutoTokenizer pulls in torch; a plain tokenizer.json is read the same without it."""
     try:
-        if (folder / "tokenizer.json").is_file() and _class_name(folder) in _PLAIN_CLASSES:
+        if (folder / "tokenizer.json").is_file() and tokenizer_reader(folder) == _PLAIN_CLASS:
             from transformers import PreTrainedTokenizerFast
 
             plain: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -87,14 +88,9 @@ def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         from transformers import AutoTokenizer
 
         own: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
+    except (BaseUnreachable, OSError, ValueError, KeyError) as error:
         raise BaseUnfit(f"{folder} holds no tokenizer that transformers can load: {error}") from error
     return own
-
-
-def _class_name(folder: Path) -> str | None:
-    path = folder / "tokenizer_config.json"
-    return json.loads(path.read_text("utf-8")).get("tokenizer_class") if path.is_file() else None
 
 
 def _eos_id(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> int:

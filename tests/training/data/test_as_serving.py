@@ -1,9 +1,10 @@
-"""Training ends answers where serving does, wherever the base names the token."""
+"""Training reads a base as serving does: the same tokenizer, the same end of an answer."""
 
 import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from oracle.bases import byte_tokenizer, configurations, write_base
 from parfocal.engine import EngineConfig
@@ -49,3 +50,13 @@ def test_an_answer_is_learnt_through_a_stop_that_only_the_configuration_names(ba
 
 def test_an_answer_without_any_stop_is_still_warned_of(base: Path) -> None:
     assert not render(CHAT, BaseEncoder(ending_at(base, "config.json", [EOS]))).ends
+
+
+@pytest.mark.parametrize("kind", configurations())
+def test_training_reads_a_tokenizer_with_the_class_that_serving_does(tmp_path: Path, kind: str) -> None:
+    folder = write_base(tmp_path / "base", configurations()[kind])
+
+    served, trained = AutoTokenizer.from_pretrained(folder), BaseEncoder(folder).tokenizer
+
+    assert trained("Don't \n\n  stop é")["input_ids"] == served("Don't \n\n  stop é")["input_ids"]
+    assert type(trained).__name__ == type(served).__name__
