@@ -1,21 +1,17 @@
 """A registry behind `grpc://host:port`. Believes no byte that it has not verified."""
 
-import io
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
+from parfocal.registry.remote.upload import Progress, upload
 from parfocal.registry.values import (
-    CONFIG_FILE,
     MAX_PAGE_SIZE,
-    TEMPLATE_FILE,
-    WEIGHTS_FILE,
     AdapterName,
     AdapterSummary,
     Alias,
@@ -30,22 +26,14 @@ from parfocal.registry.values import (
     check_expected,
     check_version,
     checked_page_size,
-    chunks_of,
-    digest_of,
-    digest_of_file,
     parse_digest,
 )
 from parfocal.registry.wire import (
-    base_message,
-    evaluation_message,
-    file_message,
-    provenance_message,
     read_adapter,
     read_alias,
     read_move,
     read_version,
     registry_errors,
-    rendering_message,
 )
 from parfocal.rpc import open_blocking_channel
 from parfocal.v1 import registry_service_pb2 as pb
@@ -55,8 +43,6 @@ log = logging.getLogger(__name__)
 
 _SCHEME = "grpc://"
 _DEADLINE_S = 60.0
-
-Progress = Callable[[int, int], None]
 
 
 class RemoteRegistry:
@@ -80,21 +66,8 @@ class RemoteRegistry:
         """Returns the version that the PEFT folder became; refuses what is wrong before sending."""
         adapter = str(AdapterName.parse(name))
         prepared = draft(folder, publication)
-        template = prepared.template
-        files = [_entry(folder / CONFIG_FILE), _entry(folder / WEIGHTS_FILE)]
-        if template is not None:
-            files.append(FileEntry(TEMPLATE_FILE, len(template), digest_of(template)))
-        header = pb.PublishHeader(
-            name=adapter,
-            base_contract=None if publication.base is None else base_message(publication.base),
-            unverified_base=publication.unverified_base,
-            provenance=provenance_message(publication.provenance),
-            evaluation=evaluation_message(publication.evaluation),
-            rendering=rendering_message(publication.rendering),
-            files=[file_message(file) for file in files],
-        )
+        parts = upload(adapter, prepared, progress)
         with registry_errors():
-            parts = _parts(header, files, _opener(folder, template), progress)
             version = read_version(self._stub.PublishVersion(parts))
         # What lies beside the adapter is not sent, so only this side can tell of it.
         for warning in prepared.warnings:
@@ -247,38 +220,6 @@ class RemoteRegistry:
             for entry in version.manifest.files:
                 self._cache.keep_file(digest, entry, _pieces(replies, entry))
             self._cache.keep_manifest(version.manifest)
-
-
-def _parts(
-    header: pb.PublishHeader,
-    files: Sequence[FileEntry],
-    opened: Callable[[str], BinaryIO],
-    progress: Progress | None,
-) -> Iterator[pb.PublishVersionRequest]:
-    """Yields the header and the pieces of the files."""
-    yield pb.PublishVersionRequest(header=header)
-    total, sent = sum(file.size for file in files), 0
-    for entry in files:
-        with opened(entry.path) as file:
-            for data in chunks_of(file):
-                yield pb.PublishVersionRequest(chunk=pb.FileChunk(path=entry.path, data=data))
-                sent += len(data)
-                if progress is not None:
-                    progress(sent, total)
-
-
-def _opener(folder: Path, template: bytes | None) -> Callable[[str], BinaryIO]:
-    """Opens a file of the upload by its path; the template may lie within another file of the folder."""
-
-    def opened(path: str) -> BinaryIO:
-        is_template = template is not None and path == TEMPLATE_FILE
-        return io.BytesIO(template or b"") if is_template else (folder / path).open("rb")
-
-    return opened
-
-
-def _entry(path: Path) -> FileEntry:
-    return FileEntry(path.name, path.stat().st_size, digest_of_file(path))
 
 
 def _first(replies: Iterator[pb.DownloadVersionResponse], digest: str) -> Version:
