@@ -3,6 +3,7 @@
 import io
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,8 +90,9 @@ def test_a_local_copy_outlives_its_blob(tmp_path: Path, registry: FolderRegistry
 
 def test_what_opens_a_local_copy_cannot_reach_the_blob(registry: FolderRegistry, version: Version) -> None:
     weights = registry.materialise(version.digest) / "adapter_model.safetensors"
-    weights.chmod(0o644)
-    weights.write_bytes(b"x" * version.manifest.files[1].size)
+    with suppress(PermissionError):  # who is not root shares the blob's bytes, and may not write
+        weights.write_bytes(b"x" * version.manifest.files[1].size)
+    assert registry.verify().is_sound
     assert registry.materialise(version.digest).is_dir()
 
 

@@ -170,7 +170,7 @@ class RegistryService(RegistryServiceServicer):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
     def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
-        """Stands for an rpc that nobody wrote: the index does not number its changes yet.
+        """Stands for an rpc that nobody wrote yet; the events that it would send are in the index.
 
         Callers get METHOD_NOT_IMPLEMENTED, and reflection does not show it.
         """

@@ -1,0 +1,36 @@
+"""What was pulled is the user's own: writing into it reaches no blob."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.publisher import numbered_adapter, small_publication
+from fakes.user_trouble import as_user
+from parfocal.cli.commands.pull import pull
+from parfocal.registry import FolderRegistry
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that other users may write into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="this user may not become another")
+def test_a_pulled_folder_can_be_written_and_shares_nothing(open_path: Path) -> None:
+    publication, adapter = small_publication(open_path), numbered_adapter(open_path, 1)
+
+    def write_into_it() -> dict[str, object]:
+        registry = FolderRegistry(open_path / "registry")
+        version = registry.publish("x", adapter, publication)
+        shared = registry.materialise(version.digest) / "adapter_model.safetensors"
+        pull("x", open_path / "pulled", str(open_path / "registry"))
+        (open_path / "pulled" / "adapter_model.safetensors").write_bytes(b"mine")
+        return {"links": shared.stat().st_nlink, "sound": registry.verify().is_sound}
+
+    assert as_user(4001, 4001, write_into_it) == {"links": 2, "sound": True}
