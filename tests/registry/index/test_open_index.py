@@ -8,7 +8,7 @@ import pytest
 
 from fakes.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, Publication, rebuild_folder
-from parfocal.registry.errors import IndexLost, StorageError
+from parfocal.registry.errors import IndexCorrupt, IndexLost, StorageError
 from parfocal.registry.index.sqlite import SqliteIndex
 
 
@@ -25,6 +25,20 @@ def test_a_process_that_was_open_meanwhile_goes_on_with_the_new_index(
     rebuild_folder(path)
     assert registry.resolve("team/x").version == 3
     assert registry.publish("y", numbered_adapter(tmp_path, 60), publication).version == 1
+
+
+@pytest.mark.parametrize("left", [0, 4096, 5000])
+def test_an_index_that_is_cut_under_an_open_process_is_named_and_nothing_is_freed(
+    path: Path, left: int
+) -> None:
+    registry = FolderRegistry(path)
+    os.truncate(path / "index.sqlite", left)
+    there = sorted((path / "blobs").rglob("*"))
+    with pytest.raises((IndexCorrupt, IndexLost), match="parfocal registry rebuild"):
+        registry.collect_garbage()
+    with pytest.raises((IndexCorrupt, IndexLost), match="parfocal registry rebuild"):
+        FolderRegistry(path)
+    assert sorted((path / "blobs").rglob("*")) == there
 
 
 def test_an_open_process_refuses_to_write_into_an_older_copy(

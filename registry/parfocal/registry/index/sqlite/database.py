@@ -18,6 +18,8 @@ from parfocal.registry.index.sqlite.looking import look
 from parfocal.registry.index.sqlite.migrations import migrate
 from parfocal.registry.index.sqlite.opening import check_owner, connect, is_new, is_ready, uri_of
 
+_Identity = tuple[int, int] | None
+
 
 class SqliteDatabase:
     """The index in the file `path`. Safe to use from several threads.
@@ -91,7 +93,7 @@ class SqliteDatabase:
         refusal = self._why_not()
         if refusal is None:
             try:
-                return _Pair(self._path, self._prepared())
+                return self._prepared()
             except sqlite3.OperationalError as error:
                 if not cannot_write(error):
                     raise
@@ -108,12 +110,14 @@ class SqliteDatabase:
                 return read_only(folder) if is_mounted_read_only(folder) else forbidden(path, "write")
         return None
 
-    def _prepared(self) -> sqlite3.Connection:
-        """A connection to an index that exists, is ours and has the newest schema."""
+    def _prepared(self) -> "_Pair":
+        """Connections to an index that exists, is ours and has the newest schema."""
         with ExitStack() as unless_ready:
             if _is_absent(self._path):
                 with self._opening_lock():
                     self._found()
+            # Told before it is opened: a file that is replaced meanwhile is seen to be another next time.
+            identity = _identity(self._path)
             connection = connect(f"{uri_of(self._path)}?mode=rw")
             unless_ready.callback(connection.close)
             check_owner(connection, self._path)
@@ -125,8 +129,9 @@ class SqliteDatabase:
                     connection.execute("PRAGMA journal_mode = WAL")
                     migrate(connection)
             connection.execute("PRAGMA synchronous = FULL")
+            pair = _Pair(identity, connection, connect(f"{uri_of(self._path)}?mode=rw"))
             unless_ready.pop_all()
-        return connection
+        return pair
 
     def _found(self) -> None:
         """Makes the empty file that SQLite fills, for whoever may write into the folder."""
@@ -141,10 +146,10 @@ class SqliteDatabase:
 class _Pair:
     """A writer and a reader of one file."""
 
-    def __init__(self, path: Path, writer: sqlite3.Connection) -> None:
-        self.identity = _identity(path)
+    def __init__(self, identity: "_Identity", writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self.identity = identity
         self.writer = _Locked(writer)
-        self.reader = _Locked(connect(f"{uri_of(path)}?mode=rw"))
+        self.reader = _Locked(reader)
 
     def close(self) -> None:
         self.reader.close()
@@ -177,7 +182,7 @@ def _is_absent(path: Path) -> bool:
     return not path.exists() or not path.stat().st_size
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> _Identity:
     """Which file lies at the path: one that was replaced is another, whatever it holds."""
     try:
         found = path.stat()

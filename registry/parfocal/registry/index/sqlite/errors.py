@@ -42,7 +42,7 @@ def from_sqlite_error(error: sqlite3.Error, path: Path) -> RegistryError:
         return RegistryBusy(
             f"the index {path} is held by another process ({error}); try again", path=str(path)
         )
-    if code in _CORRUPT:
+    if code in _CORRUPT or str(error).startswith("no such table"):
         return corrupt(path, str(error))
     return StorageError(f"the index {path} failed: {error}", path=str(path))
 
