@@ -53,8 +53,8 @@ def refillable(rows: PagedRows, count: int) -> tuple[CudaAttentionStep, DecodeIn
     """Returns a step of `count` empty rows, and the inputs that it reads."""
     device = rows.cache.keys[0].device
     inputs = decode_inputs(count, 30, device)
-    table = DecodeTable(inputs.tokens, inputs.lengths, inputs.blocks)
-    return attention(rows).step_on(table, inputs.written), inputs
+    table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.device.blocks)
+    return attention(rows).step_on(table, inputs.device.written), inputs
 
 
 def decode_step(rows: PagedRows, picked: list[int], splits: int) -> tuple[CudaAttentionStep, NewTokens]:

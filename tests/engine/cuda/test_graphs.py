@@ -37,11 +37,11 @@ class Recorder:
     def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
         self._running.append((inputs.rows, adapted))
         self.seen = {
-            name: getattr(inputs, name).tolist()
+            name: getattr(inputs.device, name).tolist()
             for name in ("ids", "positions", "written", "lengths", "blocks")
         }
         self.seen["tiles"] = inputs.tiles.table.tolist()
-        return torch.stack([inputs.ids.float(), inputs.positions.float()], dim=1)
+        return torch.stack([inputs.device.ids.float(), inputs.device.positions.float()], dim=1)
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
         if self.broken:

@@ -22,13 +22,13 @@ class CudaDecode:
     def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
         """Returns the logits `[rows, vocabulary]` as float32; without `adapted`, no row uses an adapter."""
         lora = CudaLora(self._store, inputs.tiles, self._ranks) if adapted else None
-        table = DecodeTable(inputs.tokens, inputs.lengths, inputs.blocks)
+        table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.device.blocks)
         with self._base.active.during(lora):
             output = self._base.model(
-                input_ids=inputs.ids[None],
-                position_ids=inputs.positions[None],
+                input_ids=inputs.device.ids[None],
+                position_ids=inputs.device.positions[None],
                 use_cache=False,
-                step=self._attention.step_on(table, inputs.written),
+                step=self._attention.step_on(table, inputs.device.written),
             )
         logits: torch.Tensor = output.logits[0]
         return logits.float()

@@ -14,51 +14,75 @@ _NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeInputs:
-    """Inputs of at most `rows` rows with one token each, all of them parts of `device_values`, all int32.
+class Parts:
+    """One int32 tensor's parts, in the order in which they lie; all of them views."""
 
-    `tokens` are the rows' places in the batch: 0, 1, …; these never change. `ids`, `positions`, `written`
-    (where the token's key and value go; -1 for an empty row) and `lengths` (tokens attended to; 0 for an
-    empty row) are `[rows]`, `blocks` `[rows, most blocks]`; `tiles` as in `Tiles`. `listed` are the blocks
-    that stand in each row already.
-    """
-
-    host_values: torch.Tensor
-    device_values: torch.Tensor
-    tokens: torch.Tensor
     ids: torch.Tensor
     positions: torch.Tensor
     written: torch.Tensor
     lengths: torch.Tensor
+    tiles: torch.Tensor
     blocks: torch.Tensor
-    tiles: Tiles
+
+    @classmethod
+    def of(cls, values: torch.Tensor, rows: int, most_blocks: int) -> "Parts":
+        """Returns the parts of `values`, which has `size` numbers."""
+        sizes = [rows] * 4 + [3 * rows, rows * most_blocks]
+        ids, positions, written, lengths, tiles, blocks = values.split(sizes)
+        tables = tiles.view(rows, 3), blocks.view(rows, most_blocks)
+        return cls(ids, positions, written, lengths, *tables)
+
+    @staticmethod
+    def size(rows: int, most_blocks: int) -> int:
+        """Returns how many numbers all parts have."""
+        return rows * (4 + 3 + most_blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeInputs:
+    """Inputs of at most `rows` rows with one token each, in host memory and on the device, all int32.
+
+    `tokens` are the rows' places in the batch: 0, 1, …; these never change. Of the device's parts, `ids`,
+    `positions`, `written` (where the token's key and value go; -1 for an empty row) and `lengths` (tokens
+    attended to; 0 for an empty row) are `[rows]`, `blocks` `[rows, most blocks]`; `tiles` as in `Tiles`.
+    `listed` are the blocks that stand in each row already.
+    """
+
+    host_values: torch.Tensor
+    device_values: torch.Tensor
+    host: Parts
+    device: Parts
+    tokens: torch.Tensor
     listed: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
-        """Returns how many rows there is room for."""
-        return len(self.ids)
+        """How many rows there is room for."""
+        return len(self.tokens)
+
+    @property
+    def tiles(self) -> Tiles:
+        """The rows' tiles on the device."""
+        return Tiles(self.device.tiles, SHORT)
 
     def fill(self, laid: Sequence[LaidRow], block_tokens: int) -> None:
         """Takes in a step's rows, with one copy to the device. The step before must have ended."""
-        empty = self.rows - len(laid)
+        host, empty = self.host, self.rows - len(laid)
         at = [item.row.start for item in laid]
         blocks = [
             tuple(item.row.blocks[: start // block_tokens + 1]) for item, start in zip(laid, at, strict=True)
         ]
-        values = self.host_values.numpy()
-        values[: 4 * self.rows] = [
-            *([item.row.token_ids[0] for item in laid] + [0] * empty),
-            *(at + [0] * empty),
-            *[own[-1] * block_tokens + start % block_tokens for own, start in zip(blocks, at, strict=True)],
-            *([_NOWHERE] * empty),
-            *([item.length for item in laid] + [0] * empty),
+        written = [
+            own[-1] * block_tokens + start % block_tokens for own, start in zip(blocks, at, strict=True)
         ]
-        tiles_end = 7 * self.rows
-        tiles = padded(tile_rows(segments([*laid]), SHORT), self.rows)
-        values[4 * self.rows : tiles_end] = tiles.view(-1).numpy()
+        host.ids.numpy()[:] = [item.row.token_ids[0] for item in laid] + [0] * empty
+        host.positions.numpy()[:] = at + [0] * empty
+        host.written.numpy()[:] = written + [_NOWHERE] * empty
+        host.lengths.numpy()[:] = [item.length for item in laid] + [0] * empty
+        host.tiles.copy_(padded(tile_rows(segments([*laid]), SHORT), self.rows))
+        listed = host.blocks.numpy()
         for number, own in enumerate(blocks):
-            self._list(number, own, values[tiles_end + number * self.blocks.shape[1] :])
+            self._list(number, own, listed[number])
         self.device_values.copy_(self.host_values, non_blocking=True)
 
     def _list(self, number: int, own: tuple[int, ...], row: npt.NDArray[np.int32]) -> None:
@@ -72,23 +96,11 @@ class DecodeInputs:
 
 def decode_inputs(rows: int, most_blocks: int, device: torch.device) -> DecodeInputs:
     """Returns inputs for a bucket of `rows`, all rows empty."""
-    size = rows * (4 + 3 + most_blocks)
-    host = torch.zeros(size, dtype=torch.int32, pin_memory=device.type == "cuda")
-    host[2 * rows : 3 * rows] = _NOWHERE
-    host[4 * rows : 7 * rows] = padded([], rows).view(-1)
-    values = host.to(device)
-    ids, positions, written, lengths, tiles, blocks = values.split(
-        [rows] * 4 + [3 * rows, rows * most_blocks]
-    )
-    return DecodeInputs(
-        host,
-        values,
-        torch.arange(rows, dtype=torch.int32, device=device),
-        ids,
-        positions,
-        written,
-        lengths,
-        blocks.view(rows, most_blocks),
-        Tiles(tiles.view(rows, 3), SHORT),
-        [()] * rows,
-    )
+    size = Parts.size(rows, most_blocks)
+    values = torch.zeros(size, dtype=torch.int32, pin_memory=device.type == "cuda")
+    host = Parts.of(values, rows, most_blocks)
+    host.written.fill_(_NOWHERE)
+    host.tiles.copy_(padded([], rows))
+    there = values.to(device, copy=True)
+    tokens = torch.arange(rows, dtype=torch.int32, device=device)
+    return DecodeInputs(values, there, host, Parts.of(there, rows, most_blocks), tokens, [()] * rows)
