@@ -6,6 +6,7 @@ No torch comes with it: `parfocal.engine.loading` loads a base and builds an eng
 from parfocal.engine.adapter_folder import AdapterFolder, RankAndScale
 from parfocal.engine.base_cache import BaseCache, CachedBase
 from parfocal.engine.config import EngineConfig
+from parfocal.engine.declared import Bounds, declare, declared_by
 from parfocal.engine.engine import Engine
 from parfocal.engine.errors import (
     AdapterCorrupt,
@@ -23,7 +24,6 @@ from parfocal.engine.errors import (
     RequestTooLarge,
     StepFailed,
 )
-from parfocal.engine.live import LiveRequest
 from parfocal.engine.observer import (
     AdapterReport,
     KernelReport,
@@ -57,6 +57,7 @@ __all__ = [
     "AdapterUnavailable",
     "BaseCache",
     "BaseRefused",
+    "Bounds",
     "CachedBase",
     "ChatRefused",
     "Completion",
@@ -70,7 +71,6 @@ __all__ = [
     "FinishReason",
     "InvalidRequest",
     "KernelReport",
-    "LiveRequest",
     "NoChatTemplate",
     "Observer",
     "PromptTooLong",
@@ -86,5 +86,7 @@ __all__ = [
     "Stop",
     "Timings",
     "TokenLogprob",
+    "declare",
+    "declared_by",
     "wait_briefly",
 ]

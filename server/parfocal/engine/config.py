@@ -1,53 +1,105 @@
-"""The engine's settings, with the reasons for their defaults.
+"""The engine's settings: each with its default, help and bounds, declared here and nowhere else.
 
 Values only: nobody reads the environment here.
 """
 
 from dataclasses import dataclass
 
+from parfocal.engine.declared import Bounds, declare, out_of_bounds
+from parfocal.engine.errors import EngineMisconfigured
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """How one engine is sized.
+    """How one engine is sized. Sizes are in tokens, bytes or seconds as their names say.
 
-    Sizes are in tokens, bytes or seconds as their names say. `dtype` is `auto` or a torch dtype's name;
-    `auto` is bfloat16 where the device multiplies it fast, float32 elsewhere. `unpack_bytes` is how much
-    memory a CPU without bfloat16 arithmetic may spend on holding the base's 4-bit numbers as float32, which
-    is several times faster; None means a quarter of the machine's memory, 0 means never.
-    `adapter_dtype` is how adapters lie on the device: auto, float32, bfloat16, or int16 and int8 with a scale
-    for each row. int16 is finer than bfloat16 and twice as fast in the CPU's own kernels, where it is auto;
-    int8 takes half the bytes.
-    `activation_bits` is how exactly activations meet 4-bit weights in the CPU's own kernels: 13, or 8, which
-    is almost twice as fast; with `dtype` float32 it has no effect.
-    `kernels` is `auto` for the fastest that run here, or `torch` for torch's own operations alone.
-    `memory_bytes` is for all that the engine keeps on its device: base, adapters, KV cache and a step's
-    workspace. If it is None, `memory_fraction` of the device's memory is; None is 0.9 of a GPU, which serves
-    nothing else, and 0.5 of a machine's memory, which does. `kv_cache_bytes` None gives the KV cache what the
-    other parts leave.
-    `adapter_bytes` is how much of a GPU's memory adapters may take; slots beyond it wait for others to leave.
-    `host_cache_bytes` is how much host memory keeps adapters that were read, beside those on the device, so
-    that they come back by a copy; 0 keeps none. None is an eighth: of what base and slots leave of the budget
-    on a CPU, where it counts within, and of the machine's memory beside a GPU, page-locked.
+    Raises:
+        EngineMisconfigured: a value is outside of its bounds.
     """
 
-    device: str = "auto"
-    dtype: str = "auto"
-    adapter_dtype: str = "auto"
-    slots: int = 16
-    max_rank: int = 256
-    max_requests: int = 64
-    max_waiting: int = 1024
-    max_batch_tokens: int = 1024
-    max_skips: int = 32
-    block_tokens: int = 16
-    kv_cache_bytes: int | None = None
-    host_cache_bytes: int | None = None
-    adapter_bytes: int | None = None
-    memory_bytes: int | None = None
-    memory_fraction: float | None = None
-    context_tokens: int | None = None
-    prefix_cache: bool = True
-    load_threads: int = 2
-    unpack_bytes: int | None = None
-    kernels: str = "auto"
-    activation_bits: int = 13
+    device: str = declare("auto", "auto, cpu, cuda or cuda:N.")
+    # auto is bfloat16 where the device multiplies it fast, float32 elsewhere.
+    dtype: str = declare(
+        "auto",
+        "Type of activations, adapters and KV cache. float32 is exact; auto is bfloat16 where that is fast.",
+        Bounds(choices=("auto", "float32", "bfloat16", "float16")),
+    )
+    # int16 is finer than bfloat16 and twice as fast in the CPU's own kernels, where it is auto.
+    adapter_dtype: str = declare(
+        "auto",
+        "How adapters lie on the device. int16 and int8 have a scale for each row; int8 is half as large.",
+        Bounds(choices=("auto", "float32", "bfloat16", "int16", "int8")),
+    )
+    slots: int = declare(16, "Adapters that fit on the device at once.", Bounds(1))
+    max_rank: int = declare(256, "Largest adapter rank that is accepted.", Bounds(1))
+    max_requests: int = declare(64, "Requests that run in one batch.", Bounds(1))
+    max_waiting: int = declare(
+        1024, "Requests that may wait; more are refused with RESOURCE_EXHAUSTED.", Bounds(1)
+    )
+    max_batch_tokens: int = declare(1024, "Tokens that one step computes.", Bounds(1))
+    max_skips: int = declare(
+        32,
+        "Later requests that may start on adapters while one waits for a slot; then it is given one.",
+        Bounds(0),
+    )
+    block_tokens: int = declare(16, "Tokens in one block of KV cache.", Bounds(1))
+    kv_cache_bytes: int | None = declare(
+        None,
+        "Bytes of memory for the KV cache. Unset: what base, adapters and workspace leave.",
+        Bounds(1),
+    )
+    # Slots beyond it wait for others to leave.
+    adapter_bytes: int | None = declare(
+        None,
+        "Bytes of a GPU's memory for adapters. Unset: all slots' at max_rank, at most a third of what the "
+        "base leaves. Not for CPUs.",
+        Bounds(1),
+    )
+    # On a CPU it counts within the budget; beside a GPU it is page-locked.
+    host_cache_bytes: int | None = declare(
+        None,
+        "Bytes of host memory that keep adapters ready to be copied to the device. Unset: an eighth of what "
+        "base and slots leave of a CPU's budget, or of the machine's memory beside a GPU; 0: none.",
+        Bounds(0),
+    )
+    # All that the engine keeps on its device: base, adapters, KV cache and a step's workspace.
+    memory_bytes: int | None = declare(
+        None,
+        "Bytes of the device's memory for the whole engine. Unset: memory_fraction says how much.",
+        Bounds(1),
+    )
+    # A GPU serves nothing else, a machine does.
+    memory_fraction: float | None = declare(
+        None,
+        "Part of the device's memory for the whole engine. Unset: 0.9 of a GPU, 0.5 of a machine's memory.",
+        Bounds(above=0, maximum=1),
+    )
+    context_tokens: int | None = declare(
+        None,
+        "Longest prompt plus answer, in tokens. Unset: what the base allows.",
+        Bounds(2),
+    )
+    prefix_cache: bool = declare(True, "Keep the KV blocks of prompts for later requests.")
+    load_threads: int = declare(2, "Threads that load adapters.", Bounds(1))
+    unpack_bytes: int | None = declare(
+        None,
+        "Bytes that a CPU without bfloat16 arithmetic may spend to hold the base's 4-bit numbers as float32, "
+        "several times faster. Unset: a quarter of the machine's memory; 0: never.",
+        Bounds(0),
+    )
+    kernels: str = declare(
+        "auto",
+        "auto takes the fastest kernels that run here; torch takes torch's own operations alone.",
+        Bounds(choices=("auto", "torch")),
+    )
+    # Without effect with float32, which rounds nothing.
+    activation_bits: int = declare(
+        13,
+        "Bits of an activation where it meets 4-bit weights in the CPU's own kernels: 13 is ten times finer "
+        "than bfloat16, 8 is four times coarser and almost twice as fast.",
+        Bounds(choices=(8, 13)),
+    )
+
+    def __post_init__(self) -> None:
+        for name, value, bounds in out_of_bounds(self):
+            raise EngineMisconfigured(f"{name} is {value!r}; it must be {bounds.words}", field=name)

@@ -78,16 +78,6 @@ def test_one_layer_type_with_such_positions_is_enough(tmp_path: Path) -> None:
     assert "rope_type 'dynamic'" in str(refusal(with_config(tmp_path, fields)))
 
 
-@pytest.mark.parametrize("name", ["int8", "float64", "float8_e4m3fn", "nn", ""])
-def test_an_unknown_type_of_numbers_is_refused_with_those_that_are_served(
-    llama_base: Path, name: str
-) -> None:
-    error = refusal(llama_base, EngineConfig(device="cpu", dtype=name))
-
-    assert repr(name) in str(error)
-    assert "auto, float32, bfloat16, float16" in str(error)
-
-
 def test_a_loaded_base_tells_what_it_is(llama_base: Path) -> None:
     base = load_base(llama_base, EngineConfig(device="cpu", dtype="float32", context_tokens=100))
 

@@ -7,10 +7,9 @@ from tokenizers import Tokenizer
 from parfocal.engine.adapters import HostTier, SlotResidency, SlotTable, Tiers
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.engine import Engine
-from parfocal.engine.errors import EngineMisconfigured
 from parfocal.engine.inbox import Inbox
 from parfocal.engine.loading.memory_plan import plan_memory
-from parfocal.engine.lora import ADAPTER_DTYPES, AdapterLoader, AdapterSource
+from parfocal.engine.lora import AdapterLoader, AdapterSource
 from parfocal.engine.memory import MemoryTable
 from parfocal.engine.model import KvCache, ResidentBase, Runner, StepMemory
 from parfocal.engine.observer import Observer, SilentObserver
@@ -30,9 +29,8 @@ def build_engine(
     """Returns an engine that serves `base` with adapters from `source`, in `memory` if it is planned already.
 
     Raises:
-        EngineMisconfigured: the memory cannot hold the engine, or a count is below 1.
+        EngineMisconfigured: the memory cannot hold the engine.
     """
-    _check(config)
     observer = observer or SilentObserver()
     table = memory or plan_memory(base, config)
     blocks = table.kv_blocks
@@ -68,20 +66,3 @@ def build_engine(
             max_waiting=config.max_waiting,
         )
     )
-
-
-def _check(config: EngineConfig) -> None:
-    if config.adapter_dtype not in ("auto", *ADAPTER_DTYPES):
-        known = ", ".join(ADAPTER_DTYPES)
-        raise EngineMisconfigured(f"adapter_dtype {config.adapter_dtype!r} is unknown; use auto, {known}")
-    for name in (
-        "slots",
-        "max_rank",
-        "max_requests",
-        "max_waiting",
-        "max_batch_tokens",
-        "block_tokens",
-        "load_threads",
-    ):
-        if getattr(config, name) < 1:
-            raise EngineMisconfigured(f"{name} is {getattr(config, name)}; it must be at least 1")

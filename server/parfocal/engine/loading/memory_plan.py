@@ -2,7 +2,6 @@
 
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device, machine_bytes
-from parfocal.engine.errors import EngineMisconfigured
 from parfocal.engine.memory import (
     Budget,
     HostCache,
@@ -21,10 +20,8 @@ def plan_memory(base: ResidentBase, config: EngineConfig) -> MemoryTable:
     """Returns how the memory of the base's device is divided.
 
     Raises:
-        EngineMisconfigured: the parts do not fit, or a size that was stated is none.
+        EngineMisconfigured: the parts do not fit.
     """
-    if config.host_cache_bytes is not None and config.host_cache_bytes < 0:
-        raise EngineMisconfigured(f"host_cache_bytes is {config.host_cache_bytes}; it must not be negative")
     budget = _budget(base.backend.device, config)
     needs = _needs(base, config, budget)
     if config.kv_cache_bytes is None:
@@ -62,12 +59,8 @@ def _host_cache(device: Device, config: EngineConfig, left_bytes: int) -> HostCa
 
 def _budget(device: Device, config: EngineConfig) -> Budget:
     if config.memory_bytes is not None:
-        if config.memory_bytes < 1:
-            raise EngineMisconfigured(f"memory_bytes is {config.memory_bytes}; it must be at least 1")
         return Budget(config.memory_bytes, "memory_bytes")
     share = device.share if config.memory_fraction is None else config.memory_fraction
-    if not 0 < share <= 1:
-        raise EngineMisconfigured(f"memory_fraction is {share}; it must be above 0 and at most 1")
     total, reachable = device.total_bytes(), device.reachable_bytes()
     wanted = int(share * total)
     if reachable < wanted:

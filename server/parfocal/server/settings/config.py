@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass, fields
 
-from parfocal.engine import EngineConfig
-from parfocal.server.settings.setting import Bounds, declare
+from parfocal.engine import Bounds, EngineConfig, declare, declared_by
 
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
 DEFAULT_REGISTRY = "~/.local/share/parfocal/registry"
-
-_ENGINE = EngineConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,86 +18,32 @@ class ServeConfig:
     metrics_address: str = declare(
         "127.0.0.1:9464", "Where Prometheus finds /metrics: host:port. Empty: no metrics page."
     )
-    device: str = declare(_ENGINE.device, "auto, cpu, cuda or cuda:N.")
-    dtype: str = declare(
-        _ENGINE.dtype,
-        "Type of activations, adapters and KV cache. float32 is exact; auto is bfloat16 where that is fast.",
-        Bounds(choices=("auto", "float32", "bfloat16", "float16")),
-    )
-    adapter_dtype: str = declare(
-        _ENGINE.adapter_dtype,
-        "How adapters lie on the device. int16 and int8 have a scale for each row; int8 is half as large.",
-        Bounds(choices=("auto", "float32", "bfloat16", "int16", "int8")),
-    )
+    device: str = declared_by(EngineConfig, "device")
+    dtype: str = declared_by(EngineConfig, "dtype")
+    adapter_dtype: str = declared_by(EngineConfig, "adapter_dtype")
     pin: str = declare(
         "",
         "Adapters, NAME[,NAME], that are loaded at start and stay on the device. Each takes a slot; a name, "
         "version or alias means what it means at start.",
     )
-    slots: int = declare(_ENGINE.slots, "Adapters that fit on the device at once.", Bounds(1))
-    max_rank: int = declare(_ENGINE.max_rank, "Largest adapter rank that is accepted.", Bounds(1))
-    max_requests: int = declare(_ENGINE.max_requests, "Requests that run in one batch.", Bounds(1))
-    max_waiting: int = declare(
-        _ENGINE.max_waiting, "Requests that may wait; more are refused with RESOURCE_EXHAUSTED.", Bounds(1)
-    )
-    max_batch_tokens: int = declare(_ENGINE.max_batch_tokens, "Tokens that one step computes.", Bounds(1))
-    max_skips: int = declare(
-        _ENGINE.max_skips,
-        "Later requests that may start on adapters while one waits for a slot; then it is given one.",
-        Bounds(0),
-    )
-    block_tokens: int = declare(_ENGINE.block_tokens, "Tokens in one block of KV cache.", Bounds(1))
-    kv_cache_bytes: int | None = declare(
-        _ENGINE.kv_cache_bytes,
-        "Bytes of memory for the KV cache. Unset: what base, adapters and workspace leave.",
-        Bounds(1),
-    )
-    adapter_bytes: int | None = declare(
-        _ENGINE.adapter_bytes,
-        "Bytes of a GPU's memory for adapters. Unset: all slots' at max_rank, at most a third of what the "
-        "base leaves. Not for CPUs.",
-        Bounds(1),
-    )
-    host_cache_bytes: int | None = declare(
-        _ENGINE.host_cache_bytes,
-        "Bytes of host memory that keep adapters ready to be copied to the device. Unset: an eighth of what "
-        "base and slots leave of a CPU's budget, or of the machine's memory beside a GPU; 0: none.",
-        Bounds(0),
-    )
-    memory_bytes: int | None = declare(
-        _ENGINE.memory_bytes,
-        "Bytes of the device's memory for the whole engine. Unset: memory_fraction says how much.",
-        Bounds(1),
-    )
-    memory_fraction: float | None = declare(
-        _ENGINE.memory_fraction,
-        "Part of the device's memory for the whole engine. Unset: 0.9 of a GPU, 0.5 of a machine's memory.",
-        Bounds(0),
-    )
-    context_tokens: int | None = declare(
-        _ENGINE.context_tokens,
-        "Longest prompt plus answer, in tokens. Unset: what the base allows.",
-        Bounds(2),
-    )
-    prefix_cache: bool = declare(_ENGINE.prefix_cache, "Keep the KV blocks of prompts for later requests.")
-    load_threads: int = declare(_ENGINE.load_threads, "Threads that load adapters.", Bounds(1))
-    unpack_bytes: int | None = declare(
-        _ENGINE.unpack_bytes,
-        "Bytes that a CPU without bfloat16 arithmetic may spend to hold the base's 4-bit numbers as float32, "
-        "several times faster. Unset: a quarter of the machine's memory; 0: never.",
-        Bounds(0),
-    )
-    kernels: str = declare(
-        _ENGINE.kernels,
-        "auto takes the fastest kernels that run here; torch takes torch's own operations alone.",
-        Bounds(choices=("auto", "torch")),
-    )
-    activation_bits: int = declare(
-        _ENGINE.activation_bits,
-        "Bits of an activation where it meets 4-bit weights in the CPU's own kernels: 13 is ten times finer "
-        "than bfloat16, 8 is four times coarser and almost twice as fast.",
-        Bounds(choices=(8, 13)),
-    )
+    slots: int = declared_by(EngineConfig, "slots")
+    max_rank: int = declared_by(EngineConfig, "max_rank")
+    max_requests: int = declared_by(EngineConfig, "max_requests")
+    max_waiting: int = declared_by(EngineConfig, "max_waiting")
+    max_batch_tokens: int = declared_by(EngineConfig, "max_batch_tokens")
+    max_skips: int = declared_by(EngineConfig, "max_skips")
+    block_tokens: int = declared_by(EngineConfig, "block_tokens")
+    kv_cache_bytes: int | None = declared_by(EngineConfig, "kv_cache_bytes")
+    adapter_bytes: int | None = declared_by(EngineConfig, "adapter_bytes")
+    host_cache_bytes: int | None = declared_by(EngineConfig, "host_cache_bytes")
+    memory_bytes: int | None = declared_by(EngineConfig, "memory_bytes")
+    memory_fraction: float | None = declared_by(EngineConfig, "memory_fraction")
+    context_tokens: int | None = declared_by(EngineConfig, "context_tokens")
+    prefix_cache: bool = declared_by(EngineConfig, "prefix_cache")
+    load_threads: int = declared_by(EngineConfig, "load_threads")
+    unpack_bytes: int | None = declared_by(EngineConfig, "unpack_bytes")
+    kernels: str = declared_by(EngineConfig, "kernels")
+    activation_bits: int = declared_by(EngineConfig, "activation_bits")
     base_cache: str = declare(
         "auto",
         "Folder that keeps bases as they are held in memory, so that the next start is quick. auto: "

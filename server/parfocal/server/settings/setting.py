@@ -3,16 +3,15 @@
 Knows neither which settings there are nor where their values come from.
 """
 
-import math
 import re
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
-from typing import TypeVar, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
+from parfocal.engine import Bounds
 from parfocal.server.errors import BadSetting
 
 Value = str | int | float | bool | None
-_T = TypeVar("_T")
 
 _SIZES = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]ib|)", re.IGNORECASE)
@@ -26,32 +25,7 @@ _TRUTH = {
     "no": False,
     "off": False,
 }
-# Beyond this no counter, no file and no tensor goes; Python alone would.
-_LARGEST = 2**63 - 1
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a value must satisfy beyond its type. `minimum` is inclusive; no choices: any text will do."""
-
-    minimum: float | None = None
-    choices: tuple[str | int, ...] = ()
-
-    def hold(self, value: Value) -> bool:
-        """Returns whether `value` is within these bounds; no number but a finite one ever is."""
-        if self.choices and value not in self.choices:
-            return False
-        if not isinstance(value, int | float):
-            return True
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            return False
-        return math.isfinite(value) and (self.minimum is None or value >= self.minimum)
-
-
-def declare(default: _T, help_text: str, bounds: Bounds | None = None) -> _T:
-    """Returns a dataclass field that carries its help and its bounds."""
-    return field(default=default, metadata={"help": help_text, "bounds": bounds or Bounds()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +66,9 @@ class Setting:
     def wanted(self) -> str:
         """What the setting takes, in words."""
         if self.bounds.choices:
-            return f"one of {', '.join(map(str, self.bounds.choices))}"
+            return self.bounds.words
         words = "a number of bytes (such as 512MiB)" if self._is_size else _WORDS[self.kind]
-        return words if self.bounds.minimum is None else f"{words}, at least {self.bounds.minimum:g}"
+        return f"{words}, {self.bounds.words}" if self.bounds.words else words
 
     @property
     def _is_size(self) -> bool:
@@ -121,7 +95,7 @@ class Setting:
 
 
 def settings_of(declaring: type) -> tuple[Setting, ...]:
-    """Returns what a dataclass whose fields are made by `declare` declares, in its order."""
+    """Returns what a dataclass whose fields are made by `declare` or `declared_by` declares, in its order."""
     hints = get_type_hints(declaring)
     return tuple(_setting(each, hints[each.name]) for each in fields(declaring))
 
