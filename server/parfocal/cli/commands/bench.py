@@ -1,7 +1,6 @@
 """`parfocal bench`: measures this machine on random weights, with others beside us in the same run."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from parfocal.bench import BadWorkload
 from parfocal.cli.benching import FLAGS, against_given, endpoints_given, profile_given, workload_in
 from parfocal.cli.display import show_json, show_section
 from parfocal.cli.flags import Given, command
+from parfocal.registry.disk import cache_home
 
 if TYPE_CHECKING:
     from parfocal.bench.checkout import Additions
@@ -145,8 +145,7 @@ def _cache(given: Given) -> Path:
     cache = given.get("cache")
     if isinstance(cache, Path):
         return cache
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "parfocal" / "bench"
+    return cache_home() / "bench"
 
 
 bench = command("bench", _DOC, FLAGS, _bench)
