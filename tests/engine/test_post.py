@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from parfocal.engine import Delta
-from parfocal.engine.post import Post
+from parfocal.engine.thread import Post
 
 
 class CountingLoop(asyncio.SelectorEventLoop):

@@ -12,8 +12,7 @@ from parfocal.engine.adapters.host_tier import Staged
 from parfocal.engine.adapters.loads import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded
 from parfocal.engine.adapters.slots import Place, SlotState
 from parfocal.engine.request import AdapterKey
-from parfocal.engine.scheduling.plan import Plan, PlanRow
-from parfocal.engine.scheduling.sampling_row import SampledToken
+from parfocal.engine.scheduling.plan import Plan, PlanRow, SampledToken
 
 VOCABULARY = 97
 

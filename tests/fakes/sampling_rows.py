@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from parfocal.engine.request import Sampling
-from parfocal.engine.scheduling.sampling_row import SampledToken, SamplingRow
+from parfocal.engine.scheduling.plan import SampledToken, SamplingRow
 
 VOCABULARY = 50
 PLAIN = SamplingRow(Sampling(), 0, (), (), (), logprobs=False, top_logprobs=0, draw_seed=0)

@@ -8,7 +8,7 @@ import torch
 from fakes.sampling_rows import DRAWN, LIMITED, PLAIN, VOCABULARY, ids, random_logits, row
 from parfocal.engine.request import Sampling
 from parfocal.engine.sampling.sampler import Sampler
-from parfocal.engine.scheduling.sampling_row import SamplingRow
+from parfocal.engine.scheduling.plan import SamplingRow
 
 
 def test_without_temperature_the_likeliest_token_is_taken() -> None:

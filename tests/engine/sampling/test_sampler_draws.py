@@ -17,7 +17,7 @@ from parfocal.engine.request import Sampling
 from parfocal.engine.sampling.logit_rules import lowest_kept
 from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.sampling.sampler import Sampler
-from parfocal.engine.scheduling.sampling_row import SamplingRow
+from parfocal.engine.scheduling.plan import SamplingRow
 
 
 def transformers_scores(logits: torch.Tensor, one: SamplingRow) -> torch.Tensor:

@@ -97,7 +97,8 @@ class SlotResidency:
 
     def want(self, adapters: Sequence[AdapterKey]) -> None:
         """Records who waits for a slot now, the longest waiting first, and reads ahead for them."""
-        self._prefetches.want(adapters, lambda digest: self._table.find(digest) is not None)
+        if adapters or self._prefetches.wanted:
+            self._prefetches.want(adapters, lambda digest: self._table.find(digest) is not None)
 
     def advanced(self, adapter: AdapterKey, state: SlotState) -> None:
         """Notes how far an adapter has come on its way to its slot."""

@@ -12,8 +12,7 @@ from parfocal.engine.scheduling.laid_plan import (
     written_places,
 )
 from parfocal.engine.scheduling.limits import Limits
-from parfocal.engine.scheduling.plan import Plan, PlanRow
-from parfocal.engine.scheduling.sampling_row import SampledToken, SamplingRow
+from parfocal.engine.scheduling.plan import Plan, PlanRow, SampledToken, SamplingRow
 from parfocal.engine.scheduling.scheduler import Scheduler
 from parfocal.engine.scheduling.sequence import Clock, Sequence
 

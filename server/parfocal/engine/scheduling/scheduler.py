@@ -18,8 +18,7 @@ from parfocal.engine.adapters import SlotState
 from parfocal.engine.request import FinishReason, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits, Residency
-from parfocal.engine.scheduling.plan import Plan, PlanRow
-from parfocal.engine.scheduling.sampling_row import SamplingRow
+from parfocal.engine.scheduling.plan import Plan, PlanRow, SamplingRow
 from parfocal.engine.scheduling.sequence import Sequence
 from parfocal.engine.scheduling.turns import Turns
 

@@ -78,11 +78,15 @@ class SlabTables:
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
         self._tables: dict[int, _Table] = {}
+        self._array: Any = None
 
     def of(self, slabs: Mapping[int, Slab]) -> Any:
         """Returns the C array of the slabs' tables, in the mapping's order."""
-        self._tables = {number: self._table(number, slab) for number, slab in slabs.items()}
-        return array_of(SlabStruct, (table.struct for table in self._tables.values()))
+        tables = {number: self._table(number, slab) for number, slab in slabs.items()}
+        if [*map(id, tables.values())] != [*map(id, self._tables.values())]:
+            self._tables = tables
+            self._array = array_of(SlabStruct, (table.struct for table in tables.values()))
+        return self._array
 
     def _table(self, number: int, slab: Slab) -> _Table:
         modules = len(slab.weights)
