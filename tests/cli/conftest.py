@@ -1,6 +1,7 @@
 """What the command's tests start from: a small base, adapters for it, and the command inside this process."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,22 @@ from typer.testing import CliRunner, Result
 
 from fakes.peft_folders import Adapter, write_adapter, write_base
 from parfocal.cli.app import build_app
+from parfocal.server.log_lines import JsonLines, TextLines
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def log_given_back() -> Iterator[None]:
+    """Undoes what a server that was begun inside this process did to the log."""
+    root, ours = logging.getLogger(), logging.getLogger("parfocal")
+    levels = root.level, ours.level
+    yield
+    logging.captureWarnings(False)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    for handler in [each for each in root.handlers if isinstance(each.formatter, TextLines | JsonLines)]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture

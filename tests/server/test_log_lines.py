@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -83,3 +84,25 @@ def test_a_traceback_follows_its_line_and_is_a_key_for_machines() -> None:
     assert text[1].startswith("Traceback") and text[-1].startswith("ValueError: invalid literal")
     told = json.loads(JsonLines().format(failed))
     assert told["traceback"].splitlines()[-1].startswith("ValueError: invalid literal")
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"),
+    [
+        ("debug", ["parfocal.rpc DEBUG", "parfocal.rpc INFO", "httpx INFO", "httpx WARNING"]),
+        ("info", ["parfocal.rpc INFO", "httpx WARNING"]),
+        ("warning", ["httpx WARNING"]),
+        ("error", []),
+    ],
+)
+def test_libraries_are_heard_a_level_later_than_we_are(level: str, heard: list[str]) -> None:
+    script = (
+        "import logging; from parfocal.server.log_lines import log_to_stderr\n"
+        f"log_to_stderr({level!r}, 'text')\n"
+        "for name, levels in (('parfocal.rpc', (10, 20)), ('httpx', (10, 20, 30))):\n"
+        "    [logging.getLogger(name).log(level, 'said') for level in levels]\n"
+    )
+    command = [sys.executable, "-c", script]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+
+    assert [f"{line.split()[2][:-1]} {line.split()[1]}" for line in lines] == heard

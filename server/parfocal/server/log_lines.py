@@ -16,11 +16,16 @@ _PLAIN = re.compile(r"[^\s\"=\\]+")
 def log_to_stderr(level: str, form: str) -> None:
     """Sends what this process logs from now on, Python's warnings too, to stderr.
 
-    `level` is a level's name, `form` text or json.
+    `level` is a level's name, `form` text or json. Libraries are heard a level later than we are: at their
+    INFO some tell every request that they send.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    ours = getattr(logging, level.upper())
+    logging.basicConfig(
+        level=max(ours, logging.INFO if level == "debug" else logging.WARNING), handlers=[handler], force=True
+    )
+    logging.getLogger("parfocal").setLevel(ours)
     logging.captureWarnings(True)
 
 
