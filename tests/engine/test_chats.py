@@ -20,6 +20,7 @@ from oracle.chat_templates import (
 )
 from parfocal.engine import ChatRefused, NoChatTemplate
 from parfocal.engine.chats import Chat, ChatEncoder, Message, plain_messages
+from parfocal.engine.chats.special_texts import SpecialTexts
 
 Messages = tuple[Message, ...]
 
@@ -197,6 +198,17 @@ def test_whatever_a_template_raises_refuses_the_chat_by_name(template: str, says
 
     with pytest.raises(ChatRefused, match=re.escape(says)):
         encoder.write(Chat(plain_messages([("user", "hi")])), template=template)
+
+
+@given(
+    texts=st.lists(st.text("ab<", min_size=1, max_size=4), min_size=1, max_size=8, unique=True),
+    text=st.text("ab<", max_size=30),
+)
+def test_special_tokens_are_found_leftmost_and_longest(texts: list[str], text: str) -> None:
+    plain = re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
+    found = list(SpecialTexts(texts, []).found(text))
+
+    assert found == [(match.start(), match[0]) for match in plain.finditer(text)]
 
 
 def test_without_a_template_there_are_no_chats() -> None:

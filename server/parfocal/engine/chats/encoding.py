@@ -42,11 +42,20 @@ class ChatTokenizer(Protocol):
 
 
 class ChatEncoder:
-    """Writes chats with one tokenizer and its template, or another. For one thread alone, as tokenizers."""
+    """Writes chats with one tokenizer and its template, or another. For one thread alone, as tokenizers.
 
-    def __init__(self, tokenizer: ChatTokenizer, run: TemplateRunner = run_template) -> None:
+    `run` runs templates; `check_length` refuses a written chat by its number of characters, before more work.
+    """
+
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        run: TemplateRunner = run_template,
+        check_length: Callable[[int], None] | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self._run = run
+        self._check_length = check_length
         added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
         self._specials = SpecialTexts(
             special=(token.content for token in added if token.special),
@@ -68,6 +77,8 @@ class ChatEncoder:
         if template is None:
             raise NoChatTemplate("the base has no chat template; send a prompt or tokens", field="chat")
         written = self._written(chat, template=template, generation_prompt=generation_prompt, marks=marks)
+        if self._check_length is not None:
+            self._check_length(len(written.text))
         if not self._specials.may_occur(chat):
             return written
         return self._quoted(chat, written, template, generation_prompt, marks)

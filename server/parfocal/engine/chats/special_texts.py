@@ -22,8 +22,8 @@ class SpecialTexts:
     def __init__(self, special: Iterable[str], ordinary: Iterable[str]) -> None:
         self._special = frozenset(filter(None, special))
         self._openings = frozenset(text[0] for text in self._special)
-        self._added = _longest_first(self._special.union(filter(None, ordinary)))
-        self._typed = _longest_first(self._special | self._openings)
+        self._added = _any_of(self._special.union(filter(None, ordinary)))
+        self._typed = _any_of(self._special | self._openings)
 
     def may_occur(self, chat: Chat) -> bool:
         """Whether somebody's text could become a special token, alone or in parts."""
@@ -55,7 +55,7 @@ class SpecialTexts:
         ordered = self._openings if tokens is None else frozenset(tokens)
         signs = free_characters(avoid, 1 + len(self._openings))
         openings = sorted(self._openings)
-        return Mask(_longest_first(ordered), dict(zip(openings, signs[1:], strict=True)), mark=signs[0])
+        return Mask(_any_of(ordered), dict(zip(openings, signs[1:], strict=True)), mark=signs[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Mask:
 
     def shown(self, text: str) -> tuple[str, tuple[int, ...]]:
         """The text as it was, and where hidden tokens begin."""
-        places = tuple(at for at, character in enumerate(text) if character in self.signs.values())
+        places = tuple(match.start() for match in _any_of(self.signs.values()).finditer(text))
         return text.translate({ord(sign): opening for opening, sign in self.signs.items()}), places
 
 
@@ -82,6 +82,20 @@ def free_characters(avoid: Iterable[str], count: int) -> Sequence[str]:
     return list(islice((chr(code) for code in _PRIVATE if chr(code) not in taken), count))
 
 
-def _longest_first(texts: Iterable[str]) -> re.Pattern[str]:
-    ordered = sorted(texts, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, ordered)) or "(?!)")
+def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    """Finds the leftmost of the texts, and there the longest.
+
+    Texts share their beginnings in the pattern: a tokenizer may have hundreds of special tokens that begin
+    alike, and trying one after another would take seconds for a text of nothing but their first character.
+    """
+    return re.compile(_branches(list(texts)) or "(?!)")
+
+
+def _branches(endings: Sequence[str]) -> str:
+    by_first: dict[str, list[str]] = {}
+    for ending in filter(None, endings):
+        by_first.setdefault(ending[0], []).append(ending[1:])
+    branches = [re.escape(first) + _branches(rest) for first, rest in by_first.items()]
+    if len(branches) == 1 and "" not in endings:
+        return branches[0]
+    return f"(?:{'|'.join(branches)})" + "?" * ("" in endings) if branches else ""

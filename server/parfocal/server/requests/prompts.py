@@ -4,6 +4,7 @@ Everything here computes; call it off the event loop, through `EncoderPool`.
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -46,7 +47,7 @@ class PromptEncoder:
         run: TemplateRunner = run_template,
     ) -> None:
         self._tokenizer = tokenizer
-        self._chats = ChatEncoder(tokenizer, run)
+        self._chats = ChatEncoder(tokenizer, run, functools.partial(self._refuse_hopeless, field="chat"))
         self._context_tokens = context_tokens
         self._longest_token = longest_token
 
@@ -63,9 +64,7 @@ class PromptEncoder:
 
         Raises NoChatTemplate, ChatRefused or PromptTooLong.
         """
-        written = self._chats.write(chat, template=template)
-        self._refuse_hopeless(len(written.text), "chat")
-        return tuple(self._chats.ids(written))
+        return tuple(self._chats.ids(self._chats.write(chat, template=template)))
 
     def unread(self, variables: Iterable[str], template: str | None = None) -> list[str]:
         """Those of the template variables that the template never mentions."""
