@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.rivals import PeftRival, endpoints_in
-from parfocal.bench.rivals import BatchRival, ServerRival
+from parfocal.bench.others import BatchRival, ServerRival
 
 if TYPE_CHECKING:
     from parfocal.bench.profiles import Profile

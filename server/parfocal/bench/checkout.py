@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from parfocal.bench.errors import CheckoutMissing
-from parfocal.bench.rivals import BatchRival, ServerRival
+from parfocal.bench.others import BatchRival, ServerRival
 
 if TYPE_CHECKING:
     from parfocal.bench.profiles import Profile

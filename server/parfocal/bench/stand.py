@@ -27,7 +27,7 @@ from parfocal.bench.load import (
     saturation_stages,
 )
 from parfocal.bench.made import adapter_folders, cached_base, publish_adapters, registry_folder
-from parfocal.bench.rivals import BatchRival, Ground, ServerRival
+from parfocal.bench.others import BatchRival, Ground, ServerRival
 from parfocal.bench.servers import OwnServer, ServerPlace, Watched, own_server
 from parfocal.bench.workloads import Against, Workload
 from parfocal.registry import FolderRegistry

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from parfocal.bench.load.stages import Stages
 from parfocal.bench.load.under_load import round_title
-from parfocal.bench.rivals import Ground
+from parfocal.bench.others import Ground
 from parfocal.bench.workloads.calls import calls_of_round
 from parfocal.bench.workloads.workload import WARMUP_ROUND, Workload
 

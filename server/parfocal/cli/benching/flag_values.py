@@ -8,7 +8,7 @@ from parfocal.bench.workloads import Against, Workload, against_in, lengths_in, 
 from parfocal.cli.flags import Given
 
 if TYPE_CHECKING:
-    from parfocal.bench.rivals import ServerRival
+    from parfocal.bench.others import ServerRival
 
 PROFILES = ("steps", "growth")
 

@@ -16,9 +16,9 @@ from parfocal.registry.disk import cache_home
 
 if TYPE_CHECKING:
     from parfocal.bench.checkout import Additions
+    from parfocal.bench.others import BatchRival
     from parfocal.bench.profiles import Profile
     from parfocal.bench.reports import Document, Section
-    from parfocal.bench.rivals import BatchRival
     from parfocal.bench.stand import Bench, Setup
 
 _DOC = """Measure how fast this machine serves many adapters, and how fast others do the same work.
