@@ -129,13 +129,30 @@ def test_the_picture_has_percentiles_throughput_the_sweep_and_the_memory() -> No
     first_tokens, throughput, sweep, memory = bench_figure(_bench(CLOSED)).axes
 
     served = ["Parfocal", "Parfocal\nbase only", "Parfocal\nslots=4", "vllm", "vllm\nbase only", "llama.cpp"]
-    assert [label.get_text() for label in first_tokens.get_xticklabels()] == served
+    assert [label.get_text() for label in first_tokens.get_yticklabels()] == served
     assert len(first_tokens.patches) == 3 * len(served)
-    assert [label.get_text() for label in throughput.get_xticklabels()] == [*served, "PEFT\nfloat32"]
+    assert [label.get_text() for label in throughput.get_yticklabels()] == [*served, "PEFT\nfloat32"]
     lines = _lines(sweep)
     assert lines["Parfocal"] == lines["vllm"] == [100.0, 25.0]
     assert any(label.startswith("roofline") for label in lines)
     assert len(memory.get_lines()[0].get_xdata()) == 11  # type: ignore[arg-type]  # points
+
+
+def test_bars_that_lie_far_apart_are_all_seen_and_long_names_are_broken() -> None:
+    far = {
+        f"a-server-with-quite-a-long-name-{number}": Load(_figures(10.0**number), None, {})
+        for number in range(7)
+    }
+    bench = replace(_bench(replace(CLOSED, sweep=())), endpoints=far, peft={})
+
+    first_tokens, throughput, _ = bench_figure(bench).axes
+
+    assert (first_tokens.get_xscale(), throughput.get_xscale()) == ("linear", "log")
+    widths = [bar.get_width() for bar in throughput.patches]  # type: ignore[attr-defined]  # bars are rectangles
+    left, right = throughput.get_xlim()
+    assert left < min(widths) and max(widths) < right
+    for label in throughput.get_yticklabels():
+        assert max(map(len, label.get_text().split("\n"))) <= 36
 
 
 def test_in_open_loop_the_sweep_shows_waiting_by_adapters_for_each_slot() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.pictures.drawing import number_text
 from parfocal.bench.profiles.growth import BASE, DISTINCT, ONE, Point, Visits
 
 _COLOURS = {BASE: "0.35", ONE: "tab:blue", DISTINCT: "tab:red"}
@@ -18,7 +19,7 @@ def growth_figure(
     by_rows, by_adapters = figure.subplots(1, 2)
     _draw_rows(by_rows, visits, found, limits)
     _draw_adapters(by_adapters, visits.by_adapters, found, limits)
-    figure.suptitle(f"A decode step's time: {title}")
+    figure.suptitle(f"A decode step's time: {title}", wrap=True)
     return figure
 
 
@@ -30,7 +31,7 @@ def _draw_rows(
         axes.plot(rows, _ms(found, line), marker="o", color=colour, label=name)
         axes.plot(rows, _ms(limits, line), linestyle="--", color=colour, label=f"roofline, {name}")
         last = _ms(found, line)[-1]
-        axes.annotate(f"{last:.3g}", (rows[-1], last), (5, 0), textcoords="offset points", color=colour)
+        axes.annotate(number_text(last), (rows[-1], last), (5, 0), textcoords="offset points", color=colour)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(rows, [str(count) for count in rows])
@@ -47,7 +48,7 @@ def _draw_adapters(
     counts, times = [point.adapters for point in line], _ms(found, line)
     axes.plot(counts, times, marker="o", color="tab:red", label="measured")
     for count, time in zip(counts, times, strict=True):
-        axes.annotate(f"{time:.3g}", (count, time), (0, 6), textcoords="offset points", ha="center")
+        axes.annotate(number_text(time), (count, time), (0, 6), textcoords="offset points", ha="center")
     axes.plot(counts, _ms(limits, line), linestyle="--", color="tab:red", label="roofline")
     axes.set_ylim(0, 1.2 * max(times))
     axes.set_xticks(counts)

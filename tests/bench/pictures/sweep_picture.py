@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 
+from bench.pictures.drawing import number_text
 from parfocal.bench.load.under_load import OWN_NAME
 from parfocal.bench.reports.document import sweep_limit
 from parfocal.bench.stand import Bench
@@ -44,7 +45,7 @@ def _draw_throughput(axes: Axes, bench: Bench) -> None:
     for name, sweep in lines.items():
         speeds = [sweep[count].tokens_per_second for count in counts]
         axes.plot(counts, speeds, marker="o", label=name)
-        axes.annotate(f"{speeds[-1]:.0f}", (counts[-1], speeds[-1]), (4, 4), textcoords="offset points")
+        axes.annotate(number_text(speeds[-1]), (counts[-1], speeds[-1]), (4, 4), textcoords="offset points")
     limits = [sweep_limit(bench, count) for count in counts]
     axes.plot(counts, limits, color="0.4", linestyle="--", label="roofline: bytes and arithmetic")
     # What is measured may lie far below the roofline, and others' figures below ours.
