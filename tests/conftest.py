@@ -16,6 +16,7 @@ from lanes import Lanes
 _HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 settings.register_profile("parfocal", deadline=None, derandomize=True)
+settings.register_profile("quick", settings.get_profile("parfocal"), max_examples=20)
 settings.load_profile("parfocal")
 
 # Triton decides at its import whether its own functions are interpreted, and transformers' model code imports
@@ -32,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Points the caches at a temporary folder, before any library reads the environment at its import."""
+    if config.getoption("--quick"):
+        settings.load_profile("quick")
     config.pluginmanager.register(Lanes(config.getoption("--quick"), config.getoption("--record-lanes")))
     config.stash[_HERMETIC] = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
     caches = Path(config.stash[_HERMETIC].name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import parfocal
+from lanes import slow_files
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTIONS = ("protos", "registry", "server", "training")
@@ -147,3 +148,7 @@ def test_the_generated_code_is_fresh() -> None:
     )
 
     assert (check.returncode, check.stderr) == (0, "")
+
+
+def test_the_slow_lane_lists_files_that_are_there() -> None:
+    assert [str(path) for path in slow_files() if not path.is_file()] == []
