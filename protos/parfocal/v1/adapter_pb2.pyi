@@ -427,6 +427,8 @@ class BaseShape(_message.Message):
     HEADS_FIELD_NUMBER: _builtins.int
     KV_HEADS_FIELD_NUMBER: _builtins.int
     HEAD_DIM_FIELD_NUMBER: _builtins.int
+    FUSED_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
     layers: _builtins.int
     """The number of layers."""
     hidden: _builtins.int
@@ -439,6 +441,10 @@ class BaseShape(_message.Message):
     """The number of key and value heads."""
     head_dim: _builtins.int
     """The width of a head."""
+    fused: _builtins.bool
+    """Whether its layers have qkv_proj and gate_up_proj instead of their parts. Unset means not known."""
+    prefix: _builtins.str
+    """What the paths of its layers begin with. Unset means `model.`."""
     def __init__(
         self,
         *,
@@ -448,12 +454,21 @@ class BaseShape(_message.Message):
         heads: _builtins.int = ...,
         kv_heads: _builtins.int = ...,
         head_dim: _builtins.int = ...,
+        fused: _builtins.bool | None = ...,
+        prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fused", b"_fused", "_prefix", b"_prefix", "fused", b"fused", "prefix", b"prefix"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head_dim", b"head_dim", "heads", b"heads", "hidden", b"hidden", "intermediate", b"intermediate", "kv_heads", b"kv_heads", "layers", b"layers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fused", b"_fused", "_prefix", b"_prefix", "fused", b"fused", "head_dim", b"head_dim", "heads", b"heads", "hidden", b"hidden", "intermediate", b"intermediate", "kv_heads", b"kv_heads", "layers", b"layers", "prefix", b"prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__fused: _TypeAlias = _typing.Literal["fused"]  # noqa: Y015
+    _WhichOneofArgType__fused: _TypeAlias = _typing.Literal["_fused", b"_fused"]  # noqa: Y015
+    _WhichOneofReturnType__prefix: _TypeAlias = _typing.Literal["prefix"]  # noqa: Y015
+    _WhichOneofArgType__prefix: _TypeAlias = _typing.Literal["_prefix", b"_prefix"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fused) -> _WhichOneofReturnType__fused | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prefix) -> _WhichOneofReturnType__prefix | None: ...
 
 Global___BaseShape: _TypeAlias = BaseShape  # noqa: Y015
 

@@ -29,7 +29,9 @@ def edited(folder: Path, name: str, **changes: object) -> None:
 def test_a_folder_is_called_by_its_name(tmp_path: Path) -> None:
     base = describe(write_base(tmp_path / "small-base"))
     assert (base.id, base.revision, base.verified) == ("small-base", None, True)
-    assert base.shape == BaseShape(layers=2, hidden=16, intermediate=32, heads=4, kv_heads=2, head_dim=4)
+    assert base.shape == BaseShape(
+        layers=2, hidden=16, intermediate=32, heads=4, kv_heads=2, head_dim=4, fused=False
+    )
 
 
 def test_tiny_is_found_in_the_package() -> None:
@@ -170,4 +172,4 @@ def test_the_text_part_of_a_larger_configuration_gives_the_shape() -> None:
         "head_dim": 5,
     }
     shape = shape_of({"model_type": "gemma3", "text_config": text})
-    assert shape == BaseShape(layers=3, hidden=8, intermediate=4, heads=2, kv_heads=2, head_dim=5)
+    assert shape == BaseShape(3, 8, 4, 2, 2, 5, fused=False, prefix="model.language_model.")

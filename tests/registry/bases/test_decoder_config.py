@@ -146,6 +146,7 @@ def test_the_sizes_are_those_that_the_class_resolves(kind: str, left_out: tuple[
         heads=heads,
         kv_heads=resolved.num_key_value_heads,
         head_dim=head_dim,
+        fused=kind == "phi3",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,15 @@ def test_a_module_that_the_base_does_not_have_is_refused_where_the_base_is_known
     assert len(read_peft_folder(folder).modules) == 5
     with pytest.raises(ContractMismatch, match=r"no such linear module; it has .* to model\.layers\.1"):
         read_peft_folder(folder, SHAPE)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_projections_that_the_base_has_in_another_form_are_refused(adapter: Write, fused: bool) -> None:
+    """As an adapter for a Phi-3 whose projections were split meets Phi-3 itself."""
+    folder = adapter(modules=("o_proj", "gate_proj" if fused else "gate_up_proj"))
+    name = "gate_proj" if fused else "gate_up_proj"
+    with pytest.raises(ContractMismatch, match=rf"mlp\.{name} is adapted, but the base has no such"):
+        read_peft_folder(folder, replace(SHAPE, fused=fused))
 
 
 @pytest.mark.parametrize("value", [0x7F, 0xFF])

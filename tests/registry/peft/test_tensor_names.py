@@ -104,6 +104,14 @@ def test_where_the_base_is_not_known_a_prefix_stays(tmp_path: Path) -> None:
     assert read_peft_folder(folder).modules[0].target.path.startswith("model.language_model.layers.0.")
 
 
+def test_layers_go_where_the_base_has_them(tmp_path: Path) -> None:
+    """In transformers, the text decoder of a model of text and images lies deeper."""
+    deeper = replace(SHAPE, prefix="model.language_model.")
+    for number, move in enumerate([*MOVES.values(), lambda name: name]):
+        modules = read_peft_folder(write(tmp_path / f"{number}", move), deeper).modules
+        assert modules[0].target.path == "model.language_model.layers.0.self_attn.q_proj"
+
+
 def test_two_sets_of_layers_are_refused(tmp_path: Path) -> None:
     second = f"{PREFIX}text_model.layers.1"
     folder = write(tmp_path / "two", lambda name: name.replace(f"{PREFIX}layers.1", second))

@@ -33,7 +33,13 @@ BASES = st.builds(
     tokenizer_digest=TEXT,
     chat_template_digest=st.none() | TEXT,
     verified=st.booleans(),
-    shape=st.none() | st.builds(BaseShape, *[st.integers(0, 10**6)] * 6),
+    shape=st.none()
+    | st.builds(
+        BaseShape,
+        *[st.integers(0, 10**6)] * 6,
+        fused=st.none() | st.booleans(),
+        prefix=st.sampled_from(["model.", "model.language_model.", ""]),
+    ),
 )
 BASES |= st.builds(replace, BASES, scheme=st.just(MEANING), weights_fingerprint=st.none() | TEXT)
 TARGETS = st.builds(

@@ -3,7 +3,7 @@
 from parfocal.registry.bases.decoder_config import decoder_fields
 from parfocal.registry.bases.description import describe_base, is_tokenizer_of, tokenizer_reader
 from parfocal.registry.bases.files import BaseFiles, locate_base, locate_shared_base
-from parfocal.registry.bases.shapes import check_module
+from parfocal.registry.bases.shapes import check_module, layer_projections
 
 __all__ = [
     "BaseFiles",
@@ -11,6 +11,7 @@ __all__ = [
     "decoder_fields",
     "describe_base",
     "is_tokenizer_of",
+    "layer_projections",
     "locate_base",
     "locate_shared_base",
     "tokenizer_reader",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from parfocal.registry.bases.decoder_classes import CLASS_DEFAULTS, NEUTRAL_FIELDS
 from parfocal.registry.bases.rotary import rotary_meaning
-from parfocal.registry.values import JSON
+from parfocal.registry.values import JSON, PLAIN_PREFIX
 
 # Of a model of text and images, only the text decoder is served.
 _TEXT_PARTS = {"gemma3": "gemma3_text"}
@@ -26,6 +26,11 @@ def decoder_kind(config: Mapping[str, JSON]) -> str | None:
     kind = config.get("model_type")
     kind = _TEXT_PARTS.get(kind, kind) if isinstance(kind, str) else None
     return kind if kind in CLASS_DEFAULTS else None
+
+
+def layers_prefix(config: Mapping[str, JSON]) -> str:
+    """Says what the paths of the decoder's layers begin with, in transformers."""
+    return "model.language_model." if config.get("model_type") in _TEXT_PARTS else PLAIN_PREFIX
 
 
 def decoder_fields(config: Mapping[str, JSON]) -> dict[str, JSON] | None:

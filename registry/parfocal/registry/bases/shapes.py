@@ -5,9 +5,9 @@ left to serving, which has the base itself.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from parfocal.registry.bases.decoder_config import decoder_fields
+from parfocal.registry.bases.decoder_config import decoder_fields, decoder_kind, layers_prefix
 from parfocal.registry.errors import ContractMismatch, UnsupportedAdapter
 from parfocal.registry.values import JSON, BaseShape, TargetModule
 
@@ -15,9 +15,9 @@ _SIZES = (
     "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
     "head_dim",
 )  # fmt: skip
-_PROJECTION = re.compile(r"model\.layers\.(?P<layer>[0-9]{1,6})\.(?P<name>(?:self_attn|mlp)\.[a-z_]+)")
+_LAYER = re.compile(r"layers\.(?P<layer>[0-9]{1,6})\.(?P<name>(?:self_attn|mlp)\.[a-z_]+)")
+_FUSED_KINDS = ("phi3",)
 _SHARED_ENDS = ("lm_head", "embed_tokens")
-_FUSED = ("self_attn.qkv_proj", "mlp.gate_up_proj")
 
 
 def shape_of(config: Mapping[str, JSON]) -> BaseShape | None:
@@ -32,7 +32,16 @@ def shape_of(config: Mapping[str, JSON]) -> BaseShape | None:
     if not all(sizes):
         return None
     layers, hidden, intermediate, heads, kv_heads, head_dim = (size or 0 for size in sizes)
-    return BaseShape(layers, hidden, intermediate, heads, kv_heads, head_dim)
+    return BaseShape(
+        layers,
+        hidden,
+        intermediate,
+        heads,
+        kv_heads,
+        head_dim,
+        fused=decoder_kind(config) in _FUSED_KINDS,
+        prefix=layers_prefix(config),
+    )
 
 
 def check_module(target: TargetModule, shape: BaseShape | None) -> None:
@@ -44,12 +53,15 @@ def check_module(target: TargetModule, shape: BaseShape | None) -> None:
         )
     if shape is None:
         return
-    match = _PROJECTION.fullmatch(target.path)
-    expected = None if match is None else _projections(shape).get(match["name"])
+    projections = layer_projections(shape)
+    inside = target.path.removeprefix(shape.prefix)
+    match = _LAYER.fullmatch(inside) if target.path.startswith(shape.prefix) else None
+    expected = None if match is None else projections.get(match["name"])
     if match is None or expected is None:
         raise ContractMismatch(
             f"module {target.path} is adapted, but the base has no such linear module; it has "
-            f"model.layers.0 to model.layers.{shape.layers - 1}, each with {_shown(_projections(shape))}",
+            f"{shape.prefix}layers.0 to {shape.prefix}layers.{shape.layers - 1}, each with "
+            f"{', '.join(projections)}",
             field=target.path,
         )
     _check_layer(int(match["layer"]), target.path, shape)
@@ -57,24 +69,25 @@ def check_module(target: TargetModule, shape: BaseShape | None) -> None:
     _check_features("out_features", target.path, expected[1], target.out_features)
 
 
-def _projections(shape: BaseShape) -> dict[str, tuple[int, int]]:
-    """Returns (in_features, out_features) by a module's name in its layer."""
+def layer_projections(shape: BaseShape) -> dict[str, tuple[int, int]]:
+    """Returns (in_features, out_features) by a module's name in its layer, of both forms if none is known."""
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    return {
+    parts = {
         "self_attn.q_proj": (shape.hidden, queries),
         "self_attn.k_proj": (shape.hidden, keys),
         "self_attn.v_proj": (shape.hidden, keys),
-        "self_attn.qkv_proj": (shape.hidden, queries + 2 * keys),
-        "self_attn.o_proj": (queries, shape.hidden),
         "mlp.gate_proj": (shape.hidden, shape.intermediate),
         "mlp.up_proj": (shape.hidden, shape.intermediate),
+    }
+    fused = {
+        "self_attn.qkv_proj": (shape.hidden, queries + 2 * keys),
         "mlp.gate_up_proj": (shape.hidden, 2 * shape.intermediate),
+    }
+    always = {
+        "self_attn.o_proj": (queries, shape.hidden),
         "mlp.down_proj": (shape.intermediate, shape.hidden),
     }
-
-
-def _shown(names: Iterable[str]) -> str:
-    return ", ".join(name for name in names if name not in _FUSED)
+    return always | ({} if shape.fused else parts) | ({} if shape.fused is False else fused)
 
 
 def _check_layer(layer: int, path: str, shape: BaseShape) -> None:

@@ -55,7 +55,7 @@ def read_peft_folder(path: Path, shape: BaseShape | None = None) -> PeftFolder:
     config = read_config(path)
     with open_regular(path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as file:
         header = read_header(file, WEIGHTS_FILE)
-        modules = read_modules(header, config, decoder=shape is not None)
+        modules = read_modules(header, config, None if shape is None else shape.prefix)
         for module in modules:
             check_module(module.target, shape)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -36,10 +36,10 @@ class LoraModule:
     b: StoredFactor
 
 
-def read_modules(
-    header: SafetensorsHeader, config: PeftConfig, *, decoder: bool = False
-) -> tuple[LoraModule, ...]:
-    """Returns the modules of an adapter, sorted by path; in the base's own paths if it is a plain `decoder`.
+def read_modules(header: SafetensorsHeader, config: PeftConfig, prefix: str | None) -> tuple[LoraModule, ...]:
+    """Returns the modules of an adapter, sorted by path.
+
+    They get the base's paths if it is known under which `prefix` it has its layers.
 
     Raises MalformedFile, UnsupportedAdapter or ContractMismatch, with the tensor's name in `field`.
     """
@@ -53,7 +53,7 @@ def read_modules(
     work = Work()
     paths = {path: ModulePath(path, work) for path in sorted(factors)}
     _check_selected(paths, config)
-    where = placed(paths) if decoder else {path: path for path in paths}
+    where = {path: path for path in paths} if prefix is None else placed(paths, prefix)
     modules = [_module(module, where[path], factors[path], config) for path, module in paths.items()]
     return tuple(sorted(modules, key=lambda module: module.target.path))
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from parfocal.registry.bases import layer_projections
 from parfocal.registry.peft.config import PeftConfig
 from parfocal.registry.peft.lora_tensors import LoraModule
 from parfocal.registry.peft.pattern_graph import ModulePath, Work
@@ -12,10 +14,7 @@ _LAYER = re.compile(r"(?P<prefix>(?:.*\.)?layers\.)(?P<number>[0-9]{1,6})\.(?P<r
 # A stranger's numbers could name millions.
 _MAX_LAYERS = 1000
 _SHOWN = 3
-_SPLIT = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 _FUSED = ("qkv_proj", "gate_up_proj")
-_ALWAYS = ("o_proj", "down_proj")
-_MLP = ("gate_proj", "up_proj", "gate_up_proj", "down_proj")
 
 
 def missing_warnings(
@@ -51,12 +50,12 @@ def _expected(trained: set[str], shape: BaseShape | None) -> Iterator[str]:
     filled = {int(match["number"]) for match in found}
     layers: Sequence[int] = [layer for layer in range(max(filled)) if layer not in filled]
     if shape is not None:
-        fused = any(name.endswith(_FUSED) for name in names)
-        names = [_in_layer(name) for name in (*_ALWAYS, *(_FUSED if fused else _SPLIT))]
-        layers = range(shape.layers)
+        names, layers = list(layer_projections(_decided(shape, names))), range(shape.layers)
     if len(layers) <= _MAX_LAYERS:
         yield from (f"{prefix}{layer}.{name}" for layer in layers for name in names)
 
 
-def _in_layer(name: str) -> str:
-    return f"{'mlp' if name in _MLP else 'self_attn'}.{name}"
+def _decided(shape: BaseShape, names: Sequence[str]) -> BaseShape:
+    """The shape with the form of its projections, which the adapter shows if nobody said."""
+    fused = any(name.endswith(_FUSED) for name in names)
+    return shape if shape.fused is not None else replace(shape, fused=fused)

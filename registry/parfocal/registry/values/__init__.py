@@ -3,6 +3,7 @@
 from parfocal.registry.values.arguments import check_actor, check_expected, check_version
 from parfocal.registry.values.base_contract import (
     MEANING,
+    PLAIN_PREFIX,
     SPELLING,
     BaseContract,
     BaseDigests,
@@ -49,6 +50,7 @@ __all__ = [
     "MAX_PAGE_SIZE",
     "MEANING",
     "MOVE_KINDS",
+    "PLAIN_PREFIX",
     "PREFIX",
     "SCHEMA",
     "SPELLING",

@@ -13,6 +13,7 @@ from parfocal.registry.values.json_fields import JsonObject
 # What the digests of configuration and tokenizer were taken of: the files as written, or what they mean.
 SPELLING, MEANING = 1, 2
 
+PLAIN_PREFIX = "model."
 _SHAPE_FIELDS = ("layers", "hidden", "intermediate", "heads", "kv_heads", "head_dim")
 _LATER_FIELDS = ("scheme", "weights_fingerprint")
 
@@ -50,7 +51,12 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True)
 class BaseShape:
-    """The sizes of a plain decoder, from its configuration: enough to know every projection's shape."""
+    """The sizes of a plain decoder, from its configuration: enough to know every projection and its shape.
+
+    `fused` says whether the layers have qkv_proj and gate_up_proj (as in Phi-3) instead of their parts, None
+    where nobody said; `prefix` is what a layer's path begins with. Defaults are left out of the JSON form, as
+    nobody recorded them before.
+    """
 
     layers: int
     hidden: int
@@ -58,16 +64,23 @@ class BaseShape:
     heads: int
     kv_heads: int
     head_dim: int
+    fused: bool | None = None
+    prefix: str = PLAIN_PREFIX
 
     def to_json(self) -> dict[str, JSON]:
         """Returns the sizes as a JSON object."""
-        return {name: getattr(self, name) for name in _SHAPE_FIELDS}
+        fused = {} if self.fused is None else {"fused": self.fused}
+        prefix = {} if self.prefix == PLAIN_PREFIX else {"prefix": self.prefix}
+        return {**{name: getattr(self, name) for name in _SHAPE_FIELDS}, **fused, **prefix}
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "BaseShape":
         """Returns the sizes that `fields` hold; raises FieldError."""
-        fields.only(_SHAPE_FIELDS)
-        return cls(*(fields.count(name) for name in _SHAPE_FIELDS))
+        fields.only((*_SHAPE_FIELDS, "fused", "prefix"))
+        layers, hidden, intermediate, heads, kv_heads, head_dim = map(fields.count, _SHAPE_FIELDS)
+        fused = fields.boolean("fused") if fields.given("fused") else None
+        prefix = fields.text("prefix") if fields.given("prefix") else PLAIN_PREFIX
+        return cls(layers, hidden, intermediate, heads, kv_heads, head_dim, fused, prefix)
 
 
 @dataclass(frozen=True, slots=True)

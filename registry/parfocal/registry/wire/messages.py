@@ -94,6 +94,8 @@ def base_message(base: BaseContract) -> pb.BaseContract:
             heads=base.shape.heads,
             kv_heads=base.shape.kv_heads,
             head_dim=base.shape.head_dim,
+            fused=base.shape.fused,
+            prefix=base.shape.prefix,
         )
     return pb.BaseContract(
         id=base.id,

@@ -10,6 +10,7 @@ from parfocal.registry.errors import BlobCorrupt, InvalidPublication
 from parfocal.registry.values import (
     JSON,
     MEANING,
+    PLAIN_PREFIX,
     SPELLING,
     AdapterSummary,
     Alias,
@@ -38,6 +39,7 @@ _KINDS = {
 }
 _FORMS: dict[int, str] = {pb.RENDERING_FORM_CHAT: "chat", pb.RENDERING_FORM_RAW: "raw"}
 _MAX_ID_LENGTH = 300
+_PREFIX = re.compile(r"(?:[A-Za-z0-9_]{1,60}\.){0,5}")
 _FINGERPRINT = re.compile(r"[a-z0-9-]{1,40}:[0-9a-f]{64}")
 
 
@@ -201,7 +203,16 @@ def _shape(message: pb.BaseShape) -> BaseShape:
     sizes = (message.layers, message.hidden, message.intermediate, *attention)
     if min(sizes) < 1:
         raise InvalidPublication("base.shape has a size below 1", field="base.shape")
-    return BaseShape(*sizes)
+    if message.HasField("prefix") and not _PREFIX.fullmatch(message.prefix):
+        raise InvalidPublication(
+            f"base.shape.prefix is {message.prefix[:80]!a}; it is names with a dot behind each",
+            field="base.shape.prefix",
+        )
+    return BaseShape(
+        *sizes,
+        fused=message.fused if message.HasField("fused") else None,
+        prefix=message.prefix if message.HasField("prefix") else PLAIN_PREFIX,
+    )
 
 
 def _moment(timestamp: Timestamp) -> datetime:
