@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -26,22 +27,25 @@ KEY = AdapterKey("sha256:" + "1" * 64, "team/invoices", 3)
 
 
 class RegistryOfForms(registry_pb_grpc.RegistryServiceServicer):
-    """Knows only in which form each adapter was trained."""
+    """Knows only in which form each adapter was trained, as its hyper-parameters or its contract say."""
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, contract: adapter_pb2.Contract | None = None) -> None:
         self._form = form
+        self._contract = contract
 
     async def ResolveAdapter(
         self, request: registry_pb.ResolveAdapterRequest, context: Context
     ) -> adapter_pb2.Version:
         version = adapter_pb2.Version(name=request.reference, version=3)
         version.manifest.provenance.hyper_parameters_json = json.dumps({"rendering": self._form})
+        if self._contract is not None:
+            version.manifest.contract.CopyFrom(self._contract)
         return version
 
 
-def _forms(form: str) -> Service:
+def _forms(form: str, contract: adapter_pb2.Contract | None = None) -> Service:
     name = registry_pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
-    servicer = RegistryOfForms(form)  # type: ignore[abstract]  # the rest answers UNIMPLEMENTED
+    servicer = RegistryOfForms(form, contract)  # type: ignore[abstract]  # the rest answers UNIMPLEMENTED
     return Service(registry_pb_grpc.add_RegistryServiceServicer_to_server, servicer, name)
 
 
@@ -102,6 +106,24 @@ def test_a_prompt_is_a_chat_message_where_the_base_can(
 ) -> None:
     with _server(template) as served:
         run("generate", "Hello", *flags, "--address", _address(served))
+
+        assert _asked(served) == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "contract", "expected"),
+    [
+        ("chat", {"rendering": adapter_pb2.Rendering(form=adapter_pb2.RENDERING_FORM_RAW)}, "Hello"),
+        ("raw", {"rendering": adapter_pb2.Rendering(form=adapter_pb2.RENDERING_FORM_CHAT)}, "u:Hello\na:"),
+        ("odd", {"chat_template_digest": "sha256:1"}, "u:Hello\na:"),
+        ("raw", {"chat_template_digest": "sha256:1"}, "Hello"),
+    ],
+)
+def test_what_the_contract_says_of_the_form_comes_first(
+    run: Run, form: str, contract: dict[str, Any], expected: str
+) -> None:
+    with _server(ALTERNATE, _forms(form, adapter_pb2.Contract(**contract))) as served:
+        run("generate", "Hello", "--adapter", "team/invoices@prod", "--address", _address(served))
 
         assert _asked(served) == expected
 

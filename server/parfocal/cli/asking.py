@@ -9,12 +9,14 @@ import grpc
 
 from parfocal.cli.conversation import Said
 from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
+from parfocal.v1 import adapter_pb2
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
 _UNREACHABLE = "UNAVAILABLE"
+_FORMS: dict[int, str] = {adapter_pb2.RENDERING_FORM_CHAT: "chat", adapter_pb2.RENDERING_FORM_RAW: "raw"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def _as_chat(channel: grpc.Channel, question: Question) -> bool:
 
 
 def _trained_form(channel: grpc.Channel, adapter: str) -> str | None:
-    """Returns the form of the adapter's training rows, `chat` or `raw`, where its provenance tells."""
+    """The form in which the adapter is best asked, `chat` or `raw`, where its version tells."""
     resolve = registry_pb_grpc.RegistryServiceStub(channel).ResolveAdapter
     try:
         version = resolve(registry_pb.ResolveAdapterRequest(reference=adapter))
@@ -116,6 +118,15 @@ def _trained_form(channel: grpc.Channel, adapter: str) -> str | None:
         if remote_error(error).status == "UNIMPLEMENTED":  # a server without a registry beside it
             return None
         raise
-    parameters = json.loads(version.manifest.provenance.hyper_parameters_json or "{}")
-    form = parameters.get("rendering")
-    return form if form in ("chat", "raw") else None
+    return _recorded_form(version.manifest)
+
+
+def _recorded_form(manifest: adapter_pb2.Manifest) -> str | None:
+    """The contract's word; before it had one, training noted the form among the hyper-parameters."""
+    contract = manifest.contract
+    if contract.HasField("rendering"):
+        return _FORMS.get(contract.rendering.form)
+    noted = json.loads(manifest.provenance.hyper_parameters_json or "{}").get("rendering")
+    if noted in ("chat", "raw"):
+        return str(noted)
+    return "chat" if contract.HasField("chat_template_digest") else None
