@@ -69,13 +69,13 @@ class TemplateProcess:
             _send(process, question)
             return _received(process, ends)
         except TimeoutError as error:
-            self._end()
+            self._replace()
             raise ChatRefused(
                 f"the chat template takes longer than {self._limits.seconds:g} seconds for these messages",
                 field="chat",
             ) from error
         except (EOFError, BrokenPipeError) as error:
-            self._end()
+            self._replace()
             raise ChatRefused(
                 "the chat template takes too much memory for these messages", field="chat"
             ) from error
@@ -103,6 +103,11 @@ class TemplateProcess:
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
         return self._process
+
+    def _replace(self) -> None:
+        """Ends the process and begins the next at once, which is ready before most next chats come."""
+        self._end()
+        self._started()
 
     def _end(self) -> None:
         if self._process is None:
