@@ -162,6 +162,17 @@ def test_a_reference_that_means_nothing_is_refused(
         any_registry.resolve(reference)
 
 
+def test_a_manifest_is_found_by_its_digest(
+    any_registry: Registry, adapter: Write, publication: Publication
+) -> None:
+    version = any_registry.publish("x", adapter(), publication)
+    assert any_registry.manifest(version.digest) == version.manifest
+    any_registry.materialise(version.digest)
+    assert any_registry.manifest(version.digest) == version.manifest
+    with pytest.raises(VersionNotFound):
+        any_registry.manifest(f"sha256:{'0' * 64}")
+
+
 def test_an_unknown_digest_is_not_materialised(any_registry: Registry) -> None:
     with pytest.raises(VersionNotFound):
         any_registry.materialise(f"sha256:{'0' * 64}")

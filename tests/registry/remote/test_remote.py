@@ -80,6 +80,7 @@ def test_a_version_that_is_here_needs_no_server(
         remote = RemoteRegistry(address, cache=tmp_path / "cache")
         folder = remote.materialise(first.digest)
     assert remote.materialise(first.digest) == folder
+    assert remote.manifest(first.digest) == first.manifest
     with pytest.raises(RemoteError) as failed:
         remote.materialise(second.digest)
     assert failed.value.status == "UNAVAILABLE"
