@@ -56,7 +56,7 @@ HOSTILE = (
     "@",
 )
 # Neighbouring parameters share the words between them: all words for all would take minutes.
-_SHARES = 3
+_SHARES = 6
 # What each command is told beside the hostile word, so that it ends before it does anything that takes long.
 USUAL: Mapping[str, Mapping[str, str | None]] = {
     "serve": {"--config": "absent.toml", "--base": "/nonexistent"},
