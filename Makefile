@@ -45,7 +45,7 @@ imports: install
 	$(BIN)/lint-imports
 
 quick: style imports
-	$(BIN)/pytest --quick -q $(ARGS)
+	$(BIN)/pytest --quick -q tests $(ARGS)
 
 # Everything that CI runs. mypy runs beside the tests, of which few keep both cores busy.
 test: install
