@@ -4,7 +4,13 @@ It knows neither how adapters are trained nor how they are served, and never imp
 """
 
 from parfocal.registry.bases import BaseFiles, describe_base, locate_base
-from parfocal.registry.errors import AdapterNotFound, RegistryError, VersionNotFound
+from parfocal.registry.errors import (
+    AdapterNotFound,
+    BaseUnreachable,
+    InvalidPublication,
+    RegistryError,
+    VersionNotFound,
+)
 from parfocal.registry.folder_keeping import back_up, rebuild_folder
 from parfocal.registry.folder_registry import FolderRegistry
 from parfocal.registry.keeping import BadBlob, Copied, Garbage, Rebuilt, Verification
@@ -43,6 +49,7 @@ __all__ = [
     "BadBlob",
     "BaseContract",
     "BaseFiles",
+    "BaseUnreachable",
     "Contract",
     "Copied",
     "Difference",
@@ -50,6 +57,7 @@ __all__ = [
     "FileEntry",
     "FolderRegistry",
     "Garbage",
+    "InvalidPublication",
     "Manifest",
     "MoveKind",
     "Page",

@@ -1,5 +1,18 @@
 """What `parfocal bench` needs: a random base and adapters, our server under load, its limits and steps."""
 
+from parfocal.bench.checkout import Additions, additions, additions_for
 from parfocal.bench.errors import AnswerWrong, BadWorkload, BenchError, CheckoutMissing, ServerNotReady
+from parfocal.bench.others import BatchRival, ServerRival
 
-__all__ = ["AnswerWrong", "BadWorkload", "BenchError", "CheckoutMissing", "ServerNotReady"]
+__all__ = [
+    "Additions",
+    "AnswerWrong",
+    "BadWorkload",
+    "BatchRival",
+    "BenchError",
+    "CheckoutMissing",
+    "ServerNotReady",
+    "ServerRival",
+    "additions",
+    "additions_for",
+]

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from parfocal.engine import InvalidRequest
 from parfocal.engine.chats import check_variables
-from parfocal.registry.errors import InvalidPublication
+from parfocal.registry import InvalidPublication
 from parfocal.registry.values import JSON, AdapterName, Rendering
 from parfocal.training.errors import InvalidConfig
 

@@ -8,7 +8,7 @@ from parfocal.bench.workloads import Against, Workload, against_in, lengths_in, 
 from parfocal.cli.flags import Given
 
 if TYPE_CHECKING:
-    from parfocal.bench.others import ServerRival
+    from parfocal.bench import ServerRival
 
 PROFILES = ("steps", "growth")
 
@@ -42,7 +42,7 @@ def endpoints_given(given: Given) -> "tuple[ServerRival, ...]":
     urls, models, base_models, lora_ids = (_texts(given, name) for name in _ENDPOINTS)
     if not (urls or models or base_models or lora_ids):
         return ()
-    from parfocal.bench.checkout import additions_for
+    from parfocal.bench import additions_for
 
     return additions_for("--endpoint").endpoints(urls, models, base_models, lora_ids)
 

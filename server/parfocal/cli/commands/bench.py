@@ -15,8 +15,7 @@ from parfocal.cli.flags import Given, command
 from parfocal.registry.disk import cache_home
 
 if TYPE_CHECKING:
-    from parfocal.bench.checkout import Additions
-    from parfocal.bench.others import BatchRival
+    from parfocal.bench import Additions, BatchRival
     from parfocal.bench.profiles import Profile
     from parfocal.bench.reports import Document, Section
     from parfocal.bench.stand import Bench, Setup
@@ -98,14 +97,14 @@ def _profile(kind: str, setup: "Setup", shown: _Shown) -> None:
 
 
 def _additions(what: str) -> "Additions":
-    from parfocal.bench.checkout import additions_for
+    from parfocal.bench import additions_for
 
     return additions_for(what)
 
 
 def _peft() -> "BatchRival | None":
     """Returns PEFT where it can be measured; says in one line where it cannot."""
-    from parfocal.bench.checkout import additions
+    from parfocal.bench import additions
 
     found = additions()
     if found is None:

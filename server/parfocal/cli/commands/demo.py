@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from parfocal.cli.demonstration.tour import Tour
+    from parfocal.cli.demonstration import Tour
 
 _FAILED = "the demo did not go as it should; the lines above and server.log in its folder say more"
 _ENOUGH = 0.9
@@ -27,15 +27,13 @@ def demo(
 
     Example: parfocal demo --folder /tmp/parfocal
     """
-    from parfocal.cli.demonstration.stage import Stage
+    from parfocal.cli.demonstration import Stage
 
     place = _empty_folder(folder)
     stage = Stage()
     stage.say("Parfocal: one base stays in focus while adapters swap, like lenses on a camera.", style="bold")
     with stage.console.status("Loading the libraries"):
-        from parfocal.cli.demonstration.lessons import full_lessons
-        from parfocal.cli.demonstration.tour import Tour
-        from parfocal.cli.demonstration.watching import StepBar
+        from parfocal.cli.demonstration import StepBar, Tour, full_lessons
     tour = Tour(stage, place, StepBar(stage.console), full_lessons())
     tour.train()
     if not _serve(tour, place):
@@ -56,7 +54,7 @@ def _empty_folder(folder: Path | None) -> Path:
 def _serve(tour: "Tour", place: Path) -> bool:
     """Shows what needs a server; returns whether everything went as it should."""
     from parfocal.bench.servers import server_process
-    from parfocal.cli.demonstration.figures import metrics_url
+    from parfocal.cli.demonstration import metrics_url
 
     log = place / "server.log"
     settings = {

@@ -17,8 +17,8 @@ from parfocal.engine.chats import (
     plain_messages,
 )
 from parfocal.engine.text import end_token_ids
+from parfocal.registry import BaseUnreachable
 from parfocal.registry.bases import tokenizer_reader
-from parfocal.registry.errors import BaseUnreachable
 from parfocal.training.data.rows import Turn
 from parfocal.training.errors import BaseUnfit
 

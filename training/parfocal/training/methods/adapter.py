@@ -10,8 +10,7 @@ from bitsandbytes.functional import has_avx512bf16
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
-from parfocal.engine.loading import Loading, load_quantised
-from parfocal.engine.loading.base_settings import SUPPORTED
+from parfocal.engine.loading import SUPPORTED, Loading, load_quantised
 from parfocal.training.computing import register_attention
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit, ParentMismatch

@@ -4,20 +4,32 @@ import logging
 
 import torch
 
-from parfocal.engine.backends.cuda.attention.choice import choose_attention
-from parfocal.engine.backends.cuda.attention.rows import CudaAttention
+from parfocal.engine.backends.cuda.attention import CudaAttention, choose_attention
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Guarded, Report, Trial, choose
 from parfocal.engine.backends.cuda.four_bit import speed_up
-from parfocal.engine.backends.cuda.lora.grouped_linear import group_linears
-from parfocal.engine.backends.cuda.lora.groups import columns_of, groups_of
-from parfocal.engine.backends.cuda.lora.guarded import GroupGuard, Unguarded, by_kernels, by_torch
-from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
-from parfocal.engine.backends.cuda.lora.trial import lora_trial
-from parfocal.engine.backends.cuda.steps.decode import CudaDecode
-from parfocal.engine.backends.cuda.steps.graphs import DecodeGraphs, GraphForward, GraphLimits
-from parfocal.engine.backends.cuda.steps.step_peak import Measured, MeasuredWorkspace
-from parfocal.engine.backends.cuda.steps.step_work import CudaStepWork
+from parfocal.engine.backends.cuda.lora import (
+    GroupGuard,
+    PageStore,
+    Room,
+    StoreShape,
+    Unguarded,
+    by_kernels,
+    by_torch,
+    columns_of,
+    group_linears,
+    groups_of,
+    lora_trial,
+)
+from parfocal.engine.backends.cuda.steps import (
+    CudaDecode,
+    CudaStepWork,
+    DecodeGraphs,
+    GraphForward,
+    GraphLimits,
+    Measured,
+    MeasuredWorkspace,
+)
 from parfocal.engine.backends.torch import TorchStepWork
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.model import (

@@ -9,8 +9,7 @@ from torch import nn
 from parfocal.engine.backends.cuda.assembly import cuda_parts, measured_workspace
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import reports_to
-from parfocal.engine.backends.cuda.lora.grouped_linear import GroupedLinear
-from parfocal.engine.backends.cuda.lora.page_store import StoreShape
+from parfocal.engine.backends.cuda.lora import GroupedLinear, StoreShape
 from parfocal.engine.backends.torch import FourBitLinears, at_most
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from parfocal.engine.backends.cuda.attention.rows import processors_of
+from parfocal.engine.backends.cuda.attention import processors_of
 from parfocal.engine.backends.cuda.clock import CudaClock
 from parfocal.engine.backends.cuda.copies import CudaCopies, LoneCopyStream
 from parfocal.engine.backends.cuda.four_bit import Clock
-from parfocal.engine.backends.cuda.steps.graphs import Capturer, CudaCapturer
-from parfocal.engine.backends.cuda.steps.step_peak import CudaPeak, Peak
+from parfocal.engine.backends.cuda.steps import Capturer, CudaCapturer, CudaPeak, Peak
 from parfocal.engine.lora import Copies
 
 

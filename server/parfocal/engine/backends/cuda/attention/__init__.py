@@ -1,1 +1,12 @@
 """Attention over the paged cache on CUDA, and the choice between ways to compute it."""
+
+from parfocal.engine.backends.cuda.attention.choice import choose_attention
+from parfocal.engine.backends.cuda.attention.rows import CudaAttention, processors_of
+from parfocal.engine.backends.cuda.attention.tables import DecodeTable
+
+__all__ = [
+    "CudaAttention",
+    "DecodeTable",
+    "choose_attention",
+    "processors_of",
+]

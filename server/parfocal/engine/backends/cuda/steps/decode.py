@@ -2,10 +2,8 @@
 
 import torch
 
-from parfocal.engine.backends.cuda.attention.rows import CudaAttention
-from parfocal.engine.backends.cuda.attention.tables import DecodeTable
-from parfocal.engine.backends.cuda.lora.page_store import PageStore
-from parfocal.engine.backends.cuda.lora.step import CudaLora
+from parfocal.engine.backends.cuda.attention import CudaAttention, DecodeTable
+from parfocal.engine.backends.cuda.lora import CudaLora, PageStore
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs
 from parfocal.engine.model import ResidentBase
 

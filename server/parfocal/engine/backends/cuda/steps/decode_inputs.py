@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from parfocal.engine.backends.cuda.lora.step import SHORT, Tiles, padded, tile_rows
+from parfocal.engine.backends.cuda.lora import SHORT, Tiles, padded, tile_rows
 from parfocal.engine.scheduling import LaidRow, segments
 
 _NOWHERE = -1

@@ -2,10 +2,7 @@
 
 from collections.abc import Callable
 
-from parfocal.engine.backends.cuda.lora.guarded import GroupGuard, StepLora
-from parfocal.engine.backends.cuda.lora.page_store import PageStore
-from parfocal.engine.backends.cuda.lora.plain_lora import PlainLora
-from parfocal.engine.backends.cuda.lora.step import CudaLora, tiles_of
+from parfocal.engine.backends.cuda.lora import CudaLora, GroupGuard, PageStore, PlainLora, StepLora, tiles_of
 from parfocal.engine.lora import LoraWork
 from parfocal.engine.model import AttentionWork
 from parfocal.engine.scheduling import LaidRow, segments
