@@ -1,0 +1,80 @@
+"""Every command that a guide shows is run as it stands there; every file and command that it names exists."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from guides.guide import blocks, run, script
+from oracle.peft_oracle import AdapterShape, write_adapter
+from parfocal.registry import locate_base
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = {
+    name: ROOT / name
+    for name in (
+        "README.md",
+        "server/README.md",
+        "registry/README.md",
+        "training/README.md",
+        "protos/README.md",
+        "tests/bench/README.md",
+    )
+}
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in sockets]
+    for listener in sockets:
+        listener.close()
+    return ports
+
+
+def _changes() -> dict[str, str]:
+    """Other ports than those that a person uses, few training steps, and the command of this installation."""
+    grpc, metrics = _free_ports(2)
+    return {
+        ".venv/bin/": "",
+        "50051": str(grpc),
+        "9464": str(metrics),
+        "parfocal train ": "parfocal train --steps 2 ",
+    }
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with what readers are told to bring: rows, and adapters that PEFT has written."""
+    tiny = locate_base("tiny", weights=True).folder
+    for seed, name in ((1, "my-adapter"), (2, "my-adapter-2")):
+        write_adapter(tmp_path / name, tiny, AdapterShape(rank=4), seed)
+    rows = (f'{{"prompt": "Number {n}", "completion": "{n} it is"}}\n' for n in range(60))
+    (tmp_path / "rows.jsonl").write_text("".join(rows), "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_runs_as_it_stands(name: str, desk: Path) -> None:
+    changes = _changes()
+    command = f"export PARFOCAL_GRPC_ADDRESS=127.0.0.1:{changes['50051']}\n"
+    command += f"export PARFOCAL_METRICS_ADDRESS=127.0.0.1:{changes['9464']}\n"
+    command += f"export PARFOCAL_ADDRESS=127.0.0.1:{changes['50051']}\n"
+
+    outcome = run(command + script(GUIDES[name]), desk, changes)
+
+    assert outcome.code == 0, outcome.output
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_block_that_is_not_run_says_why(name: str) -> None:
+    assert [block.text for block in blocks(GUIDES[name]) if block.reason == ""] == []
+
+
+@pytest.mark.parametrize("name", [*GUIDES, ".github/ARCHITECTURE.md", ".github/CONTRIBUTING.md"])
+def test_a_guide_links_only_to_what_is_there(name: str) -> None:
+    page = ROOT / name
+    targets = _LINK.findall(page.read_text("utf-8"))
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
