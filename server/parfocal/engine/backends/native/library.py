@@ -2,17 +2,19 @@
 
 import ctypes
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from parfocal.engine.backends.native.structs import TWINS, layout_fault
+
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = FOLDER / "_kernels.so"
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _POINTER, _LONG, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
 
 
@@ -38,7 +40,7 @@ def load() -> Library | None:
     """Returns the kernels; None, with a warning that says why, where they cannot run."""
     reason = fault(LIBRARY)
     if reason:
-        _log.warning("no native CPU kernels: %s; computing with torch instead, which is slower", reason)
+        log.warning("no native CPU kernels: %s; computing with torch instead, which is slower", reason)
         return None
     found = ctypes.CDLL(str(LIBRARY))
     return Library(
@@ -61,7 +63,7 @@ def _typed(function: Any, result: Any, *arguments: Any) -> Any:
     return function
 
 
-def fault(library: Path) -> str:
+def fault(library: Path, twins: Mapping[str, type[ctypes.Structure]] = TWINS) -> str:
     """Returns why the compiled `library` cannot be used here, or an empty string."""
     if not library.is_file():
         return "they were not compiled when parfocal was installed (that takes g++)"
@@ -72,7 +74,11 @@ def fault(library: Path) -> str:
     found.parfocal_sources.restype = ctypes.c_char_p
     if found.parfocal_sources().decode() != sources_digest():
         return f"{library.name} was compiled from other sources; install parfocal again"
-    return "" if found.parfocal_runs_here() else "this processor has no AVX-512 VNNI"
+    if not found.parfocal_runs_here():
+        return "this processor has no AVX-512 VNNI"
+    found.parfocal_layouts.restype = ctypes.c_char_p
+    drifted = layout_fault(found.parfocal_layouts().decode(), twins)
+    return f"{library.name} and its Python twins lie differently in memory: {drifted}" if drifted else ""
 
 
 def sources_digest() -> str:

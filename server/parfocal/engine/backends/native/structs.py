@@ -1,7 +1,10 @@
-"""The kernels' structures as ctypes sees them. Each names its twin; fields are in the twin's order."""
+"""The kernels' structures as ctypes sees them. Each names its twin; fields are in the twin's order.
+
+The compiled library tells how its own lie in memory (layout.cpp); `layout_fault` compares.
+"""
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _POINTER, _LONG, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
@@ -26,6 +29,12 @@ class SlabStruct(ctypes.Structure):
     """`Slab` in lora.h."""
 
     _fields_ = (("pairs", ctypes.POINTER(PairStruct)), ("rank", _LONG), ("numbers", _LONG))
+
+
+class AdapterRowsStruct(ctypes.Structure):
+    """`AdapterRows` in lora.h; steps hold them as an int64 tensor `[works, 4]`."""
+
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("slab", "slot", "row", "rows"))
 
 
 class AttentionStruct(ctypes.Structure):
@@ -128,6 +137,42 @@ class StepStruct(ctypes.Structure):
         *((name, _POINTER) for name in ("tables", "token_rows", "lengths", "places", "slabs", "works")),
         *((name, _LONG) for name in ("tokens", "most_blocks", "work_count", "widest_rank", "whole_adapters")),
     )
+
+
+TWINS: Mapping[str, type[ctypes.Structure]] = {
+    "Linear": LinearStruct,
+    "Pair": PairStruct,
+    "Slab": SlabStruct,
+    "AdapterRows": AdapterRowsStruct,
+    "Attention": AttentionStruct,
+    "Part": PartStruct,
+    "Group": GroupStruct,
+    "Layer": LayerStruct,
+    "Decoder": DecoderStruct,
+    "Step": StepStruct,
+}
+
+
+def layout_fault(layouts: str, twins: Mapping[str, type[ctypes.Structure]] = TWINS) -> str:
+    """Says in which structure Python's twins differ from the library's `layouts`; empty if in none."""
+    told = {line.split()[0]: line for line in layouts.splitlines()}
+    for name, twin in twins.items():
+        ours, theirs = layout_text(name, twin), told.get(name, "nothing")
+        if ours != theirs:
+            return f"{twin.__name__} is {ours!r} in Python and {theirs!r} in the library"
+    strangers = ", ".join(sorted(told.keys() - twins.keys()))
+    return f"Python has no twin of {strangers}" if strangers else ""
+
+
+def layout_text(name: str, twin: type[ctypes.Structure]) -> str:
+    """Returns a structure's name, size, and each field's name, offset and size, as layout.cpp writes them.
+
+    >>> layout_text("Slab", SlabStruct)
+    'Slab 24 pairs 0 8 rank 8 8 numbers 16 8'
+    """
+    fields = ((field[0], getattr(twin, field[0])) for field in twin._fields_)
+    places = (f"{field} {place.offset} {place.size}" for field, place in fields)
+    return " ".join([name, str(ctypes.sizeof(twin)), *places])
 
 
 def array_of(kind: Any, items: Iterable[Any]) -> Any:
