@@ -126,10 +126,11 @@ class LiveRequests:
     def send_held(self) -> None:
         """Sends what the last step brought to those who have not ended since, and ends who has all."""
         held, self._held = self._held, []
-        for sequence in held:
-            live = self._live.get(sequence.request.request_id)
-            if live is not None:
-                self._advance(live)
+        going_on = [self._live[s.request.request_id] for s in held if s.request.request_id in self._live]
+        with self._watch.part(TEXT):
+            stopped = [live.push() for live in going_on]
+        for live, is_stopped in zip(going_on, stopped, strict=True):
+            self._advance(live, is_stopped)
 
     def end(self, sequence: Sequence, reason: FinishReason) -> None:
         """Ends a request before its answer is whole; what it has got is sent."""
@@ -150,11 +151,9 @@ class LiveRequests:
         for live in tuple(self._live.values()):
             self._refuse(live, error)
 
-    def _advance(self, live: LiveRequest) -> None:
+    def _advance(self, live: LiveRequest, is_stopped: bool) -> None:
         sequence = live.sequence
-        with self._watch.part(TEXT):
-            stopped = live.push()
-        if stopped and sequence.finish_reason in (None, FinishReason.LENGTH):
+        if is_stopped and sequence.finish_reason in (None, FinishReason.LENGTH):
             self._scheduler.finish(sequence, FinishReason.STOP_STRING)
         if sequence.finish_reason is None:
             live.emit_delta()
