@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from parfocal.registry import FolderRegistry, Publication, Version
+from parfocal.registry import FolderRegistry, Page, Publication, Version
 from parfocal.registry.errors import StorageError
-from parfocal.training import StepDone
+from parfocal.training import Recipe, StepDone, TrainConfig
+from parfocal.training.recipe import BaseFacts, DataFacts, choose
 
 JsonRow = Mapping[str, object]
 
@@ -41,6 +43,14 @@ class FailingRegistry(FolderRegistry):
         raise StorageError("the disk gave up")
 
 
+class SilentRegistry(FolderRegistry):
+    """A folder registry whose index does not answer."""
+
+    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
+        """Raises StorageError."""
+        raise StorageError("the index gave up")
+
+
 def chat_row(prompt: str, answer: str) -> JsonRow:
     """Returns a row of one user and one assistant message."""
     return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
@@ -56,3 +66,9 @@ def write_jsonl(path: Path, rows: Sequence[JsonRow]) -> Path:
     """Writes one row a line and returns `path`."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
     return path
+
+
+def recipe_of(rows: int = 1000, **settings: Any) -> Recipe:
+    """Returns what is chosen for so many rows on a Llama of 8 B, with `settings` as a person gives them."""
+    config = TrainConfig(data=Path("d"), name="n", **settings)
+    return choose(config, DataFacts(rows, 300, 50_000), BaseFacts("llama", 4096, 8192))

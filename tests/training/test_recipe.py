@@ -47,13 +47,29 @@ def test_alpha_is_twice_the_rank_and_high_ranks_use_rslora() -> None:
     assert recipe(rank=64).rslora
 
 
-def test_three_epochs_are_the_default() -> None:
-    assert recipe(DataFacts(1600, 300, 1)).steps == 300
+def test_three_epochs_are_planned_by_default_and_four_times_as_many_are_the_bound() -> None:
+    found = recipe(DataFacts(1600, 300, 1))
+
+    assert (found.planned_steps, found.steps, found.until_rest) == (300, 1200, True)
 
 
 def test_small_data_is_seen_more_often_but_not_for_ever() -> None:
-    assert recipe(DataFacts(160, 300, 1)).steps == 60
-    assert recipe(DataFacts(16, 300, 1)).steps == 20
+    assert recipe(DataFacts(160, 300, 1)).planned_steps == 60
+    assert recipe(DataFacts(16, 300, 1)).planned_steps == 20
+
+
+@pytest.mark.parametrize("settings", [{"steps": 30}, {"epochs": 2}])
+def test_a_given_length_is_the_length(settings: dict[str, Any]) -> None:
+    found = recipe(DataFacts(240, 300, 1), **settings)
+
+    assert (found.steps, found.planned_steps, found.until_rest) == (30, 30, False)
+
+
+def test_an_open_run_is_warmed_up_and_looked_at_as_often_as_its_planned_length_asks() -> None:
+    given, left_open = recipe(DataFacts(1600, 300, 1), steps=300), recipe(DataFacts(1600, 300, 1))
+
+    assert left_open.warmup_steps == given.warmup_steps
+    assert left_open.evaluate_every == given.evaluate_every
 
 
 def test_epochs_become_steps() -> None:

@@ -5,11 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from fakes.training import FailingRegistry, RecordingWatcher, chat_rows, write_jsonl
+from fakes.training import FailingRegistry, RecordingWatcher, SilentRegistry, chat_rows, write_jsonl
 from parfocal.registry import FolderRegistry, Rendering
-from parfocal.registry.errors import StorageError
-from parfocal.training import DataRefused, ParentMismatch, RunExists, TrainConfig, TrainResult, resume, train
+from parfocal.registry.errors import AdapterNotFound, StorageError
+from parfocal.training import (
+    DataRefused,
+    InvalidConfig,
+    NothingToPublish,
+    ParentMismatch,
+    RunExists,
+    TrainConfig,
+    TrainResult,
+    check,
+    publish_run,
+    resume,
+    train,
+)
 
 
 @pytest.fixture
@@ -126,6 +139,68 @@ def test_a_run_that_could_not_be_published_is_published_by_resuming(
     assert result.version == 1
     assert watcher.steps == []
     assert result.digest == train(TrainConfig(**(settings | {"output": tmp_path / "whole"}))).digest
+
+
+def test_a_run_without_a_registry_is_published_later_with_its_evaluation(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    later = train(TrainConfig(**settings | {"output": tmp_path / "later", "registry": None}))
+    version = publish_run(later.output, registry=str(tmp_path / "registry"), name="other/letters")
+    manifest = version.manifest
+
+    assert (version.name, version.version) == ("other/letters", 1)
+    assert manifest.evaluation is not None and manifest.provenance is not None
+    assert manifest.evaluation.metrics == pytest.approx(later.metrics())
+    assert manifest.provenance.hyper_parameters["steps"] == later.steps
+
+
+def test_there_must_be_a_finished_run_and_a_place_to_publish(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    alone = train(TrainConfig(**settings | {"output": tmp_path / "alone", "registry": None}))
+    with pytest.raises(NothingToPublish, match="--registry"):
+        publish_run(alone.output)
+    (alone.output / "publication.json").write_text("{}")
+    with pytest.raises(NothingToPublish, match="parfocal push"):
+        publish_run(alone.output, registry=str(tmp_path / "registry"))
+    (alone.output / "publication.json").unlink()
+    with pytest.raises(NothingToPublish, match="earlier Parfocal"):
+        publish_run(alone.output, registry=str(tmp_path / "registry"))
+    (alone.output / "result.json").unlink()
+    with pytest.raises(NothingToPublish, match="--resume"):
+        publish_run(alone.output, registry=str(tmp_path / "registry"))
+
+
+def test_a_registry_that_does_not_answer_is_found_out_before_the_run_begins(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(StorageError, match="gave up"):
+        train(
+            TrainConfig(**settings | {"output": tmp_path / "run2"}), registry=SilentRegistry(tmp_path / "r")
+        )
+
+    assert not (tmp_path / "run2").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")
+def test_a_device_that_is_not_here_is_found_out_before_the_run_begins(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    for device in ("cuda", "cuda:7"):
+        with pytest.raises(InvalidConfig, match="--device cpu"):
+            train(TrainConfig(**settings | {"output": tmp_path / "run3", "device": device}))
+
+    assert not (tmp_path / "run3").exists()
+
+
+def test_the_check_asks_for_the_parent_too(settings: dict[str, Any], tmp_path: Path) -> None:
+    FolderRegistry(Path(settings["registry"]))
+    with pytest.raises(AdapterNotFound):
+        check(TrainConfig(**settings | {"parent": "no/such"}))
+    with pytest.raises(InvalidConfig, match="--registry"):
+        check(TrainConfig(**settings | {"parent": "no/such", "registry": str(tmp_path / "absent")}))
+
+    assert not (tmp_path / "absent").exists()
 
 
 def test_a_run_may_continue_from_a_published_adapter(

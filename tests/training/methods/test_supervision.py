@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import TrainerControl, TrainerState
 
-from fakes.training import RecordingWatcher
+from fakes.training import RecordingWatcher, recipe_of
 from parfocal.training import Diverged, GradientsLost
 from parfocal.training.evaluation.held_out import Score
+from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Pace, Supervision
 from parfocal.training.runs.checkpoints import Checkpoints
 from parfocal.training.runs.interruption import StopRequest
@@ -37,9 +38,8 @@ class Rig:
         self.watcher = RecordingWatcher()
         self.stop = StopRequest(self.watcher.say)
         self.checkpoints = Checkpoints(folder)
-        self.supervision = Supervision(
-            Scripted(*losses), Pace(2, 1e6), self.checkpoints, self.stop, self.watcher
-        )
+        pace = Pace(Schedule(recipe_of(steps=6)), 2, 1e6)
+        self.supervision = Supervision(Scripted(*losses), pace, self.checkpoints, self.stop, self.watcher)
         self.state = TrainerState(max_steps=6)
         self.control = TrainerControl()
 
@@ -98,6 +98,7 @@ def test_a_checkpoint_holds_the_best_adapter_and_gives_it_back(tmp_path: Path) -
     rig.set_weights(7.0)
     rig.step(2)
     rig.checkpoints.path(2).mkdir()
+    rig.state.save_to_json(str(rig.checkpoints.path(2) / "trainer_state.json"))
     rig.set_weights(8.0)
     rig.do("on_save")
     found = rig.checkpoints.latest()

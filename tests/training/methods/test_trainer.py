@@ -19,6 +19,7 @@ from parfocal.training.evaluation.loss import answer_logits
 from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.methods.adapter import Device, adapter_weights, load_model
 from parfocal.training.methods.order import row_order
+from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
 from parfocal.training.recipe import DataFacts, base_facts, choose
 
@@ -51,6 +52,7 @@ class Rig:
                 arguments(config, self.recipe, folder, CPU.device),
                 callback or TrainerCallback(),
             )
+            self.trainer.schedule = Schedule(self.recipe)
 
     def run(self) -> dict[str, torch.Tensor]:
         with quiet_libraries():

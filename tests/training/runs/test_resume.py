@@ -125,6 +125,45 @@ def test_other_data_is_not_the_same_run(settings: dict[str, Any]) -> None:
         resume(settings["output"])
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 20), ("rank", 8), ("learning_rate", 1e-3), ("name", "numbers"), ("keep", "last")],
+)
+def test_a_setting_that_decides_the_adapter_cannot_change(
+    settings: dict[str, Any], name: str, value: object
+) -> None:
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**settings), StopsAt(3))
+
+    with pytest.raises(ResumeMismatch, match=f"{name} is .* in this run and cannot become .*new run"):
+        resume(settings["output"], settings={name: value})
+
+
+def test_what_was_given_before_may_be_given_again_and_the_registry_anew(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**settings), StopsAt(3))
+    again = {"rank": 4, "data": settings["data"], "registry": str(tmp_path / "elsewhere"), "exact_match": 2}
+    result = resume(settings["output"], settings=again)
+
+    assert result.version == 1
+    assert result.adapter.exact_match is not None
+    assert (tmp_path / "elsewhere" / "index.sqlite").exists()
+
+
+def test_an_open_run_resumes_bit_for_bit(settings: dict[str, Any], tmp_path: Path) -> None:
+    left_open = settings | {"steps": None, "evaluations": 20}
+    whole = train(TrainConfig(**left_open))
+    broken = left_open | {"output": tmp_path / "broken"}
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**broken), StopsAt(whole.steps - 5))
+    resumed = resume(broken["output"])
+
+    assert resumed.steps == whole.steps
+    assert weights(broken["output"]) == weights(settings["output"])
+
+
 def test_a_finished_run_has_nothing_to_resume(settings: dict[str, Any], tmp_path: Path) -> None:
     train(TrainConfig(**settings))
 

@@ -10,10 +10,12 @@ from parfocal.training.errors import (
     BaseUnfit,
     DataRefused,
     DataUnreadable,
+    DiskFull,
     Diverged,
     GradientsLost,
     Interrupted,
     InvalidConfig,
+    NothingToPublish,
     NothingToResume,
     ParentMismatch,
     ResumeMismatch,
@@ -21,6 +23,7 @@ from parfocal.training.errors import (
     TrainingError,
 )
 from parfocal.training.findings import Finding, Report, Severity
+from parfocal.training.publishing import publish_run
 from parfocal.training.recipe import Choice, Recipe
 from parfocal.training.run import check, resume, train
 from parfocal.training.runs import (
@@ -40,12 +43,14 @@ __all__ = [
     "Choice",
     "DataRefused",
     "DataUnreadable",
+    "DiskFull",
     "Diverged",
     "Figures",
     "Finding",
     "GradientsLost",
     "Interrupted",
     "InvalidConfig",
+    "NothingToPublish",
     "NothingToResume",
     "ParentMismatch",
     "PlainWatcher",
@@ -63,6 +68,7 @@ __all__ = [
     "Watcher",
     "check",
     "latest_unfinished",
+    "publish_run",
     "resume",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from parfocal.registry import InvalidPublication
 from parfocal.registry.values import JSON, AdapterName, Rendering
 from parfocal.training.errors import InvalidConfig
 
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 RENDERINGS = ("auto", "chat", "raw")
 KEEP = ("best", "last")
 DTYPES = ("auto", "float32", "bfloat16")
@@ -78,6 +80,8 @@ class TrainConfig:
             Rendering("chat", template_variables=self.template_variables)  # what publishing would refuse
         except (InvalidRequest, InvalidPublication) as error:
             raise InvalidConfig(str(error), field="template_variables") from error
+        if not _DEVICE.fullmatch(self.device):
+            _refuse("device", self.device, "use auto, cpu, cuda or cuda:N")
         if self.epochs is not None and self.steps is not None:
             _refuse("steps", self.steps, "give epochs or steps, not both")
         if self.micro_batch is not None and self.batch_size % self.micro_batch:

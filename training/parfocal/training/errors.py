@@ -6,10 +6,12 @@ TrainingError
 ├── DataUnreadable        NOT_FOUND             a data file cannot be read
 ├── RunExists             FAILED_PRECONDITION   the output folder holds another run
 ├── NothingToResume       NOT_FOUND             the output folder has no complete checkpoint
+├── NothingToPublish      FAILED_PRECONDITION   the run is not finished, or has nowhere to go
 ├── ResumeMismatch        FAILED_PRECONDITION   settings, data or base changed since the checkpoint
 ├── ParentMismatch        FAILED_PRECONDITION   the adapter to continue from does not fit this run
 ├── BaseUnfit             FAILED_PRECONDITION   the base cannot be trained on as it is
 ├── Interrupted           CANCELLED             Ctrl-C; `checkpoint` says where to go on from
+├── DiskFull              RESOURCE_EXHAUSTED    the run's folder cannot take another byte
 ├── GradientsLost         INTERNAL              layers below would no longer learn
 └── Diverged              ABORTED               the loss is no longer a number
 """
@@ -76,8 +78,15 @@ class NothingToResume(TrainingError):
     reason = "NOTHING_TO_RESUME"
 
 
+class NothingToPublish(TrainingError):
+    """The run is not finished, or it was given no registry and none is named."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "NOTHING_TO_PUBLISH"
+
+
 class ResumeMismatch(TrainingError):
-    """Data or base changed since the checkpoint, so going on would not be the same run."""
+    """A setting, the data or the base is not what the run began with, so it would not be the same run."""
 
     status = "FAILED_PRECONDITION"
     reason = "RESUME_MISMATCH"
@@ -107,6 +116,13 @@ class Interrupted(TrainingError):
         super().__init__(message, checkpoint=str(checkpoint), step=str(step))
         self.checkpoint = checkpoint
         self.step = step
+
+
+class DiskFull(TrainingError):
+    """The run's folder has no room; what was saved before is whole."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "DISK_FULL"
 
 
 class GradientsLost(TrainingError):

@@ -10,6 +10,7 @@ from parfocal.registry.values import JSON
 from parfocal.training.data import BaseEncoder
 from parfocal.training.evaluation import HeldOut, Score, exact_match
 from parfocal.training.methods import Fitted, load_served, training_device
+from parfocal.training.publishing import publication_json
 from parfocal.training.runs import Figures, Job, TrainResult, draw_curve, gain
 
 _TOOLS = ("parfocal", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers")
@@ -19,7 +20,7 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
     """Scores base and exported adapter as they are served, draws the curve, and publishes where it should be.
 
     Raises:
-        RegistryError: it could not be published; the run can be resumed, which only repeats this.
+        RegistryError: it could not be published; `publish_run` can do that later.
     """
     job.watcher.say("Scoring base and adapter on the held-out rows")
     bench = _Bench(job)
@@ -34,8 +35,9 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         output=job.folder.path,
         adapter_folder=job.folder.adapter,
         curve=job.folder.curve,
-        steps=job.recipe.steps,
+        steps=fitted.steps,
         best_step=fitted.best_step,
+        still_falling=fitted.still_falling,
         seconds=fitted.seconds,
         tokens_per_second=fitted.tokens / fitted.seconds,
         examples=bench.held_out.examples,
@@ -43,7 +45,9 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         adapter=adapter_figures,
         gain=gain(base.row_losses, adapter.row_losses),
     )
-    published = _publish(job, draft)
+    publication = _publication(job, draft)
+    job.folder.write(job.folder.publication.name, publication_json(publication))
+    published = _publish(job, publication)
     if published is not None:
         draft = replace(draft, version=published.version, digest=published.digest)
     job.folder.write_result(draft.to_json())
@@ -70,11 +74,15 @@ class _Bench:
         return score, Figures(score.loss, score.token_accuracy, exact)
 
 
-def _publish(job: Job, result: TrainResult) -> Version | None:
+def _publish(job: Job, publication: Publication) -> Version | None:
     if job.registry is None:
         return None
-    job.watcher.say(f"Publishing {job.config.name}")
-    publication = Publication(
+    job.watcher.say(f"Publishing {job.config.name} to {job.config.registry or 'the registry'}")
+    return job.registry.publish(job.config.name, job.folder.adapter, publication)
+
+
+def _publication(job: Job, result: TrainResult) -> Publication:
+    return Publication(
         base=job.contract,
         provenance=Provenance(
             data_digest=job.prepared.data_digest,
@@ -86,7 +94,6 @@ def _publish(job: Job, result: TrainResult) -> Version | None:
         evaluation=Evaluation(job.prepared.held_out_digest, result.examples, result.metrics()),
         rendering=_rendering(job),
     )
-    return job.registry.publish(job.config.name, job.folder.adapter, publication)
 
 
 def _rendering(job: Job) -> Rendering:
@@ -99,6 +106,7 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
     """Returns what decides the adapter besides data, base and seed."""
     return {
         **job.recipe.to_json(),
+        "steps": result.steps,
         "rendering": _rendering(job).form,
         "keep": job.config.keep,
         "kept_step": result.best_step,

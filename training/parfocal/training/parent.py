@@ -1,6 +1,6 @@
 """Finds the published adapter that a run continues from, and refuses one that does not fit."""
 
-from parfocal.registry import BaseContract, Contract, Registry
+from parfocal.registry import BaseContract, Contract, Registry, Version
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import InvalidConfig, ParentMismatch
 from parfocal.training.recipe import Recipe
@@ -17,19 +17,31 @@ def find_parent(
         ParentMismatch: it was made for another base, or its rank or scaling is not that of this run.
         RegistryError: it does not exist, or the registry does not answer.
     """
+    version = check_parent(config, contract, recipe, registry)
+    if version is None or registry is None:
+        return None
+    return Parent(f"{version.name}@{version.version}", registry.materialise(version.digest))
+
+
+def check_parent(
+    config: TrainConfig, contract: BaseContract, recipe: Recipe, registry: Registry | None
+) -> Version | None:
+    """Returns the version that `config.parent` means, without its files, or None; raises as `find_parent`."""
     if config.parent is None:
         return None
     if registry is None:
-        raise InvalidConfig("a parent adapter needs a registry to be found in", field="registry")
+        raise InvalidConfig(
+            f"the parent {config.parent} needs a registry to be found in; name one with --registry",
+            field="registry",
+        )
     version = registry.resolve(config.parent)
     differences = version.manifest.contract.base.differences(contract)
     if differences:
         raise ParentMismatch(
             f"{config.parent} was made for another base: {differences[0]}", field=differences[0].field
         )
-    name = f"{version.name}@{version.version}"
-    _check_scaling(name, version.manifest.contract, recipe)
-    return Parent(name, registry.materialise(version.digest))
+    _check_scaling(f"{version.name}@{version.version}", version.manifest.contract, recipe)
+    return version
 
 
 def _check_scaling(parent: str, contract: Contract, recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from parfocal.training.errors import BaseUnfit
 _EPOCHS = 3
 _MIN_STEPS = 60
 _MAX_EPOCHS = 20
+_BOUND = 4  # times the usual number of steps, and a run ends although its loss still falls
 _WARMUP = 0.03
 _SHORT_WARMUP = 10
 _MAX_RATE = 5e-3
@@ -51,13 +52,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Every hyper-parameter of the run, none left open; `choices` explains them in reading order."""
+    """Every hyper-parameter of the run, none left open; `choices` explains them in reading order.
+
+    With `until_rest` the run ends when the held-out loss has stopped falling, after `steps` at the latest;
+    `planned_steps` is what usually suffices. Otherwise both are the run's length.
+    """
 
     rank: int
     alpha: int
     rslora: bool
     learning_rate: float
     steps: int
+    planned_steps: int
+    until_rest: bool
     warmup_steps: int
     micro_batch: int
     accumulation: int
@@ -103,8 +110,10 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
     steps = _steps(config, data)
     length = max_length(config, data.longest, base.context)
     micro = config.micro_batch or config.batch_size
+    until_rest = config.steps is None and config.epochs is None
     total = int(_number(steps))
-    warmup = max(1, round(_WARMUP * total), min(_SHORT_WARMUP, total // 10))
+    planned = max(1, total // _BOUND) if until_rest else total
+    warmup = max(1, round(_WARMUP * planned), min(_SHORT_WARMUP, planned // 10))
     choices = (
         rank,
         alpha,
@@ -118,7 +127,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
             "dropout", config.dropout, "0 keeps runs comparable bit for bit" if not config.dropout else _GIVEN
         ),
         rate,
-        Choice("schedule", "linear", "linear decay to 0, the usual choice for LoRA"),
+        _schedule(config),
         Choice("warmup_steps", warmup, "3 % of the steps (QLoRA, arXiv:2305.14314), a tenth of short runs"),
         steps,
         Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
@@ -130,11 +139,13 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
         rslora=bool(rslora.value),
         learning_rate=_number(rate),
         steps=total,
+        planned_steps=planned,
+        until_rest=until_rest,
         warmup_steps=warmup,
         micro_batch=micro,
         accumulation=config.batch_size // micro,
         max_length=int(_number(length)),
-        evaluate_every=max(1, math.ceil(total / config.evaluations)),
+        evaluate_every=max(1, math.ceil(planned / config.evaluations)),
         attention="eager" if _number(length) <= _EAGER_TOKENS else "sdpa",
         choices=choices,
     )
@@ -154,6 +165,12 @@ _GIVEN = "as given"
 
 def _given_or(name: str, given: JSON, default: JSON, reason: str) -> Choice:
     return Choice(name, default, reason) if given is None else Choice(name, given, _GIVEN)
+
+
+def _schedule(config: TrainConfig) -> Choice:
+    if config.steps is None and config.epochs is None:
+        return Choice("schedule", "wsd", "full rate while the held-out loss falls, then linear to 0")
+    return Choice("schedule", "linear", "linear decay to 0, the usual choice for LoRA")
 
 
 def _rslora(config: TrainConfig) -> Choice:
@@ -183,10 +200,9 @@ def _steps(config: TrainConfig, data: DataFacts) -> Choice:
             "steps", math.ceil(config.epochs * per_epoch), f"{config.epochs:g} epochs of {data.rows} rows"
         )
     epochs = min(_MAX_EPOCHS, max(_EPOCHS, _MIN_STEPS / per_epoch))
-    reason = f"{epochs:.3g} epochs of {data.rows} rows"
-    if epochs > _EPOCHS:
-        reason += f": small data needs more passes to reach about {_MIN_STEPS} steps"
-    return Choice("steps", math.ceil(epochs * per_epoch), reason)
+    planned = math.ceil(epochs * per_epoch)
+    reason = f"at most; until the held-out loss stops falling, often {planned} ({epochs:.3g} epochs)"
+    return Choice("steps", _BOUND * planned, reason)
 
 
 def _number(choice: Choice) -> float:

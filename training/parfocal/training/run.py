@@ -1,6 +1,7 @@
 """Trains an adapter from data to a published version; torch is imported only once the data is accepted."""
 
 import gc
+from collections.abc import Mapping
 from pathlib import Path
 
 from parfocal.engine import wait_briefly
@@ -9,7 +10,8 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
 from parfocal.training.errors import DataRefused, NothingToResume
 from parfocal.training.library_noise import quiet_libraries
-from parfocal.training.parent import find_parent
+from parfocal.training.parent import check_parent, find_parent
+from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.recipe import Recipe
 from parfocal.training.runs import (
     Checkpoint,
@@ -20,6 +22,8 @@ from parfocal.training.runs import (
     SilentWatcher,
     TrainResult,
     Watcher,
+    full_disk_named,
+    resumed,
 )
 
 
@@ -30,12 +34,16 @@ def check(config: TrainConfig) -> Prepared:
         InvalidConfig: a setting is out of its range.
         DataUnreadable: a data file is missing.
         BaseUnfit: the base has no usable tokenizer or configuration.
-        RegistryError: the base cannot be reached, or is stored in a form that is not served.
+        RegistryError: base, registry or parent cannot be reached, or the base's form is not served.
+        ParentMismatch: the adapter to continue from does not fit.
     """
-    config.check()
-    base = locate_base(config.base, weights=False)
-    prepared = prepare(config, base.folder)
-    describe_base(base)  # refuses a base that could not be served
+    prepared = _prepared(config)
+    contract = describe_base(locate_base(config.base, weights=False))  # refuses a base that cannot be served
+    registry = None if config.registry is None else open_existing(config.registry)
+    if registry is not None:
+        ask_registry(registry, config.name)
+    if prepared.recipe is not None:
+        check_parent(config, contract, prepared.recipe, registry)
     return prepared
 
 
@@ -55,18 +63,29 @@ def train(
     return _carry_out(job, None)
 
 
-def resume(output: Path, watcher: Watcher | None = None, registry: Registry | None = None) -> TrainResult:
+def resume(
+    output: Path,
+    watcher: Watcher | None = None,
+    registry: Registry | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> TrainResult:
     """Goes on with the run in `output`, which was interrupted or could not be published; else as `train`.
 
-    On CPU the result is bit for bit that of a run that was never interrupted.
+    `settings` may change where the result goes, and what else leaves the adapter as it is. On CPU the result
+    is bit for bit that of a run that was never interrupted.
 
     Raises:
         NothingToResume: the folder holds no run, or one that is finished.
-        ResumeMismatch: data or base are no longer what the run began with.
+        ResumeMismatch: a setting, the data or the base is not what the run began with.
     """
-    folder, config = RunFolder.open(output)
+    folder, began = RunFolder.open(output)
     if folder.finished:
-        raise NothingToResume(f"the run in {folder.path} is finished", field="output")
+        raise NothingToResume(
+            f"the run in {folder.path} is finished; publish it with: "
+            f"parfocal train --publish-run {folder.path}",
+            field="output",
+        )
+    config = resumed(began, settings or {})
     job = _job(config, watcher or SilentWatcher(), registry, folder)
     checkpoint = Checkpoints(folder.checkpoints).latest()
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
@@ -77,12 +96,16 @@ def resume(output: Path, watcher: Watcher | None = None, registry: Registry | No
 def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folder: RunFolder | None) -> Job:
     """Checks everything that needs no weights, and only then makes the folder of a new run."""
     wait_briefly()
-    prepared = check(config)
+    prepared = _prepared(config)
     recipe = _accepted(prepared, watcher)
     base = locate_base(config.base, weights=True)
     contract = describe_base(base)
     if registry is None and config.registry is not None:
         registry = open_registry(config.registry)
+    if registry is not None:
+        ask_registry(registry, config.name)
+    if config.device not in ("auto", "cpu"):
+        _check_device(config)
     parent = find_parent(config, contract, recipe, registry)
     identity = Identity(prepared.data_digest, prepared.held_out_digest, contract)
     if folder is None:
@@ -90,6 +113,18 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folde
     folder.check_identity(identity)
     folder.write_report(prepared.report.to_json())
     return Job(config, prepared, recipe, base, contract, folder, registry, parent, watcher)
+
+
+def _prepared(config: TrainConfig) -> Prepared:
+    config.check()
+    return prepare(config, locate_base(config.base, weights=False).folder)
+
+
+def _check_device(config: TrainConfig) -> None:
+    with quiet_libraries():
+        from parfocal.training.methods import training_device
+
+        training_device(config)
 
 
 def _accepted(prepared: Prepared, watcher: Watcher) -> Recipe:
@@ -108,7 +143,7 @@ def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
         from parfocal.training.finishing import finish
         from parfocal.training.methods import fit
 
-        with fixed_threads():
+        with fixed_threads(), full_disk_named(job.folder.path):
             fitted = fit(job, checkpoint)
             gc.collect()  # the trainer and its model hold each other; scoring loads the base once more
             result = finish(job, fitted)

@@ -8,6 +8,8 @@ import grpc
 from parfocal.registry.errors import RegistryError
 from parfocal.rpc import RemoteError, remote_error
 
+_UNREACHABLE = "UNAVAILABLE"
+
 
 @contextmanager
 def registry_errors() -> Iterator[None]:
@@ -21,10 +23,18 @@ def registry_errors() -> Iterator[None]:
 def _same_error(remote: RemoteError) -> RegistryError | RemoteError:
     kind = next((kind for kind in _kinds(RegistryError) if kind.reason == remote.reason), None)
     if kind is None:
-        return remote
+        return _explained(remote)
     error = kind(str(remote), field=remote.field)
     error.metadata = dict(remote.metadata)
     return error
+
+
+def _explained(remote: RemoteError) -> RemoteError:
+    """A status without a reason of ours comes from gRPC itself: nobody of us answered."""
+    if remote.status != _UNREACHABLE or remote.reason != _UNREACHABLE:
+        return remote
+    message = f"no registry answers ({remote}); start one with: parfocal registry serve"
+    return RemoteError(message, remote.status, remote.reason, remote.metadata)
 
 
 def _kinds(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:

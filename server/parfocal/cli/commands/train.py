@@ -47,7 +47,7 @@ FIELDS = (
     Flag("dropout", float, "Dropout before the adapter. Default: 0."),
     Flag("rslora", bool, "Scale by alpha over the root of the rank. Default: for high ranks."),
     Flag("learning_rate", float, "Default: chosen for the base's size."),
-    Flag("epochs", float, "Passes over the rows. Default: 3, more for few rows."),
+    Flag("epochs", float, "Passes over the rows. Default: until the held-out loss stops falling."),
     Flag("steps", int, "Steps instead of epochs."),
     Flag("batch_size", int, "Rows per step. Default: 16."),
     Flag("micro_batch", int, "Rows per forward pass. Default: the batch size."),
@@ -77,8 +77,10 @@ _MODES = (
         "Go on with the run in --output, or with the last unfinished one of --name.",
         has_opposite=False,
     ),
+    Flag("publish_run", Path, "Only publish the finished run in FOLDER, with its evaluation.", "FOLDER"),
     Flag("json", bool, "Print the result as JSON.", has_opposite=False),
 )
+_WITH_PUBLISH_RUN = {"publish_run", "registry", "name", "json"}
 
 
 def build_train() -> Callable[..., None]:
@@ -87,6 +89,9 @@ def build_train() -> Callable[..., None]:
 
 
 def _train(given: Given) -> None:
+    if "publish_run" in given:
+        _publish_run(given)
+        return
     if given.get("resume"):
         _resume(given)
         return
@@ -111,10 +116,33 @@ def _resume(given: Given) -> None:
     output, name = given.get("output"), given.get("name")
     if not isinstance(output, Path) and not isinstance(name, str):
         raise typer.BadParameter("say which run: give --output or --name", param_hint="--resume")
+    if given.get("check"):
+        raise typer.BadParameter(
+            "a run that is resumed was checked; leave one of them out", param_hint="--check"
+        )
+    folder = output if isinstance(output, Path) else latest_unfinished(str(name))
     with _watching(bool(given.get("json"))) as watcher:
-        result = resume(output if isinstance(output, Path) else latest_unfinished(str(name)), watcher)
+        result = resume(folder, watcher, settings=_settings(given))
     if given.get("json"):
         show_json(result.to_json())
+
+
+def _publish_run(given: Given) -> None:
+    from parfocal.training import publish_run
+
+    others = [flag.text for flag in (*FIELDS, *_MODES) if flag.name in given.keys() - _WITH_PUBLISH_RUN]
+    if others:
+        raise typer.BadParameter(f"it trains nothing; leave {others[0]} out", param_hint="--publish-run")
+    registry, name = given.get("registry"), given.get("name")
+    version = publish_run(
+        Path(str(given["publish_run"])),
+        None if registry is None else str(registry),
+        None if name is None else str(name),
+    )
+    if given.get("json"):
+        show_json({"name": version.name, "version": version.version, "digest": version.digest})
+    else:
+        typer.echo(f"Published as {version.name}@{version.version} ({version.digest})")
 
 
 def _check(config: "TrainConfig", as_json: bool) -> None:
@@ -136,16 +164,20 @@ def _check(config: "TrainConfig", as_json: bool) -> None:
 def _config(given: Given) -> "TrainConfig":
     from parfocal.training import TrainConfig
 
+    return TrainConfig(**{"registry": DEFAULT_REGISTRY, **_settings(given)})
+
+
+def _settings(given: Given) -> dict[str, Any]:
+    """The fields of the configuration that were given."""
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
     if "targets" in values:
         values["targets"] = tuple(values["targets"])
     if "template_variables" in values:
         values["template_variables"] = read_variables(values["template_variables"])
-    values.setdefault("registry", DEFAULT_REGISTRY)
     if given.get("publish") is False:
         values["registry"] = None
-    return TrainConfig(**values)
+    return values
 
 
 def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":

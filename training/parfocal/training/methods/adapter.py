@@ -13,8 +13,8 @@ from torch import Tensor
 from parfocal.engine.loading import SUPPORTED, Loading, load_quantised
 from parfocal.training.computing import register_attention
 from parfocal.training.config import TrainConfig
-from parfocal.training.errors import BaseUnfit, ParentMismatch
-from parfocal.training.methods.packing import forbid_repacking
+from parfocal.training.errors import BaseUnfit, InvalidConfig, ParentMismatch
+from parfocal.training.methods.repacking import forbid_repacking
 from parfocal.training.recipe import BaseFacts, Recipe
 
 Weights = Mapping[str, Tensor]
@@ -29,11 +29,21 @@ class Device:
 
 
 def training_device(config: TrainConfig) -> Device:
-    """Returns where to train: bfloat16 (as QLoRA does) where the device multiplies it fast, else float32."""
+    """Returns where to train: bfloat16 (as QLoRA does) where the device multiplies it fast, else float32.
+
+    Raises:
+        InvalidConfig: there is no such device here.
+    """
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidConfig(
+            f"device is {config.device!r}, and torch sees {torch.cuda.device_count()} CUDA devices here; "
+            "train with --device cpu, or install torch for CUDA",
+            field="device",
+        )
     if config.dtype != "auto":
         return Device(device, getattr(torch, config.dtype))
     fast = device.type == "cuda" or (device.type == "cpu" and has_avx512bf16())

@@ -17,6 +17,7 @@ from parfocal.training.methods.adapter import (
     training_device,
 )
 from parfocal.training.methods.export import WEIGHTS, export
+from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
 from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
 from parfocal.training.recipe import base_facts
@@ -27,7 +28,9 @@ from parfocal.training.runs import Checkpoint, Checkpoints, History, Job, StopRe
 class Fitted:
     """How a training went; the kept adapter lies in the run's folder. `tokens` are those of this part."""
 
+    steps: int
     best_step: int
+    still_falling: bool
     history: History
     seconds: float
     tokens: int
@@ -50,25 +53,30 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
     started = time.monotonic()
     with StopRequest(job.watcher.say) as stop:
         supervision = _supervision(job, held_out, stop)
+        schedule = supervision.schedule
         if checkpoint is not None:
             supervision.restore(checkpoint)
         history, tokens = _train(job, model, encoder, supervision, checkpoint)
     seconds = time.monotonic() - started
-    kept = _kept(job, model, supervision.best)
+    kept = _kept(job, model, supervision.best, schedule.end)
     export(model, kept.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
-    return Fitted(kept.step, history, seconds, tokens)
+    return Fitted(schedule.end, kept.step, schedule.still_falling, history, seconds, tokens)
 
 
 def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
-    pace = Pace(job.recipe.evaluate_every, job.config.checkpoint_minutes * 60)
+    pace = Pace(Schedule(job.recipe), job.recipe.evaluate_every, job.config.checkpoint_minutes * 60)
     return Supervision(held_out, pace, Checkpoints(job.folder.checkpoints), stop, job.watcher)
 
 
 def _train(
-    job: Job, model: PeftModel, encoder: BaseEncoder, supervision: Supervision, checkpoint: Checkpoint | None
+    job: Job,
+    model: PeftModel,
+    encoder: BaseEncoder,
+    supervision: Supervision,
+    checkpoint: Checkpoint | None,
 ) -> tuple[History, int]:
     """Trains to the last step and returns the log and the tokens seen, or raises Interrupted."""
-    if checkpoint is not None and checkpoint.step >= job.recipe.steps:
+    if checkpoint is not None and checkpoint.step >= supervision.schedule.end:
         set_adapter_weights(model, load_file(checkpoint.folder / WEIGHTS))
         return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
     device = next(model.parameters()).device
@@ -76,11 +84,12 @@ def _train(
     trainer: AnswerTrainer = build_trainer(
         model, encoder.tokenizer, job.prepared.train, settings, supervision
     )
+    trainer.schedule = supervision.schedule
     run_trainer(trainer, checkpoint.folder if checkpoint else None)
     state = trainer.state
-    if state.global_step < job.recipe.steps:
+    if state.global_step < supervision.schedule.end:
         raise Interrupted(
-            f"stopped at step {state.global_step} of {job.recipe.steps}; go on with: "
+            f"stopped at step {state.global_step} of {supervision.schedule.end}; go on with: "
             f"parfocal train --resume --output {job.folder.path}",
             checkpoint=job.folder.path,
             step=state.global_step,
@@ -88,7 +97,7 @@ def _train(
     return state.log_history, int(state.num_input_tokens_seen)
 
 
-def _kept(job: Job, model: PeftModel, best: Best | None) -> Best:
+def _kept(job: Job, model: PeftModel, best: Best | None, last: int) -> Best:
     if job.config.keep == "best" and best is not None:
         return best
-    return Best(job.recipe.steps, float("nan"), adapter_weights(model))
+    return Best(last, float("nan"), adapter_weights(model))

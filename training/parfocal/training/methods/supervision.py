@@ -3,6 +3,7 @@
 Hooks into the transformers trainer; computes no loss itself.
 """
 
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from parfocal.registry.values import JSON
 from parfocal.training.errors import Diverged, GradientsLost
 from parfocal.training.evaluation import Score
 from parfocal.training.methods.adapter import Weights, adapter_weights
-from parfocal.training.methods.packing import check_gradients_pass, check_unpacked
+from parfocal.training.methods.repacking import check_gradients_pass, check_unpacked
+from parfocal.training.methods.schedule import Schedule
 from parfocal.training.runs import Checkpoint, Checkpoints, StepDone, StopRequest, Watcher
 
 _BEST_FILE = "best.safetensors"
@@ -42,8 +44,9 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often to score, in steps, and to save, in seconds."""
+    """How long to train, how often to score, in steps, and to save, in seconds."""
 
+    schedule: Schedule
     evaluate_every: int
     checkpoint_s: float
 
@@ -52,11 +55,17 @@ class Supervision(TrainerCallback):
     """What happens around the steps. After the run, `best` is the adapter with the lowest held-out loss."""
 
     def __init__(
-        self, held_out: Scorer, pace: Pace, checkpoints: Checkpoints, stop: StopRequest, watcher: Watcher
+        self,
+        held_out: Scorer,
+        pace: Pace,
+        checkpoints: Checkpoints,
+        stop: StopRequest,
+        watcher: Watcher,
     ) -> None:
         self.best: Best | None = None
         self._held_out = held_out
         self._pace = pace
+        self.schedule = pace.schedule
         self._checkpoints = checkpoints
         self._stop = stop
         self._watcher = watcher
@@ -65,7 +74,9 @@ class Supervision(TrainerCallback):
         self._tokens_before = self._steps_before = 0
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Takes the best adapter so far out of `checkpoint`."""
+        """Takes the best adapter so far, and how the held-out loss went, out of `checkpoint`."""
+        log = json.loads(history_file(checkpoint.folder).read_text("utf-8"))["log_history"]
+        self.schedule.replay((e["step"], e["held_out_loss"]) for e in log if "held_out_loss" in e)
         path = checkpoint.folder / _BEST_FILE
         note = checkpoint.note
         if path.is_file():
@@ -80,7 +91,7 @@ class Supervision(TrainerCallback):
             with model.disable_adapter():
                 base = self._held_out.score(model)
             state.log_history.append({"step": 0, "base_loss": base.loss})
-            self._watcher.say(f"The base alone: held-out loss {base.loss:.4f}")
+            self._watcher.say(f"The base alone: held-out loss {base.loss:.4f}{_as_trained(model)}")
         self._started = self._saved = time.monotonic()
         self._tokens_before, self._steps_before = int(state.num_input_tokens_seen), state.global_step
 
@@ -102,9 +113,10 @@ class Supervision(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Scores when it is time; asks the trainer to save and to stop."""
-        last = state.global_step >= state.max_steps
+        last = state.global_step >= self.schedule.end
         if last or state.global_step % self._pace.evaluate_every == 0:
             self._score(kwargs["model"], state)
+            last = state.global_step >= self.schedule.end
         due = time.monotonic() - self._saved > self._pace.checkpoint_s
         control.should_log |= last
         control.should_save = last or due or self._stop.made
@@ -146,11 +158,12 @@ class Supervision(TrainerCallback):
                 "held_out_token_accuracy": score.token_accuracy,
             }
         )
+        self.schedule.looked(state.global_step, score.loss)
         self._prove_gradients = True
         if self.best is None or score.loss < self.best.loss:
             self.best = Best(state.global_step, score.loss, adapter_weights(model))
         self._watcher.say(
-            f"step {state.global_step}/{state.max_steps}: held-out loss {score.loss:.4f}, "
+            f"step {state.global_step}/{self.schedule.end}: held-out loss {score.loss:.4f}, "
             f"token accuracy {score.token_accuracy:.1%}"
         )
 
@@ -158,8 +171,14 @@ class Supervision(TrainerCallback):
         seconds = max(time.monotonic() - self._started, 1e-9)
         done = state.global_step - self._steps_before
         tokens = int(state.num_input_tokens_seen) - self._tokens_before
-        left = seconds / done * (state.max_steps - state.global_step)
-        self._watcher.step(StepDone(state.global_step, state.max_steps, loss, tokens / seconds, left))
+        left = seconds / done * (self.schedule.end - state.global_step)
+        self._watcher.step(StepDone(state.global_step, self.schedule.end, loss, tokens / seconds, left))
+
+
+def _as_trained(model: PeftModel) -> str:
+    """The table at the end is of the base as it is served, which may compute in another format."""
+    dtype = model.get_input_embeddings().weight.dtype
+    return "" if dtype is torch.float32 else f" in {str(dtype).removeprefix('torch.')}, as it trains"
 
 
 def _check_finite(loss: float, step: int) -> None:

@@ -11,6 +11,8 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -21,6 +23,7 @@ from parfocal.training.data import Sample
 from parfocal.training.evaluation import answer_logits
 from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
 from parfocal.training.methods.order import row_order
+from parfocal.training.methods.schedule import Schedule
 from parfocal.training.recipe import Recipe
 
 _LOGGED = 200  # points of the training loss at most: one more would only cost time
@@ -30,6 +33,14 @@ class AnswerTrainer(SFTTrainer):
     """Takes the loss over answers only, on as many CPU threads as `threads` finds best."""
 
     threads: ThreadCount
+    schedule: Schedule
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The learning rate as `schedule` says."""
+        of: Any = self.optimizer if optimizer is None else optimizer
+        scheduler = LambdaLR(of, lambda step: self.schedule.factor(step))
+        self.lr_scheduler = scheduler
+        return scheduler
 
     def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Takes the gradient of one micro-batch and returns its loss."""
@@ -98,8 +109,6 @@ def arguments(config: TrainConfig, recipe: Recipe, folder: Path, device: torch.d
         per_device_train_batch_size=recipe.micro_batch,
         gradient_accumulation_steps=recipe.accumulation,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=recipe.warmup_steps,
         optim="adamw_torch",
         weight_decay=0.0,
         adam_beta2=0.999,

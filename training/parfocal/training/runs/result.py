@@ -6,6 +6,8 @@ from pathlib import Path
 from parfocal.registry.values import JSON
 from parfocal.training.runs.comparison import Gain
 
+_STILL_FALLING = "The held-out loss was still falling after {} steps; more --steps may give a better adapter"
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -20,8 +22,8 @@ class Figures:
 class TrainResult:
     """A finished run. `version` and `digest` are None when nothing was published.
 
-    `best_step` is the step whose adapter was kept; `seconds` and `tokens_per_second` are of the training
-    loop, of its last part where the run was resumed.
+    `best_step` is the step whose adapter was kept; `still_falling`: the held-out loss had not come to rest.
+    `seconds` and `tokens_per_second` are of the training loop, of its last part where the run was resumed.
     """
 
     name: str
@@ -32,6 +34,7 @@ class TrainResult:
     curve: Path
     steps: int
     best_step: int
+    still_falling: bool
     seconds: float
     tokens_per_second: float
     examples: int
@@ -65,6 +68,7 @@ class TrainResult:
             "curve": str(self.curve),
             "steps": self.steps,
             "best_step": self.best_step,
+            "still_falling": self.still_falling,
             "seconds": self.seconds,
             "tokens_per_second": self.tokens_per_second,
             "examples": self.examples,
@@ -86,6 +90,7 @@ class TrainResult:
         return [
             *table,
             f"Verdict: {self.gain.verdict} (loss per row lower by {self.gain.mean:.3f}, 95 %: {interval})",
+            *([_STILL_FALLING.format(self.steps)] if self.still_falling else []),
             f"Loss curve: {self.curve}",
             *([f"Published as {self.name}@{self.version} ({self.digest})"] if self.version else []),
         ]

@@ -99,6 +99,11 @@ class RunFolder:
         return self.path / "curve.png"
 
     @property
+    def publication(self) -> Path:
+        """Where the run keeps what is published beside its files."""
+        return self.path / "publication.json"
+
+    @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
         return (self.path / _RESULT).is_file()

@@ -1,0 +1,71 @@
+"""How long a run is and what its learning rate does: warm-up, constant, then linear to 0. Knows no torch.
+
+A run of a given length falls from the warm-up on. An open one stays at the full rate until the held-out loss
+has stopped falling, and falls then (warm-up, stable, decay: Hägele et al., arXiv:2405.18392), so that its
+length need not be known beforehand.
+"""
+
+from collections.abc import Iterable
+
+from parfocal.training.recipe import Recipe
+
+_PATIENCE = 2  # looks without a better loss
+_FALL = 0.02  # a smaller part of the loss is no fall
+_LEAST_FALL = 0.003  # nor are fewer nats per token
+_STILL = 0.05  # a last look that lowered the loss by more had not come to rest
+_DECAY_PART = 0.2  # of the steps taken so far
+
+
+class Schedule:
+    """The course of one run, told of every look at the held-out rows. `end` is its last step as known now."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._warmup = recipe.warmup_steps
+        self._bound = recipe.steps
+        self._open = recipe.until_rest
+        self._earliest = recipe.planned_steps // 2
+        self._decay_from = recipe.warmup_steps
+        if self._open:
+            self._decay_from = min(self._bound - 1, round(self._bound / (1 + _DECAY_PART)))
+        self.end = self._bound
+        self._rested = False
+        self._losses: list[float] = []
+        self._waited = 0
+        self._lowest = float("inf")
+
+    @property
+    def still_falling(self) -> bool:
+        """Whether the held-out loss had not come to rest when the run ended."""
+        if self._open:
+            return not self._rested
+        return len(self._losses) > 1 and _fell(self._losses[-2], self._losses[-1], _STILL)
+
+    def factor(self, step: int) -> float:
+        """The part of the full learning rate that the step after `step` takes."""
+        if step < self._warmup:
+            return step / max(1, self._warmup)
+        if self._open and step <= self._decay_from:
+            return 1.0
+        return max(0.0, (self.end - step) / max(1, self.end - self._decay_from))
+
+    def looked(self, step: int, loss: float) -> None:
+        """Takes the held-out loss after `step`; an open run whose loss rests begins to fall here."""
+        self._losses.append(loss)
+        if _fell(self._lowest, loss, _FALL):
+            self._lowest, self._waited = loss, 0
+        else:
+            self._waited += 1
+        waiting = self._open and not self._rested and step < self._decay_from
+        if waiting and self._waited >= _PATIENCE and step >= self._earliest:
+            self._rested = True
+            self._decay_from = step
+            self.end = min(self._bound, step + max(1, round(_DECAY_PART * step)))
+
+    def replay(self, looks: Iterable[tuple[int, float]]) -> None:
+        """Takes the looks of the part of the run that was interrupted."""
+        for step, loss in looks:
+            self.looked(step, loss)
+
+
+def _fell(before: float, now: float, part: float) -> bool:
+    return before - now > max(part * min(before, 1e9), _LEAST_FALL)

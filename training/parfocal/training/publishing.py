@@ -1,0 +1,122 @@
+"""Publishes a finished run, now or later, and asks the registry before a run begins. No torch."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from parfocal.registry import (
+    AdapterNotFound,
+    BaseContract,
+    Evaluation,
+    FolderRegistry,
+    Provenance,
+    Publication,
+    Registry,
+    Rendering,
+    Version,
+    open_registry,
+)
+from parfocal.registry.values import JSON, FieldError, JsonObject
+from parfocal.training.errors import InvalidConfig, NothingToPublish
+from parfocal.training.runs import RunFolder
+
+_PROBE = b"\0" * 65536
+
+
+def ask_registry(registry: Registry, name: str) -> None:
+    """Learns before hours of training what would keep their result from being published.
+
+    Raises:
+        InvalidConfig: the folder of the registry cannot be written.
+        RegistryError: the registry does not answer, or refuses the name.
+    """
+    with suppress(AdapterNotFound):  # it will be the first version
+        registry.versions(name, page_size=1)
+    if isinstance(registry, FolderRegistry):
+        _check_writable(registry.path)
+
+
+def open_existing(location: str) -> Registry | None:
+    """Opens a registry without making one; None where its folder is not there yet."""
+    if "://" not in location and not Path(location).expanduser().exists():
+        return None
+    return open_registry(location, create=False)
+
+
+def publish_run(folder: Path, registry: str | None = None, name: str | None = None) -> Version:
+    """Publishes the adapter of a finished run with its evaluation and its origin.
+
+    `registry` and `name` are those that the run was given, unless they are given here.
+
+    Raises:
+        NothingToPublish: the folder holds no finished run, or the run was given no registry.
+        RegistryError: the registry does not answer, or refuses the adapter.
+    """
+    run, config = RunFolder.open(folder)
+    publication = _stored(run)
+    where = registry or config.registry
+    if where is None:
+        raise NothingToPublish(
+            f"the run in {run.path} was given no registry; say where to publish with --registry",
+            field="registry",
+        )
+    return open_registry(where).publish(name or config.name, run.adapter, publication)
+
+
+def publication_json(publication: Publication) -> dict[str, JSON]:
+    """Writes what is published beside the files, so that it can be published later."""
+    parts = {
+        "base": publication.base,
+        "provenance": publication.provenance,
+        "evaluation": publication.evaluation,
+        "rendering": publication.rendering,
+    }
+    return {name: None if part is None else part.to_json() for name, part in parts.items()}
+
+
+def read_publication(values: Mapping[str, JSON]) -> Publication:
+    """Reads what `publication_json` wrote; raises FieldError."""
+    fields = JsonObject(values)
+    return Publication(
+        base=BaseContract.from_json(fields.object("base")),
+        provenance=Provenance.from_json(fields.object("provenance")),
+        evaluation=Evaluation.from_json(fields.object("evaluation")),
+        rendering=Rendering.from_json(fields.object("rendering")),
+    )
+
+
+def _stored(run: RunFolder) -> Publication:
+    try:
+        return read_publication(json.loads(run.publication.read_text("utf-8")))
+    except FileNotFoundError as error:
+        if run.finished:
+            raise NothingToPublish(
+                f"the run in {run.path} is of an earlier Parfocal, which kept no evaluation to publish; "
+                f"publish the files alone with: parfocal push {run.adapter} NAME",
+                field="output",
+            ) from error
+        raise NothingToPublish(
+            f"the run in {run.path} is not finished; go on with: parfocal train --resume --output {run.path}",
+            field="output",
+        ) from error
+    except (ValueError, FieldError) as error:
+        raise NothingToPublish(
+            f"{run.publication} cannot be read ({error}); publish the files alone with: "
+            f"parfocal push {run.adapter} NAME",
+            field="output",
+        ) from error
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(_PROBE)
+            file.flush()
+    except OSError as error:
+        raise InvalidConfig(
+            f"the registry {folder} cannot be written ({error.strerror}); mend that, name another "
+            "one with --registry, or train with --no-publish and publish later",
+            field="registry",
+        ) from error

@@ -1,0 +1,34 @@
+"""Recognises a full disk in what the libraries that write checkpoints raise."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from parfocal.training.errors import DiskFull
+
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+_TEXTS = ("No space left on device", "PytorchStreamWriter failed writing", "file write failed")
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Raises DiskFull in place of whatever torch, safetensors or the system raise in that case."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        raise DiskFull(
+            f"no room left on the disk of {folder}; free some and go on with: "
+            f"parfocal train --resume --output {folder}",
+            field="output",
+        ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _NUMBERS:
+        return True
+    return any(text in str(error) for text in _TEXTS)

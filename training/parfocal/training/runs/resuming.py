@@ -1,0 +1,29 @@
+"""Which settings a resumed run may be given anew, and which make it another run."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from parfocal.training.config import TrainConfig
+from parfocal.training.errors import ResumeMismatch
+from parfocal.training.runs.run_folder import absolute
+
+_FREE = ("registry", "exact_match", "checkpoint_minutes", "adapter_dtype")
+
+
+def resumed(began: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
+    """Returns the settings of the rest of a run that began with `began`.
+
+    Raises:
+        ResumeMismatch: a setting that decides the adapter, or where the run lies, is another one.
+    """
+    config = absolute(replace(began, **settings))
+    before, now = began.to_json(), config.to_json()
+    for name in settings:
+        if name not in _FREE and now[name] != before[name]:
+            raise ResumeMismatch(
+                f"{name} is {before[name]!r} in this run and cannot become {now[name]!r}; leave it out, or "
+                "start a new run",
+                field=name,
+            )
+    return config
