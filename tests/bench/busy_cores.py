@@ -111,8 +111,9 @@ class Bench:
 
     def _start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         pipe = subprocess.PIPE
+        own_cache = os.environ | {"XDG_CACHE_HOME": str(self._folder / "cache")}
         return subprocess.Popen(
-            [self._command, *arguments], stdout=pipe, stderr=pipe, text=True, cwd=self._folder
+            [self._command, *arguments], stdout=pipe, stderr=pipe, text=True, cwd=self._folder, env=own_cache
         )
 
     def _new_folder(self) -> Path:
