@@ -26,7 +26,7 @@ class Shape:
 
     @property
     def head_dim(self) -> int:
-        """Returns the width of one attention head."""
+        """The width of one attention head."""
         return self.hidden // self.heads
 
     def as_json(self) -> dict[str, int | float]:

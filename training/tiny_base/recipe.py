@@ -29,7 +29,7 @@ class Recipe:
 
     @property
     def last_step(self) -> int:
-        """Returns the number of steps with polishing."""
+        """The number of steps with polishing."""
         return self.steps + self.polish_steps
 
     def as_json(self) -> dict[str, Any]:

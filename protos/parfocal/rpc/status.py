@@ -37,7 +37,7 @@ class DomainError(Protocol):
 
 
 def is_domain_error(error: object) -> TypeGuard[DomainError]:
-    """Returns whether `error` names a canonical code; the `status` of other libraries' errors does not."""
+    """Whether `error` names a canonical code; the `status` of other libraries' errors does not."""
     return isinstance(error, DomainError) and isinstance(error.status, str) and error.status in _CODES
 
 

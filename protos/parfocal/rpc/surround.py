@@ -46,7 +46,7 @@ def surround(rpc: RpcMethod, method: str, scope: Scope) -> RpcMethod:
 
 
 def is_written(behaviour: object) -> bool:
-    """Returns whether somebody wrote this rpc.
+    """Whether somebody wrote this rpc.
 
     Ours are coroutines and asynchronous generators. A plain function is the placeholder of a generated
     servicer.

@@ -70,5 +70,5 @@ def _words(args: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_text(word: str) -> bool:
-    """Returns whether it has no bytes that Python could not decode, and no end in the middle."""
+    """Whether it has no bytes that Python could not decode, and no end in the middle."""
     return "\0" not in word and not any("\ud800" <= character <= "\udfff" for character in word)

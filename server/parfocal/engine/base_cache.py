@@ -153,7 +153,7 @@ def _described(seal: Any) -> tuple[str, str, str]:
 
 @contextlib.contextmanager
 def _unserved(seal: Path) -> Iterator[bool]:
-    """Tells whether no process serves the base, and keeps it so within the scope."""
+    """Whether no process serves the base, and keeps it so within the scope."""
     try:
         lock = os.open(seal, os.O_RDONLY)
     except OSError:

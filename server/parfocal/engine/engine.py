@@ -84,7 +84,7 @@ class Engine:
 
     @property
     def live(self) -> int:
-        """Returns how many accepted requests have not ended."""
+        """How many accepted requests have not ended."""
         return len(self._live.names)
 
     def step(self) -> bool:

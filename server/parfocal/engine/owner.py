@@ -17,7 +17,7 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Tells whether the calling thread may change what is owned."""
+        """Whether the calling thread may change what is owned."""
         return self._thread is None or self._thread == threading.get_ident()
 
     def __enter__(self) -> None:

@@ -19,7 +19,7 @@ class PlanRunner(Protocol):
 
     @property
     def overlaps(self) -> bool:
-        """Tells whether the device computes while the calling thread does something else."""
+        """Whether the device computes while the calling thread does something else."""
 
     def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         """Returns each row's drawn token in the plan's order, None where a prompt is unfinished.

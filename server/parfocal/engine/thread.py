@@ -100,12 +100,12 @@ class EngineThread:
 
     @property
     def engine(self) -> Engine:
-        """Returns the engine, for its thread-safe methods."""
+        """The engine, for its thread-safe methods."""
         return self._engine
 
     @property
     def alive(self) -> bool:
-        """Tells whether the thread runs."""
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     def start(self) -> None:

@@ -25,7 +25,7 @@ class _Lanes:
         self._below_tops = self._tops - ones
 
     def all_finite(self, chunk: bytes) -> bool:
-        """Returns whether every number is finite; a short chunk counts as filled up with zeros."""
+        """Whether every number is finite; a short chunk counts as filled up with zeros."""
         # Zero where the whole exponent is set; anything else carries into the lane's top bit.
         missing = (int.from_bytes(chunk, "little") & self._exponents) ^ self._exponents
         return (missing + self._below_tops) & self._tops == self._tops

@@ -30,7 +30,7 @@ def _sentences(factor: str, paths: list[str], total: int) -> list[str]:
 
 
 def _is_zero(data: mmap.mmap, factor: StoredFactor) -> bool:
-    """Returns whether a factor's bytes are all zero; stops at the first chunk that is not."""
+    """Whether a factor's bytes are all zero; stops at the first chunk that is not."""
     for start in range(factor.span.begin, factor.span.end, _CHUNK_BYTES):
         chunk = data[start : min(start + _CHUNK_BYTES, factor.span.end)]
         if chunk != _ZEROS[: len(chunk)]:

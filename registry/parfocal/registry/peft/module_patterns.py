@@ -87,7 +87,7 @@ class _PlainKey:
         self._end = re.compile(text)
 
     def matches(self, path: ModulePath) -> bool:
-        """Returns whether the path, or its end from behind a dot on, is the key."""
+        """Whether the path, or its end from behind a dot on, is the key."""
         start = len(path.text) - len(self._text)
         begins = start == 0 or (start > 0 and path.text[start - 1] == ".")
         return begins and self._end.fullmatch(path.text, start) is not None

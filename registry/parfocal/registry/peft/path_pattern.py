@@ -26,5 +26,5 @@ class PathPattern:
         return cls(rf"(.*\.)?({text})$")
 
     def matches(self, path: ModulePath) -> bool:
-        """Returns whether `re.fullmatch` would match; raises PatternError when that takes too long."""
+        """Whether `re.fullmatch` would match; raises PatternError when that takes too long."""
         return bool(self._graph.ends(path, 1) & path.end)

@@ -21,7 +21,7 @@ class _Choice(Protocol):
     """What a field chooses."""
 
     def holds(self, module: ModulePath) -> bool:
-        """Returns whether the field chooses the module."""
+        """Whether the field chooses the module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Names:
     names: frozenset[str]
 
     def holds(self, module: ModulePath) -> bool:
-        """Returns whether one of the names is the path or its end."""
+        """Whether one of the names is the path or its end."""
         parts = module.text.split(".")
         return any(".".join(parts[start:]) in self.names for start in range(len(parts)))
 
@@ -44,7 +44,7 @@ class _Expression:
     pattern: PathPattern
 
     def holds(self, module: ModulePath) -> bool:
-        """Returns whether the expression matches the path; raises MalformedFile when that takes too long."""
+        """Whether the expression matches the path; raises MalformedFile when that takes too long."""
         try:
             return self.pattern.matches(module)
         except PatternError as error:
@@ -55,7 +55,7 @@ class _EveryLinear:
     """Every linear module but the output layer."""
 
     def holds(self, module: ModulePath) -> bool:
-        """Returns whether the module is not the output layer; that it is linear its tensors show."""
+        """Whether the module is not the output layer; that it is linear its tensors show."""
         return module.text.rpartition(".")[2] not in _OUTPUTS
 
 
@@ -67,7 +67,7 @@ class _Layers:
     lists: tuple[str, ...]
 
     def holds(self, module: ModulePath) -> bool:
-        """Returns whether the first number that can be a layer's is one of these."""
+        """Whether the first number that can be a layer's is one of these."""
         parts = module.text.split(".")
         for name in self.lists or (None,):
             # PEFT wants something before a list without a name, and something behind the number.
@@ -101,7 +101,7 @@ class Selection:
         return "layers_to_transform"
 
     def _is_named_whole(self, module: ModulePath) -> bool:
-        """Returns whether target_modules holds the whole path, to which PEFT does not apply the layers."""
+        """Whether target_modules holds the whole path, to which PEFT does not apply the layers."""
         if not isinstance(self.targets, _Names) or module.text not in self.targets.names:
             return False
         if len(self.targets.names) >= _PEFT_SHORTENS_FROM:

@@ -38,17 +38,17 @@ class Hardware:
 
     @property
     def bytes_per_second(self) -> float:
-        """Returns the most bytes that memory gives or takes in a second, copying or only reading."""
+        """The most bytes that memory gives or takes in a second, copying or only reading."""
         return max(self.copy_bytes_per_second, self.read_bytes_per_second)
 
     @property
     def fastest_dtype(self) -> str:
-        """Returns the type of numbers that is multiplied fastest."""
+        """The type of numbers that is multiplied fastest."""
         return max(self.flops, key=lambda dtype: self.flops[dtype])
 
     @property
     def flops_per_second(self) -> float:
-        """Returns the rate in that type; a product and its addition count as two."""
+        """The rate in that type; a product and its addition count as two."""
         return self.flops[self.fastest_dtype]
 
 

@@ -27,7 +27,7 @@ class ByPart:
 
     @property
     def total(self) -> int:
-        """Returns the whole amount."""
+        """The whole amount."""
         return self.base + self.head + self.adapters + self.kv_cache
 
 

@@ -23,7 +23,7 @@ class Stored:
 
     @property
     def text(self) -> str:
-        """Returns the types of the base, in words."""
+        """The types of the base, in words."""
         rounded = "" if self.activation_bits is None else f", activations in {self.activation_bits} bits"
         return f"{self.dtype}{rounded}"
 

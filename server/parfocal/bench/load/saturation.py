@@ -20,7 +20,7 @@ class Saturation:
 
     @property
     def rate(self) -> float:
-        """Returns the requests per second of the open loop."""
+        """The requests per second of the open loop."""
         return self.requests_per_second * self.share
 
 

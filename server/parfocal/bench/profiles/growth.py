@@ -45,7 +45,7 @@ class Visits:
 
     @property
     def kept(self) -> int:
-        """Returns how many prompts stay in the cache, so that only a step's own work is done again."""
+        """How many prompts stay in the cache, so that only a step's own work is done again."""
         return len({(row, adapter) for p in self.points() for row, adapter in enumerate(p.row_adapters())})
 
 
@@ -89,5 +89,5 @@ def measure_growth(bench: StepBench, visits: Visits, stages: Stages) -> dict[Poi
 
 
 def _is_whole(step: Step, point: Point) -> bool:
-    """Returns whether every row computed one token: no prompts, and none has ended before the others."""
+    """Whether every row computed one token: no prompts, and none has ended before the others."""
     return step.prompt_tokens == 0 and step.tokens == point.rows

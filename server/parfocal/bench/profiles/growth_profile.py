@@ -24,7 +24,7 @@ class GrowthProfile:
 
     @property
     def workload(self) -> Workload:
-        """Returns what the steps were made of."""
+        """What the steps were made of."""
         return self.visits.workload
 
     def need(self, point: Point) -> Need:

@@ -28,12 +28,12 @@ class StepTime:
 
     @property
     def other(self) -> float:
-        """Returns the time that belongs to no part."""
+        """The time that belongs to no part."""
         return max(0.0, self.clocked_seconds - sum(self.parts.values()))
 
     @property
     def all_parts(self) -> dict[str, float]:
-        """Returns every part, and the rest; they add up to the clocked time."""
+        """Every part, and the rest; they add up to the clocked time."""
         return {**self.parts, OTHER: self.other}
 
 

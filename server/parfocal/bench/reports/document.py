@@ -22,17 +22,17 @@ class Summary:
 
     @property
     def ratio_to_peft(self) -> float | None:
-        """Returns how many times faster than PEFT we are."""
+        """How many times faster than PEFT we are."""
         return self._ratio_to(self.peft_tokens_per_second)
 
     @property
     def ratio_to_base_only(self) -> float | None:
-        """Returns what is left of our own speed when every request names an adapter."""
+        """What is left of our own speed when every request names an adapter."""
         return self._ratio_to(self.base_only_tokens_per_second)
 
     @property
     def ratio_to_alternative(self) -> float | None:
-        """Returns our speed as a part of what the compared settings give."""
+        """Our speed as a part of what the compared settings give."""
         return self._ratio_to(self.alternative_tokens_per_second)
 
     def _ratio_to(self, speed: float | None) -> float | None:

@@ -34,7 +34,7 @@ class ServerProcess:
 
     @property
     def metrics_url(self) -> str | None:
-        """Returns where its metrics are; None if it shows none."""
+        """Where its metrics are; None if it shows none."""
         found = _METRICS.search(self.log.read_text("utf-8", "replace"))
         return found[1] if found else None
 

@@ -44,7 +44,7 @@ class Rest:
 
     @property
     def is_clean(self) -> bool:
-        """Returns whether nothing is held: no request, no block, no pin."""
+        """Whether nothing is held: no request, no block, no pin."""
         return not (self.requests_running or self.requests_waiting or self.blocks.get("used") or self.pins)
 
 
@@ -57,7 +57,7 @@ class Watched:
 
     @property
     def grown_bytes(self) -> int:
-        """Returns how much memory was added after the first tenth of all requests."""
+        """How much memory was added after the first tenth of all requests."""
         settled = [each for each in self.memory if each.requests >= self.memory[-1].requests / _PARTS]
         return self.memory[-1].rss_bytes - settled[0].rss_bytes if settled else 0
 

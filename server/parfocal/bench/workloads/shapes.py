@@ -16,7 +16,7 @@ class Linear:
 
     @property
     def parameters(self) -> int:
-        """Returns how many weights it has."""
+        """How many weights it has."""
         return self.wide * self.tall
 
 
@@ -36,12 +36,12 @@ class Shape:
 
     @property
     def head_dim(self) -> int:
-        """Returns the features of one attention head."""
+        """The features of one attention head."""
         return self.hidden // self.heads
 
     @property
     def linears(self) -> tuple[Linear, ...]:
-        """Returns every linear inside the decoder layers: what is quantised, and what adapters adapt."""
+        """Every linear inside the decoder layers: what is quantised, and what adapters adapt."""
         kv = self.kv_heads * self.head_dim
         sizes = {
             "self_attn.q_proj": (self.hidden, self.hidden),
@@ -60,7 +60,7 @@ class Shape:
 
     @property
     def head_parameters(self) -> int:
-        """Returns the weights of the embedding, and so of the head."""
+        """The weights of the embedding, and so of the head."""
         return self.vocabulary * self.hidden
 
     def adapter_parameters(self, rank: int) -> int:

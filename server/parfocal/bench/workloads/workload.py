@@ -75,28 +75,28 @@ class Workload:
 
     @property
     def is_open(self) -> bool:
-        """Returns whether requests come when they like, and not when there is room for them."""
+        """Whether requests come when they like, and not when there is room for them."""
         return self.rate is not None or self.rate_share is not None
 
     @property
     def batch(self) -> int:
-        """Returns how many requests the server runs at once, at most."""
+        """How many requests the server runs at once, at most."""
         usual = self.in_flight or (_OPEN_BATCH if self.is_open else self.requests)
         return min(self.requests, self.max_requests or usual)
 
     @property
     def server_slots(self) -> int:
-        """Returns how many adapters fit on the server's device."""
+        """How many adapters fit on the server's device."""
         return self.slots or self.adapters
 
     @property
     def shortest(self) -> int:
-        """Returns the length of the shortest prompt that may be drawn."""
+        """The length of the shortest prompt that may be drawn."""
         return self.shortest_prompt or self.prompt_tokens
 
     @property
     def generated_tokens(self) -> int:
-        """Returns how many tokens one round generates."""
+        """How many tokens one round generates."""
         return self.requests * self.new_tokens
 
     def adapter_names(self) -> tuple[str, ...]:

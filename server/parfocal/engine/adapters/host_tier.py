@@ -18,11 +18,11 @@ class Staged(Protocol):
 
     @property
     def rank(self) -> int:
-        """Returns the highest rank among its modules."""
+        """The highest rank among its modules."""
 
     @property
     def size_bytes(self) -> int:
-        """Returns the bytes that it takes."""
+        """The bytes that it takes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +36,7 @@ class HostEntry:
 
     @property
     def worth(self) -> tuple[float, int]:
-        """Returns what keeping it is worth: without it, its files are read again."""
+        """What keeping it is worth: without it, its files are read again."""
         size_bytes = self.content.size_bytes
         return worth(self.use, read_cost(size_bytes), size_bytes)
 

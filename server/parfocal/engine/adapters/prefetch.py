@@ -29,7 +29,7 @@ class Prefetches:
 
     @property
     def under_way(self) -> tuple[AdapterKey, ...]:
-        """Returns the adapters that are being read."""
+        """The adapters that are being read."""
         return tuple(self._under_way.values())
 
     def want(self, adapters: Sequence[AdapterKey], is_coming: Callable[[str], bool]) -> None:

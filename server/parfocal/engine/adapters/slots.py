@@ -58,7 +58,7 @@ class Slot:
 
     @property
     def is_lost(self) -> bool:
-        """Tells whether the slot will never be ready and goes with its last pin."""
+        """Whether the slot will never be ready and goes with its last pin."""
         return self.state in (SlotState.FAILED, SlotState.NO_ROOM)
 
 
@@ -96,7 +96,7 @@ class SlotTable:
         return victim
 
     def can_open(self) -> bool:
-        """Tells whether a further adapter may come in now."""
+        """Whether a further adapter may come in now."""
         return len(self._slots) < self.capacity
 
     def open(self, adapter: AdapterKey) -> Slot:

@@ -52,12 +52,12 @@ class AdapterPair:
 
     @property
     def parts(self) -> list[torch.Tensor]:
-        """Returns the tensors that there are."""
+        """The tensors that there are."""
         return [part for part in (self.a, self.b, self.a_scale, self.b_scale) if part is not None]
 
     @property
     def size_bytes(self) -> int:
-        """Returns the bytes of all slots."""
+        """The bytes of all slots."""
         return sum(part.nbytes for part in self.parts)
 
     def whole(self, index: slice, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,7 +86,7 @@ class LaidAdapter:
 
     @property
     def slab_rank(self) -> int:
-        """Returns the rank of the slabs that it fits."""
+        """The rank of the slabs that it fits."""
         return slab_rank(self.rank)
 
 

@@ -38,11 +38,11 @@ class AdapterStore(Protocol):
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, int]]:
-        """Returns (in_features, out_features) of each linear that may be adapted."""
+        """(in_features, out_features) of each linear that may be adapted."""
 
     @property
     def read_dtype(self) -> torch.dtype:
-        """Returns the type in which `lay_out` wants an adapter's numbers."""
+        """The type in which `lay_out` wants an adapter's numbers."""
 
     def lay_out(self, weights: LoraWeights) -> Staged:
         """Returns the adapter in host memory as it will lie on the device."""

@@ -118,7 +118,7 @@ class LoraStore:
 
     @property
     def read_dtype(self) -> torch.dtype:
-        """Returns the type in which `put` wants an adapter's numbers."""
+        """The type in which `put` wants an adapter's numbers."""
         return self.dtype if self.dtype.is_floating_point else torch.float32
 
     def lay_out(self, weights: LoraWeights) -> LaidAdapter:
@@ -151,14 +151,14 @@ class LoraStore:
 
     @property
     def size_bytes(self) -> int:
-        """Returns the bytes that all slabs take on the device, used or not."""
+        """The bytes that all slabs take on the device, used or not."""
         with self._lock:
             pairs = [pair for slab in self.slabs.values() for pair in slab.weights.values()]
         return sum(pair.size_bytes for pair in pairs)
 
     @property
     def places_used(self) -> int:
-        """Returns how many places hold an adapter."""
+        """How many places hold an adapter."""
         with self._lock:
             return sum(slab.slots - len(slab.free) for slab in self.slabs.values())
 

@@ -52,7 +52,7 @@ class HostCache:
 
     @property
     def counted_bytes(self) -> int:
-        """Returns the bytes that it takes of the device's budget."""
+        """The bytes that it takes of the device's budget."""
         return self.size_bytes if self.within else 0
 
 
@@ -97,12 +97,12 @@ class MemoryTable:
 
     @property
     def host_bytes(self) -> int:
-        """Returns the most that adapters take in host memory."""
+        """The most that adapters take in host memory."""
         return self.host.size_bytes
 
     @property
     def total_bytes(self) -> int:
-        """Returns the sum of all parts on the device."""
+        """The sum of all parts on the device."""
         parts = self.base_bytes + self.adapter_bytes + self.kv_bytes + self.workspace_bytes
         return parts + self.graph_bytes + self.host.counted_bytes
 

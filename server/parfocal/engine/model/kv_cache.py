@@ -16,7 +16,7 @@ class KvShape:
 
     @property
     def token_bytes(self) -> int:
-        """Returns the bytes that one token takes over all layers, keys and values."""
+        """The bytes that one token takes over all layers, keys and values."""
         return 2 * self.layers * self.heads * self.head_dim * self.dtype.itemsize
 
 

@@ -40,17 +40,17 @@ class BlockPool:
 
     @property
     def total(self) -> int:
-        """Returns the number of blocks."""
+        """The number of blocks."""
         return len(self._references)
 
     @property
     def free(self) -> int:
-        """Returns how many blocks nobody holds; some of them may still be found by name."""
+        """How many blocks nobody holds; some of them may still be found by name."""
         return len(self._free)
 
     @property
     def cached(self) -> int:
-        """Returns how many of the free blocks can still be found by name."""
+        """How many of the free blocks can still be found by name."""
         return self._cached
 
     def find(self, names: Sequence[BlockHash]) -> list[int]:
@@ -58,7 +58,7 @@ class BlockPool:
         return [self._block_of[name] for name in takewhile(self._block_of.__contains__, names)]
 
     def can_take(self, found: Sequence[int], new: int) -> bool:
-        """Tells whether `found` blocks and `new` empty ones can be taken together."""
+        """Whether `found` blocks and `new` empty ones can be taken together."""
         return len(self._free) - sum(1 for block in found if block in self._free) >= new
 
     def share(self, blocks: Sequence[int]) -> None:

@@ -18,12 +18,12 @@ class LaidRow:
 
     @property
     def tokens(self) -> int:
-        """Returns how many tokens the row computes."""
+        """How many tokens the row computes."""
         return self.end - self.start
 
     @property
     def length(self) -> int:
-        """Returns how many tokens the row has in the cache after the step."""
+        """How many tokens the row has in the cache after the step."""
         return self.row.start + self.tokens
 
 
@@ -37,7 +37,7 @@ class Segment:
 
     @property
     def tokens(self) -> int:
-        """Returns the segment's length."""
+        """The segment's length."""
         return self.end - self.start
 
 

@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Returns how many tokens the step computes."""
+        """How many tokens the step computes."""
         return sum(len(row.token_ids) for row in self.rows)
 
     def alone(self) -> list["Plan"]:

@@ -49,17 +49,17 @@ class Sequence:
 
     @property
     def digest(self) -> str:
-        """Returns the adapter's digest, empty for the base."""
+        """The adapter's digest, empty for the base."""
         return self.request.adapter.digest if self.request.adapter else ""
 
     @property
     def length(self) -> int:
-        """Returns how many tokens are known: prompt and output."""
+        """How many tokens are known: prompt and output."""
         return len(self.request.prompt_ids) + len(self.output_ids)
 
     @property
     def uncomputed(self) -> int:
-        """Returns how many known tokens have no KV yet; 1 while decoding."""
+        """How many known tokens have no KV yet; 1 while decoding."""
         return self.length - self.computed
 
     def tokens(self, start: int, end: int) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ class Turns:
 
     @property
     def closed(self) -> frozenset[str]:
-        """Returns the digests whose slots are closed."""
+        """The digests whose slots are closed."""
         return frozenset(self._closed)
 
     def plan(self, waiting: Many[Sequence], running: Many[Sequence]) -> None:
@@ -44,7 +44,7 @@ class Turns:
         self._held_back = {sequence for sequence in waiting[first:] if sequence.digest in self._closed}
 
     def holds_back(self, sequence: Sequence) -> bool:
-        """Tells whether a request must leave its adapter's slot to one that has waited longer."""
+        """Whether a request must leave its adapter's slot to one that has waited longer."""
         return sequence in self._held_back
 
     def pass_over(self, passed: Many[Sequence], slot: Slot) -> bool:

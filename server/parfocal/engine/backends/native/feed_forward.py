@@ -25,7 +25,7 @@ class NativeFeedForward(nn.Module):
 
 
 def is_silu_gated(module: nn.Module) -> bool:
-    """Tells whether the module computes down(silu(gate(x)) * up(x)) with linears of these names."""
+    """Whether the module computes down(silu(gate(x)) * up(x)) with linears of these names."""
     linears = all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj"))
     activation = getattr(module, "act_fn", None)
     return linears and (isinstance(activation, nn.SiLU) or type(activation).__name__ == "SiLUActivation")

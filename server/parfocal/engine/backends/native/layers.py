@@ -44,7 +44,7 @@ class LayerParts:
 
     @property
     def projections(self) -> tuple[Projection, ...]:
-        """Returns all projections in the order of their groups."""
+        """All projections in the order of their groups."""
         return (*self.query_key_value, *self.output, *self.gate_up, *self.down)
 
 
@@ -144,5 +144,5 @@ def _epsilons(layer: LayerParts) -> Iterator[float]:
 
 
 def _scales_its_embeddings(decoder: Any, text: Any) -> bool:
-    """Tells whether the embedding module alone makes the layers' input; old Gemmas scale it elsewhere."""
+    """Whether the embedding module alone makes the layers' input; old Gemmas scale it elsewhere."""
     return not text.model_type.startswith("gemma") or hasattr(decoder.embed_tokens, "embed_scale")

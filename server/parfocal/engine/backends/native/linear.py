@@ -81,7 +81,7 @@ class NativeLinear(nn.Module):
 
     @property
     def numbers(self) -> Numbers:
-        """Returns in what the weight is multiplied."""
+        """In what the weight is multiplied."""
         return Numbers(self.struct.numbers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ class NativeHead(nn.Module):
 
 
 def can_pack(module: nn.Module) -> bool:
-    """Tells whether the kernel can take the module's place: NF4 in blocks of 64 inputs, on the CPU."""
+    """Whether the kernel can take the module's place: NF4 in blocks of 64 inputs, on the CPU."""
     if not isinstance(module, Linear4bit):
         return False
     weight: Any = module.weight

@@ -40,7 +40,7 @@ class ChunkRow:
 
     @property
     def tokens(self) -> int:
-        """Returns how many tokens the chunk computes."""
+        """How many tokens the chunk computes."""
         return self.end - self.start
 
 

@@ -67,7 +67,7 @@ class Bfloat16Head(nn.Module):
 
 
 def is_fast_here(model: nn.Module) -> bool:
-    """Tells whether bitsandbytes has found such a CPU, and may use it."""
+    """Whether bitsandbytes has found such a CPU, and may use it."""
     first = next((m for m in model.modules() if isinstance(m, Linear4bit)), None)
     return first is not None and first.weight.device.type == "cpu" and bool(first.support_avx512bf16_for_cpu)
 

@@ -95,7 +95,7 @@ class CudaAttention:
 
     @property
     def tile_tokens(self) -> int:
-        """Returns how many neighbouring tokens one program of a prefill takes: 32 KiB of queries, or 128."""
+        """How many neighbouring tokens one program of a prefill takes: 32 KiB of queries, or 128."""
         keys = self.cache.keys[0]
         queries = min(128, 2**15 // (_room(keys.shape[3]) * keys.element_size()))
         return max(1, queries * keys.shape[2] // self.heads)
@@ -159,7 +159,7 @@ class _Work(NamedTuple):
 
     @property
     def numbers(self) -> tuple[int, int, int, float, float]:
-        """Returns the query's strides and how to score."""
+        """The query's strides and how to score."""
         scaling, _, softcap = self.score
         factors = (1.0, scaling * LOG2E) if softcap is None else (scaling / softcap, softcap * LOG2E)
         return self.query.stride(1), self.query.stride(0), self.window, *factors
@@ -170,7 +170,7 @@ class _Work(NamedTuple):
 
     @property
     def tile(self) -> int:
-        """Returns how many keys a program holds at once: 16 KiB of them."""
+        """How many keys a program holds at once: 16 KiB of them."""
         keys = self.cache.keys[self.layer]
         return min(64, max(16, 2**14 // (_room(keys.shape[3]) * keys.element_size())))
 

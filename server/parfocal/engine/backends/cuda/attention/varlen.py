@@ -75,7 +75,7 @@ class Support:
 
     @property
     def usable(self) -> bool:
-        """Tells whether the function can be used."""
+        """Whether the function can be used."""
         return not self.reason
 
 

@@ -16,7 +16,7 @@ class GroupGuard(Protocol):
 
     @property
     def is_fast(self) -> bool:
-        """Tells whether kernels are still tried."""
+        """Whether kernels are still tried."""
 
     def __call__(
         self, work: "StepLora", ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str], /

@@ -34,7 +34,7 @@ class PagePool:
 
     @property
     def used(self) -> int:
-        """Returns how many pages are taken."""
+        """How many pages are taken."""
         return self.count - len(self._free)
 
     def take(self, count: int) -> tuple[int, ...]:

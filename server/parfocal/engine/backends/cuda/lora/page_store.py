@@ -38,7 +38,7 @@ class PagedAdapter:
 
     @property
     def size_bytes(self) -> int:
-        """Returns the bytes of its pages."""
+        """The bytes of its pages."""
         return self.pages.nbytes
 
 
@@ -68,33 +68,33 @@ class PageStore:
 
     @property
     def read_dtype(self) -> torch.dtype:
-        """Returns the type in which `lay_out` wants an adapter's numbers."""
+        """The type in which `lay_out` wants an adapter's numbers."""
         return self.dtype if self.dtype.is_floating_point else torch.float32
 
     @property
     def weights(self) -> torch.Tensor:
-        """Returns the pool `[numbers]` as numbers of the adapters' type."""
+        """The pool `[numbers]` as numbers of the adapters' type."""
         return self.bytes.view(-1).view(self.dtype)
 
     @property
     def scales(self) -> torch.Tensor:
-        """Returns the pool `[numbers]` as float32, in which scales are kept."""
+        """The pool `[numbers]` as float32, in which scales are kept."""
         return self.bytes.view(-1).view(torch.float32)
 
     @property
     def size_bytes(self) -> int:
-        """Returns the bytes of the pool, used or not."""
+        """The bytes of the pool, used or not."""
         return self.bytes.nbytes
 
     @property
     def places_used(self) -> int:
-        """Returns how many adapters are here."""
+        """How many adapters are here."""
         with self._lock:
             return len(self._owned)
 
     @property
     def pages_used(self) -> int:
-        """Returns how many pages are taken."""
+        """How many pages are taken."""
         return self._pool.used
 
     def lay_out(self, weights: LoraWeights) -> PagedAdapter:
@@ -198,12 +198,12 @@ class StoreShape:
 
     @property
     def page_bytes(self) -> int:
-        """Returns the bytes of a page."""
+        """The bytes of a page."""
         return page_bytes(max(self._matrices()))
 
     @property
     def most_pages(self) -> int:
-        """Returns the pages of an adapter of the highest rank on every linear."""
+        """The pages of an adapter of the highest rank on every linear."""
         return pack(self._matrices(), self.page_bytes).pages
 
     def _matrices(self) -> list[int]:

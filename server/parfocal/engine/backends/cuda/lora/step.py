@@ -33,7 +33,7 @@ class Tiles:
 
     @property
     def count(self) -> int:
-        """Returns how many tiles there are, empty ones included."""
+        """How many tiles there are, empty ones included."""
         return len(self.table)
 
 
