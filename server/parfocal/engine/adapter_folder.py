@@ -1,4 +1,4 @@
-"""Where an adapter's files are and how they are meant, as whoever fetches them tells the engine."""
+"""Where an adapter's files are and what they mean: what the engine is told by whoever fetched them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The folder that keeps bases ready to be served: which there are, which are being served, which must leave.
+"""The folder that keeps bases ready to serve: lists them, locks those in use, evicts the others.
 
-Knows no tensors: `loading` writes the entries and reads them. An entry is a folder whose name is its key; it
-appears whole, with its seal, and leaves whole. Any number of processes may share the folder.
+Knows no tensors: `loading` writes and reads the entries. An entry is a folder named by its key; it appears
+and disappears as a whole, with its seal. Any number of processes may share the folder.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _ABANDONED_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class CachedBase:
-    """One base as it is held in memory. `used_at` is when a server last loaded it, in seconds since 1970."""
+    """One base in its in-memory form. `used_at` is when a server last loaded it, in seconds since 1970."""
 
     key: str
     name: str
@@ -38,10 +38,10 @@ class CachedBase:
 
 
 class BaseCache:
-    """Bases under `root`, at most `capacity_bytes` of them; those served least recently leave first.
+    """Bases under `root`, at most `capacity_bytes` of them; evicts the least recently served first.
 
-    A base that any process serves never leaves: its seal is locked as long as the BaseCache that used it is
-    open. `label` is what people call the base that is to be served through this one.
+    A base that any process serves is never evicted: its seal stays locked while the BaseCache that used it is
+    open. `label` is the display name of the base to be served through this one.
     """
 
     def __init__(self, root: Path, capacity_bytes: int | None = None, label: str = "") -> None:
@@ -51,14 +51,14 @@ class BaseCache:
         self._locks: list[int] = []
 
     def bases(self) -> list[CachedBase]:
-        """Returns what is there, the most recently served first. Raises OSError."""
+        """Returns the bases, most recently served first. Raises OSError."""
         if not self.root.is_dir():
             return []
         found = [base for path in self.root.iterdir() if (base := _cached_base(path)) is not None]
         return sorted(found, key=lambda base: (-base.used_at, base.key))
 
     def use(self, key: str) -> bool:
-        """Notes that a base is served from now on; returns False if it is not there.
+        """Marks a base as in use; returns False if it is not there.
 
         Waits for a removal under way, which takes milliseconds.
         """
@@ -73,12 +73,12 @@ class BaseCache:
             os.close(lock)
             return False
         self._locks.append(lock)
-        with contextlib.suppress(OSError):  # another user's folder: its order stays as it is
+        with contextlib.suppress(OSError):  # another user's folder: its time stays as it is
             os.utime(seal)
         return True
 
     def make_room(self) -> list[CachedBase]:
-        """Removes what exceeds the capacity, as far as it is not being served; returns what left."""
+        """Evicts unserved bases until the rest fit the capacity; returns those removed."""
         if self._capacity_bytes is None:
             return []
         bases = self.bases()
@@ -90,18 +90,18 @@ class BaseCache:
             if self.remove(base.key):
                 excess -= base.size_bytes
                 gone.append(base)
-                log.info("the cached base %s (%s) left to make room in %s", base.name, base.dtype, self.root)
+                log.info("evicted cached base %s (%s) to make room in %s", base.name, base.dtype, self.root)
         return gone
 
     def remove(self, key: str) -> bool:
-        """Removes a base; returns False, with nothing done, if it is being served. Raises OSError."""
+        """Removes a base; returns False and does nothing if it is being served. Raises OSError."""
         with _unserved(self.root / key / SEAL) as is_free:
             if is_free:
                 self.discard(key)
         return is_free
 
     def discard(self, key: str) -> None:
-        """Removes a base, served or not; at once, so that nobody finds it half removed. Raises OSError."""
+        """Removes a base, served or not; atomically, so that nobody finds it half removed. Raises OSError."""
         aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self.root))
         try:
             with contextlib.suppress(FileNotFoundError):  # another process was faster
@@ -110,14 +110,14 @@ class BaseCache:
             shutil.rmtree(aside, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Removes what processes that were killed have left unfinished."""
+        """Removes the unfinished entries of killed processes."""
         for path in (*self.root.glob(".new-*"), *self.root.glob(".old-*")):
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < time.time() - _ABANDONED_S:
                     shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
-        """Lets the bases leave that were used through this one."""
+        """Releases the bases that were used through this one."""
         while self._locks:
             os.close(self._locks.pop())
 
@@ -130,21 +130,21 @@ def _cached_base(folder: Path) -> CachedBase | None:
         size_bytes = sum(file.stat().st_size for file in folder.iterdir())
         used_at = seal.stat().st_mtime
         told = json.loads(seal.read_bytes())
-    except (OSError, ValueError):  # it leaves just now, or is damaged: whoever serves it next makes it again
+    except (OSError, ValueError):  # being removed, or corrupt: the next server of it rebuilds it
         return None
     with _unserved(seal) as is_free:
         return CachedBase(folder.name, *_described(told), size_bytes, used_at, not is_free)
 
 
 def _described(seal: Any) -> tuple[str, str, str]:
-    """Returns what people call a base, the type it computes in and the kind of device it is packed for.
+    """Returns a base's display name, the type it computes in and the kind of device it is packed for.
 
-    Seals of before had no name; the folder of its weights had one.
+    Older seals had no name; the folder of its weights had one.
     """
     try:
         facts = seal["facts"]
         name = seal.get("base") or Path(facts["files"][0][1]).parent.name
-        # The library writes down only what is not its default.
+        # The library records only what differs from its default.
         dtype = json.loads(facts["recipe"]).get("bnb_4bit_compute_dtype", "float32")
         return str(name), str(dtype), str(facts["device"])
     except (LookupError, TypeError, AttributeError, ValueError):
@@ -153,7 +153,7 @@ def _described(seal: Any) -> tuple[str, str, str]:
 
 @contextlib.contextmanager
 def _unserved(seal: Path) -> Iterator[bool]:
-    """Whether no process serves the base, and keeps it so within the scope."""
+    """Yields whether no process serves the base, and keeps it that way while the scope lasts."""
     try:
         lock = os.open(seal, os.O_RDONLY)
     except OSError:
@@ -170,7 +170,7 @@ def _could_lock(lock: int) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: removing harms nobody, all of it is in memory by then
+    except OSError:  # a file system without locks: removal is harmless, servers hold it all in memory
         return True
     return True
 

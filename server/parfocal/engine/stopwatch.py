@@ -1,4 +1,4 @@
-"""Where the time of an engine's steps goes, part by part, for as long as somebody watches. No torch."""
+"""Where the time of an engine's steps goes, part by part, while someone watches. No torch."""
 
 import contextlib
 import time
@@ -11,15 +11,15 @@ from typing import Any, Protocol
 BASE, LORA, ATTENTION, HEAD = "base linears", "LoRA", "attention", "head"
 NORMS, ACTIVATION, ROTATION, ROWS = "norms", "activation", "rotation", "norms, rotation, activation"
 SAMPLING, SCHEDULING, TEXT, GRAPH = "sampling", "scheduling", "text", "captured step"
-# Every part that some backend tells apart, in the order in which they are shown. Scheduling includes laying a
-# plan out for the kernels.
+# Every part that some backend distinguishes, in display order. Scheduling includes laying out a plan for the
+# kernels.
 PARTS = (BASE, LORA, ATTENTION, HEAD, NORMS, ACTIVATION, ROTATION, ROWS, SAMPLING, SCHEDULING, TEXT, GRAPH)
 
 _UNWATCHED = nullcontext()
 
 
 class Marks(Protocol):
-    """The clock of whatever computes."""
+    """The clock of the device that computes."""
 
     def now(self) -> Any:
         """Returns a mark of this instant, which may become readable only later."""
@@ -40,9 +40,9 @@ class CpuMarks:
 
 
 class Stopwatch:
-    """Times parts that may lie within each other: while an inner one runs, the outer one's clock stands.
+    """Times parts that may nest: while an inner one runs, the outer one's clock is paused.
 
-    The engine's parts tell it where they begin and end. It takes times only in the scope of `watching`.
+    The engine's parts report their starts and ends. It measures only in the scope of `watching`.
     """
 
     def __init__(self, marks: Marks | None = None) -> None:
@@ -53,12 +53,12 @@ class Stopwatch:
         self._since: Any = None
 
     def part(self, name: str) -> AbstractContextManager[None]:
-        """Returns the scope in which a part's work is done; one that does nothing while nobody watches."""
+        """Returns the scope for a part's work; it does nothing while nobody watches."""
         return _Part(self, name) if self.is_on else _UNWATCHED
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Takes times while the scope lasts."""
+        """Measures while the scope lasts."""
         self.is_on = True
         try:
             yield
@@ -71,7 +71,7 @@ class Stopwatch:
         self._within.append(part)
 
     def end(self) -> None:
-        """Ends the part that was started last."""
+        """Ends the part started last."""
         self._turn()
         self._within.pop()
 

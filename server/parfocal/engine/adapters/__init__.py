@@ -1,4 +1,4 @@
-"""Which adapters are on the device or in host memory, who pins them, and which leave first. No torch."""
+"""Which adapters are on the device or in host memory, who pins them, which are evicted first. No torch."""
 
 from parfocal.engine.adapters.host_tier import HostTier, Staged
 from parfocal.engine.adapters.loads import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded

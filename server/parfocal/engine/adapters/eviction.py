@@ -1,9 +1,9 @@
 """What an adapter is worth keeping: size, recency, frequency and the cost to bring it back, in one number.
 
-GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998): worth = clock + uses * cost / size. The clock, read at
-the last use, is the worth of what had to leave last; so what is not used any more is overtaken in time,
-however often it was used before. Costs are in bytes copied from host memory, by a fixed estimate and not by
-measured seconds: the same history always evicts the same adapters. No torch, no threads.
+GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998): worth = clock + uses * cost / size. The clock is the
+worth of the last adapter evicted, as read at each use, so an adapter that is no longer used is overtaken in
+time, however popular it was. Costs are in bytes copied from host memory, estimated and not measured: the same
+history always evicts the same adapters. No torch, no threads.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _READ_FACTOR = 10
 
 @dataclass(slots=True)
 class Use:
-    """How often an adapter was used since it is held, the clock at its last use, and which use that was."""
+    """How often an adapter was used since it came, the clock at its last use, and that use's number."""
 
     count: int = 0
     clock: float = 0.0
@@ -39,7 +39,7 @@ class Ageing:
         use.clock, use.at = self._clock, self._uses
 
     def leaves(self, worth: float) -> None:
-        """Moves the clock on to the worth of what had to leave."""
+        """Advances the clock to the worth of what was evicted."""
         self._clock = max(self._clock, worth)
 
 
@@ -54,7 +54,7 @@ def read_cost(size_bytes: int) -> float:
 
 
 def worth(use: Use, cost: float, size_bytes: int) -> tuple[float, int]:
-    """Returns what keeping it is worth; of equals the one used last is worth more.
+    """Returns what keeping it is worth; the most recent use breaks ties.
 
     >>> rare, often = Use(1, 0.0, 1), Use(3, 0.0, 2)
     >>> worth(rare, copy_cost(1 << 20), 1 << 20), worth(often, read_cost(1 << 20), 1 << 20)

@@ -1,4 +1,4 @@
-"""Adapters that lie in host memory, read, verified and laid out, within a budget of bytes.
+"""Adapters in host memory: read, verified and laid out, within a budget of bytes.
 
 An adapter's content never changes under its digest, so nothing here can be stale. No torch, no threads: only
 the engine's own thread touches it.
@@ -22,12 +22,12 @@ class Staged(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """The bytes that it takes."""
+        """Its size in host memory."""
 
 
 @dataclass(slots=True, eq=False)
 class HostEntry:
-    """One adapter that is held; `seconds` tells how long the stages took that brought it here."""
+    """An adapter in the tier; `seconds` holds the duration of each stage that brought it here."""
 
     adapter: AdapterKey
     content: Staged
@@ -36,19 +36,19 @@ class HostEntry:
 
     @property
     def worth(self) -> tuple[float, int]:
-        """What keeping it is worth: without it, its files are read again."""
+        """What keeping it is worth: an evicted adapter's files must be read again."""
         size_bytes = self.content.size_bytes
         return worth(self.use, read_cost(size_bytes), size_bytes)
 
 
 class HostTier:
-    """At most `capacity_bytes` of adapters; those worth least leave first, those that are needed never."""
+    """At most `capacity_bytes` of adapters; evicts those worth least first, never one that is needed."""
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.size_bytes = 0
         self._entries: dict[str, HostEntry] = {}
-        # By worth, the least first. Uses only ever add worth, so that one noted here is never too high.
+        # By worth, least first. A use only ever adds worth, so a worth noted here is never too high.
         self._by_worth: list[tuple[tuple[float, int], str]] = []
         self._ageing = Ageing()
 
@@ -69,9 +69,9 @@ class HostTier:
         return sum(self._entries[digest].content.size_bytes for digest in needed if digest in self._entries)
 
     def keep(self, entry: HostEntry, needed: Collection[str]) -> list[HostEntry] | None:
-        """Takes an adapter in and returns those that had to leave, none of them among `needed`.
+        """Adds an adapter and returns those evicted for it, none of them among `needed`.
 
-        Returns None, with nothing changed, if it cannot have room.
+        Returns None and changes nothing if there is no room.
         """
         if entry.adapter.digest in self._entries:
             return []

@@ -1,4 +1,4 @@
-"""What loading threads tell the engine, as values: they know no slot and change no state of its."""
+"""What loading threads report to the engine, as values: they know no slots and change no engine state."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from parfocal.engine.request import AdapterKey
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A load's end: the adapter lies at `place`; `seconds` tells how long each stage took.
+    """A finished load: the adapter is at `place`; `seconds` holds the duration of each stage.
 
-    Without a place there was no memory for it. `staged` is what was to be copied, if it was not in the host
-    tier before.
+    `place` is None if the device had no memory for it. `staged` is the source of the copy, unless the host
+    tier already held it.
     """
 
     place: Place | None
@@ -25,7 +25,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Prefetched:
-    """A prefetch's end: the adapter is in host memory."""
+    """A finished prefetch: the adapter is in host memory."""
 
     staged: Staged
     seconds: dict[str, float]
@@ -33,7 +33,7 @@ class Prefetched:
 
 @dataclass(frozen=True, slots=True)
 class LoadAdvanced:
-    """A loading thread has brought an adapter one stage further on its way to its slot."""
+    """An adapter has advanced one stage on its way to its slot."""
 
     adapter: AdapterKey
     state: SlotState
@@ -41,7 +41,7 @@ class LoadAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class LoadEnded:
-    """A loading thread has finished with an adapter that has a slot, well or badly."""
+    """The load of an adapter that has a slot has succeeded or failed."""
 
     adapter: AdapterKey
     result: Future[Loaded]
@@ -49,7 +49,7 @@ class LoadEnded:
 
 @dataclass(frozen=True, slots=True)
 class PrefetchEnded:
-    """A loading thread has finished reading an adapter ahead, well or badly."""
+    """A prefetch has succeeded or failed."""
 
     adapter: AdapterKey
     result: Future[Prefetched]

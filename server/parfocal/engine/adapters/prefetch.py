@@ -1,4 +1,4 @@
-"""Which adapters are read into host memory before there is a slot for them.
+"""Which adapters are read into host memory before a slot is free for them.
 
 Lives on the engine's thread; never waits.
 """
@@ -10,9 +10,9 @@ from parfocal.engine.request import AdapterKey
 
 
 class Prefetches:
-    """Begins at most `most` at a time, in the order in which the adapters are waited for.
+    """Runs at most `most` prefetches at a time, in the order in which requests wait for the adapters.
 
-    Only as many as the host tier can keep until they are used: one more would push another out unused.
+    Never more than the host tier can hold: one too many would evict another before it was used.
     """
 
     def __init__(self, host: HostTier, begin: Callable[[AdapterKey], None], most: int) -> None:
@@ -33,7 +33,7 @@ class Prefetches:
         return tuple(self._under_way.values())
 
     def want(self, adapters: Sequence[AdapterKey], is_coming: Callable[[str], bool]) -> None:
-        """Takes in who waits for a slot now; begins with those that are neither here nor coming."""
+        """Records the adapters that now wait for a slot; starts reading those neither here nor coming."""
         self.wanted = frozenset(adapter.digest for adapter in adapters)
         self._vain &= self.wanted
         for adapter in adapters:
@@ -50,11 +50,11 @@ class Prefetches:
         del self._under_way[digest]
 
     def seen(self, size_bytes: int) -> None:
-        """Learns how large adapters are: what is to be read does not say before."""
+        """Learns an adapter's size, which is unknown until it has been read."""
         self._largest_bytes = max(self._largest_bytes, size_bytes)
 
     def in_vain(self, digest: str) -> None:
-        """Remembers that an adapter found no room, so that it is not read again while it is waited for."""
+        """Notes that an adapter found no room, so that it is not read again while requests wait for it."""
         self._vain.add(digest)
 
     def _has_room(self) -> bool:

@@ -32,12 +32,12 @@ class Loader(Protocol):
         """Begins to read an adapter into host memory; the result is delivered to the engine's inbox."""
 
     def free(self, place: Place) -> None:
-        """Makes a place on the device available again."""
+        """Frees a place on the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """Where adapters lie, and how many may be read into host memory before they have a slot."""
+    """The tiers, and how many adapters may be read into host memory before they have a slot."""
 
     table: SlotTable
     host: HostTier
@@ -45,7 +45,7 @@ class Tiers:
 
 
 class SlotResidency:
-    """The scheduler's view of the slots: reserve, release, and take in what the loader reports."""
+    """The scheduler's view of the slots: reserves, releases, and handles the loader's reports."""
 
     def __init__(self, tiers: Tiers, loader: Loader, observer: Observer, owner: Owner | None = None) -> None:
         self._owner = owner or Owner()
@@ -55,16 +55,16 @@ class SlotResidency:
         self._observer = observer
         self._prefetches = Prefetches(tiers.host, loader.prefetch, tiers.prefetches)
         self._copying: dict[str, Slot] = {}
-        # The device's memory was too little for the last load, and nothing has left since.
+        # The last load did not fit the device's memory, and nothing has been evicted since.
         self._full = False
-        # Slots whose adapter a prefetch is reading already.
+        # Slots whose adapter is already being prefetched.
         self._joined: dict[str, Slot] = {}
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._table)
 
     def reserve(self, adapter: AdapterKey, *, again: bool = False) -> Slot | None:
-        """Returns the adapter's slot with a pin taken; None while every slot is pinned or on its way.
+        """Pins and returns the adapter's slot; None while every slot is pinned or loading.
 
         A request that asks `again` is not counted again.
         """
@@ -82,26 +82,26 @@ class SlotResidency:
         return slot
 
     def pin(self, adapter: AdapterKey) -> None:
-        """Keeps an adapter that has a slot there for good."""
+        """Keeps an adapter that has a slot on the device for good."""
         slot = self._table.find(adapter.digest)
-        assert slot is not None and slot.state is SlotState.READY, "only what is there can be pinned"
+        assert slot is not None and slot.state is SlotState.READY, "only a ready adapter can be pinned"
         if not slot.is_pinned:
             slot.is_pinned = True
             self._table.pin(slot)
 
     def release(self, slot: Slot) -> None:
-        """Gives a pin back; a lost slot is removed with the last one, so the next request tries again."""
+        """Releases a pin; a lost slot goes with its last pin, so the next request tries again."""
         assert self._owner.is_here
         if self._table.unpin(slot):
             self._remove(slot)
 
     def want(self, adapters: Sequence[AdapterKey]) -> None:
-        """Records who waits for a slot now, the longest waiting first, and reads ahead for them."""
+        """Records the adapters that wait for a slot, longest wait first, and prefetches them."""
         if adapters or self._prefetches.wanted:
             self._prefetches.want(adapters, lambda digest: self._table.find(digest) is not None)
 
     def advanced(self, adapter: AdapterKey, state: SlotState) -> None:
-        """Notes how far an adapter has come on its way to its slot."""
+        """Notes a load's progress."""
         self._coming(adapter).state = state
 
     def loaded(self, adapter: AdapterKey, result: Loaded) -> None:
@@ -119,7 +119,7 @@ class SlotResidency:
         self._observer.adapter(AdapterReport("loaded", slot.adapter, result.seconds, result.size_bytes))
 
     def failed(self, adapter: AdapterKey, error: BaseException) -> Exception:
-        """Marks the adapter's slot as failed and returns the error that its requests end with."""
+        """Marks the adapter's slot as failed and returns the error for its requests."""
         slot = self._arrived(adapter)
         refusal = _refusal(slot.adapter, error)
         self._observer.adapter(AdapterReport("failed", slot.adapter, {}, detail=str(refusal)))
@@ -127,7 +127,7 @@ class SlotResidency:
         return refusal
 
     def prefetched(self, adapter: AdapterKey, result: Prefetched) -> None:
-        """Keeps what was read ahead; a slot that waits for it is loaded now."""
+        """Keeps a prefetched adapter; a slot that waits for it is loaded now."""
         assert self._owner.is_here
         self._prefetches.ended(adapter.digest)
         self._observer.adapter(AdapterReport("staged", adapter, result.seconds, result.staged.size_bytes))
@@ -137,7 +137,7 @@ class SlotResidency:
             self._start(slot, result.staged)
 
     def prefetch_failed(self, adapter: AdapterKey, error: BaseException) -> Exception:
-        """Returns the error that the adapter's waiting requests end with."""
+        """Returns the error for the requests that wait for the adapter."""
         assert self._owner.is_here
         self._prefetches.ended(adapter.digest)
         if self._joined.pop(adapter.digest, None) is not None:
@@ -147,13 +147,13 @@ class SlotResidency:
         return refusal
 
     def evict(self, slot: Slot, reason: str) -> None:
-        """Takes an unpinned adapter off the device."""
+        """Evicts an unpinned adapter from the device."""
         assert self._owner.is_here
         self._observer.adapter(AdapterReport("evicted", slot.adapter, {}, slot.size_bytes, reason))
         self._remove(slot)
 
     def statuses(self) -> list[AdapterStatus]:
-        """Returns every adapter once, where it lies fastest. May be called on any thread."""
+        """Returns every adapter once, in the fastest tier that holds it. May be called on any thread."""
         kept = {entry.adapter.digest: entry for entry in self._host}
         found = [_slot_status(slot, kept.pop(slot.adapter.digest, None)) for slot in self._table]
         found += [_host_status(entry) for entry in kept.values()]
@@ -182,7 +182,7 @@ class SlotResidency:
         self._loader.start(slot.adapter, staged)
 
     def _coming(self, adapter: AdapterKey) -> Slot:
-        """Returns the slot of an adapter whose load is under way: such a slot is never removed."""
+        """Returns the slot of an adapter that is loading: such a slot is never removed."""
         assert self._owner.is_here
         slot = self._table.find(adapter.digest)
         assert slot is not None, f"{adapter.digest} was loaded without a slot"

@@ -1,4 +1,4 @@
-"""Slots: which adapters are on the device, coming or going, and who pins them.
+"""Slots: which adapters are on the device, loading or leaving, and who pins them.
 
 No torch, no threads, no files.
 
@@ -27,22 +27,22 @@ class Place:
 
 
 class SlotState(enum.Enum):
-    """How far an adapter is on its way to the device."""
+    """An adapter's progress on its way to the device."""
 
     FETCHING = "fetching"
     STAGED = "staged"
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"  # the adapter cannot be loaded: its requests end in an error
-    NO_ROOM = "no_room"  # the device's memory was held by others: its requests wait for a slot again
+    NO_ROOM = "no_room"  # other adapters held the device's memory: its requests wait for a slot again
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One adapter's place on the device. A pin forbids eviction; `is_pinned`: one of them is there for good.
+    """One adapter's place on the device. A pin forbids eviction; `is_pinned` means for good.
 
-    `seconds` tells how long each stage of its load took; `turn` how many requests have started on it ahead of
-    older ones that had no slot.
+    `seconds` holds the duration of each stage of its load; `turn` counts the requests that started on it
+    ahead of older ones without a slot.
     """
 
     adapter: AdapterKey
@@ -58,12 +58,12 @@ class Slot:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the slot will never be ready and goes with its last pin."""
+        """Whether the slot will never be ready and is removed when its last pin is released."""
         return self.state in (SlotState.FAILED, SlotState.NO_ROOM)
 
 
 class SlotTable:
-    """At most `capacity` adapters; the unpinned one that is worth least leaves first."""
+    """At most `capacity` adapters; evicts the unpinned one worth least first."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -81,10 +81,10 @@ class SlotTable:
         return self._slots.get(digest)
 
     def victim(self, cost: Callable[[Slot], float], *, must: bool = False) -> Slot | None:
-        """Returns the slot that leaves before the next `open`, or None if none may or need leave.
+        """Returns the slot to evict before the next `open`; None if none can or need be evicted.
 
-        One `must` leave although there are slots left, if the device's memory is full. `cost` is that of
-        bringing an adapter back.
+        One `must` be evicted even with slots left if the device's memory is full. `cost` is what it takes to
+        load an adapter again.
         """
         if len(self._slots) < self.capacity and not must:
             return None
@@ -96,11 +96,11 @@ class SlotTable:
         return victim
 
     def can_open(self) -> bool:
-        """Whether a further adapter may come in now."""
+        """Whether another adapter can have a slot now."""
         return len(self._slots) < self.capacity
 
     def open(self, adapter: AdapterKey) -> Slot:
-        """Returns a new slot for an adapter that is not in the table. The caller has asked `can_open`."""
+        """Returns a new slot for an adapter that is not in the table. Check `can_open` first."""
         assert self.can_open() and adapter.digest not in self._slots
         slot = self._slots[adapter.digest] = Slot(adapter)
         return slot
@@ -110,7 +110,7 @@ class SlotTable:
         slot.pins += 1
 
     def unpin(self, slot: Slot) -> bool:
-        """Gives one pin back; returns True if a lost slot thereby became removable."""
+        """Releases one pin; returns True if that makes a lost slot removable."""
         assert slot.pins > 0, f"slot of {slot.adapter.digest} was unpinned twice"
         slot.pins -= 1
         self._ageing.use(slot.use)

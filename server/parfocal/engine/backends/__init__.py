@@ -1,4 +1,4 @@
-"""Who computes: plain torch, our kernels for CPUs, our kernels for CUDA; and the choice between them."""
+"""What computes: plain torch, our CPU kernels, our CUDA kernels; and the choice between them."""
 
 from parfocal.engine.backends.choice import choose_backend
 

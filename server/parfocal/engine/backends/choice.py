@@ -1,4 +1,4 @@
-"""The one place that decides who computes a base: by settings, device, and what runs here."""
+"""The one place that picks a base's backend: by settings, device, and what runs here."""
 
 import logging
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def choose_backend(config: EngineConfig, at: torch.device, dtype: torch.dtype, head_dim: int) -> Backend:
-    """Returns the fastest backend for a base of such numbers and heads that runs here and `config` lets."""
+    """Returns the fastest backend that runs here, suits the base, and `config` allows."""
     device = device_at(at)
     chosen: Backend | None = None
     if config.kernels == "auto":
@@ -32,7 +32,7 @@ def _native(config: EngineConfig, at: torch.device, dtype: torch.dtype, head_dim
 
 
 def _numbers(config: EngineConfig) -> Numbers:
-    """Returns in what 4-bit weights are multiplied natively."""
+    """Returns the number format in which native kernels multiply 4-bit weights."""
     if config.dtype == "float32":
         return Numbers.EXACT
     return Numbers.NARROW if config.activation_bits == 8 else Numbers.WIDE
@@ -40,7 +40,7 @@ def _numbers(config: EngineConfig) -> Numbers:
 
 def _cuda(device: Device, dtype: torch.dtype) -> Backend | None:
     try:
-        # Not with the others: Triton, which it imports, comes with torch's CUDA builds alone.
+        # Imported here: it needs Triton, which comes only with torch's CUDA builds.
         from parfocal.engine.backends.cuda import CudaBackend, card_of
     except ImportError as error:
         log.warning("kernels for CUDA disabled (%s); using PyTorch: slower, same results", error)

@@ -1,7 +1,7 @@
-"""From a chat to token ids with one tokenizer. The one place where text of people meets special tokens.
+"""From a chat to token ids with one tokenizer. The one place where users' text meets special tokens.
 
-Ids are those of transformers' `apply_chat_template(tokenize=True)`, but nobody can write a special token into
-a message: its text stays text, whole or put together from parts by the template.
+Ids are those of transformers' `apply_chat_template(tokenize=True)`, but nobody can inject a special token
+through a message: its text stays text, whether whole or assembled from parts by the template.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,14 +35,14 @@ class ChatTokenizer(Protocol):
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
-        """The tokenizer without its Python coat."""
+        """The Rust tokenizer behind the Python one."""
 
     def __call__(self, text: str, *, add_special_tokens: bool, verbose: bool) -> Any:
         """Encodes `text`; the result has one of the backend's `encodings`."""
 
 
 class ChatEncoder:
-    """Writes chats with one tokenizer and its template, or another. For one thread alone, as tokenizers.
+    """Renders chats with one tokenizer and its template, or another. Like tokenizers, not thread-safe.
 
     `run` runs templates; `check_length` refuses a written chat by its number of characters, before more work.
     """
@@ -65,13 +65,13 @@ class ChatEncoder:
     def write(
         self, chat: Chat, *, template: str | None = None, generation_prompt: bool = True, marks: bool = False
     ) -> Written:
-        """The chat in the template's words, up to where an answer begins if `generation_prompt` is set.
+        """The chat as the template renders it, up to where an answer begins if `generation_prompt` is set.
 
         `template` replaces the tokenizer's own; `marks` asks for the places of `{% generation %}` blocks.
 
         Raises:
             NoChatTemplate: neither the caller nor the tokenizer has a template.
-            ChatRefused: the template refuses the chat, or would put a special token together from its parts.
+            ChatRefused: the template refuses the chat, or would assemble a special token from its parts.
         """
         template = template or default_template(self._tokenizer.chat_template, tools=bool(chat.tools))
         if template is None:
@@ -84,7 +84,7 @@ class ChatEncoder:
         return self._quoted(chat, written, template, generation_prompt, marks)
 
     def ids(self, written: Written) -> list[int]:
-        """Token ids of a chat that was written out."""
+        """Token ids of a rendered chat."""
         encoding = self._encoding(written)
         return self._quoter.true_ids(encoding) if written.quoted else encoding.ids
 
@@ -119,7 +119,7 @@ class ChatEncoder:
     def _quoted(
         self, chat: Chat, written: Written, template: str, generation_prompt: bool, marks: bool
     ) -> Written:
-        """Writes the chat again until no special token in it comes from a person's text."""
+        """Renders the chat again until no special token in it comes from a user's text."""
         run = partial(self._written, template=template, generation_prompt=generation_prompt)
         avoid = (written.text, template, *chat.texts())
         masked: frozenset[str] = frozenset()
@@ -133,7 +133,7 @@ class ChatEncoder:
             if typed <= masked:
                 break
             masked |= typed
-        # A mark that lost its character stands before tokens of the template too: only a comparison tells.
+        # A mark that lost its character may stand before a token of the template: only a comparison tells.
         shut = self._specials.mask(None, avoid)
         if self._specials.powers(written.text, written.quoted) != self._specials.powers(
             run(chat.with_texts(shut.hidden), marks=False).text

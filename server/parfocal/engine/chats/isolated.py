@@ -1,4 +1,4 @@
-"""The process in which templates run, started by `TemplateProcess`: a line of JSON comes in, a line goes out.
+"""The process in which templates run, started by `TemplateProcess`: one line of JSON in, one line out.
 
 Arguments: how many bytes of memory it may take beyond what it has at its start, and how many characters a
 template may write.
@@ -16,7 +16,7 @@ _WARM_UP = TemplateCall("{{ messages[0].content }}", [{"role": "user", "content"
 
 
 def main(memory_bytes: int, characters: int) -> None:
-    """Answers until the input ends; says with an empty object that it is ready."""
+    """Answers until the input ends; an empty object announces that it is ready."""
     run_template(_WARM_UP)
     _bound_memory(memory_bytes)
     print("{}", flush=True)
@@ -31,12 +31,12 @@ def _answer(fields: dict[str, object], characters: int) -> dict[str, object]:
         return {"refusal": str(refusal)}
     size = len(written.text)
     if size > characters:
-        return {"refusal": f"the chat template writes {size} characters; at most {characters} are read"}
+        return {"refusal": f"the chat template writes {size} characters; the limit is {characters}"}
     return {"text": written.text, "answers": written.answers}
 
 
 def _bound_memory(extra_bytes: int) -> None:
-    """Bounds the address space, where the system can tell how large it is now (not on macOS)."""
+    """Limits the address space, where the system reports its current size (not on macOS)."""
     sizes = Path("/proc/self/statm")
     if sizes.is_file():
         now = int(sizes.read_text("ascii").split()[0]) * resource.getpagesize()

@@ -1,7 +1,7 @@
 """Runs templates in a process of their own, with bounds on time, memory and text.
 
-A template is somebody's program: it may loop for ever or fill the memory. Then its process ends and the next
-chat gets a new one; the server goes on.
+A template is someone else's program: it may loop for ever or exhaust memory. Then its process is killed, the
+next chat gets a new one, and the server goes on.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Any
 from parfocal.engine.chats.templates import TemplateCall, Written
 from parfocal.engine.errors import ChatRefused, EngineError
 
-_START_S = 60.0  # a process imports its libraries first, perhaps on a busy machine
+_START_S = 60.0  # a new process imports its libraries first, perhaps on a busy machine
 _READ_BYTES = 1 << 16
 
 
@@ -53,7 +53,7 @@ class TemplateProcess:
         return Written(reply["text"], tuple((start, end) for start, end in reply["answers"]))
 
     def start(self) -> None:
-        """Starts the process and does not wait for it, so that the first chat need not wait as long."""
+        """Starts the process without waiting for it, which shortens the first chat's wait."""
         with self._lock:
             self._started()
 
@@ -99,13 +99,13 @@ class TemplateProcess:
                 [*command, str(self._limits.memory_bytes), str(self._limits.characters)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for the server, which then ends this process
+                start_new_session=True,  # Ctrl-C is meant for the server, which then ends this process
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
         return self._process
 
     def _replace(self) -> None:
-        """Ends the process and begins the next at once, which is ready before most next chats come."""
+        """Kills the process and starts the next right away, so that it is usually ready in time."""
         self._end()
         self._started()
 

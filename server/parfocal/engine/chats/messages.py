@@ -7,15 +7,15 @@ from typing import TypeAlias
 Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
 Message: TypeAlias = Mapping[str, Value]
 
-# Templates compare these with words of their own; what the words may be is checked where messages are read.
+# Templates compare these with their own words; which are allowed is checked where messages are read.
 _WORDS = frozenset({"role", "type"})
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation, and what its template may read beside it.
+    """A conversation, and what else its template may read.
 
-    Each message has a `role` and a `content`, and may have what the template knows besides:
+    Each message has a `role` and a `content`, and may have other keys that the template knows:
     `reasoning_content`, `tool_calls`, `name`. `variables` are the template's own switches, such as
     `enable_thinking`; `tools` are JSON schemas.
     """
@@ -25,7 +25,7 @@ class Chat:
     tools: tuple[Mapping[str, Value], ...] = ()
 
     def texts(self) -> Iterator[str]:
-        """Everything that a person may have written in it, outer roles and types aside."""
+        """Every text in it that a user may have written: all but outer roles and types."""
         yield from _texts([*self.messages, self.variables, *self.tools])
 
     def with_texts(self, change: Callable[[str], str]) -> "Chat":
@@ -38,7 +38,7 @@ class Chat:
 
 
 def plain_messages(pairs: Sequence[tuple[str, str]]) -> tuple[Message, ...]:
-    """Messages of nothing but a role and a content each."""
+    """Messages that have only a role and a content."""
     return tuple({"role": role, "content": content} for role, content in pairs)
 
 

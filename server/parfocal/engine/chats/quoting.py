@@ -1,6 +1,6 @@
-"""Encodes a text in which some special tokens are only quoted: those stay text, all others are tokens.
+"""Encodes text in which some special tokens are only quoted: those stay text, all others are tokens.
 
-The tokenizer sees the whole text at once, so that spaces and touching letters become what they always become.
+The tokenizer sees the whole text at once, so that spaces and adjacent letters are merged as always.
 """
 
 import copy
@@ -11,13 +11,13 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 from parfocal.engine.chats.special_texts import SpecialTexts
 from parfocal.engine.errors import ChatRefused
 
-_LAST = 0x10FFFD  # of the private use plane 16; stand-ins are counted down from here
+_LAST = 0x10FFFD  # in private-use plane 16; stand-ins are allotted downwards from here
 
 
 class QuotingTokenizer:
-    """A copy of a tokenizer that reads its special tokens as text, and obeys a stand-in for each instead.
+    """A copy of a tokenizer that reads its special tokens as text, and a stand-in for each as the token.
 
-    A stand-in is one private character, repeated to the length of what it stands for, so that places stay.
+    A stand-in is one private character, repeated to the token's length, so that offsets stay valid.
     """
 
     def __init__(self, tokenizer: Tokenizer, specials: SpecialTexts) -> None:
@@ -48,7 +48,7 @@ class QuotingTokenizer:
         return self._tokenizer.encode(self._with_stand_ins(text, quoted), add_special_tokens=False)
 
     def true_ids(self, encoding: Encoding) -> list[int]:
-        """The ids of `encoding` as the model knows them, no stand-in among them."""
+        """The ids of `encoding` as the model knows them, with no stand-ins."""
         return [self._ids.get(token_id, token_id) for token_id in encoding.ids]
 
     def _add(self, token_id: int, token: AddedToken) -> None:

@@ -1,9 +1,9 @@
-"""Special tokens as texts: tells those that a template wrote from those that somebody wrote in a message.
+"""Special tokens as texts: tells the template's own from those that someone wrote in a message.
 
-A person's text reaches the template as it is, for templates cut it up by string methods. To learn whose a
-special token in the output is, the template runs once more, with a mark before every character of a person's
-text that could begin one. A token with a mark before or inside it may be the person's: typed, or put together
-from parts. Those that were typed get their first character masked in the run that counts: they stay text.
+A user's text reaches the template unchanged, because templates cut it up by string methods. To learn where a
+special token in the output comes from, the template runs once more, with a mark before every character of a
+user's text that could begin one. A token with a mark before or inside it may be the user's: typed, or
+assembled from parts. Typed ones have their first character masked in the run that counts: they stay text.
 """
 
 import re
@@ -13,7 +13,7 @@ from itertools import accumulate, islice
 
 from parfocal.engine.chats.messages import Chat
 
-_PRIVATE = range(0x100000, 0x10D000)  # private use: no character that anybody means stands here
+_PRIVATE = range(0x100000, 0x10D000)  # private use: nobody writes these on purpose
 
 
 class SpecialTexts:
@@ -26,11 +26,11 @@ class SpecialTexts:
         self._typed = _any_of(self._special | self._openings)
 
     def may_occur(self, chat: Chat) -> bool:
-        """Whether somebody's text could become a special token, alone or in parts."""
+        """Whether a user's text could become a special token, alone or in parts."""
         return any(not self._openings.isdisjoint(text) for text in chat.texts())
 
     def found(self, text: str) -> Iterator[tuple[int, str]]:
-        """Where in `text` a tokenizer sees which special token: the leftmost first, and there the longest."""
+        """Where in `text` a tokenizer sees which special token: leftmost first, and the longest there."""
         for match in self._added.finditer(text):
             if match[0] in self._special:
                 yield match.start(), match[0]
@@ -83,7 +83,7 @@ def free_characters(avoid: Iterable[str], count: int) -> Sequence[str]:
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
-    """Finds the leftmost of the texts, and there the longest.
+    """Finds the leftmost of the texts, and the longest there.
 
     Texts share their beginnings in the pattern: a tokenizer may have hundreds of special tokens that begin
     alike, and trying one after another would take seconds for a text of nothing but their first character.

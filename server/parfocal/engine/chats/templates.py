@@ -1,6 +1,6 @@
 """Runs one chat template, exactly as transformers does. Knows no tokens.
 
-A template is code that came with a base or an adapter: whatever it raises refuses the chat, and no more.
+A template is code that came with a base or an adapter: whatever it raises refuses only the chat.
 """
 
 import re
@@ -13,7 +13,7 @@ import jinja2
 from parfocal.engine.chats.messages import Message, Value
 from parfocal.engine.errors import ChatRefused, InvalidRequest
 
-# What code inside the sandbox can raise: a template's bug is an answer to its caller, no fault of the server.
+# What code inside the sandbox can raise: a template's bug refuses the request; it is no server fault.
 _TEMPLATE_ERRORS = (
     jinja2.TemplateError,
     ArithmeticError,
@@ -35,7 +35,7 @@ _OWN_NAMES = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class TemplateCall:
-    """One run of a template. `variables` hold the tokenizer's special tokens too, such as `bos_token`."""
+    """One run of a template. `variables` include the tokenizer's special tokens, such as `bos_token`."""
 
     template: str
     messages: Sequence[Message]
@@ -47,10 +47,10 @@ class TemplateCall:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A chat written out. All places count characters of `text`.
+    """A rendered chat. All places are character offsets in `text`.
 
-    answers: where `{% generation %}` blocks begin and end, if the call asked for marks. quoted: where the
-    text of a special token begins that somebody wrote in a message: it stays text.
+    answers: where `{% generation %}` blocks begin and end, if the call asked for marks. quoted: where special
+    tokens that someone wrote in a message begin: they stay text.
     """
 
     text: str
@@ -66,14 +66,14 @@ class TemplateRunner(Protocol):
 
 
 def run_template(call: TemplateCall) -> Written:
-    """Runs the template in this process, for as long as it takes.
+    """Runs the template in this process, without a time limit.
 
     Raises:
         ChatRefused: the template raised an error, of its own making or of Python's.
     """
     from transformers.utils.chat_template_utils import render_jinja_template  # takes a second to import
 
-    render: Any = render_jinja_template  # it is declared to return a text, and returns two lists
+    render: Any = render_jinja_template  # declared to return a text, but returns two lists
     try:
         texts, marks = render(
             conversations=[[dict(message) for message in call.messages]],
@@ -91,7 +91,7 @@ def run_template(call: TemplateCall) -> Written:
 
 
 def default_template(templates: object, *, tools: bool = False) -> str | None:
-    """The template that is used when none is named; tokenizers have one text, or several by name."""
+    """The template used when none is named; a tokenizer has one text, or several by name."""
     if isinstance(templates, str):
         return templates
     if not isinstance(templates, Mapping):
@@ -102,7 +102,7 @@ def default_template(templates: object, *, tools: bool = False) -> str | None:
 
 
 def check_variables(variables: Mapping[str, Value], field: str) -> None:
-    """Raises InvalidRequest, with `field`, for a variable that would stand in the way of the chat itself."""
+    """Raises InvalidRequest, with `field`, for a variable that would shadow the chat itself."""
     for name in variables:
         if not name.isidentifier() or name in _OWN_NAMES:
             raise InvalidRequest(
@@ -113,7 +113,7 @@ def check_variables(variables: Mapping[str, Value], field: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What a template says itself stands alone; a Python error is named, for its text alone says little."""
+    """A template's own message stands alone; a Python error is named, since its text alone says little."""
     text = " ".join(str(error).split())[:500]
     if type(error) is jinja2.TemplateError:  # raised by the template's raise_exception
         return text or "it gives no reason"

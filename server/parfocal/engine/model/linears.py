@@ -1,4 +1,4 @@
-"""How a backend holds a model's linears, in memory and in the cache of bases."""
+"""How a backend holds a model's linears, in memory and in the base cache."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Kept:
 
 
 class LinearLayout(Protocol):
-    """The linears that a backend computes from a form of its own; all others stay bitsandbytes' own."""
+    """The linears that a backend keeps in a form of its own; all others stay bitsandbytes'."""
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """What that form depends on beside the weights and who quantised them: plain JSON values."""
+        """What that form depends on besides the weights and their quantisation: plain JSON values."""
 
     def pack(self, model: nn.Module) -> None:
         """Gives a freshly quantised model the backend's own linears, in place."""
@@ -30,10 +30,10 @@ class LinearLayout(Protocol):
         """Returns a module of the backend's own, and all within it, as tensors; None for any other."""
 
     def make(self, kept: Kept) -> nn.Module:
-        """Returns the module that was kept."""
+        """Returns the module that `kept` describes."""
 
 
 def put(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Puts a module into the model at `path`, instead of what is there."""
+    """Replaces the model's module at `path`."""
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, module)

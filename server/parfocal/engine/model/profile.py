@@ -1,6 +1,6 @@
-"""Where the time of a base's steps goes: what a backend's profile is, and the one by hooks on any model.
+"""Where the time of a base's steps goes: the protocol of a backend's profile, and one by hooks on any model.
 
-Nothing here runs, and no hook is there, while nobody watches.
+While nobody watches, there are no hooks and nothing here runs.
 """
 
 import contextlib
@@ -31,23 +31,23 @@ _PARTS = tuple(part for part in PARTS if part not in (ROWS, GRAPH))
 
 
 class StepProfile(Protocol):
-    """Adds up the seconds that each part of the engine's steps takes; no second counts for two parts."""
+    """Adds up the seconds of each part of the engine's steps; no second counts twice."""
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that this profile tells apart, of `PARTS` and in their order."""
 
     def watching(self) -> AbstractContextManager[None]:
-        """Takes times while the scope lasts; outside of it the engine pays nothing."""
+        """Times steps while the scope lasts; outside it the engine pays nothing."""
 
     def take(self) -> Mapping[str, float]:
         """Returns the seconds by part since the last call, and begins anew."""
 
 
 class ModuleProfile:
-    """Hooks on the model's modules, beside the stopwatch that the engine's parts tell their times.
+    """Hooks on the model's modules, which share the stopwatch of the engine's parts.
 
-    `linears` finds the base's own linears in the model, without what adds adapters to them.
+    `linears` finds the base's own linears in the model, without their LoRA wrappers.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ModuleProfile:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Takes times while the scope lasts."""
+        """Times steps while the scope lasts."""
         with self._watch.watching(), ExitStack() as stack:
             for module, part in self._modules():
                 stack.callback(module.register_forward_pre_hook(self._before(part)).remove)
@@ -76,7 +76,7 @@ class ModuleProfile:
         return self._watch.take()
 
     def _modules(self) -> Iterator[tuple[nn.Module, str]]:
-        """Yields the modules of which one part is made. What a module's own modules take is theirs."""
+        """Yields the modules that make up one part. A submodule's time counts for the submodule."""
         yield from ((linear, BASE) for linear in self._linears(self._model))
         model: Any = self._model
         yield model.lm_head, HEAD

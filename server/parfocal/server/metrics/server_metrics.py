@@ -190,7 +190,7 @@ def _histogram(
 def _fallbacks(registry: CollectorRegistry) -> Counter:
     counter = Counter(
         "parfocal_kernel_fallbacks",
-        "The device's kernels given up for plain torch: slower, but right.",
+        "Device kernels disabled in favour of PyTorch: slower, same results.",
         ["kernel"],
         registry=registry,
     )

@@ -1,4 +1,4 @@
-"""The engine on CUDA devices: kernels, graphs, and what chooses between them. Needs Triton."""
+"""The engine on CUDA devices: kernels, graphs, and the choice between them. Needs Triton."""
 
 from parfocal.engine.backends.cuda.backend import CudaBackend
 from parfocal.engine.backends.cuda.card import Card, card_of

@@ -1,4 +1,4 @@
-"""Puts the CUDA path together from the kernels that are right on this card: each is tried once."""
+"""Assembles the CUDA path from the kernels that pass a trial on this card."""
 
 import logging
 
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 def cuda_parts(
     base: ResidentBase, config: EngineConfig, memory: StepMemory, report: Report, card: Card
 ) -> Computing:
-    """Returns the fastest parts that are right on the card; calls `report` for every kernel that it rejects.
+    """Returns the fastest parts that are correct on the card; calls `report` for every kernel it rejects.
 
     Replaces the base's linears.
     """
@@ -71,12 +71,12 @@ def cuda_parts(
 
 
 def measured_workspace(card: Card) -> MeasuredWorkspace:
-    """Returns what finds a step's workspace by running the largest steps with the kernels, untried."""
+    """Returns what measures a step's workspace by running the largest steps, before any kernel is tried."""
 
     def make(base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
         store = _prepared(base, config, None, _untold, card)
         attention = CudaAttention(cache, query_heads(base), card.processors)
-        # Too little memory must end the measurement, and not a kernel's use.
+        # Too little memory must end the measurement, not disable a kernel.
         work = CudaStepWork(store, config.max_rank, attention.step, Unguarded())
         forward = ModelForward(base, work)
         return Measured(forward, store.copy_in(store.zeros(config.max_rank)), store.size_bytes)
@@ -91,7 +91,7 @@ def _untold(kernel: str, reason: str) -> None:
 def _prepared(
     base: ResidentBase, config: EngineConfig, room: Room | None, report: Report, card: Card
 ) -> PageStore:
-    """Returns a store with so much room, or a page; switches and groups the base's linears, once."""
+    """Returns a store of that size, at least a page; switches and groups the base's linears, once."""
     groups = groups_of(base.shapes)
     speed_up(base.model, config.max_batch_tokens, card.clock(), report)
     group_linears(base.model, groups, base.active)
@@ -102,14 +102,14 @@ def _prepared(
 
 def _lora_guard(base: ResidentBase, report: Report) -> GroupGuard | None:
     trial = lora_trial(base.dtype, base.adapter_dtype, base.device)
-    # Tried without a guard, which would solve the trial by plain torch.
+    # Tried unguarded: a guard would let plain torch pass the trial.
     if choose("lora", Unguarded, None, trial, report) is None:
         return None
     return Guarded("lora", by_kernels, by_torch, report)
 
 
 def _with_graphs(base: ResidentBase, eager: Forward, graphs: DecodeGraphs, report: Report) -> Forward:
-    """Returns decoding by graphs, unless a step cannot be captured or its replay differs."""
+    """Returns decoding by CUDA graphs, unless a step cannot be captured or its replay differs."""
     laid = lay_out(Plan((PlanRow("trial", (1,), 0, (0,), None, None),)))
 
     def captured() -> Forward:

@@ -19,13 +19,13 @@ from parfocal.engine.model import Computing, ModuleProfile, ResidentBase, StepMe
 from parfocal.engine.observer import Observer
 from parfocal.engine.stopwatch import PARTS, ROWS, Stopwatch
 
-# The most that adapters take of what the base leaves, unless a setting says otherwise.
+# The largest share of what the base leaves that adapters take by default.
 _ADAPTER_SHARE = 1 / 3
 _PARTS = tuple(part for part in PARTS if part != ROWS)
 
 
 class CudaBackend:
-    """Computes with the kernels that are right on the card, each tried once, and torch for the others."""
+    """Computes with the kernels that pass their trial on the card, and with torch where one fails."""
 
     name = "cuda"
 
@@ -54,16 +54,16 @@ class CudaBackend:
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns the fastest parts that are right on the card."""
+        """Returns the fastest parts that are correct on the card."""
         return cuda_parts(base, config, memory, reports_to(observer), self._card)
 
     def take_over(self, cpu_threads: int) -> None:
-        """Gives the calling thread the CPUs, which loading threads give up, and the device."""
+        """Gives the calling thread the device, and the CPUs that loading threads gave up."""
         torch.set_num_threads(cpu_threads)
         self.device.enter()
 
     def profile(self, base: ResidentBase) -> StepProfile:
-        """Returns hooks on the model, by the device's clock; of a captured step only the whole is seen."""
+        """Returns hooks on the model, timed by the device's clock; a captured step is timed as a whole."""
         return ModuleProfile(base.model, _linears, self.watch, _PARTS)
 
 
@@ -72,7 +72,7 @@ def _linears(model: nn.Module) -> Iterable[nn.Module]:
 
 
 def _page_bytes(base: ResidentBase, config: EngineConfig, room_bytes: int) -> int:
-    """Returns the bytes of all pages for adapters: as stated, or every slot's, up to a share of the room."""
+    """Returns the bytes of all adapter pages: as configured, or enough for all slots, within a share."""
     shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
     largest = shape.most_pages * shape.page_bytes
     if config.adapter_bytes is not None:

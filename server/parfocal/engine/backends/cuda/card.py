@@ -1,4 +1,4 @@
-"""What only a real card has, so that everything else of the CUDA path can be put together without one."""
+"""What only a real card has, so that the rest of the CUDA path can be assembled without one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def card_of(device: torch.device) -> Card:
         processors=processors_of(device),
         copies=CudaCopies(LoneCopyStream(device)),
         capturer=CudaCapturer(device),
-        # Holds memory while it lives.
+        # Holds memory as long as it exists.
         clock=lambda: CudaClock(device),
         peak=CudaPeak(device),
     )

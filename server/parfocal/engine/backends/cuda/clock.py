@@ -6,13 +6,13 @@ import torch
 
 from parfocal.engine.devices import EventMarks
 
-# Times the size of the device's cache. To fill so much both empties the cache, as the steps' other layers do,
-# and keeps the device busy while the work is queued, so that launching it is not timed.
+# A multiple of the device's cache. Filling so much flushes the cache, as a step's other layers do, and keeps
+# the device busy while the work is queued, so that launches are not timed.
 _FILLED_CACHES = 4
 
 
 class CudaClock:
-    """Times work with events in the device's queue. Holds memory, so do not keep it."""
+    """Times work with events in the device's queue. Holds memory, so drop it after use."""
 
     def __init__(self, device: torch.device) -> None:
         cache_bytes = torch.cuda.get_device_properties(device).L2_cache_size

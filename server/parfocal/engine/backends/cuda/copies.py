@@ -1,4 +1,4 @@
-"""Copies to a CUDA device beside the steps: on a stream of their own, for which only loading threads wait."""
+"""Copies to a CUDA device beside the steps: on a separate stream that only loading threads wait for."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,25 +9,25 @@ import torch
 
 
 class CopyStream(Protocol):
-    """A queue of work for the device beside the one that computes the steps."""
+    """A queue of device work beside the one that computes the steps."""
 
     def follow_steps(self) -> None:
-        """Lets what is queued from now on begin after all that the steps have queued until now."""
+        """Makes work queued from now on start after everything the steps have queued so far."""
 
     def queued(self) -> AbstractContextManager[object]:
-        """Queues here what the calling thread does in the scope."""
+        """Queues the calling thread's work here while the scope lasts."""
 
     def finish(self) -> None:
-        """Returns once all that was queued here is done; makes nobody else wait."""
+        """Returns once everything queued here is done; no other thread waits."""
 
 
 class CudaCopies:
-    """Writes to the device's memory while it computes steps. May be called on several threads at once.
+    """Writes to the device's memory while it computes steps. Any number of threads may call it.
 
-    Memory that an adapter has left may still be read by steps that are queued already, so the stream follows
-    them. What it wrote is done when the call returns, before anybody is told of it, and even if the call
-    fails: so the steps need not follow the stream, and memory that is given back may be used at once. Tensors
-    are made on the steps' stream, whose allocator therefore needs no word of this one.
+    Steps already queued may still read the memory of an evicted adapter, so the stream follows them. Every
+    write is complete when the call returns, even if it fails: so the steps need not follow the stream, and
+    freed memory may be reused immediately. Tensors are allocated on the steps' stream, so its allocator need
+    not know of this one.
     """
 
     def __init__(self, stream: CopyStream, *, pinned: bool = True) -> None:
@@ -35,7 +35,7 @@ class CudaCopies:
         self._stream = stream
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
-        """Copies each source to the target at its place; beside the steps only from page-locked memory."""
+        """Copies each source to its target; overlaps the steps only from page-locked memory."""
         self._do(partial(torch._foreach_copy_, targets, sources, non_blocking=True))
 
     def zero(self, targets: list[torch.Tensor]) -> None:
@@ -52,22 +52,22 @@ class CudaCopies:
 
 
 class TorchCopyStream:
-    """A stream of torch's. `steps` is the one that computes; None means the device's default stream."""
+    """A torch stream. `steps` is the one that computes; None means the device's default stream."""
 
     def __init__(self, device: torch.device, steps: torch.cuda.Stream | None = None) -> None:
         self._stream = torch.cuda.Stream(device)
         self._steps = steps or torch.cuda.default_stream(device)
 
     def follow_steps(self) -> None:
-        """Lets what is queued from now on begin after all that the steps have queued until now."""
+        """Makes work queued from now on start after everything the steps have queued so far."""
         self._stream.wait_stream(self._steps)
 
     def queued(self) -> AbstractContextManager[object]:
-        """Queues here what the calling thread does in the scope."""
+        """Queues the calling thread's work here while the scope lasts."""
         return torch.cuda.stream(self._stream)
 
     def finish(self) -> None:
-        """Returns once all that was queued here is done."""
+        """Returns once everything queued here is done."""
         # The thread sleeps: one that spins keeps a CPU from the step thread.
         done = torch.cuda.Event(blocking=True)
         done.record(self._stream)
@@ -75,11 +75,11 @@ class TorchCopyStream:
 
 
 class LoneCopyStream(TorchCopyStream):
-    """A stream that follows nobody: for memory that no step in the queue can read.
+    """A stream that follows no other: for memory that no queued step can read.
 
-    An adapter's pages are such. They are freed between steps, when the last one's tokens have come back; so a
-    load need not wait for the step that runs now.
+    An adapter's pages are such memory. They are freed between steps, after the last step's tokens have come
+    back, so a load need not wait for the running step.
     """
 
     def follow_steps(self) -> None:
-        """Waits for nothing."""
+        """Does nothing."""

@@ -1,4 +1,5 @@
-"""Chooses between a fast kernel and plain torch: a kernel that fails on a card costs speed, never an answer.
+"""Chooses between a fast kernel and plain torch: a kernel that fails on a card costs speed, never
+correctness.
 
 Knows no kernel.
 """
@@ -21,18 +22,18 @@ Report = Callable[[str, str], None]
 
 log = logging.getLogger(__name__)
 
-# How far a kernel's numbers may be from plain torch's, as a part of the largest.
+# The largest error allowed against plain torch, as a fraction of the largest number.
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 2.0**-8, torch.bfloat16: 2.0**-5}
 
 _FAILURES: tuple[type[Exception], ...] = (
-    # torch's, also from the device: a launch that is refused, too little memory, an address that is none.
-    # OutOfMemoryError and AcceleratorError are of this kind.
+    # From torch or the device: a refused launch, too little memory, an invalid address.
+    # OutOfMemoryError and AcceleratorError are subclasses.
     RuntimeError,
-    # A library that does not load, a compiler that is not there, a cache folder that cannot be written.
+    # A library that does not load, a missing compiler, a cache folder that cannot be written.
     OSError,
     # Triton is absent, or lacks a name that the kernel imports.
     ImportError,
-    # The compiler or assembler that Triton calls ended in an error.
+    # The compiler or assembler that Triton calls has failed.
     subprocess.CalledProcessError,
 )
 _LONGEST_REASON = 300
@@ -40,10 +41,10 @@ _LONGEST_REASON = 300
 
 @dataclass(frozen=True)  # Python 3.11 cannot call a generic class with slots by its parameters
 class Trial(Generic[T]):
-    """A small task that both paths must solve alike.
+    """A small task on which both paths must agree.
 
-    `run` returns a path's numbers, of any shape. `tolerance` is the largest difference allowed, as a part of
-    the largest of the plain path's numbers.
+    `run` returns a path's numbers, of any shape. `tolerance` is the largest difference allowed, as a fraction
+    of the plain path's largest number.
     """
 
     run: Callable[[T], torch.Tensor]
@@ -51,13 +52,13 @@ class Trial(Generic[T]):
 
 
 def choose(name: str, fast: Callable[[], T], plain: T, trial: Trial[T], report: Report) -> T:
-    """Returns what `fast` makes if it solves the trial on this card as `plain` does, and else `plain`.
+    """Returns what `fast` makes if its trial on this card agrees with `plain`'s, otherwise `plain`.
 
-    For once at start. If the fast path is given up, one warning says why and `report` is given the kernel's
-    name and the reason. What the plain path raises is raised.
+    Called once, at start. If the fast path is rejected, one warning says why and `report` gets the kernel's
+    name and the reason. An error of the plain path propagates.
     """
     card = card_name()
-    # Read on the host, so that what fails on the device says so here.
+    # Read on the host, so that a failure on the device surfaces here.
     right = trial.run(plain).double().cpu()
     try:
         path = fast()
@@ -72,19 +73,19 @@ def choose(name: str, fast: Callable[[], T], plain: T, trial: Trial[T], report: 
 
 
 class Guarded(Generic[P, R]):
-    """A fast function that its first failure replaces by a plain one, for good: with a warning and a report.
+    """A fast function, replaced for good by a plain one at its first failure, with a warning and a report.
 
-    The plain one must be right whatever the failed one left half done. For one thread.
+    The plain one must be correct whatever the failed one left half done. For one thread.
     """
 
     def __init__(self, name: str, fast: Callable[P, R], plain: Callable[P, R], report: Report) -> None:
         self.is_fast = True
         self._name, self._fast, self._plain, self._report = name, fast, plain, report
-        # Asked for now: a device that has failed may not answer.
+        # Read now: a device that has failed may not answer.
         self._card = card_name()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Returns the fast function's answer, or the plain one's once the fast one has failed."""
+        """Returns the fast function's result, or the plain one's once the fast one has failed."""
         if not self.is_fast:
             return self._plain(*args, **kwargs)
         try:
@@ -105,30 +106,30 @@ def reports_to(observer: Observer) -> Report:
 
 @cache
 def failures() -> tuple[type[Exception], ...]:
-    """Returns what kernels raise that a card or an installation cannot run; no programmer's mistakes."""
+    """Returns the errors of kernels that a card or an installation cannot run; no programming errors."""
     try:
         from triton.errors import TritonError
     except ImportError:
         return _FAILURES
-    # It does not compile, or needs more shared memory than the card has.
+    # The kernel does not compile, or needs more shared memory than the card has.
     return (*_FAILURES, TritonError)
 
 
 @cache
 def card_name() -> str:
-    """Returns what people call the current device."""
+    """Returns the current device's display name."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "a machine without a CUDA card"
 
 
 def _difference(found: torch.Tensor, right: torch.Tensor, tolerance: float) -> str:
-    """Returns in words how the numbers differ, and nothing if they agree."""
+    """Returns how the numbers differ, in words; empty if they agree."""
     if found.shape != right.shape:
         return f"it returns {tuple(found.shape)} numbers for {tuple(right.shape)}"
     allowed = tolerance * float(right.abs().max())
     most = float((found.double().cpu() - right).abs().max())
     if most <= allowed:
         return ""
-    return f"its numbers are off by up to {most:.3g}, where {allowed:.3g} is allowed"
+    return f"max error {most:.3g} exceeds tolerance {allowed:.3g}"
 
 
 def _described(error: Exception) -> str:
@@ -137,7 +138,7 @@ def _described(error: Exception) -> str:
 
 def _give_up(name: str, card: str, reason: str, report: Report) -> None:
     log.warning(
-        "%s: the fast way is not used on %s (%s); the plain one is slower, but right",
+        "%s: kernel disabled on %s (%s); using PyTorch: slower, same results",
         name,
         card,
         reason,

@@ -1,7 +1,8 @@
-"""The base's 4-bit linears on CUDA: a fused product for few rows, dequantising and a dense one for many.
+"""The base's 4-bit linears on CUDA: a fused product for few rows, dequantisation and a dense product for
+many.
 
-bitsandbytes chooses between the two by itself, from row counts that were measured on some cards. Here they
-are measured on the card that serves, and overrule those. Knows no adapters.
+bitsandbytes switches between the two at row counts measured on other cards. Here the switch is measured on
+the serving card and overrides those. Knows no adapters.
 """
 
 import copy
@@ -25,7 +26,7 @@ from parfocal.engine.model import put
 
 log = logging.getLogger(__name__)
 
-# As bitsandbytes' operation `gemm_4bit` takes them.
+# The arguments of bitsandbytes' `gemm_4bit`, in order.
 Product = Callable[..., torch.Tensor]
 _ARGUMENTS = "A B shapeB absmax blocksize quant_type bias absmax_8bit absmax_code absmax_offset"
 
@@ -58,16 +59,16 @@ class Clock(Protocol):
 
 
 class TwoWays(Protocol):
-    """A linear that can be computed in two ways."""
+    """A linear with two implementations."""
 
     def example(self, rows: int) -> torch.Tensor:
         """Returns an input of so many rows."""
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the answer without ever holding the whole weight."""
+        """Returns the output without materialising the whole weight."""
 
     def dequantised(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the answer by way of the dequantised weight."""
+        """Returns the output by way of the dequantised weight."""
 
 
 class SwitchedLinear4bit(nn.Module):
@@ -83,7 +84,7 @@ class SwitchedLinear4bit(nn.Module):
         self._point = point
         self._dtype: torch.dtype = base.compute_dtype or weight.quant_state.dtype
         self._weight: torch.Tensor = weight.data.view(-1, 1)
-        # Of this linear alone but for its tensors: the type is that of the dequantised weight.
+        # A shallow copy that shares the tensors: its dtype is that of the dequantised weight.
         self._state: QuantState = copy.copy(weight.quant_state)
         self._state.dtype = self._dtype
         self._scales = _scales(self._state)
@@ -98,25 +99,25 @@ class SwitchedLinear4bit(nn.Module):
         return y.to(x.dtype)
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, out]` for `x` `[…, in]` of the base's type, without ever holding the whole weight."""
+        """Returns `[…, out]` for `x` `[…, in]` of the base's dtype; never holds the whole weight."""
         state, (absmax, *nested) = self._state, self._scales
         return self._product(
             x, self._weight, state.shape, absmax, state.blocksize, state.quant_type, self._bias, *nested
         )
 
     def dequantised(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the same by way of the dequantised weight `[out, in]`, which is given up at once."""
+        """Returns the same by way of the dequantised weight `[out, in]`, which is freed right away."""
         return functional.linear(x, dequantize_4bit(self._weight, self._state), self._bias)
 
     def example(self, rows: int) -> torch.Tensor:
-        """Returns random numbers `[rows, in]` as they may come, of the base's type."""
+        """Returns plausible random input `[rows, in]` of the base's dtype."""
         return torch.randn(rows, self.in_features, dtype=self._dtype, device=self._weight.device)
 
 
 def fused_product(
     device: torch.device, inputs: int, state: QuantState, kernels: object | None = None
 ) -> Product:
-    """Returns bitsandbytes' fused kernel itself, or its operation, which may choose the other way.
+    """Returns bitsandbytes' fused kernel itself, or its operation, which may dequantise after all.
 
     The operation stands in where there is no such kernel: on a CPU, for rows that end within a block of
     scales, and in versions of bitsandbytes that no longer have it under its private name. `kernels` is the
@@ -135,8 +136,8 @@ def fused_product(
 def measure_switch(linear: TwoWays, rows: Sequence[int], clock: Clock) -> int:
     """Returns the lowest of the rising row counts `rows` at which and above which dequantising is faster.
 
-    One more than the highest if it is not even faster there. Counted from above, so that one odd
-    measurement among the small counts moves nothing.
+    One more than the highest if it is slower even there. Searched from above, so that one odd measurement
+    among the small counts changes nothing.
     """
     point = rows[-1] + 1
     for count in reversed(rows):
@@ -168,7 +169,7 @@ def switch_linears(model: nn.Module, points: Mapping[Shape, SwitchPoint]) -> Non
 def speed_up(model: nn.Module, most_rows: int, clock: Clock, report: Report) -> dict[Shape, SwitchPoint]:
     """Gives the model the fastest 4-bit linears for steps of up to `most_rows`, in place; returns the points.
 
-    Where the fused product does not run or errs, all weights are dequantised.
+    Where the fused product fails or is wrong, all weights are dequantised.
     """
     linears = _one_of_each(model)
     tasks = [(linear, linear.example(rows)) for linear in linears.values() for rows in _TRIAL_ROWS]
@@ -199,13 +200,13 @@ def _powers(most: int) -> list[int]:
 
 
 def _seconds(clock: Clock, work: Callable[[], object]) -> float:
-    """Returns the median of several measurements, after one run that makes what is made on first use."""
+    """Returns the median of several measurements, after one untimed run."""
     work()
     return statistics.median(clock.seconds(work) for _ in range(_TIMES))
 
 
 def _scales(state: QuantState) -> tuple[torch.Tensor | None, ...]:
-    """Returns what the fused product wants of the scales: the outer, and the nested with code and offset."""
+    """Returns the scales as the fused product takes them: outer, then nested with code and offset."""
     if state.state2 is None:
         return state.absmax, None, None, None
     return state.state2.absmax, state.absmax, state.state2.code, state.offset

@@ -1,4 +1,4 @@
-"""In which numbers kernels multiply."""
+"""The dtype in which kernels multiply."""
 
 import torch
 import triton.language as tl
@@ -7,7 +7,7 @@ _PRODUCTS = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat1
 
 
 def product_type(given: torch.Tensor) -> tl.dtype:
-    """Returns what products of such numbers are taken in: the numbers' own type, on a GPU.
+    """Returns the dtype in which products of such numbers are computed: their own, on a GPU.
 
     Triton's interpreter would take bfloat16's bits for integers, so there they are float32.
     """

@@ -1,7 +1,7 @@
 """Kernels in C++ for CPUs with AVX-512 VNNI: 4-bit linears, LoRA, paged attention, normalisation.
 
-Compiled when the package is installed. Where that was impossible, or the processor is another one, the engine
-computes the same with torch.
+Compiled when the package is installed. Where that failed, or on any other processor, the engine computes the
+same with torch.
 """
 
 from parfocal.engine.backends.native.backend import NativeBackend

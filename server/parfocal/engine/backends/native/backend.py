@@ -1,4 +1,4 @@
-"""The backend of our own kernels for CPUs with AVX-512 VNNI, for float32 bases."""
+"""The backend of our own kernels for CPUs with AVX-512 VNNI; for float32 bases."""
 
 import torch
 from torch import nn
@@ -37,9 +37,9 @@ from parfocal.engine.stopwatch import Stopwatch
 class NativeBackend:
     """Computes with the library's kernels, which have threads of their own.
 
-    With exact `numbers` all arithmetic is float32's, and what the kernels cannot pack is dequantised once, in
-    up to `unpack_bytes`. Otherwise adapters are integers, and the KV cache is of half precision: half the
-    bytes of a step's context, 11 bits of precision.
+    With exact `numbers` all arithmetic is float32, and weights that the kernels cannot pack are dequantised
+    once, in up to `unpack_bytes`. Otherwise adapters are integers, and the KV cache is in half precision:
+    half the bytes of a step's context, 11 bits of precision.
     """
 
     name = "native"
@@ -81,7 +81,7 @@ class NativeBackend:
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns one call for all decoder layers, or transformers' code where there is none for them."""
+        """Returns one native call for all decoder layers, or transformers' code where they do not fit."""
         del observer
         cache = memory.cache
         store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
@@ -94,12 +94,12 @@ class NativeBackend:
         return Computing(forward, store)
 
     def take_over(self, cpu_threads: int) -> None:
-        """Leaves torch one thread: the kernels' own would only have others in their way."""
+        """Leaves torch one thread: more would only get in the way of the kernels' own."""
         del cpu_threads
         torch.set_num_threads(1)
 
     def profile(self, base: ResidentBase) -> StepProfile:
-        """Returns hooks on the model, joined by the kernels' own clock where one call does all layers."""
+        """Returns hooks on the model, together with the kernels' own clock where one call does all layers."""
         hooks = ModuleProfile(base.model, adapted_linears, self.watch)
         if parts_of(base.model) is None:
             return hooks

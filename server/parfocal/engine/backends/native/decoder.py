@@ -51,7 +51,7 @@ class NativeForward:
         return logits if cap is None else (logits / cap).tanh_() * cap
 
     def _run_layers(self, laid: list[LaidRow], hidden: torch.Tensor) -> None:
-        """Replaces `hidden` `[1, tokens, hidden]` by the last layer's answer."""
+        """Replaces `hidden` `[1, tokens, hidden]` by the last layer's output."""
         with self._watch.part(SCHEDULING):
             contexts = contexts_of(laid, self._cache)
         rotations = self._rotations(hidden, (contexts.lengths - 1)[None])
@@ -67,7 +67,7 @@ class NativeForward:
             most_blocks=contexts.tables.shape[1],
         )
         with self._watch.part(SCHEDULING):
-            # Both must outlive the call.
+            # Both must outlive the call to the library.
             _slabs, _works = self._add_adapters(step, laid)
         self._library.decode(addressof(self._struct), addressof(step))
 
@@ -149,7 +149,7 @@ def _address(norm: NativeRmsNorm | None) -> int | None:
 
 
 def _rotation_kinds(parts: DecoderParts, decoder: Any) -> list[tuple[str, ...]]:
-    """Returns what the rotary module is asked for beside positions: layers of two kinds, or nothing."""
+    """Returns the rotary module's layer types, if it has several; otherwise nothing."""
     kinds = sorted({layer.kind for layer in parts.layers})
     by_kind = hasattr(decoder.rotary_emb, f"{kinds[0]}_inv_freq")
     return [(kind,) for kind in kinds] if by_kind else [()]

@@ -1,4 +1,4 @@
-"""Reads transformers' modules into what the native decoder computes, or says that it cannot."""
+"""Maps transformers' modules to what the native decoder computes, or finds that it cannot."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class LayerParts:
-    """One decoder layer: linears by the input that they share, and its norms; None where it has none."""
+    """One decoder layer: linears grouped by shared input, and its norms; None for those it lacks."""
 
     query_key_value: tuple[Projection, ...]
     output: tuple[Projection, ...]
@@ -63,7 +63,7 @@ class DecoderParts:
 
 
 def parts_of(model: nn.Module) -> DecoderParts | None:
-    """Returns the model's parts; None if it has some that the native decoder does not compute."""
+    """Returns the model's parts; None if the native decoder cannot compute one of them."""
     known: Any = model
     text = known.config.get_text_config()
     activation = _ACTIVATIONS.get(getattr(text, "hidden_activation", None) or text.hidden_act)
@@ -111,7 +111,7 @@ def _layer(layer: Any, text: Any) -> LayerParts | None:
 
 
 def _projections(owner: Any, *names: str) -> tuple[Projection, ...]:
-    """Returns the linears of these names; none if one of them is missing or not the kernel's."""
+    """Returns the linears of these names; none of them if one is missing or is not native."""
     modules = [getattr(owner, name, None) for name in names]
     found = [
         Projection(module.path, module.base)

@@ -1,7 +1,7 @@
-"""Linears that multiply 4-bit weights, and heads of integers, by the native kernels; knows no adapters.
+"""4-bit linears, and output heads in integers, by the native kernels. Knows no adapters.
 
-Against the same weights in double precision, as a part of the operands' norms, the error is 2e-4 where they
-are wide and 8e-3 where they are narrow; bfloat16's is 3e-3. Exact linears multiply in float32.
+Against the same weights in double precision, relative to the operands' norms, the error is 2e-4 with wide
+activations and 8e-3 with narrow ones; bfloat16's is 3e-3. Exact linears multiply in float32.
 """
 
 import enum
@@ -22,7 +22,7 @@ _TILE = 32
 
 
 class Numbers(enum.IntEnum):
-    """What a weight's codes are and in what they are multiplied; `Numbers` in linear.h tells more."""
+    """A weight's code and the arithmetic that multiplies it; see `Numbers` in linear.h."""
 
     EXACT = 0
     WIDE = 1
@@ -31,7 +31,7 @@ class Numbers(enum.IntEnum):
     DENSE_NARROW = 4
 
 
-# The largest integer that a code can mean; exact codes mean fractions.
+# The largest integer that a code stands for; exact codes stand for fractions.
 _MOST = {
     Numbers.EXACT: 1,
     Numbers.WIDE: 8191,
@@ -39,12 +39,12 @@ _MOST = {
     Numbers.DENSE_WIDE: 8191,
     Numbers.DENSE_NARROW: 127,
 }
-# Bytes are stored without a sign, so much larger than they mean.
+# Bytes are stored unsigned, offset by this much.
 _OFFSET = 128
-# A logit this near to the highest, as a part of it, is computed again in float32, so that the likeliest
-# token is float32's.
+# Logits this close to the highest, relative to it, are recomputed in float32, so that the argmax is
+# float32's.
 _NEAR = {Numbers.DENSE_WIDE: 2.0**-8, Numbers.DENSE_NARROW: 2.0**-3}
-# The order in which bytes of eight inputs lie: that of the 4-bit codes, read as bytes.
+# The order of eight inputs' bytes: that of the 4-bit codes, read as bytes.
 _ORDER = [0, 4, 1, 5, 2, 6, 3, 7]
 
 
@@ -81,7 +81,7 @@ class NativeLinear(nn.Module):
 
     @property
     def numbers(self) -> Numbers:
-        """In what the weight is multiplied."""
+        """The arithmetic that multiplies the weight."""
         return Numbers(self.struct.numbers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ class NativeLinear(nn.Module):
 
 
 class NativeHead(nn.Module):
-    """The output head with rounded weights; every logit near the highest is computed again in float32.
+    """The output head with rounded weights; recomputes every logit near the highest in float32.
 
     `near` are the rounded weights.
     """
@@ -125,7 +125,7 @@ class NativeHead(nn.Module):
 
 
 def can_pack(module: nn.Module) -> bool:
-    """Whether the kernel can take the module's place: NF4 in blocks of 64 inputs, on the CPU."""
+    """Whether the kernel can replace the module: NF4 in blocks of 64 inputs, on the CPU."""
     if not isinstance(module, Linear4bit):
         return False
     weight: Any = module.weight

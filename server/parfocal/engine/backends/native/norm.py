@@ -25,7 +25,7 @@ class NativeRmsNorm(nn.Module):
 
 
 def replaced(library: Library, module: nn.Module) -> NativeRmsNorm | None:
-    """Returns the native twin of one of transformers' norms; None for any other module.
+    """Returns the native version of one of transformers' norms; None for any other module.
 
     Gemma's weights are offsets from 1 (arXiv 2403.08295).
     """

@@ -1,4 +1,4 @@
-"""Where the time of native steps goes, while somebody wants to know."""
+"""Where the time of native steps goes, while someone watches."""
 
 import ctypes
 from collections import defaultdict
@@ -10,7 +10,7 @@ from parfocal.engine.model import StepProfile
 from parfocal.engine.stopwatch import ACTIVATION, ATTENTION, BASE, GRAPH, LORA, NORMS, PARTS, ROTATION, ROWS
 
 PHASES = ("linears", "adapters", "attention", "rows")
-# What the parts are called that the kernels' own clock tells.
+# Names of the parts that the kernels' own clock reports.
 _PARTS = dict(zip(PHASES, (BASE, LORA, ATTENTION, ROWS), strict=True))
 _ROW_WISE = (NORMS, ACTIVATION, ROTATION)
 
@@ -23,7 +23,7 @@ class NativeProfile:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Takes times inside the block."""
+        """Times the kernels while the scope lasts."""
         self.seconds()
         self._library.profile(1)
         try:
@@ -39,9 +39,9 @@ class NativeProfile:
 
 
 class FusedProfile:
-    """For steps whose decoder layers are one native call: what is seen around it, and its own clock.
+    """For steps whose decoder layers are one native call: hooks around it, and its own clock.
 
-    That call joins norms, rotations and activations with rounding, so here they are one part.
+    That call fuses norms, rotations and activations with rounding, so here they are one part.
     """
 
     parts = tuple(part for part in PARTS if part not in (*_ROW_WISE, GRAPH))
@@ -51,7 +51,7 @@ class FusedProfile:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Takes times while the scope lasts."""
+        """Times the steps while the scope lasts."""
         with self._around.watching(), self._within.taken():
             yield
 

@@ -1,4 +1,4 @@
-"""What a step's rows are to the native kernels: their contexts in the cache, and their adapters' weights."""
+"""A step's rows as native kernels see them: contexts in the cache, and adapters' weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from parfocal.engine.scheduling import LaidRow, Segment, merge, written_places
 
 # `AdapterNumbers` in lora.h.
 ADAPTER_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int16: 2, torch.int8: 3}
-# The kernel takes so many rows of one adapter at once.
+# The kernel takes this many rows of one adapter at once.
 _ROWS = 8
 
 
@@ -73,7 +73,7 @@ class _Table:
 
 
 class SlabTables:
-    """Keeps a table for each slab. A slab only ever gains modules, so their number tells if it is fresh."""
+    """Caches a table for each slab. A slab only ever gains modules, so their number shows if it is stale."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths

@@ -19,7 +19,7 @@ from parfocal.engine.lora import LoraStore, LoraWork, Slab
 from parfocal.engine.model import AttentionWork, KvCache, NewTokens, Score
 from parfocal.engine.scheduling import LaidRow, Segment, segments
 
-# Integers of activations have a scale for each block of so many.
+# Integer activations have one scale per block of this many.
 _BLOCK = 64
 
 

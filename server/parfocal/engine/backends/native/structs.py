@@ -1,6 +1,6 @@
-"""The kernels' structures as ctypes sees them. Each names its twin; fields are in the twin's order.
+"""The kernels' structures in ctypes. Each names its C++ twin; fields are in the twin's order.
 
-The compiled library tells how its own lie in memory (layout.cpp); `layout_fault` compares.
+The compiled library reports its own layout (layout.cpp); `layout_fault` compares.
 """
 
 import ctypes
@@ -154,7 +154,7 @@ TWINS: Mapping[str, type[ctypes.Structure]] = {
 
 
 def layout_fault(layouts: str, twins: Mapping[str, type[ctypes.Structure]] = TWINS) -> str:
-    """Says in which structure Python's twins differ from the library's `layouts`; empty if in none."""
+    """Returns where Python's structures differ from the library's `layouts`; empty if nowhere."""
     told = {line.split()[0]: line for line in layouts.splitlines()}
     for name, twin in twins.items():
         ours, theirs = layout_text(name, twin), told.get(name, "nothing")
@@ -176,6 +176,6 @@ def layout_text(name: str, twin: type[ctypes.Structure]) -> str:
 
 
 def array_of(kind: Any, items: Iterable[Any]) -> Any:
-    """Returns a C array of structures. It owns copies of them, not what their pointers point to."""
+    """Returns a C array of structures. It copies them, but not what their pointers point to."""
     found = list(items)
     return (kind * len(found))(*found)

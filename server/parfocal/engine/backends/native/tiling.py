@@ -1,4 +1,4 @@
-"""The native kernels' own linears in a model: packed when it is fresh, and kept in the cache as they are."""
+"""The native kernels' own linears in a model: packed once, and cached in that form."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -26,7 +26,7 @@ _BLOCK = 64
 
 
 class TiledLinears:
-    """4-bit linears and, unless all arithmetic is to be exact, the head, in the kernels' tiles."""
+    """4-bit linears and, unless all arithmetic must be exact, the head, in the kernels' tiles."""
 
     def __init__(self, library: Library, numbers: Numbers) -> None:
         self._library = library
@@ -40,7 +40,7 @@ class TiledLinears:
 
     @torch.inference_mode()
     def pack(self, model: nn.Module) -> None:
-        """Gives a model the native linears, in place, where the kernels can take a linear's place."""
+        """Replaces in place every linear of the model that the kernels can compute."""
         for path, module in tuple(model.named_modules()):
             if isinstance(module, Linear4bit) and can_pack(module):
                 put(model, path, pack(self._library, module, self._numbers))
@@ -60,7 +60,7 @@ class TiledLinears:
         return None
 
     def make(self, kept: Kept) -> nn.Module:
-        """Returns the module that was kept."""
+        """Returns the module that `kept` describes."""
         if "near" not in kept.notes:
             return self._linear(kept.notes, kept.tensors)
         own = {name: part for name, part in kept.tensors.items() if not name.startswith("near.")}

@@ -1,4 +1,4 @@
-"""The backend of torch's own operations: it runs on every device, and is what all others fall back on."""
+"""The backend of torch's own operations: it runs on every device, and all others fall back on it."""
 
 from collections.abc import Iterable, Mapping
 
@@ -26,7 +26,7 @@ from parfocal.engine.stopwatch import Stopwatch
 
 
 class FourBitLinears:
-    """bitsandbytes' own linears, as they are quantised: nothing is packed, and none is kept otherwise."""
+    """bitsandbytes' own linears, unchanged: nothing is packed, and nothing is cached in another form."""
 
     facts: Mapping[str, object] = {}
 
@@ -34,11 +34,11 @@ class FourBitLinears:
         """Leaves the model as it is."""
 
     def keep(self, module: nn.Module) -> Kept | None:
-        """Returns None: no module is its own."""
+        """Returns None: it has no modules of its own."""
 
     def make(self, kept: Kept) -> nn.Module:
         """Raises AssertionError: nothing was kept."""
-        raise AssertionError(f"these linears keep nothing, and {kept.notes} is something")
+        raise AssertionError(f"these linears cache nothing, but were given {kept.notes}")
 
 
 class TorchBackend:
@@ -89,7 +89,7 @@ class TorchBackend:
         return Computing(ModelForward(base, work), store)
 
     def take_over(self, cpu_threads: int) -> None:
-        """Gives the calling thread the CPUs, which loading threads give up, and the device."""
+        """Gives the calling thread the device, and the CPUs that loading threads gave up."""
         torch.set_num_threads(cpu_threads)
         self.device.enter()
 

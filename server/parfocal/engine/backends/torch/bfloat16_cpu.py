@@ -1,7 +1,7 @@
 """Faster linears for CPUs that multiply bfloat16 in hardware. Not for exact arithmetic; knows no adapters.
 
-bitsandbytes' own module spends more time in Python than in its kernel when rows are few, and its kernel
-loses to a dense product when they are many.
+With few rows, bitsandbytes' own module spends more time in Python than in its kernel; with many, its kernel
+loses to a dense product.
 """
 
 import copy
@@ -16,8 +16,7 @@ from torch import nn
 # 42 and 40 for a dense product and dequantising, at 256 rows 198 against 131 and 40.
 MOST_PACKED_ROWS = 192
 
-# A logit this near to the highest, as a part of it, is computed again in float32: bfloat16 may have
-# swapped them.
+# Logits this close to the highest, relative to it, are recomputed in float32: bfloat16 may have swapped them.
 _NEAR = 2.0**-5
 
 
@@ -50,7 +49,7 @@ class PackedLinear(nn.Module):
 
 
 class Bfloat16Head(nn.Module):
-    """The output head in bfloat16, with every logit near the highest computed again in float32."""
+    """The output head in bfloat16; recomputes every logit near the highest in float32."""
 
     def __init__(self, head: nn.Linear) -> None:
         super().__init__()
@@ -67,7 +66,7 @@ class Bfloat16Head(nn.Module):
 
 
 def is_fast_here(model: nn.Module) -> bool:
-    """Whether bitsandbytes has found such a CPU, and may use it."""
+    """Whether bitsandbytes has found such a CPU and may use it."""
     first = next((m for m in model.modules() if isinstance(m, Linear4bit)), None)
     return first is not None and first.weight.device.type == "cpu" and bool(first.support_avx512bf16_for_cpu)
 

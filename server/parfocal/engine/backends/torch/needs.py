@@ -1,4 +1,4 @@
-"""What steps by torch's own operations take of a device, by arithmetic; and adapters in slabs."""
+"""Bounds on the memory that steps by torch's own operations, and adapters in slabs, take."""
 
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.errors import EngineMisconfigured
@@ -6,12 +6,12 @@ from parfocal.engine.lora import SLAB_SLOTS, adapter_bytes_at_worst, slab_sizes
 from parfocal.engine.memory import Workspace
 from parfocal.engine.model import FLOAT_BYTES, ResidentBase, activation_bytes, query_heads
 
-# Scores before and after cap, mask and softmax.
+# Copies of the scores, before and after cap, mask and softmax.
 _SCORE_COPIES = 4
 
 
 def at_most(base: ResidentBase, config: EngineConfig) -> Workspace:
-    """Returns an upper bound for any step, whatever its rows are."""
+    """Returns an upper bound for any step."""
     weight = max((wide * tall for wide, tall in base.shapes.values()), default=0)
     width = max(FLOAT_BYTES, base.dtype.itemsize)
     # One weight at a time is dequantised.
@@ -23,7 +23,7 @@ def slab_bytes(base: ResidentBase, config: EngineConfig) -> int:
     """Returns a bound on what adapters of any ranks take in slabs.
 
     Raises:
-        EngineMisconfigured: a size for pages is stated.
+        EngineMisconfigured: the settings give a size for pages.
     """
     if config.adapter_bytes is not None:
         raise EngineMisconfigured(

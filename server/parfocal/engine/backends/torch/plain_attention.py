@@ -34,7 +34,8 @@ def attend(given: Operands, mask: torch.Tensor | None, scaling: float, softcap: 
 def _attend_plainly(
     given: Operands, mask: torch.Tensor | None, scaling: float, softcap: float | None
 ) -> torch.Tensor:
-    """Does it step by step: torch's fused attention has no soft cap, and is slow in bfloat16 on CPUs.
+    """Does it operation by operation: torch's fused attention has no soft cap, and is slow in bfloat16 on
+    CPUs.
 
     Queries that share a key head are stacked, so that no key is copied.
     """

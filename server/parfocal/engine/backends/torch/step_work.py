@@ -31,7 +31,7 @@ class TorchStepWork:
         return AttentionStep(self._cache, written, self._decode_rows(laid), chunks)
 
     def _clear_begun_blocks(self, laid: list[LaidRow]) -> None:
-        """Empties the blocks that this step begins and does not fill.
+        """Zeroes the blocks that this step begins but does not fill.
 
         A row reads the whole of its last block. Masked tokens weigh 0, but 0 times the NaN that another
         request left there is NaN.

@@ -1,7 +1,7 @@
 """Faster linears for CPUs without bfloat16 arithmetic: each 4-bit weight is dequantised once, not per step.
 
-The numbers are those of the 4-bit recipe, so results are exact; what it costs is memory, eight times that of
-the packed weights. Knows no adapters.
+The values are those of the 4-bit weights, so results are exact; the price is memory, eight times that of the
+packed weights. Knows no adapters.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from parfocal.engine.devices import machine_bytes
 # product, and at few rows that is most of the work.
 _MOST_HEAD_ROWS = 48
 
-# Part of the machine's memory that unpacked weights may take when nobody has said how much.
+# The part of the machine's memory that unpacked weights may take by default.
 _MEMORY_PART = 4
 
 
@@ -56,7 +56,7 @@ class TiedHead(nn.Module):
 
 
 def unpacked_bytes(model: nn.Module) -> int:
-    """Returns what the 4-bit linears would take as float32; 0 where they do not compute so, on a CPU."""
+    """Returns the bytes of the 4-bit linears as float32; 0 unless they compute in it, on a CPU."""
     linears = [module for module in model.modules() if isinstance(module, Linear4bit)]
     if any(m.weight.device.type != "cpu" or m.compute_dtype is not torch.float32 for m in linears):
         return 0
@@ -64,12 +64,12 @@ def unpacked_bytes(model: nn.Module) -> int:
 
 
 def room_for_unpacked() -> int:
-    """Returns how many bytes unpacked weights may take on this machine unless someone says otherwise."""
+    """Returns how many bytes unpacked weights may take on this machine by default."""
     return machine_bytes() // _MEMORY_PART
 
 
 def unpack_within(model: nn.Module, budget_bytes: int | None) -> None:
-    """Unpacks the model's 4-bit linears if they fit; None stands for a part of the machine's memory."""
+    """Unpacks the model's 4-bit linears if they fit; None stands for the default share of memory."""
     if 0 < unpacked_bytes(model) <= (room_for_unpacked() if budget_bytes is None else budget_bytes):
         unpack(model)
 

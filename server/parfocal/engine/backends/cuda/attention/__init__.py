@@ -1,4 +1,4 @@
-"""Attention over the paged cache on CUDA, and the choice between ways to compute it."""
+"""Attention over the paged cache on CUDA, and the choice of implementation."""
 
 from parfocal.engine.backends.cuda.attention.choice import choose_attention
 from parfocal.engine.backends.cuda.attention.rows import CudaAttention, processors_of

@@ -1,4 +1,4 @@
-"""Which attention a base's steps use on this card: torch's, our kernels, or plain torch; decided once."""
+"""Decides once which attention a base uses on this card: torch's own kernel, ours, or plain torch."""
 
 import logging
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _CHUNK = 5
 def choose_attention(
     base: ResidentBase, kernels: CudaAttention, plain: Attend, report: Report
 ) -> tuple[Attend, bool]:
-    """Returns what prepares a step's attention, and whether our kernels are right on this card.
+    """Returns what prepares a step's attention, and whether our kernels are correct on this card.
 
     torch's own is preferred where it can read our cache; a captured step uses our kernels in any case.
     """

@@ -1,13 +1,14 @@
 """Attention over the paged KV cache, in Triton.
 
 Every program takes the queries of one key head together and folds its tiles of the context into a running
-softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691). A row that computes one token has its context
-shared out among several programs, whose answers a second kernel joins (Flash-Decoding, PyTorch blog 2023).
+softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691). The context of a row that computes one token
+is split among several programs, whose partial results a second kernel combines (Flash-Decoding, PyTorch blog
+2023).
 
 The cache holds `[blocks, BLOCK_TOKENS, kv_heads, DIM]`; PLACE is the numbers of one token, kv_heads * DIM. A
 `…ROOM` is a size rounded up to the power of two that Triton asks for. Nothing past a row's last token is ever
 loaded: another request may have left NaN there, and 0 times NaN is NaN. Softmax is to the base 2, which the
-device computes by itself, so `outer` carries log2(e): scores are q·k * outer, or tanh(q·k * inner) * outer.
+device computes natively, so `outer` carries log2(e): scores are q·k * outer, or tanh(q·k * inner) * outer.
 """
 
 import triton
@@ -135,9 +136,9 @@ def decode_kernel(
     DIM_ROOM: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Attends a row's last token to one share of its context. Grid: (rows, kv_heads, splits).
+    """Attends a row's last token to one split of its context. Grid: (rows, kv_heads, splits).
 
-    Leaves the answer and the logarithm of its weights' sum at `[row, head, split]`; an empty share, nothing.
+    Writes the result and the log-sum of its weights at `[row, head, split]`; an empty split writes nothing.
     """
     row = tl.program_id(0)
     kv_head = tl.program_id(1)
@@ -179,7 +180,7 @@ def combine_kernel(
     SPLIT_ROOM: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Joins the answers of a row's shares; a row without context gets zeros. Grid: (rows, heads)."""
+    """Combines the results of a row's splits; a row without context gets zeros. Grid: (rows, heads)."""
     row = tl.program_id(0)
     head = tl.program_id(1)
     heads = tl.num_programs(1)
@@ -224,7 +225,7 @@ def prefill_kernel(
     DIM_ROOM: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Attends neighbouring tokens of a row to what they see of it. Grid: (tiles, kv_heads).
+    """Attends neighbouring tokens of a row to the context that each sees. Grid: (tiles, kv_heads).
 
     Of a tile `tiles` tells the row's line in `blocks`, then the first token's place in the batch, how many
     tokens it has, and the first one's position. The query heads of a token lie side by side in a program.

@@ -31,7 +31,7 @@ LOG2E = math.log2(math.e)
 # More positions than any context has.
 NO_WINDOW = 2**31 - 1
 MOST_SPLITS = 32
-# A program that attends to less than this spends its time on starting and on being joined.
+# A program that attends to less than this is dominated by its launch and the combining.
 LEAST_SHARE = 128
 
 
@@ -75,7 +75,7 @@ class CudaAttention:
     processors: int
 
     def step(self, laid: Sequence[LaidRow]) -> CudaAttentionStep:
-        """Returns the attention of `laid`, for this step alone."""
+        """Returns the attention of `laid`, for this step only."""
         size, device = self.cache.block_tokens, self.cache.keys[0].device
         single = [item for item in laid if item.tokens == 1]
         chunks = [item for item in laid if item.tokens > 1]
@@ -86,9 +86,9 @@ class CudaAttention:
         return CudaAttentionStep(self.cache, written, decode, tiles, splits)
 
     def step_on(self, table: DecodeTable, written: torch.Tensor) -> CudaAttentionStep:
-        """Returns a step of decoding on tensors that the caller refills, for each replay of a graph.
+        """Returns a decode step on tensors that the caller refills before each replay of a graph.
 
-        What its kernels are launched with depends on the tensors' sizes alone; all else they read from them.
+        Launch parameters depend only on the tensors' sizes; the kernels read everything else from them.
         Attend once before the capture: a kernel's first launch compiles it.
         """
         return CudaAttentionStep(self.cache, written, table, None, self._splits(table))
@@ -109,7 +109,7 @@ class CudaAttention:
 def split_count(programs: int, most_tokens: int, processors: int) -> int:
     """Returns how many shares a context of up to `most_tokens` is cut into, where each takes `programs`.
 
-    Enough to give each processor two programs, but none of them little work.
+    Enough to give each processor two programs, as long as each has enough to do.
     """
     wanted = -(-2 * processors // programs)
     return max(1, min(wanted, most_tokens // LEAST_SHARE, MOST_SPLITS))
@@ -142,7 +142,7 @@ def store_kv(cache: KvCache, layer: int, places: torch.Tensor, new: NewTokens) -
 
 
 class _Work(NamedTuple):
-    """What a layer's kernels have in common. `query` is `[heads, tokens, head_dim]`."""
+    """What a layer's kernels share. `query` is `[heads, tokens, head_dim]`."""
 
     query: torch.Tensor
     cache: KvCache
@@ -175,7 +175,7 @@ class _Work(NamedTuple):
         return min(64, max(16, 2**14 // (_room(keys.shape[3]) * keys.element_size())))
 
     def sizes(self, queries: int) -> dict[str, object]:
-        """Returns what the kernels are compiled for, if a program takes `queries` queries."""
+        """Returns the kernels' compile-time constants for programs of `queries` queries."""
         kv_heads, dim = self.cache.keys[self.layer].shape[2:]
         return {
             "CAPPED": self.score.softcap is not None,

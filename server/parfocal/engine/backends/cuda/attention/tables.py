@@ -13,8 +13,9 @@ from parfocal.engine.scheduling import LaidRow
 class DecodeTable:
     """Rows with one new token each; a row of length 0 is padding.
 
-    `tokens` `[rows]` are their places in the batch, `lengths` `[rows]` how many tokens they have in the cache
-    and `blocks` `[rows, most]` where these lie; what follows a row's last block is never read. All are int32.
+    `tokens` `[rows]` are their places in the batch, `lengths` `[rows]` their numbers of cached tokens, and
+    `blocks` `[rows, most]` the blocks that hold them; nothing after a row's last block is read. All are
+    int32.
     """
 
     tokens: torch.Tensor
@@ -46,7 +47,7 @@ class PrefillTiles:
 def decode_table(rows: Sequence[LaidRow], block_tokens: int, bucket: int) -> DecodeTable:
     """Returns `rows`, which compute one token each, and padding up to `bucket` rows.
 
-    Padding stands behind the rows, in the batch too.
+    Padding follows the rows, in the batch too.
     """
     padding = range(len(rows), bucket)
     return DecodeTable(
@@ -57,7 +58,7 @@ def decode_table(rows: Sequence[LaidRow], block_tokens: int, bucket: int) -> Dec
 
 
 def prefill_tiles(rows: Sequence[LaidRow], block_tokens: int, tile_tokens: int) -> PrefillTiles:
-    """Cuts the new tokens of `rows` into tiles, longest context first, so that none of these starts last."""
+    """Cuts the new tokens of `rows` into tiles, longest context first, so that no long one starts last."""
     tiles = [
         (line, item.start + at, min(tile_tokens, item.tokens - at), item.row.start + at)
         for line, item in enumerate(rows)

@@ -1,7 +1,7 @@
-"""Attention by `torch.nn.attention.varlen`, where the installed torch can read a paged cache on this device.
+"""Attention by `torch.nn.attention.varlen`, if the installed torch can read a paged cache on this device.
 
-torch 2.13 has the parameters, but answers only where a FlashAttention that knows pages is activated: the one
-built into torch raises RuntimeError. So the first question is the signature and the last one a trial.
+torch 2.13 has the parameters, but works only with a FlashAttention that knows pages: the one built into torch
+raises RuntimeError. So the signature is checked first, and a trial decides.
 """
 
 import inspect
@@ -61,7 +61,7 @@ class Need:
 
 
 class Trial(Protocol):
-    """Calls the function once where it would run."""
+    """Calls the function once on the device where it would run."""
 
     def __call__(self, function: Varlen, need: Need) -> str:
         """Returns what is wrong with its answer, or nothing. What the function raises passes through."""
@@ -89,7 +89,7 @@ def installed() -> Varlen | None:
 
 
 def supported(function: Varlen | None, need: Need, trial: Trial) -> Support:
-    """Decides, once for a server's life, whether `function` can do what a base needs."""
+    """Decides, once per server, whether `function` can do what a base needs."""
     if function is None:
         return Support("this torch has no torch.nn.attention.varlen")
     reason = _missing(function) or _beyond(need)
@@ -97,7 +97,7 @@ def supported(function: Varlen | None, need: Need, trial: Trial) -> Support:
         try:
             reason = trial(function, need)
         except RuntimeError as error:
-            # torch goes on to list every place where it has registered anything.
+            # torch appends a list of every operator registration.
             reason = f"a trial on this device failed: {shorten(str(error), 200)}"
     return Support(reason)
 
@@ -120,7 +120,7 @@ def _beyond(need: Need) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrial:
-    """Asks for answers that are known, on `device`, from a page that holds NaN after its row's last token."""
+    """Computes known answers on `device`, from a page that holds NaN after its row's last token."""
 
     device: torch.device
 

@@ -1,4 +1,4 @@
-"""The adapters' part of linears on CUDA: pages, kernels, and linears grouped by input."""
+"""LoRA on CUDA: pages, kernels, and linears grouped by input."""
 
 from parfocal.engine.backends.cuda.lora.grouped_linear import GroupedLinear, group_linears
 from parfocal.engine.backends.cuda.lora.groups import columns_of, groups_of

@@ -1,7 +1,7 @@
-"""Linears of the base that share an input, with the step's adapters beside them all at once.
+"""Linears of the base that share an input, so that one launch adds the step's adapters to all of them.
 
-transformers calls them one by one on the same tensor. The first that is called computes all; the others hand
-out what waits for them.
+transformers calls them one by one on the same tensor. The first call computes all; the others return what it
+left for them.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from parfocal.engine.lora import ActiveAdapters, AdaptedLinear
 
 
 class LinearGroup:
-    """The linears of a group, and what those that were not called yet will answer."""
+    """The linears of a group, and the outputs ready for those not called yet."""
 
     def __init__(self, linears: Sequence[nn.Module], paths: Group, active: ActiveAdapters) -> None:
         self._linears = linears
@@ -24,9 +24,9 @@ class LinearGroup:
         self._waiting: dict[int, torch.Tensor] = {}
 
     def output(self, index: int, x: torch.Tensor) -> torch.Tensor:
-        """Returns the answer `[…, tokens, out]` of one linear to `x` `[…, tokens, in]`.
+        """Returns one linear's output `[…, tokens, out]` for `x` `[…, tokens, in]`.
 
-        A linear that is called on another tensor than the first, or twice, computes anew.
+        A linear called on another tensor than the first, or twice, starts a new computation.
         """
         if x is not self._x or index not in self._waiting:
             self._waiting = dict(enumerate(self._computed(x)))
@@ -68,5 +68,5 @@ def group_linears(model: nn.Module, groups: Sequence[Group], active: ActiveAdapt
 
 
 def _bare(linear: nn.Module) -> nn.Module:
-    """Returns the base's own linear, without what adds adapters to it alone."""
+    """Returns the base's own linear, without its LoRA wrapper."""
     return linear.base if isinstance(linear, AdaptedLinear | GroupedLinear) else linear

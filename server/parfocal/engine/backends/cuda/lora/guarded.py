@@ -1,4 +1,4 @@
-"""One step's LoRA work that gives a failing kernel up for plain torch."""
+"""One step's LoRA work, which falls back to plain torch when a kernel fails."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class StepLora(LoraWork):
         self.add_to_group([y], x, (path,))
 
     def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
-        """Does so for several linears on the same `x`."""
+        """Adds the adapters' part for several linears on the same `x`."""
         self.guard(self, ys, x, paths)
 
 
@@ -59,5 +59,5 @@ def by_kernels(work: StepLora, ys: Sequence[torch.Tensor], x: torch.Tensor, path
 
 
 def by_torch(work: StepLora, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
-    """What stands in for it."""
+    """The fallback."""
     work.plain.add_to_group(ys, x, paths)

@@ -10,13 +10,13 @@ order, so that a row's answer depends on nobody else's. Compare SGMV (Punica, ar
 import triton
 import triton.language as tl
 
-# What a table says of one linear of one adapter: where A, B and their scales begin, and the rank.
+# A table's entry for one linear of one adapter: where A, B and their scales begin, and the rank.
 FIELDS = tl.constexpr(5)
-# Matrices begin at multiples of so many elements: then whole vectors are loaded.
+# Matrices are aligned to this many elements, so that whole vectors are loaded.
 UNIT = tl.constexpr(16)
 
 
-# Numbers that change from step to step and layer to layer: a kernel is compiled once for all of them.
+# Arguments that change between steps and layers: one compiled kernel serves all their values.
 @triton.jit(do_not_specialize=["tokens", "first"])
 def shrink(
     x,
@@ -76,7 +76,7 @@ def shrink(
 def _joined(
     h, linear, row, r, real, tokens, h_stride, SPLITS: tl.constexpr, M: tl.constexpr, R: tl.constexpr
 ):
-    """Returns a tile's sum of what the parts of the input gave, always added in the same order."""
+    """Returns a tile's sum over the parts of the input, always added in the same order."""
     sums = tl.zeros((M, R), dtype=tl.float32)
     for part in tl.static_range(SPLITS):
         source = h + ((part * tl.num_programs(1) + linear).to(tl.int64) * tokens + row) * h_stride
@@ -110,7 +110,7 @@ def _expanded(
         real = own[:, None] & (r < rank)[None, :]
         hs = _joined(h, linear, row, r, real, tokens, h_stride, SPLITS, M, R)
         at = n.to(tl.int64)[:, None] * stride + r[None, :]
-        # Up to the end of the filled row, not to the rank: so whole vectors are inside or outside.
+        # Masked at the end of the padded row, not at the rank, so that whole vectors are in or out.
         ws = tl.load(b + at, mask=(n < outputs)[:, None] & (r < stride)[None, :], other=0)
         sums += tl.dot(hs.to(DOT), tl.trans(ws.to(DOT)), input_precision="ieee")
     return sums
@@ -142,7 +142,7 @@ def expand(
 ):
     """Adds h Bᵀ of a tile to the outputs `y` [tokens, outputs] of up to three linears.
 
-    Programs: [tiles, linears, ⌈most outputs / N⌉]. B is [outputs, rank], its rows filled up to eights.
+    Programs: [tiles, linears, ⌈most outputs / N⌉]. B is [outputs, rank], its rows padded to multiples of 8.
     """
     tile, linear, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     place = tl.load(tiles + tile * 3)

@@ -1,8 +1,8 @@
-"""Equal pages of the device's memory, and how an adapter's matrices are packed into some. No torch.
+"""Equal pages of device memory, and how an adapter's matrices are packed into them. No torch.
 
-Adapters of all ranks and kinds share one pool: because all pages are equal, no order of loads and evictions
-leaves room that cannot be used. (Paging adapters' weights is S-LoRA's idea, arXiv 2311.03285; there a page
-holds one row, here it holds whole matrices, so that kernels and copies see long runs.)
+Adapters of all ranks and kinds share one pool: all pages are equal, so no order of loads and evictions
+fragments it. (Paging adapters' weights is S-LoRA's idea, arXiv 2311.03285; there a page holds one row, here
+it holds whole matrices, so that kernels and copies see long runs.)
 """
 
 import threading
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from parfocal.engine.errors import AdapterRefused, NoRoom
 
-# A page holds the largest matrix; small bases would otherwise have pages too small to copy fast.
+# A page must hold the largest matrix; with this minimum, even a small base's pages copy fast.
 _LEAST_PAGE_BYTES = 1 << 16
 _ALIGNED_BYTES = 64
 
@@ -25,7 +25,7 @@ class Packing:
 
 
 class PagePool:
-    """`count` pages; whoever takes some owns them until they are given back. For any thread."""
+    """`count` pages; whoever takes some owns them until they are given back. Thread-safe."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -40,11 +40,11 @@ class PagePool:
     def take(self, count: int) -> tuple[int, ...]:
         """Returns the numbers of `count` pages.
 
-        Raises, with nothing taken, NoRoom if others hold them and AdapterRefused if there are not so many.
+        On failure takes none: raises NoRoom if others hold them, AdapterRefused if the pool is too small.
         """
         if count > self.count:
             raise AdapterRefused(
-                f"the adapter takes {count} pages of device memory, and all adapters have {self.count}; "
+                f"the adapter takes {count} pages of device memory, but the pool has {self.count}; "
                 "raise adapter_bytes or train a lower rank"
             )
         with self._lock:
@@ -53,7 +53,7 @@ class PagePool:
             return tuple(self._free.pop() for _ in range(count))
 
     def give(self, pages: Sequence[int]) -> None:
-        """Makes pages available again."""
+        """Returns pages to the pool."""
         with self._lock:
             assert not set(pages) & set(self._free), f"pages {pages} were given back twice"
             self._free += pages
@@ -69,7 +69,7 @@ def page_bytes(largest_matrix: int) -> int:
 
 
 def pack(sizes: Sequence[int], size_bytes: int) -> Packing:
-    """Returns where matrices of `sizes` bytes lie in pages of `size_bytes`: the largest first, the first fit.
+    """Packs matrices of `sizes` bytes into pages of `size_bytes`: largest first, first fit.
 
     >>> pack([40, 100, 60], 128)
     Packing(pages=2, places=((1, 64), (0, 0), (1, 0)))
@@ -91,5 +91,5 @@ def pack(sizes: Sequence[int], size_bytes: int) -> Packing:
 
 
 def aligned(size_bytes: int) -> int:
-    """Returns the bytes that a matrix takes, so that the next begins where vectors do."""
+    """Returns the bytes that a matrix takes with padding that aligns the next one to vectors."""
     return -(-size_bytes // _ALIGNED_BYTES) * _ALIGNED_BYTES

@@ -1,7 +1,7 @@
-"""The adapters' weights on a CUDA device, in pages, and the table that tells kernels where each matrix lies.
+"""The adapters' weights on a CUDA device, in pages, and the table by which kernels find each matrix.
 
-A is `[rank, in]` and B `[out, rank]`, as PEFT stores them, so that laying out an adapter is copying it. B's
-rows are filled up to a multiple of 8, so that vectors of them can be loaded. In 8 bits each row has a scale.
+A is `[rank, in]` and B `[out, rank]`, as PEFT stores them, so that laying out an adapter means copying it.
+B's rows are padded to a multiple of 8, so that whole vectors can be loaded. In 8 bits each row has a scale.
 """
 
 import threading
@@ -16,7 +16,7 @@ from parfocal.engine.backends.cuda.lora.page_pool import PagePool, aligned, pack
 from parfocal.engine.errors import EngineMisconfigured
 from parfocal.engine.lora import Copies, LoraWeights, ModuleWeights, rounded
 
-# What a table says of one linear of one adapter: where A, B and their scales begin, in units, and the rank.
+# A table's entry for one linear of one adapter: where A, B and their scales begin, in units, and the rank.
 FIELDS = 5
 UNIT = 16
 _FLOAT_BYTES = torch.float32.itemsize
@@ -25,7 +25,7 @@ _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 
 @dataclass(frozen=True, slots=True)
 class PagedAdapter:
-    """An adapter in host memory as its pages will hold it.
+    """An adapter in host memory, laid out as in its pages.
 
     `pages` `[pages, bytes]`; `entries` `[linears, FIELDS]` counts from the adapter's own first page; `rank`
     is the highest of its modules.
@@ -43,7 +43,7 @@ class PagedAdapter:
 
 
 class PageStore:
-    """The pool, the table and who owns which pages. `table` `[slots, linears, FIELDS]` is int64.
+    """The pool, the table, and the owner of each page. `table` `[slots, linears, FIELDS]` is int64.
 
     `order` gives each linear's column. `copy_in` and `free` may be called on any thread.
     """
@@ -83,12 +83,12 @@ class PageStore:
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of the pool, used or not."""
+        """The size of the pool, used or not."""
         return self.bytes.nbytes
 
     @property
     def places_used(self) -> int:
-        """How many adapters are here."""
+        """How many adapters it holds."""
         with self._lock:
             return len(self._owned)
 
@@ -107,14 +107,14 @@ class PageStore:
         for part, (page, at) in zip(parts, packing.places, strict=True):
             size = part.tensor.nbytes
             pages[page, at : at + size].copy_(part.tensor.view(-1).view(torch.uint8))
-            # Its page's number is added when it has one; until then the place within all its pages.
+            # The offset within the adapter's pages; the page's number is added when it is known.
             entries[part.column, part.field] = page * self._page_bytes + at
         for path, module in weights.modules.items():
             entries[self.order[path], FIELDS - 1] = module.a.shape[0]
         return PagedAdapter(weights.digest, weights.rank, pages, entries)
 
     def zeros(self, rank: int) -> PagedAdapter:
-        """Returns an adapter that adds 0 to every linear, whose matrices share a page: for measurements."""
+        """Returns an adapter that adds 0 to every linear, its matrices sharing a page: for measurements."""
         pages = torch.zeros(1, self._page_bytes, dtype=torch.uint8)
         entries = torch.zeros(len(self.order), FIELDS, dtype=torch.int64)
         entries[:, FIELDS - 1] = rank
@@ -123,7 +123,7 @@ class PageStore:
     def copy_in(self, adapter: PagedAdapter) -> Place:
         """Copies an adapter to free pages and returns its place.
 
-        Raises, with nothing taken, NoRoom if others hold the pages and AdapterRefused if there are too few.
+        On failure takes no pages: raises NoRoom if others hold them, AdapterRefused if the pool is too small.
         """
         owned = self._pool.take(len(adapter.pages))
         with self._lock:
@@ -140,7 +140,7 @@ class PageStore:
         return place
 
     def free(self, place: Place) -> None:
-        """Makes the place and its pages available. No step may use them any more."""
+        """Frees the place and its pages, which no step may use any more."""
         with self._lock:
             owned = self._owned.pop(place.index)
         self._pool.give(owned)
@@ -150,7 +150,7 @@ class PageStore:
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Returns a linear's A `[rank, in]` and B `[out, rank]` as numbers of `dtype`; None if not adapted.
 
-        What the kernels read through the table, for those that do without them.
+        What the kernels read through the table, for callers that use no kernels.
         """
         at_a, at_b, at_a_scale, at_b_scale, rank = self._entries[place.index][self.order[path]]
         if rank == 0:
@@ -178,7 +178,7 @@ class PageStore:
         ]
 
     def _located(self, entries: torch.Tensor, owned: Sequence[int]) -> torch.Tensor:
-        """Returns `entries` in units from the pool's beginning."""
+        """Returns `entries` in units from the start of the pool."""
         begins = torch.tensor(owned, dtype=torch.int64) * self._page_bytes
         within = entries[:, :-1]
         at = begins[within // self._page_bytes] + within % self._page_bytes
@@ -219,7 +219,7 @@ class StoreShape:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many adapters a store may hold, and the bytes that all of them have together."""
+    """How many adapters a store may hold, and their bytes in total."""
 
     slots: int
     size_bytes: int
@@ -227,7 +227,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One tensor of an adapter: of which linear, and which field of its entry tells where it lies."""
+    """One tensor of an adapter: its linear, and the field of the entry that locates it."""
 
     column: int
     field: int
@@ -240,5 +240,5 @@ def _row(rank: int) -> int:
 
 
 def _filled(b: torch.Tensor) -> torch.Tensor:
-    """Returns `b` `[out, rank]` with its rows filled up with zeros."""
+    """Returns `b` `[out, rank]` with its rows padded with zeros."""
     return torch.nn.functional.pad(b, (0, _row(b.shape[1]) - b.shape[1])).contiguous()

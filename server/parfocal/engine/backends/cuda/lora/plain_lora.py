@@ -1,4 +1,4 @@
-"""The adapters' part with torch's own operations on the same pages: slower, and right wherever torch is."""
+"""LoRA by torch's own operations on the same pages: slower, and correct wherever torch is."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ class PlainLora(LoraWork):
         self.add_to_group([y], x, (path,))
 
     def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
-        """Does so for several linears on the same `x`."""
+        """Adds the adapters' part for several linears on the same `x`."""
         for y, path in zip(ys, paths, strict=True):
             self._add(y, x, path)
 

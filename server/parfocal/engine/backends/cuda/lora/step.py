@@ -1,4 +1,4 @@
-"""One step's LoRA work on CUDA: which tokens are whose, in tiles, and the launches for a group of linears."""
+"""One step's LoRA work on CUDA: tiles of tokens by adapter, and the launches for a group of linears."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from parfocal.engine.backends.cuda.products import product_type
 from parfocal.engine.lora import LoraWork
 from parfocal.engine.scheduling import Segment, merge
 
-# Tokens in a tile: the least that tensor cores multiply, and what long prompts fill.
+# Tokens in a tile: the smallest that tensor cores multiply, and the size for long prompts.
 SHORT, LONG = 16, 64
 _BASE = -1
 _RANKS = 16
 _AT_ONCE = {SHORT: 128, LONG: 64}
-# A decode step has few tiles; parts of the input give every multiprocessor something to read.
+# A decode step has few tiles; splitting the input gives every multiprocessor something to read.
 _PART_INPUTS = 1024
 _MOST_PARTS = 16
 
@@ -40,7 +40,7 @@ class Tiles:
 def tile_rows(segments: Sequence[Segment], size: int) -> list[tuple[int, int, int]]:
     """Returns (place, first token, tokens) of tiles of at most `size` neighbouring tokens of one adapter.
 
-    Tokens of the base are in none, so that they cost nothing.
+    Base tokens are in no tile, so they cost nothing.
     """
     return [
         (segment.place.index, start, min(size, segment.end - start))
@@ -58,12 +58,12 @@ def tiles_of(segments: Sequence[Segment], device: torch.device) -> Tiles:
 
 
 def padded(rows: Sequence[tuple[int, int, int]], count: int) -> torch.Tensor:
-    """Returns tiles as `[count, 3]` on the CPU, filled up with empty ones."""
+    """Returns tiles as `[count, 3]` on the CPU, padded with empty ones."""
     return torch.tensor([*rows, *[(_BASE, 0, 0)] * (count - len(rows))], dtype=torch.int32).view(-1, 3)
 
 
 def numbers_at_once(size: int) -> int:
-    """Returns how many inputs, or outputs, of tiles of a size one program takes at once."""
+    """Returns how many inputs or outputs one program takes at once, for tiles of `size`."""
     return _AT_ONCE[size]
 
 

@@ -1,4 +1,4 @@
-"""A small task that the adapters' kernels must solve as plain torch does, on the card that serves."""
+"""A small task on which the LoRA kernels must agree with plain torch, on the serving card."""
 
 import torch
 

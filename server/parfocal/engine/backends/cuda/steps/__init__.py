@@ -1,4 +1,4 @@
-"""Decode steps on CUDA as graphs, their inputs, and the memory that steps take."""
+"""Decode steps as CUDA graphs, their inputs, and the memory that steps take."""
 
 from parfocal.engine.backends.cuda.steps.decode import CudaDecode
 from parfocal.engine.backends.cuda.steps.graphs import (

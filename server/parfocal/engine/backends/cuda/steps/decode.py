@@ -1,4 +1,4 @@
-"""One decode step of the base on inputs that stay where they are, as a graph captures it."""
+"""One decode step of the base on inputs at fixed addresses, as a graph captures it."""
 
 import torch
 
@@ -9,7 +9,7 @@ from parfocal.engine.model import ResidentBase
 
 
 class CudaDecode:
-    """Calls the transformers model on a bucket of rows; nothing depends on values that lie on the host."""
+    """Calls the transformers model on a bucket of rows; nothing depends on values on the host."""
 
     def __init__(self, base: ResidentBase, store: PageStore, attention: CudaAttention, ranks: int) -> None:
         self._base = base

@@ -1,4 +1,4 @@
-"""What a decode step reads, in tensors that stay where they are: a captured graph finds its values there."""
+"""What a decode step reads, in tensors at fixed addresses, where a captured graph expects them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ class DecodeInputs:
         return Tiles(self.device.tiles, SHORT)
 
     def fill(self, laid: Sequence[LaidRow], block_tokens: int) -> None:
-        """Takes in a step's rows, with one copy to the device. The step before must have ended."""
+        """Writes a step's rows, with one copy to the device. The previous step must have ended."""
         host, empty = self.host, self.rows - len(laid)
         at = [item.row.start for item in laid]
         blocks = [
@@ -86,7 +86,7 @@ class DecodeInputs:
         self.device_values.copy_(self.host_values, non_blocking=True)
 
     def _list(self, number: int, own: tuple[int, ...], row: npt.NDArray[np.int32]) -> None:
-        """Writes a row's blocks unless they stand there: with long contexts they are most of the values."""
+        """Writes a row's blocks unless they are there: with long contexts they are most of the values."""
         there = self.listed[number]
         kept = len(there) if own[: len(there)] == there else 0
         if kept < len(own):

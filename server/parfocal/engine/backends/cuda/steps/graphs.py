@@ -20,7 +20,7 @@ from parfocal.engine.stopwatch import GRAPH, Stopwatch
 
 log = logging.getLogger(__name__)
 
-# A server that starts is not ready while it captures.
+# A server is not ready while it captures.
 MOST_SECONDS = 30.0
 
 
@@ -32,7 +32,7 @@ class Replay(Protocol):
 
 
 class Capturer(Protocol):
-    """Makes graphs; all of them share their memory, for only one runs at a time."""
+    """Makes graphs; they share their memory, since only one runs at a time."""
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
         """Returns `run` as a graph. Raises RuntimeError if something in it cannot be captured."""
@@ -56,7 +56,7 @@ class GraphLimits:
 
 
 def buckets(most: int) -> list[int]:
-    """Returns for how many rows there are graphs: so near to each other that few are computed in vain.
+    """Returns the row counts to capture, close enough together that little padding is computed.
 
     >>> buckets(40), buckets(3)
     ([1, 2, 4, 8, 16, 24, 32, 40], [1, 2, 3])
@@ -81,7 +81,7 @@ class DecodeGraphs:
         return len(self._captured)
 
     def capture(self, clock: Callable[[], float] = time.monotonic) -> float:
-        """Captures the steps, the largest first, while there is time; returns the seconds it took.
+        """Captures the steps, largest first, until time runs out; returns the seconds taken.
 
         Raises RuntimeError if one cannot be captured: then none is kept.
         """
@@ -96,12 +96,12 @@ class DecodeGraphs:
         return clock() - begun
 
     def find(self, rows: int, *, adapted: bool) -> tuple[DecodeInputs, Replay] | None:
-        """Returns the smallest captured step that has room for `rows`."""
+        """Returns the smallest captured step that fits `rows`."""
         sizes = [size for size, with_adapters in self._captured if size >= rows and with_adapters is adapted]
         return self._captured[min(sizes), adapted] if sizes else None
 
     def logits(self, laid: Sequence[LaidRow]) -> torch.Tensor | None:
-        """Returns the logits `[rows, vocabulary]` of a decode step; None if no graph has room for it."""
+        """Returns the logits `[rows, vocabulary]` of a decode step; None if no graph fits it."""
         found = self.find(len(laid), adapted=any(item.row.place is not None for item in laid))
         if found is None:
             return None
@@ -119,7 +119,7 @@ class DecodeGraphs:
 
 
 class GraphForward:
-    """Decode steps by graph where one has room; everything else as `eager` does it."""
+    """Runs decode steps by graph where one fits, and everything else by `eager`."""
 
     def __init__(self, eager: Forward, graphs: DecodeGraphs, watch: Stopwatch) -> None:
         self._eager = eager
@@ -150,7 +150,7 @@ class CudaCapturer:
         self._pool = torch.cuda.graph_pool_handle()
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
-        """Runs twice to build and tune what is built at first use, then captures."""
+        """Runs twice so that everything lazy is built and tuned, then captures."""
         side = torch.cuda.Stream(self._device)
         side.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(side):
@@ -158,7 +158,7 @@ class CudaCapturer:
                 run()
         torch.cuda.current_stream(self._device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may load adapters meanwhile.
+        # Other threads may be loading adapters.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             output = run()
 

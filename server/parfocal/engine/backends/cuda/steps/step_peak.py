@@ -1,4 +1,4 @@
-"""The workspace of a step on CUDA, found by running the largest steps and looking at the most they took.
+"""The workspace of a step on CUDA, found by running the largest steps and measuring their peak memory.
 
 Knows no kernels: it is given the forward pass that will serve.
 """
@@ -22,7 +22,7 @@ from parfocal.engine.scheduling import Plan, PlanRow, SamplingRow
 
 log = logging.getLogger(__name__)
 
-# Every rule of the sampler at once.
+# Exercises every rule of the sampler at once.
 _SAMPLING = Sampling(1.0, 50, 0.9, 0.05, 1.1, 0.1, 0.1)
 _ROW = SamplingRow(_SAMPLING, 1, (0,), (0,), (0,), logprobs=True, top_logprobs=20, draw_seed=0)
 
@@ -44,20 +44,20 @@ class StepMaker(Protocol):
 
 
 class Peak(Protocol):
-    """Watches the device's memory."""
+    """Measures peak device memory."""
 
     def most_bytes(self, work: Callable[[], object]) -> int:
-        """Returns the most bytes that all tensors on the device took at once while `work` ran."""
+        """Returns the peak bytes of all tensors on the device while `work` runs."""
 
 
 class CudaPeak:
-    """Asks torch's allocator, and gives back what it keeps."""
+    """Asks torch's allocator, and empties its cache."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def most_bytes(self, work: Callable[[], object]) -> int:
-        """Returns the most bytes that all tensors on the device took at once while `work` ran."""
+        """Returns the peak bytes of all tensors on the device while `work` runs."""
         torch.cuda.reset_peak_memory_stats(self._device)
         try:
             work()
@@ -67,11 +67,11 @@ class CudaPeak:
 
 
 class MeasuredWorkspace:
-    """Measures the largest steps with a short context and with the longest; where they do not run, reckons.
+    """Measures the largest steps with a short and the longest context; estimates where they do not run.
 
     A step takes what its widest layer does, or its attention if that is more, which may grow with the
-    context: the line from one measurement to the other is nowhere too low. What libraries keep from their
-    first use on is counted too.
+    context: a line through both measurements is never too low. What libraries allocate once and keep is
+    counted too.
     """
 
     def __init__(self, make: StepMaker, peak: Peak) -> None:
@@ -83,8 +83,8 @@ class MeasuredWorkspace:
         try:
             return self._measured(base, config)
         except failures() as error:
-            # Too little memory, or a kernel that this card cannot run: the engine finds out by itself.
-            log.info("the largest step's workspace is reckoned, not measured: %s", error)
+            # Too little memory, or a kernel that this card cannot run: building the engine will tell.
+            log.info("the largest step's workspace is estimated, not measured: %s", error)
             return at_most(base, config)
 
     def _measured(self, base: ResidentBase, config: EngineConfig) -> Workspace:
@@ -107,7 +107,8 @@ class MeasuredWorkspace:
 def largest_plans(config: EngineConfig, context: int, place: Place) -> list[Plan]:
     """Returns steps of the most tokens: of as few rows as hold them, and of as many rows as there may be.
 
-    All rows use the adapter at `place`, have `context` tokens, draw, and share the first block of the cache.
+    All rows use the adapter at `place`, have `context` tokens, sample, and share the first block of the
+    cache.
     """
     return [_largest(config, context, place, rows) for rows in (1, config.max_requests)]
 
