@@ -1,6 +1,6 @@
-"""The engine's settings: each with its default, help and bounds, declared here and nowhere else.
+"""The engine's settings: each with its default, help and bounds, declared only here.
 
-Values only: nobody reads the environment here.
+Values only: the environment is not read here.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from parfocal.engine.errors import EngineMisconfigured
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """How one engine is sized. Sizes are in tokens, bytes or seconds as their names say.
+    """One engine's settings. Sizes are in tokens, bytes or seconds, as their names say.
 
     Raises:
-        EngineMisconfigured: a value is outside of its bounds.
+        EngineMisconfigured: a value is out of bounds.
     """
 
     device: str = declare("auto", "auto, cpu, cuda or cuda:N.")
@@ -24,7 +24,7 @@ class EngineConfig:
         "Type of activations, adapters and KV cache. float32 is exact; auto is bfloat16 where that is fast.",
         Bounds(choices=("auto", "float32", "bfloat16", "float16")),
     )
-    # int16 is finer than bfloat16 and twice as fast in the CPU's own kernels, where it is auto.
+    # int16 is finer than bfloat16 and twice as fast in our CPU kernels, where auto chooses it.
     adapter_dtype: str = declare(
         "auto",
         "How adapters lie on the device. int16 and int8 have a scale for each row; int8 is half as large.",
@@ -48,7 +48,7 @@ class EngineConfig:
         "Bytes of memory for the KV cache. Unset: what base, adapters and workspace leave.",
         Bounds(1),
     )
-    # Slots beyond it wait for others to leave.
+    # Slots beyond it wait for evictions.
     adapter_bytes: int | None = declare(
         None,
         "Bytes of a GPU's memory for adapters. Unset: all slots' at max_rank, at most a third of what the "
@@ -62,13 +62,13 @@ class EngineConfig:
         "base and slots leave of a CPU's budget, or of the machine's memory beside a GPU; 0: none.",
         Bounds(0),
     )
-    # All that the engine keeps on its device: base, adapters, KV cache and a step's workspace.
+    # Everything the engine keeps on its device: base, adapters, KV cache and a step's workspace.
     memory_bytes: int | None = declare(
         None,
         "Bytes of the device's memory for the whole engine. Unset: memory_fraction says how much.",
         Bounds(1),
     )
-    # A GPU serves nothing else, a machine does.
+    # A GPU serves nothing else; a machine does.
     memory_fraction: float | None = declare(
         None,
         "Part of the device's memory for the whole engine. Unset: 0.9 of a GPU, 0.5 of a machine's memory.",
@@ -89,10 +89,10 @@ class EngineConfig:
     )
     kernels: str = declare(
         "auto",
-        "auto takes the fastest kernels that run here; torch takes torch's own operations alone.",
+        "auto takes the fastest kernels that run here; torch uses only torch's own operations.",
         Bounds(choices=("auto", "torch")),
     )
-    # Without effect with float32, which rounds nothing.
+    # No effect with float32, which rounds nothing.
     activation_bits: int = declare(
         13,
         "Bits of an activation where it meets 4-bit weights in the CPU's own kernels: 13 is ten times finer "

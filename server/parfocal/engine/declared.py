@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-# Beyond this no counter, no file and no tensor goes; Python alone would.
+# No counter, file or tensor exceeds this; only Python's integers do.
 _LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a value must satisfy beyond its type; no choices: any text will do.
+    """What a value must satisfy besides its type; without choices, any text will do.
 
     `minimum` and `maximum` are inclusive, `above` is not.
     """
@@ -23,7 +23,7 @@ class Bounds:
     choices: tuple[str | int, ...] = ()
 
     def hold(self, value: object) -> bool:
-        """Whether `value` is within these bounds; no number but a finite one ever is."""
+        """Whether `value` is within these bounds; only finite numbers can be."""
         if self.choices and value not in self.choices:
             return False
         if not isinstance(value, int | float):
@@ -58,9 +58,9 @@ def declared_by(declaring: type, name: str) -> Any:
 
 
 def out_of_bounds(declared: Any) -> Iterator[tuple[str, object, Bounds]]:
-    """Yields the name, value and bounds of each field of a dataclass whose value is outside of its bounds.
+    """Yields name, value and bounds of each field of a dataclass whose value is out of bounds.
 
-    None is within the bounds of a setting that is unset by default.
+    None is in bounds for a setting that is unset by default.
     """
     for each in fields(declared):
         value = getattr(declared, each.name)

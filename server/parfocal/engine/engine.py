@@ -39,11 +39,11 @@ class Engine:
         self._seeds = random.SystemRandom()
 
     def validate(self, request: Request) -> None:
-        """Raises what `submit` would raise for the request's own faults."""
+        """Raises what `submit` would raise for faults of the request itself."""
         self._parts.admission.check(request)
 
     def submit(self, request: Request, emit: Emit) -> None:
-        """Queues a request; `emit` gets its deltas on the engine's thread, the last with its end.
+        """Queues a request; `emit` gets its deltas on the engine's thread, the last of which ends it.
 
         Raises:
             InvalidRequest: a field is out of range, or the id is in use.
@@ -51,7 +51,7 @@ class Engine:
             EngineDraining: the engine is stopping.
         """
         self.validate(request)
-        with self._door:  # so that nothing is posted once `drain` has returned: nobody might read it
+        with self._door:  # so that nothing is posted after `drain` has returned, when nobody may read it
             self._check_room(request)
             self._live.names.add(request.request_id)
             self._parts.inbox.post(Submitted(request, emit, time.monotonic()))
@@ -70,11 +70,11 @@ class Engine:
             self._draining = True
 
     def pin(self, adapter: AdapterKey) -> None:
-        """Keeps an adapter that is on the device there for good. Only where `step` may be called."""
+        """Pins an adapter that is on the device for good. Only for the thread that may call `step`."""
         self._parts.residency.pin(adapter)
 
     def adapters(self) -> list[AdapterStatus]:
-        """Returns every adapter that is on the device, in host memory, or on its way there."""
+        """Returns every adapter that is on the device, in host memory, or loading."""
         return self._parts.residency.statuses()
 
     @property
@@ -110,7 +110,7 @@ class Engine:
         return True
 
     def wait(self, seconds: float) -> None:
-        """Waits for a message and takes it in; for when `step` had nothing to do."""
+        """Waits for a message and handles it; for when `step` had nothing to do."""
         message = self._parts.inbox.wait(seconds)
         if message is not None:
             with self._parts.owner:
@@ -121,9 +121,9 @@ class Engine:
         self._parts.close()
 
     def fail_all(self, error: Exception) -> None:
-        """Ends every request with `error`; for when the engine itself cannot go on.
+        """Ends every request with `error`; for when the engine itself has failed.
 
-        Gives nothing back: no step may follow, and what the scheduler holds may be what is broken.
+        Releases nothing: no step may follow, and the scheduler's state may be what is broken.
         """
         with self._parts.owner:
             self._live.send_held()
@@ -138,7 +138,7 @@ class Engine:
         waiting = len(self._live.names) - len(self._parts.scheduler.running)
         if waiting >= self._parts.max_waiting:
             raise QueueFull(
-                f"{waiting} requests wait, and no more than {self._parts.max_waiting} may; try again later",
+                f"{waiting} requests wait and the limit is {self._parts.max_waiting}; try again later",
                 retry_after_s=RETRY_AFTER_SECONDS,
             )
         if request.request_id in self._live.names:
@@ -198,7 +198,7 @@ class Engine:
                 self._live.end(sequence, FinishReason.DEADLINE)
 
     def _compute(self, plan: Plan) -> list[Sequence]:
-        """Runs a plan; if that fails, runs each row alone, so that only the rows at fault end in an error."""
+        """Runs a plan; if it fails, runs each row alone, so that only the rows at fault end in an error."""
         try:
             drawn = self._parts.runner.run(plan, self._live.send_held)
         except Exception as error:
@@ -223,11 +223,11 @@ class Engine:
         """Ends a row's request, unless it has ended while the row was computed."""
         if sequence := self._live.find(request_id):
             failed = StepFailed(f"the model failed on this request: {cause}; other requests go on")
-            failed.__cause__ = raised  # so that who logs the request's end shows where the model failed
+            failed.__cause__ = raised  # so that the log of the request's end shows where the model failed
             self._live.fail(sequence, failed)
 
     def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
-        """Returns the figures of a step that took `seconds` and brought `generated` tokens."""
+        """Returns the figures of a step that took `seconds` and generated `generated` tokens."""
         begun = (row for row in plan.rows if row.sampling is None or row.sampling.position == 0)
         pool, scheduler = self._parts.pool, self._parts.scheduler
         return StepReport(

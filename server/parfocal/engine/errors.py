@@ -8,7 +8,7 @@ EngineError
 ├── NoChatTemplate          FAILED_PRECONDITION   a chat was sent where there is no chat template
 ├── QueueFull               RESOURCE_EXHAUSTED    too many requests wait already
 ├── EngineDraining          UNAVAILABLE           the engine is stopping
-├── AdapterRefused          FAILED_PRECONDITION   the adapter does not fit the base, or uses what we lack
+├── AdapterRefused          FAILED_PRECONDITION   the adapter does not fit the base, or is unsupported
 │   └── AdapterCorrupt      DATA_LOSS             its files are not what they say
 ├── AdapterUnavailable      UNAVAILABLE           its files could not be fetched
 ├── BaseRefused             FAILED_PRECONDITION   the base's architecture or options are not supported
@@ -22,7 +22,7 @@ from typing import ClassVar
 
 
 class NoRoom(Exception):
-    """The device's memory for adapters is held by others just now. For the engine alone, never a reply."""
+    """Other adapters hold the device's memory at the moment. Internal to the engine, never a reply."""
 
 
 class EngineError(Exception):

@@ -12,7 +12,7 @@ Emit = Callable[[Delta | Exception], None]
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A checked request; its deltas, or the error that ends it, go to `emit` on the engine's thread."""
+    """A checked request; `emit` gets its deltas, or the error that ends it, on the engine's thread."""
 
     request: Request
     emit: Emit
@@ -21,14 +21,14 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The request's caller no longer wants it."""
+    """The caller has given the request up."""
 
     request_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Nothing but a reason to look around."""
+    """Wakes the engine, and says nothing."""
 
 
 Message = Submitted | Cancelled | LoadAdvanced | LoadEnded | PrefetchEnded | Wake

@@ -1,6 +1,6 @@
-"""The requests' outward side: each one's text, what has been sent of it, and how it ends.
+"""The callers' side of requests: each one's text, what has been sent of it, and how it ends.
 
-Writes no scheduling state but by `Scheduler.finish`.
+Changes scheduling state only through `Scheduler.finish`.
 """
 
 import time
@@ -32,8 +32,8 @@ class LiveRequest:
     def push(self) -> bool:
         """Reads the sequence's new tokens; returns True if a stop string is complete.
 
-        A token that ended the request has no text: it is a mark, not a part of the answer. Before
-        `min_tokens` no stop string ends a request.
+        A token that ends the request has no text: it is not part of the answer. Before `min_tokens` no stop
+        string ends a request.
         """
         ids = self.sequence.output_ids
         end = len(ids) - (self.sequence.finish_reason is FinishReason.STOP)
@@ -44,13 +44,13 @@ class LiveRequest:
         return bool(self.text.stopped)
 
     def emit_delta(self) -> None:
-        """Sends what became certain since the last delta, if anything did."""
+        """Sends what has become certain since the last delta, if anything."""
         delta = self._delta(None)
         if delta.text or delta.token_ids:
             self.emit(delta)
 
     def emit_completion(self) -> None:
-        """Sends the last delta with the whole result."""
+        """Sends the last delta, with the whole result."""
         if not self.text.stopped:
             self.pending += self.text.finish()
         self.emit(self._delta(self._completion()))
@@ -97,8 +97,8 @@ class LiveRequest:
 class LiveRequests:
     """The requests that have begun and not ended. Each ends once: by `advance`, `end`, `fail` or `fail_all`.
 
-    `names` are the ids of all accepted requests that have not ended; those that have not begun are in it too,
-    for their ids are taken. It alone is read, and added to, on other threads.
+    `names` holds the ids of all accepted requests that have not ended, including those not yet begun, whose
+    ids are taken. Only it is read and extended by other threads.
     """
 
     def __init__(self, scheduler: Scheduler, observer: Observer, watch: Stopwatch) -> None:
@@ -107,7 +107,7 @@ class LiveRequests:
         self._observer = observer
         self._watch = watch
         self._live: dict[str, LiveRequest] = {}
-        self._held: list[Sequence] = []  # whose new tokens are sent while the device computes the next step
+        self._held: list[Sequence] = []  # their new tokens are sent while the device computes the next step
 
     def begin(self, live: LiveRequest) -> None:
         """Queues a request."""
@@ -115,16 +115,16 @@ class LiveRequests:
         self._scheduler.add(live.sequence)
 
     def find(self, request_id: str) -> Sequence | None:
-        """Returns the request's sequence unless it has ended, or not begun."""
+        """Returns the request's sequence; None if it has ended or not begun."""
         live = self._live.get(request_id)
         return None if live is None else live.sequence
 
     def hold(self, advanced: Iterable[Sequence]) -> None:
-        """Keeps what a step brought until `send_held`."""
+        """Holds a step's results until `send_held`."""
         self._held += advanced
 
     def send_held(self) -> None:
-        """Sends what the last step brought to those who have not ended since, and ends who has all."""
+        """Sends the last step's results to requests that have not ended since, and ends those complete."""
         held, self._held = self._held, []
         going_on = [self._live[s.request.request_id] for s in held if s.request.request_id in self._live]
         with self._watch.part(TEXT):
@@ -133,7 +133,7 @@ class LiveRequests:
             self._advance(live, is_stopped)
 
     def end(self, sequence: Sequence, reason: FinishReason) -> None:
-        """Ends a request before its answer is whole; what it has got is sent."""
+        """Ends a request before its answer is complete; sends what there is."""
         live = self._live[sequence.request.request_id]
         self._scheduler.finish(sequence, reason)
         if sequence in self._held:
@@ -147,7 +147,7 @@ class LiveRequests:
         self._refuse(self._live[sequence.request.request_id], error)
 
     def fail_all(self, error: Exception) -> None:
-        """Ends every request in an error. The scheduler is not told: it may be what is broken."""
+        """Ends every request in an error. Leaves the scheduler alone: it may be what is broken."""
         for live in tuple(self._live.values()):
             self._refuse(live, error)
 

@@ -1,4 +1,4 @@
-"""What the engine tells whoever watches it. It knows no metrics library."""
+"""What the engine reports to its observer. Knows no metrics library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,9 +41,9 @@ class AdapterReport:
     """Something that happened to an adapter.
 
     `event` is one of: hit, wait, miss (what a request found at its first lookup), staged (read into host
-    memory ahead of its slot), loaded (on the device), evicted, failed. `seconds` holds the stages that this
-    took: fetch, stage, copy; a load from host memory has only the last. `detail` is an eviction's reason or a
-    failure's message; `size_bytes` is what the adapter takes in the tier that it reached or left.
+    memory ahead of its slot), loaded (on the device), evicted, failed. `seconds` holds the duration of each
+    stage: fetch, stage, copy; a load from host memory has only the last. `detail` is an eviction's reason or
+    a failure's message; `size_bytes` is what the adapter takes in the tier that it reached or left.
     """
 
     event: str
@@ -55,7 +55,7 @@ class AdapterReport:
 
 @dataclass(frozen=True, slots=True)
 class KernelReport:
-    """A device's kernel that was given up for plain torch, at start or after a failed launch, and why."""
+    """A device kernel replaced by plain torch, at start or after a failed launch, and why."""
 
     kernel: str
     reason: str
@@ -66,9 +66,9 @@ class AdapterStatus:
     """One adapter that the engine holds.
 
     `tier` is the fastest memory that holds it, device or host, and `size_bytes` what it takes there;
-    `host_bytes` is what it takes in host memory, 0 if it is not kept there. `load_seconds` tells how long the
-    stages took that brought it to its tier the last time. `pins` counts requests; what `is_pinned` never
-    leaves.
+    `host_bytes` is what it takes in host memory, 0 if it is not kept there. `load_seconds` holds the duration
+    of each stage of its last load to that tier. `pins` counts requests; an adapter that `is_pinned` is never
+    evicted.
     """
 
     adapter: AdapterKey

@@ -5,10 +5,10 @@ from types import TracebackType
 
 
 class Owner:
-    """Owned by the thread that is in its scope, and by the last one that was, until another enters.
+    """Owned by the thread in its scope, or by the last one that was, until another enters.
 
-    So state can be prepared on one thread and stepped on another, one after the other; `is_here` is for
-    assertions where state changes. Until somebody has entered, everybody may.
+    So state can be prepared on one thread and then stepped on another; `is_here` is for assertions where
+    state changes. Until a thread has entered, any may.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Whether the calling thread may change what is owned."""
+        """Whether the calling thread may change the state."""
         return self._thread is None or self._thread == threading.get_ident()
 
     def __enter__(self) -> None:

@@ -22,9 +22,9 @@ class PlanRunner(Protocol):
         """Whether the device computes while the calling thread does something else."""
 
     def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
-        """Returns each row's drawn token in the plan's order, None where a prompt is unfinished.
+        """Returns each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
-        Calls `meanwhile` once all work is on its way, before it waits for the tokens.
+        Calls `meanwhile` once all work is queued, before it waits for the tokens.
         """
 
 

@@ -16,7 +16,7 @@ class FinishReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class AdapterKey:
-    """An adapter as the engine knows it: its content digest is its only identity, also to `==` and `hash`.
+    """An adapter as the engine knows it: its content digest is its only identity, also for `==` and `hash`.
 
     `name` and `version` are carried for people (metrics, logs, replies) and never looked up.
 
@@ -31,7 +31,7 @@ class AdapterKey:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. The defaults are greedy: temperature 0.
+    """How tokens are sampled. The default is greedy: temperature 0.
 
     `top_k` 0 and `top_p` 1.0 mean no limit. Penalties follow the OpenAI (presence, frequency) and CTRL
     (repetition, arXiv 1909.05858) definitions. The same `seed` gives the same tokens whatever shares the
@@ -88,7 +88,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds that a request spent waiting, waiting for its adapter, on its prompt, and on its answer.
+    """Seconds that a request spent queued, waiting for its adapter, on its prompt, and on its answer.
 
     `load` is the part of `queue` in which only the adapter was missing.
     """
@@ -117,7 +117,8 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What became certain since the last delta: text that no stop string can still cut, and its tokens.
+    """What has become certain since the last delta: text that no stop string can cut any more, and its
+    tokens.
 
     The last delta of a request has `completion`.
     """

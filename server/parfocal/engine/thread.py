@@ -1,4 +1,4 @@
-"""Runs an engine on a thread of its own and gives asyncio callers a stream for each request."""
+"""Runs an engine on its own thread and gives asyncio callers a stream for each request."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ IDLE_SECONDS = 0.05
 
 
 class Post:
-    """Carries items from the engine's thread to an event loop's queues, and wakes the loop once for many.
+    """Carries items from the engine's thread to an event loop's queues, waking the loop once for many.
 
     A step has an item for each row; a wake for each would release the GIL once per row.
     """
@@ -30,7 +30,7 @@ class Post:
         self._woken = False
 
     def send(self, queue: "asyncio.Queue[Delta | Exception]", item: Delta | Exception) -> None:
-        """Delivers an item, in order; a closed loop has nobody left to read it."""
+        """Delivers an item, in order; drops it if the loop is closed, since nobody reads it."""
         self._items.append((queue, item))
         if not self._woken:
             self._woken = True
@@ -38,7 +38,7 @@ class Post:
                 self.loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        # Before the first look: what is sent after the last look must wake the loop again.
+        # Before the first read: an item sent after the last read must wake the loop again.
         self._woken = False
         while self._items:
             queue, item = self._items.popleft()
@@ -79,7 +79,7 @@ class Stream(AsyncIterator[Delta]):
     def cancel(self) -> None:
         """Ends the request before the engine's next step; the stream still ends with a completion.
 
-        Without effect once the stream was read to its end: its request id may be another request's by then.
+        No effect once the stream was read to its end: another request may have its id by then.
         """
         if not self._ended:
             self._engine.cancel(self.request.request_id)
@@ -100,7 +100,7 @@ class EngineThread:
 
     @property
     def engine(self) -> Engine:
-        """The engine, for its thread-safe methods."""
+        """The engine; use only its thread-safe methods."""
         return self._engine
 
     @property
@@ -127,7 +127,7 @@ class EngineThread:
         return stream
 
     async def drain(self, grace_s: float) -> None:
-        """Refuses new requests, lets accepted ones end for up to `grace_s` seconds, then stops."""
+        """Refuses new requests, gives accepted ones up to `grace_s` seconds to end, then stops."""
         self._engine.drain()
         deadline = time.monotonic() + grace_s
         while self._engine.live and self.alive and time.monotonic() < deadline:
@@ -148,7 +148,7 @@ class EngineThread:
                 if not self._engine.step():
                     self._engine.wait(IDLE_SECONDS)
         except Exception:
-            log.exception("the engine failed outside any request and stops")
+            log.exception("the engine failed outside any request and is stopping")
         finally:
             self._engine.drain()
             self._engine.fail_all(

@@ -118,7 +118,7 @@ def test_a_rank_that_the_manifest_denies_is_corrupt(
 def test_tensors_of_a_module_that_the_manifest_does_not_list_are_corrupt(
     folder: Path, shapes: Mapping[str, tuple[int, int]]
 ) -> None:
-    with pytest.raises(AdapterCorrupt, match=f"{Q0} is no module of the manifest"):
+    with pytest.raises(AdapterCorrupt, match=f"{Q0} is not a module of the manifest"):
         read(folder, shapes, modules={})
 
 

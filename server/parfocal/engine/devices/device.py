@@ -1,4 +1,4 @@
-"""What a device is, whatever computes on it: its memory, its clock, and who waits for whom."""
+"""A device, whatever computes on it: its memory, its clock, and whether the caller waits for it."""
 
 import os
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ import torch
 from parfocal.engine.devices.marks import EventMarks
 from parfocal.engine.stopwatch import CpuMarks, Marks
 
-# A GPU is the server's own; a machine's memory is not: the system, Python and its libraries, and the
-# adapters on their way to their places live there too.
+# A GPU belongs to the server; a machine's memory does not: the system, Python and its libraries, and adapters
+# being loaded live there too.
 _GPU_SHARE = 0.9
 _MACHINE_SHARE = 0.5
-# Where a Linux container's limit stands: control groups of version 2, then 1.
+# Where Linux shows a container's memory limit: cgroups version 2, then 1.
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 class Device(Protocol):
-    """Where a base lies and computes."""
+    """Where a base is held and computed."""
 
     @property
     def at(self) -> torch.device:
-        """The device as torch names it."""
+        """torch's name for the device."""
 
     @property
     def share(self) -> float:
-        """The part of its memory that an engine takes unless it is told another."""
+        """The share of its memory that an engine takes by default."""
 
     @property
     def overlaps(self) -> bool:
@@ -37,7 +37,7 @@ class Device(Protocol):
         """Returns all of its memory."""
 
     def reachable_bytes(self) -> int:
-        """Returns what this process holds of its memory already, and what no other process has taken."""
+        """Returns the memory that this process already holds or that no process has taken."""
 
     def enter(self) -> None:
         """Makes it the calling thread's current device, on which kernels are launched."""
@@ -60,11 +60,11 @@ class Machine:
         return machine_bytes()
 
     def reachable_bytes(self) -> int:
-        """Returns the same: what others hold may leave for the disk."""
+        """Returns the same: the system may swap out what others hold."""
         return machine_bytes()
 
     def enter(self) -> None:
-        """Does nothing: every thread is there."""
+        """Does nothing: every thread computes here."""
 
     def marks(self) -> Marks:
         """Returns the calling thread's clock."""
@@ -72,10 +72,10 @@ class Machine:
 
 
 class CudaMemory(Protocol):
-    """What CUDA tells of a device's memory; `torch.cuda` does."""
+    """What CUDA reports of a device's memory; `torch.cuda` is one."""
 
     def mem_get_info(self, device: torch.device) -> tuple[int, int]:
-        """Returns the bytes that are free to everybody, and all that there are."""
+        """Returns the free bytes and the total bytes."""
 
     def memory_reserved(self, device: torch.device) -> int:
         """Returns the bytes that torch has taken for this process, used or not."""
@@ -96,7 +96,7 @@ class Gpu:
         return int(self._cuda.mem_get_info(self.at)[1])
 
     def reachable_bytes(self) -> int:
-        """Returns what torch holds here already, and what nobody else has taken."""
+        """Returns the memory that torch already holds here or that nobody has taken."""
         return int(self._cuda.mem_get_info(self.at)[0]) + self._cuda.memory_reserved(self.at)
 
     def enter(self) -> None:

@@ -4,7 +4,7 @@ import torch
 
 
 class EventMarks:
-    """Marks the current stream without waiting, so that a part's time is the device's, not the launch's."""
+    """Marks the current stream without waiting, so that it times the device and not the launch."""
 
     def now(self) -> torch.cuda.Event:
         """Returns a mark behind all that is queued now."""

@@ -1,6 +1,6 @@
-"""Loads the one base that stays resident: a transformers decoder, its linears in NF4, its attention paged.
+"""Loads the resident base: a transformers decoder with NF4 linears and paged attention.
 
-Knows local folders only; where a folder comes from is the caller's affair.
+Knows only local folders; the caller fetches them.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
 def load_base(
     folder: Path, config: EngineConfig, name: str = "", cache: BaseCache | None = None
 ) -> ResidentBase:
-    """Loads the base in `folder` onto the device; with a `cache`, quantises and packs it only once.
+    """Loads the base in `folder` onto the device; with a `cache`, quantises and packs it just once.
 
     Raises:
         BaseRefused: the architecture or one of its options is not supported.
@@ -96,10 +96,10 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: BaseCache | None
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How a model's weights are held: `attention` is a name that transformers knows.
+    """How to hold a model's weights; `attention` is a name that transformers knows.
 
     `exact` keeps float32 arithmetic in float32. Without it bitsandbytes may multiply in bfloat16 on CPUs that
-    do so fast, which rounds, and repacks a weight in place so that no gradient passes through it any more.
+    are fast at it, which rounds, and repack a weight in place, after which no gradient passes through it.
     """
 
     dtype: torch.dtype
@@ -111,13 +111,13 @@ class Loading:
 def load_quantised(folder: Path, loading: Loading) -> nn.Module:
     """Loads the model in `folder` with its linears in NF4, ready for inference.
 
-    Training and parity tests call this with transformers' own attention: the weights are the same bits.
+    Training and parity tests call this with transformers' own attention: the weights are bit-identical.
 
     Raises:
         BaseRefused: a tensor is missing, misshapen or not finite, or is stored in another recipe.
     """
     check_files(folder, loading.dtype)
-    # Weights that are stored in the recipe bring it along, and passing it once more is warned of.
+    # Weights stored in the recipe carry it, and passing it again triggers a warning.
     stored = is_stored_quantised(folder)
     recipe = {} if stored else {"quantization_config": quantisation_config(loading.dtype)}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -127,7 +127,7 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
         device_map={"": loading.device},
         use_safetensors=True,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are in the report, by name
+        ignore_mismatched_sizes=True,  # the report names them
         **recipe,
     )
     model: nn.Module
@@ -142,7 +142,7 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
 
 
 def _model(folder: Path, loading: Loading, linears: LinearLayout, cache: BaseCache | None) -> nn.Module:
-    """Returns the model with its linears in NF4, in the backend's layout; cached if it may be."""
+    """Returns the model with NF4 linears in the backend's layout, through the cache if there is one."""
     if cache is None:
         return _fresh_model(folder, loading, linears)
     recipe = quantisation_config(loading.dtype).to_json_string()
@@ -166,7 +166,7 @@ def _fresh_model(folder: Path, loading: Loading, linears: LinearLayout) -> nn.Mo
 
 
 def _compute_in(model: nn.Module, dtype: torch.dtype) -> None:
-    """Weights that are stored quantised keep the types they were saved with unless told otherwise."""
+    """Weights stored quantised would otherwise keep the types they were saved with."""
     for module in model.modules():
         if isinstance(module, Linear4bit):
             weight: Any = module.weight
@@ -183,7 +183,7 @@ def _keep_exact(model: nn.Module) -> None:
 
 
 def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Returns every linear inside the decoder layers, whosever; embeddings and the head are not adapted."""
+    """Returns every linear in the decoder layers, of any class; embeddings and head are not adapted."""
     return {
         path: (module.in_features, module.out_features)
         for path, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""What a base's folder and an engine's settings say before anything is loaded."""
+"""What a base's folder and the engine's settings decide before anything is loaded."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def checked_config(folder: Path) -> PretrainedConfig:
 
 
 def is_stored_quantised(folder: Path) -> bool:
-    """Whether the weights are stored in 4 bits by bitsandbytes; raises BaseRefused for every other method."""
+    """Whether the weights are stored in 4 bits by bitsandbytes; raises BaseRefused for any other method."""
     stored = _fields(folder).get("quantization_config")
     if not isinstance(stored, dict) or not stored:
         return False
@@ -62,12 +62,12 @@ def _fields(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BaseRefused(f"{path} is not a model configuration: {error!r}") from error
     if not isinstance(fields, dict):
-        raise BaseRefused(f"{path} is not a model configuration: it is no JSON object")
+        raise BaseRefused(f"{path} is not a model configuration: it is not a JSON object")
     return fields
 
 
 def device_of(name: str) -> torch.device:
-    """Returns the device that a setting names; raises BaseRefused for one that is not here."""
+    """Returns the device that a setting names; raises BaseRefused if there is none such."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -80,7 +80,7 @@ def device_of(name: str) -> torch.device:
             f"device {name!r} is not here: torch {torch.__version__} sees {count} CUDA devices; "
             "use auto or cpu"
         )
-    # With its number, as `torch.cuda.set_device` wants it.
+    # With its index, as `torch.cuda.set_device` requires.
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 

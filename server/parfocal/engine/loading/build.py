@@ -1,4 +1,4 @@
-"""Puts an engine together from a resident base, settings and a source of adapters."""
+"""Builds an engine from a resident base, settings and a source of adapters."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ def build_engine(
     observer: Observer | None = None,
     memory: MemoryTable | None = None,
 ) -> Engine:
-    """Returns an engine that serves `base` with adapters from `source`, in `memory` if it is planned already.
+    """Returns an engine that serves `base` with adapters from `source`, in `memory` if already planned.
 
     Raises:
         EngineMisconfigured: the memory cannot hold the engine.

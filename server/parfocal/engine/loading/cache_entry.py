@@ -1,7 +1,7 @@
-"""Keeps on disk what a loaded base was made of, so that the next start neither quantises nor repacks.
+"""Keeps a loaded base's tensors on disk, so that the next start neither quantises nor repacks.
 
-An entry is a folder that appears whole or not at all, and is used only if its bytes are those written. Knows
-no models: `frozen_model` turns one into tensors and back.
+An entry is a folder that appears whole or not at all, and is used only if its bytes are intact. Knows no
+models: `frozen_model` turns one into tensors and back.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A model as tensors by name, and notes on how they belong together."""
+    """A model as tensors by name, and notes on how to put them together."""
 
     tensors: Mapping[str, torch.Tensor]
     notes: Mapping[str, Any]
 
 
 def weight_facts(folder: Path) -> dict[str, object]:
-    """Returns what tells the weights in `folder` from any others without reading them.
+    """Returns what identifies the weights in `folder` without reading them.
 
-    The time of a file's last change of state is among it: unlike that of its content, no tool sets it back.
+    It includes each file's ctime: unlike mtime, no tool sets it back.
     """
     files = []
     for path in sorted(folder.glob("*.safetensors*")):
@@ -59,40 +59,40 @@ class CacheEntry:
         self.folder = cache.root / self._key
 
     def read(self, device: torch.device) -> Frozen | None:
-        """Returns the entry with its tensors on `device`, in use from now on; None if there is none.
+        """Returns the entry with its tensors on `device`, marked as in use; None if there is none.
 
-        A damaged one is moved out of the way, with a warning, and counts as none.
+        A corrupt one is moved aside with a warning, and counts as none.
         """
         if not self._cache.use(self._key) and not self.folder.is_dir():
             return None
         fault = self._fault()
         if fault:
-            log.warning("the cached base %s is damaged (%s); it is made again", self.folder, fault)
+            log.warning("cached base %s is corrupt (%s); rebuilding", self.folder, fault)
             self._discard()
             return None
         try:
             found = self._tensors(device)
-        except FileNotFoundError:  # another process has found the damage too, and was faster
+        except FileNotFoundError:  # another process found it corrupt too, and was faster
             return None
         self._make_room()
         return found
 
     def write(self, frozen: Frozen) -> None:
-        """Saves the entry unless another process has; a disk that refuses costs a warning only."""
+        """Saves the entry unless another process has; a disk that refuses causes only a warning."""
         root = self._cache.root
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._cache.sweep()
             new = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
         except OSError as error:
-            log.warning("the base is not cached in %s: %s", root, error)
+            log.warning("cannot write base cache %s: %s", root, error)
             return
         try:
             self._fill(new, frozen)
             with contextlib.suppress(FileExistsError):
                 _rename(new, self.folder)
         except OSError as error:
-            log.warning("the base is not cached in %s: %s", root, error)
+            log.warning("cannot write base cache %s: %s", root, error)
         finally:
             shutil.rmtree(new, ignore_errors=True)
         self._cache.use(self._key)
@@ -102,7 +102,7 @@ class CacheEntry:
         try:
             self._cache.make_room()
         except OSError as error:
-            log.warning("%s cannot be kept within its bytes: %s", self._cache.root, error)
+            log.warning("cannot keep %s within its size: %s", self._cache.root, error)
 
     def _tensors(self, device: torch.device) -> Frozen:
         with safe_open(self.folder / _TENSORS, framework="pt") as file:
@@ -122,7 +122,7 @@ class CacheEntry:
             _sync(path)
 
     def _fault(self) -> str:
-        """Returns what is wrong with the entry; empty if nothing is."""
+        """Returns what is wrong with the entry; empty if it is intact."""
         try:
             seal = json.loads((self.folder / SEAL).read_bytes())
             expected = seal["size"], seal["crc32"]
@@ -137,7 +137,7 @@ class CacheEntry:
 
 
 def _rename(new: Path, folder: Path) -> None:
-    """Puts a finished entry in its place; raises FileExistsError if another process was first."""
+    """Moves a finished entry into place; raises FileExistsError if another process was first."""
     try:
         new.rename(folder)
     except OSError as error:

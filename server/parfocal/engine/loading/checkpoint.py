@@ -1,4 +1,4 @@
-"""Refuses weights that are not the base's: missing, misshapen or broken tensors, each by its name."""
+"""Refuses weights that are not the base's: missing, misshapen or broken tensors, each by name."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def check_files(folder: Path, dtype: torch.dtype) -> None:
 
 
 def check_report(folder: Path, report: Mapping[str, Collection[Any]]) -> None:
-    """Judges what transformers reports of loading; it would fill a missing tensor with random numbers.
+    """Checks transformers' loading report; missing tensors would be filled with random numbers.
 
     Raises:
         BaseRefused: the weights lack a tensor, or have one of another shape.
@@ -52,11 +52,11 @@ def check_report(folder: Path, report: Mapping[str, Collection[Any]]) -> None:
         raise _misshapen(folder, misshapen)
     unused = sorted(str(name) for name in report["unexpected_keys"] if not str(name).endswith(_COMPUTED))
     if unused:
-        log.warning("%s has no place for %s; not used", folder / "config.json", _listed(unused))
+        log.warning("%s has no place for %s; ignored", folder / "config.json", _listed(unused))
 
 
 def check_linears(folder: Path, model: nn.Module) -> None:
-    """Checks what no report mentions: each 4-bit linear's own shape and recipe.
+    """Checks what the report omits: each 4-bit linear's own shape and recipe.
 
     Raises:
         BaseRefused: a linear has another shape than the configuration says, or is not in NF4 with double
@@ -103,7 +103,7 @@ def _check_finite(path: Path, dtype: torch.dtype) -> None:
     for name, tensor in _tensors(path):
         if not tensor.is_floating_point() or not tensor.numel() or tensor.element_size() < 2:
             continue
-        # One pass without a copy: a NaN anywhere becomes the minimum and the maximum.
+        # One pass without a copy: a NaN anywhere becomes both minimum and maximum.
         least, most = (float(end) for end in torch.aminmax(tensor))
         if not (math.isfinite(least) and math.isfinite(most)):
             bad = int((~torch.isfinite(tensor)).sum())

@@ -1,8 +1,8 @@
-"""Keeps one team of CPU threads in the process: that of the thread which steps.
+"""Keeps a single team of CPU threads in the process: the stepping thread's.
 
 libgomp gives every thread that multiplies a team of workers. Once all teams together have more threads than
-there are CPUs, no worker waits actively any more, and every parallel region begins by waking one through
-the kernel. On two cores that made a decode step of a 135 M base with adapters take 166 ms instead of 70.
+there are CPUs, workers stop spinning, and every parallel region begins by waking them through the kernel. On
+two cores that made a decode step of a 135 M base with adapters take 166 ms instead of 70.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,6 @@ Result = TypeVar("Result")
 
 
 def on_passing_thread(work: Callable[[], Result]) -> Result:
-    """Returns the result of `work`, done on a thread whose team of workers ends with it."""
+    """Returns the result of `work`, run on a thread whose team of workers ends with it."""
     with ThreadPoolExecutor(1, "parfocal-once") as pool:
         return pool.submit(work).result()

@@ -14,11 +14,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from parfocal.engine.loading.cache_entry import Frozen
 from parfocal.engine.model import Kept, LinearLayout, put
 
-LAYOUT = 4  # 3: only bases whose weights were all there, and finite; 4: a head is kept whole
+LAYOUT = 4  # 3: only bases whose weights are complete and finite; 4: heads are kept whole
 
 
 def layout_facts(device: torch.device, linears: LinearLayout) -> dict[str, object]:
-    """Returns what else the tensors depend on: who made them, and for which kernels and device."""
+    """Returns what else the tensors depend on: what made them, and for which kernels and device."""
     return {
         "layout": LAYOUT,
         "device": device.type,
@@ -28,9 +28,9 @@ def layout_facts(device: torch.device, linears: LinearLayout) -> dict[str, objec
 
 
 def freeze(model: nn.Module, linears: LinearLayout) -> Frozen:
-    """Returns the tensors of a model that is loaded and packed, but not changed further.
+    """Returns the tensors of a model that is loaded and packed but otherwise unchanged.
 
-    A tensor that two modules share is held once.
+    A tensor shared by two modules is stored once.
     """
     found: dict[str, torch.Tensor] = {}
     notes: dict[str, Mapping[str, Any]] = {}
@@ -50,7 +50,7 @@ def freeze(model: nn.Module, linears: LinearLayout) -> Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """How a model is made again without its weights: `attention` is a name that transformers knows."""
+    """How to rebuild a model without its weights; `attention` is a name that transformers knows."""
 
     folder: Path
     dtype: torch.dtype
@@ -68,7 +68,7 @@ class Shell:
 
 
 def thaw(shell: Shell, frozen: Frozen, linears: LinearLayout) -> nn.Module:
-    """Returns the shell's model made of the tensors, which it takes as they are."""
+    """Returns the shell's model filled with the tensors, without copying them."""
     model = shell.model()
     tensors = dict(frozen.tensors)
     tensors |= {name: tensors[first] for name, first in frozen.notes["aliases"].items()}
@@ -136,7 +136,7 @@ def _linear_4bit(sizes: Mapping[str, Any], parts: dict[str, torch.Tensor], dtype
 
 
 def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Gives the model the parameters and buffers that it lacks."""
+    """Fills in the model's missing parameters and buffers."""
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
         for name, parameter in module.named_parameters(recurse=False):

@@ -1,4 +1,4 @@
-"""Finds what the parts of an engine need, and divides the device's memory between them."""
+"""Finds what an engine's parts need, and divides the device's memory among them."""
 
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device, machine_bytes

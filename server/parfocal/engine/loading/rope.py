@@ -10,7 +10,7 @@ _BATCH_DEPENDENT = ("dynamic", "longrope")
 
 
 def refuse_batch_dependent_rope(config: PretrainedConfig) -> None:
-    """These scale their frequencies by the longest row of a batch, so a neighbour would change the answer."""
+    """Refuses frequencies that follow the batch's longest row: a neighbour would change the answer."""
     rope: dict[str, Any] = getattr(config.get_text_config(), "rope_parameters", None) or {}
     layers = [part for part in rope.values() if isinstance(part, dict)] or [rope]
     for part in layers:

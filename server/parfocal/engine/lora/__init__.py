@@ -1,4 +1,4 @@
-"""An adapter's matrices: read and checked, laid out, stored in slabs, multiplied beside the base."""
+"""An adapter's matrices: read and checked, laid out, stored in slabs, applied beside the base."""
 
 from parfocal.engine.lora.adapted_linear import ActiveAdapters, AdaptedLinear, adapt_linears
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights

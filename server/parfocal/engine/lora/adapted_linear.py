@@ -10,10 +10,10 @@ from parfocal.engine.lora.batch import LoraWork
 
 
 class ActiveAdapters:
-    """How a step's LoRA work reaches the linears: transformers' layers pass on no argument for them.
+    """How a step's LoRA work reaches the linears: transformers' layers pass no argument through.
 
-    A forward pass names its work with `during`; every adapted linear of the base reads `work`, on the same
-    thread. It is None while no row uses an adapter, so that the base pays nothing.
+    A forward pass sets its work with `during`; every adapted linear of the base reads `work`, on the same
+    thread. It is None while no row uses an adapter, so the base pays nothing.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class ActiveAdapters:
 
     @contextlib.contextmanager
     def during(self, work: LoraWork | None) -> Iterator[None]:
-        """Lets the linears add `work` to their answers while the scope lasts."""
+        """Makes the linears add `work` to their outputs while the scope lasts."""
         self.work = work
         try:
             yield

@@ -1,6 +1,6 @@
 """Reads the weights in a verified folder into LoRA matrices for the engine, or refuses them by name.
 
-Knows neither where the folder came from nor where the matrices will live; ranks and scales are given.
+Does not know where the folder came from or where the matrices will live; ranks and scales are given.
 """
 
 import difflib
@@ -46,7 +46,7 @@ class LoraWeights:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the matrices take."""
+        """The size of its matrices."""
         return sum(pair.a.nbytes + pair.b.nbytes for pair in self.modules.values())
 
 
@@ -103,7 +103,7 @@ def _check_tensors(
             missing, present = (name_b, name_a) if name_a in names else (name_a, name_b)
             raise AdapterCorrupt(f"{WEIGHTS_FILE}: {present} has no {missing} beside it", tensor=missing)
         if path not in modules:
-            raise AdapterCorrupt(f"{WEIGHTS_FILE}: {path} is no module of the manifest", tensor=name_a)
+            raise AdapterCorrupt(f"{WEIGHTS_FILE}: {path} is not a module of the manifest", tensor=name_a)
         rank = _checked_rank(path, modules[path].rank, max_rank)
         in_features, out_features = shapes[path]
         _check_header(name_a, file.get_slice(name_a), [rank, in_features])

@@ -1,4 +1,4 @@
-"""The LoRA work of one step: y += (x A) B for every row under its own adapter, base rows untouched.
+"""The LoRA work of one step: y += (x A) B for each row under its own adapter, base rows untouched.
 
 Rows arrive sorted by place, so the tokens of an adapter are neighbours. Adapters with few tokens (decode)
 share one batched matmul over a run of neighbouring slots; adapters with many (prefill) get a matmul each,
@@ -26,7 +26,7 @@ class LoraWork(Protocol):
         """Adds the adapters' part to `y` `[…, tokens, out]` in place, from `x` `[…, tokens, in]`."""
 
     def add_to_group(self, ys: Sequence[torch.Tensor], x: torch.Tensor, paths: Sequence[str]) -> None:
-        """Does so for several linears on the same `x`; one by one unless there is a faster way."""
+        """Adds the adapters' part for several linears on the same `x`; one by one unless overridden."""
         for y, path in zip(ys, paths, strict=True):
             self.add_to(y, x, path)
 
@@ -87,7 +87,7 @@ def _add_run(y: torch.Tensor, x: torch.Tensor, run: _Run, pair: AdapterPair) -> 
 
 
 def _runs(segments: Sequence[Segment]) -> list[list[Segment]]:
-    """Splits sorted segments into runs of near slots, so that few idle slots are computed in vain."""
+    """Splits sorted segments into runs of nearby slots, so that few idle slots are computed."""
     runs: list[list[Segment]] = []
     for _, same_slab in groupby(segments, key=lambda s: s.place.slab):
         run: list[Segment] = []

@@ -6,9 +6,9 @@ import torch
 
 
 class Copies(Protocol):
-    """Writes to tensors on the device. Both ways return once it is done, and no step waits for them.
+    """Writes to tensors on the device. Both methods return when the write is done; no step waits for them.
 
-    Whatever steps were begun before may still read what lay in the same memory: that is waited for first.
+    Steps already begun may still read the old contents of that memory; both wait for them first.
     """
 
     @property
@@ -16,20 +16,20 @@ class Copies(Protocol):
         """Whether host memory should be page-locked, which makes copies to the device fast."""
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
-        """Copies each source, in host memory, to the target at its place, of the same shape and type."""
+        """Copies each source, in host memory, to its target of the same shape and dtype."""
 
     def zero(self, targets: list[torch.Tensor]) -> None:
         """Sets all numbers of the targets to 0."""
 
 
 class PlainCopies:
-    """Writes on the calling thread; on a CPU nothing else is needed."""
+    """Writes on the calling thread, which is all that a CPU needs."""
 
     def __init__(self, *, pinned: bool = False) -> None:
         self.pinned = pinned
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
-        """Copies each source to the target at its place."""
+        """Copies each source to its target."""
         torch._foreach_copy_(targets, sources)
 
     def zero(self, targets: list[torch.Tensor]) -> None:

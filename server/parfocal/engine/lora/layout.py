@@ -1,4 +1,4 @@
-"""One adapter in host memory, laid out as its place on the device will hold it, so that a load is a copy.
+"""One adapter in host memory, laid out as on the device, so that a load is a plain copy.
 
 Knows ranks and types, but neither slabs nor devices' memory.
 """
@@ -11,18 +11,18 @@ from torch.nn import functional
 
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 
-# An adapter of a higher rank has a slab to itself; none of its neighbours could share much of a matmul.
+# An adapter of a higher rank has a slab to itself: it would gain little from sharing a matmul.
 SHARED_RANK = 64
 _RANK_STEP = 16
-# Outputs that a CPU's register holds.
+# Outputs per CPU register.
 _LANES = 16
-# A block of 64 products of such integers with activations of 13 bits fits 32 bits.
+# The sum of 64 products of such integers with 13-bit activations fits 32 bits.
 MOST_INTEGER = {torch.int16: 8191, torch.int8: 127}
 _TWICE = {torch.int16: torch.int32, torch.int8: torch.int16}
 
 
 def slab_rank(rank: int) -> int:
-    """Returns the rank of the slab in which an adapter of `rank` lies.
+    """Returns the rank of the slab for an adapter of `rank`.
 
     Up to 64 a power of two, at least 4, so that neighbours share a slab; above, a multiple of 16.
 
@@ -38,10 +38,10 @@ def slab_rank(rank: int) -> int:
 class AdapterPair:
     """One module's matrices for all slots of a slab: A `[slots, in, rank]` and B `[slots, rank, out]`.
 
-    Integers lie in pairs of neighbouring inputs, which CPUs multiply at once, and in the order in which they
-    are read: A `[slots, in / 2, rank, 2]`, B `[slots, out / 16, rank / 2, 16, 2]`, filled up with zeros. Each
-    of their columns, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and
-    `[slots, out]`; otherwise both are None. `inputs` is the module's true number.
+    Integers lie in pairs of neighbouring inputs, which CPUs multiply together, and in reading order: A
+    `[slots, in / 2, rank, 2]`, B `[slots, out / 16, rank / 2, 16, 2]`, padded with zeros. Each of their
+    columns, which is a row of the adapter's own matrix, has a scale: `[slots, rank]` and `[slots, out]`; for
+    floats both are None. `inputs` is the module's number without padding.
     """
 
     inputs: int
@@ -52,7 +52,7 @@ class AdapterPair:
 
     @property
     def parts(self) -> list[torch.Tensor]:
-        """The tensors that there are."""
+        """Its tensors, leaving out those it lacks."""
         return [part for part in (self.a, self.b, self.a_scale, self.b_scale) if part is not None]
 
     @property
@@ -73,10 +73,10 @@ class AdapterPair:
 
 @dataclass(frozen=True, slots=True)
 class LaidAdapter:
-    """A whole adapter as one slot of a slab holds it: `modules` has pairs of one slot, of the slab's rank.
+    """A whole adapter in a slot's layout: `modules` has pairs of one slot, of the slab's rank.
 
-    `rank` is the adapter's own, `size_bytes` what the pairs take, here and in a slot. The pairs are views of
-    few pieces of memory, page-locked where that makes copies to the device fast.
+    `rank` is the adapter's own, `size_bytes` the size of the pairs, here and in a slot. The pairs are views
+    of a few pieces of memory, page-locked where that makes copies to the device fast.
     """
 
     digest: str
@@ -86,16 +86,16 @@ class LaidAdapter:
 
     @property
     def slab_rank(self) -> int:
-        """The rank of the slabs that it fits."""
+        """The rank of the slabs it fits."""
         return slab_rank(self.rank)
 
 
 def lay_out(weights: LoraWeights, dtype: torch.dtype, *, pinned: bool = False) -> LaidAdapter:
-    """Returns the adapter in a slot's layout and type; what a module lacks of the slab's rank is zero."""
+    """Returns the adapter in a slot's layout and dtype, zero-padded to the slab's rank."""
     rank = slab_rank(weights.rank)
     lay = _as_floats if dtype.is_floating_point else _as_integers
     modules = lay(weights.modules, rank, dtype, pinned=pinned)
-    # Summed once, on the loading thread: the step thread's budgets ask for it again and again.
+    # Summed once, on the loading thread, because the step thread's budgets ask for it often.
     size_bytes = sum(pair.size_bytes for pair in modules.values())
     return LaidAdapter(weights.digest, weights.rank, modules, size_bytes)
 
@@ -113,7 +113,7 @@ def pair_shapes(
 def _as_floats(
     modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype, *, pinned: bool
 ) -> dict[str, AdapterPair]:
-    """Transposes all matrices in one call, so that hundreds do not take the interpreter's lock each."""
+    """Transposes all matrices in one call, so that hundreds do not each take the GIL."""
     shapes = [pair_shapes(_shape(module), 1, slab, dtype) for module in modules.values()]
     sizes = [math.prod(shape) for pair in shapes for shape in pair]
     pieces = iter(torch.zeros(sum(sizes), dtype=dtype, pin_memory=pinned).split(sizes))
@@ -153,7 +153,7 @@ def _as_integers(
 
 
 def rounded(matrices: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns `matrices` `[n, rows, columns]` as whole numbers, and what each row's are multiples of."""
+    """Returns `matrices` `[n, rows, columns]` rounded to integers, and each row's scale."""
     matrices = matrices.float()
     most = matrices.abs().amax(2)
     scale = torch.where(most > 0, most / MOST_INTEGER[dtype], 1.0)
@@ -161,7 +161,7 @@ def rounded(matrices: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, t
 
 
 def _pairs(numbers: torch.Tensor) -> torch.Tensor:
-    """Returns the pairs `[…]` of integers `[…, 2]` as numbers of twice the width, to be moved as one."""
+    """Returns pairs of integers `[…, 2]` as `[…]` of twice the width, to be moved as one."""
     return numbers.view(_TWICE[numbers.dtype]).squeeze(-1)
 
 

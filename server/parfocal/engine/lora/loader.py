@@ -1,6 +1,6 @@
-"""Loads adapters on its own threads: fetch the folder, read and lay it out, copy it to the device.
+"""Loads adapters on its own threads: fetches the folder, reads and lays it out, copies it to the device.
 
-The step thread never waits here. What becomes of a load arrives in the engine's inbox.
+The step thread never waits here. A load's result arrives in the engine's inbox.
 """
 
 import time
@@ -27,10 +27,10 @@ from parfocal.engine.request import AdapterKey
 
 
 class AdapterSource(Protocol):
-    """Gives an adapter's local folder and what its weights mean, fetching it first if need be."""
+    """Provides an adapter's local folder and what its weights mean, fetching it first if need be."""
 
     def folder(self, adapter: AdapterKey) -> AdapterFolder:
-        """Returns a folder whose every byte has just been verified. Blocks; raises domain errors."""
+        """Returns a folder in which every byte has just been verified. Blocks; raises domain errors."""
 
 
 class AdapterStore(Protocol):
@@ -45,26 +45,26 @@ class AdapterStore(Protocol):
         """The type in which `lay_out` wants an adapter's numbers."""
 
     def lay_out(self, weights: LoraWeights) -> Staged:
-        """Returns the adapter in host memory as it will lie on the device."""
+        """Returns the adapter in host memory, laid out as on the device."""
 
-    # What `lay_out` returned; every store has a layout of its own.
+    # What `lay_out` returned; each store has a layout of its own.
     def copy_in(self, adapter: Any) -> Place:
         """Copies an adapter to a free place and returns it.
 
-        Raises, with nothing taken, NoRoom if others hold the memory, and what the device raises.
+        On failure takes nothing: raises NoRoom if others hold the memory, and what the device raises.
         """
 
     def free(self, place: Place) -> None:
-        """Makes the place available for another adapter."""
+        """Frees the place for another adapter."""
 
 
 class AdapterLoader:
-    """Loads at most `threads` adapters at a time into a store, and reads as many ahead; tells of each stage.
+    """Loads up to `threads` adapters at a time into a store and prefetches as many; reports each stage.
 
-    `tell` is called on the loading threads, which change no state of the engine.
+    `tell` is called on the loading threads, which change no engine state.
 
-    What lies in host memory has a thread of its own: a copy of milliseconds waits for nobody's disk. Nor does
-    a load whose slot is taken wait for one that is read ahead.
+    Copies from host memory have a thread of their own: a copy of milliseconds never waits for a disk. Nor
+    does the load of an adapter that has a slot wait for a prefetch.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class AdapterLoader:
         future.add_done_callback(lambda finished: self._tell(PrefetchEnded(adapter, finished)))
 
     def free(self, place: Place) -> None:
-        """Makes the place available for another adapter."""
+        """Frees the place for another adapter."""
         self._store.free(place)
 
     def close(self) -> None:
-        """Lets running loads end and starts no others."""
+        """Lets running loads finish and starts no others."""
         for pool in (self._prefetches, self._loads, self._copies):
             pool.shutdown(wait=False, cancel_futures=True)
         for pool in (self._prefetches, self._loads, self._copies):
@@ -137,5 +137,5 @@ class AdapterLoader:
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    # One CPU each: `cpu_threads` says why.
+    # One CPU each; `cpu_threads` says why.
     return ThreadPoolExecutor(threads, "parfocal-load", torch.set_num_threads, (1,))

@@ -1,9 +1,9 @@
-"""The adapters' weights on the device, in slabs of equal rank, and the rows of one step grouped by them.
+"""The adapters' weights on the device, in slabs of equal rank.
 
 A slab holds, for each adapted module, A `[slots, in, rank]` and B `[slots, rank, out]`. Neighbouring slots
 are neighbours in memory, so one batched matmul serves many adapters without copying a weight (compare the
 segmented gather of Punica, arXiv 2310.18547). Slabs are sized by bytes: 16 slots of small ranks, one of large
-ones, so that no adapter that stays alone in its slab keeps more memory than one of the largest rank.
+ones, so that an adapter alone in its slab never holds more memory than one of the largest rank.
 """
 
 import threading
@@ -27,13 +27,13 @@ ADAPTER_DTYPES = {
     "int8": torch.int8,
 }
 
-# Slots times rank of a slab: what 16 adapters of rank 16 take, and one of rank 256.
+# A slab's slots times its rank: 16 adapters of rank 16, or one of rank 256.
 _SLAB_RANKS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class SlabSize:
-    """How many adapters of one rank are allocated at once, and the bytes that they take together."""
+    """How many adapters of one rank are allocated together, and their bytes in total."""
 
     slots: int
     size_bytes: int
@@ -51,7 +51,7 @@ def slots_in_slab(rank: int, most: int = SLAB_SLOTS) -> int:
 def slab_sizes(
     shapes: Mapping[str, tuple[int, int]], dtype: torch.dtype, max_rank: int, most_slots: int = SLAB_SLOTS
 ) -> list[SlabSize]:
-    """Returns the size of a slab of each rank up to `max_rank` in which every module is adapted.
+    """Returns the size of a slab of each rank up to `max_rank`, with every module adapted.
 
     Tensors on the meta device have sizes and no memory.
     """
@@ -65,11 +65,11 @@ def slab_sizes(
 
 
 def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
-    """Returns a bound on what slabs of any ranks take while at most `slots` adapters are on the device.
+    """Returns a bound on the bytes of slabs of any ranks with at most `slots` adapters on the device.
 
     A slab is added when all others of its rank are full, so there are never more of one rank than all
-    adapters would fill. Later one adapter alone may keep each, while those that left fill slabs of another
-    rank: there are never more slabs than adapters, and at worst they are the largest.
+    adapters would fill. Later each may be kept by a single adapter while newcomers fill slabs of another
+    rank: there are never more slabs than adapters, and at worst all are of the largest size.
     """
     left, total = slots, 0
     for slab in sorted(slabs, key=lambda slab: slab.size_bytes, reverse=True):
@@ -80,9 +80,9 @@ def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
 
 
 class Slab:
-    """Slots of one rank. Modules that no adapter here adapts take no memory.
+    """Slots of one rank. Modules that no adapter in it adapts take no memory.
 
-    `growing` is held while modules are added: two threads that did so at once would take twice the memory.
+    `growing` is held while modules are added: two threads adding them at once would take twice the memory.
     """
 
     def __init__(self, rank: int, slots: int) -> None:
@@ -96,7 +96,7 @@ class Slab:
 class LoraStore:
     """All slabs. `put` and `free` may be called on any thread; reading happens on the step thread.
 
-    `copies` brings weights to the device; the plain ones do if it is None.
+    `copies` brings weights to the device; None means plain copies.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LoraStore:
         self._device = device
         self._slab_slots = slab_slots
         self._copies = copies or PlainCopies()
-        # Never held while the device works: the step thread takes it.
+        # Never held while the device works, because the step thread takes it.
         self._lock = threading.Lock()
 
     @property
@@ -122,7 +122,7 @@ class LoraStore:
         return self.dtype if self.dtype.is_floating_point else torch.float32
 
     def lay_out(self, weights: LoraWeights) -> LaidAdapter:
-        """Returns the adapter in host memory as its place will hold it."""
+        """Returns the adapter in host memory, laid out as in a slot."""
         return lay_out(weights, self.dtype, pinned=self._copies.pinned)
 
     def put(self, weights: LoraWeights) -> Place:
@@ -130,9 +130,9 @@ class LoraStore:
         return self.copy_in(self.lay_out(weights))
 
     def copy_in(self, adapter: LaidAdapter) -> Place:
-        """Copies an adapter to a free place and returns it; adds a slab if all of its rank are full.
+        """Copies an adapter to a free place and returns that; adds a slab if all of its rank are full.
 
-        Raises what the device raises when its memory is full; nothing is taken then.
+        Raises what the device raises when its memory is full, having taken nothing.
         """
         with self._claimed(adapter.slab_rank) as (slab, place):
             self._grow(slab, adapter.modules.keys())
@@ -140,7 +140,7 @@ class LoraStore:
         return place
 
     def free(self, place: Place) -> None:
-        """Makes the place available; an empty slab gives its memory back."""
+        """Frees the place; an empty slab releases its memory."""
         with self._lock:
             slab = self.slabs[place.slab]
             assert place.index not in slab.free, f"{place} was freed twice"
@@ -151,7 +151,7 @@ class LoraStore:
 
     @property
     def size_bytes(self) -> int:
-        """The bytes that all slabs take on the device, used or not."""
+        """The size of all slabs on the device, used or not."""
         with self._lock:
             pairs = [pair for slab in self.slabs.values() for pair in slab.weights.values()]
         return sum(pair.size_bytes for pair in pairs)
@@ -164,7 +164,7 @@ class LoraStore:
 
     @contextmanager
     def _claimed(self, rank: int) -> Iterator[tuple[Slab, Place]]:
-        """Gives a free place and its slab; takes it back if the scope fails."""
+        """Yields a free place and its slab; takes the place back if the scope fails."""
         with self._lock:
             place = self._claim(rank)
             slab = self.slabs[place.slab]
@@ -182,7 +182,7 @@ class LoraStore:
         return Place(number, slab.free.pop())
 
     def _grow(self, slab: Slab, paths: Set[str]) -> None:
-        """Gives a slab the modules of `paths` that it lacks, zeros in every slot."""
+        """Adds the modules of `paths` that a slab lacks, with zeros in every slot."""
         with slab.growing:
             missing = paths - slab.weights.keys()
             if not missing:
@@ -191,7 +191,7 @@ class LoraStore:
                 path: _new_pair(self.shapes[path], slab.slots, slab.rank, self.dtype, self._device)
                 for path in missing
             }
-            # Before a step can see them: it may read all slots of the slab.
+            # Before a step can see them, since it may read all slots of the slab.
             self._copies.zero([part for pair in new.values() for part in pair.parts])
             with self._lock:
                 slab.weights.update(new)

@@ -1,7 +1,7 @@
-"""Reads the tensors of a safetensors file in a few large reads, and turns many into numbers at once.
+"""Reads the tensors of a safetensors file in a few large reads, and converts many at once.
 
-Hundreds of small tensors cost mostly the calls made for each; here each works on a megabyte and lets
-other threads run meanwhile. Knows no adapters.
+With hundreds of small tensors, the calls made for each cost most; here each call works on a megabyte and
+releases the GIL. Knows no adapters.
 """
 
 import struct
@@ -21,7 +21,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Header(Protocol):
-    """What safetensors tells of a tensor before its bytes are read."""
+    """What safetensors knows of a tensor before its bytes are read."""
 
     def get_shape(self) -> list[int]:
         """Returns the sizes of its dimensions."""
@@ -37,14 +37,14 @@ class TensorFile(Protocol):
         """Returns the names."""
 
     def offset_keys(self) -> list[str]:
-        """Returns the names in the order of their bytes."""
+        """Returns the names in the order of their data."""
 
     def get_slice(self, name: str) -> Header:
         """Returns what the header says of a tensor."""
 
 
 class NotFinite(ValueError):
-    """A number is infinite or none after its conversion."""
+    """A number is infinite or NaN after conversion."""
 
     def __init__(self, name: str, place: list[int], value: float) -> None:
         super().__init__(f"{name}{place} is {value}")
@@ -68,7 +68,7 @@ class _Tensor:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TensorFile]:
-    """Opens a file whose header safetensors has checked: its tensors lie side by side and fill the file."""
+    """Opens a file whose header safetensors has checked: its tensors are contiguous and fill the file."""
     with safe_open(path, framework="pt") as file:
         yield file
 
@@ -88,7 +88,7 @@ def read_scaled(
             numbers = _numbers(raw, chunk, scales, dtype)
             pieces = numbers.split([tensor.numbers for tensor in chunk])
             found.update((t.name, piece.view(t.shape)) for t, piece in zip(chunk, pieces, strict=True))
-            # A sum is finite only if all its numbers are, and five times as fast as looking at each.
+            # A sum is finite only if all its terms are, and five times as fast as checking each.
             if not torch.isfinite(numbers.sum()):
                 _check_finite({tensor.name: found[tensor.name] for tensor in chunk})
     return found
@@ -118,7 +118,7 @@ def _numbers(
     numbers = stored.view(chunk[0].dtype)
     factors = [scales.get(tensor.name, 1.0) for tensor in chunk]
     if any(factor != 1.0 for factor in factors):
-        # At least float32, so that scaling rounds once.
+        # At least float32, so that scaling rounds only once.
         numbers = numbers.to(torch.promote_types(numbers.dtype, torch.float32))
         pieces = list(numbers.split([tensor.numbers for tensor in chunk]))
         torch._foreach_mul_(pieces, factors)

@@ -1,4 +1,4 @@
-"""One budget of bytes for base, adapters, KV cache and steps. Arithmetic alone: no torch."""
+"""One budget of bytes for base, adapters, KV cache and steps. Pure arithmetic: no torch."""
 
 from parfocal.engine.memory.budget import (
     Budget,

@@ -1,4 +1,4 @@
-"""Divides one budget of bytes between the base, the adapters, the KV cache, and what steps need.
+"""Divides one budget of bytes among base, adapters, KV cache and steps.
 
 Pure arithmetic: knows no device and no tensors. What each part needs comes from the caller.
 """
@@ -10,7 +10,7 @@ from parfocal.engine.errors import EngineMisconfigured
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The most that one step takes beside what stays: a fixed part, and one for each token of context."""
+    """The most temporary memory of a step: a fixed part, and one for each token of context."""
 
     fixed_bytes: int
     context_token_bytes: int
@@ -22,7 +22,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class DeviceNeeds:
-    """What a backend takes of its device beside base and KV cache: adapters, a step, and captured steps."""
+    """What a backend takes on its device besides base and KV cache: adapters, a step, and captured steps."""
 
     adapter_bytes: int
     workspace: Workspace
@@ -45,14 +45,14 @@ class KvNeeds:
 
 @dataclass(frozen=True, slots=True)
 class HostCache:
-    """The most that adapters take in host memory; `within` tells whether that is the device's own memory."""
+    """The most that adapters take in host memory; `within` says if that is the device's own memory."""
 
     size_bytes: int
     within: bool = True
 
     @property
     def counted_bytes(self) -> int:
-        """The bytes that it takes of the device's budget."""
+        """Its share of the device's budget."""
         return self.size_bytes if self.within else 0
 
 
@@ -74,7 +74,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many bytes there are, and in words where the number comes from."""
+    """How many bytes there are, and in words where the number came from."""
 
     size_bytes: int
     source: str
@@ -107,7 +107,7 @@ class MemoryTable:
         return parts + self.graph_bytes + self.host.counted_bytes
 
     def lines(self) -> list[str]:
-        """Returns the table for people, one part a line."""
+        """Returns the table as text, one part a line."""
         budget = self.budget
         limit = "" if budget is None else f"of {_shown(budget.size_bytes)}, {budget.source}"
         rows = [
@@ -127,7 +127,7 @@ class MemoryTable:
 
 
 def divide(needs: Needs, budget: Budget) -> MemoryTable:
-    """Returns the division that gives the KV cache all that the other parts leave, as far as it is useful.
+    """Returns the division that gives the KV cache all that the other parts leave, up to what it can use.
 
     Raises:
         EngineMisconfigured: less than one block is left.
@@ -139,7 +139,7 @@ def divide(needs: Needs, budget: Budget) -> MemoryTable:
 
 
 def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> MemoryTable:
-    """Returns the division with a KV cache of a stated size, as far as it is useful.
+    """Returns the division with a KV cache of the given size, up to what it can use.
 
     Raises:
         EngineMisconfigured: it cannot hold one block, or all parts together exceed the budget.

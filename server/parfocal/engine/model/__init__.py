@@ -1,4 +1,4 @@
-"""The resident base as one step sees it: its backend, forward pass, attention, KV cache and runner."""
+"""The resident base as a step sees it: backend, forward pass, attention, KV cache and runner."""
 
 from parfocal.engine.model.attention import (
     ATTENTION,

@@ -1,4 +1,4 @@
-"""Attention as transformers' interface for it calls ours; a step's work, from the backend, computes it."""
+"""Paged attention behind transformers' attention interface; the backend's step work computes it."""
 
 from typing import NamedTuple, Protocol
 
@@ -18,7 +18,7 @@ class NewTokens(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How a layer scores: scaling, how many of the last tokens it sees, and the soft cap of its scores."""
+    """How a layer scores: scaling, sliding window in tokens, and soft cap."""
 
     scaling: float
     window: int | None
@@ -55,5 +55,5 @@ def paged_attention(  # noqa: PLR0913 - the signature is transformers'
 
 
 def register_attention() -> None:
-    """Makes the attention known to transformers under the name `ATTENTION`."""
+    """Registers the attention with transformers under the name `ATTENTION`."""
     AttentionInterface.register(ATTENTION, paged_attention)

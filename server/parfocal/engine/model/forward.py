@@ -1,4 +1,4 @@
-"""The base's forward pass as the runner calls it. Who computes it is the backend's affair."""
+"""The base's forward pass as the runner calls it; the backend computes it."""
 
 from typing import Protocol
 

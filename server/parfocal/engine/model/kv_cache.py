@@ -26,8 +26,8 @@ class KvCache:
     def __init__(self, shape: KvShape, blocks: int, block_tokens: int, device: torch.device) -> None:
         size = (blocks, block_tokens, shape.heads, shape.head_dim)
         self.block_tokens = block_tokens
-        # Left as they are: what a row reads it has written, or what prepares its step has cleared or masks.
-        # Filling them would take all of the memory, and give the filling thread a team of CPU workers
+        # Uninitialised: a row reads only what it has written, or what its step's preparation has cleared or
+        # masks. Filling them would touch all the memory, and give the filling thread a team of CPU workers
         # (see `cpu_threads`).
         self.keys = [torch.empty(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]
         self.values = [torch.empty(size, dtype=shape.dtype, device=device) for _ in range(shape.layers)]

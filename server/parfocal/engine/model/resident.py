@@ -22,7 +22,7 @@ from parfocal.engine.stopwatch import Stopwatch
 
 @dataclass(frozen=True, slots=True)
 class BaseInfo:
-    """What people and replies want to know of the resident base."""
+    """What callers may know of the resident base."""
 
     name: str
     architecture: str
@@ -64,22 +64,22 @@ class StepMemory:
 
 @dataclass(frozen=True, slots=True)
 class Computing:
-    """What computes the steps, and where adapters lie for it."""
+    """What computes the steps, and the adapters' store."""
 
     forward: Forward
     store: AdapterStore
 
 
 class Backend(Protocol):
-    """Who computes one base: on one device, in one kind of numbers, by one kind of kernels.
+    """What computes one base: on one device, in one dtype, by one kind of kernels.
 
-    Before the base is there, it says in what numbers it works and how it holds linears; then what its steps
-    need; then it gives what computes them.
+    Before the base is loaded, it decides dtypes and how to hold linears; then it says what its steps need;
+    then it builds what computes them.
     """
 
     @property
     def name(self) -> str:
-        """What people call it: torch, native or cuda."""
+        """Its display name: torch, native or cuda."""
 
     @property
     def device(self) -> Device:
@@ -87,37 +87,37 @@ class Backend(Protocol):
 
     @property
     def watch(self) -> Stopwatch:
-        """What the engine's parts tell their times, by the device's clock."""
+        """The stopwatch of the engine's parts, by the device's clock."""
 
     @property
     def kv_dtype(self) -> torch.dtype:
-        """In what numbers the KV cache is."""
+        """The dtype of the KV cache."""
 
     @property
     def adapter_dtype(self) -> torch.dtype:
-        """In what numbers adapters are unless a setting says otherwise."""
+        """The default dtype of adapters."""
 
     @property
     def linears(self) -> LinearLayout:
         """How it holds the base's linears."""
 
     def prepare(self, model: nn.Module) -> None:
-        """Gives a loaded model, whose linears are packed, its fastest other modules, in place."""
+        """Replaces, in place, a packed model's other modules by the fastest ones."""
 
     def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
-        """Returns what its steps take of the device's memory, of which `room_bytes` are left beside the base.
+        """Returns what its steps take of the `room_bytes` that the base leaves on the device.
 
         Raises:
-            EngineMisconfigured: a size that was stated does not fit.
+            EngineMisconfigured: a configured size does not fit.
         """
 
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns what computes the base's steps in `memory`; tells `observer` of kernels that it gave up."""
+        """Returns what computes the base's steps in `memory`; reports rejected kernels to `observer`."""
 
     def take_over(self, cpu_threads: int) -> None:
-        """Readies the calling thread to run steps, torch's own operations on up to so many CPU threads."""
+        """Prepares the calling thread to run steps, torch's own operations on up to `cpu_threads` threads."""
 
     def profile(self, base: ResidentBase) -> StepProfile:
-        """Returns what tells where the time of the base's steps goes."""
+        """Returns the profile of the base's steps."""

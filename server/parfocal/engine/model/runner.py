@@ -1,6 +1,6 @@
 """Turns a plan into tensors, runs the base once, and draws the next tokens.
 
-Knows no queues and no requests' ends.
+Knows no queues, and not how requests end.
 """
 
 import threading
@@ -18,7 +18,7 @@ from parfocal.engine.stopwatch import SAMPLING
 class Runner:
     """Runs plans on the resident base. The rows of a batch are independent of each other.
 
-    torch's own operations may use as many CPU threads as where the runner is made.
+    torch's own operations may use as many CPU threads as they could where the runner was made.
     """
 
     def __init__(self, forward: Forward, backend: Backend) -> None:
@@ -35,9 +35,9 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> list[SampledToken | None]:
-        """Returns the drawn token of each row, in the plan's order; None where a prompt is unfinished.
+        """Returns each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
-        Calls `meanwhile` once all work is on its way, before it waits for the tokens.
+        Calls `meanwhile` once all work is queued, before it waits for the tokens.
         """
         self._take_over()
         laid = lay_out(plan)
@@ -55,9 +55,9 @@ class Runner:
         return result
 
     def _take_over(self) -> None:
-        """Gives the stepping thread all CPUs, for a thread that loads adapters has told torch to use one.
+        """Gives the stepping thread all CPUs: a loading thread has told torch to use one.
 
-        And the device: kernels are launched on the one that is the thread's current.
+        And the device: kernels are launched on the thread's current one.
         """
         if self._stepping == threading.get_ident():
             return

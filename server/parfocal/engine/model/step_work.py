@@ -1,4 +1,4 @@
-"""Who prepares a step's LoRA work and attention: torch everywhere, faster kernels where there are some."""
+"""What prepares a step's LoRA work and attention: torch everywhere, faster kernels where available."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from parfocal.engine.scheduling import LaidRow
 
 
 class StepWork(Protocol):
-    """Prepares what the layers of one step share."""
+    """Prepares what all layers of one step share."""
 
     def lora(self, laid: list[LaidRow]) -> LoraWork | None:
         """Returns the rows' LoRA work; None if no row uses an adapter."""

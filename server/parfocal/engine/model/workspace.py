@@ -1,6 +1,6 @@
-"""What one step takes beside what stays, whoever computes it, by arithmetic over the base's sizes.
+"""The temporary memory of one step, whatever computes it, by arithmetic over the base's sizes.
 
-It counts the tensors that can be alive at once in the widest layer, so it is a bound and not an estimate.
+Counts the tensors that can be alive at once in the widest layer, so it is a bound and not an estimate.
 """
 
 from typing import Any
@@ -8,16 +8,17 @@ from typing import Any
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.model.resident import ResidentBase
 
-FLOAT_BYTES = 4  # norms, scores and logits are float32 whatever the base's numbers are
+FLOAT_BYTES = 4  # norms, scores and logits are float32 whatever the base's dtype
 # Copies of one token's vector that are alive at once, read off transformers' decoder layers: the residual
 # and its normalised forms; gate, up, their activation and product; query, key and value before and after
 # their rotation, and the answer.
 _HIDDEN_COPIES = 6
 _WIDE_COPIES = 5
 _HEAD_COPIES = 4
-# What query, key and value have of an adapter between its two matrices.
+# What query, key and value hold between an adapter's two matrices.
 _INNER_COPIES = 3
-# The head's logits as float32, those of rows that draw or want log-probabilities, and double-precision sums.
+# The head's logits as float32, copies for rows that sample or want log-probabilities, and double-precision
+# sums.
 _LOGIT_COPIES = 8
 
 

@@ -1,4 +1,4 @@
-"""From logits to tokens: rules, cuts and draws, vectorised over rows that share nothing."""
+"""From logits to tokens: penalties, truncation and draws, vectorised over independent rows."""
 
 from parfocal.engine.sampling.sampler import Sampler
 

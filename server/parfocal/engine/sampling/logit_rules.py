@@ -1,7 +1,7 @@
-"""The rules that change logits or cut them: penalties, bans, top-k, top-p, min-p. Draws nothing.
+"""The rules that change or truncate logits: penalties, bans, top-k, top-p, min-p. Draws nothing.
 
-A cut is expressed as the lowest weight that a row keeps, so tokens that tie with the last one kept stay: a
-row's result never depends on the order in which a sort happens to leave equals.
+A cut is the lowest weight that a row keeps, so tokens that tie with the last one kept stay: a row's result
+never depends on how a sort happens to order ties.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 
 from parfocal.engine.request import Sampling
 
-# A nucleus nearly always lies within this many tokens, which are found faster than a whole row is sorted.
+# A nucleus nearly always fits in this many tokens, and finding them is faster than sorting a whole row.
 _NUCLEUS_CANDIDATES = 1024
 
 Penalised = tuple[Sampling, Sequence[int], Sequence[int]]

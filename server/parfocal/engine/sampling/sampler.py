@@ -1,4 +1,4 @@
-"""Turns one step's logits into tokens, for any mix of settings in one pass. Knows no requests, only rows."""
+"""Samples one step's tokens from logits, for any mix of settings in one pass. Knows rows, not requests."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,10 +13,10 @@ _FAILED = -1
 
 
 class Sampler:
-    """Draws tokens; keeps nothing between calls.
+    """Draws tokens; stateless.
 
     Order: penalties, bans, temperature, top-k, top-p, min-p, draw: that of transformers and vLLM. A row's
-    token depends on that row alone: neither on the others nor on its place among them.
+    token depends only on that row: not on the others, nor on its place among them.
     """
 
     def sample(
@@ -91,7 +91,7 @@ def _draw(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
     numbers = uniforms([row.draw_seed for row in rows], [row.position for row in rows])
     # In (0, total]: the first sum that reaches it belongs to a token whose probability is not zero.
     targets = torch.from_numpy(numbers).to(device=weights.device, dtype=wide)[:, None] * sums[:, -1:]
-    # The sums of a broken row are NaN and place it past the end; the caller marks it as failed.
+    # A broken row's sums are NaN and put the draw past the end; the caller marks the row as failed.
     return torch.searchsorted(sums, targets).squeeze(-1).clamp_(max=weights.shape[-1] - 1)
 
 
@@ -116,7 +116,7 @@ def _logprobs(
 
 
 def _failure(logits: torch.Tensor) -> SampledToken:
-    """Returns the failure of a row ([vocabulary]) and what is wrong with it."""
+    """Returns a row's failure ([vocabulary]), which says what is wrong with it."""
     for name, broken in (("NaN", logits.isnan()), ("+inf", logits.isposinf())):
         if count := int(broken.sum()):
             return SampledToken(_FAILED, error=f"{count} of {logits.numel()} logits are {name}")

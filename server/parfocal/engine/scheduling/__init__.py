@@ -1,4 +1,4 @@
-"""What each step computes, for whom, in which blocks: plain values and pure Python, no torch."""
+"""What each step computes, for which requests, in which blocks: plain values and pure Python, no torch."""
 
 from parfocal.engine.scheduling.admission import MAX_TOP_LOGPROBS, Admission
 from parfocal.engine.scheduling.blocks import BlockPool

@@ -1,4 +1,4 @@
-"""Blocks of KV cache: who holds which, and which prefixes they hold. Knows token ids and seeds, no tensors.
+"""Blocks of KV cache: their owners, and the prefixes they hold. Knows token ids and seeds, no tensors.
 
 A full block is named by a hash chained over its prefix. The chain is seeded by the adapter's digest, so a
 block computed under one adapter is never found by another, nor by a later version under the same name.
@@ -26,8 +26,8 @@ def chain_next(parent: BlockHash, token_ids: Sequence[int]) -> BlockHash:
 class BlockPool:
     """A fixed number of blocks with reference counts.
 
-    A block without references keeps its name and can be found again until it is handed out for new tokens,
-    the longest unused first.
+    A block without references keeps its name and can be found until it is handed out for new tokens, least
+    recently used first.
     """
 
     def __init__(self, blocks: int, block_tokens: int) -> None:
@@ -45,7 +45,7 @@ class BlockPool:
 
     @property
     def free(self) -> int:
-        """How many blocks nobody holds; some of them may still be found by name."""
+        """How many blocks have no references; some of them may still be found by name."""
         return len(self._free)
 
     @property
@@ -70,7 +70,7 @@ class BlockPool:
             self._references[block] += 1
 
     def take(self, count: int) -> list[int]:
-        """Returns `count` empty blocks, each with one reference. The caller has asked `can_take`."""
+        """Returns `count` empty blocks, each with one reference. Check `can_take` first."""
         return [self._take_oldest() for _ in range(count)]
 
     def name(self, block: int, name: BlockHash) -> None:
@@ -80,7 +80,7 @@ class BlockPool:
             self._name_of[block] = name
 
     def release(self, blocks: Sequence[int]) -> None:
-        """Gives back one reference on each of `blocks`; deeper blocks of a prefix become reusable first."""
+        """Drops one reference on each of `blocks`; deeper blocks of a prefix become reusable first."""
         for block in reversed(blocks):
             self._references[block] -= 1
             assert self._references[block] >= 0, f"block {block} was released twice"

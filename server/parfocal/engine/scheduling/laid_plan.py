@@ -1,4 +1,4 @@
-"""A plan's rows at their places in the flat batch: sorted by adapter. No torch."""
+"""A plan's rows at their places in the flat batch, sorted by adapter. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def token_places(blocks: Sequence[int], start: int, end: int, block_tokens: int)
 
 
 def written_places(laid: Sequence[LaidRow], block_tokens: int) -> list[int]:
-    """Returns where the key and value of each of a step's tokens go in the cache."""
+    """Returns the cache place of each token's key and value in a step."""
     return [
         place
         for item in laid

@@ -1,4 +1,4 @@
-"""What the scheduler may hand out, and whom it asks for slots."""
+"""The scheduler's limits, and what it asks for slots."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ class Residency(Protocol):
     """Brings adapters to the device on request."""
 
     def reserve(self, adapter: AdapterKey, *, again: bool = False) -> Slot | None:
-        """Returns the adapter's slot, pinned, loading it if need be; None while all slots are pinned.
+        """Pins and returns the adapter's slot, loading it if need be; None while all slots are pinned.
 
         A request that asks `again` is not counted again.
         """
 
     def release(self, slot: Slot) -> None:
-        """Gives the pin back."""
+        """Releases the pin."""
 
     def want(self, adapters: Sequence[AdapterKey]) -> None:
-        """Takes in at every step whose requests wait for a slot, the longest waiting first."""
+        """Records, each step, the adapters that requests are waiting for, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from parfocal.engine.adapters import Place
 from parfocal.engine.request import Sampling, TokenLogprob
 
-# Below this a temperature means greedy: dividing by it would leave one token anyway, or overflow.
+# Below this, temperature means greedy: dividing by it would leave one token anyway, or overflow.
 GREEDY_TEMPERATURE = 1e-5
 
 
@@ -70,7 +70,7 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rows of one step. The runner may compute them in any order and answers in this one."""
+    """The rows of one step. The runner may compute them in any order and returns results in this one."""
 
     rows: tuple[PlanRow, ...]
 

@@ -25,7 +25,7 @@ from parfocal.engine.scheduling.turns import Turns
 
 @dataclass(slots=True)
 class _Draft:
-    """A plan in the making: what is left of the token budget and who computes how much."""
+    """A plan in the making: the token budget left, and how much each request computes."""
 
     budget: int
     shares: dict[Sequence, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class _Draft:
 
 
 class Scheduler:
-    """Queues and running requests. `schedule` makes a plan, `commit` takes its result in."""
+    """Queues and running requests. `schedule` makes a plan, `commit` applies its result."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class Scheduler:
         return Plan(tuple(self._row(sequence, tokens) for sequence, tokens in draft.shares.items()))
 
     def commit(self, plan: Plan, drawn: Many[tuple[int, TokenLogprob | None] | None]) -> list[Sequence]:
-        """Takes in a plan's result, one (token, logprob) or None for each row; returns who got a token.
+        """Applies a plan's result, one (token, logprob) or None for each row; returns who got a token.
 
-        A request that a token ends has its `finish_reason` set and gives everything back.
+        A request that a token ends has its `finish_reason` set and releases everything.
         """
         advanced = []
         for row, token in zip(plan.rows, drawn, strict=True):
@@ -90,7 +90,7 @@ class Scheduler:
         return advanced
 
     def finish(self, sequence: Sequence, reason: FinishReason | None) -> None:
-        """Ends a request wherever it is and frees all it holds; None means that it ends in an error."""
+        """Ends a request in any state and frees all it holds; None means that it ends in an error."""
         sequence.finish_reason = reason
         sequence.clock.ended = self._now()
         if sequence in self.running:
@@ -133,9 +133,9 @@ class Scheduler:
         self._residency.want([s.request.adapter for s in passed if s.request.adapter])
 
     def _lookahead(self) -> list[Sequence]:
-        """Looks no further than could soon run, so that a long queue costs a step nothing.
+        """Looks only at requests that could run soon, so that a long queue costs a step nothing.
 
-        Whoever was pushed out of sight by preempted requests gives its pin back: somebody ahead may need it.
+        Requests pushed past the lookahead release their pins.
         """
         most = 2 * self.limits.max_requests
         seen = list(islice(self.waiting, 2 * most))
@@ -185,14 +185,14 @@ class Scheduler:
         return True
 
     def _cached_prefix(self, sequence: Sequence) -> list[int]:
-        """Leaves at least one token to compute: its logits are what the request waits for."""
+        """Leaves at least one token to compute: the request needs its logits."""
         if not self.limits.prefix_cache:
             return []
         whole_blocks = (sequence.length - 1) // self._pool.block_tokens
         return self._pool.find(sequence.block_names(whole_blocks, self._pool.block_tokens))
 
     def _preempt(self, sequence: Sequence) -> None:
-        """Sends a running request back to the queue's head; its tokens stay, its KV is computed again."""
+        """Moves a running request back to the queue's head; its tokens stay, its KV is recomputed."""
         self.running.remove(sequence)
         self._give_back(sequence)
         sequence.computed = 0

@@ -1,4 +1,4 @@
-"""Whose turn it is on the slots while more adapters want to run than there are slots.
+"""Whose turn it is on the slots when more adapters want to run than there are slots.
 
 A request without a slot waits until some slot has no pins left, and new requests for the adapters on the
 device could go on pinning them for ever. So once `max_skips` later requests have started on adapters while it
@@ -19,7 +19,7 @@ from parfocal.engine.scheduling.sequence import Sequence
 
 
 class Turns:
-    """Counts who passes whom, and closes as many slots as adapters wait too long."""
+    """Counts overtaking, and closes one slot for each adapter that waits too long."""
 
     def __init__(self, max_skips: int) -> None:
         self._max_skips = max_skips
@@ -32,7 +32,7 @@ class Turns:
         return frozenset(self._closed)
 
     def plan(self, waiting: Many[Sequence], running: Many[Sequence]) -> None:
-        """Closes and opens slots by what waits and runs now; `waiting` is in the order of the queue."""
+        """Closes and opens slots by what is waiting and running; `waiting` is in queue order."""
         due = {sequence.digest: None for sequence in waiting if self._is_due(sequence)}
         left = _tokens_left((*waiting, *running))
         self._closed = {digest: slot for digest, slot in self._closed.items() if slot in left}
@@ -44,11 +44,11 @@ class Turns:
         self._held_back = {sequence for sequence in waiting[first:] if sequence.digest in self._closed}
 
     def holds_back(self, sequence: Sequence) -> bool:
-        """Whether a request must leave its adapter's slot to one that has waited longer."""
+        """Whether a request must yield its adapter's slot to one that has waited longer."""
         return sequence in self._held_back
 
     def pass_over(self, passed: Many[Sequence], slot: Slot) -> bool:
-        """Counts a start on `slot` behind requests without one; returns True if one now waits too long."""
+        """Counts a start on `slot` ahead of requests without one; True if one has now waited too long."""
         slot.turn += bool(passed)
         for older in passed:
             older.skips += 1

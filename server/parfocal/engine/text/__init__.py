@@ -1,4 +1,4 @@
-"""From tokens to text as it becomes certain: whole characters, stop strings cut."""
+"""From tokens to text as it becomes certain: whole characters, cut at stop strings."""
 
 from parfocal.engine.text.end_tokens import end_token_ids
 from parfocal.engine.text.stream import TextStream

@@ -1,4 +1,4 @@
-"""Turns tokens into characters as they come, whole characters only. Knows no stop strings.
+"""Turns tokens into text as they come, whole characters only. Knows no stop strings.
 
 A short window of the latest tokens is decoded anew with each token, so that decoders which treat the first
 token differently (Metaspace, Strip) see one before the new one; so does `tokenizers.decoders.DecodeStream`.
@@ -27,7 +27,7 @@ class Detokeniser:
         self._window: list[int] = []
         self._text = ""  # the window's text
         self._left = 0  # how many of its characters have been returned
-        self._context = 0  # how many of its tokens stand only for the sake of those after them
+        self._context = 0  # how many of its tokens are only context for those after them
 
     def push(self, token_id: int) -> str:
         """Returns the characters that became certain."""
@@ -45,17 +45,17 @@ class Detokeniser:
         return self._take(certain)
 
     def _release_invalid(self, certain: int) -> str:
-        """Returns what a character that began in the last tokens cannot change, though it may be invalid."""
+        """Returns text that a character begun in the last tokens cannot change, though it may be invalid."""
         last = len(self._window)
         for tokens in range(last - 1, last - _CHARACTER_TOKENS, -1):
             head = self._decode(self._window[:tokens])
-            # Only where no character goes on across the cut do the two sides add up.
+            # The two sides add up only if no character spans the cut.
             if head + self._decode(self._window[tokens:]) == self._text:
                 return self._release(max(certain, len(head)), tokens)
         return self._take(certain)
 
     def _release(self, certain: int, tokens: int) -> str:
-        """Returns what is new in `certain` characters and makes the window's first `tokens` mere context."""
+        """Returns what is new in `certain` characters; the window's first `tokens` become mere context."""
         piece = self._take(certain)
         held = len(self._text) - self._left
         self._window = self._window[self._context :]

@@ -1,4 +1,4 @@
-"""Which tokens end an answer: one set for serving and for training, as transformers' `generate` has it."""
+"""Which tokens end an answer: one set for serving and training, that of transformers' `generate`."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def _ids_of_config(config: Mapping[str, Any]) -> frozenset[int]:
 
 
 def _class_default(kind: object) -> object:
-    # Costs a second, and few configurations leave it to their class.
+    # This takes a second, and few configurations need it.
     from transformers import CONFIG_MAPPING
 
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
@@ -42,7 +42,7 @@ def _ids(fields: Mapping[str, Any]) -> frozenset[int]:
 
 
 def _fields(path: Path) -> Mapping[str, Any]:
-    """Reads a JSON object; a file that is missing or broken says nothing here, and is refused elsewhere."""
+    """Reads a JSON object; a missing or broken file is ignored here, and refused elsewhere."""
     try:
         fields = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

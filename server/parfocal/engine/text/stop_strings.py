@@ -1,4 +1,4 @@
-"""Finds stop strings in text that arrives in pieces, wherever the pieces part. Knows no tokens.
+"""Finds stop strings in text that arrives in pieces, however it is split. Knows no tokens.
 
 Knuth, Morris and Pratt, "Fast pattern matching in strings", SIAM Journal on Computing 6(2), 1977: each
 character is looked at about once per stop string, whatever their lengths.
@@ -6,14 +6,14 @@ character is looked at about once per stop string, whatever their lengths.
 
 
 class StopStrings:
-    """Scans one text. The match that a reader would complete first wins; of those, the one that began first.
+    """Scans one text. The match that ends first wins; of several, the one that began first.
 
-    So how the text was cut into pieces changes nothing, and a match is never put off for a longer one. Empty
-    stop strings never match.
+    So the split into pieces changes nothing, and a match never waits for a longer one. Empty stop strings
+    never match.
     """
 
     def __init__(self, strings: tuple[str, ...]) -> None:
-        # The longest first: of two that are complete at the same character it is the one that began first.
+        # Longest first: of two that end at the same character, the longer began first.
         ordered = sorted({one for one in strings if one}, key=len, reverse=True)
         self._patterns = [(one, _fallbacks(one)) for one in ordered]
         self._matched = [0] * len(ordered)
@@ -35,13 +35,13 @@ class StopStrings:
         return seen[:certain], ""
 
     def give_up(self) -> str:
-        """Returns what is held back, and forgets it: no stop string is made of it any more."""
+        """Returns the text held back and forgets it: it can no longer become a stop string."""
         held, self._held = self._held, ""
         self._matched = [0] * len(self._matched)
         return held
 
     def _advance(self, character: str) -> str:
-        """Takes one character into every match; returns the stop string that it completes, or ""."""
+        """Advances every match by one character; returns the stop string that it completes, or ""."""
 
         for which, (pattern, fallbacks) in enumerate(self._patterns):
             length = self._matched[which]

@@ -1,4 +1,4 @@
-"""Turns one request's tokens into text as they come and ends it at a stop string. Knows no requests."""
+"""Turns one request's tokens into text as they come, ending at a stop string. Knows no requests."""
 
 from collections.abc import Sequence
 
@@ -26,10 +26,10 @@ class TextStream:
         return "".join(self._pieces)
 
     def push(self, token_ids: Sequence[int], *, may_stop: bool = True) -> str:
-        """Returns the text that became certain with `token_ids`: no half character, nothing still to be cut.
+        """Returns the text that `token_ids` make certain: whole characters that no stop string can cut.
 
-        Special tokens have no text. With `may_stop` false (min_tokens is not reached) no stop string may have
-        a part in this text. After a stop nothing more is returned.
+        Special tokens have no text. With `may_stop` false (before min_tokens) no stop string may use this
+        text. After a stop nothing more is returned.
         """
         return self._emit("".join(self._scan(self._detokeniser.push(one), may_stop) for one in token_ids))
 
