@@ -33,6 +33,9 @@ class MemoryIndex:
         self._lock = threading.RLock()
         self._publishing = threading.Semaphore(1000)
 
+    def moment(self) -> object | None:
+        return len(self._events)
+
     def version(self, name: str, number: int) -> Version:
         self._require(name)
         if number not in self._live(name):

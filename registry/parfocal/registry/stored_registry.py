@@ -56,6 +56,9 @@ from parfocal.registry.values import (
 
 log = logging.getLogger(__name__)
 
+# What references mean, while nothing changes: every request of a server resolves one.
+_ANSWERS_KEPT = 4096
+
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 
@@ -72,6 +75,7 @@ class StoredRegistry:
         self._index = index
         self._blobs = blobs
         self._copies = copies
+        self._answers: tuple[object | None, dict[str, Version]] = (None, {})
         check_index(index, blobs, location)
 
     def publish(
@@ -83,6 +87,20 @@ class StoredRegistry:
             return self._index.add_version(adapter, store(prepared, self._blobs, progress))
 
     def resolve(self, reference: str) -> Version:
+        # Asked before the look-up, so an answer is never kept for a moment later than its own.
+        moment = self._index.moment()
+        kept, answers = self._answers
+        if moment is None or moment != kept:
+            answers = {}
+            self._answers = (moment, answers)
+        version = answers.get(reference)
+        if version is None:
+            version = self._looked_up(reference)
+            if len(answers) < _ANSWERS_KEPT:
+                answers[reference] = version
+        return version
+
+    def _looked_up(self, reference: str) -> Version:
         wanted = Reference.parse(reference)
         name = str(wanted.name)
         if wanted.digest is not None:

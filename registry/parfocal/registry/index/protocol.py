@@ -27,6 +27,13 @@ class Index(Protocol):
     contradicts itself. `refusals` has the errors that implementations raise alike.
     """
 
+    def moment(self) -> object | None:
+        """Stays equal while nothing in the index changes, whoever changes it; None where that cannot be told.
+
+        Much cheaper than a look-up, and never raises: what is wrong shows at the next one.
+        """
+        ...
+
     def version(self, name: str, number: int) -> Version:
         """A live version; raises AdapterNotFound or VersionNotFound."""
         ...

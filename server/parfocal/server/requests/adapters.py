@@ -1,10 +1,10 @@
 """From an adapter reference to the adapter's identity and files, through a registry. Knows no request.
 
-A reference is resolved anew every time: an alias that moved counts from the very next request on.
+A reference is resolved anew every time: an alias that moved counts from the very next request on. Whether a
+version fits the base never changes, so that is judged once.
 """
 
 import asyncio
-import functools
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from parfocal.registry.values import TEMPLATE_FILE
 from parfocal.server.errors import ContractMismatch
 from parfocal.server.requests.manners import Resolved, manner_of
 
-_TEMPLATES_KEPT = 256
+_JUDGED_KEPT = 4096
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class AdapterResolver:
         self._registry = registry
         self._base = base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
-        self._template = functools.lru_cache(_TEMPLATES_KEPT)(self._read_template)
+        self._judged: dict[tuple[str, int, str], Resolved] = {}
         self._warned: set[str] = set()
 
     async def resolve(self, reference: str) -> Resolved:
@@ -81,6 +81,17 @@ class AdapterResolver:
 
     def _resolved(self, reference: str) -> Resolved:
         version = self._registry.resolve(reference)
+        key = (version.name, version.version, version.digest)
+        resolved = self._judged.get(key)
+        if resolved is None:
+            resolved = self._judge(version)
+            if len(self._judged) >= _JUDGED_KEPT:
+                self._judged.clear()
+            self._judged[key] = resolved
+        return resolved
+
+    def _judge(self, version: Version) -> Resolved:
+        """Holds a version against the base; raises ContractMismatch. What has a digest is judged once."""
         adapter = AdapterKey(version.digest, version.name, version.version)
         # What an adapter published without its base does not know is left for the engine to check.
         differences = version.manifest.contract.base.differences(self._base)
@@ -88,7 +99,9 @@ class AdapterResolver:
             raise _mismatch(adapter, differences)
         self._warn(adapter, version.manifest.contract.base.cautions(self._base))
         own = version.manifest.contract.chat_template_digest is not None
-        return Resolved(adapter, manner_of(version.manifest, self._template(version.digest) if own else None))
+        return Resolved(
+            adapter, manner_of(version.manifest, self._read_template(version.digest) if own else None)
+        )
 
     def _read_template(self, digest: str) -> str:
         return (self._registry.materialise(digest) / TEMPLATE_FILE).read_text("utf-8")

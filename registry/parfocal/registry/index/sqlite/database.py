@@ -50,6 +50,17 @@ class SqliteDatabase:
         with index_errors(self._path):
             return self._opened() is not None
 
+    def moment(self) -> object | None:
+        """Stays equal while nobody changes the file, as SQLite and the system tell, or is None."""
+        try:
+            pair = self._opened()
+            if pair is None:
+                return None
+            found = self._path.stat()
+            return pair.serial, found.st_size, found.st_mtime_ns, pair.reader.data_version()
+        except (sqlite3.Error, OSError, RegistryError):
+            return None
+
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Gives a connection that sees one moment of the index; raises StorageError or IndexCorrupt."""
@@ -148,6 +159,7 @@ class _Pair:
 
     def __init__(self, identity: "_Identity", writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self.identity = identity
+        self.serial = object()
         self.writer = _Locked(writer)
         self.reader = _Locked(reader)
 
@@ -163,6 +175,11 @@ class _Locked:
         self._connection = connection
         self._lock = threading.Lock()
         self.close = weakref.finalize(self, connection.close)
+
+    def data_version(self) -> int:
+        """Another number once anybody else has changed the file; see SQLite's pragma of this name."""
+        with self._lock:
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

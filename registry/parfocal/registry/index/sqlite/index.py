@@ -62,6 +62,9 @@ class SqliteIndex:
         """Closes the file, which is whole by itself then; it is opened again when it is used."""
         self._database.close()
 
+    def moment(self) -> object | None:
+        return self._database.moment()
+
     def version(self, name: str, number: int) -> Version:
         with self._database.read() as connection:
             return lookups.live_version(connection, name, number)
