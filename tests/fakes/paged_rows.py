@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from parfocal.engine.model import KvCache, KvShape, NewTokens, Score
+from parfocal.engine.model import KvCache, KvShape, NewTokens, Scoring
 from parfocal.engine.scheduling import token_places
 from parfocal.engine.scheduling.laid_plan import LaidRow
 from parfocal.engine.scheduling.plan import PlanRow
@@ -96,26 +96,26 @@ class PagedRows:
             *(_joined([*part, lost.expand(count, -1, -1)]) for part, count in zip(parts, counts, strict=True))
         )
 
-    def expected(self, number: int, score: Score) -> torch.Tensor:
+    def expected(self, number: int, scoring: Scoring) -> torch.Tensor:
         """Returns what the formula gives the row's new tokens, `[new, heads, head_dim]` in float64."""
         item, group = self.laid[number], self.heads.group
         q = self.queries[number].cpu().double()
         k, v = (part[number].double().repeat_interleave(group, 0) for part in (self.keys, self.values))
-        scores = q @ k.transpose(1, 2) * score.scaling
-        if score.softcap is not None:
-            scores = torch.tanh(scores / score.softcap) * score.softcap
+        scores = q @ k.transpose(1, 2) * scoring.scaling
+        if scoring.softcap is not None:
+            scores = torch.tanh(scores / scoring.softcap) * scoring.softcap
         at = torch.arange(item.length)
         own = at[item.row.start :, None]
         seen = at <= own
-        if score.window is not None:
-            seen &= at > own - score.window
+        if scoring.window is not None:
+            seen &= at > own - scoring.window
         answer: torch.Tensor = scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v
         return answer.transpose(0, 1)
 
-    def check(self, answer: torch.Tensor, score: Score, rows: Sequence[int] | None = None) -> None:
+    def check(self, answer: torch.Tensor, scoring: Scoring, rows: Sequence[int] | None = None) -> None:
         """Compares `answer` `[tokens, heads, head_dim]` of the rows numbered `rows` with the formula's."""
         picked = range(len(self.laid)) if rows is None else rows
-        expected = torch.cat([self.expected(number, score) for number in picked])
+        expected = torch.cat([self.expected(number, scoring) for number in picked])
         tolerance = self.heads.tolerance
         torch.testing.assert_close(answer.cpu().double(), expected, rtol=tolerance, atol=tolerance)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from parfocal.registry import FolderRegistry, Page, Publication, Version
 from parfocal.registry.errors import StorageError
-from parfocal.training import Recipe, StepDone, TrainConfig
-from parfocal.training.recipe import BaseFacts, DataFacts, choose
+from parfocal.training import Hyperparameters, StepDone, TrainConfig
+from parfocal.training.hyperparameters import BaseFacts, DataFacts, choose
 
 JsonRow = Mapping[str, object]
 
@@ -68,7 +68,7 @@ def write_jsonl(path: Path, rows: Sequence[JsonRow]) -> Path:
     return path
 
 
-def recipe_of(rows: int = 1000, **settings: Any) -> Recipe:
+def hyperparameters_of(rows: int = 1000, **settings: Any) -> Hyperparameters:
     """Returns what is chosen for so many rows on a Llama of 8 B, with `settings` as a person gives them."""
     config = TrainConfig(data=Path("d"), name="n", **settings)
     return choose(config, DataFacts(rows, 300, 50_000), BaseFacts("llama", 4096, 8192))

@@ -21,7 +21,7 @@ from tiny_base.export import export_tokenizer, export_weights
 from tiny_base.history import History, Point
 from tiny_base.network import Network
 from tiny_base.optimiser import Optimiser, Schedule
-from tiny_base.probes import Score, measure
+from tiny_base.probes import ProbeResult, measure
 from tiny_base.progress import Reporter
 from tiny_base.recipe import Recipe
 from tiny_base.tasks.corpus import documents
@@ -52,7 +52,7 @@ class Pretraining:
         self._encoder = Encoder(self._tokenizer)
         self._stream = BatchStream(self._encoder, recipe, place)
 
-    def run(self, until: int | None = None) -> dict[str, Score]:
+    def run(self, until: int | None = None) -> dict[str, ProbeResult]:
         """Trains to the recipe's last step, or stops after step `until`; returns the held-out scores.
 
         A finished run that is resumed is only measured again.
@@ -89,7 +89,7 @@ class Pretraining:
         export_tokenizer(tokenizer, self._recipe.shape, self._folder)
         return tokenizer
 
-    def _checkpoint(self, losses: list[float]) -> dict[str, Score]:
+    def _checkpoint(self, losses: list[float]) -> dict[str, ProbeResult]:
         """Measures, then writes the base folder and what a resumed run needs."""
         held_out, known = (
             measure(self._network, self._encoder, self._recipe.probe_documents, held_out=new)
@@ -116,7 +116,7 @@ class Pretraining:
         )
         return held_out
 
-    def _write_report(self, scores: dict[str, dict[str, Score]]) -> None:
+    def _write_report(self, scores: dict[str, dict[str, ProbeResult]]) -> None:
         """Writes pretraining.json and the card made from it."""
         report = {
             "recipe": self._recipe.as_json(),

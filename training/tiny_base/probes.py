@@ -16,7 +16,7 @@ _ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ProbeResult:
     """Results: mean loss in nats per answer token, and how much a greedy reader gets right."""
 
     loss: float
@@ -25,7 +25,7 @@ class Score:
     documents: int
 
 
-def measure(network: Network, encoder: Encoder, count: int, held_out: bool) -> dict[str, Score]:
+def measure(network: Network, encoder: Encoder, count: int, held_out: bool) -> dict[str, ProbeResult]:
     """Returns the score of each task, and of `all`, over `count` fresh documents.
 
     Held out means names, requests and wordings that training never draws; else only the draws are new.
@@ -52,9 +52,9 @@ class _Tally:
     exact: float
     documents: float
 
-    def score(self) -> Score:
+    def score(self) -> ProbeResult:
         tokens, count = max(1.0, self.tokens), max(1.0, self.documents)
-        return Score(self.loss / tokens, self.right / tokens, self.exact / count, int(self.documents))
+        return ProbeResult(self.loss / tokens, self.right / tokens, self.exact / count, int(self.documents))
 
 
 def _columns(tally: _Tally) -> tuple[float, ...]:

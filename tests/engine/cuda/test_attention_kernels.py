@@ -12,10 +12,10 @@ from fakes.paged_rows import Context, Drawn, Heads, PagedRows
 from parfocal.engine.backends.cuda.attention.rows import CudaAttention, CudaAttentionStep, split_count
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
-from parfocal.engine.model import NewTokens, Score
+from parfocal.engine.model import NewTokens, Scoring
 from parfocal.engine.scheduling import token_places
 
-PLAIN = Score(0.25, None, None)
+PLAIN = Scoring(0.25, None, None)
 pasts = st.integers(0, 30) | st.integers(60, 199)
 singles = st.tuples(pasts, st.just(1))
 chunks = st.tuples(pasts, st.integers(2, 12))
@@ -27,7 +27,7 @@ heads = st.builds(
     dtype=st.sampled_from([torch.float32, torch.float16, torch.bfloat16]),
 )
 scores = st.builds(
-    Score,
+    Scoring,
     scaling=st.sampled_from([0.25, 1.0]),
     window=st.none() | st.integers(1, 100),
     softcap=st.sampled_from([None, 3.0]),
@@ -66,34 +66,34 @@ def decode_step(rows: PagedRows, picked: list[int], splits: int) -> tuple[CudaAt
 @settings(max_examples=40)
 @given(batches(singles, most=3), scores, st.integers(1, 4))
 def test_decoding_rows_get_what_the_formula_says(
-    device: torch.device, drawn: Drawn, score: Score, splits: int
+    device: torch.device, drawn: Drawn, scoring: Scoring, splits: int
 ) -> None:
     rows = PagedRows(drawn, device)
     step = replace(attention(rows).step(rows.laid), splits=splits)
 
-    rows.check(step.attend(0, rows.new(), score)[0], score)
+    rows.check(step.attend(0, rows.new(), scoring)[0], scoring)
 
 
 @settings(max_examples=40)
 @given(batches(chunks, most=2), scores, st.sampled_from([1, 3, 16]))
 def test_chunks_get_what_the_formula_says(
-    device: torch.device, drawn: Drawn, score: Score, tile_tokens: int
+    device: torch.device, drawn: Drawn, scoring: Scoring, tile_tokens: int
 ) -> None:
     rows = PagedRows(drawn, device)
     tiles = prefill_tiles(rows.laid, drawn.block_tokens, tile_tokens).to(device)
     step = replace(attention(rows).step(rows.laid), prefill=tiles)
 
-    rows.check(step.attend(0, rows.new(), score)[0], score)
+    rows.check(step.attend(0, rows.new(), scoring)[0], scoring)
 
 
 @settings(max_examples=20)
 @given(batches(singles | chunks, most=4), scores)
 def test_a_mixed_step_writes_its_tokens_and_nothing_else(
-    device: torch.device, drawn: Drawn, score: Score
+    device: torch.device, drawn: Drawn, scoring: Scoring
 ) -> None:
     rows = PagedRows(drawn, device)
 
-    rows.check(attention(rows).step(rows.laid).attend(0, rows.new(), score)[0], score)
+    rows.check(attention(rows).step(rows.laid).attend(0, rows.new(), scoring)[0], scoring)
 
     for store, parts in ((rows.cache.keys[0], rows.keys), (rows.cache.values[0], rows.values)):
         cells = store.flatten(0, 1).cpu()
@@ -111,9 +111,9 @@ def test_heads_need_not_be_a_power_of_two_wide(
     device: torch.device, head_dim: int, dtype: torch.dtype
 ) -> None:
     rows = PagedRows(Drawn(Heads(1, 2, head_dim, dtype), [(40, 1), (20, 5)]), device)
-    score = Score(head_dim**-0.5, 30, None)
+    scoring = Scoring(head_dim**-0.5, 30, None)
 
-    rows.check(attention(rows).step(rows.laid).attend(0, rows.new(), score)[0], score)
+    rows.check(attention(rows).step(rows.laid).attend(0, rows.new(), scoring)[0], scoring)
 
 
 def test_one_key_head_may_serve_more_query_heads_than_a_tile_has_room_for(device: torch.device) -> None:
@@ -125,16 +125,16 @@ def test_one_key_head_may_serve_more_query_heads_than_a_tile_has_room_for(device
 @settings(max_examples=10)
 @given(batches(singles, most=4), scores, st.integers(1, 3))
 def test_a_row_gets_the_same_bits_alone_as_among_others(
-    device: torch.device, drawn: Drawn, score: Score, splits: int
+    device: torch.device, drawn: Drawn, scoring: Scoring, splits: int
 ) -> None:
     rows = PagedRows(drawn, device)
     everyone = list(range(len(rows.laid)))
     step, new = decode_step(rows, everyone, splits)
-    together = step.attend(0, new, score)[0]
+    together = step.attend(0, new, scoring)[0]
 
     for number in everyone:
         step, new = decode_step(rows, [number], splits)
-        assert torch.equal(step.attend(0, new, score)[0, 0], together[number])
+        assert torch.equal(step.attend(0, new, scoring)[0, 0], together[number])
 
 
 def test_padding_writes_nothing_and_answers_zeros(device: torch.device) -> None:

@@ -14,7 +14,7 @@ from parfocal.engine.backends.cuda.attention.varlen import (
     supported,
     varlen_step,
 )
-from parfocal.engine.model import Score
+from parfocal.engine.model import Scoring
 
 CPU = torch.device("cpu")
 NEED = Need(torch.float16, heads=4, kv_heads=2, head_dim=16, block_tokens=3, softcap=None)
@@ -102,10 +102,10 @@ drawn_rows = st.builds(
 @settings(max_examples=25)
 @given(drawn_rows, st.none() | st.integers(1, 20))
 def test_rows_get_what_the_formula_says(drawn: Drawn, window: int | None) -> None:
-    rows, score = PagedRows(drawn, CPU), Score(0.25, window, None)
+    rows, scoring = PagedRows(drawn, CPU), Scoring(0.25, window, None)
     step = varlen_step(FakeVarlen(), rows.cache, rows.laid)
 
-    rows.check(step.attend(0, rows.new(), score)[0], score)
+    rows.check(step.attend(0, rows.new(), scoring)[0], scoring)
 
 
 def test_a_function_whose_answers_are_right_is_used() -> None:

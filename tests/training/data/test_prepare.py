@@ -24,13 +24,13 @@ def by_code(prepared: Prepared) -> dict[str, Finding]:
     return {finding.code: finding for finding in prepared.report.findings}
 
 
-def test_good_data_is_split_and_gets_a_recipe(data: Path, tokenizer_folder: Path) -> None:
+def test_good_data_is_split_and_gets_hyperparameters(data: Path, tokenizer_folder: Path) -> None:
     prepared = prepare(config(write_jsonl(data, chat_rows(300)), tokenizer_folder), tokenizer_folder)
 
     assert prepared.report.findings == ()
     assert (len(prepared.train), len(prepared.held_out)) == (270, 30)
     assert prepared.report.counts["rows"] == 300
-    assert prepared.recipe is not None
+    assert prepared.hyperparameters is not None
 
 
 def test_all_faults_are_found_in_one_pass_with_their_lines(data: Path, tokenizer_folder: Path) -> None:
@@ -49,7 +49,7 @@ def test_all_faults_are_found_in_one_pass_with_their_lines(data: Path, tokenizer
     assert found["NOTHING_TO_LEARN"] == (10,)
     assert found["DUPLICATE"] == (15,)
     assert found["SPECIAL_TOKEN"] == (20,)
-    assert prepared.recipe is None
+    assert prepared.hyperparameters is None
 
 
 def test_an_explicit_held_out_file_is_checked_against_the_training_rows(
@@ -62,7 +62,7 @@ def test_an_explicit_held_out_file_is_checked_against_the_training_rows(
 
     assert len(prepared.train) == 60
     assert (by_code(prepared)["OVERLAP"].source, by_code(prepared)["OVERLAP"].lines) == ("held.jsonl", (2,))
-    assert prepared.recipe is None
+    assert prepared.hyperparameters is None
 
 
 def test_an_empty_file_is_refused_without_a_crash(data: Path, tokenizer_folder: Path) -> None:

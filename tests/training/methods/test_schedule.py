@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn, optim
 from transformers import get_linear_schedule_with_warmup
 
-from fakes.training import recipe_of
+from fakes.training import hyperparameters_of
 from parfocal.training.methods.schedule import Schedule
 
 Curve = Callable[[int], float]
@@ -16,11 +16,11 @@ Curve = Callable[[int], float]
 
 def run(curve: Curve, rows: int = 160) -> tuple[Schedule, int]:
     """Plays an open run whose held-out loss follows `curve`; returns its last step."""
-    recipe = recipe_of(rows)
-    schedule, step = Schedule(recipe), 0
+    hyperparameters = hyperparameters_of(rows)
+    schedule, step = Schedule(hyperparameters), 0
     while step < schedule.end:
         step += 1
-        if step == schedule.end or step % recipe.evaluate_every == 0:
+        if step == schedule.end or step % hyperparameters.evaluate_every == 0:
             schedule.looked(step, curve(step))
     return schedule, step
 
@@ -52,17 +52,17 @@ def test_a_loss_that_never_rests_ends_at_the_bound_and_says_so() -> None:
 def test_whatever_the_loss_does_the_bound_holds_and_the_rate_ends_at_zero(
     losses: list[float], rows: int
 ) -> None:
-    recipe = recipe_of(rows)
-    schedule, last = run(lambda step: losses[step // recipe.evaluate_every % 40], rows)
+    hyperparameters = hyperparameters_of(rows)
+    schedule, last = run(lambda step: losses[step // hyperparameters.evaluate_every % 40], rows)
     rates = [schedule.factor(step) for step in range(last + 1)]
-    assert last <= recipe.steps
+    assert last <= hyperparameters.steps
     assert rates[-1] == 0
     assert all(0 <= rate <= 1 for rate in rates)
 
 
 @given(st.lists(st.floats(0, 20), min_size=20, max_size=20), st.integers(1, 19))
 def test_a_resumed_run_takes_the_same_course(losses: list[float], stop: int) -> None:
-    whole, first, second = (Schedule(recipe_of(160)) for _ in range(3))
+    whole, first, second = (Schedule(hyperparameters_of(160)) for _ in range(3))
     looks = [(12 * (at + 1), loss) for at, loss in enumerate(losses)]
     whole.replay(looks)
     first.replay(looks[:stop])
@@ -74,10 +74,10 @@ def test_a_resumed_run_takes_the_same_course(losses: list[float], stop: int) -> 
 
 @pytest.mark.parametrize("steps", [1, 7, 140])
 def test_a_given_length_falls_in_a_line_as_transformers_schedule_does(steps: int) -> None:
-    recipe = recipe_of(steps=steps)
-    ours = Schedule(recipe)
+    hyperparameters = hyperparameters_of(steps=steps)
+    ours = Schedule(hyperparameters)
     optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
-    theirs = get_linear_schedule_with_warmup(optimizer, recipe.warmup_steps, steps)
+    theirs = get_linear_schedule_with_warmup(optimizer, hyperparameters.warmup_steps, steps)
     for step in range(steps):
         assert ours.factor(step) == theirs.get_last_lr()[0]
         optimizer.step()
@@ -86,7 +86,7 @@ def test_a_given_length_falls_in_a_line_as_transformers_schedule_does(steps: int
 
 @pytest.mark.parametrize(("last", "falling"), [(0.5, True), (0.99, False), (1.2, False)])
 def test_a_given_length_says_whether_the_loss_was_still_falling(last: float, falling: bool) -> None:
-    schedule = Schedule(recipe_of(steps=10))
+    schedule = Schedule(hyperparameters_of(steps=10))
     schedule.replay([(5, 1.0), (10, last)])
     assert schedule.end == 10
     assert schedule.still_falling is falling

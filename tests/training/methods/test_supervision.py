@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import TrainerControl, TrainerState
 
-from fakes.training import RecordingWatcher, recipe_of
+from fakes.training import RecordingWatcher, hyperparameters_of
 from parfocal.training import Diverged, GradientsLost
 from parfocal.training.evaluation.held_out import Score
 from parfocal.training.methods.schedule import Schedule
@@ -38,7 +38,7 @@ class Rig:
         self.watcher = RecordingWatcher()
         self.stop = StopRequest(self.watcher.say)
         self.checkpoints = Checkpoints(folder)
-        pace = Pace(Schedule(recipe_of(steps=6)), 2, 1e6)
+        pace = Pace(Schedule(hyperparameters_of(steps=6)), 2, 1e6)
         self.supervision = Supervision(Scripted(*losses), pace, self.checkpoints, self.stop, self.watcher)
         self.state = TrainerState(max_steps=6)
         self.control = TrainerControl()

@@ -16,12 +16,12 @@ from parfocal.training.data.rendering import MASKED, Sample
 from parfocal.training.data.rows import Row, Turn
 from parfocal.training.evaluation.held_out import HeldOut, padded
 from parfocal.training.evaluation.loss import answer_logits
+from parfocal.training.hyperparameters import DataFacts, base_facts, choose
 from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.methods.adapter import Device, adapter_weights, load_model
 from parfocal.training.methods.order import row_order
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
-from parfocal.training.recipe import DataFacts, base_facts, choose
 
 CPU = Device(torch.device("cpu"), torch.float32)
 
@@ -42,17 +42,17 @@ class Rig:
     def __init__(self, base: Path, folder: Path, callback: TrainerCallback | None = None, **settings: Any):
         config = TrainConfig(data=Path("d"), name="n", **({"steps": 6, "batch_size": 4} | settings))
         facts = base_facts(base)
-        self.recipe = choose(config, DataFacts(16, 16, 100), facts)
+        self.hyperparameters = choose(config, DataFacts(16, 16, 100), facts)
         with quiet_libraries():
-            self.model = load_model(base, facts, config, self.recipe, CPU)
+            self.model = load_model(base, facts, config, self.hyperparameters, CPU)
             self.trainer: AnswerTrainer = build_trainer(
                 self.model,
                 BaseEncoder(base).tokenizer,
                 samples(16),
-                arguments(config, self.recipe, folder, CPU.device),
+                arguments(config, self.hyperparameters, folder, CPU.device),
                 callback or TrainerCallback(),
             )
-            self.trainer.schedule = Schedule(self.recipe)
+            self.trainer.schedule = Schedule(self.hyperparameters)
 
     def run(self) -> dict[str, torch.Tensor]:
         with quiet_libraries():

@@ -23,8 +23,8 @@ from parfocal.training.errors import (
     TrainingError,
 )
 from parfocal.training.findings import Finding, Report, Severity
+from parfocal.training.hyperparameters import Choice, Hyperparameters
 from parfocal.training.publishing import publish_run
-from parfocal.training.recipe import Choice, Recipe
 from parfocal.training.run import check, resume, train
 from parfocal.training.runs import (
     BarWatcher,
@@ -48,6 +48,7 @@ __all__ = [
     "Figures",
     "Finding",
     "GradientsLost",
+    "Hyperparameters",
     "Interrupted",
     "InvalidConfig",
     "NothingToPublish",
@@ -55,7 +56,6 @@ __all__ = [
     "ParentMismatch",
     "PlainWatcher",
     "Prepared",
-    "Recipe",
     "Report",
     "ResumeMismatch",
     "RunExists",

@@ -1,4 +1,4 @@
-"""The settings of one training run, as a person or a program gives them. None means: chosen in `recipe`."""
+"""The settings of one training run, as its caller gives them. None means: chosen in `hyperparameters`."""
 
 import dataclasses
 import math

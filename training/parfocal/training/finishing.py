@@ -61,7 +61,9 @@ class _Bench:
         device = training_device(job.config).device
         self._job = job
         self._encoder = BaseEncoder(job.base.folder, job.config.template_variables)
-        self.held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, self._encoder.pad_id, device)
+        self.held_out = HeldOut(
+            job.prepared.held_out, job.hyperparameters.micro_batch, self._encoder.pad_id, device
+        )
         self.model = load_served(job.base.folder, job.folder.adapter, device)
 
     def figures(self) -> tuple[Score, Figures]:
@@ -70,7 +72,7 @@ class _Bench:
         exact = None
         if self._job.config.exact_match:
             rows = self._job.prepared.held_out[: self._job.config.exact_match]
-            exact = exact_match(self.model, rows, self._encoder, self._job.recipe.micro_batch)
+            exact = exact_match(self.model, rows, self._encoder, self._job.hyperparameters.micro_batch)
         return score, Figures(score.loss, score.token_accuracy, exact)
 
 
@@ -105,12 +107,12 @@ def _rendering(job: Job) -> Rendering:
 def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
     """Returns what decides the adapter besides data, base and seed."""
     return {
-        **job.recipe.to_json(),
+        **job.hyperparameters.to_json(),
         "steps": result.steps,
         "rendering": _rendering(job).form,
         "keep": job.config.keep,
         "kept_step": result.best_step,
-        "micro_batch": job.recipe.micro_batch,
+        "micro_batch": job.hyperparameters.micro_batch,
         "train_rows": len(job.prepared.train),
         "held_out_fraction": None if job.config.held_out else job.config.held_out_fraction,
     }

@@ -3,12 +3,12 @@
 from parfocal.registry import BaseContract, Contract, Registry, Version
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import InvalidConfig, ParentMismatch
-from parfocal.training.recipe import Recipe
+from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.runs import Parent
 
 
 def find_parent(
-    config: TrainConfig, contract: BaseContract, recipe: Recipe, registry: Registry | None
+    config: TrainConfig, contract: BaseContract, hyperparameters: Hyperparameters, registry: Registry | None
 ) -> Parent | None:
     """Returns the version that `config.parent` means with its verified files, or None.
 
@@ -17,14 +17,14 @@ def find_parent(
         ParentMismatch: it was made for another base, or its rank or scaling is not that of this run.
         RegistryError: it does not exist, or the registry does not answer.
     """
-    version = check_parent(config, contract, recipe, registry)
+    version = check_parent(config, contract, hyperparameters, registry)
     if version is None or registry is None:
         return None
     return Parent(f"{version.name}@{version.version}", registry.materialise(version.digest))
 
 
 def check_parent(
-    config: TrainConfig, contract: BaseContract, recipe: Recipe, registry: Registry | None
+    config: TrainConfig, contract: BaseContract, hyperparameters: Hyperparameters, registry: Registry | None
 ) -> Version | None:
     """Returns the version that `config.parent` means, without its files, or None; raises as `find_parent`."""
     if config.parent is None:
@@ -40,15 +40,15 @@ def check_parent(
         raise ParentMismatch(
             f"{config.parent} was made for another base: {differences[0]}", field=differences[0].field
         )
-    _check_scaling(f"{version.name}@{version.version}", version.manifest.contract, recipe)
+    _check_scaling(f"{version.name}@{version.version}", version.manifest.contract, hyperparameters)
     return version
 
 
-def _check_scaling(parent: str, contract: Contract, recipe: Recipe) -> None:
-    _check(parent, "use_rslora", contract.use_rslora, recipe.rslora)
+def _check_scaling(parent: str, contract: Contract, hyperparameters: Hyperparameters) -> None:
+    _check(parent, "use_rslora", contract.use_rslora, hyperparameters.rslora)
     for target in contract.targets:
-        _check(parent, "r", target.rank, recipe.rank, target.path)
-        _check(parent, "lora_alpha", target.alpha, recipe.alpha, target.path)
+        _check(parent, "r", target.rank, hyperparameters.rank, target.path)
+        _check(parent, "lora_alpha", target.alpha, hyperparameters.alpha, target.path)
 
 
 def _check(parent: str, field: str, theirs: float, mine: float, path: str = "") -> None:

@@ -9,10 +9,10 @@ from parfocal.registry import Registry, describe_base, locate_base, open_registr
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
 from parfocal.training.errors import DataRefused, NothingToResume
+from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.parent import check_parent, find_parent
 from parfocal.training.publishing import ask_registry, open_existing
-from parfocal.training.recipe import Recipe
 from parfocal.training.runs import (
     Checkpoint,
     Checkpoints,
@@ -42,8 +42,8 @@ def check(config: TrainConfig) -> Prepared:
     registry = None if config.registry is None else open_existing(config.registry)
     if registry is not None:
         ask_registry(registry, config.name)
-    if prepared.recipe is not None:
-        check_parent(config, contract, prepared.recipe, registry)
+    if prepared.hyperparameters is not None:
+        check_parent(config, contract, prepared.hyperparameters, registry)
     return prepared
 
 
@@ -97,7 +97,7 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folde
     """Checks everything that needs no weights, and only then makes the folder of a new run."""
     wait_briefly()
     prepared = _prepared(config)
-    recipe = _accepted(prepared, watcher)
+    hyperparameters = _accepted(prepared, watcher)
     base = locate_base(config.base, weights=True)
     contract = describe_base(base)
     if registry is None and config.registry is not None:
@@ -106,13 +106,13 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folde
         ask_registry(registry, config.name)
     if config.device not in ("auto", "cpu"):
         _check_device(config)
-    parent = find_parent(config, contract, recipe, registry)
+    parent = find_parent(config, contract, hyperparameters, registry)
     identity = Identity(prepared.data_digest, prepared.held_out_digest, contract)
     if folder is None:
         folder = RunFolder.create(config, identity)
     folder.check_identity(identity)
     folder.write_report(prepared.report.to_json())
-    return Job(config, prepared, recipe, base, contract, folder, registry, parent, watcher)
+    return Job(config, prepared, hyperparameters, base, contract, folder, registry, parent, watcher)
 
 
 def _prepared(config: TrainConfig) -> Prepared:
@@ -127,14 +127,14 @@ def _check_device(config: TrainConfig) -> None:
         training_device(config)
 
 
-def _accepted(prepared: Prepared, watcher: Watcher) -> Recipe:
+def _accepted(prepared: Prepared, watcher: Watcher) -> Hyperparameters:
     for line in prepared.report.lines():
         watcher.say(line)
-    if prepared.recipe is None:
+    if prepared.hyperparameters is None:
         raise DataRefused(prepared.report)
-    for choice in prepared.recipe.choices:
+    for choice in prepared.hyperparameters.choices:
         watcher.say(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}")
-    return prepared.recipe
+    return prepared.hyperparameters
 
 
 def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:

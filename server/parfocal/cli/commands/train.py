@@ -150,14 +150,14 @@ def _check(config: "TrainConfig", as_json: bool) -> None:
 
     prepared = check(config)
     if as_json:
-        choices = prepared.recipe.to_json() if prepared.recipe else None
+        choices = prepared.hyperparameters.to_json() if prepared.hyperparameters else None
         show_json({"report": prepared.report.to_json(), "choices": choices})
     else:
         for line in prepared.report.lines():
             typer.echo(line)
-        for choice in prepared.recipe.choices if prepared.recipe else ():
+        for choice in prepared.hyperparameters.choices if prepared.hyperparameters else ():
             typer.echo(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}")
-    if prepared.recipe is None:
+    if prepared.hyperparameters is None:
         raise DataRefused(prepared.report)
 
 

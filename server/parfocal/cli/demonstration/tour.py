@@ -62,7 +62,7 @@ class Tour:
             f"12 answers, {tokens} tokens, {seconds:.1f} s: {tokens / seconds:.0f} tokens a second together."
         )
 
-    def score(self, address: str) -> list["Score"]:
+    def score(self, address: str) -> list["ExactMatches"]:
         """Act 3: held-out exact match of base and adapter, through the server."""
         self._stage.act(
             "Measure on what they have not seen",
@@ -129,7 +129,7 @@ class Tour:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ExactMatches:
     """Shares of held-out answers that are right in every character."""
 
     name: str
@@ -139,10 +139,10 @@ class Score:
     rows: int
 
 
-async def _score(address: str, lesson: Lesson) -> Score:
+async def _score(address: str, lesson: Lesson) -> ExactMatches:
     held_out, new = lesson.data.held_out, lesson.data.new_wording
     reference = f"{lesson.name}@{ALIAS}"
-    return Score(
+    return ExactMatches(
         lesson.name,
         base=await _exact(address, "", held_out),
         adapter=await _exact(address, reference, held_out),

@@ -4,7 +4,7 @@ from parfocal.engine.model.attention import (
     ATTENTION,
     AttentionWork,
     NewTokens,
-    Score,
+    Scoring,
     register_attention,
 )
 from parfocal.engine.model.forward import Forward
@@ -34,7 +34,7 @@ __all__ = [
     "NewTokens",
     "ResidentBase",
     "Runner",
-    "Score",
+    "Scoring",
     "StepMemory",
     "StepProfile",
     "StepWork",

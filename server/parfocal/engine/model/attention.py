@@ -17,7 +17,7 @@ class NewTokens(NamedTuple):
     value: torch.Tensor
 
 
-class Score(NamedTuple):
+class Scoring(NamedTuple):
     """How a layer scores: scaling, sliding window in tokens, and soft cap."""
 
     scaling: float
@@ -28,7 +28,7 @@ class Score(NamedTuple):
 class AttentionWork(Protocol):
     """One step's attention, ready to be done in each layer in turn."""
 
-    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+    def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
 
 
@@ -51,7 +51,7 @@ def paged_attention(  # noqa: PLR0913 - the signature is transformers'
     `[1, tokens, heads, head_dim]`. The signature is that of `transformers.AttentionInterface`.
     """
     layer: int = module.layer_idx  # type: ignore[assignment]
-    return step.attend(layer, NewTokens(query, key, value), Score(scaling, sliding_window, softcap)), None
+    return step.attend(layer, NewTokens(query, key, value), Scoring(scaling, sliding_window, softcap)), None
 
 
 def register_attention() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from parfocal.engine.lora import LoraWork
-from parfocal.engine.model.attention import AttentionWork, NewTokens, Score
+from parfocal.engine.model.attention import AttentionWork, NewTokens, Scoring
 from parfocal.engine.stopwatch import (
     ACTIVATION,
     ATTENTION,
@@ -134,7 +134,7 @@ class _WatchedAttention:
         self._work = work
         self._watch = watch
 
-    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+    def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer."""
         with self._watch.part(ATTENTION):
-            return self._work.attend(layer, new, score)
+            return self._work.attend(layer, new, scoring)

@@ -18,12 +18,12 @@ from parfocal.training.data.rows import Row
 from parfocal.training.data.split import rows_digest, split
 from parfocal.training.data.tokens import cut, tokenise
 from parfocal.training.findings import Finding, Findings, Report
-from parfocal.training.recipe import DataFacts, Recipe, base_facts, choose, max_length
+from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_facts, choose, max_length
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the checks leave for training. With errors in `report` there is no `recipe`.
+    """What the checks leave for training. With errors in `report` `hyperparameters` is None.
 
     `data_digest` is the sha256 of the data file; `held_out_digest` of what the held-out rows teach.
     """
@@ -31,7 +31,7 @@ class Prepared:
     train: tuple[Sample, ...]
     held_out: tuple[Sample, ...]
     report: Report
-    recipe: Recipe | None
+    hyperparameters: Hyperparameters | None
     data_digest: str
     held_out_digest: str
 
@@ -61,8 +61,8 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
     train, held_out = _cut(train, limit, findings), _cut(held_out, limit, findings)
     report = Report(config.data.name, findings.as_tuple(), _counts(rows, train, held_out))
     learnt = sum(sample.learnt for sample in train)
-    recipe = None if report.errors else choose(config, DataFacts(len(train), longest, learnt), facts)
-    return Prepared(train, held_out, report, recipe, digest, rows_digest(held_rows))
+    hyperparameters = None if report.errors else choose(config, DataFacts(len(train), longest, learnt), facts)
+    return Prepared(train, held_out, report, hyperparameters, digest, rows_digest(held_rows))
 
 
 def _rows(path: Path, config: TrainConfig, findings: Findings) -> tuple[tuple[Row, ...], str]:

@@ -14,8 +14,8 @@ from parfocal.engine.loading import SUPPORTED, Loading, load_quantised
 from parfocal.training.computing import register_attention
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit, InvalidConfig, ParentMismatch
+from parfocal.training.hyperparameters import BaseFacts, Hyperparameters
 from parfocal.training.methods.repacking import forbid_repacking
-from parfocal.training.recipe import BaseFacts, Recipe
 
 Weights = Mapping[str, Tensor]
 
@@ -50,7 +50,9 @@ def training_device(config: TrainConfig) -> Device:
     return Device(device, torch.bfloat16 if fast else torch.float32)
 
 
-def load_model(base: Path, facts: BaseFacts, config: TrainConfig, recipe: Recipe, place: Device) -> PeftModel:
+def load_model(
+    base: Path, facts: BaseFacts, config: TrainConfig, hyperparameters: Hyperparameters, place: Device
+) -> PeftModel:
     """Returns the 4-bit base of `base` with a trainable LoRA adapter, safe to evaluate between steps.
 
     The adapter's first weights depend on the seed alone.
@@ -64,12 +66,12 @@ def load_model(base: Path, facts: BaseFacts, config: TrainConfig, recipe: Recipe
             f"{', '.join(SUPPORTED)}",
             architecture=facts.architecture,
         )
-    eager = recipe.attention == "eager" and place.device.type == "cpu"
+    eager = hyperparameters.attention == "eager" and place.device.type == "cpu"
     attention = register_attention() if eager else "sdpa"
     model: Any = load_quantised(base, Loading(place.dtype, place.device, attention, exact=True))
     torch.manual_seed(config.seed)
     try:
-        adapted = get_peft_model(model, _lora(config, recipe))
+        adapted = get_peft_model(model, _lora(config, hyperparameters))
     except ValueError as error:
         raise BaseUnfit(f"the base has no modules to adapt as asked: {error}", field="targets") from error
     forbid_repacking(adapted)
@@ -108,11 +110,11 @@ def set_adapter_weights(model: PeftModel, weights: Weights) -> None:
     set_peft_model_state_dict(model, dict(weights))
 
 
-def _lora(config: TrainConfig, recipe: Recipe) -> LoraConfig:
+def _lora(config: TrainConfig, hyperparameters: Hyperparameters) -> LoraConfig:
     return LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        use_rslora=recipe.rslora,
+        r=hyperparameters.rank,
+        lora_alpha=hyperparameters.alpha,
+        use_rslora=hyperparameters.rslora,
         lora_dropout=config.dropout,
         target_modules=list(config.targets) or "all-linear",
         bias="none",

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from parfocal.training.data import BaseEncoder
 from parfocal.training.errors import Interrupted
 from parfocal.training.evaluation import HeldOut
+from parfocal.training.hyperparameters import base_facts
 from parfocal.training.methods.adapter import (
     adapter_weights,
     load_model,
@@ -20,7 +21,6 @@ from parfocal.training.methods.export import WEIGHTS, export
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
 from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
-from parfocal.training.recipe import base_facts
 from parfocal.training.runs import Checkpoint, Checkpoints, History, Job, StopRequest
 
 
@@ -46,10 +46,10 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
     """
     place = training_device(job.config)
     encoder = BaseEncoder(job.base.folder, job.config.template_variables)
-    model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.recipe, place)
+    model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
     if job.parent is not None:
         set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
-    held_out = HeldOut(job.prepared.held_out, job.recipe.micro_batch, encoder.pad_id, place.device)
+    held_out = HeldOut(job.prepared.held_out, job.hyperparameters.micro_batch, encoder.pad_id, place.device)
     started = time.monotonic()
     with StopRequest(job.watcher.say) as stop:
         supervision = _supervision(job, held_out, stop)
@@ -64,7 +64,9 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
 
 
 def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
-    pace = Pace(Schedule(job.recipe), job.recipe.evaluate_every, job.config.checkpoint_minutes * 60)
+    pace = Pace(
+        Schedule(job.hyperparameters), job.hyperparameters.evaluate_every, job.config.checkpoint_minutes * 60
+    )
     return Supervision(held_out, pace, Checkpoints(job.folder.checkpoints), stop, job.watcher)
 
 
@@ -80,7 +82,7 @@ def _train(
         set_adapter_weights(model, load_file(checkpoint.folder / WEIGHTS))
         return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
     device = next(model.parameters()).device
-    settings = arguments(job.config, job.recipe, job.folder.checkpoints, device)
+    settings = arguments(job.config, job.hyperparameters, job.folder.checkpoints, device)
     trainer: AnswerTrainer = build_trainer(
         model, encoder.tokenizer, job.prepared.train, settings, supervision
     )

@@ -7,7 +7,7 @@ length need not be known beforehand.
 
 from collections.abc import Iterable
 
-from parfocal.training.recipe import Recipe
+from parfocal.training.hyperparameters import Hyperparameters
 
 _PATIENCE = 2  # looks without a better loss
 _FALL = 0.02  # a smaller part of the loss is no fall
@@ -19,12 +19,12 @@ _DECAY_PART = 0.2  # of the steps taken so far
 class Schedule:
     """The course of one run, told of every look at the held-out rows. `end` is its last step as known now."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._warmup = recipe.warmup_steps
-        self._bound = recipe.steps
-        self._open = recipe.until_rest
-        self._earliest = recipe.planned_steps // 2
-        self._decay_from = recipe.warmup_steps
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        self._warmup = hyperparameters.warmup_steps
+        self._bound = hyperparameters.steps
+        self._open = hyperparameters.until_rest
+        self._earliest = hyperparameters.planned_steps // 2
+        self._decay_from = hyperparameters.warmup_steps
         if self._open:
             self._decay_from = min(self._bound - 1, round(self._bound / (1 + _DECAY_PART)))
         self.end = self._bound

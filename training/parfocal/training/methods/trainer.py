@@ -21,10 +21,10 @@ from parfocal.training.computing import ThreadCount, thread_counts
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Sample
 from parfocal.training.evaluation import answer_logits
+from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
 from parfocal.training.methods.order import row_order
 from parfocal.training.methods.schedule import Schedule
-from parfocal.training.recipe import Recipe
 
 _LOGGED = 200  # points of the training loss at most: one more would only cost time
 
@@ -101,14 +101,16 @@ def run_trainer(trainer: AnswerTrainer, checkpoint: Path | None) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-def arguments(config: TrainConfig, recipe: Recipe, folder: Path, device: torch.device) -> SFTConfig:
+def arguments(
+    config: TrainConfig, hyperparameters: Hyperparameters, folder: Path, device: torch.device
+) -> SFTConfig:
     """Returns the trainer's arguments; checkpoints go to `folder`, when the callback asks for one."""
     return SFTConfig(
         output_dir=str(folder),
-        max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.micro_batch,
-        gradient_accumulation_steps=recipe.accumulation,
-        learning_rate=recipe.learning_rate,
+        max_steps=hyperparameters.steps,
+        per_device_train_batch_size=hyperparameters.micro_batch,
+        gradient_accumulation_steps=hyperparameters.accumulation,
+        learning_rate=hyperparameters.learning_rate,
         optim="adamw_torch",
         weight_decay=0.0,
         adam_beta2=0.999,
@@ -116,7 +118,7 @@ def arguments(config: TrainConfig, recipe: Recipe, folder: Path, device: torch.d
         seed=config.seed,
         train_sampling_strategy="sequential",
         logging_strategy="steps",
-        logging_steps=max(1, recipe.steps // _LOGGED),
+        logging_steps=max(1, hyperparameters.steps // _LOGGED),
         logging_nan_inf_filter=False,
         save_strategy="no",
         report_to=[],

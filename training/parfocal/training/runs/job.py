@@ -6,7 +6,7 @@ from pathlib import Path
 from parfocal.registry import BaseContract, BaseFiles, Registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared
-from parfocal.training.recipe import Recipe
+from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.runs.progress import Watcher
 from parfocal.training.runs.run_folder import RunFolder
 
@@ -25,7 +25,7 @@ class Job:
 
     config: TrainConfig
     prepared: Prepared
-    recipe: Recipe
+    hyperparameters: Hyperparameters
     base: BaseFiles
     contract: BaseContract
     folder: RunFolder

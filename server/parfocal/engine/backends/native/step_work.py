@@ -16,7 +16,7 @@ from parfocal.engine.backends.native.rows import (
 )
 from parfocal.engine.backends.native.structs import AttentionStruct, PairStruct, SlabStruct, array_of
 from parfocal.engine.lora import LoraStore, LoraWork, Slab
-from parfocal.engine.model import AttentionWork, KvCache, NewTokens, Score
+from parfocal.engine.model import AttentionWork, KvCache, NewTokens, Scoring
 from parfocal.engine.scheduling import LaidRow, Segment, segments
 
 # Integer activations have one scale per block of this many.
@@ -74,7 +74,7 @@ class NativeAttention:
         self._cache = cache
         self._contexts = contexts
 
-    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+    def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
         query, key, value = (_rows_whole(part) for part in new)
         if key.stride() != value.stride():
@@ -98,9 +98,9 @@ class NativeAttention:
             most_blocks=context.tables.shape[1],
             query_token=query.stride(2),
             query_head=query.stride(1),
-            window=score.window or 0,
-            scale=score.scaling,
-            softcap=score.softcap or 0.0,
+            window=scoring.window or 0,
+            scale=scoring.scaling,
+            softcap=scoring.softcap or 0.0,
             half=keys.dtype is torch.float16,
         )
         new_tokens = (key.data_ptr(), value.data_ptr(), context.written.data_ptr())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from parfocal.engine.backends.torch.plain_attention import Operands, attend
-from parfocal.engine.model import KvCache, NewTokens, Score
+from parfocal.engine.model import KvCache, NewTokens, Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class AttentionStep:
     chunks: tuple[ChunkRow, ...]
     _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
 
-    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+    def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
-        query, (scaling, window, softcap) = new.query, score
+        query, (scaling, window, softcap) = new.query, scoring
         self.cache.write(layer, self.written, new.key[0].transpose(0, 1), new.value[0].transpose(0, 1))
         out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
         if self.decode is not None:

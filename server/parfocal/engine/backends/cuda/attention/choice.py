@@ -15,7 +15,7 @@ from parfocal.engine.backends.cuda.attention.varlen import (
     varlen_step,
 )
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Report, Trial, choose
-from parfocal.engine.model import AttentionWork, KvCache, NewTokens, ResidentBase, Score
+from parfocal.engine.model import AttentionWork, KvCache, NewTokens, ResidentBase, Scoring
 from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
 
 log = logging.getLogger(__name__)
@@ -56,16 +56,16 @@ def _trial(cache: KvCache, heads: int, dtype: torch.dtype) -> Trial[Attend]:
         lay_out(Plan((PlanRow("trial", (0,) * tokens, start, blocks, None, None),)))
         for tokens, start in ((_CHUNK, 0), (1, _CHUNK))
     ]
-    scores = [Score(keys.shape[3] ** -0.5, None, None), Score(keys.shape[3] ** -0.5, 3, 20.0)]
+    scores = [Scoring(keys.shape[3] ** -0.5, None, None), Scoring(keys.shape[3] ** -0.5, 3, 20.0)]
 
     def run(attend: Attend) -> torch.Tensor:
         draw = torch.Generator().manual_seed(0)
         found = []
-        for score in scores:
+        for scoring in scores:
             for laid in steps:
                 sizes = [(1, n, laid[0].tokens, keys.shape[3]) for n in (heads, keys.shape[2], keys.shape[2])]
                 new = (torch.randn(size, generator=draw).to(keys.device, dtype) for size in sizes)
-                found.append(attend(laid).attend(0, NewTokens(*new), score).flatten())
+                found.append(attend(laid).attend(0, NewTokens(*new), scoring).flatten())
         return torch.cat(found)
 
     return Trial(run, TOLERANCES[dtype])

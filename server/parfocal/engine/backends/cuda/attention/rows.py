@@ -24,7 +24,7 @@ from parfocal.engine.backends.cuda.attention.tables import (
     prefill_tiles,
 )
 from parfocal.engine.backends.cuda.products import product_type
-from parfocal.engine.model import KvCache, NewTokens, Score
+from parfocal.engine.model import KvCache, NewTokens, Scoring
 from parfocal.engine.scheduling import LaidRow, written_places
 
 LOG2E = math.log2(math.e)
@@ -49,13 +49,13 @@ class CudaAttentionStep:
     prefill: PrefillTiles | None
     splits: int
 
-    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+    def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
         store_kv(self.cache, layer, self.written, new)
         query = _whole(new.query)
         heads, tokens, dim = query.shape
         out = query.new_empty(1, tokens, heads, dim)
-        work = _Work(query, self.cache, layer, score)
+        work = _Work(query, self.cache, layer, scoring)
         if self.decode is not None:
             _attend_rows(work, self.decode, self.splits, out)
         if self.prefill is not None:
@@ -147,7 +147,7 @@ class _Work(NamedTuple):
     query: torch.Tensor
     cache: KvCache
     layer: int
-    score: Score
+    scoring: Scoring
 
     @property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -155,12 +155,12 @@ class _Work(NamedTuple):
 
     @property
     def window(self) -> int:
-        return self.score.window or NO_WINDOW
+        return self.scoring.window or NO_WINDOW
 
     @property
     def numbers(self) -> tuple[int, int, int, float, float]:
         """The query's strides and how to score."""
-        scaling, _, softcap = self.score
+        scaling, _, softcap = self.scoring
         factors = (1.0, scaling * LOG2E) if softcap is None else (scaling / softcap, softcap * LOG2E)
         return self.query.stride(1), self.query.stride(0), self.window, *factors
 
@@ -178,7 +178,7 @@ class _Work(NamedTuple):
         """Returns the kernels' compile-time constants for programs of `queries` queries."""
         kv_heads, dim = self.cache.keys[self.layer].shape[2:]
         return {
-            "CAPPED": self.score.softcap is not None,
+            "CAPPED": self.scoring.softcap is not None,
             "DOT": product_type(self.query),
             "BLOCK_TOKENS": self.cache.block_tokens,
             "PLACE": kv_heads * dim,

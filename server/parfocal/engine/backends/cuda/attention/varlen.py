@@ -15,7 +15,7 @@ import torch
 
 from parfocal.engine.backends.cuda.attention.rows import store_kv
 from parfocal.engine.backends.cuda.attention.tables import block_table
-from parfocal.engine.model import KvCache, NewTokens, Score
+from parfocal.engine.model import KvCache, NewTokens, Scoring
 from parfocal.engine.scheduling import LaidRow, written_places
 
 _PARAMETERS = ("block_table", "enable_gqa", "scale", "seqused_k", "window_size")
@@ -148,7 +148,7 @@ class DeviceTrial:
             most_length=3,
         )
         query = torch.ones(2, need.heads, need.head_dim, dtype=need.dtype, device=self.device)
-        return _call(function, (query, keys, values), rows, Score(1.0, window, None)).flatten(1)
+        return _call(function, (query, keys, values), rows, Scoring(1.0, window, None)).flatten(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +176,12 @@ class VarlenAttentionStep:
     written: torch.Tensor
     rows: VarlenRows
 
-    def attend(self, layer: int, new: NewTokens, score: Score) -> torch.Tensor:
+    def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
         store_kv(self.cache, layer, self.written, new)
         query = new.query[0].transpose(0, 1)
         paged = (query, self.cache.keys[layer], self.cache.values[layer])
-        return _call(self.function, paged, self.rows, score)[None]
+        return _call(self.function, paged, self.rows, scoring)[None]
 
 
 def varlen_step(function: Varlen, cache: KvCache, laid: Sequence[LaidRow]) -> VarlenAttentionStep:
@@ -209,7 +209,7 @@ def _call(
     function: Varlen,
     paged: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     rows: VarlenRows,
-    score: Score,
+    scoring: Scoring,
 ) -> torch.Tensor:
     query, keys, values = paged
     return function(
@@ -220,9 +220,9 @@ def _call(
         None,
         rows.most_new,
         rows.most_length,
-        scale=score.scaling,
+        scale=scoring.scaling,
         # torch counts the keys before the query's own.
-        window_size=(-1 if score.window is None else score.window - 1, 0),
+        window_size=(-1 if scoring.window is None else scoring.window - 1, 0),
         enable_gqa=query.shape[1] != keys.shape[2],
         seqused_k=rows.lengths,
         block_table=rows.blocks,

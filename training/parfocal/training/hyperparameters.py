@@ -51,7 +51,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Hyperparameters:
     """Every hyper-parameter of the run, none left open; `choices` explains them in reading order.
 
     With `until_rest` the run ends when the held-out loss has stopped falling, after `steps` at the latest;
@@ -97,7 +97,7 @@ def _object(value: JSON) -> Mapping[str, JSON]:
     return value
 
 
-def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
+def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparameters:
     """Returns the run's hyper-parameters: the person's where given, else the field's consensus."""
     rank = Choice(
         "rank", config.rank, "16 suits most supervised tasks (TRL's default)" if config.rank == 16 else _GIVEN
@@ -133,7 +133,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Recipe:
         Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
         length,
     )
-    return Recipe(
+    return Hyperparameters(
         rank=config.rank,
         alpha=int(_number(alpha)),
         rslora=bool(rslora.value),

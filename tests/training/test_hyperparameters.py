@@ -5,18 +5,20 @@ from typing import Any
 
 import pytest
 
-from parfocal.training import BaseUnfit, Choice, Recipe, TrainConfig
-from parfocal.training.recipe import BaseFacts, DataFacts, base_facts, choose
+from parfocal.training import BaseUnfit, Choice, Hyperparameters, TrainConfig
+from parfocal.training.hyperparameters import BaseFacts, DataFacts, base_facts, choose
 
 LLAMA_8B = BaseFacts("llama", 4096, 8192)
 
 
-def recipe(data: DataFacts | None = None, base: BaseFacts = LLAMA_8B, **settings: Any) -> Recipe:
+def hyperparameters(
+    data: DataFacts | None = None, base: BaseFacts = LLAMA_8B, **settings: Any
+) -> Hyperparameters:
     facts = data or DataFacts(rows=1000, longest=300, learnt_tokens=50000)
     return choose(TrainConfig(data=Path("d"), name="n", **settings), facts, base)
 
 
-def choice(found: Recipe, name: str) -> Choice:
+def choice(found: Hyperparameters, name: str) -> Choice:
     return next(choice for choice in found.choices if choice.name == name)
 
 
@@ -31,71 +33,74 @@ def choice(found: Recipe, name: str) -> Choice:
     ],
 )
 def test_the_learning_rate_follows_the_size_of_the_base(base: BaseFacts, rate: float) -> None:
-    assert recipe(base=base).learning_rate == pytest.approx(rate)
+    assert hyperparameters(base=base).learning_rate == pytest.approx(rate)
 
 
 def test_what_is_given_is_kept() -> None:
-    found = recipe(learning_rate=1e-4, alpha=8, rank=4, steps=7, max_length=100, rslora=True)
+    found = hyperparameters(learning_rate=1e-4, alpha=8, rank=4, steps=7, max_length=100, rslora=True)
 
     assert (found.learning_rate, found.alpha, found.rank) == (1e-4, 8, 4)
     assert (found.steps, found.max_length, found.rslora) == (7, 100, True)
 
 
 def test_alpha_is_twice_the_rank_and_high_ranks_use_rslora() -> None:
-    assert recipe(rank=8).alpha == 16
-    assert not recipe(rank=32).rslora
-    assert recipe(rank=64).rslora
+    assert hyperparameters(rank=8).alpha == 16
+    assert not hyperparameters(rank=32).rslora
+    assert hyperparameters(rank=64).rslora
 
 
 def test_three_epochs_are_planned_by_default_and_four_times_as_many_are_the_bound() -> None:
-    found = recipe(DataFacts(1600, 300, 1))
+    found = hyperparameters(DataFacts(1600, 300, 1))
 
     assert (found.planned_steps, found.steps, found.until_rest) == (300, 1200, True)
 
 
 def test_small_data_is_seen_more_often_but_not_for_ever() -> None:
-    assert recipe(DataFacts(160, 300, 1)).planned_steps == 60
-    assert recipe(DataFacts(16, 300, 1)).planned_steps == 20
+    assert hyperparameters(DataFacts(160, 300, 1)).planned_steps == 60
+    assert hyperparameters(DataFacts(16, 300, 1)).planned_steps == 20
 
 
 @pytest.mark.parametrize("settings", [{"steps": 30}, {"epochs": 2}])
 def test_a_given_length_is_the_length(settings: dict[str, Any]) -> None:
-    found = recipe(DataFacts(240, 300, 1), **settings)
+    found = hyperparameters(DataFacts(240, 300, 1), **settings)
 
     assert (found.steps, found.planned_steps, found.until_rest) == (30, 30, False)
 
 
 def test_an_open_run_is_warmed_up_and_looked_at_as_often_as_its_planned_length_asks() -> None:
-    given, left_open = recipe(DataFacts(1600, 300, 1), steps=300), recipe(DataFacts(1600, 300, 1))
+    given, left_open = (
+        hyperparameters(DataFacts(1600, 300, 1), steps=300),
+        hyperparameters(DataFacts(1600, 300, 1)),
+    )
 
     assert left_open.warmup_steps == given.warmup_steps
     assert left_open.evaluate_every == given.evaluate_every
 
 
 def test_epochs_become_steps() -> None:
-    assert recipe(DataFacts(100, 300, 1), epochs=2).steps == 13
+    assert hyperparameters(DataFacts(100, 300, 1), epochs=2).steps == 13
 
 
 def test_no_row_is_cut_unless_the_base_sees_no_further() -> None:
-    assert recipe(DataFacts(100, 300, 1)).max_length == 300
-    assert recipe(DataFacts(100, 9000, 1)).max_length == 8192
-    assert recipe(max_length=20000).max_length == 8192
+    assert hyperparameters(DataFacts(100, 300, 1)).max_length == 300
+    assert hyperparameters(DataFacts(100, 9000, 1)).max_length == 8192
+    assert hyperparameters(max_length=20000).max_length == 8192
 
 
 def test_a_step_may_be_split_into_smaller_passes() -> None:
-    found = recipe(batch_size=16, micro_batch=4)
+    found = hyperparameters(batch_size=16, micro_batch=4)
 
     assert (found.micro_batch, found.accumulation) == (4, 4)
 
 
 def test_scoring_happens_about_as_often_as_asked() -> None:
-    assert recipe(steps=100, evaluations=5).evaluate_every == 20
-    assert recipe(steps=3, evaluations=5).evaluate_every == 1
+    assert hyperparameters(steps=100, evaluations=5).evaluate_every == 20
+    assert hyperparameters(steps=3, evaluations=5).evaluate_every == 1
 
 
 def test_every_choice_has_a_reason() -> None:
-    assert all(choice.reason for choice in recipe().choices)
-    assert choice(recipe(learning_rate=1e-3), "learning_rate").reason == "as given"
+    assert all(choice.reason for choice in hyperparameters().choices)
+    assert choice(hyperparameters(learning_rate=1e-3), "learning_rate").reason == "as given"
 
 
 def test_a_base_without_sizes_is_unfit(tmp_path: Path) -> None:
