@@ -1,4 +1,4 @@
-"""Compiles the engine's CPU kernels while the package is installed; the engine works, slower, without them.
+"""Compiles the engine's CPU kernels when the package is installed; without them the engine is slower.
 
 Hatchling calls this for wheels and for editable installs. By hand: `python server/compile_kernels.py`.
 """
@@ -16,10 +16,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path(__file__).resolve().parent / "parfocal" / "engine" / "backends" / "native"
 LIBRARY = FOLDER / "_kernels.so"
-# The processor is asked before any kernel runs, so the build machine's own abilities do not matter.
+# The processor is checked before any kernel runs, so the build machine's own features do not matter.
 _SIMD = ["-mfma", *(f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni"))]
 _FLAGS = ["-O3", "-std=c++20", "-fPIC", "-pthread", *_SIMD]
-# GCC 12 takes its own _mm512_undefined_ps for a mistake.
+# GCC 12 warns of its own _mm512_undefined_ps.
 _QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
@@ -29,7 +29,7 @@ class KernelsBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles, or says in one line why not."""
+        """Compiles, or prints one line that says why not."""
         del version
         reason = compile_kernels()
         if reason:

@@ -55,7 +55,7 @@ def test_one_object_is_one_message(tmp_path: Path) -> None:
         ("[]", "no messages"),
         ('{"messages": "Hi"}', "no messages"),
         ("3", "no messages"),
-        ('["Hi"]', "message 1 is no object"),
+        ('["Hi"]', "message 1 is not an object"),
         ('[{"role": "user"}]', "message 1 lacks"),
         ('[{"content": "Hi"}]', "message 1 lacks"),
         ('[{"role": "user", "content": [{"type": "image"}]}]', "message 1 lacks"),

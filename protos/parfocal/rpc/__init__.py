@@ -1,4 +1,4 @@
-"""The manners of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
+"""The conventions of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
 from parfocal.rpc.access import Call, current_call
 from parfocal.rpc.channel import open_blocking_channel, open_channel

@@ -1,6 +1,6 @@
-"""One line in the log for each rpc: whose, what, how long, and how it ended. Knows no service.
+"""One log line per rpc: caller, method, duration, and how it ended. Knows no service.
 
-Servicers tell more of their rpc through `current_call`. What callers sent and got, prompts and answers, is
+Servicers add to their rpc's line through `current_call`. What callers send and get, prompts and answers, is
 never logged.
 """
 
@@ -19,13 +19,13 @@ from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
 
 log = logging.getLogger("parfocal.access")
 
-# No caller's fault: what caused them is logged too.
+# Not the caller's fault, so the cause is logged too.
 SERVER_FAULTS = frozenset({"INTERNAL", "DATA_LOSS", "UNKNOWN"})
 
 
 @dataclass(slots=True)
 class Call:
-    """One rpc as the log tells it. `facts` are further fields of its line, in their order."""
+    """One rpc's log line. `facts` are its further fields, in order."""
 
     method: str
     peer: str = ""
@@ -40,7 +40,7 @@ _call: ContextVar[Call] = ContextVar("parfocal-call")
 
 
 def current_call() -> Call:
-    """Returns the rpc that this task serves; outside any, one that nobody logs."""
+    """Returns the rpc that this task serves; outside any, one that is not logged."""
     return _call.get(None) or Call("none")
 
 

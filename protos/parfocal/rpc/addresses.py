@@ -1,4 +1,4 @@
-"""Addresses as users write them, `host:port` or `unix:path`, and whether they can be had."""
+"""Addresses as users write them, `host:port` or `unix:path`, and whether they are free."""
 
 import errno
 import re
@@ -28,8 +28,8 @@ def checked_address(address: str) -> str:
 def check_free(address: str) -> None:
     """Raises AddressUnavailable, with the system's reason, unless a server could listen there.
 
-    gRPC gives no reason, writes to stderr itself, and is content with one of a host's addresses when
-    another server has the rest.
+    gRPC gives no reason, writes to stderr itself, and settles for one of a host's addresses when another
+    server has the rest.
     """
     if address.startswith("unix:"):
         return
@@ -53,7 +53,7 @@ def unavailable(address: str, cause: str) -> AddressUnavailable:
 
 
 def _refusal(family: int, place: tuple[object, ...]) -> OSError | None:
-    """Returns why the place cannot be had, if it cannot."""
+    """Returns why the address cannot be bound, if it cannot."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

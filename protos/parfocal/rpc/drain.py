@@ -16,7 +16,7 @@ _CUT = "this server stopped before the answer was complete; try again, another o
 class DrainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
     """Counts the rpcs under way and, once draining, refuses new ones with Draining.
 
-    gRPC's own services (health, reflection) go on till the end, uncounted: balancers watch for ever.
+    gRPC's own services (health, reflection) run to the end, uncounted: load balancers watch for ever.
     """
 
     def __init__(self) -> None:

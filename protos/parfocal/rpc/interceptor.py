@@ -37,7 +37,7 @@ async def _errors_as_statuses(method: str, context: Context) -> AsyncIterator[No
         yield
     except grpc.aio.AbortError:  # the rpc has already ended itself with a status
         raise
-    except Exception as error:  # the wire's one broad except: whatever it is, it ends this rpc only
+    except Exception as error:  # the wire's one broad except: whatever it is, it ends only this rpc
         await _end(error, method, context)
 
 
@@ -52,7 +52,7 @@ async def _end(error: Exception, method: str, context: Context) -> None:
 
 
 def _tell(error: Exception, shown: DomainError, method: str) -> None:
-    """Notes how the rpc ends, and logs whole what is no caller's fault."""
+    """Notes how the rpc ends, and logs in full what is not the caller's fault."""
     call = current_call()
     call.reason = shown.reason
     if shown.status not in SERVER_FAULTS:
@@ -66,12 +66,12 @@ def _tell(error: Exception, shown: DomainError, method: str) -> None:
 
 
 class _Unexpected(Exception):
-    """Stands for an exception that callers must not see."""
+    """Replaces an exception that callers must not see."""
 
     status = "INTERNAL"
     reason = "INTERNAL"
 
     def __init__(self) -> None:
         error_id = uuid.uuid4().hex[:12]
-        super().__init__(f"the server failed to do this; its log tells more under error id {error_id}")
+        super().__init__(f"the server failed to do this; see error id {error_id} in its log")
         self.metadata = {"error_id": error_id, "request_id": current_call().request_id}

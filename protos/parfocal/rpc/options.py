@@ -3,8 +3,8 @@
 # Larger requests are refused with RESOURCE_EXHAUSTED before they are read. Files travel in chunks of 1 MiB.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-# Pings find the other end gone within 40 s, and keep an idle connection in the tables of NATs and balancers,
-# which forget it after minutes.
+# Pings detect a dead peer within 40 s, and keep an idle connection in the tables of NATs and balancers, which
+# forget it after minutes.
 _KEEPALIVE = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

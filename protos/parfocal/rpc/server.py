@@ -21,7 +21,7 @@ from parfocal.rpc.unserved import UnservedInterceptor
 
 log = logging.getLogger(__name__)
 
-# For rpcs to end that were cut, and for the last replies to leave the socket.
+# Time for cut rpcs to end, and for the last replies to leave the socket.
 _SETTLE_S = 1.0
 _LAST_RESORT_S = 3.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -110,7 +110,7 @@ class WireServer:
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
     def terminate(self) -> None:
-        """Makes `run_until_terminated` drain, as SIGTERM does; called again, it stops at once."""
+        """Makes `run_until_terminated` drain, as SIGTERM does; called again, it stops immediately."""
         if self._terminated.is_set():
             self._stopping = asyncio.ensure_future(self.stop())
         self._terminated.set()
@@ -122,8 +122,8 @@ class WireServer:
     def terminate_on_signals(self, last_resort: Callable[[], None] | None = None) -> None:
         """Makes SIGTERM and SIGINT call `terminate` until the running loop closes.
 
-        `last_resort` is called if the process is still there some seconds after the second signal: what holds
-        it up then knows no cancellation.
+        `last_resort` is called if the process is still alive some seconds after the second signal: whatever
+        holds it up cannot be cancelled.
         """
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
@@ -131,7 +131,7 @@ class WireServer:
         self._watches_signals = True
 
     async def run_until_terminated(self, grace_s: float) -> None:
-        """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
+        """Serves until SIGTERM or SIGINT, then drains; a second signal stops immediately."""
         had_signals = self._watches_signals
         if not had_signals:
             self.terminate_on_signals()
@@ -143,9 +143,9 @@ class WireServer:
                 self._leave_signals()
 
     async def drain(self, grace_s: float) -> None:
-        """Stops well: reports NOT_SERVING, refuses new rpcs, waits up to `grace_s` for those under way.
+        """Stops gracefully: reports NOT_SERVING, refuses new rpcs, waits up to `grace_s` for those under way.
 
-        What is left then is cut off with Draining. When this returns, nothing listens any more.
+        Cuts off what is left with Draining. When this returns, nothing listens any more.
         """
         await self._health.enter_graceful_shutdown()
         self._drain.drain()
@@ -155,7 +155,7 @@ class WireServer:
         await self.stop()
 
     async def stop(self) -> None:
-        """Stops at once; rpcs under way are cut off with Draining."""
+        """Stops immediately; rpcs under way are cut off with Draining."""
         self._drain.cut()
         await self._server.stop(_SETTLE_S)
 

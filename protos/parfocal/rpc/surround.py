@@ -28,8 +28,8 @@ _FACTORIES: dict[str, Callable[..., RpcMethod]] = {
 def surround(rpc: RpcMethod, method: str, scope: Scope) -> RpcMethod:
     """Returns the rpc with `scope(method, context)` entered before it and left after its last message.
 
-    Its messages are read inside the scope: bytes that are none raise MessageUnreadable there. An rpc that
-    nobody wrote raises MethodNotImplemented.
+    Its messages are read inside the scope: bytes that are none raise MessageUnreadable there. An rpc that is
+    not implemented raises MethodNotImplemented.
     """
     kind = (
         f"{'stream' if rpc.request_streaming else 'unary'}_{'stream' if rpc.response_streaming else 'unary'}"
@@ -46,7 +46,7 @@ def surround(rpc: RpcMethod, method: str, scope: Scope) -> RpcMethod:
 
 
 def is_written(behaviour: object) -> bool:
-    """Whether somebody wrote this rpc.
+    """Whether this rpc is implemented.
 
     Ours are coroutines and asynchronous generators. A plain function is the placeholder of a generated
     servicer.
@@ -68,7 +68,7 @@ def _around_generator(
     behaviour: Callable[[Any, Context], AsyncGenerator[object, None]], read: _Read, method: str, scope: Scope
 ) -> Callable[[Any, Context], AsyncGenerator[object, None]]:
     async def surrounded(request: object, context: Context) -> AsyncGenerator[object, None]:
-        # Closed here and now when the caller goes away, not whenever the collector comes by.
+        # Closed immediately when the caller goes away, not whenever it is garbage-collected.
         async with (
             scope(method, context),
             contextlib.aclosing(behaviour(read(request), context)) as replies,
@@ -102,7 +102,7 @@ def _unreadable(received: bytes, method: str) -> MessageUnreadable:
     looks = ", it looks like JSON" if received.lstrip()[:1] in (b"{", b"[") else ""
     return MessageUnreadable(
         f"the {len(received)} bytes sent to {method} are not a protobuf message of its type{looks}; "
-        "send what a client made from the .proto files encodes",
+        "send what a client generated from the .proto files encodes",
         method=method,
     )
 

@@ -1,4 +1,4 @@
-"""What `parfocal bench` needs: a random base and adapters, our server under load, its limits and steps."""
+"""What `parfocal bench` needs: a random base and adapters, our server under load, limits, profiles."""
 
 from parfocal.bench.checkout import Additions, additions, additions_for
 from parfocal.bench.errors import AnswerWrong, BadWorkload, BenchError, CheckoutMissing, ServerNotReady

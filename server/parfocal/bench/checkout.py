@@ -1,4 +1,4 @@
-"""Finds what only a checkout has, under `tests/bench` beside the sources: rivals to measure, and pictures."""
+"""Finds what only a checkout has, in `tests/bench` beside the sources: rivals to measure, and pictures."""
 
 import importlib
 import sys
@@ -37,7 +37,7 @@ def additions(root: Path = _ROOT) -> Additions | None:
     tests = root / "tests"
     if not (tests / "bench" / "additions.py").is_file():
         return None
-    # First, lest another package of this name be taken; not for longer than the import.
+    # First, so that no other package of this name is found; only during the import.
     sys.path.insert(0, str(tests))
     try:
         return cast(Additions, importlib.import_module(_MODULE))

@@ -1,10 +1,10 @@
 """What stops a bench.
 
 BenchError
-├── BadWorkload        INVALID_ARGUMENT      the workload cannot be run as asked
+├── BadWorkload        INVALID_ARGUMENT      the workload cannot run as asked
 ├── ServerNotReady     UNAVAILABLE           the server under test did not start
 ├── CheckoutMissing    FAILED_PRECONDITION   it needs tests/bench of a checkout
-└── AnswerWrong        INTERNAL              an answer is not what was asked for: no figure would be true
+└── AnswerWrong        INTERNAL              an answer is not what was asked for, so no figure would hold
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Who does the same work beside our server. Nobody here: those that can be measured live in a checkout."""
+"""What does the same work beside our server. Protocols only: the rivals themselves live in a checkout."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""The one command, `parfocal`. Every subcommand is a thin call; torch and gRPC come only where needed."""
+"""The one command, `parfocal`. Every subcommand is a thin call; torch and gRPC load only where needed."""

@@ -12,7 +12,7 @@ def main() -> None:
     The code is 0, 1 (a domain error, one line), 2 (usage) or, as shells have it, 130 (interrupted).
     """
     try:
-        # Inside, so that Ctrl-C ends a command that is still being imported without a traceback.
+        # Imported here, so that Ctrl-C during the import ends the command without a traceback.
         from parfocal.cli.app import build_app
         from parfocal.engine import wait_briefly
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _print_anything() -> None:
-    """Lets an answer through to a terminal whose encoding lacks some of its characters."""
+    """Lets an answer reach a terminal whose encoding lacks some of its characters."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 

@@ -1,4 +1,4 @@
-"""Puts the subcommands together. Knows what none of them does."""
+"""Assembles the subcommands. Does not know what they do."""
 
 import importlib
 import importlib.util

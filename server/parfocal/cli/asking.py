@@ -21,7 +21,7 @@ _FORMS: dict[int, str] = {adapter_pb2.RENDERING_FORM_CHAT: "chat", adapter_pb2.R
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asks, whom, and how the answer is to be drawn."""
+    """What a user asks, whom, and how to sample the answer."""
 
     said: Said
     adapter: str
@@ -32,9 +32,9 @@ class Question:
 
 
 def answers(address: str, question: Question, count: int = 1) -> Iterator[pb.GenerateResponse]:
-    """Yields so many answers, whole and in order; the server computes them together. Raises RemoteError.
+    """Yields `count` whole answers in order; the server computes them together. Raises RemoteError.
 
-    Each is drawn on its own; with a seed, the first with this seed, the next with the one after, and so on.
+    Each is sampled on its own; with a seed, the first uses this seed, the next the one after, and so on.
     Closing the iterator cancels what still runs.
     """
     with _server(address) as channel:
@@ -64,7 +64,7 @@ def _nth(first: pb.GenerateRequest, number: int) -> pb.GenerateRequest:
     request = pb.GenerateRequest()
     request.CopyFrom(first)
     if first.sampling.HasField("seed"):
-        # Beyond the largest seed comes the smallest.
+        # Wraps around from the largest seed to the smallest.
         request.sampling.seed = (first.sampling.seed + number + 2**63) % 2**64 - 2**63
     return request
 
@@ -79,7 +79,7 @@ def _server(address: str) -> Iterator[grpc.Channel]:
 
 
 def _explained(error: RemoteError, address: str) -> RemoteError:
-    """A status without a reason of ours comes from gRPC itself: nobody of us answered."""
+    """A status without one of our reasons comes from gRPC itself: no Parfocal server answered."""
     if error.status != _UNREACHABLE or error.reason != _UNREACHABLE:
         return error
     message = f"no server answers at {address} ({error}); start one with: parfocal serve"
@@ -110,19 +110,19 @@ def _as_chat(channel: grpc.Channel, question: Question) -> bool:
 
 
 def _trained_form(channel: grpc.Channel, adapter: str) -> str | None:
-    """The form in which the adapter is best asked, `chat` or `raw`, where its version tells."""
+    """The form in which to ask the adapter, `chat` or `raw`, if its version records one."""
     resolve = registry_pb_grpc.RegistryServiceStub(channel).ResolveAdapter
     try:
         version = resolve(registry_pb.ResolveAdapterRequest(reference=adapter))
     except grpc.RpcError as error:
-        if remote_error(error).status == "UNIMPLEMENTED":  # a server without a registry beside it
+        if remote_error(error).status == "UNIMPLEMENTED":  # a server without a registry
             return None
         raise
     return _recorded_form(version.manifest)
 
 
 def _recorded_form(manifest: adapter_pb2.Manifest) -> str | None:
-    """The contract's word; before it had one, training noted the form among the hyper-parameters."""
+    """The contract's form; earlier, training recorded the form among the hyper-parameters."""
     contract = manifest.contract
     if contract.HasField("rendering"):
         return _FORMS.get(contract.rendering.form)

@@ -1,4 +1,4 @@
-"""A conversation as the command is given it: messages of a file, a system message, a prompt. No server."""
+"""A conversation from the command line: messages of a file, a system message, a prompt. No server."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ RawOption = Annotated[
     ),
 ]
 SystemOption = Annotated[
-    str | None, typer.Option("--system", metavar="TEXT", help="What the answer shall heed: a first message.")
+    str | None, typer.Option("--system", metavar="TEXT", help="The system message, which comes first.")
 ]
 ChatOption = Annotated[
     str | None,
@@ -53,7 +53,7 @@ _SHAPE = 'messages such as {"role": "user", "content": "Hi"}, in a list, as {"me
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a person says. `chat` None means: in the form that the adapter, or else the base, is used to.
+    """What the user says. `chat` None means the form that the adapter, or else the base, was trained on.
 
     `messages`, of role and content, are the chat, with `prompt` at its end; raw, the prompt goes alone.
     """
@@ -67,7 +67,7 @@ class Said:
 def read_said(
     prompt: str | None, *, chat: str | None, system: str | None, variables: Iterable[str], raw: bool | None
 ) -> Said:
-    """What the arguments of a command say together; reads `chat` and standard input.
+    """What a command's arguments say together; reads `chat` and standard input.
 
     Raises:
         typer.BadParameter: they contradict each other, or one of them cannot be read.
@@ -145,7 +145,7 @@ def _line(number: int, line: str) -> Any:
 
 def _message(place: int, message: Any) -> tuple[str, str]:
     if not isinstance(message, Mapping):
-        raise typer.BadParameter(f"message {place} is no object; give {_SHAPE}", param_hint=_FLAG)
+        raise typer.BadParameter(f"message {place} is not an object; give {_SHAPE}", param_hint=_FLAG)
     if "messages" in message:
         raise typer.BadParameter("there is more than one chat; give one", param_hint=_FLAG)
     for key in ("tool_calls", "tool_call_id", "function_call"):

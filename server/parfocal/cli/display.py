@@ -1,4 +1,4 @@
-"""How answers look: JSON for machines, tables that are never cut for people and pipes. Knows no registry."""
+"""How results are printed: JSON for machines, uncut tables for people and pipes. Knows no registry."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ _PIPE_WIDTH = 10_000
 
 
 def show_json(value: object) -> None:
-    """Prints `value` as JSON, with escapes where the terminal could not spell a character."""
+    """Prints `value` as JSON, escaping characters that the terminal cannot show."""
     spells_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     typer.echo(json.dumps(value, indent=2, ensure_ascii=not spells_all, sort_keys=False))
 
@@ -55,7 +55,7 @@ def show_heading(text: str) -> None:
 
 
 def size_text(size_bytes: int) -> str:
-    """Returns a size for people.
+    """Returns a size in readable units.
 
     >>> size_text(1536)
     '1.5 KiB'
@@ -84,7 +84,7 @@ def digest_text(digest: str) -> str:
 
 
 def _print(renderable: RenderableType) -> None:
-    """Prints; a pipe is as wide as it needs to be, so that grep and awk see whole cells and no padding."""
+    """Prints; to a pipe as wide as needed, so that grep and awk see whole cells and no padding."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     with console.capture() as captured:
         console.print(renderable)

@@ -1,4 +1,4 @@
-"""The flags that say how an answer is drawn, when it ends and what is told of it. Names and help only."""
+"""The flags for sampling an answer, ending it and reporting on it. Names and help only."""
 
 from typing import Annotated
 

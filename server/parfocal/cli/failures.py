@@ -1,4 +1,4 @@
-"""Turns what went wrong into one line on stderr and exit code 1. Knows no particular error."""
+"""Turns failures into one line on stderr and exit code 1. Knows no particular error."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ _VARIABLES = "PARFOCAL_"
 
 
 class OneLineGroup(TyperGroup):
-    """A group whose commands end with one line where a person can do something about the failure.
+    """A group whose commands fail with one line when the user can do something about the failure.
 
-    Those are domain errors (they have `status` and `reason`) and the system's own (OSError). Any other is a
-    defect of ours and keeps its traceback.
+    Those are domain errors (they have `status` and `reason`) and the system's own (OSError). Any other is our
+    bug and keeps its traceback.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuses words that are no text, before any command sees them."""
+        """Refuses arguments that are not valid text, before any command sees them."""
         for source, word in _words(args):
             if not _is_text(word):
                 raise typer.BadParameter(f"{source} is not valid UTF-8 text: {word!a}")
@@ -45,7 +45,7 @@ class _OneLine:
 
 
 def explain(error: BaseException) -> str | None:
-    """Returns one line for a failure that a person can do something about, None for any other.
+    """Returns one line for a failure that the user can do something about, None for any other.
 
     >>> explain(FileNotFoundError(2, "No such file or directory", "adapter/"))
     'adapter/: No such file or directory'
@@ -64,11 +64,11 @@ def explain(error: BaseException) -> str | None:
 
 
 def _words(args: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yields everything that this command is told, with where it stands."""
+    """Yields everything that the user gave this command, with its source."""
     yield from ((f"argument {number}", word) for number, word in enumerate(args, 1))
     yield from ((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES))
 
 
 def _is_text(word: str) -> bool:
-    """Whether it has no bytes that Python could not decode, and no end in the middle."""
+    """Whether it has no undecodable bytes and no NUL."""
     return "\0" not in word and not any("\ud800" <= character <= "\udfff" for character in word)

@@ -1,4 +1,4 @@
-"""Commands whose flags come from a table, because a configuration has the same fields. Knows no command."""
+"""Commands whose flags come from a table that mirrors a configuration's fields. Knows no command."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +59,7 @@ class Flag:
 
 
 def check_number(value: object, flag: str, bits: int = 64) -> None:
-    """Raises BadParameter for a whole number that `bits` do not hold."""
+    """Raises BadParameter for a whole number that does not fit `bits`."""
     if isinstance(value, int) and not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
         raise typer.BadParameter(f"the number is beyond {2 ** (bits - 1) - 1}", param_hint=flag)
 

@@ -1,4 +1,4 @@
-"""Progress on stderr, only where a person watches a terminal. Knows no work."""
+"""Progress on stderr, only on a terminal. Knows no work."""
 
 import contextlib
 import sys
@@ -24,7 +24,7 @@ def bytes_progress(title: str) -> Iterator[Report | None]:
 
 @contextlib.contextmanager
 def spinner(title: str) -> Iterator[None]:
-    """Shows that something goes on while the scope lasts."""
+    """Shows activity while the scope lasts."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,10 +1,10 @@
-"""Keeps off logs and terminals what libraries say and nobody can use. Real warnings stay."""
+"""Silences library messages that nobody can use. Real warnings stay."""
 
 import logging
 import os
 import sys
 
-# Said at its import on CPUs with bfloat16 arithmetic: an optional kernel is absent. We have our own.
+# Logged on import on CPUs with bfloat16 arithmetic: an optional kernel is absent. We have our own.
 _HARMLESS = {"bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward"}
 
 

@@ -1,4 +1,4 @@
-"""What commands do with any registry: read its long lists to the end, and say who acts. Knows no storage."""
+"""What commands do with any registry: read long lists to the end, and name the actor. Knows no storage."""
 
 import getpass
 import socket
@@ -24,7 +24,7 @@ def every(page: Callable[[str], Page[_Item]]) -> Iterator[_Item]:
 
 
 def registry_here(location: str) -> StoredRegistry:
-    """Opens a registry whose storage this process can reach; raises a mistake in usage for any other."""
+    """Opens a registry whose storage this process can reach; any other is a usage error."""
     opened = open_registry(location, create=False)
     if not isinstance(opened, StoredRegistry):
         raise typer.BadParameter(
@@ -34,7 +34,7 @@ def registry_here(location: str) -> StoredRegistry:
 
 
 def actor_or_me(actor: str | None) -> str:
-    """Returns who moves an alias: who was named, or this user at this machine."""
+    """Returns who moves an alias: the actor named, or this user at this machine."""
     if actor is not None:
         return actor
     try:

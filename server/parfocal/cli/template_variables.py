@@ -10,7 +10,7 @@ _FLAG = "--template-variable"
 
 
 def read_variables(given: Iterable[str]) -> dict[str, Any]:
-    """Variables by name: a value that is JSON is what it says, such as `false` or `3`; any other is text."""
+    """Variables by name: a value that is JSON, such as `false` or `3`, is decoded; any other is text."""
     variables = {}
     for pair in given:
         name, equals, value = pair.partition("=")

@@ -13,9 +13,9 @@ _PAUSE_S = 0.2
 
 
 def wait_until_serving(address: str, limit_s: float = USUAL_LIMIT_S) -> None:
-    """Returns as soon as the server at `address` says that it serves.
+    """Returns as soon as the server at `address` reports that it serves.
 
-    Raises RemoteError after `limit_s` seconds, and at once where something answers that is no such server.
+    Raises RemoteError after `limit_s` seconds, and immediately if something else answers there.
     """
     until = time.monotonic() + limit_s
     while not _serves(address, until):
@@ -30,7 +30,7 @@ def wait_until_serving(address: str, limit_s: float = USUAL_LIMIT_S) -> None:
 
 
 def _serves(address: str, until: float) -> bool:
-    """Asks over a new channel each time: one that failed would wait ever longer before it tries again."""
+    """Uses a new channel each time: a failed one waits longer before each retry."""
     with open_blocking_channel(address) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
         try:

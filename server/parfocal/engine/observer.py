@@ -86,16 +86,16 @@ class Observer(Protocol):
     """Watches an engine. Calls come from the engine's own threads and must return quickly."""
 
     def step(self, report: StepReport) -> None:
-        """Takes one step's figures."""
+        """Receives a step's figures."""
 
     def request(self, report: RequestReport) -> None:
-        """Takes one ended request's figures."""
+        """Receives an ended request's figures."""
 
     def adapter(self, report: AdapterReport) -> None:
-        """Takes one adapter event."""
+        """Receives an adapter event."""
 
     def kernel(self, report: KernelReport) -> None:
-        """Takes one kernel's end."""
+        """Receives a kernel's replacement."""
 
 
 class SilentObserver:

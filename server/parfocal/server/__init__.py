@@ -1,6 +1,6 @@
 """The server: settings, metrics and the gRPC faces around one engine.
 
-Light on purpose: torch comes only with `parfocal.server.assembly`, so the command can show its help at once.
+Light on purpose: only `parfocal.server.assembly` imports torch, so the command shows its help immediately.
 """
 
 from parfocal.server.build_info import build_info, package_version

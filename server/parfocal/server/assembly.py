@@ -1,4 +1,4 @@
-"""Puts a server together and takes it apart: base, registry, engine, metrics, wire. The only place that does.
+"""Assembles a server and takes it down: base, registry, engine, metrics, wire. The only place that does.
 
 Knows every part and how none of them works.
 """
@@ -40,12 +40,12 @@ from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
 log = logging.getLogger(__name__)
 _WATCH_S = 1.0
-_LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a core
+_LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a CPU
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What takes long to get: the base in memory, and the registry beside it; how memory is divided.
+    """What takes long to load: the base in memory, the registry beside it, and the memory plan.
 
     As long as `cache` is open, no other process removes the base from it.
     """
@@ -70,14 +70,14 @@ class RunningServer:
 
     @property
     def address(self) -> str:
-        """Where gRPC really listens, port 0 replaced by the port that was free."""
+        """Where gRPC actually listens, with port 0 replaced by the port it got."""
         address = self.config.grpc_address
         return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{self.wire.port}"
 
     async def run_until_terminated(self) -> None:
         """Serves until SIGTERM or SIGINT, then lets running requests finish.
 
-        Raises EngineError if the engine ends by itself: a server without an engine must not look alive.
+        Raises EngineError if the engine stops by itself: a server without an engine must not look alive.
         """
         watch = asyncio.ensure_future(self._end_with_engine())
         try:
@@ -90,7 +90,7 @@ class RunningServer:
     async def _end_with_engine(self) -> None:
         while self.engine.alive:
             await asyncio.sleep(_WATCH_S)
-        log.critical("the engine has stopped by itself; the server stops too")
+        log.critical("the engine has stopped by itself; stopping the server")
         self.wire.terminate()
 
 
@@ -103,14 +103,14 @@ def load(config: ServeConfig) -> Loaded:
     registry = open_registry(config.registry)
     _check_pinned(config, registry)
     files = locate_base(config.base, weights=True)
-    contract = describe_base(files)  # refuses in a second what loading would refuse after minutes
+    contract = describe_base(files)  # refuses within a second what loading would refuse after minutes
     cache = _base_cache(config, files.id)
     base = load_base(files.folder, config.engine(), files.id, cache)
     return Loaded(config, registry, contract, base, plan_memory(base, config.engine()), cache)
 
 
 def _check_pinned(config: ServeConfig, registry: Registry) -> None:
-    """Refuses, before the base is loaded, what can be known to be wrong by then."""
+    """Refuses what can be known to be wrong before the base is loaded."""
     if config.pinned and len(config.pinned) >= config.slots:
         raise BadSetting(
             f"pin names {len(config.pinned)} adapters and slots is {config.slots}; at least one slot must be "
@@ -130,8 +130,8 @@ def _base_cache(config: ServeConfig, name: str) -> BaseCache | None:
 async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[RunningServer]:
     """Serves while the scope lasts; ready to answer when it is entered.
 
-    Without `doors` that listen already, opens its own. Raises AddressUnavailable, and what loading the
-    adapters raises that are to be pinned.
+    Opens its own `doors` unless given some that listen already. Raises AddressUnavailable, and what loading
+    the pinned adapters raises.
     """
     config, base = loaded.config, loaded.base
     async with contextlib.AsyncExitStack() as stack:
@@ -184,7 +184,7 @@ def _encoders(base: ResidentBase, threads: int, stack: contextlib.AsyncExitStack
 
 
 def _templates(base: ResidentBase, stack: contextlib.AsyncExitStack) -> TemplateProcess:
-    """A process for chat templates: whoever publishes adapters may have written them; none may hang."""
+    """A process for chat templates: anyone who publishes adapters may have written them; none may hang."""
     templates = TemplateProcess()
     if base.tokenizer.chat_template is not None:
         templates.start()

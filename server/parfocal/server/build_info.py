@@ -1,4 +1,4 @@
-"""What this server is built of: versions of itself, Python and the libraries that decide results."""
+"""The versions behind this server: its own, Python's, and those of the libraries that affect results."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

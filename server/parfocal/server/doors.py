@@ -1,4 +1,4 @@
-"""Every address of a server, taken before anything slow begins. Knows neither base nor registry."""
+"""Every address of a server, bound before anything slow begins. Knows neither base nor registry."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,7 @@ from parfocal.server.settings import ServeConfig
 
 
 class Doors:
-    """A server's wire and its operators' pages, which say what it is while it loads, serves and drains."""
+    """A server's wire and its operators' pages, which report its state while it loads, serves and drains."""
 
     def __init__(self, config: ServeConfig) -> None:
         self.wire = WireServer(config.grpc_address)
@@ -23,7 +23,7 @@ class Doors:
         self._engine = engine
 
     def state(self) -> str:
-        """Returns what the server is now: loading, ready, draining or failed. May be called on any thread."""
+        """Returns the server's state: loading, ready, draining or failed. May be called on any thread."""
         if self.wire.is_draining:
             return "draining"
         if self._engine is None:
@@ -52,7 +52,7 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
 
 @contextlib.contextmanager
 def _naming(setting: str) -> Iterator[None]:
-    """Puts the setting before the message about an address that cannot be had."""
+    """Prefixes the setting to the message about an address that cannot be bound."""
     try:
         yield
     except (AddressInvalid, AddressUnavailable) as error:

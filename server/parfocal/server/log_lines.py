@@ -1,4 +1,4 @@
-"""How the log looks: one line for people or one JSON object for machines, on stderr. Knows no event.
+"""The log's format: one line for people or one JSON object for machines, on stderr. Knows no event.
 
 A record's `facts` (`extra={"facts": {…}}`) follow its message as key=value, or are keys of the object.
 """
@@ -14,10 +14,10 @@ _PLAIN = re.compile(r"[^\s\"=\\]+")
 
 
 def log_to_stderr(level: str, form: str) -> None:
-    """Sends what this process logs from now on, Python's warnings too, to stderr.
+    """Sends everything this process logs from now on, including Python's warnings, to stderr.
 
-    `level` is a level's name, `form` text or json. Libraries are heard a level later than we are: at their
-    INFO some tell every request that they send.
+    `level` is a level's name, `form` text or json. Libraries log at one level higher than we do: at INFO some
+    log every request that they send.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
@@ -68,13 +68,13 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _word(value: object) -> str:
-    """Returns a value that cannot be taken for anything else on its line, whatever a caller put into it."""
+    """Returns a value that cannot be mistaken for another part of its line, whatever a caller put into it."""
     text = str(_cut(value))
     return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _cut(value: object) -> object:
-    """Returns numbers as they are, and of anything else a text of bounded length."""
+    """Returns numbers unchanged, and anything else as text of bounded length."""
     if isinstance(value, int | float):
         return value
     text = str(value)

@@ -1,4 +1,4 @@
-"""What an engine does before its first caller: one short request for the base and each pinned adapter."""
+"""What an engine does before its first request: a short one for the base and each pinned adapter."""
 
 import time
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ from parfocal.engine import (
 )
 
 _IDLE_S = 0.05
-# Far more than any adapter takes to be fetched: who waits this long waits for memory that nobody gives back.
+# Far more than fetching any adapter takes: a longer wait is for memory that is never freed.
 _PIN_S = 600.0
 
 
 def warm_up(engine: Engine, pinned: Iterable[AdapterKey]) -> None:
-    """Runs the base once, so that no caller pays for what is made on first use, and pins adapters.
+    """Runs the base once, so that no caller pays for lazy initialisation, and pins adapters.
 
-    For an engine that no thread steps yet. Raises what the engine refuses an adapter with.
+    For an engine that no thread steps yet. Raises what the engine raises when it refuses an adapter.
     """
     _run(engine, None)
     for adapter in pinned:
@@ -36,7 +36,7 @@ def warm_up(engine: Engine, pinned: Iterable[AdapterKey]) -> None:
 
 
 def _run(engine: Engine, adapter: AdapterKey | None) -> Completion:
-    """Returns what a prompt of two tokens and two more became; raises what it was refused with."""
+    """Returns the completion of a two-token prompt; raises the error that refused it."""
     items: list[Delta | Exception] = []
     deadline = None if adapter is None else time.monotonic() + _PIN_S
     stop = Stop(max_tokens=2, ignore_eos=True)

@@ -66,7 +66,7 @@ def test_there_are_no_other_pages(path: str) -> None:
 def test_a_head_has_no_body_and_nothing_can_be_written(path: str) -> None:
     with endpoint() as port:
         assert ask(port, path, "HEAD") == (200, "")
-        assert ask(port, path, "POST") == (405, "these pages can only be read\n")
+        assert ask(port, path, "POST") == (405, "these pages are read-only\n")
 
 
 def test_a_query_changes_nothing() -> None:

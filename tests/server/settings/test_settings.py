@@ -88,8 +88,8 @@ def test_the_lines_say_where_each_value_came_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("slot = 2", "Unknown setting slot in .*The nearest one is slots"),
-        ("max-rank = 2", "Unknown setting max-rank in .*The nearest one is max_rank"),
+        ("slot = 2", "unknown setting slot in .*the nearest one is slots"),
+        ("max-rank = 2", "unknown setting max-rank in .*the nearest one is max_rank"),
         ("slots = 'many'", "sets slots to 'many'; it must be a whole number, at least 1"),
         ("slots = 2.5", "sets slots to 2.5; it must be a whole number"),
         ("slots = true", "sets slots to True; it must be a whole number"),
@@ -120,7 +120,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
-        ("PARFOCAL_SLOT", "2", "Unknown setting PARFOCAL_SLOT in the environment.*PARFOCAL_SLOTS"),
+        ("PARFOCAL_SLOT", "2", "unknown setting PARFOCAL_SLOT in the environment.*PARFOCAL_SLOTS"),
         ("PARFOCAL_SLOTS", "two", "PARFOCAL_SLOTS sets slots to 'two'; it must be a whole number"),
         ("PARFOCAL_SLOTS", "-1", "PARFOCAL_SLOTS sets slots to -1"),
         ("PARFOCAL_DRAIN_S", "-0.5", "PARFOCAL_DRAIN_S sets drain_s to -0.5"),

@@ -10,13 +10,13 @@ _COPIES = 8
 _DTYPES = ("float32", "bfloat16")
 _SMALL_SQUARE = 256
 _PRODUCTS = 8
-# A type in which even a small product is this much slower than in float32 is not multiplied in hardware.
+# A dtype in which even a small product is this much slower than in float32 has no hardware support.
 _NOT_IN_HARDWARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Large enough that copies and products take far longer than their beginning and end."""
+    """Large enough that copies and products dwarf their overhead."""
 
     copy_bytes: int
     square: int
@@ -24,7 +24,7 @@ class _Sizes:
 
 # Small enough for a CPU of two cores.
 _USUAL_SIZES = _Sizes(1 << 28, 1536)
-# Of a GPU, some tens of microseconds pass until the CPU knows that the work is done.
+# On a GPU it takes tens of microseconds until the CPU knows that the work is done.
 _GPU_SIZES = _Sizes(1 << 31, 8192)
 
 

@@ -1,4 +1,4 @@
-"""Says what a bench ran on: machine and versions, so that figures can be compared honestly."""
+"""Describes what a bench ran on, machine and versions, so that figures can be compared honestly."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ def machine(device: str, load: float) -> Document:
 
 
 def load_average() -> float:
-    """Returns how many processes wanted to run in the last minute; on a quiet machine that is about 0."""
+    """Returns the load average of the last minute, about 0 on a quiet machine."""
     return os.getloadavg()[0]
 
 

@@ -1,4 +1,4 @@
-"""Asks our own server over gRPC and takes the time of every token where it arrives. Knows no figures."""
+"""Asks our own server over gRPC and times every token as it arrives. Knows no figures."""
 
 import asyncio
 import time

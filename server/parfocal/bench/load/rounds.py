@@ -41,7 +41,7 @@ class Reply:
 
 
 def _nobody() -> None:
-    """Tells nobody."""
+    """Ignores the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Pace:
 async def answer_all(
     calls: Sequence[Call], new_tokens: int, ask: Callable[[Call], Awaitable[Reply]], pace: Pace | None = None
 ) -> Round:
-    """Asks each call when it is due, whatever became of those before it, and reads each to its end.
+    """Sends each call when it is due, whatever happened to those before it, and reads each to its end.
 
     Where only some may be in flight, a call is due when its turn comes. Raises what the first failing `ask`
     raises.
@@ -75,7 +75,7 @@ async def answer_all(
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(answer(call)) for call in calls]
     except ExceptionGroup as failed:
-        # One failure is enough to say why there is no figure; the group has cancelled the others.
+        # One failure explains why there is no figure; the group has cancelled the others.
         raise failed.exceptions[0] from None
     seconds = time.perf_counter() - begun
     return Round(seconds, len(calls) * new_tokens, tuple(task.result() for task in tasks))

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Stages(Protocol):
-    """Takes note of the parts of a long work."""
+    """Follows the stages of a long task."""
 
     def begin(self, title: str) -> None:
         """Says what is being done now."""
@@ -19,7 +19,7 @@ class Stages(Protocol):
         """Says how much of the part is done, from 0 to 1."""
 
     def done(self) -> None:
-        """Says that one part more is done."""
+        """Says that one more stage is done."""
 
 
 class SilentStages:
@@ -37,7 +37,7 @@ class SilentStages:
 
 @contextlib.contextmanager
 def stages_shown(total: int) -> Iterator[Stages]:
-    """Yields what to tell about `total` parts."""
+    """Yields what to report `total` stages to."""
     if not sys.stderr.isatty():
         yield SilentStages()
         return

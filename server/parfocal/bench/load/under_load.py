@@ -76,7 +76,7 @@ def round_numbers(workload: Workload) -> Sequence[int]:
 
 
 def round_title(who: str, workload: Workload, number: int, what: str) -> str:
-    """Returns what a person who waits for a round reads."""
+    """Returns the progress line for a round."""
     is_timed = number < WARMUP_ROUND
     kind = f"round {number + 1} of {workload.repeats}" if is_timed else "warm-up"
     return f"{who}: {kind}, {workload.requests} requests, {what}"
@@ -97,7 +97,7 @@ def swept(workload: Workload, adapters: int) -> Workload:
 def put_under_load(
     target: Target, workload: Workload, stages: Stages, alternative: Alternative | None = None
 ) -> Load:
-    """Alternates rounds of every kind, so that a drifting machine is fair to all of them."""
+    """Alternates rounds of every kind, so that a machine's drift affects all of them alike."""
     mixed = _Kind("adapters", target, workload)
     base = _Kind("no adapter", target, workload, base_only=True)
     other = [_alternative_kind(alternative)] if alternative else []

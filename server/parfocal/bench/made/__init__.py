@@ -1,4 +1,4 @@
-"""Random bases and adapters of a given shape, written and published like anybody's."""
+"""Random bases and adapters of a given shape, written and published like real ones."""
 
 from parfocal.bench.made.adapters import write_adapter
 from parfocal.bench.made.base import cached_base

@@ -33,7 +33,7 @@ class GrowthProfile:
         return decode_need(work, self.stored, point.numbers())
 
     def document(self) -> Document:
-        """Returns everything, for machines."""
+        """Returns everything as JSON."""
         visits = self.visits
         return {
             "profile": "growth",
@@ -47,7 +47,7 @@ class GrowthProfile:
         }
 
     def sections(self) -> list[Section]:
-        """Returns it for people."""
+        """Returns it as tables."""
         visits = self.visits
         measured = [
             ("base", f"{self.workload.shape} in {self.stored.text}; kernels {self.workload.kernels}"),

@@ -27,14 +27,14 @@ class Profile(Protocol):
     """What a profile found."""
 
     def document(self) -> Document:
-        """Returns everything, for machines."""
+        """Returns everything as JSON."""
 
     def sections(self) -> list[Section]:
-        """Returns it for people."""
+        """Returns it as tables."""
 
 
 def profile_steps(setup: Setup) -> Profile:
-    """Runs the workload's batches with and without a clock, and tells where a step's time goes."""
+    """Runs the workload's batches with and without a clock, and finds where a step's time goes."""
     workload, load = setup.workload, load_average()
     with (
         stages_shown(_STARTING + workload.warmup + workload.repeats) as stages,
@@ -47,7 +47,7 @@ def profile_steps(setup: Setup) -> Profile:
 
 
 def profile_growth(setup: Setup) -> Profile:
-    """Runs steps of ever more rows and ever more adapters in turn, and tells what they cost."""
+    """Runs steps of ever more rows and ever more adapters in turn, and measures what they cost."""
     load = load_average()
     visits = growth_visits(setup.workload)
     workload = visits.workload

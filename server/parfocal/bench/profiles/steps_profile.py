@@ -21,7 +21,7 @@ class StepsProfile:
     versions: Mapping[str, str]
 
     def document(self) -> Document:
-        """Returns everything, for machines."""
+        """Returns everything as JSON."""
         return {
             "profile": "steps",
             "steps": {
@@ -54,7 +54,7 @@ class StepsProfile:
         return self.need(name).seconds(self.hardware) / self.found[name].seconds
 
     def sections(self) -> list[Section]:
-        """Returns it for people."""
+        """Returns it as tables."""
         names = list(self.found)
         parts = list(next(iter(self.found.values())).all_parts)
         rows = [(part, *(_cell(self.found[name], part) for name in names)) for part in parts]

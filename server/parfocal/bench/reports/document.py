@@ -1,4 +1,4 @@
-"""A bench as numbers for machines, and the few by which it is quoted. Knows no measuring and no terminal."""
+"""A bench as numbers for machines, and the few to quote. Knows no measuring and no terminal."""
 
 import statistics
 from dataclasses import asdict, dataclass
@@ -56,7 +56,7 @@ def summary_of(bench: Bench) -> Summary:
 
 
 def document(bench: Bench) -> Document:
-    """Returns everything that was measured, for machines."""
+    """Returns everything that was measured, as JSON."""
     summary, served, load = summary_of(bench), bench.served, bench.served.load
     return {
         "tokens_per_second": summary.tokens_per_second,

@@ -4,7 +4,7 @@ import re
 
 from parfocal.bench.errors import BadWorkload
 
-# Longer numbers are no slip of the finger that a bench could follow.
+# No bench could run with longer numbers.
 _COUNTED = re.compile(r"([0-9]{1,6})(?:x([0-9]{1,6}))?")
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 

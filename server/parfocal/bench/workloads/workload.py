@@ -11,7 +11,7 @@ WARMUP_ROUND = 1_000_000
 # Where requests come one by one, not all of them run at once; a batch has at most so many unless it is told.
 _OPEN_BATCH = 64
 _ACTIVATION_BITS = (8, 13)
-# Far beyond what a bench is for; without an end, a slip of the finger fills the memory.
+# Far beyond what a bench is for; without a limit, a typo could fill the memory.
 _AT_MOST = 1_000_000
 _AT_LEAST_ONE = ("requests", "adapters", "rank", "prompt_tokens", "new_tokens", "repeats")
 _AT_LEAST_ONE_IF_GIVEN = ("shortest_prompt", "slots", "max_requests", "in_flight")

@@ -1,4 +1,4 @@
-"""What the flags of `parfocal bench` are called and mean."""
+"""The flags of `parfocal bench` and what they mean."""
 
 from parfocal.cli.benching.flag_values import against_given, endpoints_given, profile_given, workload_in
 from parfocal.cli.benching.flags import FLAGS

@@ -1,4 +1,4 @@
-"""`parfocal bench`: measures this machine on random weights, with others beside us in the same run."""
+"""`parfocal bench`: measures this machine on random weights, with other servers in the same run."""
 
 import json
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _bench(given: Given) -> None:
         against=against,
         with_base=not given.get("skip_base"),
     )
-    # Before a bar appears, and before anything takes time.
+    # Before a bar appears and anything takes time.
     setup.check()
     if profile is None:
         _measure(setup, shown)
@@ -103,12 +103,12 @@ def _additions(what: str) -> "Additions":
 
 
 def _peft() -> "BatchRival | None":
-    """Returns PEFT where it can be measured; says in one line where it cannot."""
+    """Returns PEFT if it can be measured; otherwise prints one line that says why not."""
     from parfocal.bench import additions
 
     found = additions()
     if found is None:
-        typer.echo("PEFT is left out: only a checkout, with its tests/bench, can measure it", err=True)
+        typer.echo("skipping PEFT: only a checkout, with its tests/bench, can measure it", err=True)
         return None
     return found.peft()
 
@@ -125,7 +125,7 @@ def _picture(given: Given) -> Path | None:
 
 
 def _writable(given: Given, name: str) -> Path | None:
-    """Returns where to write; a place that cannot be is refused before minutes of measuring."""
+    """Returns where to write; refuses an impossible path before minutes of measuring."""
     path = given.get(name)
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""`parfocal demo`: the main job, from data to a hot swap, on a laptop."""
+"""`parfocal demo`: the whole life of an adapter, from data to a hot swap, on a laptop."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from parfocal.cli.demonstration import Tour
 
-_FAILED = "the demo did not go as it should; the lines above and server.log in its folder say more"
+_FAILED = "the demo failed; see the lines above and server.log in its folder"
 _ENOUGH = 0.9
 _TOO_MUCH = 0.05
 
@@ -52,7 +52,7 @@ def _empty_folder(folder: Path | None) -> Path:
 
 
 def _serve(tour: "Tour", place: Path) -> bool:
-    """Shows what needs a server; returns whether everything went as it should."""
+    """Shows what needs a server; returns whether everything worked."""
     from parfocal.bench.servers import server_process
     from parfocal.cli.demonstration import metrics_url
 

@@ -113,14 +113,14 @@ def generate(
 def _check_count(count: int, temperature: float) -> None:
     if count > 1 and temperature == 0.0:
         raise typer.BadParameter(
-            f"{count} answers would all be the same; draw them with --temperature 1", param_hint="--n"
+            f"{count} answers would all be the same; sample them with --temperature 1", param_hint="--n"
         )
 
 
 def _check_numbers(
     max_tokens: int, top_k: int | None, top_logprobs: int | None, seed: int | None, timeout: float | None
 ) -> None:
-    """Raises BadParameter for what the wire has no room for."""
+    """Raises BadParameter for numbers that the wire cannot hold."""
     for flag, value in (("--max-tokens", max_tokens), ("--top-k", top_k), ("--top-logprobs", top_logprobs)):
         check_number(value, flag, bits=32)
     check_number(seed, "--seed")
@@ -168,7 +168,7 @@ def _print_as_it_comes(address: str, question: "Question") -> None:
 
 
 def _tell(reply: "GenerateResponse") -> None:
-    """Passes warnings on, shows log-probabilities; says on a terminal who answered and why it ended."""
+    """Prints warnings and log-probabilities; on a terminal also who answered and why the answer ended."""
     from parfocal.v1.inference_service_pb2 import FinishReason
 
     for warning in reply.warnings:

@@ -38,7 +38,7 @@ def ls(
         return
     found = [each for each in _adapters(opened) if AdapterName.parse(each.name).namespace == namespace]
     if not found:
-        what = "is no namespace with adapters" if slash else "is neither an adapter nor a namespace"
+        what = "is not a namespace with adapters" if slash else "is neither an adapter nor a namespace"
         raise AdapterNotFound(f"{name!r} {what}; parfocal ls shows those that exist", adapter=name)
     _show_adapters(found, as_json)
 

@@ -1,4 +1,4 @@
-"""`parfocal registry`: looks after the storage of a registry, on its own machine."""
+"""`parfocal registry`: maintains a registry's storage, on its own machine."""
 
 from pathlib import Path
 from typing import Annotated

@@ -48,7 +48,7 @@ def _version(registry: Registry, wanted: Reference, actor: str, yes: bool) -> No
         version = registry.resolve(str(wanted))
         typer.confirm(f"Delete {version} ({version.digest})?", abort=True)
     assert wanted.version is not None
-    # Not looked up: a version that cannot be read can still be deleted.
+    # Not read first: an unreadable version can still be deleted.
     registry.delete_version(str(wanted.name), wanted.version, actor)
     typer.echo(f"Deleted {wanted}")
 

@@ -51,7 +51,7 @@ def build_serve() -> Callable[..., None]:
 
 
 def _flag(setting: Setting) -> Flag:
-    """Numbers are taken as text, so that flags read as variables do: 4GiB."""
+    """Numbers are read as text, so that flags accept what variables do: 4GiB."""
     help_text = f"{setting.help} Default: {_shown(setting)}." if setting.default is not None else setting.help
     if setting.kind is bool:
         return Flag(setting.name, bool, help_text)
@@ -74,7 +74,7 @@ def _serve(given: Given) -> None:
 
 
 class _RefusalsIn:
-    """Logs as one object why a server cannot start, where lines are for machines."""
+    """Logs a startup failure as one JSON object, if logs are for machines."""
 
     def __init__(self, log_format: str) -> None:
         self._is_json = log_format == "json"
@@ -92,9 +92,9 @@ class _RefusalsIn:
 
 
 def _leave() -> NoReturn:
-    """Ends the process at once: all that must end has ended, and Python takes seconds to take torch down.
+    """Ends the process immediately: everything has been closed, and Python takes seconds to unload torch.
 
-    A base that is still being loaded, if the signal came so early, cannot be stopped in any other way.
+    If the signal came early, it is the only way to stop a base that is still loading.
     """
     logging.shutdown()
     sys.stderr.flush()
@@ -102,7 +102,7 @@ def _leave() -> NoReturn:
 
 
 def _values(given: Given) -> dict[str, Value]:
-    """Returns the values of the flags; a bad one is a mistake in usage."""
+    """Returns the values of the flags; a bad one is a usage error."""
     known = {setting.name: setting for setting in settings_of(ServeConfig)}
     values: dict[str, Value] = {}
     for name, value in given.items():
@@ -121,7 +121,7 @@ async def _serve_until_terminated(resolved: Resolved) -> None:
 
     from parfocal.server.doors import listening
 
-    # Half of all series, and nobody looks at them.
+    # Prometheus `_created` series: half of all series, and unused.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     config, say = resolved.config, _voice(resolved.config)
     async with listening(config) as doors:
@@ -134,7 +134,7 @@ async def _serve_until_terminated(resolved: Resolved) -> None:
 
 
 async def _loaded(config: ServeConfig, doors: "Doors") -> "Loaded | None":
-    """Returns what `load` returns, while the loop goes on answering; None if a signal came first."""
+    """Returns what `load` returns, without blocking the loop; None if a signal came first."""
     thread = ThreadPoolExecutor(1, "parfocal-load-base")
     loading = asyncio.get_running_loop().run_in_executor(thread, _load, config)
     terminated = asyncio.ensure_future(doors.wire.wait_terminated())
@@ -167,7 +167,7 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
 
 
 def _voice(config: ServeConfig) -> Callable[[str], None]:
-    """Returns what tells an operator how the start goes: plain lines, or lines of the log for machines."""
+    """Returns what reports startup to an operator: plain lines, or log lines for machines."""
     if config.log_format == "text":
         return functools.partial(typer.echo, err=True)
     return log.info

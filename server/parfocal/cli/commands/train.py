@@ -24,7 +24,7 @@ loaded. Some are held out, and base and adapter are compared on them. Ctrl-C lea
 Example: parfocal train --data invoices.jsonl --name team/invoices
 """
 
-# Fields of TrainConfig, each with the default that is used when the flag is not given.
+# Fields of TrainConfig, each with the default used when the flag is not given.
 FIELDS = (
     Flag("data", Path, "Rows to learn from.", "FILE.jsonl"),
     Flag("name", str, "What to publish the adapter as, such as team/invoices.", "NAME"),
@@ -181,7 +181,7 @@ def _settings(given: Given) -> dict[str, Any]:
 
 
 def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":
-    """Returns who follows the run: a bar on a terminal, lines elsewhere; beside JSON, lines on stderr."""
+    """Returns the run's watcher: a bar on a terminal, lines elsewhere; with JSON, lines on stderr."""
     from rich.console import Console
 
     from parfocal.training import BarWatcher, PlainWatcher

@@ -1,4 +1,4 @@
-"""The demo: a tour from data to a hot swap, on the embedded base, through the public surface only."""
+"""The demo: a tour from data to a hot swap, on the embedded base, through the public API only."""
 
 from parfocal.cli.demonstration.figures import metrics_url
 from parfocal.cli.demonstration.lessons import full_lessons

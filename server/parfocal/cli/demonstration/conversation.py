@@ -26,7 +26,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, and which version really answered."""
+    """What came back, and which version answered."""
 
     ask: Ask
     text: str
@@ -45,7 +45,7 @@ async def server(address: str) -> AsyncIterator["Server"]:
 
 
 class Server:
-    """The public surface, as the demo uses it."""
+    """The public API, as the demo uses it."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._inference: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
@@ -68,7 +68,7 @@ class Server:
     async def ask_around(
         self, before: Sequence[Ask], move: Callable[[], Awaitable[None]], after: Sequence[Ask]
     ) -> tuple[list[Answer], list[Answer]]:
-        """Starts `before`, moves an alias once all of them are answering, then sends `after`."""
+        """Starts `before`, moves an alias once all of them are streaming, then sends `after`."""
         begun = asyncio.Barrier(len(before) + 1)
         running = [asyncio.create_task(self._stream(ask, begun)) for ask in before]
         await begun.wait()

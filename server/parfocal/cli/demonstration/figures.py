@@ -44,7 +44,7 @@ class Metrics:
 
 
 def summary(metrics: Metrics) -> list[tuple[str, str]]:
-    """Returns a few figures for people, as (what, how much)."""
+    """Returns a few figures as (name, value)."""
     first = metrics.mean("parfocal_time_to_first_token_seconds")
     further = metrics.mean("parfocal_time_per_output_token_seconds")
     hits = metrics.total("parfocal_adapter_lookups_total", result="hit")

@@ -1,4 +1,4 @@
-"""What to try after the demo: commands that work as they are printed, from where the demo was run."""
+"""What to try after the demo: commands that work as printed, from where the demo was run."""
 
 import shlex
 import shutil
@@ -22,7 +22,7 @@ class Kept:
 
 
 def hints(kept: Kept, command: str) -> list[str]:
-    """Returns lines for a shell. The server that the first starts is ended by the last but one."""
+    """Returns shell lines. The last but one ends the server that the first starts."""
     registry, rows = _quoted(kept.registry), _quoted(str(kept.rows))
     reference = f"{kept.adapter}@{kept.alias}"
     return [
@@ -37,7 +37,7 @@ def hints(kept: Kept, command: str) -> list[str]:
 
 
 def command_as_typed(called_as: str, path: str | None = None) -> str:
-    """Returns how to call this command again: by its name where the shell finds it, else by its path.
+    """Returns how to call this command again: by name if the shell finds it, otherwise by path.
 
     `path` lists the folders that the shell searches; None: those of this process.
     """

@@ -1,4 +1,4 @@
-"""How the demo looks: headings, answers side by side, small tables. Prints; decides nothing."""
+"""The demo's output: headings, answers side by side, small tables. Only prints."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 
 class Stage:
-    """A terminal or a log; colours and bars only where they can be seen."""
+    """A terminal or a log; colours and bars only on a terminal."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)

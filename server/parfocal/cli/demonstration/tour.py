@@ -1,4 +1,4 @@
-"""The demo's acts, in order. Each uses what the one before made; all talk to the server over gRPC."""
+"""The demo's acts, in order. Each builds on the one before; all talk to the server over gRPC."""
 
 import asyncio
 import sys

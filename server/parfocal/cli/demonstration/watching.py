@@ -1,4 +1,4 @@
-"""Shows a training run's steps and hides its details: a bar on a terminal, a line now and then elsewhere."""
+"""Shows a training run's steps without details: a bar on a terminal, occasional lines elsewhere."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -30,7 +30,7 @@ class StepBar:
             self._bar = None
 
     def say(self, text: str) -> None:
-        """Keeps the details of a run out of the tour; they are in its folder."""
+        """Drops a run's details, which are in its folder."""
 
     def step(self, done: StepDone) -> None:
         """Moves the bar, or writes a line at each third of the way."""

@@ -1,4 +1,4 @@
-"""What Prometheus sees."""
+"""The metrics, and the pages that show them."""
 
 from parfocal.server.metrics.endpoint import READY, MetricsEndpoint, split_address
 from parfocal.server.metrics.residents import AdapterLister

@@ -14,18 +14,18 @@ from parfocal.rpc import AddressInvalid, AddressUnavailable
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-# What a server is, in one word; only the first of them is ready for requests.
+# A server's states; only the first is ready for requests.
 READY = "ready"
 
 _METHODS = ("GET", "HEAD")
 _TIMEOUT_S = 10.0
-_POLL_S = 0.1  # how soon a stop is noticed
+_POLL_S = 0.1  # how soon it notices a stop
 
 
 class MetricsEndpoint:
     """Serves `/metrics`, `/healthz` and `/readyz` over HTTP from threads of its own until `stop`.
 
-    `state` says in a word what the server is, at every question: `/readyz` is 200 if it is `READY`, else 503.
+    `state` returns the server's state on each call: `/readyz` is 200 if it is `READY`, else 503.
     `/healthz` is 200 as long as anything answers.
     """
 
@@ -59,11 +59,11 @@ class MetricsEndpoint:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    # One slow reader of the page does not keep the next waiting, nor the process alive.
+    # One slow reader of the page neither blocks the next nor keeps the process alive.
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # HTTPServer would ask the DNS for a name, which nobody needs and which may take seconds.
+        # HTTPServer would look up a name in the DNS, which nobody needs and which may take seconds.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
@@ -74,11 +74,11 @@ class _V6Server(_Server):
 
 
 class _Request(WSGIRequestHandler):
-    # A caller that sends nothing gives its thread back.
+    # A caller that sends nothing does not keep its thread.
     timeout = _TIMEOUT_S
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Logs nothing: a page that is read every few seconds is no event."""
+        """Logs nothing: a page is read every few seconds."""
 
 
 def _routes(pages: dict[str, "WSGIApplication"]) -> "WSGIApplication":
@@ -89,7 +89,7 @@ def _routes(pages: dict[str, "WSGIApplication"]) -> "WSGIApplication":
         method = environ["REQUEST_METHOD"]
         if method not in _METHODS:
             allowed = ("Allow", ", ".join(_METHODS))
-            return _text(start, "405 Method Not Allowed", "these pages can only be read", allowed)
+            return _text(start, "405 Method Not Allowed", "these pages are read-only", allowed)
         body = page({**environ, "REQUEST_METHOD": "GET"}, start)
         return body if method == "GET" else []
 

@@ -1,4 +1,4 @@
-"""Which adapters get a metric label of their own: the most used ones. Knows no metrics library."""
+"""Which adapters get their own metric label: the most used ones. Knows no metrics library."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ UNKNOWN = AdapterLabel("unknown")
 
 
 def label_of(adapter: AdapterKey | None) -> AdapterLabel:
-    """Returns the labels that people know `adapter` by; None is the base."""
+    """Returns the display labels of `adapter`; None is the base."""
     return (
         BASE if adapter is None else AdapterLabel(adapter.name or adapter.digest, str(adapter.version or ""))
     )
@@ -31,8 +31,8 @@ def label_of(adapter: AdapterKey | None) -> AdapterLabel:
 class LabelTable:
     """The `capacity` adapter versions that are used most; all others share the label `other`.
 
-    Use fades: all counts are halved every 10,000 uses, so that yesterday's favourites make room, and versions
-    that nobody asks for are forgotten, which bounds the table's memory. Not thread-safe.
+    Counts decay: all are halved every 10,000 uses, so that former favourites make room, and versions that
+    nobody uses are forgotten, which bounds the table's memory. Not thread-safe.
     """
 
     def __init__(self, capacity: int) -> None:

@@ -1,4 +1,4 @@
-"""Shows the adapters that the engine holds, read from it at every scrape, never from a copy."""
+"""Shows the adapters that the engine holds, read from it at every scrape."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ class AdapterLister(Protocol):
     """Knows which adapters are in memory now; the engine is one."""
 
     def adapters(self) -> Sequence[AdapterStatus]:
-        """Returns the adapters that are held, or on their way in or out."""
+        """Returns the adapters that are held, loading or leaving."""
 
 
 class ResidentCollector(Collector):

@@ -25,8 +25,9 @@ KERNELS = ("linears", "lora", "attention", "graphs")
 class ServerMetrics:
     """The metrics of one server on a registry of their own; an `Observer` of the engine.
 
-    Every series whose labels are known beforehand exists from the start with 0. What the engine reports
-    before `watch` is not counted, so that warming up leaves no trace; only kernels are, which fail then.
+    Every series whose labels are known in advance exists from the start with 0. Before `watch`, the engine's
+    reports are not counted, so that warming up leaves no trace; only disabled kernels are, since that is when
+    they fail.
     """
 
     def __init__(self, adapter_labels: int) -> None:
@@ -50,7 +51,7 @@ class ServerMetrics:
         self._base_memory.set(memory_bytes)
 
     def watch(self, engine: AdapterLister) -> None:
-        """Counts from now on, and shows at every scrape the adapters that `engine` holds at that moment."""
+        """Counts from now on, and shows at every scrape the adapters that `engine` holds."""
         self._residents.watch(engine)
         self._watching = True
 
@@ -59,27 +60,27 @@ class ServerMetrics:
         self._tally.add(label_of(adapter), outcome)
 
     def refused_unresolved(self, outcome: str) -> None:
-        """Counts a request whose adapter was never found: names that nobody published make no labels."""
+        """Counts a request whose adapter was never found: unpublished names must not become labels."""
         self._tally.add(UNKNOWN, outcome)
 
     def step(self, report: StepReport) -> None:
-        """Takes one step's figures."""
+        """Records a step."""
         if self._watching:
             self._steps.take(report)
 
     def request(self, report: RequestReport) -> None:
-        """Takes one ended request's figures."""
+        """Records an ended request."""
         if self._watching:
             self._tally.add(label_of(report.adapter), report.outcome)
             self._requests.take(report)
 
     def adapter(self, report: AdapterReport) -> None:
-        """Takes one adapter event."""
+        """Records an adapter event."""
         if self._watching:
             self._adapters.take(report)
 
     def kernel(self, report: KernelReport) -> None:
-        """Counts a kernel that was given up for plain torch, also while the engine is built."""
+        """Counts a kernel that plain torch replaced, also while the engine is built."""
         self._fallbacks.labels(report.kernel).inc()
 
 

@@ -24,7 +24,7 @@ class RequestTally:
         self._lock = Lock()
 
     def expect(self, label: AdapterLabel, outcome: str) -> None:
-        """Shows a series with 0, so that `rate()` sees its first request."""
+        """Shows a series at 0, so rate() sees the first request."""
         with self._lock:
             self._counts[label, outcome] += 0
 

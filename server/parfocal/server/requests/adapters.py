@@ -1,6 +1,6 @@
 """From an adapter reference to the adapter's identity and files, through a registry. Knows no request.
 
-A reference is resolved anew every time: an alias that moved counts from the very next request on. Whether a
+A reference is resolved anew every time: a moved alias takes effect with the next request. Whether a
 version fits the base never changes, so that is judged once.
 """
 
@@ -25,7 +25,7 @@ _MOST_WARNINGS = 1000
 
 
 class Versions(Protocol):
-    """The part of a registry that serving reads. Calls may block and come from several threads."""
+    """The part of a registry that serving uses. Calls may block and come from several threads."""
 
     def resolve(self, reference: str) -> Version:
         """Returns the version that `reference` means now."""
@@ -67,7 +67,7 @@ class AdapterResolver:
         self._warned: set[str] = set()
 
     async def resolve(self, reference: str) -> Resolved:
-        """What `reference` means now: the base where it is empty, else an adapter with its manner.
+        """What `reference` means now: the base if it is empty, otherwise an adapter with its manner.
 
         Raises ContractMismatch and the registry's errors (unknown adapter, version or alias; bad reference).
         """
@@ -76,7 +76,7 @@ class AdapterResolver:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolved, reference)
 
     def close(self) -> None:
-        """Lets running look-ups end and starts no other."""
+        """Lets running look-ups finish and starts no others."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _resolved(self, reference: str) -> Resolved:
@@ -93,7 +93,7 @@ class AdapterResolver:
     def _judge(self, version: Version) -> Resolved:
         """Holds a version against the base; raises ContractMismatch. What has a digest is judged once."""
         adapter = AdapterKey(version.digest, version.name, version.version)
-        # What an adapter published without its base does not know is left for the engine to check.
+        # What an adapter published without its base does not record is left for the engine to check.
         differences = version.manifest.contract.base.differences(self._base)
         if differences:
             raise _mismatch(adapter, differences)
@@ -107,7 +107,7 @@ class AdapterResolver:
         return (self._registry.materialise(digest) / TEMPLATE_FILE).read_text("utf-8")
 
     def _warn(self, adapter: AdapterKey, cautions: Sequence[Difference]) -> None:
-        """Logs once for each adapter that its base goes by another name here."""
+        """Logs once per adapter that its base goes by another name here."""
         if not cautions or adapter.digest in self._warned or len(self._warned) >= _MOST_WARNINGS:
             return
         self._warned.add(adapter.digest)

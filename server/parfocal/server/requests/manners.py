@@ -1,4 +1,4 @@
-"""How an adapter's training rows were written, and so how its requests are best written. Knows no wire."""
+"""How an adapter's training rows were written, and so how its requests should be. Knows no wire."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ _NAMES = {"chat": "chats", "raw": "raw prompts"}
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """What is known of the way in which an adapter's rows became text; nothing is known of the base's own.
+    """What is known of how an adapter's rows became text; for the base, nothing.
 
-    form: `chat` or `raw`, None where nobody said. template: the adapter's own chat template, None where the
-    base's counts. variables: what the template read beside the messages.
+    form: `chat` or `raw`, None if unrecorded. template: the adapter's own chat template, None for the base's.
+    variables: what the template read beside the messages.
     """
 
     form: str | None = None
@@ -31,7 +31,7 @@ class Resolved:
     manner: Manner = field(default_factory=Manner)
 
     def warnings(self, form: str | None) -> tuple[str, ...]:
-        """What to tell the caller of a prompt in `form`: `chat` or `raw`, None for token ids."""
+        """Warnings for the caller of a prompt in `form`: `chat` or `raw`, None for token ids."""
         if self.adapter is None or None in (form, self.manner.form) or form == self.manner.form:
             return ()
         learnt, sent = _NAMES[str(self.manner.form)], _NAMES[str(form)]
@@ -41,7 +41,7 @@ class Resolved:
 
 
 def manner_of(manifest: Manifest, template: str | None) -> Manner:
-    """The manner that a version records; before contracts had a rendering, training noted the form only."""
+    """The manner that a version records; older versions have only the form, in their provenance."""
     rendering = manifest.contract.rendering
     if rendering is not None:
         return Manner(rendering.form, template, rendering.template_variables)

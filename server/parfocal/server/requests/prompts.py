@@ -1,6 +1,6 @@
 """Turns prompts and chats into token ids with the base's tokenizer. Knows neither the wire nor the queue.
 
-Everything here computes; call it off the event loop, through `EncoderPool`.
+Everything here is CPU-bound; call it off the event loop, through `EncoderPool`.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class PromptEncoder:
         return tuple(self._chats.ids(self._chats.write(chat, template=template)))
 
     def unread(self, variables: Iterable[str], template: str | None = None) -> list[str]:
-        """Those of the template variables that the template never mentions."""
+        """The template variables that the template never mentions."""
         read = template or default_template(self._tokenizer.chat_template) or ""
         return [name for name in variables if name not in read]
 
@@ -80,7 +80,7 @@ class PromptEncoder:
         return [self._tokenizer.decode([token_id]) for token_id in token_ids]
 
     def _refuse_hopeless(self, characters: int, field: str) -> None:
-        """Refuses, before the work of tokenising it, what would not fit even in the longest tokens."""
+        """Refuses, before tokenising it, text that would not fit even in the longest tokens."""
         tokens = -(-characters // self._longest_token)
         if tokens >= self._context_tokens:
             raise PromptTooLong(
@@ -91,7 +91,7 @@ class PromptEncoder:
 
 
 class EncoderPool:
-    """Threads that each take an encoder for themselves; the event loop never waits for a tokenizer."""
+    """Threads with an encoder each, so that the event loop never waits for a tokenizer."""
 
     def __init__(self, encoders: Sequence[PromptEncoder]) -> None:
         self._free: SimpleQueue[PromptEncoder] = SimpleQueue()
@@ -104,7 +104,7 @@ class EncoderPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_encoder, work)
 
     def close(self) -> None:
-        """Lets running work end and starts no other."""
+        """Lets running work finish and starts no more."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _with_encoder(self, work: Callable[[PromptEncoder], _T]) -> _T:

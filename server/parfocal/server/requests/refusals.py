@@ -19,7 +19,7 @@ class RefusalCounter(Protocol):
 
 
 class Admitting:
-    """The scope in which one request is admitted: an error that leaves it is counted once, and goes on."""
+    """The scope in which one request is admitted: counts an error that leaves it, and lets it pass."""
 
     def __init__(self, counter: RefusalCounter, reference: str) -> None:
         self._counter = counter

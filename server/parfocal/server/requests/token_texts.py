@@ -1,4 +1,4 @@
-"""Single tokens as text, remembered. Knows nothing of requests."""
+"""Single tokens as text, memoised. Knows nothing of requests."""
 
 from parfocal.server.requests.prompts import Tokenizer
 

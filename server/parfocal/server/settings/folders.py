@@ -1,4 +1,4 @@
-"""The folders that settings mean by a word."""
+"""The folders that settings name by a word."""
 
 from pathlib import Path
 

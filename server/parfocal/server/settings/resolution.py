@@ -1,6 +1,6 @@
-"""Finds the server's settings: TOML file < `PARFOCAL_…` variables < flags. Knows no particular setting.
+"""Resolves the server's settings: TOML file < `PARFOCAL_…` variables < flags. Knows no particular setting.
 
-Reads no environment by itself; the caller hands it in.
+Does not read the environment; the caller passes it in.
 """
 
 import difflib
@@ -19,7 +19,7 @@ PREFIX = "PARFOCAL_"
 # Variables with our prefix that other commands read; the server has no use for them.
 FOREIGN_VARIABLES = frozenset({"PARFOCAL_CONFIG", "PARFOCAL_ADDRESS", "PARFOCAL_ACTOR"})
 
-# Kubernetes puts these into every container beside a Service called parfocal; they are nobody's mistake.
+# Kubernetes sets these in every container beside a Service called parfocal; they are no mistake.
 _SERVICE_LINK = re.compile(r"PARFOCAL_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
 
@@ -65,9 +65,9 @@ def _from_file(path: Path) -> _Layer:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise BadSetting(f"The configuration file {path} cannot be read: {error.strerror}.") from error
+        raise BadSetting(f"the configuration file {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"The configuration file {path} is not TOML: {error}.") from error
+        raise BadSetting(f"the configuration file {path} is not TOML: {error}") from error
     known = {each.name: each for each in settings_of(ServeConfig)}
     _refuse_unknown(table, known, str(path))
     return {name: (known[name].accept(value, str(path)), str(path)) for name, value in table.items()}
@@ -98,7 +98,7 @@ def _refuse_unknown(keys: Iterable[str], known: Iterable[str], source: str) -> N
     for key in keys:
         if key not in names:
             nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
-            raise BadSetting(f"Unknown setting {key} in {source}. The nearest one is {nearest}.", field=key)
+            raise BadSetting(f"unknown setting {key} in {source}; the nearest one is {nearest}", field=key)
 
 
 def _shown(value: Value) -> str:

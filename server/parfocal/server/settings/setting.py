@@ -1,6 +1,6 @@
 """One setting: its type, help and bounds, and how a text or a TOML value becomes its value.
 
-Knows neither which settings there are nor where their values come from.
+Does not know which settings there are or where their values come from.
 """
 
 import re
@@ -52,7 +52,7 @@ class Setting:
             raise self._refusal(text, source) from None
 
     def accept(self, value: object, source: str) -> Value:
-        """Returns a value that already has a type, such as TOML's. Raises `BadSetting` naming `source`."""
+        """Returns a value that has a type already, as from TOML. Raises `BadSetting` naming `source`."""
         if self._is_size and isinstance(value, str):
             return self.parse(value, source)
         if self.kind is float and type(value) is int:
@@ -90,7 +90,7 @@ class Setting:
 
     def _refusal(self, value: object, source: str) -> BadSetting:
         return BadSetting(
-            f"{source} sets {self.name} to {value!r}; it must be {self.wanted}.", field=self.name
+            f"{source} sets {self.name} to {value!r}; it must be {self.wanted}", field=self.name
         )
 
 

@@ -1,6 +1,6 @@
-"""What the log tells of a generation beside what it tells of any rpc: adapter, tokens, times, end.
+"""What a generation's log line adds to that of any rpc: adapter, tokens, timings, finish reason.
 
-Neither prompts nor answers are told.
+It never has prompts or answers.
 """
 
 from parfocal.engine import AdapterKey, Completion, Delta, Timings
@@ -8,10 +8,10 @@ from parfocal.rpc import Call, current_call
 
 
 class GenerationLine:
-    """Fills the line of the current rpc, from a request's arrival to its end, as far as it comes."""
+    """Fills in the line of the current rpc as the request progresses, from arrival to end."""
 
     def __init__(self, request_id: str, reference: str) -> None:
-        """Notes what was asked for; without an id of the caller's, the rpc's own counts."""
+        """Notes what was asked for; without an id from the caller, the rpc's own is used."""
         self._call: Call = current_call()
         if request_id:
             self._call.request_id = request_id
@@ -34,7 +34,7 @@ class GenerationLine:
         self._call.facts["completion_tokens"] = 0
 
     def progressed(self, delta: Delta) -> None:
-        """Counts what was generated: a request that its caller gives up is told as far as it came."""
+        """Counts generated tokens, so that even an abandoned request is logged with its progress."""
         completion = delta.completion
         if completion is not None:
             self._ended(completion)

@@ -27,7 +27,7 @@ def loaded_page(
 ) -> pb.ListLoadedAdaptersResponse:
     """Returns one page of `statuses`, sorted, without adapters that failed to load.
 
-    A page begins after the last adapter of the page before, so what comes and goes meanwhile shifts nothing.
+    A page begins after the last adapter of the previous page, so adapters that come and go shift nothing.
     Raises BadRequest.
     """
     if request.page_size < 0:

@@ -12,7 +12,7 @@ from parfocal.server.build_info import package_version
 from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
 
-if TYPE_CHECKING:  # what describes a base comes with torch
+if TYPE_CHECKING:  # what describes a base imports torch
     from parfocal.engine.model import BaseInfo
 
 

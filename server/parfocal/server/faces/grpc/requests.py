@@ -1,4 +1,4 @@
-"""Reads a request's message. Checks only what a message can get wrong; knows neither registry nor tokenizer.
+"""Reads a request's message. Checks only the message itself; knows neither registry nor tokenizer.
 
 The ranges of sampling, stop and token ids are the engine's to check; its errors name the same fields.
 """
@@ -21,7 +21,7 @@ MAX_STOP_STRING_BYTES = 256
 MAX_REQUEST_ID_CHARACTERS = 128
 ROLES = ("system", "user", "assistant")
 
-# A partial answer sent at the very deadline would find that the caller has just hung up.
+# A partial answer sent exactly at the deadline would arrive after the caller has hung up.
 _MARGIN_S = 0.25
 _MARGIN_SHARE = 0.1
 
@@ -156,7 +156,7 @@ def _tokens(tokens: pb.Tokens) -> Input:
 
 
 def _sampling(message: pb.Sampling) -> Sampling:
-    """An unset field keeps the engine's default: `ListFields` gives only what was set, be it 0."""
+    """An unset field keeps the engine's default: `ListFields` gives only what was set, even to 0."""
     return Sampling(**{field.name: value for field, value in message.ListFields()})
 
 

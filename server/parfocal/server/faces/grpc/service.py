@@ -1,4 +1,4 @@
-"""InferenceService: from message to engine to reply. Knows no torch, no tokenizer and no storage."""
+"""InferenceService: from message to engine to reply. Knows no torch, tokenizer or storage."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class DeltaStream(Protocol):
         """Returns the deltas."""
 
     def cancel(self) -> None:
-        """Ends the request; without effect once it has ended."""
+        """Ends the request; no effect once it has ended."""
 
 
 class Submitter(Protocol):
@@ -72,7 +72,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     async def GenerateStream(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateStreamResponse]:
-        """Yields the answer as it becomes certain."""
+        """Streams the answer as it becomes certain."""
         line = GenerationLine(request.request_id, request.adapter)
         stream, writer = await self._admit(request, context, line)
         is_first = True
@@ -114,13 +114,13 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             ids, warnings = await self._encoded(call.input, resolved)
             line.admitted(len(ids))
             stream = self._parts.engine.submit(call.request(ids, resolved.adapter, deadline))
-        # However the rpc ends, the engine learns it; nothing is awaited between submitting and this line.
+        # Cancel on any RPC end. Keep this line await-free after submit().
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
         echo = await self._echo(call, ids) if call.echo else ""
         return stream, ReplyWriter(self._parts.token_text, echo, warnings)
 
     async def _encoded(self, given: Input, resolved: Resolved) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """The prompt's token ids, and what to tell the caller about the way in which it was given."""
+        """The prompt's token ids, and warnings for the caller about its form."""
         manner = resolved.manner
         ids, unread = await self._parts.encoders.run(
             lambda encoder: (
