@@ -29,14 +29,14 @@ _INDEX_FILES = (INDEX, f"{INDEX}-wal")
 
 @dataclass(frozen=True, slots=True)
 class RebuiltFolder:
-    """To what an index was rebuilt, and where the files that were replaced are kept."""
+    """What an index was rebuilt to, and where the replaced files are kept."""
 
     rebuilt: Rebuilt
     set_aside: tuple[Path, ...]
 
 
 def rebuild_folder(path: Path) -> RebuiltFolder:
-    """Makes the index of the registry in `path` anew; what it replaces is kept beside it.
+    """Rebuilds the index of the registry in `path`; keeps the replaced files beside it.
 
     From the journal, the manifests among the blobs, and what can still be read of the old index if it is this
     registry's. Nobody publishes meanwhile. Raises NotARegistry, RegistryBusy or another StorageError.
@@ -54,7 +54,7 @@ def back_up(
 ) -> Copied:
     """Copies a registry as it is at one moment into the new folder `target`, which is then a registry itself.
 
-    Others may go on publishing. Until it is whole the copy has another name beside `target`. Raises
+    Publishing may go on meanwhile. Until it is complete the copy has another name beside `target`. Raises
     NotARegistry when `target` holds anything, IndexLost, IndexCorrupt or another StorageError.
     """
     with disk_errors(target):
@@ -90,14 +90,14 @@ def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
             aside += [_set_aside(kept) for kept in [blobs.journal.path] if kept.exists()]
         os.replace(work / INDEX, path / INDEX)
         sync_folder(path)
-    FolderRegistry(path, create=False)  # writes what the journal lacks
+    FolderRegistry(path, create=False)  # writes what the journal is missing
     return RebuiltFolder(rebuilt, tuple(aside))
 
 
 def _left(path: Path, blobs: FolderBlobs) -> tuple[list[Event], Mapping[str, bytes]]:
-    """The events that journal and old index tell of together, and manifests that the old index holds.
+    """The events that journal and old index hold together, and the old index's manifests.
 
-    The journal is believed where they differ: such an index is another registry's.
+    Where they differ the journal counts: such an index is another registry's.
     """
     journal = {event.sequence: event for event in blobs.journal.read()}
     events, manifests = rescue(path / INDEX)
@@ -121,7 +121,7 @@ def _has_content(path: Path) -> bool:
 
 
 def _set_aside(path: Path) -> Path:
-    """Gives a file another name beside it, one that is free."""
+    """Renames a file to a free name beside it."""
     number = 1
     while (aside := path.with_name(f"{path.name}.set-aside-{number}")).exists():
         number += 1

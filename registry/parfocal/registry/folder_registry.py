@@ -18,8 +18,8 @@ class FolderRegistry(StoredRegistry):
     """The registry in the folder `path`, which is made when absent unless `create` is false.
 
     Local copies go into `cache`; without one into the folder itself, and where that cannot be written into
-    the user's cache. Reads go on where nothing can be written. Raises NotARegistry, IndexLost, IndexCorrupt,
-    RegistryTooNew or another StorageError.
+    the user's cache. Reads work even where nothing can be written. Raises NotARegistry, IndexLost,
+    IndexCorrupt, RegistryTooNew or another StorageError.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ def open_registry(location: str, *, create: bool = True) -> Registry:
     Raises InvalidArgument for a scheme that is not known, and what FolderRegistry raises.
     """
     if location.startswith(_GRPC):
-        # Imported only here: whoever keeps adapters in a folder does without gRPC.
+        # Imported only here: a registry in a folder needs no gRPC.
         from parfocal.registry.remote import RemoteRegistry
 
         return RemoteRegistry(location)

@@ -38,7 +38,7 @@ class Registry(Protocol):
         ...
 
     def manifest(self, digest: str) -> Manifest:
-        """Returns the manifest with this digest; after `materialise` without asking anybody.
+        """Returns the manifest with this digest; after `materialise` from the local copy.
 
         Raises InvalidDigest or VersionNotFound.
         """
@@ -73,8 +73,8 @@ class Registry(Protocol):
     ) -> Page[AliasMove]:
         """A page of moves, of one alias or of all of an adapter, the newest first.
 
-        Deleted aliases and deleted adapters keep theirs. Raises AdapterNotFound, InvalidPage, or
-        AliasNotFound for an alias that there never was.
+        Includes those of deleted aliases and adapters. Raises AdapterNotFound, InvalidPage, or AliasNotFound
+        for an alias that never existed.
         """
         ...
 

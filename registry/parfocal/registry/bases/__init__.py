@@ -1,4 +1,4 @@
-"""Finds a base, and describes it as adapters are bound to it: small files and a look at its weights."""
+"""Finds a base and describes what adapters are bound to: small files and a sample of its weights."""
 
 from parfocal.registry.bases.decoder_config import decoder_fields
 from parfocal.registry.bases.description import describe_base, is_tokenizer_of, tokenizer_reader

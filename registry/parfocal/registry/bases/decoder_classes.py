@@ -1,7 +1,7 @@
-"""What transformers' configuration classes assume of a decoder where its `config.json` is silent.
+"""What transformers' configuration classes assume where a decoder's `config.json` is silent.
 
-Copied from transformers 5.23, which the registry must not import; a test holds the copy against the installed
-release and fails when a class gains a field that nobody has judged.
+Copied from transformers 5.23, which the registry must not import; a test compares the copy with the installed
+release and fails when a class gains a field not yet classified.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What a base's `config.json` means: the same value for every spelling of the same decoder.
 
-Defaults are filled in, old names replaced, and whatever computing does not depend on left out. An
-architecture that is not known keeps all its fields but those that are neutral everywhere.
+Defaults are filled in, old names replaced, and whatever computing does not depend on left out. An unknown
+architecture keeps all its fields except those that are neutral everywhere.
 """
 
 from collections.abc import Mapping

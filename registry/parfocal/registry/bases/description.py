@@ -1,4 +1,4 @@
-"""Describes a base as adapters are bound to it: its configuration, its tokenizer, a look at its weights."""
+"""Describes what adapters are bound to: a base's configuration, its tokenizer, a sample of its weights."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ _TEMPLATE_HOLDERS = ("tokenizer_config.json", "chat_template.json")
 
 
 def describe_base(files: BaseFiles) -> BaseContract:
-    """Describes the base in `files`; the weights are looked at only where they are all there.
+    """Describes the base in `files`; samples the weights only if they are all there.
 
     Raises:
         BaseUnreachable: a file is missing, cannot be read, or is not what its name says.
@@ -112,7 +112,7 @@ def is_tokenizer_of(folder: Path, base: BaseContract) -> bool:
 
 
 def _digest(value: Mapping[str, JSON]) -> str:
-    """Digests the bytes of canonical JSON, without its checks, which take a second for each million tokens.
+    """Digests the bytes of canonical JSON, without its checks, which take a second per million tokens.
 
     What they would refuse (NaN, integers over 64 bits) is digested as Python writes it.
     """
@@ -150,7 +150,7 @@ def _chat_template(folder: Path) -> str | None:
 
 
 def _default_template(value: JSON) -> str | None:
-    """Picks the template that is used when none is asked for: the only one, or the one named default."""
+    """Picks the template used when none is named: the only one, or the one named default."""
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence):

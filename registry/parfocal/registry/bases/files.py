@@ -62,7 +62,7 @@ def locate_shared_base(reference: str, weights: bool) -> BaseFiles:
 
 
 def _from_hub(base_id: str, revision: str | None, weights: bool) -> BaseFiles:
-    # Imported here because it takes longer than most commands that never ask the Hub.
+    # Imported here because it takes longer than most commands, which never ask the Hub.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 

@@ -1,7 +1,7 @@
 """The shapes that a plain decoder's projections must have, and the check of an adapter against them.
 
-Judges adapters of architectures whose modules and shapes follow from the configuration; those of others are
-left to serving, which has the base itself.
+Checks adapters of architectures whose modules and shapes follow from the configuration; others are left to
+serving, which has the base itself.
 """
 
 import re
@@ -21,7 +21,7 @@ _SHARED_ENDS = ("lm_head", "embed_tokens")
 
 
 def shape_of(config: Mapping[str, JSON]) -> BaseShape | None:
-    """Takes the sizes from a base's `config.json`, its class's defaults filled in.
+    """Reads the sizes from a base's `config.json`, its class's defaults filled in.
 
     None where they do not decide every projection, so that nothing is checked.
     """

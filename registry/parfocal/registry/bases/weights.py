@@ -1,8 +1,8 @@
 """Fingerprints a base's weights from samples: tells two sets of weights apart without reading them.
 
 Two fine-tunes of one base have the same configuration, the same tensor names and the same sizes; their values
-differ nearly everywhere. A few values of every tensor are enough to see that, and cost seconds where a digest
-of every byte costs minutes. Neither sharding nor the order of tensors counts, nor whether 16-bit values are
+differ nearly everywhere. A few values of every tensor are enough to see that, and take seconds where a digest
+of every byte takes minutes. Neither sharding nor the order of tensors matters, nor whether 16-bit values are
 stored in 16 or 32 bits.
 """
 
@@ -66,7 +66,7 @@ def weights_fingerprint(folder: Path, *, tied: bool, stored: str = "plain") -> s
         kept = {name: sample for name, sample in samples.items() if not _is_repeated(name, tied)}
         return f"{stored}:{sha256(dumps(kept)).hexdigest()}"
     except (ValueError, KeyError, TypeError, struct.error):
-        return None  # a damaged file is reported where the weights are loaded
+        return None  # a corrupt file is reported when the weights are loaded
 
 
 def _is_repeated(name: str, tied: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Files by the sha256 of their bytes, and the journal beside them that a lost index is rebuilt from."""
+"""Files by the sha256 of their bytes, and beside them the journal from which a lost index is rebuilt."""
 
 from parfocal.registry.blobs.folder import FolderBlobs
 from parfocal.registry.blobs.store import Blob, BlobStore, Journal

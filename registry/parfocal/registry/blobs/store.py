@@ -47,7 +47,7 @@ class BlobStore(Protocol):
 
     @property
     def journal(self) -> Journal:
-        """What is kept of the index beside the blobs."""
+        """The index's journal, kept beside the blobs."""
         ...
 
     def size(self, digest: str) -> int | None:
@@ -59,14 +59,14 @@ class BlobStore(Protocol):
         ...
 
     def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
-        """Keeps what is left of `source`; when it returns, the blob survives a power cut.
+        """Stores the rest of `source`; when it returns, the blob survives a power cut.
 
-        A blob that is there already is replaced, which heals it if its bytes had rotted.
+        Replaces a blob that is there already, which repairs it if its bytes had rotted.
         """
         ...
 
     def link(self, digest: str, target: Path) -> bool:
-        """Gives the blob's file the further name `target`, unverified; False where a copy must be made."""
+        """Hard-links the blob's file to `target`, unverified; False if a copy must be made."""
         ...
 
     def stored(self) -> Iterator[Blob]:

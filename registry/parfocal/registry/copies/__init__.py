@@ -1,4 +1,4 @@
-"""Local copies of adapters by digest, verified each time one is asked for, and bounded."""
+"""Local copies of adapters by digest, verified at each use, and bounded."""
 
 from parfocal.registry.copies.local_copies import LocalCopies, check_received, own_bytes
 

@@ -16,15 +16,15 @@ from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.values import FileEntry, Hasher, Manifest, chunks_of, digest_of_file, hex_of
 
 _LIMIT_BYTES = 16 << 30
-# Whoever was given a folder opens its files soon; after that, they live on while they are open.
+# A caller opens a folder's files soon; once open, they outlive their removal.
 _GRACE_S = 3600.0
 
 
 class LocalCopies:
     """Folders `<home>/materialised/<hex>`; new files are prepared in `<home>/staging`.
 
-    Beyond `limit_bytes` (shared bytes do not count), those that were not asked for longest are removed, save
-    what was asked for within the last hour.
+    Beyond `limit_bytes` (shared bytes do not count), removes the least recently used, except those used
+    within the last hour.
     """
 
     def __init__(self, home: Path, limit_bytes: int = _LIMIT_BYTES) -> None:
@@ -58,7 +58,7 @@ class LocalCopies:
         What does not belong to the adapter is removed: a loader may prefer a file that nobody published.
         """
         folder = self.path(digest)
-        with suppress(OSError):  # where nothing can be written, nothing is removed for its age either
+        with suppress(OSError):  # where nothing can be written, nothing is evicted either
             os.utime(folder)
         wanted = {entry.path for entry in manifest.files}
         for stranger in folder.iterdir():
@@ -81,7 +81,7 @@ class LocalCopies:
         self._make_room()
 
     def link(self, digest: str, entry: FileEntry, link: Callable[[Path], bool]) -> bool:
-        """Puts a file in place that `link` gave a further name, once its bytes are verified.
+        """Puts a file in place that `link` hard-linked, once its bytes are verified.
 
         False where `link` could not. Raises BlobCorrupt or OSError.
         """
@@ -113,10 +113,10 @@ class LocalCopies:
 
 
 def own_bytes(folder: Path) -> int:
-    """What removing the folder would free: the bytes of files that nothing else shares."""
+    """What removing the folder would free: the bytes of files not shared with anything."""
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # another process removes folders too
+        with suppress(FileNotFoundError):  # another process may remove folders too
             found = path.lstat()
             if not path.is_dir() and found.st_nlink == 1:
                 total += found.st_size
@@ -136,7 +136,7 @@ def check_received(entry: FileEntry, hasher: Hasher) -> None:
 
 
 def _used(folders: Iterable[Path]) -> list[tuple[Path, float]]:
-    """The folders with the moments at which they were last asked for."""
+    """The folders with the times of their last use."""
     found = []
     for folder in folders:
         with suppress(FileNotFoundError):

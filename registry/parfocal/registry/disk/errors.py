@@ -1,4 +1,4 @@
-"""Turns what the system says of files into the registry's errors. Knows no operation by name."""
+"""Turns the system's file errors into the registry's. Knows no operation by name."""
 
 import errno
 import getpass
@@ -11,13 +11,13 @@ from parfocal.registry.errors import RegistryForbidden, RegistryFull, RegistryRe
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# SQLite wants 32 KiB of shared memory for its index, and some pages more for each change.
+# SQLite needs 32 KiB of shared memory for its index, and a few more pages for each change.
 _HARDLY_ANYTHING = 256 << 10
 
 
 @contextmanager
 def disk_errors(location: Path | str) -> Iterator[None]:
-    """Runs its body; an OSError leaves it as RegistryFull, RegistryForbidden, RegistryReadOnly and so on.
+    """Turns an OSError of its body into RegistryFull, RegistryForbidden, RegistryReadOnly and so on.
 
     The error names the file at fault, or `location` where the system names none.
     """
@@ -47,20 +47,20 @@ def full(path: Path | str, said: str) -> RegistryFull:
     """The error for a disk (or quota) without room for what was to be written."""
     return RegistryFull(
         f"no space left for {path} ({said}); free some on its disk: parfocal gc --copies frees what can be "
-        "made again, parfocal rm and gc what is not needed",
+        "rebuilt, parfocal rm and gc what is not needed",
         path=str(path),
     )
 
 
 def is_full(folder: Path) -> bool:
-    """Whether the disk has hardly anything left; asked where SQLite calls what failed an I/O error."""
+    """Whether the disk is nearly full, for when SQLite only reports an I/O error."""
     found = os.statvfs(folder)
     is_out_of_names = found.f_files > 0 and found.f_favail == 0
     return is_out_of_names or found.f_bavail * found.f_frsize < _HARDLY_ANYTHING
 
 
 def is_mounted_read_only(folder: Path) -> bool:
-    """Whether nobody can write here, whatever the permissions."""
+    """Whether the medium is mounted read-only, whatever the permissions."""
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 

@@ -1,4 +1,4 @@
-"""Who may read and write what is made in a shared folder: those who may do so in the folder itself."""
+"""Permissions of files in a shared folder: whoever may read or write the folder may do so with them."""
 
 import os
 import stat
@@ -17,17 +17,17 @@ def read_only_mode(folder: Path) -> int:
 
 
 def lock_mode(folder: Path) -> int:
-    """The mode of a lock: no use to those who may only read `folder`, as they could hold up its writers."""
+    """The mode of a lock: closed to those who may only read `folder`, as they could block its writers."""
     mode = folder.stat().st_mode
     pairs = ((stat.S_IWUSR, 0o600), (stat.S_IWGRP, 0o060), (stat.S_IWOTH, 0o006))
     return sum(both for writes, both in pairs if mode & writes)
 
 
 def give_to_owner(file: int | Path, folder: Path) -> None:
-    """Lets what root makes in a folder belong to the folder's owner, who could not use it otherwise."""
+    """Gives what root makes in a folder to the folder's owner, who could not use it otherwise."""
     if os.geteuid() == 0:
         found = folder.stat()
-        with suppress(PermissionError):  # root of a container may have no say over owners
+        with suppress(PermissionError):  # a container's root may not be allowed to change owners
             os.chown(file, found.st_uid, found.st_gid)
 
 

@@ -1,7 +1,7 @@
 """Private work folders inside the registry, swept when the process that made them is gone.
 
-Whether it is gone is told by a file lock, which the kernel frees with the process: process numbers are
-reused, and mean nothing across containers that share the folder.
+A file lock, which the kernel frees with the process, tells whether it is gone: process ids are reused, and
+mean nothing across containers that share the folder.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ class Staging:
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
-        """Gives an empty folder that is removed at the end, come what may; raises OSError."""
+        """Yields an empty folder that is always removed at the end; raises OSError."""
         self._root.parent.mkdir(parents=True, exist_ok=True)
         make_like(self._root, self._root.parent)
         lock, folder = self._claim()
@@ -39,7 +39,7 @@ class Staging:
     def sweep(self) -> int:
         """Removes the work folders of processes that are gone, and counts them; raises OSError.
 
-        Those of other users, which may not be looked at, are left to them.
+        Leaves those of other users, which it may not open.
         """
         if not self._root.is_dir():
             return 0

@@ -1,1 +1,1 @@
-"""The registry as others reach it over a network."""
+"""The registry's network interfaces."""

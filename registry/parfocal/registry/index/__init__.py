@@ -1,4 +1,4 @@
-"""Names, versions and aliases: which digest each stands for, now and before."""
+"""Names, versions and aliases: the digest that each stands for, now and in the past."""
 
 from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import Index, Slice

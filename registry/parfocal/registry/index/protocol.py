@@ -21,10 +21,10 @@ class Slice(Generic[Item]):
 class Index(Protocol):
     """Knows names, numbers and aliases, and every change of them; each change is one event.
 
-    Each method is one transaction: it sees one moment, and what it changes it changes whole and durably, or
-    not at all. Names, aliases and digests that come in are well formed. Any thread may call. Besides what is
-    said of each, methods raise StorageError where the database does not answer and IndexCorrupt where it
-    contradicts itself. `refusals` has the errors that implementations raise alike.
+    Each method is one transaction: it sees one moment, and makes its changes completely and durably, or not
+    at all. Names, aliases and digests passed in are well formed. Any thread may call. Besides what each
+    method documents, all raise StorageError where the database does not answer and IndexCorrupt where it
+    contradicts itself. `refusals` has the errors common to all implementations.
     """
 
     def moment(self) -> object | None:
@@ -43,7 +43,7 @@ class Index(Protocol):
         ...
 
     def version_with(self, name: str, digest: str) -> Version:
-        """The live version of `name` whose digest begins so.
+        """The live version of `name` whose digest begins with these digits.
 
         Raises AdapterNotFound, VersionNotFound, or InvalidReference where several do.
         """
@@ -56,7 +56,7 @@ class Index(Protocol):
     def find(self, digest: str) -> Version:
         """A version with this digest under any name, a live one if any; raises VersionNotFound.
 
-        A version that was deleted while it runs can still be loaded again, until its files are collected.
+        A version deleted while it is being served can still be loaded, until its files are collected.
         """
         ...
 
@@ -86,8 +86,8 @@ class Index(Protocol):
     def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
         """At most `limit` moves of an alias, or of all where `alias` is empty, the newest first.
 
-        Those of deleted aliases and of deleted adapters too. Raises AdapterNotFound, or AliasNotFound for an
-        alias that there never was.
+        Includes those of deleted aliases and adapters. Raises AdapterNotFound, or AliasNotFound for an alias
+        that never existed.
         """
         ...
 

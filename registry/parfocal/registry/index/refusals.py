@@ -1,4 +1,4 @@
-"""The errors that every index raises alike, each in one place."""
+"""The errors common to all indexes."""
 
 from collections.abc import Sequence
 

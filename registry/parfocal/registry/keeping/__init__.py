@@ -1,4 +1,4 @@
-"""What keeps a registry whole: collection, verification, copies of it, and rebuilding a lost index."""
+"""What keeps a registry intact: garbage collection, verification, backups, and rebuilding a lost index."""
 
 from parfocal.registry.keeping.copying import Copied, copy_registry
 from parfocal.registry.keeping.garbage import Collection, Garbage, collect

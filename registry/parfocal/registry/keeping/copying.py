@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What was copied, and the blobs that could not be, as they were missing or corrupt."""
+    """What was copied, and the blobs that were missing or corrupt."""
 
     versions: int
     aliases: int
@@ -27,10 +27,10 @@ class Copied:
 def copy_registry(
     source: tuple[Index, BlobStore], target: tuple[Index, BlobStore], progress: Progress | None = None
 ) -> Copied:
-    """Copies every live version, every alias and all that happened; raises StorageError.
+    """Copies every live version, every alias and the whole history; raises StorageError.
 
-    The caller is in the source's `publishing()`, so that no blob is collected. The events up to any one are a
-    whole, whatever is published meanwhile: a blob is there before the event that needs it.
+    The caller is in the source's `publishing()`, so that no blob is collected. The events up to any one are
+    consistent, whatever is published meanwhile: a blob is stored before the event that needs it.
     """
     (index, blobs), (new_index, new_blobs) = source, target
     events = list(every_event(index))
@@ -85,7 +85,7 @@ def _holders(events: tuple[Event, ...], manifests: Mapping[str, bytes]) -> dict[
 
 
 def _copy(digest: str, source: BlobStore, target: BlobStore) -> str:
-    """Copies a blob unless it is `missing` or `corrupt`, which is the answer."""
+    """Copies a blob; returns `missing` or `corrupt` if it cannot."""
     try:
         with source.open(digest) as file:
             copied = target.put(file)

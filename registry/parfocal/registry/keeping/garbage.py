@@ -19,8 +19,8 @@ _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 class Garbage:
     """What a collection freed, or would free when `dry_run`.
 
-    `unindexed` are whole versions that the index has never heard of, by their digests: what a publish left
-    that was killed in its last moment, or what an index that was lost once knew. They are kept, unless asked.
+    `unindexed` are whole versions that the index has never heard of, by their digests: left by a publish
+    killed at its last moment, or once known to an index that was lost. They are kept unless requested.
     """
 
     blobs: tuple[Blob, ...]
@@ -64,7 +64,7 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
 def _needed(index: Index) -> tuple[set[str], set[str]]:
     """The digests of live versions, and of every blob that they need.
 
-    Of a manifest that cannot be read, whatever looks like a digest is needed: what is not understood is kept.
+    In an unreadable manifest, anything that looks like a digest is needed: what is not understood is kept.
     """
     versions: set[str] = set()
     needed: set[str] = set()
@@ -78,7 +78,7 @@ def _needed(index: Index) -> tuple[set[str], set[str]]:
 
 
 def _unindexed(index: Index, blobs: BlobStore, dead: dict[str, Blob]) -> dict[str, Manifest]:
-    """The manifests among dead blobs that the index never heard of and whose files are all there."""
+    """The manifests among dead blobs that the index never knew and whose files are all there."""
     found: dict[str, Manifest] = {}
     for blob in dead.values():
         if index.is_known(blob.digest):

@@ -6,7 +6,7 @@ from parfocal.registry.index import Index
 
 
 def check_nothing_is_lost(blobs: BlobStore, location: str) -> None:
-    """Raises IndexLost when something was published here; asked before a new index is made."""
+    """Raises IndexLost if something was published here; called before a new index is made."""
     last = blobs.journal.last()
     if last is not None:
         raise _lost(location, f"its index is gone or empty, and its journal tells of {last.sequence} changes")
@@ -19,7 +19,7 @@ def check_index(index: Index, blobs: BlobStore, location: str) -> None:
 
     An event happens in the index first: an index that lacks it is an older copy, or another registry's.
     """
-    last = blobs.journal.last()  # before the index is asked, which may go on meanwhile
+    last = blobs.journal.last()  # read before the index, which may advance meanwhile
     if last is None:
         return
     known = index.event(last.sequence)

@@ -1,4 +1,4 @@
-"""Makes a lost or damaged index anew from what lies beside it: the journal, and manifests among the blobs."""
+"""Rebuilds a lost or corrupt index from what lies beside it: the journal, and manifests among the blobs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _NAMESPACE = "recovered"
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What an index was rebuilt to: how many live versions and aliases, and what came out of the ordinary.
+    """What an index was rebuilt to: how many live versions and aliases, and what was lost or recovered.
 
     `lost` versions (`name@number`) have no manifest any more. `recovered` ones are in no history that is
     left, only among the blobs, and have a name after their digest.

@@ -1,4 +1,4 @@
-"""From events that are left of a history to events that an index can be restored from. Knows no storage."""
+"""From the surviving events of a history to events that can restore an index. Knows no storage."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ ACTOR = "parfocal registry rebuild"
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """Events numbered from 1 without a gap, and the live versions that had to be given up (`name@number`).
+    """Events numbered from 1 without a gap, and the live versions that were lost (`name@number`).
 
-    `is_changed` when they are not just the events that were given.
+    `is_changed` if they differ from the events given.
     """
 
     events: tuple[Event, ...]
@@ -22,10 +22,9 @@ class Mended:
 
 
 def mend(events: Iterable[Event], manifests: Collection[str]) -> Mended:
-    """Makes a whole of events of which some may be absent.
+    """Completes events of which some may be missing.
 
-    A live version whose digest is not among `manifests` is given up: it and its aliases end by events of
-    their own.
+    A live version whose digest is not among `manifests` is lost: events of their own end it and its aliases.
     """
     given = list(events)
     told = list(_whole(given))
@@ -46,7 +45,7 @@ def published(name: str, version: int, digest: str) -> Event:
 
 
 def _whole(events: Iterable[Event]) -> Iterable[Event]:
-    """The events, with those that others presuppose put back before them, and none twice."""
+    """The events, each once, with missing ones that others presuppose inserted before them."""
     told: list[Event] = []
     numbers: set[tuple[str, int]] = set()
     live: dict[tuple[str, str], int] = {}

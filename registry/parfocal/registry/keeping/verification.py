@@ -1,4 +1,4 @@
-"""Reads every byte of every live version, and says what is wrong and whom it concerns."""
+"""Reads every byte of every live version, and reports what is wrong and which versions it affects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class BadBlob:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was read, in numbers, and what was wrong: with blobs, and with the index or its journal."""
+    """How much was read, and what was wrong with blobs and with the index or its journal."""
 
     versions: int
     blobs: int

@@ -77,7 +77,7 @@ class PeftConfig:
 def read_peft_config(data: bytes) -> PeftConfig:
     """Returns the configuration in the bytes of an `adapter_config.json`.
 
-    Raises MalformedFile for what is no configuration, UnsupportedAdapter for what serving does not do.
+    Raises MalformedFile for an invalid configuration, UnsupportedAdapter for what serving does not support.
     """
     fields = _fields(data)
     warnings = check_fields(fields)
@@ -95,7 +95,7 @@ def read_peft_config(data: bytes) -> PeftConfig:
 
 
 def _fields(data: bytes) -> Mapping[str, JSON]:
-    """Returns a JSON object, in which no field may have two values."""
+    """Returns a JSON object; refuses duplicate fields."""
     try:
         fields = read_foreign_json(data, unique_keys=True)
     except UnreadableJson as error:

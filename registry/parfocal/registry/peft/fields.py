@@ -1,6 +1,6 @@
 """Which fields of PEFT's `LoraConfig` (0.21) serving can honour, and why it cannot honour the others.
 
-A field that is in no table here is refused unless it is empty: what is newer than this list may change the
+A field in none of these tables is refused unless it is empty: a field newer than this list may change the
 result. Trainers' notes are ignored, and named in a warning.
 """
 
@@ -24,14 +24,14 @@ _USED = frozenset({
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
 })  # fmt: skip
 
-# These matter while training only; publishing sets them for inference.
+# These matter only in training; publishing sets them for inference.
 _HARMLESS = frozenset({
     "auto_mapping", "peft_version", "inference_mode", "lora_dropout", "runtime_config", "ensure_weight_tying",
     "qalora_group_size", "megatron_core", "eva_config", "corda_config", "loftq_config", "lora_ga_config",
     "velora_config",
 })  # fmt: skip
 
-# Written beside PEFT's fields by trainers and people: how the weights came about, not what they do.
+# Added to PEFT's fields by trainers and people: how the weights were made, not what they do.
 _NOTES = frozenset({
     "author", "base_model_class", "batch_size", "created_at", "dataset", "date", "description", "dtype",
     "epochs", "finetuning_type", "framework", "gradient_accumulation_steps", "gradient_checkpointing",
@@ -64,14 +64,14 @@ _REFUSED: Mapping[str, str] = {
 
 KNOWN_FIELDS = _USED | _HARMLESS | _REFUSED.keys() | {"peft_type", "task_type", "bias", "init_lora_weights"}
 
-# Initialisations that leave the base's weights alone; the others subtract something from them.
+# Initialisations that leave the base's weights unchanged; the others subtract something from them.
 _PLAIN_INITS: tuple[JSON, ...] = (None, True, False, "gaussian", "orthogonal", "eva", "mica")
 
 
 def check_fields(fields: Mapping[str, JSON]) -> tuple[str, ...]:
     """Returns warnings about fields that are ignored.
 
-    Raises UnsupportedAdapter, with field and reason, when the configuration needs what is not served.
+    Raises UnsupportedAdapter, with field and reason, if the configuration needs something unsupported.
     """
     _refuse_mlx(fields)
     _require(fields, "peft_type", "LORA", ("LORA",), "only LoRA adapters are served")

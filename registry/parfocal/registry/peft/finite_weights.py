@@ -1,4 +1,4 @@
-"""Finds weights that are infinite or no numbers by their exponents, many at a time and whatever they are.
+"""Finds infinite or NaN weights by their exponents, many at a time, in any format.
 
 A chunk of the file becomes one large integer of equal lanes, so that a few operations look at all of them:
 100 MB take a fraction of a second without a numeric library.
@@ -25,13 +25,13 @@ class _Lanes:
         self._below_tops = self._tops - ones
 
     def all_finite(self, chunk: bytes) -> bool:
-        """Whether every number is finite; a short chunk counts as filled up with zeros."""
+        """Whether every number is finite; a short chunk counts as zero-padded."""
         # Zero where the whole exponent is set; anything else carries into the lane's top bit.
         missing = (int.from_bytes(chunk, "little") & self._exponents) ^ self._exponents
         return (missing + self._below_tops) & self._tops == self._tops
 
     def first_not_finite(self, chunk: bytes) -> int:
-        """Returns which number of a chunk is the first that is not finite."""
+        """Returns the place of a chunk's first number that is not finite."""
         numbers = range(0, len(chunk), self.bytes)
         return next(
             place
@@ -44,7 +44,7 @@ _LANES = {"F16": _Lanes(16, 0x7C00), "BF16": _Lanes(16, 0x7F80), "F32": _Lanes(3
 
 
 def check_finite(data: mmap.mmap, tensors: Iterable[tuple[str, TensorSpan]]) -> None:
-    """Raises MalformedFile, with the tensor's name in `field`, for a number that is infinite or none."""
+    """Raises MalformedFile, with the tensor's name in `field`, for an infinity or NaN."""
     for name, span in tensors:
         lanes = _LANES[span.dtype]
         for start in range(span.begin, span.end, _CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""Reads a PEFT folder for publishing: what the adapter is, and whether its weights can be meant."""
+"""Reads a PEFT folder for publishing: what the adapter is, and whether its weights are plausible."""
 
 import mmap
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Opens the two files of a PEFT folder, and says what a folder is that does not hold them.
+"""Opens the two files of a PEFT folder, and says what another kind of folder is.
 
 Whatever else lies there (cards, tokenizers, optimizers and schedules of a training, files of macOS) is never
-opened. No link is followed, but for those that the Hub's cache consists of.
+opened. No link is followed, except those of the Hub's cache.
 """
 
 import errno
@@ -41,7 +41,7 @@ _OTHERS: tuple[tuple[str, bool, str], ...] = (
 
 
 def check_files(path: Path) -> None:
-    """Raises AdapterRefused, and says what the folder is, unless it holds an adapter's two files."""
+    """Raises AdapterRefused, saying what the folder is, unless it holds an adapter's two files."""
     if not path.is_dir():
         raise AdapterRefused(
             f"{path} is not a folder; give the folder that PEFT's save_pretrained wrote", field="folder"

@@ -1,4 +1,4 @@
-"""Finds modules whose factor is all zero, so that they do nothing. Reads bytes, not numbers."""
+"""Finds modules with an all-zero factor, which do nothing. Reads bytes, not numbers."""
 
 import mmap
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Finds modules that a configuration chooses and its file holds nothing for."""
+"""Finds modules that a configuration selects but that have no tensors."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from parfocal.registry.peft.pattern_graph import ModulePath, Work
 from parfocal.registry.values import BaseShape
 
 _LAYER = re.compile(r"(?P<prefix>(?:.*\.)?layers\.)(?P<number>[0-9]{1,6})\.(?P<rest>.+)")
-# A stranger's numbers could name millions.
+# An untrusted configuration could name millions.
 _MAX_LAYERS = 1000
 _SHOWN = 3
 _FUSED = ("qkv_proj", "gate_up_proj")

@@ -1,4 +1,4 @@
-"""Looks whether an adapter was trained with another tokenizer than its base's, which is what serves it."""
+"""Detects an adapter trained with another tokenizer than its base's, which serves it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _SHOWN = 3
 def token_warnings(folder: Path, base: BaseContract) -> tuple[str, ...]:
     """Tells of a tokenizer beside the adapter that is not the base's, or of tokens that its settings add.
 
-    What cannot be read is named and left: nothing of it is published.
+    What cannot be read is named and skipped: none of it is published.
     """
     try:
         if os.path.lexists(folder / _TOKENIZER_FILE):

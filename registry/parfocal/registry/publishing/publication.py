@@ -1,4 +1,4 @@
-"""What a publisher says about an adapter, and which base the adapter is bound to because of it."""
+"""What a publisher says about an adapter, and the base that binds it to."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Receives an adapter's files piece by piece into a folder, believing nothing. Knows no wire."""
+"""Receives an adapter's files piece by piece into a folder, verifying everything. Knows no wire."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A registry behind gRPC, used like a local one; believes no byte that it has not verified."""
+"""A registry behind gRPC, used like a local one; trusts no byte that it has not verified."""
 
 from parfocal.registry.remote.registry import RemoteRegistry
 

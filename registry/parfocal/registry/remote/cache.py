@@ -1,4 +1,4 @@
-"""The client's local copies of a remote registry's versions. Everything in it is verified when it is read."""
+"""The client's local copies of a remote registry's versions. Everything is verified when it is read."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,7 +36,7 @@ class RemoteCache:
         self._folders.place(digest, entry, chunks)
 
     def manifest(self, digest: str) -> Manifest | None:
-        """Returns the manifest of a version if it is here, unharmed; raises OSError."""
+        """Returns the manifest of a version if it is here and intact; raises OSError."""
         try:
             data = (self._manifests / hex_of(digest)).read_bytes()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A registry behind `grpc://host:port`. Believes no byte that it has not verified."""
+"""A registry behind `grpc://host:port`. Trusts no byte that it has not verified."""
 
 import logging
 import weakref
@@ -48,7 +48,7 @@ _DEADLINE_S = 60.0
 class RemoteRegistry:
     """The registry that a server at `location` (`grpc://host:port` or `host:port`) serves.
 
-    Downloads are kept in `cache` (default: the user's cache). Beside what every registry raises, calls raise
+    Downloads are kept in `cache` (default: the user's cache). Besides what every registry raises, calls raise
     RemoteError when the server cannot be reached.
     """
 
@@ -69,7 +69,7 @@ class RemoteRegistry:
         parts = upload(adapter, prepared, progress)
         with registry_errors():
             version = read_version(self._stub.PublishVersion(parts))
-        # What lies beside the adapter is not sent, so only this side can tell of it.
+        # Files beside the adapter are not sent, so only this side can warn of them.
         for warning in prepared.warnings:
             if warning not in version.manifest.warnings:
                 log.warning("%s: %s", version.name, warning)

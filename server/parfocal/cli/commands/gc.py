@@ -13,7 +13,7 @@ def gc(
     registry: RegistryOption = DEFAULT_REGISTRY,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
     copies: Annotated[
-        bool, typer.Option("--copies", help="Free all local copies too; they are made again when needed.")
+        bool, typer.Option("--copies", help="Free all local copies too; they are rebuilt when needed.")
     ] = False,
     unindexed: Annotated[
         bool, typer.Option("--unindexed", help="Free whole versions too that the index has never heard of.")

@@ -1,4 +1,4 @@
-"""Blobs in a folder. Knows no adapters; what a blob means is the manifest's business."""
+"""Blobs in a folder. Knows no adapters; the manifest says what a blob means."""
 
 import os
 import re
@@ -37,7 +37,7 @@ class FolderBlobs:
 
     @property
     def journal(self) -> FileJournal:
-        """What is kept of the index beside the blobs."""
+        """The index's journal, kept beside the blobs."""
         return self._journal
 
     def size(self, digest: str) -> int | None:
@@ -57,9 +57,9 @@ class FolderBlobs:
                 raise BlobMissing(f"blob {digest} is gone from {self._root}", digest=digest) from error
 
     def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
-        """Keeps what is left of `source`; raises StorageError and then keeps nothing.
+        """Stores the rest of `source`; on StorageError stores nothing.
 
-        A blob that is there already is replaced, which heals it if its bytes had rotted.
+        Replaces a blob that is there already, which repairs it if its bytes had rotted.
         """
         with disk_errors(self._root), self._staging.work_folder() as folder:
             temporary = folder / "blob"
@@ -76,7 +76,7 @@ class FolderBlobs:
         return Blob(copied.digest, copied.size)
 
     def link(self, digest: str, target: Path) -> bool:
-        """Gives the blob's file the further name `target`; False where a copy must be made.
+        """Hard-links the blob's file to `target`; False if a copy must be made.
 
         Only where the kernel keeps this process from writing to the file: whoever opens `target` for writing
         (root may open anything) would change the blob.
@@ -86,7 +86,7 @@ class FolderBlobs:
             return False
         try:
             os.link(blob, target, follow_symlinks=False)
-        except OSError:  # another disk, no links there, too many of them, or no blob: the copy will tell
+        except OSError:  # another disk, no hard links, too many of them, or no blob: the copy will tell
             return False
         return True
 

@@ -23,12 +23,12 @@ _CHECK_LENGTH = 16
 class FileJournal:
     """The journal in the file `path`, made with its first event.
 
-    Each line ends with a check of its own bytes, so that a torn or rotten one is passed over.
+    Each line ends with a checksum of its bytes, so that a torn or rotten one is skipped.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Not the file itself, which those may lock who may only read it.
+        # Not the file itself, which anyone who may read it could lock.
         self._lock = FolderLock(path.with_suffix(".lock"))
 
     @property
@@ -108,7 +108,7 @@ def _last(descriptor: int) -> Event | None:
 
 
 def _append(descriptor: int, lines: bytes) -> None:
-    """Appends whole lines, on a line of their own after one that was torn; takes them back when it cannot."""
+    """Appends whole lines, starting a new one after a torn line; undoes a partial write."""
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         lines = b"\n" + lines

@@ -39,7 +39,7 @@ from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
 T = TypeVar("T")
 
 
-# What the log tells of a request, where it has it: what it is about and who asks.
+# What the log says of a request, if present: its subject and its caller.
 _TOLD = ("reference", "name", "alias", "version", "expected_version", "actor")
 
 
@@ -55,7 +55,7 @@ class RegistryService(RegistryServiceServicer):
         self._staging = Staging(self._uploads)
         with disk_errors(self._uploads):
             self._staging.sweep()
-        # Apart, so that a few large uploads do not hold up every look-up.
+        # Separate, so that a few large uploads do not block every look-up.
         self._look_ups = Threads(16, "registry-look-up")
         self._files = Threads(4, "registry-files")
 
@@ -170,7 +170,7 @@ class RegistryService(RegistryServiceServicer):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
     def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
-        """Stands for an rpc that nobody wrote yet; the events that it would send are in the index.
+        """Placeholder for an rpc that is not implemented yet; the events that it would send are in the index.
 
         Callers get METHOD_NOT_IMPLEMENTED, and reflection does not show it.
         """
@@ -244,7 +244,7 @@ async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.Publi
 async def _to_the_end(work: Awaitable[T]) -> T:
     """Returns the result of `work` in a thread, which is waited for even when the caller goes away.
 
-    Its files must not be removed under it.
+    Its files must not be removed while it runs.
     """
     task = asyncio.ensure_future(work)
     try:

@@ -1,4 +1,4 @@
-"""Changes of the index: each event is written down and takes effect, inside a transaction that is open."""
+"""Changes of the index: records each event and applies it, inside an open transaction."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""Connections to the index: one writer and one reader, or fresh looks where nothing can be written.
+"""Connections to the index: one writer and one reader, or fresh read-only ones where nothing can be written.
 
 Knows how to open and lock SQLite, not what the tables hold.
 """
@@ -63,7 +63,7 @@ class SqliteDatabase:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Gives a connection that sees one moment of the index; raises StorageError or IndexCorrupt."""
+        """Yields a connection that sees one moment of the index; raises StorageError or IndexCorrupt."""
         with index_errors(self._path):
             pair = self._opened()
             if pair is None and _is_absent(self._path):
@@ -75,7 +75,7 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Gives a connection whose changes all happen when the body ends, or none when it raises.
+        """Yields a connection whose changes all commit when the body ends, or none if it raises.
 
         Waits for other processes. Raises StorageError, IndexCorrupt or why nothing can be written.
         """
@@ -113,7 +113,7 @@ class SqliteDatabase:
         return None
 
     def _why_not(self) -> RegistryError | None:
-        """Why the index cannot be written, as far as the system tells before it is tried."""
+        """Why the index cannot be written, as far as that is known before trying."""
         folder = self._path.parent
         # access(2) tells a read-only mount apart even for root, to whom permissions say nothing.
         for path in (folder, self._path):
@@ -127,13 +127,13 @@ class SqliteDatabase:
             if _is_absent(self._path):
                 with self._opening_lock():
                     self._found()
-            # Told before it is opened: a file that is replaced meanwhile is seen to be another next time.
+            # Read before opening: a file replaced meanwhile will be recognised as another next time.
             identity = _identity(self._path)
             connection = connect(f"{uri_of(self._path)}?mode=rw")
             unless_ready.callback(connection.close)
             check_owner(connection, self._path)
             if not is_ready(connection):
-                # Switching to WAL and migrating want the file alone; SQLite would not wait for either.
+                # Switching to WAL and migrating need the file exclusively; SQLite would wait for neither.
                 with self._opening_lock():
                     if is_new(connection):
                         self._founding()
@@ -147,7 +147,7 @@ class SqliteDatabase:
     def _found(self) -> None:
         """Makes the empty file that SQLite fills, for whoever may write into the folder."""
         if not _is_absent(self._path):
-            return  # another process was quicker
+            return  # another process was faster
         self._founding()
         self._path.touch()
         give_to_owner(self._path, self._path.parent)
@@ -189,7 +189,8 @@ class _Locked:
                 yield self._connection
                 self._connection.execute("COMMIT")
             finally:
-                # Nothing is open after a commit, nor after errors at which SQLite rolls back by itself.
+                # No transaction is open after a commit, nor after errors on which SQLite rolls back by
+                # itself.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
@@ -200,7 +201,7 @@ def _is_absent(path: Path) -> bool:
 
 
 def _identity(path: Path) -> _Identity:
-    """Which file lies at the path: one that was replaced is another, whatever it holds."""
+    """Identifies the file at the path: a replaced one is another, whatever it holds."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Turns what SQLite says into the registry's errors. Knows no operation by name."""
+"""Turns SQLite's errors into the registry's. Knows no operation by name."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _CANNOT_WRITE = frozenset(
 
 @contextmanager
 def index_errors(path: Path) -> Iterator[None]:
-    """Runs its body; sqlite3.Error and OSError leave it as IndexCorrupt, RegistryFull and so on."""
+    """Turns sqlite3.Error and OSError of its body into IndexCorrupt, RegistryFull and so on."""
     try:
         with disk_errors(path):
             yield
@@ -27,7 +27,7 @@ def index_errors(path: Path) -> Iterator[None]:
 
 
 def cannot_write(error: sqlite3.Error) -> bool:
-    """Whether the error may come of a disk that is full or not writable, where reading may still work."""
+    """Whether the error may come from a full or read-only disk, where reading may still work."""
     return _code(error) in _CANNOT_WRITE
 
 

@@ -59,7 +59,7 @@ class SqliteIndex:
         return self._database.is_writable
 
     def close(self) -> None:
-        """Closes the file, which is whole by itself then; it is opened again when it is used."""
+        """Closes the file, which is then complete by itself; the next use reopens it."""
         self._database.close()
 
     def moment(self) -> object | None:
@@ -96,7 +96,7 @@ class SqliteIndex:
 
     def find(self, digest: str) -> Version:
         with self._database.read() as connection:
-            # Of a deleted version, a rebuilt index may have no manifest.
+            # A rebuilt index may have no manifest for a deleted version.
             found = lookups.version_where(
                 connection,
                 "digest = ? AND length(manifest) > 0 ORDER BY deleted_at IS NOT NULL, name, version",
@@ -236,7 +236,7 @@ class SqliteIndex:
 
     def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
         with self._database.write() as connection:
-            # Clocks were set back at times: what an alias points at may have been recorded after it.
+            # Clocks can be set back: what an alias points at may have been recorded after it.
             connection.execute("PRAGMA defer_foreign_keys = ON")
             for event in events:
                 apply(connection, event, manifests.get(event.digest, b""))

@@ -1,4 +1,4 @@
-"""Reads an index that cannot be written from here, though others may still write it."""
+"""Reads an index that this process cannot write, though others may."""
 
 import shutil
 import sqlite3
@@ -15,9 +15,9 @@ Open = Callable[[Path], sqlite3.Connection]
 
 @contextmanager
 def look(path: Path) -> Iterator[sqlite3.Connection]:
-    """Gives a fresh connection, in a transaction that sees one moment; raises sqlite3.Error or OSError."""
+    """Yields a fresh connection, in a transaction that sees one moment; raises sqlite3.Error or OSError."""
     with path.open("rb"):
-        pass  # what keeps the file from being read is named by the system better than by SQLite
+        pass  # the system names what keeps the file from being read better than SQLite
     with ExitStack() as stack:
         connection = _opened(path) or _copied(path, stack)
         stack.callback(connection.close)
@@ -49,7 +49,7 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 
 
 def _beside_others(path: Path) -> sqlite3.Connection:
-    """As SQLite means it: it needs the -shm file of someone who may write."""
+    """SQLite's own way: it needs the -shm file of a process that may write."""
     return connect(f"{uri_of(path)}?mode=ro")
 
 

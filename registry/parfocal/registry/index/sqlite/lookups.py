@@ -1,4 +1,4 @@
-"""What transactions look up, inside one that is open."""
+"""Look-ups inside an open transaction."""
 
 import sqlite3
 from typing import Any
@@ -45,7 +45,7 @@ def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> 
 
 
 def live_with_digits(connection: sqlite3.Connection, name: str, digits: str) -> list[Version]:
-    """At most two live versions of `name` whose digests begin so."""
+    """At most two live versions of `name` whose digests begin with these digits."""
     rows = connection.execute(
         f"SELECT {VERSION_COLUMNS} FROM versions "
         "WHERE name = ? AND substr(digest, 1, ?) = ? AND deleted_at IS NULL LIMIT 2",

@@ -1,4 +1,4 @@
-"""What tells our index from any other file. Knows SQLite, not the registry around it."""
+"""What distinguishes our index from any other file. Knows SQLite, not the registry around it."""
 
 import sqlite3
 from pathlib import Path

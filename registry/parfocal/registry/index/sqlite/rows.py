@@ -11,12 +11,12 @@ VERSION_COLUMNS = "name, version, digest, manifest, created_at"
 EVENT_COLUMNS = "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor"
 VersionRow = tuple[str, int, str, bytes, str]
 EventRow = tuple[int, str, str, str, int, str, str, int, str]
-# A page over the wire holds each manifest twice and must stay far below the limit of a message.
+# A page on the wire holds each manifest twice and must stay well below the message limit.
 _MAX_PAGE_BYTES = 4 << 20
 
 
 def now() -> datetime:
-    """This moment, as exact as the index writes it."""
+    """The current time, as precise as the index records it."""
     return datetime.now(UTC)
 
 
