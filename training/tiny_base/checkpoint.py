@@ -42,13 +42,13 @@ def load_checkpoint(
     """
     path = folder / "resume.pt"
     if not path.is_file():
-        raise ResumeError(f"{path} does not exist: start without --resume.")
+        raise ResumeError(f"{path} does not exist: start without --resume")
     state = torch.load(path, weights_only=True)
     theirs, ours = state["recipe"], recipe.as_json()
     differing = sorted(name for name in ours if theirs.get(name) != ours[name])
     if differing:
         raise ResumeError(
-            f"{path} was made with another {', '.join(differing)}: resume with the same settings."
+            f"{path} was made with another {', '.join(differing)}: resume with the same settings"
         )
     network, optimiser = run
     network.load_state_dict(state["network"])

@@ -45,7 +45,7 @@ def train_tokenizer(documents: Iterable[Document], vocabulary: int) -> Tokenizer
     tokenizer.train_from_iterator(_texts(documents), trainer)
     if tokenizer.get_vocab_size() != vocabulary:
         raise ValueError(
-            f"The documents fill {tokenizer.get_vocab_size()} of {vocabulary} entries: give more of them."
+            f"The documents fill {tokenizer.get_vocab_size()} of {vocabulary} entries: give more of them"
         )
     return tokenizer
 
@@ -60,7 +60,7 @@ def special_id(tokenizer: Tokenizer, token: str) -> int:
     """Returns the id of a special token; raises KeyError where the tokenizer lacks it."""
     number: int | None = tokenizer.token_to_id(token)
     if number is None:
-        raise KeyError(f"The tokenizer has no {token}: it was not made by this package.")
+        raise KeyError(f"The tokenizer has no {token}: it was not made by this package")
     return number
 
 

@@ -1,7 +1,7 @@
-"""Training: from a JSONL file to an adapter that is measured against its base and published.
+"""Training: from a JSONL file to a published adapter that is measured against its base.
 
-Knows the registry only by its interface and the engine only by its way of loading a base. Heavy imports
-(torch, transformers) wait until the data has been accepted.
+Knows only the registry's interface and how the engine loads a base. Heavy imports (torch, transformers) wait
+until the data has been accepted.
 """
 
 from parfocal.training.config import TrainConfig

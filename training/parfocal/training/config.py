@@ -25,16 +25,16 @@ _PATHS = ("data", "held_out", "output")
 class TrainConfig:
     """What to train on, on which base, how, and where the result goes.
 
-    data: JSONL file of rows. held_out: a second such file to score on; without it `held_out_fraction` of
-    the prompts is held out. name: the adapter's name in the registry. base: `tiny`, a folder or a Hub id.
-    parent: an adapter reference to continue from. registry: where to publish; None publishes nothing.
-    output: folder of the run. rendering: `raw` joins prompt and completion, `chat` puts them through the
-    chat template, `auto` does what the rows look like. targets: suffixes of the linear modules to adapt;
-    empty means all in the decoder. batch_size: rows per step; micro_batch: rows per forward pass.
-    evaluations: how many times the held-out rows are scored while training. exact_match: how many
-    held-out answers to generate and compare at the end. keep: publish the adapter with the best held-out
-    loss, or the last. adapter_dtype: of the published weights. template_variables: what the chat template
-    reads beside the messages, such as enable_thinking; the contract records it, and serving does the same.
+    data: JSONL file of rows. held_out: a second such file to score on; without it `held_out_fraction` of the
+    prompts is held out. name: the adapter's name in the registry. base: `tiny`, a folder or a Hub id. parent:
+    an adapter reference to continue from. registry: where to publish; None publishes nothing. output: folder
+    of the run. rendering: `raw` joins prompt and completion, `chat` puts them through the chat template,
+    `auto` chooses by what the rows look like. targets: suffixes of the linear modules to adapt; empty means
+    all in the decoder. batch_size: rows per step; micro_batch: rows per forward pass. evaluations: how many
+    times the held-out rows are scored while training. exact_match: how many held-out answers to generate and
+    compare at the end. keep: publish the adapter with the best held-out loss, or the last. adapter_dtype: of
+    the published weights. template_variables: what the chat template reads besides the messages, such as
+    enable_thinking; the contract records it, and serving does the same.
     """
 
     data: Path
@@ -68,7 +68,7 @@ class TrainConfig:
     template_variables: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises InvalidConfig, or the registry's InvalidName, for the first setting out of its range."""
+        """Raises InvalidConfig, or the registry's InvalidName, for the first setting out of range."""
         AdapterName.parse(self.name)
         for field, low, high in _RANGES:
             _check_range(field, getattr(self, field), low, high)
@@ -77,7 +77,7 @@ class TrainConfig:
                 _refuse(field, getattr(self, field), f"use one of {', '.join(choices)}")
         try:
             check_variables(self.template_variables, "template_variables")
-            Rendering("chat", template_variables=self.template_variables)  # what publishing would refuse
+            Rendering("chat", template_variables=self.template_variables)  # publishing would refuse it
         except (InvalidRequest, InvalidPublication) as error:
             raise InvalidConfig(str(error), field="template_variables") from error
         if not _DEVICE.fullmatch(self.device):
@@ -109,7 +109,7 @@ class TrainConfig:
         fields = dict(values)
         for name in _PATHS:
             if fields.get(name) is not None:
-                fields[name] = Path(str(fields[name]))  # type: ignore[assignment]  # a dataclass field, no longer JSON
+                fields[name] = Path(str(fields[name]))  # type: ignore[assignment]  # no longer JSON
         targets = fields.get("targets", ())
         fields["targets"] = tuple(targets) if isinstance(targets, list) else ()
         return cls(**fields)  # type: ignore[arg-type]  # the names are checked, `check` judges the values

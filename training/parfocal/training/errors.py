@@ -11,8 +11,8 @@ TrainingError
 ├── ParentMismatch        FAILED_PRECONDITION   the adapter to continue from does not fit this run
 ├── BaseUnfit             FAILED_PRECONDITION   the base cannot be trained on as it is
 ├── Interrupted           CANCELLED             Ctrl-C; `checkpoint` says where to go on from
-├── DiskFull              RESOURCE_EXHAUSTED    the run's folder cannot take another byte
-├── GradientsLost         INTERNAL              layers below would no longer learn
+├── DiskFull              RESOURCE_EXHAUSTED    no space is left for the run's folder
+├── GradientsLost         INTERNAL              lower layers would no longer learn
 └── Diverged              ABORTED               the loss is no longer a number
 """
 
@@ -49,8 +49,9 @@ class DataRefused(TrainingError):
 
     def __init__(self, report: Report) -> None:
         errors = report.errors
+        problems = f"{len(errors)} problem{'s' * (len(errors) > 1)}"
         super().__init__(
-            f"{report.source}: {len(errors)} kind(s) of fault in the data, first: {errors[0].headline()}; "
+            f"{report.source}: {problems} in the data, first: {errors[0].headline()}; "
             "correct the named lines and run again",
             findings=",".join(finding.code for finding in errors),
         )
@@ -119,7 +120,7 @@ class Interrupted(TrainingError):
 
 
 class DiskFull(TrainingError):
-    """The run's folder has no room; what was saved before is whole."""
+    """The run's disk is full; what was saved before is intact."""
 
     status = "RESOURCE_EXHAUSTED"
     reason = "DISK_FULL"

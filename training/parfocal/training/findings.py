@@ -1,4 +1,4 @@
-"""What the checks found in the data, with line numbers. Decides nothing but how a finding reads."""
+"""What the checks found in the data, with line numbers. Decides only how a finding reads."""
 
 import enum
 from collections.abc import Iterable, Mapping
@@ -64,12 +64,12 @@ class Report:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Findings that refuse the data."""
+        """Findings that make the data unusable."""
         return tuple(found for found in self.findings if found.severity is Severity.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Findings that a person should read, though training goes on."""
+        """Findings that the user should read, though training goes on."""
         return tuple(found for found in self.findings if found.severity is Severity.WARNING)
 
     def to_json(self) -> dict[str, JSON]:
@@ -82,7 +82,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """Returns the report as lines for people, gravest first."""
+        """Returns the report as lines of text, most severe first."""
         order = list(Severity)
         ranked = sorted(self.findings, key=lambda found: order.index(found.severity))
         return [f"{found.severity.value:<8}{found.headline()}" for found in ranked]
@@ -98,7 +98,7 @@ class Findings:
         self._found: dict[tuple[str, str, str], Finding] = {}
 
     def add(self, finding: Finding) -> None:
-        """Keeps `finding`, adding its lines to those where the same fault was found before."""
+        """Adds `finding`, merging its lines with those of the same fault."""
         key = (finding.source, finding.code, finding.message.split(_FIRST)[0])
         earlier = self._found.get(key)
         lines = {*(earlier.lines if earlier else ()), *finding.lines}

@@ -17,7 +17,7 @@ _TOOLS = ("parfocal", "torch", "transformers", "peft", "trl", "bitsandbytes", "t
 
 
 def finish(job: Job, fitted: Fitted) -> TrainResult:
-    """Scores base and exported adapter as they are served, draws the curve, and publishes where it should be.
+    """Scores base and exported adapter as served, draws the curve, and publishes as configured.
 
     Raises:
         RegistryError: it could not be published; `publish_run` can do that later.
@@ -55,7 +55,7 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
 
 
 class _Bench:
-    """The exported adapter on its base as served, and the rows to score them with."""
+    """The exported adapter on its base as served, and the rows to score them on."""
 
     def __init__(self, job: Job) -> None:
         device = training_device(job.config).device
@@ -67,7 +67,7 @@ class _Bench:
         self.model = load_served(job.base.folder, job.folder.adapter, device)
 
     def figures(self) -> tuple[Score, Figures]:
-        """Returns the score of the model as it stands, and its figures."""
+        """Returns the model's score and its figures."""
         score = self.held_out.score(self.model)
         exact = None
         if self._job.config.exact_match:
@@ -105,7 +105,7 @@ def _rendering(job: Job) -> Rendering:
 
 
 def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
-    """Returns what decides the adapter besides data, base and seed."""
+    """Returns what determines the adapter besides data, base and seed."""
     return {
         **job.hyperparameters.to_json(),
         "steps": result.steps,
@@ -119,7 +119,7 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
 
 
 def tool_versions() -> dict[str, str]:
-    """Returns the versions of what the run was made with; what is not installed as a package is absent."""
+    """Returns the versions of the run's tools, without those not installed as packages."""
     found = {}
     for tool in _TOOLS:
         with suppress(PackageNotFoundError):

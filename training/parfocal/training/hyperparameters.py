@@ -1,4 +1,4 @@
-"""Chooses every hyper-parameter that the person left open, and says why. Knows no torch and no rows."""
+"""Chooses every hyper-parameter that the user left open, and says why. Knows no torch and no rows."""
 
 import math
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from parfocal.training.errors import BaseUnfit
 _EPOCHS = 3
 _MIN_STEPS = 60
 _MAX_EPOCHS = 20
-_BOUND = 4  # times the usual number of steps, and a run ends although its loss still falls
+_BOUND = 4  # times the usual number of steps: then a run ends although its loss still falls
 _WARMUP = 0.03
 _SHORT_WARMUP = 10
 _MAX_RATE = 5e-3
-_RATE_EXPONENTS = {"qwen": 0.0775}  # all others as Llama
+_RATE_EXPONENTS = {"qwen": 0.0775}  # all others are treated as Llama
 _LLAMA_EXPONENT = 0.781
 _RSLORA_RANK = 64
 _EAGER_TOKENS = 512
@@ -43,7 +43,7 @@ class BaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One hyper-parameter with its value and where it comes from."""
+    """One hyper-parameter with its value and the reason for it."""
 
     name: str
     value: JSON
@@ -98,7 +98,7 @@ def _object(value: JSON) -> Mapping[str, JSON]:
 
 
 def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparameters:
-    """Returns the run's hyper-parameters: the person's where given, else the field's consensus."""
+    """Returns the run's hyper-parameters: the user's where given, otherwise the field's consensus."""
     rank = Choice(
         "rank", config.rank, "16 suits most supervised tasks (TRL's default)" if config.rank == 16 else _GIVEN
     )
@@ -152,7 +152,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
 
 
 def max_length(config: TrainConfig, longest: int, context: int) -> Choice:
-    """Returns at how many tokens rows are cut: by default none is, unless the base sees no further."""
+    """Returns how many tokens of a row are kept: by default all, up to the base's context."""
     if config.max_length is not None:
         return Choice("max_length", min(config.max_length, context), _GIVEN)
     if longest > context:

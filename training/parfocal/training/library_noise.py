@@ -1,4 +1,4 @@
-"""Keeps the libraries underneath from writing over our own progress. Hides only what is harmless."""
+"""Keeps libraries from writing over our own progress. Hides only harmless output."""
 
 import logging
 import warnings
@@ -13,7 +13,7 @@ _RENAMED = r".*gradient_checkpointing`? is deprecated.*"
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Within it, known warnings, an import-time log line and the weight-loading bar are not shown."""
+    """Hides known warnings, an import-time log line and the weight-loading bar while the scope lasts."""
     from transformers.utils import logging as transformers_logging
 
     loggers = [logging.getLogger(name) for name in _CHATTY]

@@ -26,20 +26,20 @@ _PROBE = b"\0" * 65536
 
 
 def ask_registry(registry: Registry, name: str) -> None:
-    """Learns before hours of training what would keep their result from being published.
+    """Finds out, before hours of training, what would keep the result from being published.
 
     Raises:
         InvalidConfig: the folder of the registry cannot be written.
         RegistryError: the registry does not answer, or refuses the name.
     """
-    with suppress(AdapterNotFound):  # it will be the first version
+    with suppress(AdapterNotFound):  # a new name: this will be its first version
         registry.versions(name, page_size=1)
     if isinstance(registry, FolderRegistry):
         _check_writable(registry.path)
 
 
 def open_existing(location: str) -> Registry | None:
-    """Opens a registry without making one; None where its folder is not there yet."""
+    """Opens a registry without creating one; None if its folder does not exist yet."""
     if "://" not in location and not Path(location).expanduser().exists():
         return None
     return open_registry(location, create=False)
@@ -66,7 +66,7 @@ def publish_run(folder: Path, registry: str | None = None, name: str | None = No
 
 
 def publication_json(publication: Publication) -> dict[str, JSON]:
-    """Writes what is published beside the files, so that it can be published later."""
+    """Serialises what is published besides the files, so that it can be published later."""
     parts = {
         "base": publication.base,
         "provenance": publication.provenance,

@@ -28,7 +28,7 @@ from parfocal.training.runs import (
 
 
 def check(config: TrainConfig) -> Prepared:
-    """Returns what the checks find in the data, and the hyper-parameters they lead to; trains nothing.
+    """Returns what the checks find in the data, and the hyper-parameters that follow; trains nothing.
 
     Raises:
         InvalidConfig: a setting is out of its range.
@@ -69,7 +69,7 @@ def resume(
     registry: Registry | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> TrainResult:
-    """Goes on with the run in `output`, which was interrupted or could not be published; else as `train`.
+    """Continues the run in `output`, which was interrupted or could not be published; otherwise as `train`.
 
     `settings` may change where the result goes, and what else leaves the adapter as it is. On CPU the result
     is bit for bit that of a run that was never interrupted.
@@ -94,7 +94,7 @@ def resume(
 
 
 def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folder: RunFolder | None) -> Job:
-    """Checks everything that needs no weights, and only then makes the folder of a new run."""
+    """Checks everything that needs no weights, and only then creates the folder of a new run."""
     wait_briefly()
     prepared = _prepared(config)
     hyperparameters = _accepted(prepared, watcher)
@@ -145,7 +145,7 @@ def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
 
         with fixed_threads(), full_disk_named(job.folder.path):
             fitted = fit(job, checkpoint)
-            gc.collect()  # the trainer and its model hold each other; scoring loads the base once more
+            gc.collect()  # the trainer and its model form a cycle, and scoring loads the base once more
             result = finish(job, fitted)
     Checkpoints(job.folder.checkpoints).clear()
     for line in result.lines():

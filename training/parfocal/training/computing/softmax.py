@@ -1,4 +1,4 @@
-"""Softmax whose gradient has the same bits on any number of CPU threads.
+"""Softmax whose gradient has the same bits with any number of CPU threads.
 
 torch 2.13 compiles the gradient over the last dimension twice, for one thread and for an OpenMP region, and
 the two differ by a rounding where the dimension is no multiple of the vector width. No other operation of a
@@ -43,7 +43,7 @@ class _Steady(torch.autograd.Function):
 
 
 class _SteadySoftmax(TorchFunctionMode):
-    """Replaces the softmax of other people's code, where its gradient would not be steady."""
+    """Replaces the softmax of library code, whose gradient depends on the number of threads."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         settings = kwargs or {}

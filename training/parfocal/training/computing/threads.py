@@ -1,4 +1,4 @@
-"""Finds how many CPU threads to compute with, by trying, as the machine's other work comes and goes.
+"""Finds by trial how many CPU threads to use, as the machine's other work comes and goes.
 
 An OpenMP region ends when its last thread arrives, so beside other work several threads are often slower
 than one: beside two busy loops on two cores, two threads train at 1,300 tokens/s and one at 2,000. No measure
@@ -14,12 +14,12 @@ from statistics import median
 
 import torch
 
-_TRIALS_SHARE = 0.02  # of the time, at most, spent on trials that fail
+_TRIALS_SHARE = 0.02  # largest share of the time spent on failed trials
 _LONGEST_GAP = 200  # pieces of work between trials
 _SHORTEST_GAP = 4
-_BETTER = 1.05  # a smaller gain is no gain: pieces of work differ as much
-_SHIFT = 1.35  # a change of speed that tells, twice in a row, that other work has come or gone
-_REMEMBERED = 5  # pieces of work that say how fast it goes at present
+_BETTER = 1.05  # a smaller gain does not count: pieces of work vary as much
+_SHIFT = 1.35  # a change of speed that shows, twice in a row, that other work has come or gone
+_REMEMBERED = 5  # pieces of work that measure the present speed
 
 Apply = Callable[[int], None]
 Clock = Callable[[], float]
@@ -28,9 +28,9 @@ Clock = Callable[[], float]
 class ThreadCount:
     """The number of threads for work of one kind, and the search for it among `counts`, most first.
 
-    Each piece of work is timed. Now and then one is done with the next smaller or larger count, which stays
-    if it was faster. The slower a trial was, the longer until the next, so that trials cost little at any
-    load; a sudden change of speed brings the next one forward.
+    Times each piece of work. Now and then tries the next smaller or larger count for one, and keeps it if it
+    was faster. The slower a trial was, the longer until the next, so that trials cost little at any load; a
+    sudden change of speed brings the next one forward.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ThreadCount:
 
     @property
     def count(self) -> int:
-        """The number of threads that is best so far."""
+        """The best number of threads so far."""
         return self._counts[self._at]
 
     @contextmanager
@@ -59,10 +59,10 @@ class ThreadCount:
         began = self._clock()
         yield
         self._learn(at, size / max(self._clock() - began, 1e-9))
-        self._apply(self._counts[-1])  # whatever comes between two pieces is small, and always the same
+        self._apply(self._counts[-1])  # the work between two pieces is small and always the same
 
     def _next(self) -> int:
-        """Where the next piece is done: mostly where it went best, at times one place beside it."""
+        """The count for the next piece: usually the best one, sometimes a neighbour."""
         if len(self._counts) == 1 or len(self._speeds) < 2 or self._wait > 0:
             return self._at
         if not 0 <= self._at + self._direction < len(self._counts):
@@ -101,7 +101,7 @@ class ThreadCount:
 
 
 def thread_counts(device: torch.device, dtype: torch.dtype, most: int | None = None) -> tuple[int, ...]:
-    """Returns the counts worth trying, most first; one alone where the CPU does not compute.
+    """Returns the counts worth trying, most first; only one if the CPU does not compute.
 
     The counts give the same bits. In float32, where MKL multiplies, only powers of two do.
     """
@@ -114,7 +114,7 @@ def thread_counts(device: torch.device, dtype: torch.dtype, most: int | None = N
 
 @contextmanager
 def fixed_threads() -> Iterator[None]:
-    """Puts torch's number of threads back to what it was."""
+    """Restores torch's number of threads."""
     before = torch.get_num_threads()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What only shows when rows are seen together: repeats, contradictions, leaks, too few. Knows no tokens."""
+"""Faults that show only across rows: repeats, contradictions, leaks, too few. Knows no tokens."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ def check_repeats(rows: Sequence[Row]) -> Iterator[Finding]:
 def check_leaks(train: Sequence[Row], held_out: Sequence[Row]) -> Iterator[Finding]:
     """Yields findings for held-out rows whose prompt is also trained on.
 
-    The same answer too means the score would measure memory, which is refused; another answer is a warning.
+    With the same answer the score would measure memory, which is refused; another answer is a warning.
     """
     trained = _grouped((row.prompt_key(), row) for row in train)
     leaks = [row for row in held_out if row.prompt_key() in trained]

@@ -1,6 +1,6 @@
-"""The base's tokenizer and chat template, loaded without weights (and for most bases without torch).
+"""The base's tokenizer and chat template, loaded without weights (and, for most bases, without torch).
 
-Turns text into token ids; knows nothing of masks or of what is learnt.
+Turns text into token ids; knows nothing of masks or labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class BaseEncoder:
     """The tokenizer of a base folder, as serving uses it."""
 
     def __init__(self, folder: Path, variables: Mapping[str, Value] | None = None) -> None:
-        """Loads the tokenizer; `variables` are what the chat template reads beside the messages.
+        """Loads the tokenizer; `variables` are what the chat template reads besides the messages.
 
         Raises:
             BaseUnfit: the folder holds no tokenizer, or one without an end-of-sequence token.
@@ -58,13 +58,13 @@ class BaseEncoder:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def write(self, turns: Sequence[Turn], *, generation_prompt: bool, marks: bool = False) -> Written:
-        """The turns as the template writes them, for serving too; raises ChatRefused."""
+        """The turns as the template renders them, as in serving; raises ChatRefused."""
         messages = plain_messages([(turn.role, turn.content) for turn in turns])
         chat = Chat(messages, self._variables)
         return self._chats.write(chat, generation_prompt=generation_prompt, marks=marks)
 
     def chat_ids(self, written: Written) -> list[int]:
-        """The token ids of written turns."""
+        """The token ids of rendered turns."""
         return self._chats.ids(written)
 
     def answer_mask(self, written: Written) -> list[bool] | None:
@@ -78,7 +78,7 @@ class BaseEncoder:
 
 
 def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
-    """AutoTokenizer pulls in torch; a plain tokenizer.json is read the same without it."""
+    """AutoTokenizer imports torch; a plain tokenizer.json is read the same without it."""
     try:
         if (folder / "tokenizer.json").is_file() and tokenizer_reader(folder) == _PLAIN_CLASS:
             from transformers import PreTrainedTokenizerFast

@@ -1,6 +1,6 @@
 """Turns JSON objects into rows: prompt and completion (text or messages), or OpenAI messages.
 
-Judges one row at a time; what only shows between rows is the affair of `content`.
+Checks one row at a time; `content` checks what shows only between rows.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ class _Fault(Exception):
 
 
 def rows_of(file: DataFile) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
-    """Returns the rows of `file` and a finding for every line that is no row, or not wholly used."""
+    """Returns the rows of `file` and a finding for every line that is not a row or not fully used."""
     findings = Findings()
     rows = []
     for line in file.lines:
@@ -121,7 +121,7 @@ def _weight(message: Mapping[str, JSON]) -> int:
 
 
 def _check_order(turns: tuple[Turn, ...]) -> None:
-    """Raises where a chat template could not render the turns, or where the last one is no answer."""
+    """Raises if a chat template could not render the turns, or if the last one is not an answer."""
     talk = turns[1:] if turns[0].role == "system" else turns
     if any(turn.role == "system" for turn in talk):
         raise _Fault("WRONG_ORDER", "has a system message that is not the first message")
@@ -143,7 +143,7 @@ def _refuse_mixtures(rows: list[Row], source: str, findings: Findings) -> None:
 
 
 def _note_ignored(line: Line, source: str, findings: Findings) -> None:
-    """Names the keys that training does not use: they may hold what the person meant to teach."""
+    """Names the keys that training does not use: they may hold what the user meant to teach."""
     ignored = {key for key, value in line.value.items() if key not in _ROW_KEYS and value is not None}
     messages = line.value.get("messages")
     if isinstance(messages, Sequence) and not isinstance(messages, str):

@@ -1,4 +1,4 @@
-"""Reads a JSONL file line by line, and says of every line that is not one JSON object why it is not.
+"""Reads a JSONL file line by line, and says of every line that is not a JSON object why not.
 
 Knows nothing of prompts or messages.
 """
@@ -36,7 +36,7 @@ class DataFile:
 
 
 def read_jsonl(path: Path) -> DataFile:
-    """Returns what `path` holds; a faulty line becomes a finding and the reading goes on.
+    """Returns what `path` holds; a faulty line becomes a finding, and reading goes on.
 
     Raises:
         DataUnreadable: the file is missing or cannot be read.
@@ -104,7 +104,7 @@ def _check_encodable(value: JSON) -> None:
 
 
 def _is_array(data: bytes) -> bool:
-    """A file whose first line opens a bracket but is no JSON by itself is an array over many lines."""
+    """A file whose first line opens a bracket but is not JSON by itself is an array over many lines."""
     text = data.strip()
     if not (text.startswith(b"[") and text.endswith(b"]")):
         return False

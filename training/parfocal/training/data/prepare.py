@@ -1,7 +1,7 @@
 """Reads and checks the data and splits it, in one pass and before any model loads.
 
-Every finding of the structure, the content and the tokens is gathered first, so that a person sees all
-faults at once. Loads the base's tokenizer, never its weights.
+Findings on structure, content and tokens are gathered first, so that the user sees all faults at once. Loads
+the base's tokenizer, never its weights.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_f
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the checks leave for training. With errors in `report` `hyperparameters` is None.
+    """The checked data, ready for training. With errors in `report` `hyperparameters` is None.
 
     `data_digest` is the sha256 of the data file; `held_out_digest` of what the held-out rows teach.
     """

@@ -1,6 +1,6 @@
-"""Turns rows into token ids with labels: the learnt answers keep their ids, all else is masked.
+"""Turns rows into token ids with labels: answers to learn keep their ids, everything else is masked.
 
-Answers begin exactly where serving would start to write them, and end with the token at which serving stops.
+Answers begin exactly where serving would start generating, and end with the token at which serving stops.
 """
 
 from array import array
@@ -54,7 +54,7 @@ def render(row: Row, encoder: BaseEncoder) -> Sample:
 
 
 def prompt_ids(row: Row, encoder: BaseEncoder) -> list[int]:
-    """Returns the tokens that serving would be given to answer this row; raises RenderFault."""
+    """Returns the prompt that serving would get for this row; raises RenderFault."""
     if row.raw:
         return encoder.encode(row.prompt[0].content, special=True)
     try:
@@ -80,7 +80,7 @@ def _render_raw(row: Row, encoder: BaseEncoder) -> Sample:
 
 
 def _render_chat(row: Row, encoder: BaseEncoder) -> Sample:
-    """Renders answer by answer: what precedes each must be exactly the prompt that serving would build."""
+    """Renders answer by answer: whatever precedes one must be exactly the prompt that serving would build."""
     try:
         written = encoder.write(row.turns, generation_prompt=False, marks=True)
         spans = [_span(row, index, written, encoder) for index, turn in enumerate(row.turns) if turn.learn]

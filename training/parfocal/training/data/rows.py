@@ -1,4 +1,4 @@
-"""What one training example is, whichever format it was written in. Knows no tokens and no files."""
+"""One training example, in whichever format it was written. Knows no tokens and no files."""
 
 import unicodedata
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which rows are held out: decided by the prompts alone, so the same data always splits alike."""
+"""Which rows are held out: decided by the prompts alone, so the same data always splits the same way."""
 
 import hashlib
 import math

@@ -1,6 +1,6 @@
 """The checks that need the base's tokenizer: templates, special tokens, lengths, truncation.
 
-Loads nothing itself and never drops a row in silence: whatever is not trained on as written has a finding.
+Loads nothing itself and never drops a row silently: whatever is not trained on as written has a finding.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ class Tokenised:
 
 
 def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
-    """Returns every row in tokens, with a finding for each that has none or is doubtful."""
+    """Returns the tokenised rows, with a finding for each that fails or is doubtful."""
     source = rows[0].source if rows else ""
     if any(not row.raw for row in rows) and not encoder.has_template:
         message = "are chats, but the base has no chat template; use prompt and completion rows"
@@ -67,7 +67,7 @@ def cut(samples: Sequence[Sample], max_length: int) -> Tokenised:
 
 
 def _special_texts(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> Iterator[Finding]:
-    """In a chat such text would forge the template's own marks; in raw rows it may be meant."""
+    """In a chat such text would forge the template's own marks; in raw rows it may be intended."""
     lines: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         contents = [turn.content for turn in row.turns]

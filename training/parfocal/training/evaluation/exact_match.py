@@ -10,11 +10,11 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from parfocal.training.computing import ThreadCount, thread_counts
 from parfocal.training.data import BaseEncoder, Sample, prompt_ids
 
-_MARGIN_TOKENS = 8  # an answer that runs on this far past the longest true one is wrong anyway
+_MARGIN_TOKENS = 8  # an answer that runs this far past the longest true one is wrong anyway
 
 
 class _TokenByToken(StoppingCriteria):
-    """Stops nothing: lets `threads` time every token of a batch, the only seam between two of them."""
+    """Never stops generation: lets `threads` time every token of a batch, for want of another hook."""
 
     def __init__(self, threads: ThreadCount, piece: ExitStack) -> None:
         self._threads = threads
@@ -27,7 +27,7 @@ class _TokenByToken(StoppingCriteria):
 
 
 def exact_match(model: Any, samples: Sequence[Sample], encoder: BaseEncoder, batch_size: int) -> float:
-    """Returns which part of the last answers `model` writes exactly, outer spaces aside; from 0 to 1."""
+    """Returns the share of last answers that `model` writes exactly, outer spaces aside; from 0 to 1."""
     ordered = sorted(samples, key=lambda sample: len(sample.ids))
     threads = ThreadCount(thread_counts(model.device, torch.float32))
     right = 0

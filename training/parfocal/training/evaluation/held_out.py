@@ -1,4 +1,4 @@
-"""Scores a model on the held-out rows: loss and token accuracy of the answers. Leaves the model as it is."""
+"""Scores a model on the held-out rows: loss and token accuracy of the answers. Does not change the model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ class HeldOut:
         self._batches = [(chunk, padded([samples[i] for i in chunk], pad_id, device)) for chunk in chunks]
 
     def score(self, model: Any) -> Score:
-        """Returns the score of `model` as it stands; it comes back in the mode it was in.
+        """Returns the score of `model`; restores the mode it was in.
 
-        Draws no random number and takes no gradient. The caller keeps the base from being repacked.
+        Draws no random numbers and takes no gradients. The caller keeps the base from being repacked.
         """
         training = model.training
         model.eval()

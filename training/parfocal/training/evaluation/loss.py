@@ -13,7 +13,7 @@ from parfocal.training.data import MASKED
 
 @dataclass(frozen=True, slots=True)
 class AnswerLogits:
-    """What the model says where an answer should be.
+    """The model's logits where an answer should be.
 
     `logits` are `[learnt, vocabulary]`, `targets` `[learnt]`; `rows` `[learnt]` is each one's row in the
     batch.

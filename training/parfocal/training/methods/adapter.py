@@ -1,4 +1,4 @@
-"""Loads the 4-bit base as serving does and puts a fresh (or a published) LoRA adapter on it."""
+"""Loads the 4-bit base as serving does and adds a fresh (or published) LoRA adapter to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where and in which number format the base computes; the adapter's weights are float32 throughout."""
+    """Where and in which dtype the base computes; the adapter's weights are always float32."""
 
     device: torch.device
     dtype: torch.dtype
@@ -55,7 +55,7 @@ def load_model(
 ) -> PeftModel:
     """Returns the 4-bit base of `base` with a trainable LoRA adapter, safe to evaluate between steps.
 
-    The adapter's first weights depend on the seed alone.
+    The adapter's initial weights depend only on the seed.
 
     Raises:
         BaseUnfit: serving does not support the architecture, or the base has none of the target modules.
@@ -73,7 +73,7 @@ def load_model(
     try:
         adapted = get_peft_model(model, _lora(config, hyperparameters))
     except ValueError as error:
-        raise BaseUnfit(f"the base has no modules to adapt as asked: {error}", field="targets") from error
+        raise BaseUnfit(f"none of the requested target modules exist: {error}", field="targets") from error
     forbid_repacking(adapted)
     return adapted
 

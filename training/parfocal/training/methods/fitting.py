@@ -26,7 +26,7 @@ from parfocal.training.runs import Checkpoint, Checkpoints, History, Job, StopRe
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """How a training went; the kept adapter lies in the run's folder. `tokens` are those of this part."""
+    """How training went; the kept adapter is in the run's folder. `tokens` are those of this part."""
 
     steps: int
     best_step: int
@@ -37,11 +37,11 @@ class Fitted:
 
 
 def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
-    """Trains the adapter of `job` to its last step and exports the one that is to be kept.
+    """Trains the adapter of `job` to its last step and exports the one to keep.
 
     Raises:
         Interrupted: a signal asked to stop; a whole checkpoint is in the job's folder.
-        Diverged: the loss is no number any more.
+        Diverged: the loss is no longer a number.
         GradientsLost: the base no longer passes gradients.
     """
     place = training_device(job.config)

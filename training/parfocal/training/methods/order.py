@@ -1,4 +1,4 @@
-"""In which order rows are learnt: the whole run laid out beforehand, from the seed alone.
+"""The order in which rows are learnt: the whole run laid out in advance, from the seed alone.
 
 The transformers trainer draws its length-grouped order from the global random state, so a resumed run would
 see other batches than one that was never stopped (transformers 5.23, `LengthGroupedSampler`).
@@ -16,7 +16,7 @@ def row_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) ->
 
     Every row comes once before any comes twice, up to the rows that fill an epoch's last batch, and no batch
     holds a row twice unless there are fewer rows than that. Rows of a batch are of similar length, in rising
-    order; the first batch has the longest row of all, so that memory runs out at once or not at all.
+    order; the first batch has the longest row of all, so that memory runs out immediately or not at all.
     """
     chance = random.Random(seed)
     epochs = _batches(lengths, batch_size, chance) if len(lengths) >= batch_size else _tiny(lengths, chance)
@@ -24,7 +24,7 @@ def row_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) ->
 
 
 def _batches(lengths: Sequence[int], batch_size: int, chance: random.Random) -> Iterator[list[int]]:
-    """Yields batches epoch by epoch; what does not fill an epoch's last batch begins the next epoch."""
+    """Yields batches epoch by epoch; a remainder that does not fill a batch begins the next epoch."""
     lead: int | None = max(range(len(lengths)), key=lambda index: lengths[index])
     left: list[int] = []
     while True:
@@ -44,7 +44,7 @@ def _batches(lengths: Sequence[int], batch_size: int, chance: random.Random) -> 
 
 
 def _tiny(lengths: Sequence[int], chance: random.Random) -> Iterator[list[int]]:
-    """Yields epochs of fewer rows than a batch has; then a batch cannot but repeat some."""
+    """Yields epochs of fewer rows than a batch has; such batches must repeat some."""
     while True:
         yield chance.sample(range(len(lengths)), len(lengths))
 

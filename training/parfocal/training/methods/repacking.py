@@ -19,7 +19,7 @@ _SWITCH = "support_avx512bf16_for_cpu"
 
 
 def forbid_repacking(model: nn.Module) -> None:
-    """Makes every 4-bit linear compute as in training, whatever mode it is in, and proves it on one of them.
+    """Makes every 4-bit linear compute as in training, whatever its mode, and verifies that on one of them.
 
     The switch is an attribute that bitsandbytes sets once per layer from the CPU's features. Evaluating
     is then bit for bit what training computes, with dropout off.
@@ -40,7 +40,7 @@ def check_unpacked(model: nn.Module) -> None:
     if packed:
         raise GradientsLost(
             f"{len(packed)} layers of the base were repacked for inference, first {packed[0]}; gradients "
-            "would stop there in silence. Something ran the base in eval mode outside the evaluation",
+            "would stop there silently; something ran the base in eval mode outside the evaluation",
             layer=packed[0],
         )
 

@@ -9,15 +9,15 @@ from collections.abc import Iterable
 
 from parfocal.training.hyperparameters import Hyperparameters
 
-_PATIENCE = 2  # looks without a better loss
-_FALL = 0.02  # a smaller part of the loss is no fall
-_LEAST_FALL = 0.003  # nor are fewer nats per token
+_PATIENCE = 2  # evaluations without a better loss
+_FALL = 0.02  # a smaller fraction of the loss does not count as falling
+_LEAST_FALL = 0.003  # nor do fewer nats per token
 _STILL = 0.05  # a last look that lowered the loss by more had not come to rest
 _DECAY_PART = 0.2  # of the steps taken so far
 
 
 class Schedule:
-    """The course of one run, told of every look at the held-out rows. `end` is its last step as known now."""
+    """The course of one run, informed of every evaluation. `end` is its last step as far as known."""
 
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         self._warmup = hyperparameters.warmup_steps
@@ -41,7 +41,7 @@ class Schedule:
         return len(self._losses) > 1 and _fell(self._losses[-2], self._losses[-1], _STILL)
 
     def factor(self, step: int) -> float:
-        """The part of the full learning rate that the step after `step` takes."""
+        """The fraction of the full learning rate for the step after `step`."""
         if step < self._warmup:
             return step / max(1, self._warmup)
         if self._open and step <= self._decay_from:
@@ -49,7 +49,7 @@ class Schedule:
         return max(0.0, (self.end - step) / max(1, self.end - self._decay_from))
 
     def looked(self, step: int, loss: float) -> None:
-        """Takes the held-out loss after `step`; an open run whose loss rests begins to fall here."""
+        """Records the held-out loss after `step`; once it rests, an open run's decay begins here."""
         self._losses.append(loss)
         if _fell(self._lowest, loss, _FALL):
             self._lowest, self._waited = loss, 0
@@ -62,7 +62,7 @@ class Schedule:
             self.end = min(self._bound, step + max(1, round(_DECAY_PART * step)))
 
     def replay(self, looks: Iterable[tuple[int, float]]) -> None:
-        """Takes the looks of the part of the run that was interrupted."""
+        """Replays the evaluations of the interrupted part of the run."""
         for step, loss in looks:
             self.looked(step, loss)
 

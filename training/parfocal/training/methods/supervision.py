@@ -1,4 +1,4 @@
-"""Watches a run step by step: scores the held-out rows, keeps the best adapter, saves, stops, objects.
+"""Supervises a run step by step: scores the held-out rows, keeps the best adapter, saves, stops, aborts.
 
 Hooks into the transformers trainer; computes no loss itself.
 """
@@ -27,10 +27,10 @@ _BEST_FILE = "best.safetensors"
 
 
 class Scorer(Protocol):
-    """Scores a model on rows it knows."""
+    """Scores a model on rows of its own."""
 
     def score(self, model: Any) -> Score:
-        """Returns the score of `model`, which it leaves as it was."""
+        """Returns the score of `model`, which it leaves unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to train, how often to score, in steps, and to save, in seconds."""
+    """How long to train, how often to score (in steps) and to save (in seconds)."""
 
     schedule: Schedule
     evaluate_every: int
@@ -74,7 +74,7 @@ class Supervision(TrainerCallback):
         self._tokens_before = self._steps_before = 0
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Takes the best adapter so far, and how the held-out loss went, out of `checkpoint`."""
+        """Restores the best adapter so far, and the history of the held-out loss, from `checkpoint`."""
         log = json.loads(history_file(checkpoint.folder).read_text("utf-8"))["log_history"]
         self.schedule.replay((e["step"], e["held_out_loss"]) for e in log if "held_out_loss" in e)
         path = checkpoint.folder / _BEST_FILE
@@ -98,7 +98,7 @@ class Supervision(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Refuses to go on, at the first step and after each scoring, if a layer would no longer learn."""
+        """Aborts, at the first step and after each scoring, if a layer would no longer learn."""
         if not self._prove_gradients:
             return
         model = kwargs["model"]
@@ -112,7 +112,7 @@ class Supervision(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Scores when it is time; asks the trainer to save and to stop."""
+        """Scores when due; asks the trainer to save and to stop."""
         last = state.global_step >= self.schedule.end
         if last or state.global_step % self._pace.evaluate_every == 0:
             self._score(kwargs["model"], state)
@@ -126,7 +126,7 @@ class Supervision(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Reports how far the run is; raises Diverged when the loss is no number any more."""
+        """Reports progress; raises Diverged when the loss is no longer a number."""
         loss = kwargs["logs"].get("loss")
         if loss is not None:
             _check_finite(float(loss), state.global_step)
@@ -135,7 +135,7 @@ class Supervision(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Adds the best adapter to the checkpoint that the trainer wrote, and marks it as whole."""
+        """Adds the best adapter to the checkpoint that the trainer wrote, and marks it as complete."""
         if not all(
             bool(torch.isfinite(tensor).all()) for tensor in adapter_weights(kwargs["model"]).values()
         ):
@@ -176,7 +176,7 @@ class Supervision(TrainerCallback):
 
 
 def _as_trained(model: PeftModel) -> str:
-    """The table at the end is of the base as it is served, which may compute in another format."""
+    """The final table shows the base as served, which may compute in another dtype."""
     dtype = model.get_input_embeddings().weight.dtype
     return "" if dtype is torch.float32 else f" in {str(dtype).removeprefix('torch.')}, as it trains"
 

@@ -1,6 +1,6 @@
 """TRL's SFTTrainer on rows that are already tokens and labels, so that it can neither cut nor drop any.
 
-Says how one step is computed; when to score, save or stop is the affair of `supervision`.
+Computes single steps; `supervision` decides when to score, save or stop.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ from parfocal.training.methods.adapter import adapter_weights, set_adapter_weigh
 from parfocal.training.methods.order import row_order
 from parfocal.training.methods.schedule import Schedule
 
-_LOGGED = 200  # points of the training loss at most: one more would only cost time
+_LOGGED = 200  # at most this many points of the training loss: more would only cost time
 
 
 class AnswerTrainer(SFTTrainer):
-    """Takes the loss over answers only, on as many CPU threads as `threads` finds best."""
+    """Computes the loss over answers only, on as many CPU threads as `threads` finds best."""
 
     threads: ThreadCount
     schedule: Schedule

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are whole. Knows files only, not what is in them."""
+"""Which checkpoints of a run are complete. Knows only files, not what is in them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ _PREFIX = "checkpoint-"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A whole checkpoint: all up to `step` is in `folder`; `note` is what was written with its mark."""
+    """A complete checkpoint: everything up to `step` is in `folder`; `note` was written with its mark."""
 
     folder: Path
     step: int
@@ -28,7 +28,7 @@ class Checkpoints:
         self.folder = folder
 
     def latest(self) -> Checkpoint | None:
-        """Returns the whole checkpoint with the most steps, or None."""
+        """Returns the complete checkpoint with the most steps, or None."""
         whole = [found for path in self.folder.glob(f"{_PREFIX}*") if (found := _read(path)) is not None]
         return max(whole, key=lambda found: found.step, default=None)
 
@@ -37,7 +37,7 @@ class Checkpoints:
         return self.folder / f"{_PREFIX}{step}"
 
     def complete(self, step: int, note: dict[str, JSON]) -> None:
-        """Marks the checkpoint of `step` as whole, on disk, and removes the older ones."""
+        """Marks the checkpoint of `step` as complete, durably, and removes the older ones."""
         folder = self.path(step)
         for path in (*folder.rglob("*"), folder):
             _sync(path)

@@ -18,7 +18,7 @@ class Gain:
 
     @property
     def verdict(self) -> str:
-        """What may be said about it: `better`, `worse`, or `no clear difference`."""
+        """What the interval supports: `better`, `worse`, or `no clear difference`."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "no clear difference"

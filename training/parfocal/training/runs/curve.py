@@ -31,7 +31,7 @@ def draw_curve(history: History, path: Path, title: str) -> None:
 
 def curve_figure(history: History, title: str) -> "Figure":
     """Draws the curve of `history`, without a display."""
-    # Drawing takes a second to import, and most who import this module draw nothing.
+    # Importing matplotlib takes a second, and most importers of this module draw nothing.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -58,7 +58,7 @@ def curve_figure(history: History, title: str) -> "Figure":
 
 
 def _leave_out_peaks(axes: "Axes", losses: Sequence[float], others: Sequence[float]) -> None:
-    """Ends the axis above what most steps have, and says so, lest one peak flatten all the rest."""
+    """Ends the axis above most steps' values, and says so, so that one peak does not flatten the rest."""
     known = sorted(loss for loss in losses if math.isfinite(loss))
     if not known:
         return

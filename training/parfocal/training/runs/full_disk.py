@@ -15,7 +15,7 @@ _TEXTS = ("No space left on device", "PytorchStreamWriter failed writing", "file
 
 @contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
-    """Raises DiskFull in place of whatever torch, safetensors or the system raise in that case."""
+    """Raises DiskFull instead of what torch, safetensors or the system raise then."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -1,4 +1,4 @@
-"""Turns the first Ctrl-C (or SIGTERM) into a request to stop at the next step; the second ends at once."""
+"""Turns the first Ctrl-C (or SIGTERM) into a request to stop after this step; the second ends right away."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """A context in which signals only set `made`; handlers are what they were before once it ends.
+    """A context in which signals only set `made`; restores the previous handlers when it ends.
 
-    Outside the main thread, where Python takes no handlers, it can still be set by hand with `ask`.
+    Outside the main thread, where Python allows no handlers, `ask` still sets it by hand.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -20,9 +20,9 @@ class StopRequest:
         self._before: dict[signal.Signals, object] = {}
 
     def ask(self) -> None:
-        """Asks the run to stop after the step it is in."""
+        """Asks the run to stop after the current step."""
         self.made = True
-        self._say("Stopping after this step and saving a checkpoint; press Ctrl-C again to stop at once.")
+        self._say("Stopping after this step and saving a checkpoint; press Ctrl-C again to stop immediately")
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():

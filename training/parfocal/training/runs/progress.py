@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it, and two ways to show it: a bar on a terminal, lines elsewhere."""
+"""What a run reports to its watcher, and two ways to show it: a bar on a terminal, lines elsewhere."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class StepDone:
 
 
 class Watcher(Protocol):
-    """Follows a run; calls come from the thread that trains and should return at once."""
+    """Follows a run; calls come from the training thread and should return immediately."""
 
     def say(self, text: str) -> None:
-        """Takes a line for people."""
+        """Receives a line of text."""
 
     def step(self, done: StepDone) -> None:
-        """Takes a finished step."""
+        """Receives a finished step."""
 
 
 class SilentWatcher:
@@ -40,7 +40,7 @@ class SilentWatcher:
 
 
 class PlainWatcher:
-    """Writes plain lines: what is said, and about ten lines of progress. For logs and pipes."""
+    """Writes plain lines: messages, and about ten lines of progress. For logs and pipes."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -51,7 +51,7 @@ class PlainWatcher:
         self._write(text)
 
     def step(self, done: StepDone) -> None:
-        """Writes when the next tenth part of the way is done."""
+        """Writes a line after each tenth of the run."""
         tenths = done.step * 10 // done.steps
         if tenths != self._tenths:
             self._tenths = tenths
@@ -59,7 +59,7 @@ class PlainWatcher:
 
 
 class BarWatcher:
-    """Shows a progress bar under the lines that are said; use as a context."""
+    """Shows a progress bar below the messages; use as a context."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(

@@ -1,4 +1,4 @@
-"""What a run came to: scores of base and adapter, where things are, what was published."""
+"""The result of a run: scores of base and adapter, where things are, what was published."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ _STILL_FALLING = "The held-out loss was still falling after {} steps; more --ste
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One model on the held-out rows, on the 4-bit base as served. `exact_match` None: not asked for."""
+    """One model on the held-out rows, on the 4-bit base as served. `exact_match` None: not requested."""
 
     loss: float
     token_accuracy: float
@@ -43,7 +43,7 @@ class TrainResult:
     gain: Gain
 
     def metrics(self) -> dict[str, float]:
-        """Returns the evaluation as it is recorded in the registry, for gates to read."""
+        """Returns the evaluation as recorded in the registry, for gates to read."""
         found = {
             "base_loss": self.base.loss,
             "adapter_loss": self.adapter.loss,
@@ -77,7 +77,7 @@ class TrainResult:
         }
 
     def lines(self) -> list[str]:
-        """Returns a small table of base against adapter, and where to look, for people."""
+        """Returns a small table of base against adapter, and where to look, as text."""
         rows = [
             ("loss", f"{self.base.loss:.4f}", f"{self.adapter.loss:.4f}"),
             ("token accuracy", f"{self.base.token_accuracy:.1%}", f"{self.adapter.token_accuracy:.1%}"),

@@ -1,4 +1,4 @@
-"""Which settings a resumed run may be given anew, and which make it another run."""
+"""Which settings may change when a run is resumed, and which would make it another run."""
 
 from collections.abc import Mapping
 from dataclasses import replace
