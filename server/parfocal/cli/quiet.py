@@ -2,16 +2,23 @@
 
 import logging
 import os
+import re
 import sys
 
-# Logged on import on CPUs with bfloat16 arithmetic: an optional kernel is absent. We have our own.
-_HARMLESS = {"bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward"}
+# By logger, a pattern of the message's beginning.
+_HARMLESS = {
+    # Logged on import on CPUs with bfloat16 arithmetic: an optional kernel is absent. We have our own.
+    "bitsandbytes.backends.cpu.ops": r"Failed to load CPU gemm_4bit_forward",
+    # A table of tensors that are missing or too many, with the advice to train those that are "newly
+    # initialized". We read the same report, and refuse the base or warn of it in our own words.
+    "transformers.modeling_utils": r"(?s)\S+ LOAD REPORT(?!.*CONVERSION)",
+}
 
 
 def calm_libraries() -> None:
     """Silences lines known to be harmless, and progress bars where no terminal shows them."""
-    for name, beginning in _HARMLESS.items():
-        logging.getLogger(name).addFilter(_Without(beginning))
+    for name, pattern in _HARMLESS.items():
+        logging.getLogger(name).addFilter(_Without(pattern))
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
@@ -25,15 +32,15 @@ def hide_loading_bars() -> None:
 
 
 class _Without(logging.Filter):
-    def __init__(self, beginning: str) -> None:
+    def __init__(self, pattern: str) -> None:
         super().__init__()
-        self._beginning = beginning
+        self._pattern = pattern
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith(self._beginning)
+        return re.match(self._pattern, str(record.msg)) is None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Without) and other._beginning == self._beginning
+        return isinstance(other, _Without) and other._pattern == self._pattern
 
     def __hash__(self) -> int:
-        return hash(self._beginning)
+        return hash(self._pattern)

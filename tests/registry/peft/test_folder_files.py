@@ -72,6 +72,13 @@ def test_leftovers_may_be_large_many_and_links(adapter: Write) -> None:
         (["training_args.bin", "optimizer.pt"], AdapterRefused, "has no adapter_model.safetensors; a PEFT"),
         (["adapter_0.pt", "adapter_config.json"], PickleRefused, r"adapter_0\.pt' is a pickle"),
         (["adapters.safetensors", "0000100_adapters.safetensors"], AdapterRefused, "an MLX adapter; convert"),
+        (
+            ["adapters.npz", "adapter_config.json"],
+            AdapterRefused,
+            r"adapters\.npz' is an MLX adapter; convert",
+        ),
+        (["0000200_adapters.safetensors"], AdapterRefused, "an MLX adapter; convert"),
+        (["0000100_adapters.npz", "README.md"], AdapterRefused, "an MLX adapter; convert"),
         (["adapter_model-00001-of-00002.safetensors"], AdapterRefused, "split over several files"),
         (["adapter.gguf"], AdapterRefused, r"a llama\.cpp file"),
         (["model.safetensors", "config.json"], AdapterRefused, "a whole model"),

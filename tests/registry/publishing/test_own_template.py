@@ -74,6 +74,51 @@ def test_what_is_no_text_too_long_or_a_link_is_refused(adapter: Write, base: Bas
         own_template(folder, base)
 
 
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        ("{% for m in messages %}{{ m.content }\n{% endfor %}", "line 1: unexpected '}'"),
+        ("ok\n{% if messages %}\nnever closed", "line 3: Unexpected end of template"),
+        (
+            "{% for m in messages %}\n{{ m.content | trimmed }}{% endfor %}",
+            "line 2: there is no filter named",
+        ),
+        ("{{ messages is lovely }}", "there is no test named 'lovely'"),
+        ("{% trans %}x{% endtrans %}", "unknown tag 'trans'"),
+        ("{{ " + "(" * 50_000 + ")" * 50_000 + " }}", "nested too deeply"),
+    ],
+)
+def test_a_template_that_would_refuse_every_chat_is_refused_when_it_is_published(
+    adapter: Write, base: BaseContract, template: str, fault: str
+) -> None:
+    folder = adapter()
+    (folder / TEMPLATE_FILE).write_text(template, "utf-8")
+    with pytest.raises(MalformedFile, match="own chat template would refuse every chat") as refused:
+        own_template(folder, base)
+    assert fault in str(refused.value)
+    assert "correct it, or remove it" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
+        "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m | tojson }}{% endfor %}",
+        "{{ raise_exception('no') }}{{ strftime_now('%d') }}{{ bos_token }}",
+        "{% set ns = namespace(n=0) %}{% macro say(m) %}{{ m.content | trim }}{% endmacro %}"
+        "{%- for m in messages -%}{{ say(m) }}{% set ns.n = ns.n + 1 %}{%- endfor -%}",
+        "{% if tools is lovely %}{{ tools | pretty }}{% endif %}{{ (a | odd_one) if b else messages }}",
+        "{{ 'x' * 10 ** 12 }}",  # far too much to compute, and nothing to refuse before it runs
+    ],
+)
+def test_what_transformers_understands_is_published(
+    adapter: Write, base: BaseContract, template: str
+) -> None:
+    folder = adapter()
+    (folder / TEMPLATE_FILE).write_text(template, "utf-8")
+    assert _own(folder, base) == template
+
+
 @pytest.mark.parametrize("where", [TEMPLATE_FILE, "tokenizer_config.json"])
 def test_an_adapters_own_template_is_published_with_it(
     any_registry: Registry, adapter: Write, base: BaseContract, where: str

@@ -68,6 +68,22 @@ def test_added_tokens_are_told_of(
     assert f"adds tokens ({shown})" in warning
 
 
+@pytest.mark.parametrize(
+    ("added", "shown"),
+    [
+        ({"<|mine|>": 491}, "'<|mine|>'"),
+        ({"<a>": 7, "<b>": 8, "<c>": 9, "<d>": 10}, "'<a>', '<b>', '<c>', …"),
+    ],
+)
+def test_tokens_in_the_older_file_are_told_of(
+    folder: Path, warnings: Warnings, added: dict[str, int], shown: str
+) -> None:
+    (folder / SETTINGS).write_text("{}")
+    (folder / "added_tokens.json").write_text(json.dumps(added))
+    [warning] = warnings()
+    assert f"added_tokens.json beside the adapter adds tokens ({shown})" in warning
+
+
 @pytest.mark.parametrize("settings", [{}, {"extra_special_tokens": []}, {"extra_special_tokens": None}, []])
 def test_settings_that_add_nothing_are_not_worth_a_word(
     folder: Path, warnings: Warnings, settings: object

@@ -26,7 +26,7 @@ _PICKLE = f"a pickle, which runs code when opened; {_HOW_TO_SAVE}"
 # What the weights of a folder without adapter_model.safetensors are: the pattern of a file's name, whether
 # opening it would run code, what it is and what to do.
 _OTHERS: tuple[tuple[str, bool, str], ...] = (
-    (r"adapters\.safetensors", False, f"an MLX adapter; {CONVERT_MLX}"),
+    (r"(\d+_)?adapters\.(safetensors|npz)", False, f"an MLX adapter; {CONVERT_MLX}"),
     (r"adapter_model.*\.(bin|pt|pth)", True, _PICKLE),
     (r"adapter_model-\d+-of-\d+\.safetensors|adapter_model\.safetensors\.index\.json", False,
      "a part of weights that are split over several files; save them as one file"),

@@ -16,6 +16,7 @@ from parfocal.registry.values import TargetModule
 
 _DTYPES = ("F16", "BF16", "F32")
 _FILE = "adapter_model.safetensors"
+_SAVE_AGAIN = "the file was written in part or edited: save the adapter again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def _module(
     for side, other in (("A", "B"), ("B", "A")):
         if side not in factors:
             raise MalformedFile(
-                f"module {module.text} has lora_{other} but no lora_{side}",
+                f"module {module.text} has lora_{other} but no lora_{side}; {_SAVE_AGAIN}",
                 field=tensor_name(module.text, side),
             )
     a, b = factors["A"], factors["B"]
@@ -107,11 +108,13 @@ def _rank(module: ModulePath, a: StoredFactor, b: StoredFactor, config: PeftConf
     rank, expected = a.span.shape[0], config.rank_of(module)
     if rank != b.span.shape[1]:
         raise ContractMismatch(
-            f"lora_A of {module.text} has rank {rank}, its lora_B has rank {b.span.shape[1]}", field=b.name
+            f"lora_A of {module.text} has rank {rank}, its lora_B has rank {b.span.shape[1]}; {_SAVE_AGAIN}",
+            field=b.name,
         )
     if rank != expected:
         raise ContractMismatch(
-            f"lora_A of {module.text} has rank {rank}, adapter_config.json says {expected}",
+            f"lora_A of {module.text} has rank {rank}, adapter_config.json says {expected}; correct r or "
+            "rank_pattern",
             field=a.name, expected=str(expected), actual=str(rank),
         )  # fmt: skip
     assert 1 <= expected <= MAX_RANK

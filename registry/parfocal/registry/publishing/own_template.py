@@ -5,6 +5,7 @@ from pathlib import Path
 
 from parfocal.registry.errors import MalformedFile
 from parfocal.registry.peft import open_regular
+from parfocal.registry.publishing.template_syntax import template_fault
 from parfocal.registry.values import (
     JSON,
     TEMPLATE_FILE,
@@ -27,7 +28,7 @@ def own_template(folder: Path, base: BaseContract) -> bytes | None:
     It lies in `chat_template.jinja` or, in older folders, within `tokenizer_config.json`.
 
     Raises:
-        MalformedFile: it is no text, or too long.
+        MalformedFile: it is no text, too long, or no template.
         AdapterRefused: it is no regular file.
     """
     template = _template(folder)
@@ -36,6 +37,13 @@ def own_template(folder: Path, base: BaseContract) -> bytes | None:
     if len(template) > MAX_TEMPLATE_BYTES:
         raise MalformedFile(
             f"the chat template has {len(template)} bytes; at most {MAX_TEMPLATE_BYTES} are accepted",
+            field=TEMPLATE_FILE,
+        )
+    fault = template_fault(template.decode("utf-8"))
+    if fault is not None:
+        raise MalformedFile(
+            f"the adapter's own chat template would refuse every chat: {fault[:300]}; correct it, or remove "
+            "it from the folder to use the base's",
             field=TEMPLATE_FILE,
         )
     return template

@@ -10,6 +10,7 @@ from parfocal.registry.peft import open_regular
 from parfocal.registry.values import JSON, BaseContract, UnreadableJson, read_foreign_json
 
 _SETTINGS_FILE, _TOKENIZER_FILE = "tokenizer_config.json", "tokenizer.json"
+_ADDED_FILE = "added_tokens.json"  # ids by token, as transformers before 5 writes them
 _MAX_SETTINGS_BYTES = 16 << 20
 _MAX_TOKENIZER_BYTES = 64 << 20
 _TOKEN_FIELDS = ("extra_special_tokens", "additional_special_tokens")
@@ -24,7 +25,7 @@ def token_warnings(folder: Path, base: BaseContract) -> tuple[str, ...]:
     try:
         if os.path.lexists(folder / _TOKENIZER_FILE):
             return _tokenizer_warnings(folder, base)
-        return _settings_warnings(folder)
+        return _added(_SETTINGS_FILE, _settings_tokens(folder)) or _added(_ADDED_FILE, _added_tokens(folder))
     except (AdapterRefused, BaseUnreachable, UnreadableJson, OSError) as error:
         return (f"the tokenizer's files beside the adapter were left unread: {error}",)
 
@@ -39,19 +40,31 @@ def _tokenizer_warnings(folder: Path, base: BaseContract) -> tuple[str, ...]:
     )
 
 
-def _settings_warnings(folder: Path) -> tuple[str, ...]:
-    if not os.path.lexists(folder / _SETTINGS_FILE):
-        return ()
-    with open_regular(folder / _SETTINGS_FILE, _MAX_SETTINGS_BYTES) as file:
-        settings = read_foreign_json(file.read())
-    if not isinstance(settings, Mapping):
-        return ()
-    tokens = [f"{token[:40]!a}" for field in _TOKEN_FIELDS for token in _tokens(settings.get(field))]
+def _settings_tokens(folder: Path) -> Sequence[str]:
+    settings = _object(folder / _SETTINGS_FILE)
+    return [token for field in _TOKEN_FIELDS for token in _tokens(settings.get(field))]
+
+
+def _added_tokens(folder: Path) -> Sequence[str]:
+    return list(_object(folder / _ADDED_FILE))
+
+
+def _object(path: Path) -> Mapping[str, JSON]:
+    """The object in a JSON file; empty where there is no file, or something else in it."""
+    if not os.path.lexists(path):
+        return {}
+    with open_regular(path, _MAX_SETTINGS_BYTES) as file:
+        value = read_foreign_json(file.read())
+    return value if isinstance(value, Mapping) else {}
+
+
+def _added(file: str, tokens: Sequence[str]) -> tuple[str, ...]:
     if not tokens:
         return ()
-    shown = ", ".join(tokens[:_SHOWN]) + (", …" if len(tokens) > _SHOWN else "")
+    shown = ", ".join(f"{token[:40]!a}" for token in tokens[:_SHOWN])
+    more = ", …" if len(tokens) > _SHOWN else ""
     return (
-        f"{_SETTINGS_FILE} beside the adapter adds tokens ({shown}); the base's tokenizer serves it, "
+        f"{file} beside the adapter adds tokens ({shown}{more}); the base's tokenizer serves it, "
         "and splits those that it does not have",
     )
 
