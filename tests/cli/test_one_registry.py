@@ -1,5 +1,8 @@
 """Every command that keeps or serves adapters means the same folder when nobody names one."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +22,19 @@ def test_a_command_means_the_one_folder(run: Callable[..., Result], command: str
     shown = "".join(run(command, "--help").stdout.split())
 
     assert DEFAULT_REGISTRY in shown
+
+
+def test_the_one_folder_is_where_the_user_keeps_data(tmp_path: Path) -> None:
+    ask = [sys.executable, "-c", "from parfocal.server import DEFAULT_REGISTRY; print(DEFAULT_REGISTRY)"]
+    meant = {
+        home: subprocess.run(
+            ask, env={**os.environ, "XDG_DATA_HOME": home}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for home in (str(tmp_path), "", "not/absolute")
+    }
+
+    usual = "~/.local/share/parfocal/registry"
+    assert meant == {str(tmp_path): f"{tmp_path}/parfocal/registry", "": usual, "not/absolute": usual}
 
 
 def test_make_names_no_folder_of_its_own() -> None:

@@ -10,7 +10,7 @@ from parfocal.registry.disk.errors import (
     read_only,
 )
 from parfocal.registry.disk.folder_lock import FolderLock
-from parfocal.registry.disk.homes import cache_home
+from parfocal.registry.disk.homes import cache_home, data_home
 from parfocal.registry.disk.modes import file_mode, give_to_owner, make_like, read_only_mode
 from parfocal.registry.disk.staging import Staging
 
@@ -18,6 +18,7 @@ __all__ = [
     "FolderLock",
     "Staging",
     "cache_home",
+    "data_home",
     "disk_errors",
     "file_mode",
     "forbidden",

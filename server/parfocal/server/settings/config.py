@@ -3,9 +3,10 @@
 from dataclasses import dataclass, fields
 
 from parfocal.engine import Bounds, EngineConfig, declare, declared_by
+from parfocal.registry.disk import data_home
 
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
-DEFAULT_REGISTRY = "~/.local/share/parfocal/registry"
+DEFAULT_REGISTRY = f"{data_home()}/registry"
 
 
 @dataclass(frozen=True, slots=True)
