@@ -5,7 +5,7 @@ Everything here is CPU-bound; call it off the event loop, through `EncoderPool`.
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
@@ -66,8 +66,10 @@ class PromptEncoder:
         """
         return tuple(self._chats.ids(self._chats.write(chat, template=template)))
 
-    def unread(self, variables: Iterable[str], template: str | None = None) -> list[str]:
+    def unread(self, variables: Collection[str], template: str | None = None) -> list[str]:
         """The template variables that the template never mentions."""
+        if not variables:
+            return []
         read = template or default_template(self._tokenizer.chat_template) or ""
         return [name for name in variables if name not in read]
 
