@@ -1,4 +1,4 @@
-"""Answers rpcs that nobody serves: not yet, while the server loads, or not at all. Knows no service."""
+"""Answers rpcs without a servicer: not yet, while the server loads, or not at all. Knows no service."""
 
 import grpc
 
@@ -31,5 +31,5 @@ class UnservedInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 raise Loading("this server is still loading; try again soon", retry_after_s=_RETRY_AFTER_S)
             raise MethodNotImplemented(f"this server knows no rpc {method}", method=method)
 
-        # Nobody knows what kind the caller takes it for; any kind can be refused before its first message.
+        # The caller may take it for any kind of rpc; any kind can be refused before its first message.
         return grpc.stream_stream_rpc_method_handler(refuse)

@@ -39,7 +39,7 @@ def rebuild_folder(path: Path) -> RebuiltFolder:
     """Rebuilds the index of the registry in `path`; keeps the replaced files beside it.
 
     From the journal, the manifests among the blobs, and what can still be read of the old index if it is this
-    registry's. Nobody publishes meanwhile. Raises NotARegistry, RegistryBusy or another StorageError.
+    registry's. Publishing is locked out meanwhile. Raises NotARegistry, RegistryBusy or another StorageError.
     """
     with disk_errors(path):
         blobs = FolderBlobs(path)

@@ -1,4 +1,4 @@
-"""A registry over an index and a store of blobs, whatever they are in: the one place where both meet."""
+"""A registry over any index and any store of blobs: the one place where both meet."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -193,7 +193,7 @@ class StoredRegistry:
     def collect_garbage(
         self, dry_run: bool = False, *, copies: bool = False, unindexed: bool = False
     ) -> Garbage:
-        """Frees the files of deleted versions and of publishes that failed; waits for those under way.
+        """Frees the files of deleted versions and failed publishes; waits for running ones.
 
         Local `copies` too, all of them, and whole versions that are `unindexed`, if asked.
 
@@ -212,7 +212,7 @@ class StoredRegistry:
             return verify(self._index, self._blobs, progress)
 
     def copy_into(self, index: Index, blobs: BlobStore, progress: Progress | None = None) -> Copied:
-        """Copies all that holds at one moment into an index and blobs that are empty; others may go on.
+        """Copies the state of one moment into an empty index and empty blobs; others may go on.
 
         Raises IndexLost, IndexCorrupt or another StorageError.
         """
@@ -221,14 +221,14 @@ class StoredRegistry:
             return copy_registry((self._index, self._blobs), (index, blobs), progress)
 
     def catch_up(self) -> None:
-        """Brings the journal to where the index is; where that fails, it follows later."""
+        """Brings the journal up to the index; if that fails, it catches up later."""
         try:
             self._blobs.journal.extend(lambda after: list(every_event(self._index, after)))
         except StorageError as error:
             log.warning("registry %s: its journal stays behind its index: %s", self._location, error)
 
     def _check(self) -> None:
-        """Raises IndexLost or IndexCorrupt unless what the index says can be believed."""
+        """Raises IndexLost or IndexCorrupt unless the index can be trusted."""
         check_index(self._index, self._blobs, self._location)
         wrong = self._index.check()
         if wrong:
@@ -256,7 +256,7 @@ class StoredRegistry:
             return copies.path(version.digest)
 
     def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:
-        """Opens a file of a version; only of a live one it is a loss when the file is gone."""
+        """Opens a file of a version; a missing file is a loss only if the version is live."""
         try:
             return self._blobs.open(entry.digest)
         except BlobMissing as error:

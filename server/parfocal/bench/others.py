@@ -41,7 +41,7 @@ class BatchRival(Protocol):
     """A library that answers all requests of a round in one batch, without a server."""
 
     def stages(self, workload: Workload) -> int:
-        """Returns how many parts `speeds` tells of, at most."""
+        """Returns how many stages `speeds` reports, at most."""
 
     def speeds(self, workload: Workload, ground: Ground, stages: Stages) -> Mapping[str, tuple[float, ...]]:
         """Returns tokens per second by dtype, round by round. Raises BenchError."""

@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
 
-# A base of some billion weights loads for minutes, and somebody may start the server only now.
+# A base of some billion weights takes minutes to load, and the server may only just be starting.
 USUAL_LIMIT_S = 900.0
 _PAUSE_S = 0.2
 

@@ -55,7 +55,7 @@ class LocalCopies:
     def missing(self, digest: str, manifest: Manifest) -> tuple[FileEntry, ...]:
         """The files that are absent or wrong, after every byte of the others was read; raises OSError.
 
-        What does not belong to the adapter is removed: a loader may prefer a file that nobody published.
+        What does not belong to the adapter is removed: a loader may prefer an unpublished file.
         """
         folder = self.path(digest)
         with suppress(OSError):  # where nothing can be written, nothing is evicted either

@@ -9,7 +9,7 @@ def check_nothing_is_lost(blobs: BlobStore, location: str) -> None:
     """Raises IndexLost if something was published here; called before a new index is made."""
     last = blobs.journal.last()
     if last is not None:
-        raise _lost(location, f"its index is gone or empty, and its journal tells of {last.sequence} changes")
+        raise _lost(location, f"its index is gone or empty, and its journal has {last.sequence} changes")
     if next(iter(blobs.stored()), None) is not None:
         raise _lost(location, "its index is gone or empty, and there are blobs")
 
@@ -24,7 +24,7 @@ def check_index(index: Index, blobs: BlobStore, location: str) -> None:
         return
     known = index.event(last.sequence)
     if known is None:
-        raise _lost(location, f"its index is older than its journal, which tells of {last.sequence} changes")
+        raise _lost(location, f"its index is older than its journal, which has {last.sequence} changes")
     if known != last:
         raise _lost(location, f"its index and its journal tell different things of change {last.sequence}")
 

@@ -56,6 +56,6 @@ def _expected(trained: set[str], shape: BaseShape | None) -> Iterator[str]:
 
 
 def _decided(shape: BaseShape, names: Sequence[str]) -> BaseShape:
-    """The shape with the form of its projections, which the adapter shows if nobody said."""
+    """The shape with the form of its projections, taken from the adapter if unknown."""
     fused = any(name.endswith(_FUSED) for name in names)
     return shape if shape.fused is not None else replace(shape, fused=fused)

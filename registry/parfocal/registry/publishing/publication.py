@@ -15,7 +15,7 @@ _HUB_CACHE = re.compile(r"models--(?P<id>[^/]+)/snapshots/[0-9a-f]+/?$")
 class Publication:
     """The base the adapter was made for, where it came from, how good it is, how its rows became text.
 
-    Without a described base, or with one that nobody verified, `unverified_base` must say that this is meant.
+    Without a described base, or with an unverified one, `unverified_base` must confirm that this is intended.
     """
 
     base: BaseContract | None = None

@@ -28,9 +28,9 @@ Progress = Callable[[int, int], None]
 
 
 def upload(name: str, draft: Draft, progress: Progress | None) -> Iterator[pb.PublishVersionRequest]:
-    """Returns the header and the pieces of the files as they lie in the folder; raises OSError.
+    """Returns the header and the pieces of the folder's files; raises OSError.
 
-    The registry reads them anew, and comes to the same draft.
+    The registry reads them again, and arrives at the same draft.
     """
     files = _files(draft)
     return _parts(_header(name, draft.publication, files), files, draft, progress)

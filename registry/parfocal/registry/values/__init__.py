@@ -1,4 +1,4 @@
-"""What a registry speaks of: names, digests, references, manifests, contracts, records. Values only."""
+"""The registry's vocabulary: names, digests, references, manifests, contracts, records. Values only."""
 
 from parfocal.registry.values.arguments import check_actor, check_expected, check_version
 from parfocal.registry.values.base_contract import (

@@ -1,7 +1,7 @@
 """The base that an adapter was made for, and when another base is the same one.
 
-A base is known by what it computes: configuration, tokenizer, template, 4-bit recipe and weights. Its name
-and its revision say where it was found, and only warn. Reads no file.
+A base is identified by what it computes: configuration, tokenizer, template, 4-bit recipe and weights. Its
+name and revision say where it was found, and only cause warnings. Reads no file.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _LATER_FIELDS = ("scheme", "weights_fingerprint")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of a contract that is not what it should be."""
+    """One field of a contract that differs."""
 
     field: str
     expected: str
@@ -54,8 +54,8 @@ class BaseShape:
     """The sizes of a plain decoder, from its configuration: enough to know every projection and its shape.
 
     `fused` says whether the layers have qkv_proj and gate_up_proj (as in Phi-3) instead of their parts, None
-    where nobody said; `prefix` is what a layer's path begins with. Defaults are left out of the JSON form, as
-    nobody recorded them before.
+    if unknown; `prefix` is what a layer's path begins with. The JSON form omits defaults, which older
+    manifests did not record.
     """
 
     layers: int
@@ -115,11 +115,11 @@ class BaseContract:
 
     @classmethod
     def unverified(cls, base_id: str, revision: str | None = None) -> "BaseContract":
-        """Describes a base of which only the name is known."""
+        """Describes a base known only by name."""
         return cls(base_id, revision, "", Quantisation(), "", None, verified=False)
 
     def differences(self, other: "BaseContract") -> "list[Difference]":
-        """Lists where the base `other` computes something else than this contract expects.
+        """Lists where the base `other` computes something other than this contract expects.
 
         What is not known on either side is not compared. A name counts only where one side knows nothing
         else, and a revision only where the weights of one side were never seen. Ids are compared by their

@@ -1,4 +1,4 @@
-"""What an adapter needs in order to be right: its base and the modules that it changes.
+"""What an adapter needs to be correct: its base and the modules that it changes.
 
 Compares two contracts; does not read any file and does not decide what a difference means.
 """
@@ -47,9 +47,9 @@ class TargetModule:
 class Contract:
     """Base, modules and scaling rule; `targets` are sorted by path.
 
-    `rendering` is None where nobody said how the training rows became text, `chat_template_digest` where the
-    adapter carries no chat template of its own. What is None has no field in the JSON form, as manifests had
-    none before these were recorded.
+    `rendering` is None if it is unknown how the training rows became text, `chat_template_digest` if the
+    adapter has no chat template of its own. The JSON form omits what is None, as manifests did before these
+    were recorded.
     """
 
     base: BaseContract

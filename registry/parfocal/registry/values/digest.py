@@ -45,14 +45,14 @@ def digest_of_file(path: Path) -> str:
 
 
 class Hasher:
-    """Counts and digests bytes that pass by."""
+    """Counts and digests a stream of bytes."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
         self.size = 0
 
     def update(self, chunk: bytes) -> None:
-        """Takes the next bytes."""
+        """Adds the next bytes."""
         self._sha256.update(chunk)
         self.size += len(chunk)
 

@@ -1,4 +1,4 @@
-"""What happened to a registry, change by change: all that its index knows follows from these, in order."""
+"""What happened to a registry, change by change: its whole index follows from these, in order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

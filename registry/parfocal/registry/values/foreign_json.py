@@ -57,7 +57,7 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _deeper_than(value: object, depth: int) -> bool:
-    """Walks level by level: recursion over a stranger's nesting could exhaust the stack."""
+    """Walks level by level: recursion over untrusted nesting could exhaust the stack."""
     level = [value]
     for _ in range(depth):
         level = [item for container in level for item in _items(container)]

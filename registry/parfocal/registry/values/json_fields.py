@@ -81,7 +81,7 @@ class JsonObject:
         return JsonObject(self._get(name), self._at(name))
 
     def given(self, name: str) -> bool:
-        """Whether the field is there at all, be it null."""
+        """Whether the field is present, even if null."""
         return name in self._values
 
     def optional_object(self, name: str) -> "JsonObject | None":

@@ -1,4 +1,4 @@
-"""Where an adapter came from and how good it was measured to be. Checks form, not truth."""
+"""Where an adapter came from and how well it scored. Checks form, not truth."""
 
 import math
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """How a user names one version: `name`, `name@3`, `name@prod`, `name@sha256:…`. Resolves nothing.
 
-Of a digest, the first digits will do, as tables show them; among the versions of one name they stand for one.
+A digest may be abbreviated to its first digits, as tables show them, if they are unique within the name.
 """
 
 import re

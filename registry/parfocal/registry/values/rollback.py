@@ -11,8 +11,8 @@ def rollback_target(moves: Sequence[tuple[MoveKind, int]], is_live: Callable[[in
     """The version that a rollback points at, or None when there is none; `moves` go oldest first.
 
     A rollback undoes the last move that was not undone yet, be it to a version or the alias's deletion, so a
-    second one goes further back and never to and fro. Versions deleted since are passed over. What an alias
-    pointed at before it was deleted and made anew belongs to an earlier alias, and is out of reach.
+    second one goes further back and never to and fro. Skips versions deleted since. What an alias pointed at
+    before it was deleted and recreated belongs to an earlier alias, and is out of reach.
 
     >>> history = [(MoveKind.SET, 1), (MoveKind.SET, 2), (MoveKind.SET, 3), (MoveKind.ROLLBACK, 2)]
     >>> rollback_target(history, lambda version: True)

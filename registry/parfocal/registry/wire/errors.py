@@ -13,7 +13,7 @@ _UNREACHABLE = "UNAVAILABLE"
 
 @contextmanager
 def registry_errors() -> Iterator[None]:
-    """Runs its body; a failed rpc leaves it as the RegistryError of its reason, else as RemoteError."""
+    """Turns a failed rpc of its body into the RegistryError of its reason, otherwise RemoteError."""
     try:
         yield
     except grpc.RpcError as error:
@@ -30,7 +30,7 @@ def _same_error(remote: RemoteError) -> RegistryError | RemoteError:
 
 
 def _explained(remote: RemoteError) -> RemoteError:
-    """A status without a reason of ours comes from gRPC itself: nobody of us answered."""
+    """A status without one of our reasons comes from gRPC itself: no Parfocal server answered."""
     if remote.status != _UNREACHABLE or remote.reason != _UNREACHABLE:
         return remote
     message = f"no registry answers ({remote}); start one with: parfocal registry serve"

@@ -1,4 +1,4 @@
-"""Messages of `parfocal.v1` as the registry's values; checks what strangers send. Knows no service."""
+"""Messages of `parfocal.v1` as the registry's values; validates untrusted input. Knows no service."""
 
 import re
 from collections.abc import Mapping

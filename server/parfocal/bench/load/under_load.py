@@ -65,7 +65,7 @@ class _Kind:
 
 
 def rounds_of_load(workload: Workload, has_alternative: bool = False) -> int:
-    """Returns how many parts `put_under_load` tells of, at most."""
+    """Returns how many stages `put_under_load` reports, at most."""
     kinds = 3 if has_alternative else 2
     return kinds * (workload.warmup + workload.repeats) + workload.repeats * len(workload.sweep)
 

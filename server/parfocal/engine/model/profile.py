@@ -100,12 +100,12 @@ class ModuleProfile:
 
 
 def watched_lora(work: LoraWork | None, watch: Stopwatch) -> LoraWork | None:
-    """Returns a step's LoRA work, timed if somebody watches."""
+    """Returns a step's LoRA work, timed while someone watches."""
     return _WatchedLora(work, watch) if watch.is_on and work is not None else work
 
 
 def watched_attention(work: AttentionWork, watch: Stopwatch) -> AttentionWork:
-    """Returns a step's attention, timed if somebody watches."""
+    """Returns a step's attention, timed while someone watches."""
     return _WatchedAttention(work, watch) if watch.is_on else work
 
 

@@ -1,4 +1,4 @@
-"""Where one run keeps its things, and the record that lets it be resumed as the same run."""
+"""The folder of one run, and the record that lets it be resumed as the same run."""
 
 import json
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, config: TrainConfig, identity: Identity) -> "RunFolder":
-        """Makes the folder of a new run; without `output`, the next free number under parfocal-runs/NAME.
+        """Creates the folder of a new run; without `output`, the next free number under parfocal-runs/NAME.
 
         Raises:
             RunExists: the folder holds something already.
@@ -74,7 +74,7 @@ class RunFolder:
         return cls(path.resolve()), TrainConfig.from_json(record["config"])
 
     def check_identity(self, identity: Identity) -> None:
-        """Raises ResumeMismatch when data or base are not those the run began with."""
+        """Raises ResumeMismatch if data or base differ from those the run began with."""
         before = json.loads((self.path / _RECORD).read_text("utf-8"))["identity"]
         changed = identity.changes_since(before)
         if changed:
@@ -100,12 +100,12 @@ class RunFolder:
 
     @property
     def publication(self) -> Path:
-        """Where the run keeps what is published beside its files."""
+        """Where the run keeps what is published besides its files."""
         return self.path / "publication.json"
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run has finished."""
         return (self.path / _RESULT).is_file()
 
     def write_report(self, report: Mapping[str, JSON]) -> None:
@@ -124,7 +124,7 @@ class RunFolder:
 
 
 def latest_unfinished(name: str) -> Path:
-    """Returns the newest run of `name` under parfocal-runs that did not end; raises NothingToResume."""
+    """Returns the newest unfinished run of `name` under parfocal-runs; raises NothingToResume."""
     numbers = sorted((int(path.name) for path in _numbered(name)), reverse=True)
     for number in numbers:
         folder = RunFolder(_home(name) / str(number))

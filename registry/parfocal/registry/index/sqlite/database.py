@@ -169,7 +169,7 @@ class _Pair:
 
 
 class _Locked:
-    """One connection for all threads, one transaction at a time; closed when nobody holds it."""
+    """One connection for all threads, one transaction at a time; closed when unused."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
