@@ -88,7 +88,14 @@ def test_a_base_that_is_served_stays_and_is_named(run: Run, kept: Path) -> None:
     assert by_name.stderr == "parfocal: tiny (aa11) is being served and stays; stop its server first\n"
     assert by_name.stdout == "Removed tiny (bfloat16), 2.1 KiB\n"
     assert everything.exit_code == 0
+    assert everything.stderr == "parfocal: tiny (aa11) is being served and stays\n"
     assert left(kept) == ["aa11"]
+
+
+def test_removing_all_of_an_empty_cache_says_so(run: Run, kept: Path) -> None:
+    run("cache", "rm", "--all")
+
+    assert run("cache", "rm", "--all").stdout == "There was nothing to remove\n"
 
 
 def test_an_unknown_base_is_refused_and_nothing_leaves(run: Run, kept: Path) -> None:

@@ -265,3 +265,57 @@ def test_json_stays_json_where_the_terminal_cannot_spell_it(published: Path) -> 
         out, _ = process.communicate()
 
     assert json.loads(out)["adapters"][0]["name"] == "team/invoices"
+
+
+@pytest.mark.parametrize("words", [("ls",), ("ls", "--json"), ("show", "team/invoices@1"), ("--help",)])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_runs_without_its_standard_streams(published: Path, words: list[str], closed: str) -> None:
+    line = f'"$0" -m parfocal.cli {" ".join(words)} {closed}'
+
+    done = subprocess.run(["sh", "-c", line, sys.executable], capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_is_opened_never_takes_the_number_of_a_closed_stream(published: Path) -> None:
+    script = (
+        "import os\nfrom parfocal.cli.__main__ import main\nimport sys\nsys.argv[1:] = ['--version']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "sys.exit(sum(os.readlink(f'/proc/self/fd/{n}') != os.devnull for n in (0, 1, 2)))"
+    )
+
+    line = '"$0" -c "$1" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", line, sys.executable, script], check=False)
+
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("words", [("ls",), ("ls", "--json"), ("show", "team/invoices@1")])
+def test_output_that_does_not_fit_is_named(published: Path, words: list[str]) -> None:
+    with open("/dev/full", "wb") as full, _process(*words, stdout=full) as process:
+        _, said = process.communicate()
+
+    assert (process.returncode, said) == (1, b"parfocal: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("show", "team/invoices@9"), "parfocal ls team/invoices shows"),
+        (("show", "team/invoices@nope"), "parfocal ls team/invoices shows"),
+        (("show", "team/invoices@sha256:" + "0" * 12), "parfocal ls team/invoices shows"),
+        (("show", "team/invoices@sha256:ffff"), "8 to 64"),
+        (("show", "sha256:" + "0" * 12), "NAME@sha256:"),
+        (("alias", "team/invoices", "prod", "9"), "parfocal ls team/invoices shows"),
+        (("alias", "team/invoices", "nope", "--delete"), "parfocal ls team/invoices shows"),
+        (("rollback", "team/invoices", "prod"), "parfocal log team/invoices shows"),
+        (("ls", "--registry", "grpc://127.0.0.1:1"), "parfocal serve"),
+        (("registry", "rebuild", "grpc://127.0.0.1:1"), "on its machine"),
+        (("pull", "team/invoices", "/"), "give a new folder"),
+    ],
+)
+def test_a_refusal_says_what_to_do(published: Path, run: Run, words: list[str], advice: str) -> None:
+    result = run(*words)
+
+    assert result.exit_code in (1, 2)
+    assert advice in result.stderr

@@ -61,7 +61,7 @@ def test_a_backup_is_a_registry(run: Run, published: Path, tmp_path: Path) -> No
     made = run("registry", "backup", target)
 
     assert made.exit_code == 0, made.output
-    assert made.stdout.startswith("2 versions and 1 aliases")
+    assert made.stdout.startswith("2 versions and 1 alias ")
     assert _json(run("ls", "--registry", target, "--json")) == _json(run("ls", "--json"))
     assert run("registry", "verify", "--registry", target).exit_code == 0
 

@@ -160,6 +160,7 @@ def test_there_must_be_a_finished_run_and_a_place_to_publish(
     alone = train(TrainConfig(**settings | {"output": tmp_path / "alone", "registry": None}))
     with pytest.raises(NothingToPublish, match="--registry"):
         publish_run(alone.output)
+    assert publish_run(alone.output, fallback=str(tmp_path / "usual")).version == 1
     (alone.output / "publication.json").write_text("{}")
     with pytest.raises(NothingToPublish, match="parfocal push"):
         publish_run(alone.output, registry=str(tmp_path / "registry"))

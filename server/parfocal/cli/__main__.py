@@ -1,5 +1,6 @@
 """Runs the command: `parfocal …` or `python -m parfocal.cli …`."""
 
+import os
 import sys
 from io import TextIOWrapper
 
@@ -12,6 +13,7 @@ def main() -> None:
     The code is 0, 1 (a domain error, one line), 2 (usage) or, as shells have it, 130 (interrupted).
     """
     try:
+        _open_what_is_closed()
         # Imported here, so that Ctrl-C during the import ends the command without a traceback.
         from parfocal.cli.app import build_app
         from parfocal.engine import wait_briefly
@@ -21,6 +23,20 @@ def main() -> None:
         build_app()()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _open_what_is_closed() -> None:
+    """Puts the null device where a standard stream was closed (`>&-`).
+
+    Else the next file that is opened, such as a registry's index, would take the stream's number, and what a
+    library writes to it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _print_anything() -> None:

@@ -16,6 +16,7 @@ from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
 _UNREACHABLE = "UNAVAILABLE"
+_TOO_LATE = "DEADLINE_EXCEEDED"
 _FORMS: dict[int, str] = {adapter_pb2.RENDERING_FORM_CHAT: "chat", adapter_pb2.RENDERING_FORM_RAW: "raw"}
 
 
@@ -37,7 +38,7 @@ def answers(address: str, question: Question, count: int = 1) -> Iterator[pb.Gen
     Each is sampled on its own; with a seed, the first uses this seed, the next the one after, and so on.
     Closing the iterator cancels what still runs.
     """
-    with _server(address) as channel:
+    with _server(address, question.timeout_s) as channel:
         generate = pb_grpc.InferenceServiceStub(channel).Generate
         first = _request(channel, question)
         calls = [generate.future(_nth(first, number), timeout=question.timeout_s) for number in range(count)]
@@ -51,7 +52,7 @@ def answers(address: str, question: Question, count: int = 1) -> Iterator[pb.Gen
 
 def answer_as_it_comes(address: str, question: Question) -> Iterator[pb.GenerateStreamResponse]:
     """Yields the answer piece by piece; raises RemoteError. Closing the iterator cancels the request."""
-    with _server(address) as channel:
+    with _server(address, question.timeout_s) as channel:
         request = _request(channel, question)
         call = pb_grpc.InferenceServiceStub(channel).GenerateStream(request, timeout=question.timeout_s)
         try:
@@ -70,19 +71,22 @@ def _nth(first: pb.GenerateRequest, number: int) -> pb.GenerateRequest:
 
 
 @contextlib.contextmanager
-def _server(address: str) -> Iterator[grpc.Channel]:
+def _server(address: str, timeout_s: float | None) -> Iterator[grpc.Channel]:
     with open_blocking_channel(address) as channel:
         try:
             yield channel
         except grpc.RpcError as error:
-            raise _explained(remote_error(error), address) from error
+            raise _explained(remote_error(error), address, timeout_s) from error
 
 
-def _explained(error: RemoteError, address: str) -> RemoteError:
-    """A status without one of our reasons comes from gRPC itself: no Parfocal server answered."""
-    if error.status != _UNREACHABLE or error.reason != _UNREACHABLE:
+def _explained(error: RemoteError, address: str, timeout_s: float | None) -> RemoteError:
+    """A status without one of our reasons comes from gRPC itself: no server of ours answered, or too late."""
+    if (error.status, error.reason) == (_TOO_LATE, _TOO_LATE) and timeout_s is not None:
+        message = f"{address} did not answer to the end within {timeout_s:g} s; give a longer --timeout"
+    elif (error.status, error.reason) == (_UNREACHABLE, _UNREACHABLE):
+        message = f"no server answers at {address} ({error}); start one with: parfocal serve"
+    else:
         return error
-    message = f"no server answers at {address} ({error}); start one with: parfocal serve"
     return RemoteError(message, error.status, error.reason, error.metadata)
 
 

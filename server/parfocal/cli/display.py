@@ -68,6 +68,15 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
 
 
+def count_text(count: int, one: str, many: str = "") -> str:
+    """Returns so many of something for people.
+
+    >>> count_text(1, "alias", "aliases"), count_text(2, "version")
+    ('1 alias', '2 versions')
+    """
+    return f"{count} {one}" if count == 1 else f"{count} {many or one + 's'}"
+
+
 def time_text(moment: datetime) -> str:
     """Returns a moment in the reader's own time zone, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

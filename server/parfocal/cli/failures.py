@@ -1,6 +1,7 @@
 """Turns failures into one line on stderr and exit code 1. Knows no particular error."""
 
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -9,6 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 _VARIABLES = "PARFOCAL_"
+# The functions of typer and rich that write to standard output.
+_WRITERS = ("echo", "_write_buffer")
 
 
 class OneLineGroup(TyperGroup):
@@ -60,7 +63,15 @@ def explain(error: BaseException) -> str | None:
         return "not enough memory; ask for less at once"
     if isinstance(error, BrokenPipeError) or not isinstance(error, OSError):
         return None
-    return f"{error.filename}: {error.strerror}" if error.filename else " ".join(str(error).split())
+    if not error.strerror:
+        return " ".join(str(error).split())
+    return f"{error.filename or _where(error)}: {error.strerror}"
+
+
+def _where(error: OSError) -> str:
+    """Names what a person redirected: streams fail without a name, our files have one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "standard output" if frames and frames[-1].name in _WRITERS else "the system refuses"
 
 
 def _words(args: Sequence[str]) -> Iterator[tuple[str, str]]:

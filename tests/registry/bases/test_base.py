@@ -97,7 +97,7 @@ def test_a_base_without_tokenizer_json_is_known_by_its_other_tokenizer_files(tmp
 
 @pytest.mark.parametrize("reference", ["/no/such/folder", "", "a/b/c", "org/none", "bad id", "../x", "-x"])
 def test_a_base_that_cannot_be_reached_tells_the_way_on(reference: str) -> None:
-    with pytest.raises(BaseUnreachable, match="--unverified-base") as refused:
+    with pytest.raises(BaseUnreachable, match="--base") as refused:
         locate_base(reference, weights=False)
     assert refused.value.field == "base"
 

@@ -45,10 +45,13 @@ def open_existing(location: str) -> Registry | None:
     return open_registry(location, create=False)
 
 
-def publish_run(folder: Path, registry: str | None = None, name: str | None = None) -> Version:
+def publish_run(
+    folder: Path, registry: str | None = None, name: str | None = None, *, fallback: str | None = None
+) -> Version:
     """Publishes the adapter of a finished run with its evaluation and its origin.
 
-    `registry` and `name` are those that the run was given, unless they are given here.
+    `registry` and `name` are those that the run was given, unless they are given here;
+    `fallback` is the registry where neither names one.
 
     Raises:
         NothingToPublish: the folder holds no finished run, or the run was given no registry.
@@ -56,7 +59,7 @@ def publish_run(folder: Path, registry: str | None = None, name: str | None = No
     """
     run, config = RunFolder.open(folder)
     publication = _stored(run)
-    where = registry or config.registry
+    where = registry or config.registry or fallback
     if where is None:
         raise NothingToPublish(
             f"the run in {run.path} was given no registry; say where to publish with --registry",

@@ -19,10 +19,7 @@ _WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 _HUB_ID = re.compile(
     r"(?P<id>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@(?P<revision>[\w./-]+))?", re.ASCII
 )
-_HOW_ON = (
-    "give a folder that holds it with --base, or publish with --unverified-base and let serving check "
-    "the adapter when it loads it"
-)
+_HOW_ON = "give a folder that holds it with --base"
 
 
 @dataclass(frozen=True, slots=True)

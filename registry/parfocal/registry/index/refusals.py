@@ -24,12 +24,16 @@ def no_adapter(name: str, was_deleted: bool) -> AdapterNotFound:
 def no_version(name: str, number: int, was_deleted: bool) -> VersionNotFound:
     """The adapter has no such live version."""
     what = "was deleted" if was_deleted else "does not exist"
-    return VersionNotFound(f"version {number} of adapter {name!r} {what}", adapter=name, version=str(number))
+    return VersionNotFound(
+        f"version {number} of adapter {name!r} {what}; {_versions_of(name)}",
+        adapter=name,
+        version=str(number),
+    )
 
 
 def no_version_left(name: str) -> VersionNotFound:
     """Every version of the adapter was deleted."""
-    return VersionNotFound(f"adapter {name!r} has no version left", adapter=name)
+    return VersionNotFound(f"adapter {name!r} has no version left; publish it again to use it", adapter=name)
 
 
 def many_digests(digits: str, name: str) -> InvalidReference:
@@ -43,15 +47,20 @@ def many_digests(digits: str, name: str) -> InvalidReference:
 def no_digest(digest: str, name: str | None = None) -> VersionNotFound:
     """No version, of `name` if given, has this digest."""
     if name is None:
-        return VersionNotFound(f"no version has digest {digest}", digest=digest)
+        return VersionNotFound(
+            f"no version has digest {digest}; parfocal ls NAME shows those of an adapter", digest=digest
+        )
     return VersionNotFound(
-        f"adapter {name!r} has no version with digest {digest}", adapter=name, digest=digest
-    )
+        f"adapter {name!r} has no version with digest {digest}; {_versions_of(name)}",
+        adapter=name, digest=digest,
+    )  # fmt: skip
 
 
 def no_alias(name: str, alias: str) -> AliasNotFound:
     """The adapter has no such alias."""
-    return AliasNotFound(f"adapter {name!r} has no alias {alias!r}", adapter=name, alias=alias)
+    return AliasNotFound(
+        f"adapter {name!r} has no alias {alias!r}; {_versions_of(name)}", adapter=name, alias=alias
+    )
 
 
 def check_points_at(name: str, alias: str, expected: int | None, actual: int) -> None:
@@ -69,7 +78,8 @@ def check_points_at(name: str, alias: str, expected: int | None, actual: int) ->
 def nothing_to_roll_back(name: str, alias: str, actual: int) -> NothingToRollBack:
     """The alias has no earlier live version."""
     return NothingToRollBack(
-        f"alias {alias!r} of {name!r} has no earlier version that still exists",
+        f"alias {alias!r} of {name!r} has no earlier version that still exists; "
+        f"parfocal log {name} shows its moves",
         adapter=name, alias=alias, version=str(actual),
     )  # fmt: skip
 
@@ -90,3 +100,7 @@ def adapter_in_use(name: str, aliases: Sequence[str]) -> AdapterInUse:
         f"adapter {name!r} has aliases ({held}); delete them first, or all of it with --force",
         adapter=name, aliases=held,
     )  # fmt: skip
+
+
+def _versions_of(name: str) -> str:
+    return f"parfocal ls {name} shows those that exist"

@@ -6,7 +6,7 @@ A digest may be abbreviated to its first digits, as tables show them, if they ar
 import re
 from dataclasses import dataclass
 
-from parfocal.registry.errors import InvalidAlias, InvalidReference
+from parfocal.registry.errors import InvalidAlias, InvalidDigest, InvalidReference
 from parfocal.registry.values.digest import PREFIX, parse_digest
 from parfocal.registry.values.names import LATEST, AdapterName, check_alias
 
@@ -38,6 +38,10 @@ class Reference:
                 "an empty reference means the base, which is not an adapter", field="adapter"
             )
         name_text, at, selector = text.partition("@")
+        if not at and text.startswith(PREFIX):
+            raise InvalidReference(
+                f"{text[:100]!a} is a digest without a name; write NAME@sha256:…", field="adapter"
+            )
         name = AdapterName.parse(name_text)
         if not at or selector == LATEST:
             return cls(name)
@@ -62,7 +66,15 @@ class Reference:
 
 
 def _digest(text: str) -> str:
-    return text if _ABBREVIATED.fullmatch(text) else parse_digest(text)
+    if _ABBREVIATED.fullmatch(text):
+        return text
+    try:
+        return parse_digest(text)
+    except InvalidDigest as error:
+        raise InvalidDigest(
+            f"{text[:100]!a} is not a digest; write sha256: and 8 to 64 lower-case hexadecimal digits",
+            field="adapter",
+        ) from error
 
 
 def _version(text: str) -> int:

@@ -33,7 +33,7 @@ def _explained(remote: RemoteError) -> RemoteError:
     """A status without one of our reasons comes from gRPC itself: no Parfocal server answered."""
     if remote.status != _UNREACHABLE or remote.reason != _UNREACHABLE:
         return remote
-    message = f"no registry answers ({remote}); start one with: parfocal registry serve"
+    message = f"no registry answers ({remote}); a server has one: parfocal serve"
     return RemoteError(message, remote.status, remote.reason, remote.metadata)
 
 

@@ -88,8 +88,12 @@ def _rm(
     else:
         for base in removed:
             typer.echo(f"Removed {base.name} ({base.dtype}), {size_text(base.size_bytes)}")
-    if kept and not everything:
-        held = ", ".join(f"{base.name} ({base.key[:_KEY_CHARACTERS]})" for base in kept)
+        if everything and not removed:
+            typer.echo("There was nothing to remove")
+    held = ", ".join(f"{base.name} ({base.key[:_KEY_CHARACTERS]})" for base in kept)
+    if kept and everything:
+        typer.echo(f"parfocal: {held} is being served and stays", err=True)
+    elif kept:
         raise _refused(f"{held} is being served and stays; stop its server first")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json, size_text
+from parfocal.cli.display import count_text, show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import registry_here
 
@@ -34,7 +34,8 @@ def gc(
         show_json({**document, "unindexed": garbage.unindexed, "dry_run": dry_run})
         return
     verb = "Would free" if dry_run else "Freed"
-    typer.echo(f"{verb} {size_text(garbage.freed_bytes)}: {blobs} files and {folders} local copies")
+    copies_text = count_text(folders, "local copy", "local copies")
+    typer.echo(f"{verb} {size_text(garbage.freed_bytes)}: {count_text(blobs, 'file')} and {copies_text}")
     if garbage.unindexed and not unindexed:
         typer.echo(
             f"Kept {len(garbage.unindexed)} that the index has never heard of: parfocal registry rebuild "

@@ -1,5 +1,7 @@
 """`parfocal pull`: copies a version's files out of a registry."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +34,7 @@ def pull(
     opened = open_registry(registry, create=False)
     version = opened.resolve(reference)
     target = folder or Path(version.name.rpartition("/")[2])
+    _check_new(target)
     with spinner(f"Fetching {version}"):
         source = opened.materialise(version.digest)
     _copy(source, target)
@@ -43,7 +46,17 @@ def pull(
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copies the files into a new folder, so that nothing old can survive beside them."""
-    target.mkdir(parents=True)
-    for file in source.iterdir():
-        shutil.copyfile(file, target / file.name)
+    """Copies all files or none, into a new folder, so that nothing old can survive beside them."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        for file in source.iterdir():
+            shutil.copyfile(file, partial / file.name)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_new(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "it is there already; give a new folder", str(target))

@@ -12,6 +12,7 @@ from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.registry import (
     AdapterNotFound,
     BaseContract,
+    BaseUnreachable,
     Publication,
     Registry,
     Version,
@@ -22,6 +23,8 @@ from parfocal.registry import (
 )
 from parfocal.registry.peft import read_config
 from parfocal.registry.publishing import base_named_by
+
+_UNSEEN = "publish with --unverified-base and let serving check the adapter when it loads it"
 
 
 def push(
@@ -86,7 +89,10 @@ def _seen(base: str | None) -> BaseContract | None:
     if base is None:
         return None
     with spinner(f"Reading the configuration of {base}"):
-        return describe_base(locate_base(base, weights=False))
+        try:
+            return describe_base(locate_base(base, weights=False))
+        except BaseUnreachable as error:
+            raise BaseUnreachable(f"{error}, or {_UNSEEN}", field="base") from error
 
 
 def _unseen(base: str | None) -> BaseContract | None:

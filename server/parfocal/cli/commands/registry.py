@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json, size_text
+from parfocal.cli.display import count_text, show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import bytes_progress
 from parfocal.cli.registries import registry_here
@@ -67,7 +67,7 @@ def backup(
         show_json({**document, "bytes": copied.size_bytes, "bad": bad})
     else:
         size = size_text(copied.size_bytes)
-        typer.echo(f"{copied.versions} versions and {copied.aliases} aliases ({size}) are in {target}")
+        typer.echo(f"{_held(copied.versions, copied.aliases)} ({size}) are in {target}")
         _tell_bad(copied.bad)
     if copied.bad:
         typer.echo("parfocal: the copy lacks what is missing or corrupt in the registry itself", err=True)
@@ -84,13 +84,15 @@ def rebuild(
 
     Example: parfocal registry rebuild ~/.local/share/parfocal/registry
     """
+    if ":/" in str(folder):  # a path has lost one slash of grpc://
+        raise typer.BadParameter("give a folder, and run this on its machine", param_hint="FOLDER")
     done = rebuild_folder(folder)
     rebuilt, aside = done.rebuilt, [str(path) for path in done.set_aside]
     if as_json:
         document = {"versions": rebuilt.versions, "aliases": rebuilt.aliases, "lost": rebuilt.lost}
         show_json({**document, "recovered": rebuilt.recovered, "set_aside": aside})
         return
-    typer.echo(f"The index of {folder} has {rebuilt.versions} versions and {rebuilt.aliases} aliases")
+    typer.echo(f"The index of {folder} has {_held(rebuilt.versions, rebuilt.aliases)}")
     for version in rebuilt.lost:
         typer.echo(f"lost: {version}, whose manifest is gone")
     for name in rebuilt.recovered:
@@ -101,10 +103,15 @@ def rebuild(
 
 def _tell(found: Verification) -> None:
     size = size_text(found.size_bytes)
-    typer.echo(f"Read {found.versions} versions in {found.blobs} files ({size}): {_verdict(found)}")
+    read = f"{count_text(found.versions, 'version')} in {count_text(found.blobs, 'file')}"
+    typer.echo(f"Read {read} ({size}): {_verdict(found)}")
     _tell_bad(found.bad)
     for problem in found.problems:
         typer.echo(problem)
+
+
+def _held(versions: int, aliases: int) -> str:
+    return f"{count_text(versions, 'version')} and {count_text(aliases, 'alias', 'aliases')}"
 
 
 def _verdict(found: Verification) -> str:

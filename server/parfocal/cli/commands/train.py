@@ -138,6 +138,7 @@ def _publish_run(given: Given) -> None:
         Path(str(given["publish_run"])),
         None if registry is None else str(registry),
         None if name is None else str(name),
+        fallback=DEFAULT_REGISTRY,
     )
     if given.get("json"):
         show_json({"name": version.name, "version": version.version, "digest": version.digest})

@@ -22,8 +22,12 @@ def resumed(began: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
     for name in settings:
         if name not in _FREE and now[name] != before[name]:
             raise ResumeMismatch(
-                f"{name} is {before[name]!r} in this run and cannot become {now[name]!r}; leave it out, or "
-                "start a new run",
+                f"{name} is {_shown(before[name])} in this run and cannot become {_shown(now[name])}; "
+                "leave it out, or start a new run",
                 field=name,
             )
     return config
+
+
+def _shown(value: object) -> str:
+    return "left open" if value is None else repr(value)

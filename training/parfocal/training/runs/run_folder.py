@@ -69,7 +69,7 @@ class RunFolder:
             record = json.loads((path / _RECORD).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise NothingToResume(
-                f"{path} holds no run; give the folder of an interrupted one with --output", field="output"
+                f"{path} holds no run; give a run's folder, such as parfocal-runs/NAME/1", field="output"
             ) from error
         return cls(path.resolve()), TrainConfig.from_json(record["config"])
 

@@ -54,7 +54,10 @@ class FolderBlobs:
             try:
                 return self.path(digest).open("rb")
             except FileNotFoundError as error:
-                raise BlobMissing(f"blob {digest} is gone from {self._root}", digest=digest) from error
+                raise BlobMissing(
+                    f"blob {digest} is gone from {self._root}; parfocal registry verify names who needs it",
+                    digest=digest,
+                ) from error
 
     def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
         """Stores the rest of `source`; on StorageError stores nothing.

@@ -211,7 +211,10 @@ class RegistryService(RegistryServiceServicer):
         after = key_in(request.page_token, listing)
         found = [alias for alias in self._registry.aliases(name) if request.alias in ("", alias.alias)]
         if request.alias and not found:
-            raise AliasNotFound(f"adapter {name!r} has no alias {request.alias[:80]!a}", adapter=name)
+            raise AliasNotFound(
+                f"adapter {name!r} has no alias {request.alias[:80]!a}; leave it out to list them all",
+                adapter=name,
+            )
         rest = [alias for alias in found if alias.alias > after]
         token = page_token(listing, rest[size - 1].alias) if len(rest) > size else ""
         messages = [self._alias_message(alias, request.include_history) for alias in rest[:size]]
