@@ -295,7 +295,10 @@ def test_output_that_does_not_fit_is_named(published: Path, words: list[str]) ->
     with open("/dev/full", "wb") as full, _process(*words, stdout=full) as process:
         _, said = process.communicate()
 
-    assert (process.returncode, said) == (1, b"parfocal: standard output: No space left on device\n")
+    assert (process.returncode, said) == (
+        1,
+        b"parfocal: standard output: No space left on device; free some on its disk\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from fakes.publisher import numbered_adapter, small_publication
 from fakes.user_trouble import as_user
 from parfocal.cli.commands.pull import pull
+from parfocal.cli.failures import explain
 from parfocal.registry import FolderRegistry
 
 
@@ -46,12 +47,13 @@ def test_a_pull_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, largest))
 
     try:
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(OSError, match="too large") as failed:
             pull("x", tmp_path / "here" / "pulled", str(tmp_path / "registry"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, largest))
 
     assert list((tmp_path / "here").iterdir()) == []
+    assert str(explain(failed.value)).startswith(str(tmp_path / "here"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])

@@ -1,5 +1,6 @@
 """Turns failures into one line on stderr and exit code 1. Knows no particular error."""
 
+import errno
 import os
 import traceback
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 _VARIABLES = "PARFOCAL_"
+_ADVICE = {errno.ENOSPC: "; free some on its disk", errno.EDQUOT: "; free some of your quota"}
 # The functions of typer and rich that write to standard output.
 _WRITERS = ("echo", "_write_buffer")
 
@@ -65,7 +67,9 @@ def explain(error: BaseException) -> str | None:
         return None
     if not error.strerror:
         return " ".join(str(error).split())
-    return f"{error.filename or _where(error)}: {error.strerror}"
+    # Of two files, such as a copy's, the second is the one that is written.
+    place = error.filename2 or error.filename or _where(error)
+    return f"{place}: {error.strerror}{_ADVICE.get(error.errno or 0, '')}"
 
 
 def _where(error: OSError) -> str:

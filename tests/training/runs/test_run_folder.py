@@ -90,3 +90,12 @@ def test_the_newest_unfinished_run_is_found() -> None:
 def test_a_folder_without_a_run_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(NothingToResume, match="holds no run"):
         RunFolder.open(tmp_path)
+
+
+def test_a_record_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json.part").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        RunFolder(tmp_path).write("run.json", {})
+
+    assert failed.value.filename == str(tmp_path / "run.json.part")

@@ -119,7 +119,11 @@ class RunFolder:
     def write(self, name: str, value: Mapping[str, JSON]) -> None:
         """Writes `value` to the file `name`, whole or not at all."""
         draft = self.path / f"{name}.part"
-        draft.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        try:
+            draft.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        except OSError as error:
+            error.filename = error.filename or str(draft)  # a full disk is told of without a name
+            raise
         draft.replace(self.path / name)
 
 
