@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oracle.bases import configurations
+from oracle.bases import byte_tokenizer, configurations
 from parfocal.engine import BaseRefused, EngineConfig
 from parfocal.engine.loading import load_base
 from parfocal.engine.loading.base_settings import SUPPORTED
@@ -101,3 +101,43 @@ def test_a_loaded_base_tells_what_it_is(llama_base: Path) -> None:
 def test_a_device_that_is_not_here_is_refused_by_name(llama_base: Path, device: str, said: str) -> None:
     with pytest.raises(BaseRefused, match=said):
         load_base(llama_base, EngineConfig(device=device))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("tokenizer_config.json", b"\xef\xbb\xbf{}", "byte order mark"),
+        ("tokenizer_config.json", b'{"a":', "JSONDecodeError"),
+        ("tokenizer_config.json", b"[]", "not a JSON object"),
+        ("tokenizer.json", b'{"version": "1.0", "model": {', "JSONDecodeError"),
+        ("tokenizer.json", b"\xc3(", "UnicodeDecodeError"),
+        ("special_tokens_map.json", b'{"bos_token":', "JSONDecodeError"),
+    ],
+)
+def test_a_damaged_file_of_the_tokenizer_is_named(
+    tmp_path: Path, name: str, content: bytes, fault: str
+) -> None:
+    configurations()["llama"].save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / name).write_bytes(content)
+
+    error = str(refusal(tmp_path))
+
+    assert error.startswith(f"{tmp_path / name} cannot be read: ")
+    assert fault in error
+    assert "download the base again" in error
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama", "gemma2"])
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path, kind: str) -> None:
+    configurations()[kind].save_pretrained(tmp_path)
+
+    assert str(refusal(tmp_path)).startswith(f"{tmp_path} holds no tokenizer, such as tokenizer.json; ")
+
+
+def test_a_tokenizer_that_transformers_refuses_is_named(tmp_path: Path) -> None:
+    configurations()["llama"].save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": 7}')
+
+    assert str(refusal(tmp_path)).startswith(f"transformers refuses the tokenizer in {tmp_path}: ")

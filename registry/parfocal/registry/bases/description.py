@@ -97,7 +97,9 @@ def _tokenizer_digests(folder: Path, kind: JSON) -> tuple[str, str]:
         name: digest_of_file(folder / name) for name in _OTHER_TOKENIZER_FILES if (folder / name).is_file()
     }
     if not parts:
-        raise BaseUnreachable(f"{folder} holds no tokenizer file", field="base")
+        raise BaseUnreachable(
+            f"{folder} holds no tokenizer file, such as tokenizer.json; download the base again", field="base"
+        )
     digest = _digest(parts)
     return digest, digest
 

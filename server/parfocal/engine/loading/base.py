@@ -10,12 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from parfocal.engine.backends import choose_backend
 from parfocal.engine.base_cache import BaseCache
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.loading.base_settings import checked_config, device_of, dtype_of, is_stored_quantised
+from parfocal.engine.loading.base_tokenizer import load_tokenizer
 from parfocal.engine.loading.cache_entry import CacheEntry, weight_facts
 from parfocal.engine.loading.checkpoint import check_files, check_linears, check_report
 from parfocal.engine.loading.cpu_threads import on_passing_thread
@@ -56,6 +57,7 @@ def load_base(
 
 def _load(folder: Path, config: EngineConfig, name: str, cache: BaseCache | None) -> ResidentBase:
     settings = checked_config(folder)
+    tokenizer = load_tokenizer(folder)  # takes no time beside the weights, and may be at fault
     device = device_of(config.device)
     dtype = dtype_of(config.dtype, device)
     register_attention()
@@ -75,7 +77,6 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: BaseCache | None
     backend.prepare(model)
     active = ActiveAdapters()
     adapt_linears(model, shapes, active)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     context = min(text.max_position_embeddings, config.context_tokens or text.max_position_embeddings)
     info = BaseInfo(
         name=name or folder.name,

@@ -88,8 +88,12 @@ def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         from transformers import AutoTokenizer
 
         own: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    except (BaseUnreachable, OSError, ValueError, KeyError) as error:
-        raise BaseUnfit(f"{folder} holds no tokenizer that transformers can load: {error}") from error
+    except (BaseUnreachable, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BaseUnfit(
+            f"{folder} holds no tokenizer that transformers can load: {reason}; download the "
+            "base again, or save its tokenizer again"
+        ) from error
     return own
 
 
