@@ -1,5 +1,6 @@
 """Whatever is typed, piped or lies in a file: no command answers it with a traceback."""
 
+import errno
 import functools
 import json
 import os
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 from fakes.peft_folders import Adapter, write_adapter, write_base
 from fakes.served_aside import served_aside
 from parfocal.cli.app import build_app
+from parfocal.cli.failures import explain
 
 Run = Callable[..., Result]
 
@@ -322,3 +324,19 @@ def test_a_refusal_says_what_to_do(published: Path, run: Run, words: list[str], 
 
     assert result.exit_code in (1, 2)
     assert advice in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free some"),
+        (errno.EDQUOT, "free some"),
+        (errno.EACCES, "another place"),
+        (errno.EROFS, "another place"),
+    ],
+)
+def test_what_the_system_refuses_comes_with_advice(number: int, advice: str) -> None:
+    told = str(explain(OSError(number, os.strerror(number), "source", None, "target")))
+
+    assert told.startswith(f"target: {os.strerror(number)}; ")
+    assert advice in told

@@ -11,7 +11,14 @@ import typer
 from typer.core import TyperGroup
 
 _VARIABLES = "PARFOCAL_"
-_ADVICE = {errno.ENOSPC: "; free some on its disk", errno.EDQUOT: "; free some of your quota"}
+_FORBIDDEN = "; give this user the right, or choose another place"
+_ADVICE = {
+    errno.ENOSPC: "; free some on its disk",
+    errno.EDQUOT: "; free some of your quota",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: "; choose another place",
+}
 # The functions of typer and rich that write to standard output.
 _WRITERS = ("echo", "_write_buffer")
 
