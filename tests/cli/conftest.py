@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from fakes.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from parfocal.cli.app import build_app
 from parfocal.server.log_lines import JsonLines, TextLines
 

@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from fakes.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from fakes.served_aside import served_aside
 from parfocal.cli.app import build_app
 from parfocal.cli.failures import explain

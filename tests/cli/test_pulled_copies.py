@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import numbered_adapter, small_publication
-from fakes.user_trouble import as_user
+from fakes.registry.publisher import numbered_adapter, small_publication
+from fakes.registry.user_trouble import as_user
 from parfocal.cli.commands.pull import pull
 from parfocal.cli.failures import explain
 from parfocal.registry import FolderRegistry

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import run_all
 from parfocal.engine import EngineConfig, Request, Stop

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fakes.adapter_folder import Q0, write_weights
+from fakes.engine.adapter_folder import Q0, write_weights
 from oracle.bases import configurations, write_base
 
 

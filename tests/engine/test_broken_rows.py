@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, Request, StepFailed, Stop

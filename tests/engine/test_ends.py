@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.engines import CONTEXT, World
-from fakes.runner import VOCABULARY, right_answer
+from fakes.engine.engines import CONTEXT, World
+from fakes.engine.runner import VOCABULARY, right_answer
 from parfocal.engine import Completion, Delta, FinishReason, Request, Stop
 
 PROMPT = (1, 2, 3)

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fakes.engines import World
+from fakes.engine.engines import World
 from parfocal.engine import EngineError, FinishReason
 
 digests = st.sampled_from(["", "a", "b", "c", "d", "e", "f"])

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fakes.engines import World
-from fakes.residency_stage import Stage
+from fakes.engine.engines import World
+from fakes.engine.residency_stage import Stage
 from parfocal.engine import AdapterKey
 from parfocal.engine.adapters.loads import Loaded
 from parfocal.engine.adapters.slots import SlotState

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fakes.engines import World
-from fakes.runner import right_answer
+from fakes.engine.engines import World
+from fakes.engine.runner import right_answer
 from parfocal.engine import AdapterKey, EngineDraining, EngineError, FinishReason, Request, Stop
 from parfocal.engine.thread import EngineThread, Stream
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from fakes.engine_thread import FakeEngineThread
+from fakes.engine.engine_thread import FakeEngineThread
 from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine import AdapterKey
 from parfocal.rpc import Service, WireServer, open_channel

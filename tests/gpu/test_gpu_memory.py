@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.bases import VOCABULARY, write_base
 from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.engines import run_all
 from oracle.resident_training import train_steps, trainable_base, with_fresh_adapter
 from parfocal.engine import EngineConfig, Request, Stop

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from parfocal.engine import Completion, Delta, EngineConfig, Request
 from parfocal.engine.engine import Engine
 from parfocal.engine.loading import build_engine, load_base

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fakes.memory_blobs import MemoryBlobs
-from fakes.memory_index import MemoryIndex
-from fakes.peft_folders import Adapter, write_adapter, write_base
-from fakes.registry_client import Client, Parts, publication_parts
-from fakes.registry_server import serving
+from fakes.registry.memory_blobs import MemoryBlobs
+from fakes.registry.memory_index import MemoryIndex
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.registry_client import Client, Parts, publication_parts
+from fakes.registry.registry_server import serving
 from parfocal.registry import (
     BaseContract,
     FolderRegistry,

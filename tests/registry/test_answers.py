@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.memory_blobs import MemoryBlobs
-from fakes.memory_index import MemoryIndex
+from fakes.registry.memory_blobs import MemoryBlobs
+from fakes.registry.memory_index import MemoryIndex
 from parfocal.registry import FolderRegistry, Publication, StoredRegistry, Version
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.errors import AliasNotFound, VersionNotFound
@@ -103,7 +103,7 @@ def test_two_who_share_a_folder_always_see_the_last_move(shared: Path, moves: li
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with two versions of an adapter."""
-    from fakes.peft_folders import Adapter, write_adapter, write_base
+    from fakes.registry.peft_folders import Adapter, write_adapter, write_base
     from parfocal.registry import describe_base, locate_base
 
     folder = tmp_path_factory.mktemp("shared")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import Order, numbered_adapter, publisher
+from fakes.registry.publisher import Order, numbered_adapter, publisher
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.disk import FolderLock
 from parfocal.registry.errors import AliasMoved

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import Order, Publisher, numbered_adapter, publisher, small_publication
+from fakes.registry.publisher import Order, Publisher, numbered_adapter, publisher, small_publication
 from parfocal.registry import FolderRegistry, Publication, rebuild_folder
 from parfocal.registry.errors import IndexLost
 

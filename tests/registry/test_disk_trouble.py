@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from fakes.publisher import Order, publisher
+from fakes.registry.publisher import Order, publisher
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.blobs import Blob, FolderBlobs
 from parfocal.registry.errors import RegistryForbidden, RegistryFull, RegistryReadOnly, StorageError
@@ -179,7 +179,7 @@ def trouble(kind: str, folder: Path, mounting: bool = False, becoming: bool = Fa
     mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     if mounting and not can(mount):
         pytest.skip("this user may not mount")
-    troubles = "fakes.user_trouble" if becoming else "fakes.disk_trouble"
+    troubles = "fakes.registry.user_trouble" if becoming else "fakes.registry.disk_trouble"
     command = [*apart, sys.executable, "-m", troubles, kind, str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

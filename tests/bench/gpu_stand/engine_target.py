@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from parfocal.bench.errors import AnswerWrong
 from parfocal.bench.load.rounds import Reply, Round, answer_all
 from parfocal.bench.workloads.calls import Call

@@ -1,6 +1,6 @@
 """Host memory brings adapters back by a copy, and takes in what waits for a slot while it has room."""
 
-from fakes.residency_stage import Stage, keys
+from fakes.engine.residency_stage import Stage, keys
 from parfocal.engine.adapters.slots import Slot, SlotState
 
 

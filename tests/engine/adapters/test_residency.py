@@ -2,7 +2,7 @@
 
 import pytest
 
-from fakes.residency_stage import Stage
+from fakes.engine.residency_stage import Stage
 from parfocal.engine import AdapterKey, AdapterUnavailable
 from parfocal.engine.adapters.slots import SlotState
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.lora_weights import SHAPES, added, random_adapter
+from fakes.engine.lora_weights import SHAPES, added, random_adapter
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.backends.native import Library, load
 from parfocal.engine.backends.native.step_work import NativeLora

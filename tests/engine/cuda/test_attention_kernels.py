@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from fakes.paged_rows import Context, Drawn, Heads, PagedRows
+from fakes.engine.paged_rows import Context, Drawn, Heads, PagedRows
 from parfocal.engine.backends.cuda.attention.rows import CudaAttention, CudaAttentionStep, split_count
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs

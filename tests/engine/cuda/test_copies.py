@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import torch
 
-from fakes.lora_weights import SHAPES, random_adapter
+from fakes.engine.lora_weights import SHAPES, random_adapter
 from parfocal.engine.backends.cuda.copies import CudaCopies, TorchCopyStream
 from parfocal.engine.lora.store import LoraStore
 

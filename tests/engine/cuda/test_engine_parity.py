@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter

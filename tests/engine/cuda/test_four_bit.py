@@ -8,7 +8,7 @@ import torch
 from bitsandbytes.functional import QuantState
 from bitsandbytes.nn.modules import Linear4bit
 
-from fakes.four_bit import INPUTS, OUTPUTS, new_linear
+from fakes.engine.four_bit import INPUTS, OUTPUTS, new_linear
 from parfocal.engine.backends.cuda.four_bit import SwitchedLinear4bit, SwitchPoint, fused_product
 from parfocal.engine.loading.held_bytes import held_bytes
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from fakes.four_bit import INPUTS, OUTPUTS, new_linear
+from fakes.engine.four_bit import INPUTS, OUTPUTS, new_linear
 from parfocal.engine.backends.cuda.clock import CudaClock
 from parfocal.engine.backends.cuda.four_bit import (
     Shape,

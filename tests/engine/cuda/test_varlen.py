@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes.paged_rows import Drawn, Heads, PagedRows
+from fakes.engine.paged_rows import Drawn, Heads, PagedRows
 from parfocal.engine.backends.cuda.attention.varlen import (
     DeviceTrial,
     Need,

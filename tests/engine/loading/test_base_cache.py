@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import run_all
 from parfocal.engine import BaseCache, EngineConfig, Request, Stop

@@ -10,8 +10,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.layer import Linear as LoraLinear
 from transformers import LlamaForCausalLM
 
-from fakes.adapter_folder import Q0, read, write_weights
-from fakes.folder_source import described
+from fakes.engine.adapter_folder import Q0, read, write_weights
+from fakes.engine.folder_source import described
 from parfocal.engine import RankAndScale
 from parfocal.engine.lora.adapter_files import WEIGHTS_FILE
 

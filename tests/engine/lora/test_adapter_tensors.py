@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes.adapter_folder import DIGEST, Q0, change_tensors, read, write_weights
+from fakes.engine.adapter_folder import DIGEST, Q0, change_tensors, read, write_weights
 from parfocal.engine import RankAndScale
 from parfocal.engine.errors import AdapterCorrupt, AdapterRefused
 from parfocal.engine.lora.adapter_files import WEIGHTS_FILE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes.folder_source import described
+from fakes.engine.folder_source import described
 from oracle.engines import Collector
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import (

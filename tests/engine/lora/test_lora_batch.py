@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes.lora_weights import SHAPES, added, random_adapter
+from fakes.engine.lora_weights import SHAPES, added, random_adapter
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.lora.adapter_files import LoraWeights
 from parfocal.engine.lora.batch import SHORT_TOKENS, LoraBatch

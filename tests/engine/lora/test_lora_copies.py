@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from fakes.lora_weights import SHAPES, random_adapter
+from fakes.engine.lora_weights import SHAPES, random_adapter
 from parfocal.engine.lora.copies import PlainCopies
 from parfocal.engine.lora.store import LoraStore
 

@@ -1,6 +1,6 @@
 """A device whose memory for adapters is full although slots are left: who finds none waits and comes next."""
 
-from fakes.engines import World
+from fakes.engine.engines import World
 from parfocal.engine import AdapterKey
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter

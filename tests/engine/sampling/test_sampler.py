@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from fakes.sampling_rows import DRAWN, LIMITED, PLAIN, VOCABULARY, ids, random_logits, row
+from fakes.engine.sampling_rows import DRAWN, LIMITED, PLAIN, VOCABULARY, ids, random_logits, row
 from parfocal.engine.request import Sampling
 from parfocal.engine.sampling.sampler import Sampler
 from parfocal.engine.scheduling.plan import SamplingRow

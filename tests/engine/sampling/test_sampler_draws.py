@@ -12,7 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from fakes.sampling_rows import PLAIN, VOCABULARY, ids, random_logits, row
+from fakes.engine.sampling_rows import PLAIN, VOCABULARY, ids, random_logits, row
 from parfocal.engine.request import Sampling
 from parfocal.engine.sampling.logit_rules import lowest_kept
 from parfocal.engine.sampling.philox import uniforms

@@ -1,6 +1,6 @@
 """A request that makes way for another holds nothing meanwhile, and goes on where it was."""
 
-from fakes.engines import World
+from fakes.engine.engines import World
 from parfocal.engine import FinishReason
 
 

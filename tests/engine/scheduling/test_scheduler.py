@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fakes.engines import World
+from fakes.engine.engines import World
 from parfocal.engine import EngineDraining, FinishReason, InvalidRequest, QueueFull, StepFailed
 
 

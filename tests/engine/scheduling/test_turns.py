@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes.engines import World
+from fakes.engine.engines import World
 from parfocal.engine import AdapterReport, SilentObserver
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.peft_folders import write_base
+from fakes.registry.peft_folders import write_base
 from parfocal.registry import BaseContract, describe_base, locate_base
 from parfocal.registry.bases.files import locate_shared_base
 from parfocal.registry.bases.shapes import shape_of

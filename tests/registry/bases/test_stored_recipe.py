@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fakes.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from parfocal.registry import (
     BaseContract,
     FolderRegistry,

@@ -16,7 +16,7 @@ from transformers import (
     Qwen2Tokenizer,
 )
 
-from fakes.peft_folders import write_base
+from fakes.registry.peft_folders import write_base
 from parfocal.registry import describe_base, locate_base
 from parfocal.registry.bases import is_tokenizer_of
 from parfocal.registry.bases.decoder_classes import CLASS_DEFAULTS

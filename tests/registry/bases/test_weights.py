@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.peft_folders import Tensor, safetensors, write_base
+from fakes.registry.peft_folders import Tensor, safetensors, write_base
 from parfocal.registry import BaseContract, describe_base, locate_base
 from parfocal.registry.bases.weights import weights_fingerprint
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import numbered_adapter, small_publication
-from fakes.user_trouble import as_user
+from fakes.registry.publisher import numbered_adapter, small_publication
+from fakes.registry.user_trouble import as_user
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.copies import LocalCopies

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import numbered_adapter
+from fakes.registry.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, Publication
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import numbered_adapter
+from fakes.registry.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, MoveKind, Publication, rebuild_folder
 from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.publisher import numbered_adapter
+from fakes.registry.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, Publication, rebuild_folder
 from parfocal.registry.errors import IndexCorrupt, IndexLost, StorageError
 from parfocal.registry.index.sqlite import SqliteIndex

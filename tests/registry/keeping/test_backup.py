@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fakes.memory_blobs import MemoryBlobs
-from fakes.memory_index import MemoryIndex
-from fakes.publisher import Order, numbered_adapter, publisher
+from fakes.registry.memory_blobs import MemoryBlobs
+from fakes.registry.memory_index import MemoryIndex
+from fakes.registry.publisher import Order, numbered_adapter, publisher
 from parfocal.registry import FolderRegistry, Publication, StoredRegistry, Version, back_up
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.copies import LocalCopies

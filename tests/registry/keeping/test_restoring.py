@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes.memory_index import MemoryIndex
+from fakes.registry.memory_index import MemoryIndex
 from parfocal.registry import BaseContract, Contract, Manifest, RegistryError
 from parfocal.registry.index import Index
 from parfocal.registry.index.sqlite import SqliteIndex

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from fakes.publisher import numbered_adapter
+from fakes.registry.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, Publication, StoredRegistry, rebuild_folder
 from parfocal.registry.blobs import FolderBlobs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.peft_folders import Adapter, peft_config
+from fakes.registry.peft_folders import Adapter, peft_config
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
 from parfocal.registry.peft.config import PeftConfig, read_peft_config
 from parfocal.registry.peft.fields import KNOWN_FIELDS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.peft_folders import Tensor, raw_safetensors
+from fakes.registry.peft_folders import Tensor, raw_safetensors
 from parfocal.registry.errors import (
     AdapterRefused,
     ContractMismatch,

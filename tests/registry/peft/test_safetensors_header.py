@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fakes.peft_folders import Tensor, raw_safetensors, safetensors
+from fakes.registry.peft_folders import Tensor, raw_safetensors, safetensors
 from parfocal.registry.errors import MalformedFile, PickleRefused
 from parfocal.registry.peft.safetensors_header import MAX_HEADER_BYTES, SafetensorsHeader, read_header
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.peft_folders import Adapter, peft_config
+from fakes.registry.peft_folders import Adapter, peft_config
 from parfocal.registry.errors import AdapterRefused, MalformedFile, UnsupportedAdapter
 from parfocal.registry.peft.config import PeftConfig, read_peft_config
 from parfocal.registry.peft.pattern_graph import ModulePath

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.peft_folders import Adapter, adapter_tensors, peft_config, safetensors
+from fakes.registry.peft_folders import Adapter, adapter_tensors, peft_config, safetensors
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.errors import ContractMismatch, UnsupportedAdapter
 from parfocal.registry.peft.folder import read_peft_folder

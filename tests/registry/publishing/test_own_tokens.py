@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.peft_folders import write_adapter, write_base
+from fakes.registry.peft_folders import write_adapter, write_base
 from parfocal.registry import (
     BaseContract,
     FolderRegistry,

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fakes.registry_client import Client, publication_parts
+from fakes.registry.registry_client import Client, publication_parts
 from parfocal.registry import Publication
 from parfocal.v1 import registry_service_pb2 as pb
 

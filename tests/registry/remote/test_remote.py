@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.registry_server import serving
+from fakes.registry.registry_server import serving
 from parfocal.registry import FolderRegistry, Publication, Version, open_registry
 from parfocal.registry.errors import BlobCorrupt, InvalidArgument, StorageError
 from parfocal.registry.remote import RemoteRegistry

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fakes.registry_client import Client, publication_parts
+from fakes.registry.registry_client import Client, publication_parts
 from parfocal.registry import Manifest, Publication
 from parfocal.rpc import RemoteError, remote_error
 from parfocal.v1 import adapter_pb2

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fakes.registry_client import CONFIG, WEIGHTS, Client, Parts, chunk, chunks, entry
+from fakes.registry.registry_client import CONFIG, WEIGHTS, Client, Parts, chunk, chunks, entry
 from parfocal.rpc import remote_error
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb

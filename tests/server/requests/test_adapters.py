@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from fakes.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from parfocal.engine import AdapterKey, RankAndScale
 from parfocal.registry import (
     BaseContract,

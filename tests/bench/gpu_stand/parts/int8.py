@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench.gpu_stand.notes import Notes
 from bench.gpu_stand.parts.decode import open_bench
 from bench.gpu_stand.setting import Setting
-from fakes.folder_source import FolderSource
+from fakes.engine.folder_source import FolderSource
 from oracle.logprobs import LogProbs, first_tokens
 from parfocal.bench.profiles.growth import growth_visits, measure_growth
 from parfocal.bench.workloads.shapes import shape_named

@@ -1,6 +1,6 @@
 """A residency of slots and host memory whose loads and prefetches end when the test says so."""
 
-from fakes.runner import FakeDevice, FakeLoader
+from fakes.engine.runner import FakeDevice, FakeLoader
 from parfocal.engine import AdapterKey, AdapterReport, SilentObserver
 from parfocal.engine.adapters.host_tier import HostTier
 from parfocal.engine.adapters.loads import LoadAdvanced, LoadEnded, PrefetchEnded

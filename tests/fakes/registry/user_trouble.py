@@ -1,4 +1,4 @@
-"""Troubles of users with each other, in a process of its own: `python -m fakes.user_trouble TROUBLE FOLDER`.
+"""Troubles of users with each other, a process each: `python -m fakes.registry.user_trouble TROUBLE FOLDER`.
 
 It becomes other users, so it must run as root. What happened is printed as one line of JSON.
 """
@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fakes.disk_trouble import refusal, said
-from fakes.publisher import numbered_adapter, small_publication
+from fakes.registry.disk_trouble import refusal, said
+from fakes.registry.publisher import numbered_adapter, small_publication
 from parfocal.registry import FolderRegistry, rebuild_folder
 from parfocal.registry.blobs import FolderBlobs
 

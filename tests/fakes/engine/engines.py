@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fakes.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
+from fakes.engine.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
 from parfocal.engine import AdapterKey, Completion, Delta, Observer, Request, SilentObserver, Stop
 from parfocal.engine.adapters.host_tier import HostTier
 from parfocal.engine.adapters.residency import SlotResidency, Tiers

@@ -1,4 +1,4 @@
-"""Troubles of real disks, each in a process of its own: `python -m fakes.disk_trouble TROUBLE FOLDER`.
+"""Troubles of real disks, a process each: `python -m fakes.registry.disk_trouble TROUBLE FOLDER`.
 
 All but `limited` mount something, so they must run in a mount namespace of their own (`unshare -m`).
 What happened is printed as one line of JSON.
@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from fakes.publisher import Order, numbered_adapter, publisher, small_publication
+from fakes.registry.publisher import Order, numbered_adapter, publisher, small_publication
 from parfocal.registry import FolderRegistry, RegistryError
 
 

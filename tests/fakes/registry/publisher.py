@@ -1,4 +1,4 @@
-"""A process that publishes until it is done or killed: `python -m fakes.publisher`, orders on stdin.
+"""A process that publishes until it is done or killed: `python -m fakes.registry.publisher`, orders on stdin.
 
 An order is one line of JSON. Each is carried out in a fork: one start of Python serves many crashes.
 """
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from fakes.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from parfocal.registry import (
     FolderRegistry,
     Publication,
@@ -66,7 +66,7 @@ class Publisher:
 def publisher() -> Iterator[Publisher]:
     """Gives a publisher that waits for orders."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "fakes.publisher"]
+    command = [sys.executable, "-m", "fakes.registry.publisher"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         yield Publisher(process)
