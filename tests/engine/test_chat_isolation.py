@@ -70,7 +70,7 @@ def test_answers_keep_their_places_across_the_processes(process: TemplateProcess
             "{% set ns = namespace(s=[0]) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
             "Memory",
         ),
-        ("{{ 'a' * 10001 }}", "writes 10001 characters; at most 10000"),
+        ("{{ 'a' * 10001 }}", "writes 10001 characters; the limit is 10000"),
     ],
 )
 def test_a_template_without_bounds_ends_alone(template: str, says: str, process: TemplateProcess) -> None:

@@ -46,7 +46,7 @@ def test_any_order_of_loads_and_evictions_finds_all_free_pages(events: list[tupl
 
 
 def test_an_adapter_larger_than_all_pages_is_refused_with_what_to_do() -> None:
-    with pytest.raises(AdapterRefused, match=r"takes 3 pages .* have 2; raise adapter_bytes"):
+    with pytest.raises(AdapterRefused, match=r"takes 3 pages .* has 2; raise adapter_bytes"):
         PagePool(2).take(3)
 
 
