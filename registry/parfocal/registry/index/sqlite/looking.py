@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from parfocal.registry.index.sqlite.migrations import migrate
@@ -35,16 +35,12 @@ def _opened(path: Path) -> sqlite3.Connection | None:
             connection = way(path)
         except sqlite3.OperationalError:
             continue
-        try:
+        with ExitStack() as unless_ready, suppress(sqlite3.OperationalError):
+            unless_ready.callback(connection.close)
             check_owner(connection, path)
             if is_migrated(connection):
+                unless_ready.pop_all()
                 return connection
-        except sqlite3.OperationalError:
-            pass
-        except BaseException:
-            connection.close()
-            raise
-        connection.close()
     return None
 
 
@@ -73,12 +69,11 @@ def _copied(path: Path, stack: ExitStack) -> sqlite3.Connection:
     if _has_commits_waiting(path):
         shutil.copyfile(_wal(path), _wal(copy))
     connection = connect(f"{uri_of(copy)}?mode=rw")
-    try:
+    with ExitStack() as unless_ready:
+        unless_ready.callback(connection.close)
         check_owner(connection, path)
         migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
+        unless_ready.pop_all()
     return connection
 
 
