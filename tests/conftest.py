@@ -1,9 +1,10 @@
 """What every test starts from: no network, no settings of the person who runs it, throw-away caches.
 
-Knows nothing about any package: fixtures of one area live in that area's folder.
+Fixtures of one area live in that area's folder.
 """
 
 import os
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from lanes import Lanes
+from parfocal.engine import wait_briefly
 
 _HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -28,14 +30,19 @@ if version("torch").endswith("+cpu") or not any(Path("/dev").glob("nvidia[0-9]*"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds what `tests/lanes.py` does."""
     parser.addoption("--quick", action="store_true", help="leave out the files of tests/slow.txt")
-    parser.addoption("--record-lanes", action="store_true", help="write tests/slow.txt anew")
+    parser.addoption("--record-lanes", action="store_true", help="add what is slow to tests/slow.txt")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Points the caches at a temporary folder, before any library reads the environment at its import."""
     if config.getoption("--quick"):
         settings.load_profile("quick")
-    config.pluginmanager.register(Lanes(config.getoption("--quick"), config.getoption("--record-lanes")))
+    records = config.getoption("--record-lanes") and not hasattr(config, "workerinput")
+    config.pluginmanager.register(Lanes(config.getoption("--quick"), records))
+    # Ctrl-C is ignored in what a shell starts in the background; a test that sends it would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Two processes share the tests and the cores.
+    wait_briefly()
     config.stash[_HERMETIC] = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
     caches = Path(config.stash[_HERMETIC].name)
     os.environ["HF_HUB_OFFLINE"] = "1"

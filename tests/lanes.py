@@ -1,12 +1,13 @@
 """The fast lane of the tests, `--quick`: every file of which no test takes a second.
 
-`tests/slow.txt` lists the other files; `--record-lanes` writes it anew from what a whole run took. Both count
-the processor's time, children's included, so that a busy machine slows no test.
+`tests/slow.txt` lists the other files; `--record-lanes` adds to it what a run has found slow. Both count
+the processor's time, children's included, so that a busy machine slows no test. Where several processes share
+the tests (`-n`), each measures its own, and the one that they report to gathers the figures.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ SLOW_S = 1.0
 _FOLDER = Path(__file__).resolve().parent
 _ROOT = _FOLDER.parent
 _LIST = _FOLDER / "slow.txt"
-_HEADER = "# Files with a test that takes a second or more; written by: pytest --record-lanes\n"
+_TAKEN = "processor_s"
+_HEADER = "# Files with a test of a second or more, or that load torch; added to by: pytest --record-lanes\n"
 
 
 def slow_files() -> frozenset[Path]:
@@ -32,20 +34,36 @@ class Lanes:
         self._is_quick = is_quick
         self._records = records
         self._slowest: dict[Path, float] = {}
+        self._begun = 0.0
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Leaves a slow file unread: most of them would load torch."""
-        return True if collection_path in self._left_out else None
+        """Leaves unread what is slow or holds no test: much of it would load torch."""
+        if not self._is_quick or collection_path.is_dir():
+            return None
+        return collection_path in self._left_out or not _holds_tests(collection_path) or None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Counts a test with everything that it starts from."""
-        begun = _processor_s()
-        try:
-            return (yield)
-        finally:
-            taken = _processor_s() - begun
-            self._slowest[item.path] = max(taken, self._slowest.get(item.path, 0.0))
+        self._begun = _processor_s()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Sends what the test took with its last report."""
+        report = yield
+        if call.when == "teardown":
+            report.user_properties.append((_TAKEN, _processor_s() - self._begun))
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps the slowest test of each file."""
+        for name, seconds in report.user_properties:
+            if name == _TAKEN:
+                path = _ROOT / report.nodeid.partition("::")[0]
+                self._slowest[path] = max(float(str(seconds)), self._slowest.get(path, 0.0))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says which files have become too slow for the fast lane; fails nothing."""
@@ -57,13 +75,17 @@ class Lanes:
                 terminalreporter.write_line(f"{name}: a test took {seconds:.1f} s; add it to tests/slow.txt")
 
     def pytest_sessionfinish(self) -> None:
-        """Writes the list, if that was asked for; files that did not run keep their place."""
-        if not self._records:
+        """Adds what was slow to the list, if that was asked for, and drops files that are gone."""
+        if not self._records or not self._slowest:
             return
-        others = {path for path in slow_files() if path.is_file() and path not in self._slowest}
-        slow = others | {path for path, seconds in self._slowest.items() if seconds >= SLOW_S}
+        known = {path for path in slow_files() if path.is_file()}
+        slow = known | {path for path, seconds in self._slowest.items() if seconds >= SLOW_S}
         names = sorted(path.relative_to(_ROOT).as_posix() for path in slow)
         _LIST.write_text(_HEADER + "".join(f"{name}\n" for name in names), "utf-8")
+
+
+def _holds_tests(path: Path) -> bool:
+    return path.name.startswith("test_") or path.name == "conftest.py"
 
 
 def _processor_s() -> float:

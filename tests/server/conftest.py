@@ -1,26 +1,34 @@
-"""A loaded base for the end-to-end tests, small and random, with a registry of adapters."""
+"""A loaded base for the end-to-end tests, small and random, with a registry of adapters.
+
+What loads torch is imported where it is used: few of these tests need it.
+"""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from oracle.bases import configurations, write_base
-from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.registry import FolderRegistry, Publication, describe_base, locate_base
-from parfocal.server.assembly import Loaded, load
 from parfocal.server.settings.config import ServeConfig
+
+if TYPE_CHECKING:
+    from parfocal.server.assembly import Loaded
 
 
 @pytest.fixture(scope="session")
 def served_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns the folder of a small random Llama."""
+    """The folder of a small random Llama."""
+    from oracle.bases import configurations, write_base
+
     return write_base(tmp_path_factory.mktemp("served") / "llama", configurations()["llama"])
 
 
 @pytest.fixture(scope="session")
 def served_registry(served_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a registry: two versions of team/invoices, prod at the first, and two misfits."""
+    """A registry: two versions of team/invoices, prod at the first, and two misfits."""
+    from oracle.peft_oracle import AdapterShape, write_adapter
+
     folder = tmp_path_factory.mktemp("registry")
     registry = FolderRegistry(folder / "registry")
     contract = describe_base(locate_base(str(served_base), weights=False))
@@ -34,6 +42,9 @@ def served_registry(served_base: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def _publish_misfits(registry: FolderRegistry, folder: Path, base: Path) -> None:
     """Publishes team/stranger, made for another base, and team/blind, whose shapes nobody could check."""
+    from oracle.bases import configurations, write_base
+    from oracle.peft_oracle import AdapterShape, write_adapter
+
     wide = configurations()["llama"]
     wide.hidden_size, wide.intermediate_size = 256, 384
     other = write_base(folder / "other" / "llama", wide)
@@ -47,8 +58,10 @@ def _publish_misfits(registry: FolderRegistry, folder: Path, base: Path) -> None
 
 
 @pytest.fixture(scope="session")
-def loaded(served_base: Path, served_registry: Path) -> Loaded:
-    """Returns the base in memory, ready to be served any number of times."""
+def loaded(served_base: Path, served_registry: Path) -> "Loaded":
+    """The base in memory, ready to be served any number of times."""
+    from parfocal.server.assembly import load
+
     return load(
         ServeConfig(
             base=str(served_base),
