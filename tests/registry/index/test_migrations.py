@@ -7,7 +7,8 @@ import pytest
 
 from fakes.registry.publisher import numbered_adapter
 from parfocal.registry import FolderRegistry, MoveKind, Publication, rebuild_folder
-from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS, migrate
+from parfocal.registry.index.sqlite.opening import check_owner, connect, uri_of
 
 NOON, LATER, LAST = (f"2026-01-0{day}T12:00:00.000000+00:00" for day in (1, 2, 3))
 
@@ -88,3 +89,25 @@ def test_a_migration_that_is_cut_short_changes_nothing(first_schema: Path) -> No
         index.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[1]} SELECT no_such_function(); COMMIT;")
     index.close()
     check(FolderRegistry(first_schema))
+
+
+@pytest.mark.parametrize("statements", range(5))
+def test_an_index_that_another_process_founds_meanwhile_is_no_strangers(
+    tmp_path: Path, statements: int
+) -> None:
+    path = tmp_path / "index.sqlite"
+    path.touch()
+    uri = f"{uri_of(path)}?mode=rw"
+    looking, founding = connect(uri), connect(uri)
+    seen: list[str] = []
+
+    def founds(statement: str) -> None:
+        if len(seen) == statements:
+            migrate(founding)
+        seen.append(statement)
+
+    looking.set_trace_callback(founds)
+    check_owner(looking, path)
+
+    looking.close()
+    founding.close()

@@ -43,9 +43,10 @@ def is_migrated(connection: sqlite3.Connection) -> bool:
 
 def check_owner(connection: sqlite3.Connection, path: Path) -> None:
     """Raises NotARegistry or RegistryTooNew unless the database is new or an index that we read."""
-    version = schema_version(connection)
+    # In this order: another process that founds the index meanwhile signs it with its first write.
+    new, version = is_new(connection), schema_version(connection)
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    if owner != APPLICATION_ID and not (is_new(connection) and not owner):
+    if owner != APPLICATION_ID and not (new and not owner):
         raise NotARegistry(
             f"{path} is the database of another program, not a registry's index; nothing was changed: "
             f"move it away, restore a backup, or run parfocal registry rebuild {path.parent}",
