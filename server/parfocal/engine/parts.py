@@ -24,7 +24,8 @@ class PlanRunner(Protocol):
     def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         """Returns each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
-        Calls `meanwhile` once all work is queued, before it waits for the tokens.
+        Calls `meanwhile` once all work is queued, before it waits for the tokens. When it returns or raises,
+        nothing computes the plan any more.
         """
 
 

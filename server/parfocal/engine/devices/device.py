@@ -42,6 +42,9 @@ class Device(Protocol):
     def enter(self) -> None:
         """Makes it the calling thread's current device, on which kernels are launched."""
 
+    def finish(self) -> None:
+        """Returns once it has computed all that the calling thread has queued; raises what failed there."""
+
     def marks(self) -> Marks:
         """Returns its clock."""
 
@@ -54,6 +57,7 @@ class Machine:
 
     def __init__(self, at: torch.device | None = None) -> None:
         self.at = at or torch.device("cpu")
+        self._module = torch.get_device_module(self.at)
 
     def total_bytes(self) -> int:
         """Returns the machine's memory; in a container, as much as the container may use."""
@@ -65,6 +69,10 @@ class Machine:
 
     def enter(self) -> None:
         """Does nothing: every thread computes here."""
+
+    def finish(self) -> None:
+        """Waits for Metal, which computes beside the calling thread as a GPU does; a CPU has finished."""
+        self._module.synchronize()
 
     def marks(self) -> Marks:
         """Returns the calling thread's clock."""
@@ -102,6 +110,13 @@ class Gpu:
     def enter(self) -> None:
         """Makes it the calling thread's current device."""
         torch.cuda.set_device(self.at)
+
+    def finish(self) -> None:
+        """Returns once the current stream is done; other streams may go on."""
+        # The thread sleeps: one that spins keeps a CPU from the loading threads.
+        done = torch.cuda.Event(blocking=True)
+        done.record()
+        done.synchronize()
 
     def marks(self) -> Marks:
         """Returns the device's own clock."""

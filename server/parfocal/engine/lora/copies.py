@@ -8,7 +8,8 @@ import torch
 class Copies(Protocol):
     """Writes to tensors on the device. Both methods return when the write is done; no step waits for them.
 
-    Steps already begun may still read the old contents of that memory; both wait for them first.
+    Memory is freed only once the device has left every step that reads it, so no step under way reads the
+    targets' old contents.
     """
 
     @property

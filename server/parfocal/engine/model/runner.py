@@ -21,10 +21,10 @@ class Runner:
     torch's own operations may use as many CPU threads as they could where the runner was made.
     """
 
-    def __init__(self, forward: Forward, backend: Backend) -> None:
+    def __init__(self, forward: Forward, backend: Backend, sampler: Sampler | None = None) -> None:
         self._forward = forward
         self._backend = backend
-        self._sampler = Sampler()
+        self._sampler = sampler or Sampler()
         self._cpu_threads = torch.get_num_threads()
         self._stepping: int | None = None
 
@@ -38,8 +38,18 @@ class Runner:
         """Returns each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
         Calls `meanwhile` once all work is queued, before it waits for the tokens.
+
+        The device has left the step when this returns or raises. Whatever comes next may then reuse what the
+        step read or wrote: blocks, an evicted adapter's memory, the buffers of its inputs.
         """
         self._take_over()
+        try:
+            return self._run(plan, meanwhile)
+        finally:
+            # Tokens that were drawn have been waited for; unfinished prompts and a step that failed have not.
+            self._backend.device.finish()
+
+    def _run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         laid = lay_out(plan)
         drawing = [item for item in laid if item.row.sampling is not None]
         logits = self._forward.logits(laid, [item.end - 1 for item in drawing])

@@ -24,7 +24,7 @@ class CopyStream(Protocol):
 class CudaCopies:
     """Writes to the device's memory while it computes steps. Any number of threads may call it.
 
-    Steps already queued may still read the memory of an evicted adapter, so the stream follows them. Every
+    A stream that follows the steps writes after those already queued, which may still read that memory. Every
     write is complete when the call returns, even if it fails: so the steps need not follow the stream, and
     freed memory may be reused immediately. Tensors are allocated on the steps' stream, so its allocator need
     not know of this one.
@@ -77,8 +77,8 @@ class TorchCopyStream:
 class LoneCopyStream(TorchCopyStream):
     """A stream that follows no other: for memory that no queued step can read.
 
-    An adapter's pages are such memory. They are freed between steps, after the last step's tokens have come
-    back, so a load need not wait for the running step.
+    An adapter's pages are such memory. They are freed between steps, and the device has left a step when its
+    run returns, drawn tokens or not, failed or not. So a load need not wait for the running step.
     """
 
     def follow_steps(self) -> None:
