@@ -63,7 +63,7 @@ class EngineMachine(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         if self.world.requests:
             name = data.draw(st.sampled_from(sorted(self.world.requests)))
-            self.world.engine.cancel(name)
+            self.world.cancel(name)
             self.left.add(name)
 
     @rule(data=st.data())

@@ -43,6 +43,7 @@ class Call:
                 break
             self.live.emit_delta()
         self.sequence.finish_reason = self.sequence.finish_reason or FinishReason.LENGTH
+        self.live.finish_text()
         self.live.emit_completion()
 
     @property

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.engine.engines import World
 from fakes.engine.runner import right_answer
-from parfocal.engine import AdapterKey, EngineDraining, EngineError, FinishReason, Request, Stop
+from parfocal.engine import AdapterKey, Engine, EngineDraining, EngineError, FinishReason, Request, Stop
 from parfocal.engine.thread import EngineThread, Stream
 
 PATIENCE_SECONDS = 60.0
@@ -67,6 +67,22 @@ def test_a_stream_that_was_read_to_its_end_says_so_and_cancels_nothing() -> None
             second = thread.submit(request("same name"))
             first.cancel()
             assert (await second.completion()).finish_reason is FinishReason.LENGTH
+
+    run(work())
+
+
+def test_a_stream_that_ended_unread_cancels_nobody_who_has_its_id_now() -> None:
+    async def work() -> None:
+        world = World()
+        world.runner.turns = threading.Semaphore(1)
+        async with running(world) as thread:
+            first = thread.submit(request("same name", tokens=1))
+            await until(lambda: not thread.engine.live)
+            second = thread.submit(request("same name"))
+            first.cancel()
+            world.runner.turns.release(10)
+            assert (await second.completion()).finish_reason is FinishReason.LENGTH
+            assert (await first.completion()).finish_reason is FinishReason.LENGTH
 
     run(work())
 
@@ -150,7 +166,10 @@ def _refuses(thread: EngineThread) -> bool:
 
 
 def test_an_engine_that_breaks_ends_every_request_and_takes_no_more() -> None:
-    """The blocks of a running request are given back behind the scheduler's back, so that it cannot."""
+    """The blocks of a running request are given back behind the scheduler's back, so that it cannot.
+
+    Its answer is complete when that comes out, so it gets that.
+    """
     closing, closed = threading.Event(), threading.Event()
 
     def close() -> None:
@@ -161,12 +180,14 @@ def test_an_engine_that_breaks_ends_every_request_and_takes_no_more() -> None:
         world = World(close=close)
         world.runner.turns = threading.Semaphore(1)
         async with running(world) as thread:
-            streams = [thread.submit(request("held", tokens=2)), thread.submit(request("waits", "cold"))]
+            streams = [thread.submit(request(name, tokens=tokens)) for name, tokens in (("p", 2), ("q", 9))]
+            streams.append(thread.submit(request("waits", "cold")))
             await anext(streams[0])
             world.pool.release(world.scheduler.running[0].blocks)
             world.runner.turns.release()
             await until(closing.is_set)
-            for stream in streams:
+            assert list((await streams[0].completion()).token_ids) == right_answer((1, 2), "", 2)
+            for stream in streams[1:]:
                 with pytest.raises(EngineDraining):
                     await stream.completion()
             with pytest.raises(EngineDraining):
@@ -175,6 +196,65 @@ def test_an_engine_that_breaks_ends_every_request_and_takes_no_more() -> None:
             await until(lambda: not thread.alive)
 
     run(work())
+
+
+@pytest.mark.parametrize("overlaps", [False, True], ids=["sends at once", "sends during the next step"])
+def test_an_engine_that_breaks_tells_everybody_whatever_state_its_scheduler_is_in(overlaps: bool) -> None:
+    """One request ends by a stop string that nobody has seen yet when the blocks are found broken."""
+    closed = threading.Event()
+
+    async def work() -> None:
+        world = World(overlaps=overlaps, close=closed.set)
+        world.runner.turns = threading.Semaphore(0)
+        async with running(world) as thread:
+            last = right_answer((1, 2), "", 3)[-1]
+            stop = Stop(max_tokens=40, strings=(f"{last},",))
+            streams = [
+                thread.submit(Request("ends", (1, 2), stop=stop)),
+                thread.submit(request("goes on", tokens=40)),
+                thread.submit(request("waits", "cold")),
+            ]
+            await until(lambda: world.scheduler.running)
+            world.runner.turns.release(2)
+            await until(lambda: len(world.scheduler.running[0].output_ids) == 2)
+            for sequence in world.scheduler.running:
+                world.pool.release(sequence.blocks)
+            world.runner.turns.release(3)
+            ended = await streams[0].completion()
+            assert (ended.finish_reason, ended.token_ids[-1]) == (FinishReason.STOP_STRING, last)
+            for stream in streams[1:]:
+                with pytest.raises(EngineDraining):
+                    await stream.completion()
+            await until(lambda: not thread.alive)
+
+    run(work())
+    assert closed.is_set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_is_closed_even_if_its_requests_cannot_be_ended() -> None:
+    class Hopeless(Engine):
+        def __init__(self) -> None:
+            self.closed = threading.Event()
+
+        def drain(self) -> None:
+            """Does nothing."""
+
+        def step(self) -> bool:
+            raise RuntimeError("the engine is broken")
+
+        def fail_all(self, error: Exception) -> None:
+            raise RuntimeError("and broken")
+
+        def close(self) -> None:
+            self.closed.set()
+
+    engine = Hopeless()
+    thread = EngineThread(engine)
+    thread.start()
+
+    assert engine.closed.wait(PATIENCE_SECONDS)
+    run(until(lambda: not thread.alive))
 
 
 def test_a_reader_whose_event_loop_is_gone_does_not_take_the_engine_down() -> None:

@@ -16,6 +16,7 @@ from oracle.engines import Collector, open_engine
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, FinishReason, Request, Stop
 from parfocal.engine.engine import Engine
+from parfocal.engine.live import LiveRequest
 
 RANKS = {"d1": 4, "d2": 8, "d3": 16, "d4": 64, "d5": 8, "d6": 5}
 PROMPTS = 4
@@ -94,21 +95,23 @@ def open_stage(base: Path, root: Path, tiers: Tiers, device: str = "cpu") -> Sta
 def check_churn(stage: Stage, plan: Sequence[Call]) -> None:
     """Lets the callers come and leave; raises for a wrong token, a lost request, or what is still held."""
     collector, names = Collector(), dict[str, Call]()
+    lives = dict[str, LiveRequest]()
     stage.made += 1
     for step in range(2000):
         for number, call in enumerate(plan):
             name = f"r{stage.made}-{number}"
             if call.arrives == step:
                 names[name] = call
-                stage.engine.submit(_request(stage, call, name), functools.partial(collector.emit, name))
+                emit = functools.partial(collector.emit, name)
+                lives[name] = stage.engine.submit(_request(stage, call, name), emit)
             if call.leaves is not None and call.arrives + call.leaves == step:
-                stage.engine.cancel(name)
+                stage.engine.cancel(lives[name])
         if not stage.engine.step():
             stage.engine.wait(0.002)
         if collector.ended == len(plan):
             break
 
-    assert not collector.errors
+    assert not collector.errors and not collector.faults
     assert set(collector.completions) == set(names), "a request was lost"
     for name, done in collector.completions.items():
         right = stage.right(names[name].prompt, names[name].digest)

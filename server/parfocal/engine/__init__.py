@@ -22,6 +22,7 @@ from parfocal.engine.errors import (
     PromptTooLong,
     QueueFull,
     RequestTooLarge,
+    SendingFailed,
     StepFailed,
 )
 from parfocal.engine.observer import (
@@ -80,6 +81,7 @@ __all__ = [
     "RequestReport",
     "RequestTooLarge",
     "Sampling",
+    "SendingFailed",
     "SilentObserver",
     "StepFailed",
     "StepReport",

@@ -15,12 +15,12 @@ import time
 
 from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
 from parfocal.engine.errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
-from parfocal.engine.inbox import Cancelled, Emit, Message, Submitted
-from parfocal.engine.live import LiveRequest, LiveRequests
+from parfocal.engine.inbox import Cancelled, Message, Submitted
+from parfocal.engine.live import Emit, LiveRequest, LiveRequests
 from parfocal.engine.observer import StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
 from parfocal.engine.request import AdapterKey, FinishReason, Request
-from parfocal.engine.scheduling import BlockPool, Clock, Plan, SampledToken, Sequence
+from parfocal.engine.scheduling import BlockPool, Clock, Plan, PlanRow, SampledToken, Sequence
 from parfocal.engine.stopwatch import SCHEDULING
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,10 @@ class Engine:
         """Raises what `submit` would raise for faults of the request itself."""
         self._parts.admission.check(request)
 
-    def submit(self, request: Request, emit: Emit) -> None:
+    def submit(self, request: Request, emit: Emit) -> LiveRequest:
         """Queues a request; `emit` gets its deltas on the engine's thread, the last of which ends it.
+
+        Returns what `cancel` takes; its state is for the engine's thread alone.
 
         Raises:
             InvalidRequest: a field is out of range, or the id is in use.
@@ -51,14 +53,16 @@ class Engine:
             EngineDraining: the engine is stopping.
         """
         self.validate(request)
+        live = self._accepted(request, emit)
         with self._door:  # so that nothing is posted after `drain` has returned, when nobody may read it
             self._check_room(request)
             self._live.names.add(request.request_id)
-            self._parts.inbox.post(Submitted(request, emit, time.monotonic()))
+            self._parts.inbox.post(Submitted(live))
+        return live
 
-    def cancel(self, request_id: str) -> None:
-        """Ends a request before the next step; unknown and ended ones are left alone."""
-        self._parts.inbox.post(Cancelled(request_id))
+    def cancel(self, live: LiveRequest) -> None:
+        """Ends a request before the next step; leaves one alone that has ended, and who has its id now."""
+        self._parts.inbox.post(Cancelled(live))
 
     def post(self, message: Message) -> None:
         """Hands the engine a message, waking it if it waits."""
@@ -100,12 +104,12 @@ class Engine:
         with self._parts.watch.part(SCHEDULING):
             plan = self._parts.scheduler.schedule()
         if not plan.rows:
-            self._live.send_held()
+            self._send_held()
             return False
         advanced = self._compute(plan)
         self._live.hold(advanced)
         if not self._parts.runner.overlaps:
-            self._live.send_held()
+            self._send_held()
         self._parts.observer.step(self._report(plan, len(advanced), time.monotonic() - begun))
         return True
 
@@ -121,15 +125,14 @@ class Engine:
         self._parts.close()
 
     def fail_all(self, error: Exception) -> None:
-        """Ends every request with `error`; for when the engine itself has failed.
+        """Ends every request, with `error` unless its answer is complete; for when the engine has failed.
 
         Releases nothing: no step may follow, and the scheduler's state may be what is broken.
         """
         with self._parts.owner:
-            self._live.send_held()
             for message in self._parts.inbox.read():
                 if isinstance(message, Submitted):
-                    self._begin(message)
+                    self._live.begin(message.live)
             self._live.fail_all(error)
 
     def _check_room(self, request: Request) -> None:
@@ -148,11 +151,12 @@ class Engine:
 
     def _take(self, message: Message) -> None:
         match message:
-            case Submitted():
-                self._begin(message)
-            case Cancelled(request_id):
-                if sequence := self._live.find(request_id):
-                    self._live.end(sequence, FinishReason.CANCELLED)
+            case Submitted(live):
+                self._live.begin(live)
+                self._parts.scheduler.add(live.sequence)
+            case Cancelled(live):
+                if live in self._live:
+                    self._live.end(live.sequence, FinishReason.CANCELLED)
             case LoadAdvanced(adapter, state):
                 self._parts.residency.advanced(adapter, state)
             case LoadEnded():
@@ -160,17 +164,15 @@ class Engine:
             case PrefetchEnded():
                 self._prefetched(message)
 
-    def _begin(self, message: Submitted) -> None:
-        request = message.request
+    def _accepted(self, request: Request, emit: Emit) -> LiveRequest:
         seed = request.sampling.seed
         sequence = Sequence(
             request,
             max_tokens=self._parts.admission.max_tokens(request),
             draw_seed=seed if seed is not None else self._seeds.getrandbits(63),
-            clock=Clock(message.arrived),
+            clock=Clock(time.monotonic()),
         )
-        text = self._parts.text(request.stop.strings)
-        self._live.begin(LiveRequest(sequence, text, message.emit))
+        return LiveRequest(sequence, self._parts.text(request.stop.strings), emit)
 
     def _loaded(self, message: LoadEnded) -> None:
         adapter, error = message.adapter, message.result.exception()
@@ -197,16 +199,23 @@ class Engine:
             if sequence.request.deadline is not None and sequence.request.deadline <= now:
                 self._live.end(sequence, FinishReason.DEADLINE)
 
+    def _send_held(self) -> None:
+        """Sends while no step runs."""
+        self._live.send_held()
+        self._live.let_go()
+
     def _compute(self, plan: Plan) -> list[Sequence]:
         """Runs a plan; if it fails, runs each row alone, so that only the rows at fault end in an error."""
         try:
             drawn = self._parts.runner.run(plan, self._live.send_held)
         except Exception as error:
             log.exception("a step of %d rows failed", len(plan.rows))
+            self._live.let_go()
             if len(plan.rows) == 1:
-                self._fail_row(plan.rows[0].request_id, str(error), error)
+                self._fail_row(plan.rows[0], str(error), error)
                 return []
             return [sequence for row in plan.alone() for sequence in self._compute(row)]
+        self._live.let_go()
         return self._commit(plan, drawn)
 
     def _commit(self, plan: Plan, drawn: list[SampledToken | None]) -> list[Sequence]:
@@ -214,14 +223,14 @@ class Engine:
         good = []
         for row, token in zip(plan.rows, drawn, strict=True):
             if token is not None and token.error:
-                self._fail_row(row.request_id, token.error)
+                self._fail_row(row, token.error)
             good.append((token.token_id, token.logprob) if token is not None and not token.error else None)
         with self._parts.watch.part(SCHEDULING):
             return self._parts.scheduler.commit(plan, good)
 
-    def _fail_row(self, request_id: str, cause: str, raised: Exception | None = None) -> None:
+    def _fail_row(self, row: PlanRow, cause: str, raised: Exception | None = None) -> None:
         """Ends a row's request, unless it has ended while the row was computed."""
-        if sequence := self._live.find(request_id):
+        if sequence := self._parts.scheduler.planned(row):
             failed = StepFailed(f"the model failed on this request: {cause}; other requests go on")
             failed.__cause__ = raised  # so that the log of the request's end shows where the model failed
             self._live.fail(sequence, failed)

@@ -13,7 +13,8 @@ EngineError
 ├── AdapterUnavailable      UNAVAILABLE           its files could not be fetched
 ├── BaseRefused             FAILED_PRECONDITION   the base's architecture or options are not supported
 ├── EngineMisconfigured     FAILED_PRECONDITION   the settings leave no room for a single request
-└── StepFailed              INTERNAL              the model failed while computing this request
+├── StepFailed              INTERNAL              the model failed while computing this request
+└── SendingFailed           INTERNAL              the answer could not be turned into text, or not be sent
 
 `NoRoom` is not among them: it never leaves the engine.
 """
@@ -127,3 +128,10 @@ class StepFailed(EngineError):
 
     status = "INTERNAL"
     reason = "STEP_FAILED"
+
+
+class SendingFailed(EngineError):
+    """The answer could not be turned into text, or not be sent; other requests go on."""
+
+    status = "INTERNAL"
+    reason = "SENDING_FAILED"

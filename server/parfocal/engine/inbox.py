@@ -1,29 +1,25 @@
 """What other threads tell the engine. Messages are values; only the engine's thread reads them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
-from parfocal.engine.request import Delta, Request
-
-Emit = Callable[[Delta | Exception], None]
+from parfocal.engine.live import LiveRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A checked request; `emit` gets its deltas, or the error that ends it, on the engine's thread."""
+    """A request was accepted. From now on only the engine's thread touches it."""
 
-    request: Request
-    emit: Emit
-    arrived: float
+    live: LiveRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
     """The caller has given the request up."""
 
-    request_id: str
+    live: LiveRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +44,12 @@ class Inbox:
         self._queue.put(message)
 
     def read(self) -> Iterator[Message]:
-        """Yields what has arrived, without waiting."""
-        while True:
-            try:
-                yield self._queue.get_nowait()
-            except Empty:
-                return
+        """Yields what has arrived by now, without waiting.
+
+        What arrives meanwhile is left: callers who answer every end with a new request would hold up steps.
+        """
+        for _ in range(len(self)):
+            yield self._queue.get_nowait()
 
     def wait(self, seconds: float) -> Message | None:
         """Returns the next message, or None if none arrives in time."""

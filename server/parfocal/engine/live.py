@@ -1,25 +1,35 @@
 """The callers' side of requests: each one's text, what has been sent of it, and how it ends.
 
-Changes scheduling state only through `Scheduler.finish`.
+Changes scheduling state only through `Scheduler.finish`, and never while a step runs. A failure that concerns
+one request ends that request and no other.
 """
 
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from parfocal.engine.inbox import Emit
+from parfocal.engine.errors import SendingFailed
 from parfocal.engine.observer import Observer, RequestReport
 from parfocal.engine.request import Completion, Delta, FinishReason
 from parfocal.engine.scheduling import Scheduler, Sequence
 from parfocal.engine.stopwatch import TEXT, Stopwatch
 from parfocal.engine.text import TextStream
 
+log = logging.getLogger(__name__)
 
-@dataclass(slots=True)
+Emit = Callable[[Delta | Exception], None]
+
+
+@dataclass(slots=True, eq=False)
 class LiveRequest:
-    """Turns a sequence's new tokens into deltas.
+    """An accepted request. Turns its sequence's new tokens into deltas; `emit` takes these, or an error.
 
-    `pushed` and `sent` count the tokens read and sent so far.
+    It is what the engine knows a request by: an id may be used again once its request has ended.
+
+    `pushed` and `sent` count the tokens read and sent so far. `cut_by` is why the answer ended before it was
+    complete; `broken` is what went wrong with its text or with `emit`.
     """
 
     sequence: Sequence
@@ -28,6 +38,16 @@ class LiveRequest:
     pushed: int = 0
     sent: int = 0
     pending: str = ""
+    cut_by: FinishReason | None = None
+    broken: Exception | None = None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the request ends; None while it goes on. What came first counts."""
+        found = self.sequence.finish_reason
+        if self.text.stopped and found in (None, FinishReason.LENGTH):
+            return FinishReason.STOP_STRING
+        return found or self.cut_by
 
     def push(self) -> bool:
         """Reads the sequence's new tokens; returns True if a stop string is complete.
@@ -49,10 +69,13 @@ class LiveRequest:
         if delta.text or delta.token_ids:
             self.emit(delta)
 
-    def emit_completion(self) -> None:
-        """Sends the last delta, with the whole result."""
+    def finish_text(self) -> None:
+        """Lets go of what was held back for a stop string."""
         if not self.text.stopped:
             self.pending += self.text.finish()
+
+    def emit_completion(self) -> None:
+        """Sends the last delta, with the whole result. Finish the text first."""
         self.emit(self._delta(self._completion()))
 
     def report(self, end: FinishReason | Exception | None) -> RequestReport:
@@ -79,12 +102,13 @@ class LiveRequest:
 
     def _completion(self) -> Completion:
         sequence = self.sequence
-        assert sequence.finish_reason is not None, "a completion needs a finish reason"
+        reason = self.finish_reason
+        assert reason is not None, "a completion needs a finish reason"
         return Completion(
             request_id=sequence.request.request_id,
             text=self.text.text,
             token_ids=tuple(sequence.output_ids),
-            finish_reason=sequence.finish_reason,
+            finish_reason=reason,
             stop_string=self.text.stopped,
             logprobs=tuple(sequence.logprobs),
             prompt_tokens=len(sequence.request.prompt_ids),
@@ -95,7 +119,7 @@ class LiveRequest:
 
 
 class LiveRequests:
-    """The requests that have begun and not ended. Each ends once: by `advance`, `end`, `fail` or `fail_all`.
+    """The requests that have begun and not ended; `send_held`, `end`, `fail` or `fail_all` ends each once.
 
     `names` holds the ids of all accepted requests that have not ended, including those not yet begun, whose
     ids are taken. Only it is read and extended by other threads.
@@ -106,70 +130,114 @@ class LiveRequests:
         self._scheduler = scheduler
         self._observer = observer
         self._watch = watch
-        self._live: dict[str, LiveRequest] = {}
+        self._live: dict[Sequence, LiveRequest] = {}
         self._held: list[Sequence] = []  # their new tokens are sent while the device computes the next step
+        self._ended: list[tuple[Sequence, FinishReason | None]] = []  # the scheduler has not let go of them
+
+    def __contains__(self, live: LiveRequest) -> bool:
+        """Whether the request has begun and not ended."""
+        return live.sequence in self._live
 
     def begin(self, live: LiveRequest) -> None:
-        """Queues a request."""
-        self._live[live.sequence.request.request_id] = live
-        self._scheduler.add(live.sequence)
-
-    def find(self, request_id: str) -> Sequence | None:
-        """Returns the request's sequence; None if it has ended or not begun."""
-        live = self._live.get(request_id)
-        return None if live is None else live.sequence
+        """Begins a request; it is not queued yet."""
+        self._live[live.sequence] = live
 
     def hold(self, advanced: Iterable[Sequence]) -> None:
         """Holds a step's results until `send_held`."""
         self._held += advanced
 
     def send_held(self) -> None:
-        """Sends the last step's results to requests that have not ended since, and ends those complete."""
+        """Sends the last step's results to requests that have not ended since, and ends those complete.
+
+        May be called while a step runs: call `let_go` when the device has left it.
+        """
         held, self._held = self._held, []
-        going_on = [self._live[s.request.request_id] for s in held if s.request.request_id in self._live]
+        going_on = [self._live[sequence] for sequence in held if sequence in self._live]
         with self._watch.part(TEXT):
-            stopped = [live.push() for live in going_on]
-        for live, is_stopped in zip(going_on, stopped, strict=True):
-            self._advance(live, is_stopped)
+            for live in going_on:
+                _apart(live, live.push)
+        for live in going_on:
+            self._advance(live)
+
+    def let_go(self) -> None:
+        """Gives back what ended requests hold.
+
+        Not while a step runs: it computes with their adapters, in their blocks.
+        """
+        ended, self._ended = self._ended, []
+        for sequence, reason in ended:
+            self._scheduler.finish(sequence, reason)
 
     def end(self, sequence: Sequence, reason: FinishReason) -> None:
-        """Ends a request before its answer is complete; sends what there is."""
-        live = self._live[sequence.request.request_id]
-        self._scheduler.finish(sequence, reason)
-        if sequence in self._held:
-            with self._watch.part(TEXT):
-                live.push()
-        self._complete(live)
+        """Ends a request before its answer is complete; sends what there is.
+
+        One whose answer is complete, though not sent yet, keeps its own reason.
+        """
+        live = self._live[sequence]
+        self._push(live)
+        if live.finish_reason is None:
+            live.cut_by = reason
+        self._conclude(live)
+        self.let_go()
 
     def fail(self, sequence: Sequence, error: Exception) -> None:
-        """Ends a request in an error."""
-        self._scheduler.finish(sequence, None)
-        self._refuse(self._live[sequence.request.request_id], error)
+        """Ends a request in an error, unless its answer is complete and only not sent yet."""
+        live = self._live[sequence]
+        self._push(live)
+        if live.broken is None and live.finish_reason is None:
+            live.broken = error
+        self._conclude(live)
+        self.let_go()
 
     def fail_all(self, error: Exception) -> None:
-        """Ends every request in an error. Leaves the scheduler alone: it may be what is broken."""
+        """Ends every request, in an error unless its answer is complete.
+
+        Leaves the scheduler alone: it may be what is broken.
+        """
+        self.send_held()
         for live in tuple(self._live.values()):
-            self._refuse(live, error)
+            _apart(live, live.push)
+            if live.broken is None and live.finish_reason is None:
+                live.broken = error
+            self._conclude(live)
 
-    def _advance(self, live: LiveRequest, is_stopped: bool) -> None:
-        sequence = live.sequence
-        if is_stopped and sequence.finish_reason in (None, FinishReason.LENGTH):
-            self._scheduler.finish(sequence, FinishReason.STOP_STRING)
-        if sequence.finish_reason is None:
-            live.emit_delta()
-        else:
-            self._complete(live)
+    def _push(self, live: LiveRequest) -> None:
+        with self._watch.part(TEXT):
+            _apart(live, live.push)
 
-    def _complete(self, live: LiveRequest) -> None:
+    def _advance(self, live: LiveRequest) -> None:
+        if live.broken is None and live.finish_reason is None:
+            _apart(live, live.emit_delta)
+        if live.broken is not None or live.finish_reason is not None:
+            self._conclude(live)
+
+    def _conclude(self, live: LiveRequest) -> None:
+        """Ends a request with its completion, or with what broke it. Raises nothing."""
+        if live.broken is None:
+            _apart(live, live.finish_text)
         self._forget(live)
-        self._observer.request(live.report(live.sequence.finish_reason))
-        live.emit_completion()
+        error = live.broken
+        _apart(live, partial(self._report, live, error))
+        _apart(live, live.emit_completion if error is None else partial(live.emit, error))
 
-    def _refuse(self, live: LiveRequest, error: Exception) -> None:
-        self._forget(live)
-        self._observer.request(live.report(error))
-        live.emit(error)
+    def _report(self, live: LiveRequest, error: Exception | None) -> None:
+        self._observer.request(live.report(error or live.finish_reason))
 
     def _forget(self, live: LiveRequest) -> None:
-        del self._live[live.sequence.request.request_id]
-        self.names.discard(live.sequence.request.request_id)
+        sequence = live.sequence
+        del self._live[sequence]
+        self.names.discard(sequence.request.request_id)
+        if not sequence.is_over:
+            self._ended.append((sequence, None if live.broken else live.finish_reason))
+
+
+def _apart(live: LiveRequest, act: Callable[[], object]) -> None:
+    """Acts for one request, so that a failure breaks that request and no other."""
+    try:
+        act()
+    except Exception as error:
+        request_id = live.sequence.request.request_id
+        log.exception("request %s could not be answered", request_id)
+        broken = SendingFailed(f"the answer could not be sent: {error}; other requests go on")
+        broken.__cause__ = error
+        live.broken = broken

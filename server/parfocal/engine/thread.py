@@ -49,11 +49,13 @@ class Stream(AsyncIterator[Delta]):
     """The deltas of one request, for the event loop it was submitted from."""
 
     def __init__(self, engine: Engine, request: Request, post: Post) -> None:
+        """Submits the request; raises what `Engine.submit` raises."""
         self.request = request
         self._engine = engine
         self._post = post
         self._items: asyncio.Queue[Delta | Exception] = asyncio.Queue()
         self._ended = False
+        self._live = engine.submit(request, self.put)
 
     def __aiter__(self) -> "Stream":
         return self
@@ -79,10 +81,10 @@ class Stream(AsyncIterator[Delta]):
     def cancel(self) -> None:
         """Ends the request before the engine's next step; the stream still ends with a completion.
 
-        No effect once the stream was read to its end: another request may have its id by then.
+        No effect on a request that has ended, nor on another that has its id by then.
         """
         if not self._ended:
-            self._engine.cancel(self.request.request_id)
+            self._engine.cancel(self._live)
 
     def put(self, item: Delta | Exception) -> None:
         """Delivers an item from the engine's thread."""
@@ -122,9 +124,7 @@ class EngineThread:
         loop = asyncio.get_running_loop()
         if self._post is None or self._post.loop is not loop:
             self._post = Post(loop)
-        stream = Stream(self._engine, request, self._post)
-        self._engine.submit(request, stream.put)
-        return stream
+        return Stream(self._engine, request, self._post)
 
     async def drain(self, grace_s: float) -> None:
         """Refuses new requests, gives accepted ones up to `grace_s` seconds to end, then stops."""
@@ -151,7 +151,9 @@ class EngineThread:
             log.exception("the engine failed outside any request and is stopping")
         finally:
             self._engine.drain()
-            self._engine.fail_all(
-                EngineDraining("the server stopped before the request ended; send it again")
-            )
-            self._engine.close()
+            try:
+                self._engine.fail_all(
+                    EngineDraining("the server stopped before the request ended; send it again")
+                )
+            finally:
+                self._engine.close()

@@ -95,6 +95,7 @@ class Stage:
 
     def settle(self) -> None:
         self.step_until(lambda: not self.engine.live)
+        assert not self.seen.faults
 
 
 def test_a_slow_source_stalls_nobody_but_its_own_requests(base: ResidentBase, good: AdapterFolder) -> None:

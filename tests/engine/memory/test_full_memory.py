@@ -69,7 +69,7 @@ def test_one_whose_caller_left_meanwhile_gives_its_slot_back() -> None:
     world.settle()
     name = world.submit((3, 4), "b")
     world.engine.step()
-    world.engine.cancel(name)
+    world.cancel(name)
     world.engine.step()
     world.loader.crowd(_load_of(world, "b"))
     world.engine.step()

@@ -49,7 +49,7 @@ def test_a_preempted_request_is_the_next_to_go_on() -> None:
 def test_a_request_that_leaves_while_preempted_gives_nothing_back_twice() -> None:
     world, _ = _crowd()
     name = _step_until_preempted(world)
-    world.engine.cancel(name)
+    world.cancel(name)
     world.settle()
 
     done = world.completions[name]

@@ -93,7 +93,7 @@ def test_a_block_that_was_left_half_computed_is_not_found() -> None:
     world = World(max_batch_tokens=6)
     left = world.submit(tuple(range(12)))
     world.engine.step()
-    world.engine.cancel(left)
+    world.cancel(left)
     again = world.submit(tuple(range(12)), tokens=1)
     world.settle()
 
@@ -173,7 +173,7 @@ def test_a_cancelled_request_frees_everything_before_the_next_step() -> None:
     world = World()
     name = world.submit((1, 2, 3), tokens=50)
     world.engine.step()
-    world.engine.cancel(name)
+    world.cancel(name)
     world.engine.step()
 
     assert world.completions[name].finish_reason is FinishReason.CANCELLED

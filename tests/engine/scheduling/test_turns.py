@@ -103,7 +103,7 @@ def test_a_slot_opens_again_when_whoever_waited_for_it_leaves() -> None:
         _step(world)
     assert first in world.completions
     assert second not in world.completions
-    world.engine.cancel(cold)
+    world.cancel(cold)
     for _ in range(3):
         _step(world)
 

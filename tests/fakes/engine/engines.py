@@ -10,8 +10,9 @@ from parfocal.engine.adapters.residency import SlotResidency, Tiers
 from parfocal.engine.adapters.slots import SlotTable
 from parfocal.engine.engine import Engine
 from parfocal.engine.inbox import Inbox
+from parfocal.engine.live import LiveRequest
 from parfocal.engine.owner import Owner
-from parfocal.engine.parts import Parts
+from parfocal.engine.parts import Parts, PlanRunner
 from parfocal.engine.scheduling.admission import Admission
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits
@@ -60,12 +61,15 @@ class World:
     prefix_cache: bool = True
     overlaps: bool = False
     close: Callable[[], None] = lambda: None
+    text: Callable[[tuple[str, ...]], NumberText] = NumberText
     completions: dict[str, Completion] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
+    lives: dict[str, LiveRequest] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        device, inbox = FakeDevice(), Inbox()
+        device, inbox = self.new_device(), Inbox()
         self.runner = FakeRunner(device, self.block_tokens)
         self.runner.overlaps = self.overlaps
         self.loader = FakeLoader(device, inbox.post)
@@ -82,13 +86,13 @@ class World:
         self.engine = Engine(
             Parts(
                 scheduler=self.scheduler,
-                runner=self.runner,
+                runner=self.new_runner(),
                 residency=residency,
                 pool=self.pool,
                 admission=Admission(CONTEXT, self.blocks * self.block_tokens, VOCABULARY),
                 inbox=inbox,
                 observer=self.observer,
-                text=lambda strings: NumberText(strings),  # type: ignore[arg-type, return-value]
+                text=self.text,  # type: ignore[arg-type]
                 close=self.close,
                 owner=self.owner,
                 watch=self.watch,
@@ -96,17 +100,31 @@ class World:
             )
         )
 
+    def new_device(self) -> FakeDevice:
+        """Returns what the runner computes on and the loader copies to."""
+        return FakeDevice()
+
+    def new_runner(self) -> PlanRunner:
+        """Returns what computes the plans."""
+        return self.runner
+
     def submit(self, prompt: tuple[int, ...], digest: str = "", tokens: int = 5, **options: object) -> str:
         """Submits a request and returns its id."""
         name = f"q{len(self.requests)}"
         adapter = AdapterKey(digest) if digest else None
         request = Request(name, prompt, adapter, stop=Stop(max_tokens=tokens), **options)  # type: ignore[arg-type]
         self.requests[name] = request
-        self.engine.submit(request, lambda item: self._take(name, item))
+        self.lives[name] = self.engine.submit(request, lambda item: self._take(name, item))
         return name
 
+    def cancel(self, name: str) -> None:
+        """Gives a request up."""
+        self.engine.cancel(self.lives[name])
+
     def _take(self, name: str, item: Delta | Exception) -> None:
-        assert name not in self.completions and name not in self.errors, "an item after the end"
+        # Noted and not raised: the engine goes on without a caller who fails.
+        if name in self.completions or name in self.errors:
+            self.faults.append(f"{name} got an item after its end")
         if isinstance(item, Exception):
             self.errors[name] = item
         elif item.completion is not None:
@@ -136,7 +154,8 @@ class World:
         return right_answer(request.prompt_ids, digest, request.stop.max_tokens or 0)
 
     def check_invariants(self) -> None:
-        """Raises if a block, slot or pin is lost, doubled, or held by nobody."""
+        """Raises if a block, slot or pin is lost, doubled or held by nobody, or a caller is told too much."""
+        assert not self.faults
         held = [block for sequence in self.scheduler for block in sequence.blocks]
         references = {block: held.count(block) for block in set(held)}
         assert self.pool.free == self.pool.total - len(references)

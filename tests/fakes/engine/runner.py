@@ -15,11 +15,12 @@ from parfocal.engine.request import AdapterKey
 from parfocal.engine.scheduling.plan import Plan, PlanRow, SampledToken
 
 VOCABULARY = 97
+TORN = "half written"
 
 
 def next_token(prefix: tuple[int, ...], digest: str) -> int:
     """Returns the one right token after `prefix` under the adapter with `digest` ("" for the base)."""
-    return hash((prefix, digest)) % VOCABULARY
+    return hash((prefix, tuple(digest.encode()))) % VOCABULARY  # the same in every process
 
 
 def right_answer(prompt: tuple[int, ...], digest: str, tokens: int) -> list[int]:
@@ -57,6 +58,7 @@ class FakeRunner:
         self.plans: list[Plan] = []
         self.turns: threading.Semaphore | None = None
         self.overlaps = False
+        self.after_sending: Callable[[], object] = lambda: None
 
     def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         """Writes every row's tokens to the cache, then reads each row's whole prefix back.
@@ -71,6 +73,7 @@ class FakeRunner:
         for row in plan.rows:
             self._write(row)
         meanwhile()
+        self.after_sending()
         return [self._read(row) if row.sampling else None for row in plan.rows]
 
     def _at(self, row: PlanRow, position: int) -> tuple[int, int]:
@@ -92,7 +95,10 @@ class FakeRunner:
 
 
 class FakeLoader:
-    """Loads only when told to; `pending` are the adapters under way, `staged` what comes from host memory."""
+    """Loads only when told to; `pending` are the adapters under way, `staged` what comes from host memory.
+
+    `copying` are those among them whose place is being written.
+    """
 
     def __init__(
         self, device: FakeDevice, tell: Callable[[LoadAdvanced | LoadEnded | PrefetchEnded], None]
@@ -100,6 +106,7 @@ class FakeLoader:
         self.device = device
         self.pending: list[AdapterKey] = []
         self.staged: dict[str, FakeStaged] = {}
+        self.copying: dict[AdapterKey, Place] = {}
         self.prefetching: list[AdapterKey] = []
         self._tell = tell
         self._free: list[Place] = []
@@ -133,15 +140,22 @@ class FakeLoader:
         del self.device.places[place]
         self._free.append(place)
 
-    def succeed(self, adapter: AdapterKey) -> None:
-        """Ends a load well."""
-        self.pending.remove(adapter)
+    def begin_copy(self, adapter: AdapterKey) -> None:
+        """Claims a place; until the load ends, half of what lies there is another adapter's."""
         if not self._free:
             self._free.append(Place(0, self._made))
             self._made += 1
-        place = self._free.pop()
-        self.device.places[place] = adapter.digest
+        self.copying[adapter] = self._free.pop()
+        self.device.places[self.copying[adapter]] = TORN
         self._tell(LoadAdvanced(adapter, SlotState.LOADING))
+
+    def succeed(self, adapter: AdapterKey) -> None:
+        """Ends a load well."""
+        if adapter not in self.copying:
+            self.begin_copy(adapter)
+        self.pending.remove(adapter)
+        place = self.copying.pop(adapter)
+        self.device.places[place] = adapter.digest
         future: Future[Loaded] = Future()
         if self.staged.pop(adapter.digest, None) is not None:
             future.set_result(Loaded(place, 8, 1000, {"copy": 0.125}))
@@ -152,8 +166,7 @@ class FakeLoader:
 
     def crowd(self, adapter: AdapterKey) -> None:
         """Ends a load without memory for it: others hold it."""
-        self.pending.remove(adapter)
-        self._tell(LoadAdvanced(adapter, SlotState.LOADING))
+        self._stop(adapter)
         staged = None if self.staged.pop(adapter.digest, None) else FakeStaged(adapter.digest)
         future: Future[Loaded] = Future()
         future.set_result(Loaded(None, 8, 1000, {"copy": 0.125}, staged))
@@ -161,8 +174,13 @@ class FakeLoader:
 
     def fail(self, adapter: AdapterKey, error: Exception) -> None:
         """Ends a load badly."""
-        self.pending.remove(adapter)
+        self._stop(adapter)
         future: Future[Loaded] = Future()
         self.staged.pop(adapter.digest, None)
         future.set_exception(error)
         self._tell(LoadEnded(adapter, future))
+
+    def _stop(self, adapter: AdapterKey) -> None:
+        self.pending.remove(adapter)
+        if (place := self.copying.pop(adapter, None)) is not None:
+            self.free(place)

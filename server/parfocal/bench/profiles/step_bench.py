@@ -65,6 +65,7 @@ class StepBench:
         source = _Folders({key.digest: path for key, path in zip(self._keys, folders, strict=True)})
         self._engine: Engine = build_engine(base, config, source, self._observer)
         self._asked = 0
+        self._failed: list[Exception] = []
 
     def load_adapters(self) -> None:
         """Puts every adapter on the device."""
@@ -96,13 +97,19 @@ class StepBench:
                 steps.append(Step(seconds, report.tokens, report.prompt_tokens, parts))
             else:
                 self._engine.wait(_WAIT_S)
+            if self._failed:
+                raise AnswerWrong(f"the engine failed on a request: {self._failed[0]}") from self._failed[0]
         return steps
 
     def _submit(self, prompt: Sequence[int], adapter: int | None, new_tokens: int) -> None:
         self._asked += 1
         key = None if adapter is None else self._keys[adapter]
         stop = Stop(max_tokens=new_tokens, ignore_eos=True)
-        self._engine.submit(Request(f"bench-{self._asked}", tuple(prompt), key, stop=stop), _take)
+        self._engine.submit(Request(f"bench-{self._asked}", tuple(prompt), key, stop=stop), self._take)
+
+    def _take(self, item: Delta | Exception) -> None:
+        if isinstance(item, Exception):
+            self._failed.append(item)
 
     def _prompt(self, number: int, row: int) -> list[int]:
         work = self._workload
@@ -154,8 +161,3 @@ class _Folders:
         targets = [module.target for module in read.modules]
         rslora = read.config.use_rslora
         return AdapterFolder(path, {t.path: RankAndScale(t.rank, t.scale(rslora)) for t in targets})
-
-
-def _take(item: Delta | Exception) -> None:
-    if isinstance(item, Exception):
-        raise AnswerWrong(f"the engine failed on a request: {item}") from item

@@ -52,12 +52,13 @@ class SamplingRow:
         return self.logprobs or self.top_logprobs > 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PlanRow:
-    """The share of one request in a step.
+    """The share of one request in a step. Rows are equal only to themselves, however alike they are.
 
     `token_ids` are computed now, the first at position `start`; `blocks` hold the positions 0 to
     `start + len(token_ids)`; `place` is None for the base. `sampling` is None while the prompt is unfinished.
+    `request_id` is for people and never looked up.
     """
 
     request_id: str

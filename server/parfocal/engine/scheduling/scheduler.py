@@ -52,7 +52,7 @@ class Scheduler:
         self._residency = residency
         self._now = now
         self._turns = Turns(limits.max_skips)
-        self._planned: dict[str, Sequence] = {}
+        self._planned: dict[PlanRow, Sequence] = {}
 
     def add(self, sequence: Sequence) -> None:
         """Queues a new request behind the others."""
@@ -68,8 +68,13 @@ class Scheduler:
         for sequence in sorted(self.running, key=lambda s: s.uncomputed > 1):
             self._continue(sequence, draft)
         self._admit(draft)
-        self._planned = {sequence.request.request_id: sequence for sequence in draft.shares}
-        return Plan(tuple(self._row(sequence, tokens) for sequence, tokens in draft.shares.items()))
+        self._planned = {self._row(sequence, tokens): sequence for sequence, tokens in draft.shares.items()}
+        return Plan(tuple(self._planned))
+
+    def planned(self, row: PlanRow) -> Sequence | None:
+        """Returns the sequence that a row of the last plan computes; None if it has ended since."""
+        sequence = self._planned.get(row)
+        return None if sequence is None or sequence.is_over else sequence
 
     def commit(self, plan: Plan, drawn: Many[tuple[int, TokenLogprob | None] | None]) -> list[Sequence]:
         """Applies a plan's result, one (token, logprob) or None for each row; returns who got a token.
@@ -78,8 +83,8 @@ class Scheduler:
         """
         advanced = []
         for row, token in zip(plan.rows, drawn, strict=True):
-            sequence = self._planned.get(row.request_id)
-            if sequence is None or sequence not in self.running:
+            sequence = self.planned(row)
+            if sequence is None:
                 continue
             named = sequence.computed // self._pool.block_tokens
             sequence.computed += len(row.token_ids)
@@ -97,7 +102,6 @@ class Scheduler:
             self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
-        self._planned.pop(sequence.request.request_id, None)
         self._give_back(sequence)
 
     def _continue(self, sequence: Sequence, draft: _Draft) -> None:

@@ -53,6 +53,11 @@ class Sequence:
         return self.request.adapter.digest if self.request.adapter else ""
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended and holds nothing any more."""
+        return self.clock.ended is not None
+
+    @property
     def length(self) -> int:
         """How many tokens are known: prompt and output."""
         return len(self.request.prompt_ids) + len(self.output_ids)

@@ -1,0 +1,161 @@
+"""A device that computes when it gets to it, under the real runner; copies wait for nobody.
+
+What a step reads lies on the device and is read when the device computes: an adapter in its place, keys and
+values in their blocks, and a decode step's inputs in a buffer that the next decode step overwrites.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, cast
+
+from fakes.engine.engines import World
+from fakes.engine.runner import FakeDevice, next_token
+from parfocal.engine.model import Runner
+from parfocal.engine.parts import PlanRunner
+from parfocal.engine.sampling import Sampler
+from parfocal.engine.scheduling import LaidRow, PlanRow, SampledToken, SamplingRow
+from parfocal.engine.stopwatch import Stopwatch
+
+EMPTY = "nothing"
+
+
+class Weather(Protocol):
+    """What happens around a step: other threads act, and things fail."""
+
+    def blows(self, seam: str, rows: Sequence[PlanRow]) -> None:
+        """Is called at each seam of a step, "launch", "half", "sample" and "wait"; may raise."""
+
+    def spoils(self, row: PlanRow) -> bool:
+        """Whether the row's logits are not finite."""
+
+
+@dataclass
+class DeferredDevice(FakeDevice):
+    """A queue of work. `faults` says what was computed with other numbers than those it was queued for."""
+
+    overlaps: bool = True
+    queue: deque[Callable[[], None]] = field(default_factory=deque)
+    faults: list[str] = field(default_factory=list)
+
+    def advance(self, count: int) -> None:
+        """Computes the next `count` pieces of work."""
+        for _ in range(min(count, len(self.queue))):
+            self.queue.popleft()()
+
+    def finish(self) -> None:
+        """Computes all work."""
+        self.advance(len(self.queue))
+
+
+@dataclass
+class Answers:
+    """A step's rows and what comes of those that draw, once the device has computed it."""
+
+    rows: Sequence[PlanRow]
+    tokens: list[SampledToken]
+
+
+class DeferredForward:
+    """Queues a step's work, row by row, and returns answers to be."""
+
+    def __init__(self, device: DeferredDevice, block_tokens: int, weather: Weather) -> None:
+        self._device = device
+        self._block_tokens = block_tokens
+        self._weather = weather
+        self._decode_inputs: list[PlanRow] = []
+
+    def logits(self, laid: list[LaidRow], last: list[int]) -> Answers:
+        """Returns the answers at the batch's places `last`."""
+        rows = [item.row for item in laid]
+        inputs = self._filled(rows)
+        self._weather.blows("launch", rows)
+        for number, row in enumerate(rows):
+            self._device.queue.append(partial(self._write, inputs, number, row, self._lying(row)))
+        self._weather.blows("half", rows)
+        answers = Answers(rows, [SampledToken(-1, error="1 logit is NaN")] * len(last))
+        ends = {item.end - 1: item.row for item in laid}
+        for order, place in enumerate(last):
+            row = ends[place]
+            if not self._weather.spoils(row):
+                self._device.queue.append(partial(self._read, answers, order, row, self._lying(row)))
+        return answers
+
+    def _filled(self, rows: list[PlanRow]) -> list[PlanRow]:
+        if any(len(row.token_ids) > 1 for row in rows):
+            return rows
+        self._decode_inputs[:] = rows
+        return self._decode_inputs
+
+    def _lying(self, row: PlanRow) -> str:
+        return self._device.places.get(row.place, EMPTY) if row.place else ""
+
+    def _write(self, inputs: list[PlanRow], number: int, row: PlanRow, digest: str) -> None:
+        if inputs[number : number + 1] != [row]:
+            self._device.faults.append("a step reads the inputs of a later one")
+        if (found := self._lying(row)) != digest:
+            self._device.faults.append(f"a step for {digest or 'the base'} computes with {found}")
+        for at, token in enumerate(row.token_ids, start=row.start):
+            self._device.cache[self._at(row, at)] = (token, found)
+
+    def _read(self, answers: Answers, order: int, row: PlanRow, digest: str) -> None:
+        cells = [self._device.cache[self._at(row, at)] for at in range(row.start + len(row.token_ids))]
+        owners = {owner for _, owner in cells} | {self._lying(row)}
+        if owners != {digest}:
+            self._device.faults.append(f"a row of {digest or 'the base'} reads what {owners} computed")
+        answers.tokens[order] = SampledToken(next_token(tuple(token for token, _ in cells), digest))
+
+    def _at(self, row: PlanRow, position: int) -> tuple[int, int]:
+        return row.blocks[position // self._block_tokens], position % self._block_tokens
+
+
+class DeferredSampler(Sampler):
+    """Waits for the device when it reads the tokens, as torch does."""
+
+    def __init__(self, device: DeferredDevice, weather: Weather) -> None:
+        self._device = device
+        self._weather = weather
+
+    def sample(  # type: ignore[override]
+        self, logits: Answers, rows: Sequence[SamplingRow], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[SampledToken]:
+        """Returns the tokens of the rows that draw."""
+        assert len(rows) == len(logits.tokens)
+        self._weather.blows("sample", logits.rows)
+        meanwhile()
+        self._weather.blows("wait", logits.rows)
+        self._device.finish()
+        return logits.tokens
+
+
+@dataclass
+class _Backend:
+    """What the runner asks of a backend."""
+
+    device: DeferredDevice
+    watch: Stopwatch
+
+    def take_over(self, cpu_threads: int) -> None:
+        """Does nothing."""
+
+
+class DeferredWorld(World):
+    """A world whose engine computes by the real runner on a deferred device, in some weather."""
+
+    def __init__(self, weather: Weather, **sizes: Any) -> None:
+        self.late = DeferredDevice()
+        self._weather = weather
+        super().__init__(**sizes)
+
+    def new_device(self) -> FakeDevice:
+        """Returns the deferred device."""
+        self.late.overlaps = self.overlaps
+        return self.late
+
+    def new_runner(self) -> PlanRunner:
+        """Returns the real runner over deferred parts."""
+        forward = DeferredForward(self.late, self.block_tokens, self._weather)
+        backend = _Backend(self.late, Stopwatch())
+        sampler = DeferredSampler(self.late, self._weather)
+        return Runner(cast(Any, forward), cast(Any, backend), sampler)
