@@ -28,9 +28,11 @@ if version("torch").endswith("+cpu") or not any(Path("/dev").glob("nvidia[0-9]*"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds what `tests/lanes.py` does."""
+    """Adds what `tests/lanes.py` does, and how long the random tests of the engine go on."""
     parser.addoption("--quick", action="store_true", help="leave out the files of tests/slow.txt")
     parser.addoption("--record-lanes", action="store_true", help="add what is slow to tests/slow.txt")
+    parser.addoption("--schedules", type=int, default=300, help="random lives of an engine to check")
+    parser.addoption("--resends", type=int, default=20, help="how often each client sends its id again")
 
 
 def pytest_configure(config: pytest.Config) -> None:
