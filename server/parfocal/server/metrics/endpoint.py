@@ -1,15 +1,12 @@
 """The pages for operators, on an address of their own: metrics, liveness, readiness. Knows no metric."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterable
-from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from parfocal.rpc import AddressInvalid, AddressUnavailable
+from parfocal.server.metrics.pages import PageServer
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -18,12 +15,10 @@ if TYPE_CHECKING:
 READY = "ready"
 
 _METHODS = ("GET", "HEAD")
-_TIMEOUT_S = 10.0
-_POLL_S = 0.1  # how soon it notices a stop
 
 
 class MetricsEndpoint:
-    """Serves `/metrics`, `/healthz` and `/readyz` over HTTP from threads of its own until `stop`.
+    """Serves `/metrics`, `/healthz` and `/readyz` over HTTP from a thread of its own until `stop`.
 
     `state` returns the server's state on each call: `/readyz` is 200 if it is `READY`, else 503.
     `/healthz` is 200 as long as anything answers.
@@ -38,47 +33,17 @@ class MetricsEndpoint:
             "/readyz": _said(state, READY),
         }
         try:
-            server = _V6Server if ":" in host else _Server
-            self._server = make_server(host, port, _routes(pages), server, _Request)
+            self._server = PageServer(host, port, _routes(pages))
         except OSError as error:
             cause = error.strerror or error
             raise AddressUnavailable(
                 f"cannot show metrics at {address}: {cause}; choose another", address=address
             ) from error
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_S,), name="parfocal-http", daemon=True
-        )
-        self._thread.start()
-        self.port: int = self._server.server_port
+        self.port: int = self._server.port
 
     def stop(self) -> None:
         """Stops listening and waits for the thread to end."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    # One slow reader of the page neither blocks the next nor keeps the process alive.
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        # HTTPServer would look up a name in the DNS, which nobody needs and which may take seconds.
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-
-class _V6Server(_Server):
-    address_family = socket.AF_INET6
-
-
-class _Request(WSGIRequestHandler):
-    # A caller that sends nothing does not keep its thread.
-    timeout = _TIMEOUT_S
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Logs nothing: a page is read every few seconds."""
+        self._server.stop()
 
 
 def _routes(pages: dict[str, "WSGIApplication"]) -> "WSGIApplication":
