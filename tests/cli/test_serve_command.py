@@ -116,11 +116,12 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
     assert code == 0
     assert process.lines[-1] == "Stopped"
     assert not any("Loading weights" in line or "gemm_4bit" in line for line in process.lines)
-    settings = dict(line.split(" = ") for line in process.lines if " = " in line)
-    assert settings["kv_cache_bytes".ljust(16)] == "4194304  (--kv-cache-bytes)"
+    lines = (line.split(" = ") for line in process.lines if " = " in line)
+    settings = {name.strip(): value for name, value in lines}
+    assert settings["kv_cache_bytes"] == "4194304  (--kv-cache-bytes)"
     memory = [line.split()[1] for line in process.lines if line.startswith("Memory: ")]
     assert memory == ["base", "adapters", "host", "KV", "workspace", "total"]
-    assert settings["base".ljust(16)] == f"{base}  (PARFOCAL_BASE)"
+    assert settings["base"] == f"{base}  (PARFOCAL_BASE)"
 
 
 def test_for_machines_every_line_is_an_object(base: Path, tmp_path: Path) -> None:

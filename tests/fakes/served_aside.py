@@ -11,17 +11,27 @@ from parfocal.rpc import Service
 
 
 @contextlib.contextmanager
-def served_aside(chat_template: str | None = ALTERNATE, *beside: Service, port: int = 0) -> Iterator[Served]:
-    """Yields what `serving` serves; it has ended when the scope is left."""
+def served_aside(
+    chat_template: str | None = ALTERNATE,
+    *beside: Service,
+    port: int = 0,
+    context_tokens: int = 64,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> Iterator[Served]:
+    """Yields what `serving` serves, on `loop` if one is given; it has ended when the scope is left."""
     ready, done, found = threading.Event(), threading.Event(), []
 
     async def serve() -> None:
-        async with serving(chat_template, *beside, port=port) as served:
+        async with serving(chat_template, *beside, port=port, context_tokens=context_tokens) as served:
             found.append(served)
             ready.set()
             await asyncio.to_thread(done.wait)
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    def run() -> None:
+        with asyncio.Runner(loop_factory=None if loop is None else lambda: loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         assert ready.wait(30)

@@ -9,6 +9,7 @@ import grpc
 from fakes.engine.engine_thread import FakeEngineThread
 from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine import AdapterKey
+from parfocal.engine.scheduling import Admission
 from parfocal.rpc import Service, WireServer, open_channel
 from parfocal.server.faces.grpc.service import InferenceService, ServiceParts
 from parfocal.server.metrics.server_metrics import ServerMetrics
@@ -61,16 +62,16 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    chat_template: str | None = ALTERNATE, *beside: Service, port: int = 0
+    chat_template: str | None = ALTERNATE, *beside: Service, port: int = 0, context_tokens: int = 64
 ) -> AsyncIterator[Served]:
     """Serves a fake engine, and other services beside it, on a port of the loopback; 0 is a free one."""
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
     engine, resolver, metrics = (
-        FakeEngineThread(),
+        FakeEngineThread(admission=Admission(context_tokens, max(4096, context_tokens), 0x110000)),
         FakeResolver(),
         ServerMetrics(adapter_labels=50),
     )
-    encoders = EncoderPool([PromptEncoder(tokenizer, 64, 4)])
+    encoders = EncoderPool([PromptEncoder(tokenizer, context_tokens, 4)])
     parts = ServiceParts(
         engine=engine,
         residents=engine,
@@ -78,7 +79,7 @@ async def serving(
         encoders=encoders,
         token_text=chr,
         refusals=metrics,
-        model=pb.Model(context_tokens=64, has_chat_template=chat_template is not None),
+        model=pb.Model(context_tokens=context_tokens, has_chat_template=chat_template is not None),
     )
     service = Service(pb_grpc.add_InferenceServiceServicer_to_server, InferenceService(parts), NAME)
     wire = WireServer(f"127.0.0.1:{port}", [service, *beside])

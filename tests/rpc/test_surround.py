@@ -22,6 +22,9 @@ def test_a_stream_that_is_abandoned_between_replies_ends_before_its_scope() -> N
         finally:
             events.append("left the scope")
 
+    async def requests() -> AsyncIterator[bytes]:
+        yield b"x"
+
     async def replies(request: bytes, context: Context) -> AsyncIterator[bytes]:
         try:
             yield request
@@ -30,7 +33,7 @@ def test_a_stream_that_is_abandoned_between_replies_ends_before_its_scope() -> N
 
     async def scenario() -> None:
         rpc = surround(grpc.unary_stream_rpc_method_handler(replies), "/wire/Stream", scope)
-        stream = cast(AsyncGenerator[bytes, None], cast(Any, rpc).unary_stream(b"x", None))
+        stream = cast(AsyncGenerator[bytes, None], cast(Any, rpc).stream_stream(requests(), None))
         assert await anext(stream) == b"x"
         await stream.aclose()
 

@@ -1,26 +1,28 @@
 """The conventions of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
 from parfocal.rpc.access import Call, current_call
+from parfocal.rpc.capacity import Room
 from parfocal.rpc.channel import open_blocking_channel, open_channel
 from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.errors import (
     AddressInvalid,
     AddressUnavailable,
     Draining,
+    FirstMessageLate,
     Loading,
+    MessageMissing,
     MessageUnreadable,
     MethodNotImplemented,
     RemoteError,
+    TooManyRpcs,
     WireError,
 )
 from parfocal.rpc.interceptor import ErrorInterceptor
-from parfocal.rpc.options import MAX_MESSAGE_BYTES
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.surround import Context
 
 __all__ = [
-    "MAX_MESSAGE_BYTES",
     "AddressInvalid",
     "AddressUnavailable",
     "Call",
@@ -28,11 +30,15 @@ __all__ = [
     "DrainInterceptor",
     "Draining",
     "ErrorInterceptor",
+    "FirstMessageLate",
     "Loading",
+    "MessageMissing",
     "MessageUnreadable",
     "MethodNotImplemented",
     "RemoteError",
+    "Room",
     "Service",
+    "TooManyRpcs",
     "WireError",
     "WireServer",
     "current_call",

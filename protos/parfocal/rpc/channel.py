@@ -3,10 +3,11 @@
 import grpc
 
 from parfocal.rpc.addresses import checked_address
-from parfocal.rpc.options import MAX_MESSAGE_BYTES, channel_options
+from parfocal.rpc.options import channel_options
+from parfocal.v1.limits import REPLY_BYTES
 
 
-def open_channel(address: str, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
+def open_channel(address: str, max_message_bytes: int = REPLY_BYTES.most) -> grpc.aio.Channel:
     """Returns an asyncio channel to `host:port` or `unix:path`; it connects at the first call.
 
     `max_message_bytes` bounds the messages received. Raises AddressInvalid.
@@ -14,7 +15,7 @@ def open_channel(address: str, max_message_bytes: int = MAX_MESSAGE_BYTES) -> gr
     return grpc.aio.insecure_channel(checked_address(address), options=channel_options(max_message_bytes))
 
 
-def open_blocking_channel(address: str, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.Channel:
+def open_blocking_channel(address: str, max_message_bytes: int = REPLY_BYTES.most) -> grpc.Channel:
     """Returns a blocking channel to `host:port` or `unix:path`; it connects at the first call.
 
     `max_message_bytes` bounds the messages received. Raises AddressInvalid.

@@ -5,8 +5,11 @@ WireError
 ├── AddressUnavailable      FAILED_PRECONDITION   the server cannot listen there
 ├── Draining                UNAVAILABLE           the server is stopping
 ├── Loading                 UNAVAILABLE           the server does not serve yet
+├── FirstMessageLate        DEADLINE_EXCEEDED     the caller opened an rpc and sent nothing
+├── MessageMissing          INVALID_ARGUMENT      the caller ended an rpc without a message
 ├── MessageUnreadable       INVALID_ARGUMENT      the body is not a message of the rpc's type
 ├── MethodNotImplemented    UNIMPLEMENTED         the server does not have this rpc
+├── TooManyRpcs             RESOURCE_EXHAUSTED    the server serves as many as it may
 └── RemoteError             as the server said    an rpc failed
 """
 
@@ -58,6 +61,20 @@ class Loading(WireError):
         self.retry_after_s = retry_after_s
 
 
+class FirstMessageLate(WireError):
+    """The caller opened an rpc and did not send its message; the rpc was ended."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "FIRST_MESSAGE_LATE"
+
+
+class MessageMissing(WireError):
+    """The caller ended an rpc without sending the message that it takes."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "MESSAGE_MISSING"
+
+
 class MessageUnreadable(WireError):
     """The bytes that came are not a message of the type that the rpc takes."""
 
@@ -70,6 +87,17 @@ class MethodNotImplemented(WireError):
 
     status = "UNIMPLEMENTED"
     reason = "METHOD_NOT_IMPLEMENTED"
+
+
+class TooManyRpcs(WireError):
+    """The server serves as many rpcs as its settings allow; `retry_after_s` is a hint in seconds."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "TOO_MANY_RPCS"
+
+    def __init__(self, message: str, /, *, retry_after_s: float, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
 
 
 class RemoteError(WireError):

@@ -1,7 +1,6 @@
 """The settings that both ends of the wire share: message limits and keepalive. Opens nothing."""
 
-# Larger requests are refused with RESOURCE_EXHAUSTED before they are read. Files travel in chunks of 1 MiB.
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+from parfocal.v1.limits import HANDSHAKE_S, PROBE_RPCS
 
 # Pings detect a dead peer within 40 s, and keep an idle connection in the tables of NATs and balancers, which
 # forget it after minutes.
@@ -27,12 +26,24 @@ def channel_options(max_message_bytes: int) -> Options:
     return [("grpc.max_receive_message_length", max_message_bytes), *_KEEPALIVE]
 
 
-def server_options(max_message_bytes: int) -> Options:
-    """Returns the options of a server. Its pings find callers that vanished, and cancel their requests."""
+def server_options(max_message_bytes: int, max_rpcs: int | None, max_connections: int | None) -> Options:
+    """Returns the options of a server. Its pings find callers that vanished, and cancel their requests.
+
+    A connection beyond `max_connections` is closed immediately; None is no limit.
+    """
+    bounded: Options = []
+    if max_connections is not None:
+        bounded.append(("grpc.max_allowed_incoming_connections", max_connections))
+    if max_rpcs is not None:
+        # Beyond what the server serves, and some more that it refuses with advice, callers wait at their end.
+        bounded.append(("grpc.max_concurrent_streams", max_rpcs + PROBE_RPCS.most))
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         *_KEEPALIVE,
         ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
         # A second server on a taken port must fail, not share the port's connections by chance.
         ("grpc.so_reuseport", 0),
+        # A connection that never says that it speaks HTTP/2 is closed.
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_S.most * 1000),
+        *bounded,
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from grpc_reflection.v1alpha import reflection
 
 from parfocal.rpc.access import AccessInterceptor
 from parfocal.rpc.addresses import check_free, checked_address, unavailable
+from parfocal.rpc.capacity import CapacityInterceptor, Room
 from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.interceptor import ErrorInterceptor
-from parfocal.rpc.options import MAX_MESSAGE_BYTES, server_options
+from parfocal.rpc.options import server_options
 from parfocal.rpc.reflection import shown_descriptors
 from parfocal.rpc.unserved import UnservedInterceptor
+from parfocal.v1.limits import PROBE_RPCS, REQUEST_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -31,26 +34,41 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service to serve: `add` is the generated `add_XServicer_to_server`, `name` the full proto name."""
+    """A service to serve: `add` is the generated `add_XServicer_to_server`, `name` the full proto name.
+
+    `room` bounds its rpcs within those of the server.
+    """
 
     add: Callable[[Any, Any], None]
     servicer: object
     name: str
+    room: Room | None = None
 
 
 class WireServer:
     """Serves the services at one address, `host:port` or `unix:path`; port 0 means any free one.
 
     Built inside a running event loop. Health answers for the whole ("") and for each service by its name.
-    It can listen before its services are there: rpcs are refused with Loading until `open`.
+    It can listen before its services are there: rpcs are refused with Loading until `open`. Rpcs beyond
+    `max_rpcs` at a time are refused with TooManyRpcs; connections beyond `max_connections` are closed. None
+    is no limit.
     """
 
     def __init__(
-        self, address: str, services: Sequence[Service] = (), max_message_bytes: int = MAX_MESSAGE_BYTES
+        self,
+        address: str,
+        services: Sequence[Service] = (),
+        *,
+        max_message_bytes: int = REQUEST_BYTES.most,
+        max_rpcs: int | None = None,
+        max_connections: int | None = None,
     ) -> None:
         self._address = checked_address(address)
         self._services = services
         self._names = [""]
+        self.rpcs = Room(math.inf if max_rpcs is None else max_rpcs, "max_rpcs")
+        self.probes = Room(PROBE_RPCS.most, "")
+        self._capacity = CapacityInterceptor(self.rpcs, self.probes)
         self._drain = DrainInterceptor()
         self._unserved = UnservedInterceptor()
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
@@ -60,8 +78,14 @@ class WireServer:
         self._stopping: asyncio.Future[None] | None = None
         self._server = grpc.aio.server(
             # The first is the outermost.
-            interceptors=[AccessInterceptor(), ErrorInterceptor(), self._drain, self._unserved],
-            options=server_options(max_message_bytes),
+            interceptors=[
+                AccessInterceptor(),
+                ErrorInterceptor(),
+                self._capacity,
+                self._drain,
+                self._unserved,
+            ],
+            options=server_options(max_message_bytes, max_rpcs, max_connections),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
@@ -99,6 +123,7 @@ class WireServer:
         """Serves these from now on and reports SERVING. Call it once."""
         for service in services:
             service.add(service.servicer, self._server)
+        self._capacity.bound({each.name: each.room for each in services if each.room is not None})
         self._reflect(services)
         self._unserved.opened()
         self._names += [service.name for service in services]

@@ -1,48 +1,48 @@
 """Puts a scope around an rpc of any of the four kinds. Knows neither errors' statuses nor who is draining."""
 
+import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from parfocal.rpc.errors import MessageUnreadable, MethodNotImplemented
+from parfocal.rpc.errors import FirstMessageLate, MessageMissing, MessageUnreadable, MethodNotImplemented
+from parfocal.v1.limits import FIRST_MESSAGE_S
 
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethod]]
 Scope: TypeAlias = Callable[[str, Context], contextlib.AbstractAsyncContextManager[None]]
-_Read: TypeAlias = Callable[[Any], Any]
-
-_FACTORIES: dict[str, Callable[..., RpcMethod]] = {
-    "unary_unary": grpc.unary_unary_rpc_method_handler,
-    "unary_stream": grpc.unary_stream_rpc_method_handler,
-    "stream_unary": grpc.stream_unary_rpc_method_handler,
-    "stream_stream": grpc.stream_stream_rpc_method_handler,
-}
+_Received: TypeAlias = AsyncIterator[bytes]
+_Read: TypeAlias = Callable[[_Received], Awaitable[Any]]
 
 
-def surround(rpc: RpcMethod, method: str, scope: Scope) -> RpcMethod:
+def surround(
+    rpc: RpcMethod, method: str, scope: Scope, first_message_s: float = FIRST_MESSAGE_S.most
+) -> RpcMethod:
     """Returns the rpc with `scope(method, context)` entered before it and left after its last message.
 
-    Its messages are read inside the scope: bytes that are none raise MessageUnreadable there. An rpc that is
-    not implemented raises MethodNotImplemented.
+    Its messages are read inside the scope: bytes that are none raise MessageUnreadable there, and a caller
+    who sends nothing for `first_message_s` seconds raises FirstMessageLate. So what is returned reads a
+    stream, whatever the rpc takes: gRPC itself waits for a single message for ever, before any scope is
+    entered. An rpc that is not implemented raises MethodNotImplemented.
     """
-    kind = (
-        f"{'stream' if rpc.request_streaming else 'unary'}_{'stream' if rpc.response_streaming else 'unary'}"
-    )
-    behaviour = getattr(rpc, kind)
-    read = _reader(rpc, method)
+    requests = "stream" if rpc.request_streaming else "unary"
+    behaviour = getattr(rpc, f"{requests}_{'stream' if rpc.response_streaming else 'unary'}")
+    read = _reader(rpc, method, first_message_s)
     if inspect.isasyncgenfunction(behaviour):
         surrounded: Callable[..., Any] = _around_generator(behaviour, read, method, scope)
     elif is_written(behaviour):
         surrounded = _around_coroutine(behaviour, read, method, scope)
     else:
         surrounded = _around_coroutine(_placeholder(method), read, method, scope)
-    return _FACTORIES[kind](surrounded, None, rpc.response_serializer)
+    if rpc.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(surrounded, None, rpc.response_serializer)
+    return grpc.stream_unary_rpc_method_handler(surrounded, None, rpc.response_serializer)
 
 
 def is_written(behaviour: object) -> bool:
@@ -56,46 +56,70 @@ def is_written(behaviour: object) -> bool:
 
 def _around_coroutine(
     behaviour: Callable[[Any, Context], Awaitable[object]], read: _Read, method: str, scope: Scope
-) -> Callable[[Any, Context], Awaitable[object]]:
-    async def surrounded(request: object, context: Context) -> object:
+) -> Callable[[_Received, Context], Awaitable[object]]:
+    async def surrounded(received: _Received, context: Context) -> object:
         async with scope(method, context):
-            return await behaviour(read(request), context)
+            return await behaviour(await read(received), context)
 
     return surrounded
 
 
 def _around_generator(
     behaviour: Callable[[Any, Context], AsyncGenerator[object, None]], read: _Read, method: str, scope: Scope
-) -> Callable[[Any, Context], AsyncGenerator[object, None]]:
-    async def surrounded(request: object, context: Context) -> AsyncGenerator[object, None]:
-        # Closed immediately when the caller goes away, not whenever it is garbage-collected.
-        async with (
-            scope(method, context),
-            contextlib.aclosing(behaviour(read(request), context)) as replies,
-        ):
-            async for reply in replies:
-                yield reply
+) -> Callable[[_Received, Context], AsyncGenerator[object, None]]:
+    async def surrounded(received: _Received, context: Context) -> AsyncGenerator[object, None]:
+        async with scope(method, context):
+            request = await read(received)
+            # Closed immediately when the caller goes away, not whenever it is garbage-collected.
+            async with contextlib.aclosing(behaviour(request, context)) as replies:
+                async for reply in replies:
+                    yield reply
 
     return surrounded
 
 
-def _reader(rpc: RpcMethod, method: str) -> _Read:
-    """Returns what turns the bytes of a request, or of each request of a stream, into messages."""
+def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
+    """Returns what turns what is received into what the rpc takes: its one message, or all of them."""
     parse = rpc.request_deserializer
-    if parse is None:
-        return lambda request: request
 
     def message(received: bytes) -> object:
+        if parse is None:
+            return received
         try:
             return parse(received)
         except (DecodeError, ValueError) as error:
             raise _unreadable(received, method) from error
 
-    async def messages(received: AsyncIterable[bytes]) -> AsyncIterator[object]:
-        async for each in received:
-            yield message(each)
+    async def only(received: _Received) -> object:
+        first = await _first(received, method, first_message_s)
+        if first is None:
+            raise MessageMissing(f"{method} was called without a message; send one", method=method)
+        return message(first)
 
-    return messages if rpc.request_streaming else message
+    async def messages(received: _Received) -> AsyncIterator[object]:
+        first = await _first(received, method, first_message_s)
+        if first is not None:
+            yield message(first)
+            async for each in received:
+                yield message(each)
+
+    async def all_of(received: _Received) -> object:
+        # What has no parser is surrounded already: its inner scope reads.
+        return received if parse is None else messages(received)
+
+    return all_of if rpc.request_streaming else only
+
+
+async def _first(received: _Received, method: str, patience_s: float) -> bytes | None:
+    """Returns the first message, None if there is none; raises FirstMessageLate."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await anext(aiter(received), None)
+    except TimeoutError as error:
+        raise FirstMessageLate(
+            f"no message came within {patience_s:g} s of the call of {method}; send it with the call",
+            method=method,
+        ) from error
 
 
 def _unreadable(received: bytes, method: str) -> MessageUnreadable:

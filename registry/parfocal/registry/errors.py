@@ -25,6 +25,10 @@ RegistryError
 ├── NothingToRollBack          FAILED_PRECONDITION   an alias has no earlier version
 ├── VersionInUse               FAILED_PRECONDITION   an alias points to it
 ├── AdapterInUse               FAILED_PRECONDITION   aliases point to its versions
+├── UploadTooSlow              DEADLINE_EXCEEDED     an upload sent too little for too long
+├── Overloaded                 RESOURCE_EXHAUSTED    as much is under way as the server allows
+│   ├── TooManyUploads         …
+│   └── UploadsFull            …                     the bytes of all uploads together
 ├── StorageError               UNAVAILABLE           the disk or the index did not answer
 │   ├── RegistryReadOnly       FAILED_PRECONDITION   mounted read-only
 │   ├── RegistryForbidden      FAILED_PRECONDITION   file permissions
@@ -107,6 +111,38 @@ class InvalidUpload(InvalidArgument):
     """An upload broke what its own header announced, or went over a limit."""
 
     reason = "INVALID_UPLOAD"
+
+
+class UploadTooSlow(RegistryError):
+    """An upload sent less than the server expects in the time that it gives; nothing of it was kept."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "UPLOAD_TOO_SLOW"
+
+
+class Overloaded(RegistryError):
+    """The server does as much of this as it may; `retry_after_s` is a hint in seconds."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "OVERLOADED"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float = 5.0, field: str | None = None, **metadata: str
+    ) -> None:
+        super().__init__(message, field=field, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyUploads(Overloaded):
+    """As many uploads are under way as the server allows."""
+
+    reason = "TOO_MANY_UPLOADS"
+
+
+class UploadsFull(Overloaded):
+    """The uploads under way have as many bytes as the server keeps for them."""
+
+    reason = "UPLOADS_FULL"
 
 
 class NotFound(RegistryError):

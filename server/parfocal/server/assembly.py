@@ -22,7 +22,7 @@ from parfocal.rpc import Service, WireServer
 from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
-from parfocal.server.metrics import ServerMetrics
+from parfocal.server.metrics import ServerMetrics, Usage
 from parfocal.server.requests import (
     AdapterResolver,
     EncoderPool,
@@ -161,7 +161,9 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         )
         stack.push_async_callback(doors.wire.stop)
         doors.serves(engine)
-        await doors.wire.open(_services(parts, loaded.registry))
+        registry_service = RegistryService(loaded.registry, limits=config.service())
+        metrics.bounded(_usage(doors.wire, registry_service))
+        await doors.wire.open(_services(parts, registry_service))
         yield RunningServer(config, engine, doors.wire, metrics, doors.metrics_port)
 
 
@@ -197,7 +199,19 @@ def _tokenizer_copy(base: ResidentBase) -> Tokenizer:
     return cast(Tokenizer, copy.deepcopy(base.tokenizer))
 
 
-def _services(parts: ServiceParts, registry: Registry) -> list[Service]:
+def _usage(wire: WireServer, registry: RegistryService) -> Usage:
+    uploads = registry.uploads
+    return Usage(
+        rpcs=wire.rpcs,
+        probes=wire.probes,
+        registry_rpcs=registry.rpcs,
+        uploads=uploads.running,
+        staged_bytes=uploads.staged_bytes,
+        slow_uploads=lambda: uploads.too_slow,
+    )
+
+
+def _services(parts: ServiceParts, registry: RegistryService) -> list[Service]:
     return [
         Service(
             pb_grpc.add_InferenceServiceServicer_to_server,
@@ -206,7 +220,8 @@ def _services(parts: ServiceParts, registry: Registry) -> list[Service]:
         ),
         Service(
             registry_pb_grpc.add_RegistryServiceServicer_to_server,
-            RegistryService(registry),
+            registry,
             registry_pb.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+            registry.rpcs,
         ),
     ]

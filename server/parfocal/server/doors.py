@@ -1,6 +1,7 @@
 """Every address of a server, bound before anything slow begins. Knows neither base nor registry."""
 
 import contextlib
+import resource
 from collections.abc import AsyncIterator, Iterator
 
 from parfocal.engine import EngineThread
@@ -8,12 +9,16 @@ from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
 
+_MANY_CONNECTIONS = 1 << 15
+
 
 class Doors:
     """A server's wire and its operators' pages, which report its state while it loads, serves and drains."""
 
     def __init__(self, config: ServeConfig) -> None:
-        self.wire = WireServer(config.grpc_address)
+        self.wire = WireServer(
+            config.grpc_address, max_rpcs=config.max_rpcs, max_connections=_most_connections(config)
+        )
         self.metrics = ServerMetrics(config.adapter_labels)
         self.metrics_port = 0
         self._engine: EngineThread | None = None
@@ -48,6 +53,14 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
             stack.callback(pages.stop)
             doors.metrics_port = pages.port
         yield doors
+
+
+def _most_connections(config: ServeConfig) -> int:
+    """Half of the process's files unless it is set: uploads, downloads and adapters need the others."""
+    if config.max_connections is not None:
+        return config.max_connections
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MANY_CONNECTIONS)
 
 
 @contextlib.contextmanager

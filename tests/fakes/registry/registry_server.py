@@ -7,19 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from parfocal.registry import Registry
+from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc.service import RegistryService
 from parfocal.rpc import Service, WireServer
 from parfocal.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 
 
 @contextmanager
-def serving(registry: Registry, uploads: Path) -> Iterator[str]:
+def serving(
+    registry: Registry,
+    uploads: Path,
+    limits: ServiceLimits = ServiceLimits(),  # noqa: B008  # frozen
+) -> Iterator[str]:
     """Serves `registry` on a free port of the loopback and gives `host:port`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="registry-server")
     thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_started(registry, uploads), loop).result(30)
+        server = asyncio.run_coroutine_threadsafe(_started(registry, uploads, limits), loop).result(30)
         yield f"127.0.0.1:{server.port}"
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
     finally:
@@ -28,11 +33,10 @@ def serving(registry: Registry, uploads: Path) -> Iterator[str]:
         loop.close()
 
 
-async def _started(registry: Registry, uploads: Path) -> WireServer:
+async def _started(registry: Registry, uploads: Path, limits: ServiceLimits) -> WireServer:
+    servicer = RegistryService(registry, uploads, limits)
     service = Service(
-        add_RegistryServiceServicer_to_server,
-        RegistryService(registry, uploads),
-        "parfocal.v1.RegistryService",
+        add_RegistryServiceServicer_to_server, servicer, "parfocal.v1.RegistryService", servicer.rpcs
     )
     server = WireServer("127.0.0.1:0", [service])
     await server.start()

@@ -12,11 +12,13 @@ from parfocal.registry.disk.errors import (
 from parfocal.registry.disk.folder_lock import FolderLock
 from parfocal.registry.disk.homes import cache_home, data_home
 from parfocal.registry.disk.modes import file_mode, give_to_owner, make_like, read_only_mode
+from parfocal.registry.disk.patience import be_patient_until, patience
 from parfocal.registry.disk.staging import Staging
 
 __all__ = [
     "FolderLock",
     "Staging",
+    "be_patient_until",
     "cache_home",
     "data_home",
     "disk_errors",
@@ -28,6 +30,7 @@ __all__ = [
     "is_mounted_read_only",
     "make_folder",
     "make_like",
+    "patience",
     "read_only",
     "read_only_mode",
     "sync_descriptor",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from parfocal.registry.disk.modes import give_to_owner, lock_mode
+from parfocal.registry.disk.patience import patience
 from parfocal.registry.errors import RegistryBusy
 
 _POLL_S = 0.05
@@ -53,14 +54,15 @@ class FolderLock:
         return descriptor
 
     def _wait(self, descriptor: int, kind: int) -> None:
-        deadline = time.monotonic() + self._patience_s
+        patience_s = patience(self._patience_s)
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     raise RegistryBusy(
-                        f"another process has held {self._path} for {self._patience_s:g} s; try again later",
+                        f"another process has held {self._path} for {patience_s:.1f} s; try again later",
                         path=str(self._path),
                     ) from error
                 time.sleep(_POLL_S)

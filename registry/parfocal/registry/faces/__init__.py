@@ -1,1 +1,7 @@
-"""The registry's network interfaces."""
+"""The registry as others reach it. Light: each way of reaching it is a room of its own."""
+
+from parfocal.registry.faces.limits import ServiceLimits
+
+__all__ = [
+    "ServiceLimits",
+]

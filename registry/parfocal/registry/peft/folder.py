@@ -15,9 +15,10 @@ from parfocal.registry.peft.published_weights import PublishedWeights
 from parfocal.registry.peft.safetensors_header import SafetensorsHeader, read_header
 from parfocal.registry.peft.tensor_names import tensor_name
 from parfocal.registry.values import CONFIG_FILE, WEIGHTS_FILE, BaseShape
+from parfocal.v1.limits import CONFIG_BYTES, WEIGHTS_BYTES
 
-MAX_CONFIG_BYTES = 1 << 20
-MAX_WEIGHTS_BYTES = 16 << 30
+MAX_CONFIG_BYTES = CONFIG_BYTES.most
+MAX_WEIGHTS_BYTES = WEIGHTS_BYTES.most
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from parfocal.registry.values import (
     digest_of,
     read_foreign_json,
 )
+from parfocal.v1.limits import TEMPLATE_BYTES
 
-MAX_TEMPLATE_BYTES = 1 << 20
+MAX_TEMPLATE_BYTES = TEMPLATE_BYTES.most
 
 _HOLDER = "tokenizer_config.json"
 _MAX_HOLDER_BYTES = 64 << 20

@@ -8,6 +8,7 @@ from parfocal.registry.errors import InvalidUpload
 from parfocal.registry.peft import MAX_CONFIG_BYTES, MAX_WEIGHTS_BYTES
 from parfocal.registry.publishing.own_template import MAX_TEMPLATE_BYTES
 from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, FileEntry, Hasher
+from parfocal.v1.limits import PIECE_BYTES
 
 _LIMITS = {
     CONFIG_FILE: MAX_CONFIG_BYTES,
@@ -47,6 +48,11 @@ class Upload:
             )
         if not data:
             raise InvalidUpload(f"an empty piece of {entry.path} came", field="chunk.data")
+        if len(data) > PIECE_BYTES.most:
+            raise InvalidUpload(
+                f"a piece of {entry.path} has {len(data)} bytes; send at most {PIECE_BYTES.most} at a time",
+                field="chunk.data",
+            )
         if self._hasher.size + len(data) > entry.size:
             raise InvalidUpload(
                 f"{entry.path} is longer than the {entry.size} bytes announced", field="chunk.data"

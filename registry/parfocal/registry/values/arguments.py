@@ -1,16 +1,17 @@
 """Checks of plain arguments before they are looked up or recorded for ever. Knows no index."""
 
 from parfocal.registry.errors import InvalidArgument
+from parfocal.v1.limits import ACTOR_CHARACTERS
 
-_MAX_ACTOR_LENGTH = 256
 _MAX_VERSION = (1 << 31) - 1
 
 
 def check_actor(text: str) -> str:
     """Returns `text` when it can be recorded as who moved an alias; raises InvalidArgument."""
-    if len(text) > _MAX_ACTOR_LENGTH or not text.isprintable():
+    if len(text) > ACTOR_CHARACTERS.most or not text.isprintable():
         raise InvalidArgument(
-            f"actor {text[:40]!a} is over {_MAX_ACTOR_LENGTH} characters long or holds control characters",
+            f"actor {text[:40]!a} is over {ACTOR_CHARACTERS.most} characters long or holds control "
+            "characters",
             field="actor",
         )
     return text

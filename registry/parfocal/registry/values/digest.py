@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from parfocal.registry.errors import InvalidDigest
+from parfocal.v1.limits import PIECE_BYTES
 
 PREFIX = "sha256:"
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = PIECE_BYTES.most
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -13,12 +13,13 @@ from parfocal.registry.values.contract import Contract
 from parfocal.registry.values.digest import digest_of, parse_digest
 from parfocal.registry.values.json_fields import FieldError, JsonObject
 from parfocal.registry.values.provenance import Evaluation, Provenance
+from parfocal.v1.limits import MANIFEST_BYTES
 
 SCHEMA = 2
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 TEMPLATE_FILE = "chat_template.jinja"  # only of adapters that carry their own
-MAX_MANIFEST_BYTES = 8 << 20
+MAX_MANIFEST_BYTES = MANIFEST_BYTES.most
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,126}")
 

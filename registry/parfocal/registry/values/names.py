@@ -5,14 +5,14 @@ import unicodedata
 from dataclasses import dataclass
 
 from parfocal.registry.errors import InvalidAlias, InvalidArgument, InvalidName
+from parfocal.v1.limits import NAME_CHARACTERS
 
 DEFAULT_NAMESPACE = "default"
 LATEST = "latest"
 
-_MAX_LENGTH = 63
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _REST = _FIRST | frozenset("._-")
-_RULE = "use 1 to 63 of a-z 0-9 . _ - and begin with a letter or a digit"
+_RULE = f"use 1 to {NAME_CHARACTERS.most} of a-z 0-9 . _ - and begin with a letter or a digit"
 _INTEGER = re.compile(r"[0-9]+")
 
 
@@ -69,14 +69,15 @@ def _check_word(word: str, whole: str, what: str, error: type[InvalidArgument]) 
     field = what.rpartition(" ")[2]
     if not word:
         raise error(f"{what} {_shown(whole)} has an empty part; {_RULE}", field=field)
-    for position, character in enumerate(word):
+    # A longer one is refused for what stands here, or for its length: it is never read whole.
+    for position, character in enumerate(word[: NAME_CHARACTERS.most]):
         if character not in (_REST if position else _FIRST):
             raise error(
                 f"{what} {_shown(whole)} contains {_named(character)} at position {position + 1} "
                 f"of {_shown(word)}; {_RULE}",
                 field=field,
             )
-    if len(word) > _MAX_LENGTH:
+    if len(word) > NAME_CHARACTERS.most:
         raise error(f"{what} {_shown(whole)} is {len(word)} characters long; {_RULE}", field=field)
     if ".." in word:
         raise error(f"{what} {_shown(whole)} contains '..'; {_RULE}, never two dots in a row", field=field)

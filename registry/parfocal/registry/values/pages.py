@@ -8,11 +8,10 @@ from typing import Generic, TypeVar
 
 from parfocal.registry.errors import InvalidPage
 from parfocal.registry.values.canonical_json import InvalidJson, dumps, loads
+from parfocal.v1.limits import PAGE_ITEMS, PAGE_TOKEN_CHARACTERS
 
 DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
-
-_MAX_TOKEN_LENGTH = 1000
+MAX_PAGE_SIZE = PAGE_ITEMS.most
 
 Item = TypeVar("Item")
 
@@ -43,11 +42,17 @@ def key_in(token: str, listing: str) -> str:
     """Returns the key that a token of `listing` holds, "" for the first page; raises InvalidPage."""
     if not token:
         return ""
+    if len(token) > PAGE_TOKEN_CHARACTERS.most:
+        raise InvalidPage(
+            f"page_token has {len(token)} characters, and no listing gives more than "
+            f"{PAGE_TOKEN_CHARACTERS.most}; begin again without one",
+            field="page_token",
+        )
     try:
         value = loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, InvalidJson, ValueError) as error:
         raise _refused(token) from error
-    if len(token) > _MAX_TOKEN_LENGTH or not isinstance(value, Sequence) or len(value) != 2:
+    if not isinstance(value, Sequence) or len(value) != 2:
         raise _refused(token)
     owner, last = value
     if owner != listing or not isinstance(last, str):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from parfocal.registry.errors import InvalidAlias, InvalidDigest, InvalidReference
 from parfocal.registry.values.digest import PREFIX, parse_digest
 from parfocal.registry.values.names import LATEST, AdapterName, check_alias
+from parfocal.v1.limits import REFERENCE_CHARACTERS
 
 _INTEGER = re.compile(r"[0-9]+")
 _ABBREVIATED = re.compile(r"sha256:[0-9a-f]{8,63}")
@@ -36,6 +37,12 @@ class Reference:
         if not text:
             raise InvalidReference(
                 "an empty reference means the base, which is not an adapter", field="adapter"
+            )
+        if len(text) > REFERENCE_CHARACTERS.most:
+            raise InvalidReference(
+                f"reference {text[:80]!a} goes on for {len(text)} characters; at most "
+                f"{REFERENCE_CHARACTERS.most} are a reference",
+                field="adapter",
             )
         name_text, at, selector = text.partition("@")
         if not at and text.startswith(PREFIX):

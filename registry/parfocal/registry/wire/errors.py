@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from parfocal.registry.errors import RegistryError
+from parfocal.registry.errors import Overloaded, RegistryError
 from parfocal.rpc import RemoteError, remote_error
 
 _UNREACHABLE = "UNAVAILABLE"
@@ -26,6 +26,8 @@ def _same_error(remote: RemoteError) -> RegistryError | RemoteError:
         return _explained(remote)
     error = kind(str(remote), field=remote.field)
     error.metadata = dict(remote.metadata)
+    if isinstance(error, Overloaded) and remote.retry_after_s is not None:
+        error.retry_after_s = remote.retry_after_s
     return error
 
 

@@ -4,6 +4,7 @@ Each fault names its field.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parfocal.engine.errors import InvalidRequest, PromptTooLong, RequestTooLarge
@@ -49,9 +50,7 @@ class Admission:
                 "shorten the prompt or give the server a larger cache",
                 field="prompt",
             )
-        for place, token in enumerate(ids):
-            if not 0 <= token < self.vocabulary:
-                raise _out_of_range(f"tokens.ids[{place}]", token, f"0 to {self.vocabulary - 1}")
+        self._check_tokens(ids, "tokens.ids")
 
     def _check_stop(self, stop: Stop) -> None:
         if stop.max_tokens is not None and stop.max_tokens < 1:
@@ -60,9 +59,14 @@ class Admission:
             raise _out_of_range("stop.min_tokens", stop.min_tokens, "from 0 to max_tokens")
         if "" in stop.strings:
             raise InvalidRequest("a stop string is empty; leave it out", field="stop.strings")
-        for place, token in enumerate(stop.token_ids):
-            if not 0 <= token < self.vocabulary:
-                raise _out_of_range(f"stop.token_ids[{place}]", token, f"0 to {self.vocabulary - 1}")
+        self._check_tokens(stop.token_ids, "stop.token_ids")
+
+    def _check_tokens(self, ids: Sequence[int], field: str) -> None:
+        # There may be a million, while others wait: looked at one by one only if one is bad.
+        if not ids or (min(ids) >= 0 and max(ids) < self.vocabulary):
+            return
+        place = next(place for place, token in enumerate(ids) if not 0 <= token < self.vocabulary)
+        raise _out_of_range(f"{field}[{place}]", ids[place], f"0 to {self.vocabulary - 1}")
 
 
 def _check_sampling(sampling: Sampling) -> None:

@@ -3,11 +3,13 @@
 from parfocal.server.metrics.endpoint import READY, MetricsEndpoint, split_address
 from parfocal.server.metrics.residents import AdapterLister
 from parfocal.server.metrics.server_metrics import ServerMetrics
+from parfocal.server.metrics.usage import Usage
 
 __all__ = [
     "READY",
     "AdapterLister",
     "MetricsEndpoint",
     "ServerMetrics",
+    "Usage",
     "split_address",
 ]

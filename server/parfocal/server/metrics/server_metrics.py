@@ -1,12 +1,13 @@
 """Every metric that a server shows, and what the engine's reports do to them. Knows no HTTP and no gRPC."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from parfocal.engine import AdapterKey, AdapterReport, FinishReason, KernelReport, RequestReport, StepReport
 from parfocal.server.build_info import build_info
 from parfocal.server.metrics.labels import BASE, UNKNOWN, label_of
 from parfocal.server.metrics.residents import AdapterLister, ResidentCollector
 from parfocal.server.metrics.tally import RequestTally, TallyCollector
+from parfocal.server.metrics.usage import Usage, UsageCollector
 
 _FIRST_TOKEN_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _PER_TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
@@ -37,6 +38,9 @@ class ServerMetrics:
         self._residents = ResidentCollector(self._tally.label)
         self.registry.register(TallyCollector(self._tally))
         self.registry.register(self._residents)
+        self._usage = UsageCollector()
+        self.registry.register(self._usage)
+        ProcessCollector(registry=self.registry)
         self._requests = _RequestMetrics(self.registry)
         self._steps = _StepMetrics(self.registry)
         self._adapters = _AdapterMetrics(self.registry)
@@ -54,6 +58,10 @@ class ServerMetrics:
         """Counts from now on, and shows at every scrape the adapters that `engine` holds."""
         self._residents.watch(engine)
         self._watching = True
+
+    def bounded(self, usage: Usage) -> None:
+        """Shows from now on how much of what the server bounds is taken."""
+        self._usage.watch(usage)
 
     def refused(self, adapter: AdapterKey | None, outcome: str) -> None:
         """Counts a request that ended before the engine took it; `adapter` is None where it is the base's."""

@@ -4,9 +4,11 @@ from dataclasses import dataclass, fields
 
 from parfocal.engine import Bounds, EngineConfig, declare, declared_by
 from parfocal.registry.disk import data_home
+from parfocal.registry.faces import ServiceLimits
 
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
 DEFAULT_REGISTRY = f"{data_home()}/registry"
+SERVICE = ServiceLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,36 @@ class ServeConfig:
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)
     )
+    max_rpcs: int = declare(
+        2048,
+        "Rpcs at a time, waiting requests included; more are refused with RESOURCE_EXHAUSTED.",
+        Bounds(1),
+    )
+    max_registry_rpcs: int = declare(
+        SERVICE.max_registry_rpcs,
+        "Of these, rpcs that read or change the registry; their answers may have megabytes each.",
+        Bounds(1),
+    )
+    max_connections: int | None = declare(
+        None,
+        "gRPC connections at a time; more are closed. Unset: half of the files that the process may open.",
+        Bounds(1),
+    )
+    max_uploads: int = declare(
+        SERVICE.max_uploads,
+        "Uploads at a time; more are refused with RESOURCE_EXHAUSTED. Each keeps a file open.",
+        Bounds(1),
+    )
+    max_upload_bytes: int | None = declare(
+        SERVICE.max_upload_bytes,
+        "Bytes on disk for all uploads under way. Unset: half of what is free on their disk at start.",
+        Bounds(1),
+    )
+    upload_idle_s: float = declare(
+        SERVICE.upload_idle_s,
+        "Seconds in which an upload must send 256 KiB, or its rest; a slower one is ended.",
+        Bounds(above=0),
+    )
     drain_s: float = declare(
         30.0, "Seconds that running requests get to finish after SIGTERM before they are cut off.", Bounds(0)
     )
@@ -78,6 +110,10 @@ class ServeConfig:
     def pinned(self) -> tuple[str, ...]:
         """The references in `pin`, each once."""
         return tuple(dict.fromkeys(name for part in self.pin.split(",") if (name := part.strip())))
+
+    def service(self) -> ServiceLimits:
+        """The part of these settings that bounds what the registry's service has under way."""
+        return ServiceLimits(**{each.name: getattr(self, each.name) for each in fields(ServiceLimits)})
 
     def engine(self) -> EngineConfig:
         """Returns the part of these settings that sizes the engine."""

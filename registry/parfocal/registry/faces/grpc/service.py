@@ -1,6 +1,8 @@
 """RegistryService: any registry over gRPC. Knows messages and streams, not how a registry keeps anything."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import TypeVar
@@ -8,14 +10,17 @@ from typing import TypeVar
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from parfocal.registry.disk import Staging, cache_home, disk_errors
+from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_errors
 from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
 from parfocal.registry.faces.grpc.threads import Threads
+from parfocal.registry.faces.grpc.uploads import Uploads
+from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.registry.publishing import Upload
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import (
     AdapterName,
     Alias,
+    FileEntry,
     Version,
     check_version,
     checked_page_size,
@@ -31,9 +36,10 @@ from parfocal.registry.wire import (
     read_publication,
     version_message,
 )
-from parfocal.rpc import Context, current_call
+from parfocal.rpc import Context, Room, current_call
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
+from parfocal.v1.limits import UPLOAD_FILES
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 T = TypeVar("T")
@@ -43,84 +49,102 @@ T = TypeVar("T")
 _TOLD = ("reference", "name", "alias", "version", "expected_version", "actor")
 
 
+_MARGIN_S = 0.25
+_MARGIN_SHARE = 0.1
+
+
 class RegistryService(RegistryServiceServicer):
     """Serves `registry`; uploads under way are kept under `uploads` (default: ~/.cache/parfocal/uploads).
 
-    Registry calls block, so each runs in a thread.
+    Registry calls block, so each runs in a thread. `rpcs` and `uploads` say how much is under way.
     """
 
-    def __init__(self, registry: Registry, uploads: Path | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        uploads: Path | None = None,
+        limits: ServiceLimits = ServiceLimits(),  # noqa: B008  # frozen
+    ) -> None:
         self._registry = registry
-        self._uploads = uploads or cache_home() / "uploads"
-        self._staging = Staging(self._uploads)
-        with disk_errors(self._uploads):
+        self._folder = uploads or cache_home() / "uploads"
+        self._staging = Staging(self._folder)
+        with disk_errors(self._folder):
             self._staging.sweep()
-        # Separate, so that a few large uploads do not block every look-up.
+            self.uploads = Uploads(self._folder, limits)
+        self.rpcs = Room(limits.max_registry_rpcs, "max_registry_rpcs")
+        # Separate, so that what waits for a lock, a disk or a long check holds up nothing of another kind.
         self._look_ups = Threads(16, "registry-look-up")
-        self._files = Threads(4, "registry-files")
+        self._changes = Threads(4, "registry-change")
+        self._downloads = Threads(4, "registry-download")
+        self._pieces = Threads(4, "registry-upload")
+        self._publishing = Threads(2, "registry-publish")
 
     async def PublishVersion(
         self, request_iterator: AsyncIterator[pb.PublishVersionRequest], context: Context
     ) -> adapter_pb2.Version:
         """Receives an adapter and publishes it; a stream that breaks leaves nothing."""
-        header = await _header(request_iterator)
-        _tell(header)
-        AdapterName.parse(header.name)
-        with disk_errors(self._uploads), self._staging.work_folder() as folder:
-            upload = Upload(folder, [read_file(file) for file in header.files])
-            async for request in request_iterator:
-                if not request.HasField("chunk"):
-                    raise InvalidUpload("after the header only chunks may follow", field="part")
-                await _to_the_end(self._files(upload.write, request.chunk.path, request.chunk.data))
-            upload.finish()
-            version = await _to_the_end(self._files(self._publish, header, folder))
+        with self.uploads.one() as staged:
+            async with contextlib.aclosing(self.uploads.paced(request_iterator)) as requests:
+                header = await _header(requests)
+                _tell(header, context)
+                files = _announced(header)
+                async with self._work_folder() as folder:
+                    upload = Upload(folder, files)
+                    staged.announce(sum(file.size for file in files))
+                    async for request in requests:
+                        if not request.HasField("chunk"):
+                            raise InvalidUpload("after the header only chunks may follow", field="part")
+                        staged.take(len(request.chunk.data))
+                        await _to_the_end(self._pieces(upload.write, request.chunk.path, request.chunk.data))
+                    upload.finish()
+                    version = await _to_the_end(self._publishing(self._publish, header, folder))
         return await self._version_message(version)
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> adapter_pb2.Version:
         """Returns one version."""
-        _tell(request)
+        _tell(request, context)
         return await self._resolved(f"{AdapterName.parse(request.name)}@{check_version(request.version)}")
 
     async def ResolveAdapter(
         self, request: pb.ResolveAdapterRequest, context: Context
     ) -> adapter_pb2.Version:
         """Returns the version that a reference means now."""
-        _tell(request)
+        _tell(request, context)
         return await self._resolved(request.reference)
 
     async def ListAdapters(
         self, request: pb.ListAdaptersRequest, context: Context
     ) -> pb.ListAdaptersResponse:
         """Lists the adapters with their aliases."""
-        _tell(request)
+        _tell(request, context)
         return await self._look_ups(self._list_adapters, request)
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
     ) -> pb.ListVersionsResponse:
         """Lists the versions of an adapter."""
-        _tell(request)
+        _tell(request, context)
         return await self._look_ups(self._list_versions, request)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
-        _tell(request)
+        _tell(request, context)
         target, expected = request.version, _expected(request)
-        alias = await self._look_ups(
+        alias = await self._changes(
             self._registry.set_alias, request.name, request.alias, target, expected, request.actor
         )
         return alias_message(alias)
 
     async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
         """Lists aliases, with their history if asked."""
-        _tell(request)
+        _tell(request, context)
         return await self._look_ups(self._list_aliases, request)
 
     async def ListAliasMoves(
         self, request: pb.ListAliasMovesRequest, context: Context
     ) -> pb.ListAliasMovesResponse:
         """Lists the moves of one alias, or of all."""
-        _tell(request)
+        _tell(request, context)
         page = await self._look_ups(
             self._registry.alias_moves, request.name, request.alias, request.page_size, request.page_token
         )
@@ -129,44 +153,44 @@ class RegistryService(RegistryServiceServicer):
 
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Undoes the last move of an alias."""
-        _tell(request)
-        alias = await self._look_ups(
+        _tell(request, context)
+        alias = await self._changes(
             self._registry.rollback_alias, request.name, request.alias, request.actor, _expected(request)
         )
         return alias_message(alias)
 
     async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Context) -> Empty:
         """Deletes an alias."""
-        _tell(request)
-        await self._look_ups(
+        _tell(request, context)
+        await self._changes(
             self._registry.delete_alias, request.name, request.alias, request.actor, _expected(request)
         )
         return Empty()
 
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> Empty:
         """Deletes a version."""
-        _tell(request)
-        await self._look_ups(self._registry.delete_version, request.name, request.version, request.actor)
+        _tell(request, context)
+        await self._changes(self._registry.delete_version, request.name, request.version, request.actor)
         return Empty()
 
     async def DeleteAdapter(self, request: pb.DeleteAdapterRequest, context: Context) -> Empty:
         """Deletes an adapter with its versions."""
-        _tell(request)
-        await self._look_ups(self._registry.delete_adapter, request.name, request.force, request.actor)
+        _tell(request, context)
+        await self._changes(self._registry.delete_adapter, request.name, request.force, request.actor)
         return Empty()
 
     async def DownloadVersion(
         self, request: pb.DownloadVersionRequest, context: Context
     ) -> AsyncIterator[pb.DownloadVersionResponse]:
         """Sends a version, then its files, verified just before."""
-        _tell(request)
+        _tell(request, context)
         version = await self._look_ups(self._chosen, request)
         yield pb.DownloadVersionResponse(version=await self._version_message(version))
-        folder = await self._files(self._registry.materialise, version.digest)
+        folder = await self._downloads(self._registry.materialise, version.digest)
         for entry in version.manifest.files:
-            with (folder / entry.path).open("rb") as file:
+            with await self._downloads((folder / entry.path).open, "rb") as file:
                 pieces = chunks_of(file)
-                while data := await self._files(next, pieces, b""):
+                while data := await self._downloads(next, pieces, b""):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
     def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
@@ -175,6 +199,15 @@ class RegistryService(RegistryServiceServicer):
         Callers get METHOD_NOT_IMPLEMENTED, and reflection does not show it.
         """
         raise NotImplementedError
+
+    @contextlib.asynccontextmanager
+    async def _work_folder(self) -> AsyncIterator[Path]:
+        """Yields an empty folder that is removed at the end, both in threads: a disk may take its time."""
+        with disk_errors(self._folder), contextlib.ExitStack() as stack:
+            try:
+                yield await _to_the_end(self._pieces(stack.enter_context, self._staging.work_folder()))
+            finally:
+                await _to_the_end(self._pieces(stack.close))
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
         return await self._version_message(await self._look_ups(self._registry.resolve, reference))
@@ -231,9 +264,25 @@ def _expected(
     return request.expected_version if request.HasField("expected_version") else None
 
 
-def _tell(request: Message) -> None:
+def _tell(request: Message, context: Context) -> None:
+    """Notes for the log what is asked, and for every wait in threads how long the caller will."""
+    left_s = context.time_remaining()
+    # Never reset: gRPC serves each rpc in a task of its own, whose variables end with it.
+    if left_s is not None:
+        # A refusal that says what was waited for should arrive before the caller has hung up.
+        be_patient_until(time.monotonic() + left_s - min(_MARGIN_S, _MARGIN_SHARE * left_s))
     asked = {field.name: value for field, value in request.ListFields()}
     current_call().facts |= {name: asked[name] for name in _TOLD if name in asked}
+
+
+def _announced(header: pb.PublishHeader) -> list[FileEntry]:
+    AdapterName.parse(header.name)
+    if len(header.files) > UPLOAD_FILES.most:
+        raise InvalidUpload(
+            f"the header announces {len(header.files)} files; at most {UPLOAD_FILES.most} make an adapter",
+            field="header.files",
+        )
+    return [read_file(file) for file in header.files]
 
 
 async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.PublishHeader:

@@ -6,17 +6,27 @@ Knows how to open and lock SQLite, not what the tables hold.
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from parfocal.registry.disk import file_mode, forbidden, give_to_owner, is_mounted_read_only, read_only
-from parfocal.registry.errors import RegistryError
+from parfocal.registry.disk import (
+    file_mode,
+    forbidden,
+    give_to_owner,
+    is_mounted_read_only,
+    patience,
+    read_only,
+)
+from parfocal.registry.errors import RegistryBusy, RegistryError
 from parfocal.registry.index.sqlite.errors import cannot_write, from_sqlite_error, index_errors
 from parfocal.registry.index.sqlite.looking import look
 from parfocal.registry.index.sqlite.migrations import migrate
-from parfocal.registry.index.sqlite.opening import check_owner, connect, is_new, is_ready, uri_of
+from parfocal.registry.index.sqlite.opening import BUSY_S, check_owner, connect, is_new, is_ready, uri_of
+
+WRITING = "BEGIN IMMEDIATE"
 
 _Identity = tuple[int, int] | None
 
@@ -77,13 +87,14 @@ class SqliteDatabase:
     def write(self) -> Iterator[sqlite3.Connection]:
         """Yields a connection whose changes all commit when the body ends, or none if it raises.
 
-        Waits for other processes. Raises StorageError, IndexCorrupt or why nothing can be written.
+        Waits for other writers, threads and processes alike, for as long as `patience` allows. Raises
+        RegistryBusy or another StorageError, IndexCorrupt or why nothing can be written.
         """
         with index_errors(self._path):
             pair = self._opened()
             if pair is None:
                 raise self._refusal
-            with pair.writer.transaction("BEGIN IMMEDIATE") as connection:
+            with pair.writer.transaction(WRITING) as connection:
                 yield connection
 
     def close(self) -> None:
@@ -183,7 +194,10 @@ class _Locked:
 
     @contextmanager
     def transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._turn() as left_s:
+            if begin == WRITING:
+                # Readers wait for nobody.
+                self._connection.execute(f"PRAGMA busy_timeout = {round(left_s * 1000)}")
             self._connection.execute(begin)
             try:
                 yield self._connection
@@ -193,6 +207,19 @@ class _Locked:
                 # itself.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _turn(self) -> Iterator[float]:
+        """Waits for other threads; yields the seconds that are left to wait for other processes."""
+        patience_s, begun = patience(BUSY_S), time.monotonic()
+        if not self._lock.acquire(timeout=patience_s):
+            raise RegistryBusy(
+                f"others have used the index for {patience_s:.1f} s without a break; try again later"
+            )
+        try:
+            yield max(0.0, patience_s - (time.monotonic() - begun))
+        finally:
+            self._lock.release()
 
 
 def _is_absent(path: Path) -> bool:

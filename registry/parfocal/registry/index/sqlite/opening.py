@@ -7,10 +7,10 @@ from urllib.parse import quote
 from parfocal.registry.errors import NotARegistry, RegistryTooNew
 from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS, schema_version
 
-_BUSY_S = 30.0
+BUSY_S = 30.0
 
 
-def connect(uri: str, patience_s: float = _BUSY_S) -> sqlite3.Connection:
+def connect(uri: str, patience_s: float = BUSY_S) -> sqlite3.Connection:
     """Opens a database; transactions are begun by hand. Raises sqlite3.Error."""
     connection = sqlite3.connect(
         uri, timeout=patience_s, isolation_level=None, check_same_thread=False, uri=True, cached_statements=64

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from parfocal.engine import AdapterStatus
 from parfocal.server.errors import BadRequest
 from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1.limits import PAGE_ITEMS, PAGE_TOKEN_CHARACTERS
 
 DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 
 _STATES = {
     "fetching": pb.ADAPTER_STATE_FETCHING,
@@ -32,7 +32,7 @@ def loaded_page(
     """
     if request.page_size < 0:
         raise BadRequest(f"page_size is {request.page_size}; it must not be negative", field="page_size")
-    size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    size = min(request.page_size or DEFAULT_PAGE, PAGE_ITEMS.most)
     after = _read_token(request.page_token)
     rest = sorted((s for s in statuses if s.state in _STATES and _key(s) > after), key=_key)
     token = _token(rest[size - 1]) if len(rest) > size else ""
@@ -66,6 +66,10 @@ def _token(last: AdapterStatus) -> str:
 def _read_token(token: str) -> _Key:
     if not token:
         return "", 0, ""
+    if len(token) > PAGE_TOKEN_CHARACTERS.most:
+        raise BadRequest(
+            f"page_token has {len(token)} characters and was not given by this server", field="page_token"
+        )
     try:
         name, version, digest = base64.urlsafe_b64decode(token).decode().split("\n")
         return name, int(version), digest

@@ -7,10 +7,10 @@ from parfocal.engine import AdapterKey
 from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract
 from parfocal.registry.wire import base_message
-from parfocal.rpc import MAX_MESSAGE_BYTES
 from parfocal.server.build_info import package_version
 from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1.limits import REQUEST_BYTES
 
 if TYPE_CHECKING:  # what describes a base imports torch
     from parfocal.engine.model import BaseInfo
@@ -38,7 +38,7 @@ def describe_model(
             max_waiting_requests=config.max_waiting,
             max_rank=config.max_rank,
             max_top_logprobs=MAX_TOP_LOGPROBS,
-            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_message_bytes=REQUEST_BYTES.most,
         ),
         eos_token_ids=info.eos_ids,
         has_chat_template=has_chat,

@@ -15,10 +15,18 @@ from parfocal.engine.chats import Chat, Value, check_variables, plain_messages
 from parfocal.server.errors import BadRequest
 from parfocal.server.requests import Manner, PromptEncoder
 from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1.limits import (
+    CHAT_MESSAGES,
+    PROMPT_TOKENS,
+    REQUEST_ID_CHARACTERS,
+    STOP_STRING_BYTES,
+    STOP_STRINGS,
+    STOP_TOKENS,
+    TOP_LOGPROBS,
+    VARIABLES_BYTES,
+    Limit,
+)
 
-MAX_STOP_STRINGS = 16
-MAX_STOP_STRING_BYTES = 256
-MAX_REQUEST_ID_CHARACTERS = 128
 ROLES = ("system", "user", "assistant")
 
 # A partial answer sent exactly at the deadline would arrive after the caller has hung up.
@@ -74,6 +82,7 @@ def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
     Raises BadRequest naming the field at fault.
     """
     options = message.options
+    _hold(TOP_LOGPROBS, options.top_logprobs, "options.top_logprobs")
     if options.top_logprobs and not options.logprobs:
         raise BadRequest("top_logprobs needs logprobs; set both", field="options.top_logprobs")
     return GenerateCall(
@@ -117,6 +126,8 @@ def _prompt(text: str) -> Input:
 def _chat(chat: pb.Chat) -> Input:
     if not chat.messages:
         raise BadRequest("the chat is empty; give it at least one message", field="chat.messages")
+    _hold(CHAT_MESSAGES, len(chat.messages), "chat.messages")
+    _hold(VARIABLES_BYTES, chat.template_variables.ByteSize(), "chat.template_variables")
     for place, message in enumerate(chat.messages):
         if message.role not in ROLES:
             raise BadRequest(
@@ -151,6 +162,7 @@ def _plain(value: struct_pb2.Value) -> Value:
 def _tokens(tokens: pb.Tokens) -> Input:
     if not tokens.ids:
         raise BadRequest("there are no token ids; give at least one", field="tokens.ids")
+    _hold(PROMPT_TOKENS, len(tokens.ids), "tokens.ids")
     ids = tuple(tokens.ids)
     return Input(None, lambda encoder, manner: ids)
 
@@ -161,11 +173,8 @@ def _sampling(message: pb.Sampling) -> Sampling:
 
 
 def _stop(message: pb.Stop) -> Stop:
-    if len(message.strings) > MAX_STOP_STRINGS:
-        raise BadRequest(
-            f"there are {len(message.strings)} stop strings; at most {MAX_STOP_STRINGS} are allowed",
-            field="stop.strings",
-        )
+    _hold(STOP_STRINGS, len(message.strings), "stop.strings")
+    _hold(STOP_TOKENS, len(message.token_ids), "stop.token_ids")
     for place, text in enumerate(message.strings):
         _check_stop_string(text, f"stop.strings[{place}]")
     return Stop(
@@ -178,21 +187,18 @@ def _stop(message: pb.Stop) -> Stop:
 
 
 def _check_stop_string(text: str, field: str) -> None:
-    size = len(text.encode())
     if not text:
         raise BadRequest("a stop string is empty; leave it out", field=field)
-    if size > MAX_STOP_STRING_BYTES:
-        raise BadRequest(
-            f"a stop string has {size} bytes; at most {MAX_STOP_STRING_BYTES} are allowed", field=field
-        )
+    _hold(STOP_STRING_BYTES, len(text.encode()), field)
 
 
 def _checked_id(given: str) -> str:
-    if len(given) > MAX_REQUEST_ID_CHARACTERS:
-        raise BadRequest(
-            f"the request_id has {len(given)} characters; at most {MAX_REQUEST_ID_CHARACTERS} are allowed",
-            field="request_id",
-        )
+    _hold(REQUEST_ID_CHARACTERS, len(given), "request_id")
     if not given.isprintable():
         raise BadRequest("the request_id has characters that cannot be printed", field="request_id")
     return given
+
+
+def _hold(limit: Limit, count: int, field: str) -> None:
+    if count > limit.most:
+        raise BadRequest(f"{field} has {count} {limit.unit}; at most {limit.most} are accepted", field=field)

@@ -1,8 +1,8 @@
 """InferenceService: from message to engine to reply. Knows no torch, tokenizer or storage."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from parfocal.engine import Delta, EngineError, Request
 from parfocal.rpc import Context
@@ -14,6 +14,12 @@ from parfocal.server.metrics import AdapterLister
 from parfocal.server.requests import Admitting, EncoderPool, PromptEncoder, RefusalCounter, Resolved
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Of an answer, counted with those of the likeliest tokens: written in some milliseconds.
+_MANY_LOGPROBS = 2000
 
 
 class DeltaStream(Protocol):
@@ -66,7 +72,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         async for delta in stream:
             line.progressed(delta)
             if delta.completion is not None:
-                return writer.completion(delta.completion)
+                return await self._built(delta, writer.completion, delta.completion)
         raise EngineError("the request ended without a result")
 
     async def GenerateStream(
@@ -78,7 +84,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         is_first = True
         async for delta in stream:
             line.progressed(delta)
-            yield writer.delta(delta, is_first)
+            yield await self._built(delta, writer.delta, delta, is_first)
             is_first = False
 
     async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
@@ -118,6 +124,13 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
         echo = await self._echo(call, ids) if call.echo else ""
         return stream, ReplyWriter(self._parts.token_text, echo, warnings)
+
+    async def _built(self, delta: Delta, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Returns what `write` returns, from a thread where that would hold up the others on the loop."""
+        logprobs = delta.completion.logprobs if delta.completion is not None else ()
+        if len(logprobs) * (1 + len(logprobs[0].top) if logprobs else 0) <= _MANY_LOGPROBS:
+            return write(*args, **kwargs)
+        return await self._parts.encoders.run(lambda _: write(*args, **kwargs))
 
     async def _encoded(self, given: Input, resolved: Resolved) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """The prompt's token ids, and warnings for the caller about its form."""

@@ -1,0 +1,145 @@
+"""Every limit of the wire in one place, each with its reason. Numbers only: who reads a message holds them.
+
+What lies at a limit is accepted, what lies above it is refused; the refusal names the limit. How many rpcs,
+uploads and connections a server takes at a time is no limit of a message but a setting of `parfocal serve`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The largest accepted number of `unit` in what `of` names, and why it is no larger."""
+
+    of: str
+    most: int
+    unit: str
+    reason: str
+
+
+_KIB = 1 << 10
+_MIB = 1 << 20
+
+REQUEST_BYTES = Limit(
+    "a message to the server",
+    4 * _MIB,
+    "bytes",
+    "it is decoded while others wait; the longest prompts fit, files travel in pieces",
+)
+REPLY_BYTES = Limit(
+    "a message from the server",
+    16 * _MIB,
+    "bytes",
+    "the version with the largest manifest fits",
+)
+FIRST_MESSAGE_S = Limit(
+    "wait for an rpc's first message",
+    30,
+    "seconds",
+    "a caller that opens rpcs and sends nothing must not keep them",
+)
+HANDSHAKE_S = Limit(
+    "wait for a connection's first HTTP/2 frames",
+    10,
+    "seconds",
+    "a connection that says nothing must not keep a descriptor",
+)
+PROBE_RPCS = Limit(
+    "rpcs of health and reflection at a time",
+    256,
+    "rpcs",
+    "balancers watch for ever; beside them a full server still answers probes",
+)
+REFERENCE_CHARACTERS = Limit(
+    "an adapter reference",
+    256,
+    "characters",
+    "namespace, name and digest have 199 together",
+)
+NAME_CHARACTERS = Limit(
+    "a part of an adapter's name, or an alias",
+    63,
+    "characters",
+    "a label of DNS, so that names can be host names, folders and labels of metrics",
+)
+ACTOR_CHARACTERS = Limit("actor", 256, "characters", "a mail address or the name of a machine fits")
+PAGE_ITEMS = Limit(
+    "page_size",
+    1000,
+    "items",
+    "a page is built while others wait; larger sizes mean this one (AIP-158)",
+)
+PAGE_TOKEN_CHARACTERS = Limit("page_token", 1000, "characters", "the longest one that is given has half")
+UPLOAD_FILES = Limit(
+    "PublishHeader.files", 3, "files", "an adapter is a configuration, weights and perhaps a chat template"
+)
+PIECE_BYTES = Limit(
+    "FileChunk.data",
+    1 * _MIB,
+    "bytes",
+    "each is held whole in memory, once for every upload under way",
+)
+CONFIG_BYTES = Limit("adapter_config.json", 1 * _MIB, "bytes", "it is parsed whole; real ones have a few KiB")
+WEIGHTS_BYTES = Limit(
+    "adapter_model.safetensors",
+    16 << 30,
+    "bytes",
+    "rank 256 on every linear of a 70 B base has 13 GB in float32",
+)
+TEMPLATE_BYTES = Limit(
+    "chat_template.jinja", 1 * _MIB, "bytes", "it is compiled for every chat; real ones have a few KiB"
+)
+MANIFEST_BYTES = Limit(
+    "a manifest",
+    8 * _MIB,
+    "bytes",
+    "a message holds it twice, as fields and as JSON",
+)
+PROMPT_TOKENS = Limit(
+    "GenerateRequest.tokens.ids",
+    1 << 20,
+    "tokens",
+    "the longest context of any supported base; the base's own is checked next",
+)
+CHAT_MESSAGES = Limit(
+    "Chat.messages", 4096, "messages", "they are read while others wait; contexts end long before"
+)
+VARIABLES_BYTES = Limit(
+    "Chat.template_variables", 64 * _KIB, "bytes", "switches and tools fit; they are read while others wait"
+)
+STOP_STRINGS = Limit("Stop.strings", 16, "strings", "each is searched for in every piece of the answer")
+STOP_STRING_BYTES = Limit(
+    "one of Stop.strings", 256, "bytes", "as much of the answer is held back until it cannot be one"
+)
+STOP_TOKENS = Limit("Stop.token_ids", 1024, "tokens", "each is compared with every token of the answer")
+TOP_LOGPROBS = Limit(
+    "Options.top_logprobs", 20, "tokens", "each costs as much of a reply as the token that was drawn"
+)
+REQUEST_ID_CHARACTERS = Limit("request_id", 128, "characters", "it stands in the log and in every reply")
+
+LIMITS: tuple[Limit, ...] = (
+    REQUEST_BYTES,
+    REPLY_BYTES,
+    FIRST_MESSAGE_S,
+    HANDSHAKE_S,
+    PROBE_RPCS,
+    REFERENCE_CHARACTERS,
+    NAME_CHARACTERS,
+    ACTOR_CHARACTERS,
+    PAGE_ITEMS,
+    PAGE_TOKEN_CHARACTERS,
+    UPLOAD_FILES,
+    PIECE_BYTES,
+    CONFIG_BYTES,
+    WEIGHTS_BYTES,
+    TEMPLATE_BYTES,
+    MANIFEST_BYTES,
+    PROMPT_TOKENS,
+    CHAT_MESSAGES,
+    VARIABLES_BYTES,
+    STOP_STRINGS,
+    STOP_STRING_BYTES,
+    STOP_TOKENS,
+    TOP_LOGPROBS,
+    REQUEST_ID_CHARACTERS,
+)
