@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from parfocal.rpc import Context, Service, WireServer, open_channel
+from parfocal.rpc import Context, Service, WireServer, endless, open_channel
 
 NAME = "parfocal.test.Echo"
 KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream", "Written")
@@ -17,7 +17,7 @@ class Echo:
     """Echoes what it gets. Every rpc raises `error`, if any; `UnaryStream` after `before_error` replies.
 
     `Hold` replies once, waits for `released` and replies again; `left` is set when it ends in any way.
-    `HoldUnary` waits, then replies.
+    `HoldForEver` replies once and waits until its caller leaves; `HoldUnary` waits, then replies.
     """
 
     def __init__(self, error: BaseException | None = None, before_error: int = 0) -> None:
@@ -64,6 +64,11 @@ class Echo:
         finally:
             self.left.set()
 
+    @endless
+    async def hold_for_ever(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
+        yield request
+        await asyncio.Event().wait()
+
     async def hold_unary(self, request: bytes, context: Context) -> bytes:
         self.entered.set()
         await self.released.wait()
@@ -97,6 +102,7 @@ def add_echo(servicer: Echo, server: grpc.aio.Server) -> None:
         "StreamStream": grpc.stream_stream_rpc_method_handler(servicer.stream_stream),
         "Written": grpc.unary_stream_rpc_method_handler(servicer.written),
         "Hold": grpc.unary_stream_rpc_method_handler(servicer.hold),
+        "HoldForEver": grpc.unary_stream_rpc_method_handler(servicer.hold_for_ever),
         "HoldUnary": grpc.unary_unary_rpc_method_handler(servicer.hold_unary),
         "Abort": grpc.unary_unary_rpc_method_handler(servicer.abort),
         "AbortAndFail": grpc.unary_unary_rpc_method_handler(servicer.abort_and_fail),

@@ -71,6 +71,48 @@ def test_the_last_reply_arrives_whole_before_the_server_is_gone() -> None:
     assert asyncio.run(scenario()) == [large]
 
 
+def test_an_endless_rpc_ends_when_the_server_drains_and_the_others_go_on() -> None:
+    async def scenario() -> tuple[str, list[bytes]]:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            stream, endless = await held_stream(channel), open_stream(channel, "HoldForEver")
+            assert await endless.read() == b"x"
+            draining = asyncio.create_task(server.drain(LONG_S))
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await rest_of(endless)
+            assert not draining.done()
+            echo.released.set()
+            rest = await rest_of(stream)
+            await draining
+        return remote_error(failed.value).reason, rest
+
+    assert asyncio.run(scenario()) == ("DRAINING", [b"x"])
+
+
+def test_endless_rpcs_alone_do_not_hold_up_a_drain() -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as (server, channel):
+            endless = [open_stream(channel, "HoldForEver") for _ in range(10)]
+            for each in endless:
+                assert await each.read() == b"x"
+            await asyncio.wait_for(server.drain(LONG_S), LONG_S / 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_of_an_endless_rpc_may_leave() -> None:
+    async def scenario() -> int:
+        echo = Echo()
+        async with serving(echo) as (server, channel):
+            endless = open_stream(channel, "HoldForEver")
+            assert await endless.read() == b"x"
+            endless.cancel()
+            await asyncio.wait_for(server.drain(LONG_S), LONG_S / 2)
+            return server.under_way
+
+    assert asyncio.run(scenario()) == 0
+
+
 def test_a_health_watch_ends_with_the_server() -> None:
     async def scenario() -> str:
         async with serving(Echo()) as (server, channel):

@@ -3,7 +3,6 @@
 from parfocal.rpc.access import Call, current_call
 from parfocal.rpc.capacity import Room
 from parfocal.rpc.channel import open_blocking_channel, open_channel
-from parfocal.rpc.drain import DrainInterceptor
 from parfocal.rpc.errors import (
     AddressInvalid,
     AddressUnavailable,
@@ -20,6 +19,7 @@ from parfocal.rpc.errors import (
 from parfocal.rpc.interceptor import ErrorInterceptor
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
+from parfocal.rpc.stages import endless
 from parfocal.rpc.surround import Context
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "AddressUnavailable",
     "Call",
     "Context",
-    "DrainInterceptor",
     "Draining",
     "ErrorInterceptor",
     "FirstMessageLate",
@@ -42,6 +41,7 @@ __all__ = [
     "WireError",
     "WireServer",
     "current_call",
+    "endless",
     "open_blocking_channel",
     "open_channel",
     "remote_error",

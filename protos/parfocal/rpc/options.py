@@ -18,12 +18,19 @@ _KEEPALIVE = [
 # without any reply in between ends the connection: who floods the server is still cut off.
 _LEAST_PING_INTERVAL_MS = 1_000
 
+# A server that comes back is found again soon; gRPC would wait up to two minutes.
+_LONGEST_RECONNECT_MS = 10_000
+
 Options = list[tuple[str, int]]
 
 
 def channel_options(max_message_bytes: int) -> Options:
     """Returns the options of a client's channel."""
-    return [("grpc.max_receive_message_length", max_message_bytes), *_KEEPALIVE]
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        *_KEEPALIVE,
+        ("grpc.max_reconnect_backoff_ms", _LONGEST_RECONNECT_MS),
+    ]
 
 
 def server_options(max_message_bytes: int, max_rpcs: int | None, max_connections: int | None) -> Options:

@@ -31,8 +31,7 @@ def surround(
     stream, whatever the rpc takes: gRPC itself waits for a single message for ever, before any scope is
     entered. An rpc that is not implemented raises MethodNotImplemented.
     """
-    requests = "stream" if rpc.request_streaming else "unary"
-    behaviour = getattr(rpc, f"{requests}_{'stream' if rpc.response_streaming else 'unary'}")
+    behaviour = behaviour_of(rpc)
     read = _reader(rpc, method, first_message_s)
     if inspect.isasyncgenfunction(behaviour):
         surrounded: Callable[..., Any] = _around_generator(behaviour, read, method, scope)
@@ -43,6 +42,14 @@ def surround(
     if rpc.response_streaming:
         return grpc.stream_stream_rpc_method_handler(surrounded, None, rpc.response_serializer)
     return grpc.stream_unary_rpc_method_handler(surrounded, None, rpc.response_serializer)
+
+
+def behaviour_of(rpc: RpcMethod) -> Callable[..., Any]:
+    """The function that serves the rpc."""
+    requests = "stream" if rpc.request_streaming else "unary"
+    replies = "stream" if rpc.response_streaming else "unary"
+    behaviour: Callable[..., Any] = getattr(rpc, f"{requests}_{replies}")
+    return behaviour
 
 
 def is_written(behaviour: object) -> bool:
