@@ -674,26 +674,32 @@ class WatchRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Only changes of this adapter; empty means all."""
+    """Only changes of this adapter, which need not exist yet; empty means all."""
     after_sequence: _builtins.int
-    """Only events after the one with this sequence number; 0 means only what happens from now on."""
+    """Only events after the one with this number; 0 means all, from the first. Unset means what happens from now on.
+    Negative: INVALID_ARGUMENT.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        after_sequence: _builtins.int = ...,
+        after_sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_sequence", b"_after_sequence", "after_sequence", b"after_sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_sequence", b"_after_sequence", "after_sequence", b"after_sequence", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__after_sequence: _TypeAlias = _typing.Literal["after_sequence"]  # noqa: Y015
+    _WhichOneofArgType__after_sequence: _TypeAlias = _typing.Literal["_after_sequence", b"_after_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_sequence) -> _WhichOneofReturnType__after_sequence | None: ...
 
 Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """A change in the registry."""
+    """A change in the registry; without an event, the place in the history where a watch begins. Skip events that you do not
+    know: later versions may send others.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -702,15 +708,21 @@ class WatchResponse(_message.Message):
     VERSION_PUBLISHED_FIELD_NUMBER: _builtins.int
     ALIAS_MOVED_FIELD_NUMBER: _builtins.int
     VERSION_DELETED_FIELD_NUMBER: _builtins.int
+    ADAPTER_DELETED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The number of the event: it grows with each change, so that a caller can go on where it stopped."""
+    """The number of the event: each change has the next one, from 1. With a `name` in the request, those of other adapters
+    are left out.
+    """
+    actor: _builtins.str
+    """Who did it, as far as they said."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
 
     @_builtins.property
     def version_published(self) -> _adapter_pb2.Version:
-        """A version was published."""
+        """A version was published. Its name, number, digest and time only; GetVersion has the rest, unless it was deleted since."""
 
     @_builtins.property
     def alias_moved(self) -> _adapter_pb2.AliasMove:
@@ -720,6 +732,10 @@ class WatchResponse(_message.Message):
     def version_deleted(self) -> Global___VersionDeleted:
         """A version was deleted."""
 
+    @_builtins.property
+    def adapter_deleted(self) -> Global___AdapterDeleted:
+        """An adapter was deleted; its aliases and versions were deleted by the events before this one."""
+
     def __init__(
         self,
         *,
@@ -728,12 +744,14 @@ class WatchResponse(_message.Message):
         version_published: _adapter_pb2.Version | None = ...,
         alias_moved: _adapter_pb2.AliasMove | None = ...,
         version_deleted: Global___VersionDeleted | None = ...,
+        adapter_deleted: Global___AdapterDeleted | None = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted", "adapter_deleted"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -768,3 +786,25 @@ class VersionDeleted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VersionDeleted: _TypeAlias = VersionDeleted  # noqa: Y015
+
+@_typing.final
+class AdapterDeleted(_message.Message):
+    """An adapter that does not exist any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The canonical name of the adapter, `namespace/name`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdapterDeleted: _TypeAlias = AdapterDeleted  # noqa: Y015

@@ -216,7 +216,10 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED.
+        """Sends an event for each change, in order, until the caller leaves. The first message has no event: its number is
+        where the watch begins. A slow caller misses nothing and holds up nobody. After a broken connection, go on with
+        `after_sequence` set to the last number received. Server stopping: UNAVAILABLE. A number that is not in the history,
+        since the index was restored or rebuilt: OUT_OF_RANGE; list what there is now, and watch anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

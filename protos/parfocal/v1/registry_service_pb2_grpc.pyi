@@ -83,7 +83,11 @@ class RegistryServiceStub:
     verifies every file against its digest.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchRequest, _registry_service_pb2.WatchResponse]
-    """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED."""
+    """Sends an event for each change, in order, until the caller leaves. The first message has no event: its number is
+    where the watch begins. A slow caller misses nothing and holds up nobody. After a broken connection, go on with
+    `after_sequence` set to the last number received. Server stopping: UNAVAILABLE. A number that is not in the history,
+    since the index was restored or rebuilt: OUT_OF_RANGE; list what there is now, and watch anew.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -135,7 +139,11 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     verifies every file against its digest.
     """
     Watch: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchRequest, _registry_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED."""
+    """Sends an event for each change, in order, until the caller leaves. The first message has no event: its number is
+    where the watch begins. A slow caller misses nothing and holds up nobody. After a broken connection, go on with
+    `after_sequence` set to the last number received. Server stopping: UNAVAILABLE. A number that is not in the history,
+    since the index was restored or rebuilt: OUT_OF_RANGE; list what there is now, and watch anew.
+    """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores immutable versions of adapters and the aliases that point at them."""
@@ -268,6 +276,10 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchResponse], _abc.AsyncIterator[_registry_service_pb2.WatchResponse]]:
-        """Sends an event for each change, until the caller cancels. Planned: no server has it yet; UNIMPLEMENTED."""
+        """Sends an event for each change, in order, until the caller leaves. The first message has no event: its number is
+        where the watch begins. A slow caller misses nothing and holds up nobody. After a broken connection, go on with
+        `after_sequence` set to the last number received. Server stopping: UNAVAILABLE. A number that is not in the history,
+        since the index was restored or rebuilt: OUT_OF_RANGE; list what there is now, and watch anew.
+        """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -39,6 +39,7 @@ from parfocal.registry.values import (
     TargetModule,
     Version,
 )
+from parfocal.registry.watching import Watch
 
 __all__ = [
     "AdapterName",
@@ -74,6 +75,7 @@ __all__ = [
     "Verification",
     "Version",
     "VersionNotFound",
+    "Watch",
     "back_up",
     "describe_base",
     "locate_base",

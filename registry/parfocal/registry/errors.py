@@ -29,6 +29,7 @@ RegistryError
 ├── Overloaded                 RESOURCE_EXHAUSTED    as much is under way as the server allows
 │   ├── TooManyUploads         …
 │   └── UploadsFull            …                     the bytes of all uploads together
+├── EventUnknown               OUT_OF_RANGE          the history does not have this event
 ├── StorageError               UNAVAILABLE           the disk or the index did not answer
 │   ├── RegistryReadOnly       FAILED_PRECONDITION   mounted read-only
 │   ├── RegistryForbidden      FAILED_PRECONDITION   file permissions
@@ -242,6 +243,13 @@ class AdapterInUse(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "ADAPTER_IN_USE"
+
+
+class EventUnknown(RegistryError):
+    """A watch cannot go on where it should: the index was restored or rebuilt, and its history is another."""
+
+    status = "OUT_OF_RANGE"
+    reason = "EVENT_UNKNOWN"
 
 
 class StorageError(RegistryError):

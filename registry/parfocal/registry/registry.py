@@ -6,6 +6,7 @@ from typing import Protocol
 
 from parfocal.registry.publishing import Publication
 from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Manifest, Page, Version
+from parfocal.registry.watching import Watch
 
 
 class Registry(Protocol):
@@ -75,6 +76,14 @@ class Registry(Protocol):
 
         Includes those of deleted aliases and adapters. Raises AdapterNotFound, InvalidPage, or AliasNotFound
         for an alias that never existed.
+        """
+        ...
+
+    def watch(self, name: str = "", after: int | None = None) -> Watch:
+        """What happens from now on, to one adapter or to all; or every event after the one numbered `after`.
+
+        0 stands for the whole history. `name` need not exist yet. Raises InvalidName, InvalidArgument or
+        EventUnknown.
         """
         ...
 

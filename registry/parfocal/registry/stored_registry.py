@@ -46,6 +46,7 @@ from parfocal.registry.values import (
     check_actor,
     check_alias,
     check_expected,
+    check_sequence,
     check_version,
     checked_page_size,
     chunks_of,
@@ -53,6 +54,7 @@ from parfocal.registry.values import (
     page_token,
     parse_digest,
 )
+from parfocal.registry.watching import Changes, IndexWatch, Watch
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class StoredRegistry:
         self._index = index
         self._blobs = blobs
         self._copies = copies
+        self._changes = Changes()
         self._answers: tuple[object | None, dict[str, Version]] = (None, {})
         check_index(index, blobs, location)
 
@@ -155,6 +158,10 @@ class StoredRegistry:
             moves += found.items
             found = self._index.moves(adapter, word, MAX_PAGE_SIZE, found.next_key)
         return [*moves, *found.items]
+
+    def watch(self, name: str = "", after: int | None = None) -> Watch:
+        adapter = str(AdapterName.parse(name)) if name else ""
+        return IndexWatch(self._index, self._changes, adapter, check_sequence(after))
 
     def set_alias(
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
@@ -247,6 +254,7 @@ class StoredRegistry:
         self.catch_up()
 
     def _copied(self, version: Version, copies: LocalCopies) -> Path:
+        self._changes.happened()
         """A local folder with the version's files, every byte verified now."""
         with disk_errors(copies.home):
             for entry in copies.missing(version.digest, version.manifest):

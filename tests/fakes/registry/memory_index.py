@@ -168,6 +168,9 @@ class MemoryIndex:
     def events(self, after: int, limit: int) -> list[Event]:
         return self._events[after : after + limit]
 
+    def last_sequence(self) -> int:
+        return len(self._events)
+
     def event(self, sequence: int) -> Event | None:
         return next((event for event in self._events if event.sequence == sequence), None)
 

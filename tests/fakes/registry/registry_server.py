@@ -18,14 +18,16 @@ def serving(
     registry: Registry,
     uploads: Path,
     limits: ServiceLimits = ServiceLimits(),  # noqa: B008  # frozen
+    address: str = "127.0.0.1:0",
 ) -> Iterator[str]:
-    """Serves `registry` on a free port of the loopback and gives `host:port`."""
+    """Serves `registry`, by default on a free port of the loopback, and gives the address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="registry-server")
     thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_started(registry, uploads, limits), loop).result(30)
-        yield f"127.0.0.1:{server.port}"
+        started = _started(registry, uploads, limits, address)
+        server = asyncio.run_coroutine_threadsafe(started, loop).result(30)
+        yield address if address.startswith("unix:") else f"127.0.0.1:{server.port}"
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -33,11 +35,11 @@ def serving(
         loop.close()
 
 
-async def _started(registry: Registry, uploads: Path, limits: ServiceLimits) -> WireServer:
+async def _started(registry: Registry, uploads: Path, limits: ServiceLimits, address: str) -> WireServer:
     servicer = RegistryService(registry, uploads, limits)
     service = Service(
         add_RegistryServiceServicer_to_server, servicer, "parfocal.v1.RegistryService", servicer.rpcs
     )
-    server = WireServer("127.0.0.1:0", [service])
+    server = WireServer(address, [service])
     await server.start()
     return server

@@ -113,7 +113,9 @@ def test_a_deleted_version_is_gone_and_an_aliased_one_is_not_deleted(published: 
         ("DownloadVersion", {}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
         ("DownloadVersion", {"digest": "x"}, "INVALID_ARGUMENT", "INVALID_DIGEST"),
         ("DownloadVersion", {"digest": "sha256:" + "0" * 64}, "NOT_FOUND", "VERSION_NOT_FOUND"),
-        ("Watch", {}, "UNIMPLEMENTED", "METHOD_NOT_IMPLEMENTED"),
+        ("Watch", {"after_sequence": 99}, "OUT_OF_RANGE", "EVENT_UNKNOWN"),
+        ("Watch", {"after_sequence": -1}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+        ("Watch", {"name": "NO"}, "INVALID_ARGUMENT", "INVALID_NAME"),
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_code_and_reason(

@@ -133,6 +133,10 @@ class Index(Protocol):
         """At most `limit` events with higher sequence numbers than `after`, in order."""
         ...
 
+    def last_sequence(self) -> int:
+        """The number of the last event, 0 where there is none."""
+        ...
+
     def event(self, sequence: int) -> Event | None:
         """The event with this number, if there is one."""
         ...

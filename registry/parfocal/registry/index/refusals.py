@@ -7,6 +7,7 @@ from parfocal.registry.errors import (
     AdapterNotFound,
     AliasMoved,
     AliasNotFound,
+    EventUnknown,
     InvalidReference,
     NothingToRollBack,
     VersionInUse,
@@ -99,6 +100,15 @@ def adapter_in_use(name: str, aliases: Sequence[str]) -> AdapterInUse:
     return AdapterInUse(
         f"adapter {name!r} has aliases ({held}); delete them first, or all of it with --force",
         adapter=name, aliases=held,
+    )  # fmt: skip
+
+
+def no_event(sequence: int, last: int) -> EventUnknown:
+    """A watch is to go on after an event that the history does not have, or not any more."""
+    return EventUnknown(
+        f"the history has no event {sequence}, its last is {last}: the index was restored or rebuilt; "
+        "list what there is now, and watch from here",
+        sequence=str(sequence), last=str(last),
     )  # fmt: skip
 
 

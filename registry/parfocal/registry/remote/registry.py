@@ -10,6 +10,7 @@ from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
 from parfocal.registry.remote.upload import Progress, upload
+from parfocal.registry.remote.watch import RemoteWatch
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,
     AdapterName,
@@ -24,6 +25,7 @@ from parfocal.registry.values import (
     check_actor,
     check_alias,
     check_expected,
+    check_sequence,
     check_version,
     checked_page_size,
     parse_digest,
@@ -156,6 +158,11 @@ class RemoteRegistry:
             )
             reply = self._stub.ListAliasMoves(request, timeout=_DEADLINE_S)
         return Page(tuple(read_move(move) for move in reply.moves), reply.next_page_token)
+
+    def watch(self, name: str = "", after: int | None = None) -> RemoteWatch:
+        """What happens from now on, or after a number; see Registry."""
+        adapter = str(AdapterName.parse(name)) if name else ""
+        return RemoteWatch(self, self._stub, adapter, check_sequence(after))
 
     def set_alias(
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""

@@ -1,6 +1,6 @@
 """The registry's vocabulary: names, digests, references, manifests, contracts, records. Values only."""
 
-from parfocal.registry.values.arguments import check_actor, check_expected, check_version
+from parfocal.registry.values.arguments import check_actor, check_expected, check_sequence, check_version
 from parfocal.registry.values.base_contract import (
     MEANING,
     PLAIN_PREFIX,
@@ -87,6 +87,7 @@ __all__ = [
     "check_actor",
     "check_alias",
     "check_expected",
+    "check_sequence",
     "check_version",
     "checked_page_size",
     "chunks_of",

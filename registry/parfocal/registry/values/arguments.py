@@ -4,6 +4,7 @@ from parfocal.registry.errors import InvalidArgument
 from parfocal.v1.limits import ACTOR_CHARACTERS
 
 _MAX_VERSION = (1 << 31) - 1
+_MAX_SEQUENCE = (1 << 63) - 1
 
 
 def check_actor(text: str) -> str:
@@ -30,5 +31,15 @@ def check_expected(number: int | None) -> int | None:
         raise InvalidArgument(
             f"expected_version {number} is out of range; give 0 for an alias that must not exist yet",
             field="expected_version",
+        )
+    return number
+
+
+def check_sequence(number: int | None) -> int | None:
+    """Returns `number` when it can be an event's, or 0 or None; raises InvalidArgument."""
+    if number is not None and not 0 <= number <= _MAX_SEQUENCE:
+        raise InvalidArgument(
+            f"after_sequence {number} is out of range; give 0 for every event, or leave it out for new ones",
+            field="after_sequence",
         )
     return number

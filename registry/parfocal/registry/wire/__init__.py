@@ -1,6 +1,7 @@
 """The registry on the wire: its values as messages of `parfocal.v1`, and back. Knows no storage."""
 
 from parfocal.registry.wire.errors import registry_errors
+from parfocal.registry.wire.events import event_message, read_event
 from parfocal.registry.wire.messages import (
     adapter_message,
     alias_message,
@@ -30,6 +31,7 @@ __all__ = [
     "alias_message",
     "base_message",
     "evaluation_message",
+    "event_message",
     "file_message",
     "move_message",
     "provenance_message",
@@ -37,6 +39,7 @@ __all__ = [
     "read_alias",
     "read_base",
     "read_evaluation",
+    "read_event",
     "read_file",
     "read_move",
     "read_provenance",

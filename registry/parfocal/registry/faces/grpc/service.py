@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_errors
 from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
+from parfocal.registry.faces.grpc.feed import Feed
 from parfocal.registry.faces.grpc.threads import Threads
 from parfocal.registry.faces.grpc.uploads import Uploads
 from parfocal.registry.faces.limits import ServiceLimits
@@ -21,6 +22,7 @@ from parfocal.registry.values import (
     AdapterName,
     Alias,
     FileEntry,
+    Event,
     Version,
     check_version,
     checked_page_size,
@@ -31,12 +33,13 @@ from parfocal.registry.values import (
 from parfocal.registry.wire import (
     adapter_message,
     alias_message,
+    event_message,
     move_message,
     read_file,
     read_publication,
     version_message,
 )
-from parfocal.rpc import Context, Room, current_call
+from parfocal.rpc import Context, Room, current_call, endless
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.limits import UPLOAD_FILES
@@ -46,7 +49,7 @@ T = TypeVar("T")
 
 
 # What the log says of a request, if present: its subject and its caller.
-_TOLD = ("reference", "name", "alias", "version", "expected_version", "actor")
+_TOLD = ("reference", "name", "alias", "version", "expected_version", "after_sequence", "actor")
 
 
 _MARGIN_S = 0.25
@@ -78,6 +81,7 @@ class RegistryService(RegistryServiceServicer):
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
         self._publishing = Threads(2, "registry-publish")
+        self._feed = Feed(registry, Threads(4, "registry-watch"))
 
     async def PublishVersion(
         self, request_iterator: AsyncIterator[pb.PublishVersionRequest], context: Context
@@ -193,12 +197,14 @@ class RegistryService(RegistryServiceServicer):
                 while data := await self._downloads(next, pieces, b""):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
-    def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
-        """Placeholder for an rpc that is not implemented yet; the events that it would send are in the index.
-
-        Callers get METHOD_NOT_IMPLEMENTED, and reflection does not show it.
-        """
-        raise NotImplementedError
+    @endless
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
+        """Sends where the watch begins, then each event."""
+        _tell(request, context)
+        after = request.after_sequence if request.HasField("after_sequence") else None
+        async with contextlib.aclosing(self._feed.events(request.name, after)) as events:
+            async for told in events:
+                yield event_message(told) if isinstance(told, Event) else pb.WatchResponse(sequence=told)
 
     @contextlib.asynccontextmanager
     async def _work_folder(self) -> AsyncIterator[Path]:

@@ -230,6 +230,11 @@ class SqliteIndex:
             ).fetchall()
         return [event_of(row) for row in rows]
 
+    def last_sequence(self) -> int:
+        with self._database.read() as connection:
+            (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
+        return int(last)
+
     def event(self, sequence: int) -> Event | None:
         found = self.events(sequence - 1, 1)
         return found[0] if found and found[0].sequence == sequence else None

@@ -1,0 +1,52 @@
+"""Events of a registry's history as messages, and back. Knows no watch."""
+
+from datetime import UTC
+
+from parfocal.registry.values import MOVE_KINDS, Event, EventKind
+from parfocal.registry.wire.messages import move_message
+from parfocal.registry.wire.reading import read_move
+from parfocal.v1 import adapter_pb2
+from parfocal.v1 import registry_service_pb2 as pb
+
+_EVENT_KINDS = {move: event for event, move in MOVE_KINDS.items()}
+
+
+def event_message(event: Event) -> pb.WatchResponse:
+    """An event as a watch sends it."""
+    message = pb.WatchResponse(sequence=event.sequence, actor=event.actor)
+    message.event_time.FromDatetime(event.happened_at)
+    name, version, digest = event.name, event.version, event.digest
+    match event.kind:
+        case EventKind.VERSION_PUBLISHED:
+            published = adapter_pb2.Version(name=name, version=version, digest=digest)
+            published.create_time.CopyFrom(message.event_time)
+            message.version_published.CopyFrom(published)
+        case EventKind.VERSION_DELETED:
+            message.version_deleted.CopyFrom(pb.VersionDeleted(name=name, version=version, digest=digest))
+        case EventKind.ADAPTER_DELETED:
+            message.adapter_deleted.CopyFrom(pb.AdapterDeleted(name=name))
+        case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK | EventKind.ALIAS_DELETED:
+            message.alias_moved.CopyFrom(move_message(event.move()))
+    return message
+
+
+def read_event(message: pb.WatchResponse) -> Event | None:
+    """The event of a message; None where it has none, or one that only later versions know."""
+    sequence, when, actor = message.sequence, message.event_time.ToDatetime(UTC), message.actor
+    match message.WhichOneof("event"):
+        case "version_published":
+            version = message.version_published
+            kind = EventKind.VERSION_PUBLISHED
+            return Event(sequence, kind, version.name, when, version.version, version.digest, actor=actor)
+        case "version_deleted":
+            gone = message.version_deleted
+            kind = EventKind.VERSION_DELETED
+            return Event(sequence, kind, gone.name, when, gone.version, gone.digest, actor=actor)
+        case "adapter_deleted":
+            return Event(sequence, EventKind.ADAPTER_DELETED, message.adapter_deleted.name, when, actor=actor)
+        case "alias_moved":
+            move = read_move(message.alias_moved)
+            kind, target = _EVENT_KINDS[move.kind], (move.version, move.digest)
+            return Event(sequence, kind, move.name, when, *target, move.alias, move.previous_version, actor)
+        case _:
+            return None
