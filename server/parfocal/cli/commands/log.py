@@ -1,5 +1,6 @@
-"""`parfocal log`: who pointed which alias where."""
+"""`parfocal log`: who pointed which alias where, and what happens now."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -7,26 +8,67 @@ import typer
 from parfocal.cli.display import show_json
 from parfocal.cli.documents import move_document
 from parfocal.cli.moves import show_moves
-from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, NameArgument, RegistryOption
+from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import every
-from parfocal.registry import open_registry
+from parfocal.registry import Registry, open_registry
 
 
 def log(
-    name: NameArgument,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The adapter, such as team/invoices. To follow all, leave it out."
+        ),
+    ] = None,
     alias: Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="Only this alias.")] = None,
+    follow_on: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show what happens from now on, until Ctrl-C.")
+    ] = False,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            "--after",
+            metavar="NUMBER",
+            min=0,
+            help="Follow from after this event; 0 shows all there were.",
+        ),
+    ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every move of an adapter's aliases, the newest first.
+    """Show every move of an adapter's aliases, the newest first, or follow all that happens.
 
-    Those of aliases and adapters that were deleted too: history is never rewritten.
+    Those of aliases and adapters that were deleted too: history is never rewritten. --follow shows
+    publications, moves and deletions as they happen, each with its number; with --json, one object a line. It
+    goes on when a server comes back.
 
     Example: parfocal log team/invoices prod
+
+    Example: parfocal log --follow --json --after 41
     """
+    if name is None and not follow_on:
+        raise typer.BadParameter("name an adapter, or follow all with --follow", param_hint="NAME")
+    if after is not None and not follow_on:
+        raise typer.BadParameter("it says where to follow from; add --follow", param_hint="--after")
     opened = open_registry(registry, create=False)
-    moves = list(every(lambda token: opened.alias_moves(name, alias or "", page_token=token)))
+    if follow_on:
+        _follow(opened, name or "", alias or "", after, as_json)
+    else:
+        _list(opened, name or "", alias or "", as_json)
+
+
+def _list(registry: Registry, name: str, alias: str, as_json: bool) -> None:
+    moves = list(every(lambda token: registry.alias_moves(name, alias, page_token=token)))
     if as_json:
         show_json({"moves": [move_document(move) for move in moves]})
     else:
         show_moves(moves)
+
+
+def _follow(registry: Registry, name: str, alias: str, after: int | None, as_json: bool) -> None:
+    # Imported only here: a registry in a folder needs no gRPC.
+    from parfocal.cli.following import event_line, follow
+
+    for event in follow(registry, name, after):
+        if alias in ("", event.alias):
+            typer.echo(json.dumps(event.to_json()) if as_json else event_line(event))

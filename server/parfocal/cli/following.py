@@ -1,0 +1,74 @@
+"""Follows a registry's changes for the command, beyond broken connections. Knows no registry's storage."""
+
+import time
+from collections.abc import Callable, Generator
+
+import typer
+
+from parfocal.cli.display import digest_text, time_text
+from parfocal.registry import Registry, Watch
+from parfocal.registry.values import Event, EventKind
+from parfocal.rpc import RemoteError
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 16.0
+
+
+def follow(
+    registry: Registry, name: str, after: int | None, pause: Callable[[float], None] = time.sleep
+) -> Generator[Event, None, None]:
+    """Yields changes of the adapter `name`, or of all, as `Registry.watch` gives them, for ever.
+
+    Where a server stops answering, goes on after the last event as soon as one answers. Raises what `watch`
+    raises, RemoteError only if the first watch cannot begin.
+    """
+    watch = registry.watch(name, after)
+    while True:
+        told = watch.begins_after
+        try:
+            for event in watch:
+                told = event.sequence
+                yield event
+        except RemoteError as error:
+            if error.status != "UNAVAILABLE":
+                raise
+            typer.echo(f"parfocal: {error}; trying again", err=True)
+        finally:
+            watch.close()
+        watch = _again(registry, name, told, pause)
+
+
+def event_line(event: Event) -> str:
+    """An event for people: when, its number, what, and who."""
+    who = f", by {event.actor}" if event.actor else ""
+    return f"{time_text(event.happened_at)}  {event.sequence}  {_what(event)}{who}"
+
+
+def _again(registry: Registry, name: str, told: int, pause: Callable[[float], None]) -> Watch:
+    seconds = _FIRST_PAUSE_S
+    while True:
+        pause(seconds)
+        seconds = min(2 * seconds, _LONGEST_PAUSE_S)
+        try:
+            return registry.watch(name, told)
+        except RemoteError as error:
+            if error.status != "UNAVAILABLE":
+                raise
+
+
+def _what(event: Event) -> str:
+    version, alias = f"{event.name}@{event.version}", f"{event.name}@{event.alias}"
+    was = f" (was {event.previous_version})" if event.previous_version else ""
+    match event.kind:
+        case EventKind.VERSION_PUBLISHED:
+            return f"{version} published as {digest_text(event.digest)}"
+        case EventKind.VERSION_DELETED:
+            return f"{version} deleted"
+        case EventKind.ALIAS_SET:
+            return f"{alias} → {event.version}{was}"
+        case EventKind.ALIAS_ROLLED_BACK:
+            return f"{alias} rolled back to {event.version}{was}"
+        case EventKind.ALIAS_DELETED:
+            return f"{alias} deleted{was}"
+        case EventKind.ADAPTER_DELETED:
+            return f"{event.name} deleted"
