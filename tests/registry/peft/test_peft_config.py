@@ -143,9 +143,35 @@ def test_json_of_other_programs_is_read(data: bytes, rank: int) -> None:
     assert read_peft_config(data).rank == rank
 
 
-def test_two_values_of_one_field_are_refused() -> None:
-    with pytest.raises(MalformedFile, match="'r' appears twice"):
-        read_peft_config(b'{"peft_type":"LORA","r":4,"r":8,"target_modules":["q_proj"]}')
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        (b'"r":4,"r":8', "r"),
+        (b'"r":4,"rank_pattern":{"a":4,"a":8}', "a"),
+        (b'"r":4,"alpha_pattern":{"a":4,"b":1,"b":1}', "b"),
+        (b'"use_dora":true,"use_dora":false', "use_dora"),
+        (b'"newer_than_we_know":1,"newer_than_we_know":null', "newer_than_we_know"),
+    ],
+)
+def test_two_values_of_a_field_that_may_decide_the_result_are_refused(field: bytes, name: str) -> None:
+    with pytest.raises(MalformedFile, match=f"'{name}' appears twice"):
+        read_peft_config(b'{"peft_type":"LORA","target_modules":["q_proj"],' + field + b"}")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"seed":1,"seed":2',
+        b'"lora_dropout":0.1,"lora_dropout":0.2',
+        b'"runtime_config":{"a":1,"a":2}',
+        b'"notes":"half a pair: \\ud83d"',
+        b'"_half_a_pair_\\ud83d":{"x":"\\ud800","x":1}',
+    ],
+)
+def test_what_is_ignored_may_say_anything(field: bytes) -> None:
+    config = read_peft_config(b'{"peft_type":"LORA","target_modules":["q_proj"],' + field + b"}")
+
+    "".join(config.warnings).encode("utf-8")
 
 
 @pytest.mark.parametrize(

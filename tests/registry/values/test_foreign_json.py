@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.registry.values import JSON, UnreadableJson, read_foreign_json
+from parfocal.registry.values import JSON, UnreadableJson, check_once, read_foreign_json
 
 VALUES: st.SearchStrategy[JSON] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -54,5 +54,10 @@ def test_what_no_reader_accepts_is_refused_with_the_reason(text: bytes, reason: 
 
 
 def test_a_repeated_key_is_refused_where_it_would_be_ambiguous() -> None:
+    value = read_foreign_json(b'{"a": 1, "b": 2, "a": 3}')
+
+    assert value == {"a": 3, "b": 2}
+    assert isinstance(value, dict)
+    check_once(value, ["b", "c"])
     with pytest.raises(UnreadableJson, match="key 'a' appears twice"):
-        read_foreign_json(b'[{"a": 1, "a": 2}]', unique_keys=True)
+        check_once(value, ["b", "a"])

@@ -28,6 +28,12 @@ class Reader:
         found, findings = rows_of(read_jsonl(write_jsonl(self._path, rows)))
         return found, {finding.code: finding for finding in findings}
 
+    def lines(self, *lines: str) -> tuple[list[int], dict[str, Finding]]:
+        """The numbers of the lines that are rows, and what is said of the others."""
+        self._path.write_text("\n".join(lines) + "\n")
+        rows, findings = rows_of(read_jsonl(self._path))
+        return [row.line for row in rows], {finding.code: finding for finding in findings}
+
 
 def test_prompt_and_completion_are_joined_as_they_are(read: Reader) -> None:
     (row,), findings = read({"prompt": "2+2=", "completion": " 4"})
@@ -149,3 +155,48 @@ def test_keys_that_are_not_used_are_named(read: Reader) -> None:
     assert findings["IGNORED_KEYS"].severity is Severity.WARNING
     assert findings["IGNORED_KEYS"].lines == (1, 2)
     assert "first: system" in findings["IGNORED_KEYS"].message
+
+
+ROW = '"prompt": "a", "completion": "b"'
+TURNS = '{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{{{ROW}, "id": 1, "id": 2}}',
+        f'{{{ROW}, "meta": {{"completion": 1, "completion": 2}}}}',
+        f'{{{ROW}, "note": "half a pair: \\ud83d"}}',
+        f'{{{ROW}, "half a pair \\udc00": [{{"\\ud83d": "\\ude00"}}]}}',
+        f'{{"messages": [{TURNS}, "name": "x", "name": "\\ud800"}}]}}',
+        f'{{"messages": [{TURNS}, "meta": {{"role": 1, "role": 2}}}}]}}',
+    ],
+)
+def test_what_training_does_not_read_does_not_cost_the_row(read: Reader, line: str) -> None:
+    rows, findings = read.lines(line)
+
+    assert (rows, [*findings]) == ([1], ["IGNORED_KEYS"])
+    findings["IGNORED_KEYS"].message.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (f'{{{ROW}, "completion": "c"}}', "key 'completion' appears twice"),
+        (f'{{"messages": [{TURNS}}}], "messages": []}}', "key 'messages' appears twice"),
+        (f'{{"messages": [{TURNS}, "content": "c"}}]}}', "key 'content' appears twice"),
+        (f'{{"messages": [{TURNS}, "weight": 1, "weight": 0}}]}}', "key 'weight' appears twice"),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "text": "b"}]}]}',
+            "key 'text' appears twice",
+        ),
+        ('{"prompt": "a", "completion": "\\ud83d"}', "half of a surrogate pair"),
+        ('{"prompt": "\\udc00 a", "completion": "b"}', "half of a surrogate pair"),
+        ('{"messages": [{"role": "user", "content": [{"type": "text", "text": "\\ud800"}]}]}', "half of a"),
+    ],
+)
+def test_what_training_reads_must_be_one_text(read: Reader, line: str, reason: str) -> None:
+    rows, findings = read.lines(line, f"{{{ROW}}}")
+
+    assert rows == [2]
+    assert reason in findings["BAD_JSON"].message

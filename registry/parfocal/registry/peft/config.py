@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
-from parfocal.registry.peft.fields import check_fields
+from parfocal.registry.peft.fields import check_fields, decides
 from parfocal.registry.peft.module_patterns import ModulePatterns
 from parfocal.registry.peft.pattern_graph import ModulePath
 from parfocal.registry.peft.selection import Selection, read_selection
-from parfocal.registry.values import JSON, UnreadableJson, kind_of, read_foreign_json
+from parfocal.registry.values import JSON, UnreadableJson, check_once, kind_of, read_foreign_json
 
 MAX_RANK = 256
 
@@ -95,13 +95,14 @@ def read_peft_config(data: bytes) -> PeftConfig:
 
 
 def _fields(data: bytes) -> Mapping[str, JSON]:
-    """Returns a JSON object; refuses duplicate fields."""
+    """A JSON object, in which no field that may decide the result appears twice."""
     try:
-        fields = read_foreign_json(data, unique_keys=True)
+        fields = read_foreign_json(data)
+        if not isinstance(fields, Mapping):
+            raise MalformedFile(f"{_FILE} is {kind_of(fields)}, not an object", field=_FILE)
+        check_once(fields, filter(decides, fields))
     except UnreadableJson as error:
         raise MalformedFile(f"{_FILE} is not JSON: {error}", field=_FILE) from error
-    if not isinstance(fields, Mapping):
-        raise MalformedFile(f"{_FILE} is {kind_of(fields)}, not an object", field=_FILE)
     return fields
 
 
@@ -123,6 +124,10 @@ def _pattern(fields: Mapping[str, JSON], name: str) -> list[tuple[str, JSON]]:
         return []
     if not isinstance(value, Mapping):
         raise MalformedFile(f"{_FILE}: {name} is {kind_of(value)}, not an object", field=name)
+    try:
+        check_once(value, value)
+    except UnreadableJson as error:
+        raise MalformedFile(f"{_FILE}: {name} is not JSON: {error}", field=name) from error
     return list(value.items())
 
 

@@ -84,6 +84,11 @@ def check_fields(fields: Mapping[str, JSON]) -> tuple[str, ...]:
     return _ignored(fields)
 
 
+def decides(name: str) -> bool:
+    """Whether a field may change the result; what is unknown may."""
+    return name not in _HARMLESS and not _is_note(name)
+
+
 def _refuse_mlx(fields: Mapping[str, JSON]) -> None:
     for name in ("fine_tune_type", "lora_parameters"):
         if fields.get(name) is not None and "peft_type" not in fields:
@@ -116,8 +121,12 @@ def _ignored(fields: Mapping[str, JSON]) -> tuple[str, ...]:
             raise _unsupported(name, fields[name], _UNKNOWN)
     if not notes:
         return ()
-    shown = ", ".join(name[:80] for name in notes[:_SHOWN]) + (", …" if len(notes) > _SHOWN else "")
+    shown = ", ".join(_shown(name[:80]) for name in notes[:_SHOWN]) + (", …" if len(notes) > _SHOWN else "")
     return (f"adapter_config.json has fields of its trainer, which were left out: {shown}",)
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def _is_note(name: str) -> bool:

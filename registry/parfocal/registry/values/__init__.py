@@ -24,7 +24,7 @@ from parfocal.registry.values.digest import (
     parse_digest,
 )
 from parfocal.registry.values.events import MOVE_KINDS, Event, EventKind, Standing
-from parfocal.registry.values.foreign_json import UnreadableJson, read_foreign_json
+from parfocal.registry.values.foreign_json import UnreadableJson, check_once, read_foreign_json
 from parfocal.registry.values.json_fields import FieldError, JsonObject, kind_of
 from parfocal.registry.values.manifest import (
     CONFIG_FILE,
@@ -87,6 +87,7 @@ __all__ = [
     "check_actor",
     "check_alias",
     "check_expected",
+    "check_once",
     "check_sequence",
     "check_version",
     "checked_page_size",

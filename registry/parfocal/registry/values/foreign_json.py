@@ -7,7 +7,7 @@ read, because configurations, tokenizers and data sets in use hold them. What we
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from parfocal.registry.values.canonical_json import JSON
@@ -20,21 +20,33 @@ class UnreadableJson(ValueError):
     """The text is not JSON that any reader accepts; the message says where it stops being so."""
 
 
-def read_foreign_json(data: bytes, *, unique_keys: bool = False) -> JSON:
-    """Reads the value in `data`; with `unique_keys`, an object that repeats a key is refused.
+class RepeatedKeys(dict[str, JSON]):
+    """An object that is written with some of its keys more than once: `repeated`. The last of each counts."""
+
+    def __init__(self, pairs: Iterable[tuple[str, JSON]], repeated: frozenset[str]) -> None:
+        super().__init__(pairs)
+        self.repeated = repeated
+
+
+def check_once(fields: Mapping[str, JSON], keys: Iterable[str]) -> None:
+    """Raises UnreadableJson where an object repeats one of `keys`, those that its reader uses."""
+    repeated = fields.repeated if isinstance(fields, RepeatedKeys) else frozenset()
+    twice = next((key for key in keys if key in repeated), None)
+    if twice is not None:
+        raise UnreadableJson(f"key {twice[:80]!r} appears twice")
+
+
+def read_foreign_json(data: bytes) -> JSON:
+    """Reads the value in `data`; objects that repeat keys are RepeatedKeys, for `check_once`.
 
     Raises UnreadableJson.
 
     >>> read_foreign_json(b'{"model_max_length": 1000000000000000019884624838656}')
     {'model_max_length': 1000000000000000019884624838656}
     """
-    hook = _without_duplicates if unique_keys else None
+    text = data.removeprefix(_BYTE_ORDER_MARK)
     try:
-        value: object = json.loads(
-            data.removeprefix(_BYTE_ORDER_MARK).decode("utf-8"), object_pairs_hook=hook
-        )
-    except UnreadableJson:
-        raise
+        value: object = json.loads(text.decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise UnreadableJson(f"not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -48,12 +60,12 @@ def read_foreign_json(data: bytes, *, unique_keys: bool = False) -> JSON:
     return cast(JSON, value)
 
 
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     result = dict(pairs)
-    if len(result) != len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise UnreadableJson(f"key {twice[:80]!r} appears twice")
-    return result
+    if len(result) == len(pairs):
+        return result
+    counts = Counter(key for key, _ in pairs)
+    return RepeatedKeys(pairs, frozenset(key for key, count in counts.items() if count > 1))
 
 
 def _deeper_than(value: object, depth: int) -> bool:

@@ -4,9 +4,9 @@ Checks one row at a time; `content` checks what shows only between rows.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from parfocal.registry.values import JSON
+from parfocal.registry.values import JSON, UnreadableJson, check_once
 from parfocal.training.data.jsonl import DataFile, Line
 from parfocal.training.data.rows import Row, Turn
 from parfocal.training.findings import Finding, Findings, Severity
@@ -15,6 +15,7 @@ ROLES = ("system", "user", "assistant")
 _ROW_KEYS = frozenset({"prompt", "completion", "messages"})
 _MESSAGE_KEYS = frozenset({"role", "content", "weight"})
 _TOOL_KEYS = frozenset({"tools", "tool_calls", "functions", "function_call", "tool_call_id"})
+_PART_KEYS = ("type", "text")
 _OTHER_FORMATS = {
     "conversations": "ShareGPT rows: rename `conversations` to messages, `from` to role, `value` to content",
     "instruction": "Alpaca rows: put `instruction` and `input` into `prompt` and `output` into `completion`",
@@ -48,6 +49,7 @@ def rows_of(file: DataFile) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
 
 def _row(line: Line, source: str) -> Row:
     value = line.value
+    _check_once(value, _ROW_KEYS)
     if "messages" in value and not {"prompt", "completion"} & value.keys():
         turns = _turns(value["messages"], learn=True)
         raw = False
@@ -83,6 +85,7 @@ def _turns(messages: JSON, *, learn: bool) -> tuple[Turn, ...]:
 def _turn(message: JSON, learn: bool) -> Turn:
     if not isinstance(message, Mapping):
         raise _Fault("NOT_TEXT", "has a message that is not an object with role and content")
+    _check_once(message, _MESSAGE_KEYS)
     role = message.get("role")
     if role in ("tool", "function") or any(message.get(key) for key in _TOOL_KEYS):
         raise _Fault("TOOLS_UNSUPPORTED", "has tool calls or tool messages, which are not supported yet")
@@ -99,6 +102,8 @@ def _text(content: JSON) -> str:
         raise _Fault("NOT_TEXT", f"has content that is not text; first: {content!r}")
     if not content.strip():
         raise _Fault("EMPTY", "has no messages or an empty text")
+    if not _is_unicode(content):
+        raise _unusable("text holds half of a surrogate pair, which no Unicode text does")
     return content
 
 
@@ -106,6 +111,8 @@ def _joined_parts(parts: Sequence[JSON]) -> str:
     """Returns the text of OpenAI content parts; raises for images and other kinds."""
     texts = []
     for part in parts:
+        if isinstance(part, Mapping):
+            _check_once(part, _PART_KEYS)
         text = part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None
         if not isinstance(text, str):
             raise _Fault("NOT_TEXT", f"has content that is not text; first: {part!r}")
@@ -155,7 +162,7 @@ def _note_ignored(line: Line, source: str, findings: Findings) -> None:
         findings.add(Finding(Severity.ERROR, "TOOLS_UNSUPPORTED", message, source, (line.number,)))
     ignored -= _TOOL_KEYS
     if ignored and _ROW_KEYS & line.value.keys():
-        message = f"has keys that training does not use; first: {', '.join(sorted(ignored))}"
+        message = f"has keys that training does not use; first: {_listed(ignored)}"
         findings.add(Finding(Severity.WARNING, "IGNORED_KEYS", message, source, (line.number,)))
 
 
@@ -163,7 +170,27 @@ def _hint(value: Mapping[str, JSON]) -> str:
     for key, advice in _OTHER_FORMATS.items():
         if key in value:
             return f"; these look like {advice}"
-    return f"; first: keys {', '.join(sorted(value)) or 'none'}"
+    return f"; first: keys {_listed(value) or 'none'}"
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(key if _is_unicode(key) else ascii(key) for key in sorted(keys))
+
+
+def _check_once(fields: Mapping[str, JSON], keys: Iterable[str]) -> None:
+    try:
+        check_once(fields, keys)
+    except UnreadableJson as error:
+        raise _unusable(str(error)) from error
+
+
+def _unusable(why: str) -> _Fault:
+    return _Fault("BAD_JSON", f"is not JSON that can be used; first: {why}")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a tokenizer can encode it: half of a surrogate pair is no text, though JSON can spell it."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_list(value: JSON) -> bool:

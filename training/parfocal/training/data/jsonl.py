@@ -4,7 +4,6 @@ Knows nothing of prompts or messages.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,22 +84,13 @@ def _objects(data: bytes, source: str, findings: Findings) -> Iterator[Line]:
 
 def _object(text: bytes, source: str, number: int) -> Line | Finding:
     try:
-        value = read_foreign_json(text.strip(), unique_keys=True)
-        _check_encodable(value)
+        value = read_foreign_json(text.strip())
     except UnreadableJson as error:
         detail = str(error).replace("at line 1, column", "at column")
         return _error("BAD_JSON", f"is not JSON that can be used; first: {detail}", source, number)
     if not isinstance(value, Mapping):
         return _error("NOT_AN_OBJECT", "is JSON, but not an object in braces", source, number)
     return Line(number, value)
-
-
-def _check_encodable(value: JSON) -> None:
-    """Raises UnreadableJson for half of a surrogate pair, which no tokenizer can encode."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UnreadableJson("text holds half of a surrogate pair, which no Unicode text does") from error
 
 
 def _is_array(data: bytes) -> bool:
