@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from parfocal.cli.conversation import conversation
+from parfocal.cli.conversation import Conversation, Message, ToolCall, conversation
 from parfocal.cli.template_variables import read_variables
 
 HI = {"role": "user", "content": "Hi"}
@@ -33,17 +33,39 @@ def _file(tmp_path: Path, text: str) -> str:
 def test_messages_come_as_a_list_an_object_or_lines(tmp_path: Path, text: str) -> None:
     file = _file(tmp_path, text)
 
-    assert conversation(file, None, None) == (("user", "Hi"), ("assistant", "yo"))
-    assert conversation(file, "Be kind.", "More") == (
-        ("system", "Be kind."),
-        ("user", "Hi"),
-        ("assistant", "yo"),
-        ("user", "More"),
+    messages = (Message("user", "Hi"), Message("assistant", "yo"))
+
+    assert conversation(file, None, None) == Conversation(messages)
+    assert conversation(file, "Be kind.", "More").messages == (
+        Message("system", "Be kind."),
+        *messages,
+        Message("user", "More"),
     )
 
 
 def test_one_object_is_one_message(tmp_path: Path) -> None:
-    assert conversation(_file(tmp_path, json.dumps(HI)), None, None) == (("user", "Hi"),)
+    assert conversation(_file(tmp_path, json.dumps(HI)), None, None).messages == (Message("user", "Hi"),)
+
+
+def test_tools_are_called_and_answer(tmp_path: Path) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"b": 1, "a": "é"}'}}
+    loose = {"function": {"name": "g", "arguments": {"z": 1, "a": [2]}}}
+    bare = {"function": {"name": "h"}}
+    calling = {"role": "assistant", "content": None, "tool_calls": [call, loose, bare]}
+    answer = {"role": "tool", "tool_call_id": "1", "name": "f", "content": "42"}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    file = _file(tmp_path, json.dumps({"messages": [HI, calling, answer], "tools": [tool]}))
+
+    said = conversation(file, None, None)
+
+    assert said.messages[1].content == ""
+    assert said.messages[1].tool_calls == (
+        ToolCall("f", '{"b": 1, "a": "é"}', "1"),
+        ToolCall("g", '{"z": 1, "a": [2]}'),
+        ToolCall("h", "{}"),
+    )
+    assert said.messages[2] == Message("tool", "42", (), "1", "f")
+    assert said.tools == (json.dumps(tool),)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +81,24 @@ def test_one_object_is_one_message(tmp_path: Path) -> None:
         ('[{"role": "user"}]', "message 1 lacks"),
         ('[{"content": "Hi"}]', "message 1 lacks"),
         ('[{"role": "user", "content": [{"type": "image"}]}]', "message 1 lacks"),
-        ('[{"role": "assistant", "content": "", "tool_calls": [{}]}]', "tool_calls"),
+        (
+            '[{"role": "assistant", "content": "", "tool_calls": [{}]}]',
+            "message 1 has a tool call that is not",
+        ),
+        (
+            '[{"role": "assistant", "content": "", "tool_calls": {}}]',
+            "the tool_calls of message 1 are not a list",
+        ),
+        ('[{"role": "assistant", "tool_calls": [{"function": {"name": 1}}]}]', "message 1 has a tool call"),
+        ('[{"role": "assistant", "content": "", "function_call": {"name": "f"}}]', "use tool_calls"),
+        (
+            '[{"role": "tool", "content": "", "tool_call_id": 1}]',
+            "message 1 has tool_call_id that is not text",
+        ),
+        ('[{"role": "tool", "content": null}]', "message 1 lacks"),
+        ('{"messages": [{"role": "user", "content": "Hi"}], "tools": ["f"]}', "a tool is not an object"),
+        ('{"messages": [{"role": "user", "content": "Hi"}], "tools": {}}', "tools are not a list"),
+        ('[{"role": "user", "content": "\\ud800"}]', "half of a surrogate pair"),
         (f"{json.dumps({'messages': [HI]})}\n" * 2, "more than one chat"),
     ],
 )

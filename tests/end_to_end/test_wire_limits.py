@@ -168,6 +168,15 @@ def probes(wire: Wire, count: int) -> str:
         return "".join(said(watch.__next__) for watch in watches)
 
 
+def tools(wire: Wire, count: int) -> str:
+    """Half of it in a tool, the rest in a call's arguments."""
+    first, second = (f'{{"a":"{"x" * (size - 8)}"}}' for size in (count // 2, count - count // 2))
+    calls = [pb.ToolCall(name="f", arguments=second)]
+    chat = pb.Chat(messages=[pb.Message(role="assistant", tool_calls=calls)], tools=[first])
+    assert len(first) + len(second) == count
+    return generate(wire, pb.GenerateRequest(chat=chat))
+
+
 TRIES: dict[Limit, Try] = {
     limits.REQUEST_BYTES: whole_message,
     limits.PROBE_RPCS: probes,
@@ -199,6 +208,7 @@ TRIES: dict[Limit, Try] = {
         wire, pb.GenerateRequest(chat=pb.Chat(messages=[pb.Message(role="user", content="x")] * count))
     ),
     limits.VARIABLES_BYTES: variables,
+    limits.TOOL_CHARACTERS: tools,
     limits.STOP_STRINGS: lambda wire, count: generate(wire, stop(strings=["never"] * count)),
     limits.STOP_STRING_BYTES: lambda wire, size: generate(wire, stop(strings=["n" * size])),
     limits.STOP_TOKENS: lambda wire, count: generate(wire, stop(token_ids=[1] * count)),

@@ -27,63 +27,65 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from parfocal.v1 import adapter_pb2 as parfocal_dot_v1_dot_adapter__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#parfocal/v1/inference_service.proto\x12\x0bparfocal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19parfocal/v1/adapter.proto\"\x8c\x02\n\x0fGenerateRequest\x12\x0f\n\x07\x61\x64\x61pter\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12%\n\x06tokens\x18\x03 \x01(\x0b\x32\x13.parfocal.v1.TokensH\x00\x12!\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x11.parfocal.v1.ChatH\x00\x12\'\n\x08sampling\x18\x05 \x01(\x0b\x32\x15.parfocal.v1.Sampling\x12\x1f\n\x04stop\x18\x06 \x01(\x0b\x32\x11.parfocal.v1.Stop\x12%\n\x07options\x18\x07 \x01(\x0b\x32\x14.parfocal.v1.Options\x12\x12\n\nrequest_id\x18\x08 \x01(\tB\x07\n\x05input\"\x15\n\x06Tokens\x12\x0b\n\x03ids\x18\x01 \x03(\x05\"c\n\x04\x43hat\x12&\n\x08messages\x18\x01 \x03(\x0b\x32\x14.parfocal.v1.Message\x12\x33\n\x12template_variables\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xcc\x02\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x01H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x07\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seed\"\xa2\x01\n\x04Stop\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x0f\n\x07strings\x18\x03 \x03(\t\x12\x11\n\ttoken_ids\x18\x04 \x03(\x05\x12\x17\n\nignore_eos\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\r\n\x0b_max_tokensB\r\n\x0b_min_tokensB\r\n\x0b_ignore_eos\"u\n\x07Options\x12\x15\n\x08logprobs\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x19\n\x0ctop_logprobs\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\x04\x65\x63ho\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\x0b\n\t_logprobsB\x0f\n\r_top_logprobsB\x07\n\x05_echo\"\xc6\x02\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12\x30\n\rfinish_reason\x18\x03 \x01(\x0e\x32\x19.parfocal.v1.FinishReason\x12\x13\n\x0bstop_string\x18\x04 \x01(\t\x12+\n\x08logprobs\x18\x05 \x03(\x0b\x32\x19.parfocal.v1.TokenLogprob\x12!\n\x05usage\x18\x06 \x01(\x0b\x32\x12.parfocal.v1.Usage\x12-\n\x07\x61\x64\x61pter\x18\x07 \x01(\x0b\x32\x1c.parfocal.v1.ResolvedAdapter\x12%\n\x07timings\x18\x08 \x01(\x0b\x32\x14.parfocal.v1.Timings\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x10\n\x08warnings\x18\n \x03(\t\"\xa6\x01\n\x16GenerateStreamResponse\x12\x12\n\ndelta_text\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65lta_token_ids\x18\x02 \x03(\x05\x12,\n\x05\x66inal\x18\x03 \x01(\x0b\x32\x1d.parfocal.v1.GenerateResponse\x12\x31\n\x0e\x64\x65lta_logprobs\x18\x04 \x03(\x0b\x32\x19.parfocal.v1.TokenLogprob\"e\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12$\n\x03top\x18\x04 \x03(\x0b\x32\x17.parfocal.v1.TopLogprob\"=\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"@\n\x0fResolvedAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xb3\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04load\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"`\n\x0fTokenizeRequest\x12\x10\n\x06prompt\x18\x01 \x01(\tH\x00\x12!\n\x04\x63hat\x18\x02 \x01(\x0b\x32\x11.parfocal.v1.ChatH\x00\x12\x0f\n\x07\x61\x64\x61pter\x18\x03 \x01(\tB\x07\n\x05input\"4\n\x10TokenizeResponse\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\x12\r\n\x05texts\x18\x02 \x03(\t\"\x11\n\x0fGetModelRequest\"\xe1\x02\n\x05Model\x12\'\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x19.parfocal.v1.BaseContract\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\x05\x12\x17\n\x0fvocabulary_size\x18\x04 \x01(\x05\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\r\n\x05slots\x18\x07 \x01(\x05\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.parfocal.v1.Limits\x12\x15\n\reos_token_ids\x18\t \x03(\x05\x12\x19\n\x11has_chat_template\x18\n \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12\x16\n\x0eserver_version\x18\x0c \x01(\t\x12\x35\n\x0fpinned_adapters\x18\r \x03(\x0b\x32\x1c.parfocal.v1.ResolvedAdapter\"\xa5\x01\n\x06Limits\x12\x18\n\x10max_batch_tokens\x18\x01 \x01(\x05\x12\x1c\n\x14max_running_requests\x18\x02 \x01(\x05\x12\x1c\n\x14max_waiting_requests\x18\x03 \x01(\x05\x12\x10\n\x08max_rank\x18\x04 \x01(\x05\x12\x18\n\x10max_top_logprobs\x18\x05 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x03\"B\n\x19ListLoadedAdaptersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x1aListLoadedAdaptersResponse\x12,\n\x08\x61\x64\x61pters\x18\x01 \x03(\x0b\x32\x1a.parfocal.v1.LoadedAdapter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc9\x01\n\rLoadedAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.parfocal.v1.AdapterState\x12\x1f\n\x04tier\x18\x05 \x01(\x0e\x32\x11.parfocal.v1.Tier\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x0c\n\x04pins\x18\x07 \x01(\x05\x12\x0c\n\x04rank\x18\x08 \x01(\x05\x12\x0e\n\x06pinned\x18\t \x01(\x08*\xb7\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1d\n\x19\x46INISH_REASON_STOP_STRING\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x05*\xb3\x01\n\x0c\x41\x64\x61pterState\x12\x1d\n\x19\x41\x44\x41PTER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x44\x41PTER_STATE_FETCHING\x10\x01\x12\x18\n\x14\x41\x44\x41PTER_STATE_STAGED\x10\x02\x12\x19\n\x15\x41\x44\x41PTER_STATE_LOADING\x10\x03\x12\x17\n\x13\x41\x44\x41PTER_STATE_READY\x10\x04\x12\x1a\n\x16\x41\x44\x41PTER_STATE_DRAINING\x10\x05*\\\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTIER_DEVICE\x10\x01\x12\r\n\tTIER_HOST\x10\x02\x12\r\n\tTIER_DISK\x10\x03\x12\x0f\n\x0bTIER_REMOTE\x10\x04\x32\xa0\x03\n\x10InferenceService\x12G\n\x08Generate\x12\x1c.parfocal.v1.GenerateRequest\x1a\x1d.parfocal.v1.GenerateResponse\x12U\n\x0eGenerateStream\x12\x1c.parfocal.v1.GenerateRequest\x1a#.parfocal.v1.GenerateStreamResponse0\x01\x12G\n\x08Tokenize\x12\x1c.parfocal.v1.TokenizeRequest\x1a\x1d.parfocal.v1.TokenizeResponse\x12<\n\x08GetModel\x12\x1c.parfocal.v1.GetModelRequest\x1a\x12.parfocal.v1.Model\x12\x65\n\x12ListLoadedAdapters\x12&.parfocal.v1.ListLoadedAdaptersRequest\x1a\'.parfocal.v1.ListLoadedAdaptersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#parfocal/v1/inference_service.proto\x12\x0bparfocal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19parfocal/v1/adapter.proto\"\x8c\x02\n\x0fGenerateRequest\x12\x0f\n\x07\x61\x64\x61pter\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12%\n\x06tokens\x18\x03 \x01(\x0b\x32\x13.parfocal.v1.TokensH\x00\x12!\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x11.parfocal.v1.ChatH\x00\x12\'\n\x08sampling\x18\x05 \x01(\x0b\x32\x15.parfocal.v1.Sampling\x12\x1f\n\x04stop\x18\x06 \x01(\x0b\x32\x11.parfocal.v1.Stop\x12%\n\x07options\x18\x07 \x01(\x0b\x32\x14.parfocal.v1.Options\x12\x12\n\nrequest_id\x18\x08 \x01(\tB\x07\n\x05input\"\x15\n\x06Tokens\x12\x0b\n\x03ids\x18\x01 \x03(\x05\"r\n\x04\x43hat\x12&\n\x08messages\x18\x01 \x03(\x0b\x32\x14.parfocal.v1.Message\x12\x33\n\x12template_variables\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05tools\x18\x03 \x03(\t\"w\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12)\n\ntool_calls\x18\x03 \x03(\x0b\x32\x15.parfocal.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\"7\n\x08ToolCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"\xcc\x02\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x01H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x07\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seed\"\xa2\x01\n\x04Stop\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x0f\n\x07strings\x18\x03 \x03(\t\x12\x11\n\ttoken_ids\x18\x04 \x03(\x05\x12\x17\n\nignore_eos\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\r\n\x0b_max_tokensB\r\n\x0b_min_tokensB\r\n\x0b_ignore_eos\"u\n\x07Options\x12\x15\n\x08logprobs\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x19\n\x0ctop_logprobs\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\x04\x65\x63ho\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\x0b\n\t_logprobsB\x0f\n\r_top_logprobsB\x07\n\x05_echo\"\xc6\x02\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12\x30\n\rfinish_reason\x18\x03 \x01(\x0e\x32\x19.parfocal.v1.FinishReason\x12\x13\n\x0bstop_string\x18\x04 \x01(\t\x12+\n\x08logprobs\x18\x05 \x03(\x0b\x32\x19.parfocal.v1.TokenLogprob\x12!\n\x05usage\x18\x06 \x01(\x0b\x32\x12.parfocal.v1.Usage\x12-\n\x07\x61\x64\x61pter\x18\x07 \x01(\x0b\x32\x1c.parfocal.v1.ResolvedAdapter\x12%\n\x07timings\x18\x08 \x01(\x0b\x32\x14.parfocal.v1.Timings\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x10\n\x08warnings\x18\n \x03(\t\"\xa6\x01\n\x16GenerateStreamResponse\x12\x12\n\ndelta_text\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65lta_token_ids\x18\x02 \x03(\x05\x12,\n\x05\x66inal\x18\x03 \x01(\x0b\x32\x1d.parfocal.v1.GenerateResponse\x12\x31\n\x0e\x64\x65lta_logprobs\x18\x04 \x03(\x0b\x32\x19.parfocal.v1.TokenLogprob\"e\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12$\n\x03top\x18\x04 \x03(\x0b\x32\x17.parfocal.v1.TopLogprob\"=\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"@\n\x0fResolvedAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xb3\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04load\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"`\n\x0fTokenizeRequest\x12\x10\n\x06prompt\x18\x01 \x01(\tH\x00\x12!\n\x04\x63hat\x18\x02 \x01(\x0b\x32\x11.parfocal.v1.ChatH\x00\x12\x0f\n\x07\x61\x64\x61pter\x18\x03 \x01(\tB\x07\n\x05input\"4\n\x10TokenizeResponse\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\x12\r\n\x05texts\x18\x02 \x03(\t\"\x11\n\x0fGetModelRequest\"\xe1\x02\n\x05Model\x12\'\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x19.parfocal.v1.BaseContract\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\x05\x12\x17\n\x0fvocabulary_size\x18\x04 \x01(\x05\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\r\n\x05slots\x18\x07 \x01(\x05\x12#\n\x06limits\x18\x08 \x01(\x0b\x32\x13.parfocal.v1.Limits\x12\x15\n\reos_token_ids\x18\t \x03(\x05\x12\x19\n\x11has_chat_template\x18\n \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x03\x12\x16\n\x0eserver_version\x18\x0c \x01(\t\x12\x35\n\x0fpinned_adapters\x18\r \x03(\x0b\x32\x1c.parfocal.v1.ResolvedAdapter\"\xa5\x01\n\x06Limits\x12\x18\n\x10max_batch_tokens\x18\x01 \x01(\x05\x12\x1c\n\x14max_running_requests\x18\x02 \x01(\x05\x12\x1c\n\x14max_waiting_requests\x18\x03 \x01(\x05\x12\x10\n\x08max_rank\x18\x04 \x01(\x05\x12\x18\n\x10max_top_logprobs\x18\x05 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x03\"B\n\x19ListLoadedAdaptersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x1aListLoadedAdaptersResponse\x12,\n\x08\x61\x64\x61pters\x18\x01 \x03(\x0b\x32\x1a.parfocal.v1.LoadedAdapter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc9\x01\n\rLoadedAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.parfocal.v1.AdapterState\x12\x1f\n\x04tier\x18\x05 \x01(\x0e\x32\x11.parfocal.v1.Tier\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x0c\n\x04pins\x18\x07 \x01(\x05\x12\x0c\n\x04rank\x18\x08 \x01(\x05\x12\x0e\n\x06pinned\x18\t \x01(\x08*\xb7\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1d\n\x19\x46INISH_REASON_STOP_STRING\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x05*\xb3\x01\n\x0c\x41\x64\x61pterState\x12\x1d\n\x19\x41\x44\x41PTER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x44\x41PTER_STATE_FETCHING\x10\x01\x12\x18\n\x14\x41\x44\x41PTER_STATE_STAGED\x10\x02\x12\x19\n\x15\x41\x44\x41PTER_STATE_LOADING\x10\x03\x12\x17\n\x13\x41\x44\x41PTER_STATE_READY\x10\x04\x12\x1a\n\x16\x41\x44\x41PTER_STATE_DRAINING\x10\x05*\\\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTIER_DEVICE\x10\x01\x12\r\n\tTIER_HOST\x10\x02\x12\r\n\tTIER_DISK\x10\x03\x12\x0f\n\x0bTIER_REMOTE\x10\x04\x32\xa0\x03\n\x10InferenceService\x12G\n\x08Generate\x12\x1c.parfocal.v1.GenerateRequest\x1a\x1d.parfocal.v1.GenerateResponse\x12U\n\x0eGenerateStream\x12\x1c.parfocal.v1.GenerateRequest\x1a#.parfocal.v1.GenerateStreamResponse0\x01\x12G\n\x08Tokenize\x12\x1c.parfocal.v1.TokenizeRequest\x1a\x1d.parfocal.v1.TokenizeResponse\x12<\n\x08GetModel\x12\x1c.parfocal.v1.GetModelRequest\x1a\x12.parfocal.v1.Model\x12\x65\n\x12ListLoadedAdapters\x12&.parfocal.v1.ListLoadedAdaptersRequest\x1a\'.parfocal.v1.ListLoadedAdaptersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parfocal.v1.inference_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=3260
-  _globals['_FINISHREASON']._serialized_end=3443
-  _globals['_ADAPTERSTATE']._serialized_start=3446
-  _globals['_ADAPTERSTATE']._serialized_end=3625
-  _globals['_TIER']._serialized_start=3627
-  _globals['_TIER']._serialized_end=3719
+  _globals['_FINISHREASON']._serialized_start=3411
+  _globals['_FINISHREASON']._serialized_end=3594
+  _globals['_ADAPTERSTATE']._serialized_start=3597
+  _globals['_ADAPTERSTATE']._serialized_end=3776
+  _globals['_TIER']._serialized_start=3778
+  _globals['_TIER']._serialized_end=3870
   _globals['_GENERATEREQUEST']._serialized_start=142
   _globals['_GENERATEREQUEST']._serialized_end=410
   _globals['_TOKENS']._serialized_start=412
   _globals['_TOKENS']._serialized_end=433
   _globals['_CHAT']._serialized_start=435
-  _globals['_CHAT']._serialized_end=534
-  _globals['_MESSAGE']._serialized_start=536
-  _globals['_MESSAGE']._serialized_end=576
-  _globals['_SAMPLING']._serialized_start=579
-  _globals['_SAMPLING']._serialized_end=911
-  _globals['_STOP']._serialized_start=914
-  _globals['_STOP']._serialized_end=1076
-  _globals['_OPTIONS']._serialized_start=1078
-  _globals['_OPTIONS']._serialized_end=1195
-  _globals['_GENERATERESPONSE']._serialized_start=1198
-  _globals['_GENERATERESPONSE']._serialized_end=1524
-  _globals['_GENERATESTREAMRESPONSE']._serialized_start=1527
-  _globals['_GENERATESTREAMRESPONSE']._serialized_end=1693
-  _globals['_TOKENLOGPROB']._serialized_start=1695
-  _globals['_TOKENLOGPROB']._serialized_end=1796
-  _globals['_TOPLOGPROB']._serialized_start=1798
-  _globals['_TOPLOGPROB']._serialized_end=1859
-  _globals['_USAGE']._serialized_start=1861
-  _globals['_USAGE']._serialized_end=1941
-  _globals['_RESOLVEDADAPTER']._serialized_start=1943
-  _globals['_RESOLVEDADAPTER']._serialized_end=2007
-  _globals['_TIMINGS']._serialized_start=2010
-  _globals['_TIMINGS']._serialized_end=2189
-  _globals['_TOKENIZEREQUEST']._serialized_start=2191
-  _globals['_TOKENIZEREQUEST']._serialized_end=2287
-  _globals['_TOKENIZERESPONSE']._serialized_start=2289
-  _globals['_TOKENIZERESPONSE']._serialized_end=2341
-  _globals['_GETMODELREQUEST']._serialized_start=2343
-  _globals['_GETMODELREQUEST']._serialized_end=2360
-  _globals['_MODEL']._serialized_start=2363
-  _globals['_MODEL']._serialized_end=2716
-  _globals['_LIMITS']._serialized_start=2719
-  _globals['_LIMITS']._serialized_end=2884
-  _globals['_LISTLOADEDADAPTERSREQUEST']._serialized_start=2886
-  _globals['_LISTLOADEDADAPTERSREQUEST']._serialized_end=2952
-  _globals['_LISTLOADEDADAPTERSRESPONSE']._serialized_start=2954
-  _globals['_LISTLOADEDADAPTERSRESPONSE']._serialized_end=3053
-  _globals['_LOADEDADAPTER']._serialized_start=3056
-  _globals['_LOADEDADAPTER']._serialized_end=3257
-  _globals['_INFERENCESERVICE']._serialized_start=3722
-  _globals['_INFERENCESERVICE']._serialized_end=4138
+  _globals['_CHAT']._serialized_end=549
+  _globals['_MESSAGE']._serialized_start=551
+  _globals['_MESSAGE']._serialized_end=670
+  _globals['_TOOLCALL']._serialized_start=672
+  _globals['_TOOLCALL']._serialized_end=727
+  _globals['_SAMPLING']._serialized_start=730
+  _globals['_SAMPLING']._serialized_end=1062
+  _globals['_STOP']._serialized_start=1065
+  _globals['_STOP']._serialized_end=1227
+  _globals['_OPTIONS']._serialized_start=1229
+  _globals['_OPTIONS']._serialized_end=1346
+  _globals['_GENERATERESPONSE']._serialized_start=1349
+  _globals['_GENERATERESPONSE']._serialized_end=1675
+  _globals['_GENERATESTREAMRESPONSE']._serialized_start=1678
+  _globals['_GENERATESTREAMRESPONSE']._serialized_end=1844
+  _globals['_TOKENLOGPROB']._serialized_start=1846
+  _globals['_TOKENLOGPROB']._serialized_end=1947
+  _globals['_TOPLOGPROB']._serialized_start=1949
+  _globals['_TOPLOGPROB']._serialized_end=2010
+  _globals['_USAGE']._serialized_start=2012
+  _globals['_USAGE']._serialized_end=2092
+  _globals['_RESOLVEDADAPTER']._serialized_start=2094
+  _globals['_RESOLVEDADAPTER']._serialized_end=2158
+  _globals['_TIMINGS']._serialized_start=2161
+  _globals['_TIMINGS']._serialized_end=2340
+  _globals['_TOKENIZEREQUEST']._serialized_start=2342
+  _globals['_TOKENIZEREQUEST']._serialized_end=2438
+  _globals['_TOKENIZERESPONSE']._serialized_start=2440
+  _globals['_TOKENIZERESPONSE']._serialized_end=2492
+  _globals['_GETMODELREQUEST']._serialized_start=2494
+  _globals['_GETMODELREQUEST']._serialized_end=2511
+  _globals['_MODEL']._serialized_start=2514
+  _globals['_MODEL']._serialized_end=2867
+  _globals['_LIMITS']._serialized_start=2870
+  _globals['_LIMITS']._serialized_end=3035
+  _globals['_LISTLOADEDADAPTERSREQUEST']._serialized_start=3037
+  _globals['_LISTLOADEDADAPTERSREQUEST']._serialized_end=3103
+  _globals['_LISTLOADEDADAPTERSRESPONSE']._serialized_start=3105
+  _globals['_LISTLOADEDADAPTERSRESPONSE']._serialized_end=3204
+  _globals['_LOADEDADAPTER']._serialized_start=3207
+  _globals['_LOADEDADAPTER']._serialized_end=3408
+  _globals['_INFERENCESERVICE']._serialized_start=3873
+  _globals['_INFERENCESERVICE']._serialized_end=4289
 # @@protoc_insertion_point(module_scope)

@@ -105,7 +105,13 @@ CHAT_MESSAGES = Limit(
     "Chat.messages", 4096, "messages", "they are read while others wait; contexts end long before"
 )
 VARIABLES_BYTES = Limit(
-    "Chat.template_variables", 64 * _KIB, "bytes", "switches and tools fit; they are read while others wait"
+    "Chat.template_variables", 64 * _KIB, "bytes", "switches fit; they are read while others wait"
+)
+TOOL_CHARACTERS = Limit(
+    "Chat.tools and the arguments of all tool_calls together",
+    256 * _KIB,
+    "characters",
+    "they are parsed while others wait; hundreds of tools fit",
 )
 STOP_STRINGS = Limit("Stop.strings", 16, "strings", "each is searched for in every piece of the answer")
 STOP_STRING_BYTES = Limit(
@@ -137,6 +143,7 @@ LIMITS: tuple[Limit, ...] = (
     PROMPT_TOKENS,
     CHAT_MESSAGES,
     VARIABLES_BYTES,
+    TOOL_CHARACTERS,
     STOP_STRINGS,
     STOP_STRING_BYTES,
     STOP_TOKENS,

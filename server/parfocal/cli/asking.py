@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from parfocal.cli.conversation import Said
+from parfocal.cli.conversation import Conversation, Said
 from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import inference_service_pb2 as pb
@@ -95,13 +95,29 @@ def _request(channel: grpc.Channel, question: Question) -> pb.GenerateRequest:
         adapter=question.adapter, sampling=question.sampling, stop=question.stop, options=question.options
     )
     if _as_chat(channel, question):
-        for role, content in question.said.messages:
-            request.chat.messages.add(role=role, content=content)
+        request.chat.CopyFrom(_chat(question.said.conversation))
         if question.said.variables:
             request.chat.template_variables.update(question.said.variables)
     else:
         request.prompt = question.said.prompt
     return request
+
+
+def _chat(said: Conversation) -> pb.Chat:
+    messages = [
+        pb.Message(
+            role=message.role,
+            content=message.content,
+            tool_calls=[
+                pb.ToolCall(name=call.name, arguments=call.arguments, id=call.id)
+                for call in message.tool_calls
+            ],
+            tool_call_id=message.tool_call_id,
+            name=message.name,
+        )
+        for message in said.messages
+    ]
+    return pb.Chat(messages=messages, tools=said.tools)
 
 
 def _as_chat(channel: grpc.Channel, question: Question) -> bool:

@@ -2,16 +2,43 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import typer
 
 from parfocal.cli.template_variables import read_variables
 
-Messages: TypeAlias = tuple[tuple[str, str], ...]
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The call of a tool; `arguments` are a JSON object as text."""
+
+    name: str
+    arguments: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one side says, calls, or answers as a tool."""
+
+    role: str
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages, the oldest first, and the tools that may be called, each a JSON object as text."""
+
+    messages: tuple[Message, ...] = ()
+    tools: tuple[str, ...] = ()
+
 
 PromptArgument = Annotated[
     str | None,
@@ -34,7 +61,7 @@ ChatOption = Annotated[
     typer.Option(
         "--chat",
         metavar="FILE",
-        help="Messages before the prompt, if any: JSON or JSON lines; - reads standard input.",
+        help="Messages before the prompt, if any, and tools: JSON or JSON lines; - reads standard input.",
     ),
 ]
 VariableOption = Annotated[
@@ -55,11 +82,11 @@ _SHAPE = 'messages such as {"role": "user", "content": "Hi"}, in a list, as {"me
 class Said:
     """What the user says. `chat` None means the form that the adapter, or else the base, was trained on.
 
-    `messages`, of role and content, are the chat, with `prompt` at its end; raw, the prompt goes alone.
+    `conversation` is the chat, with `prompt` at its end; raw, the prompt goes alone.
     """
 
     prompt: str
-    messages: Messages
+    conversation: Conversation
     variables: Mapping[str, Any]
     chat: bool | None
 
@@ -88,18 +115,18 @@ def read_said(
     return Said(text or "", conversation(chat, system, text), known, form)
 
 
-def conversation(file: str | None, system: str | None, prompt: str | None) -> Messages:
-    """Role and content of each message: those of `file`, `system` before them, `prompt` after them.
+def conversation(file: str | None, system: str | None, prompt: str | None) -> Conversation:
+    """The messages of `file`, `system` before them, `prompt` after them.
 
     Raises:
         typer.BadParameter: the file cannot be read as one conversation, or has a system message already.
     """
-    messages = _messages(_text(file, _FLAG)) if file is not None else ()
-    if system is not None:
-        if messages and messages[0][0] == "system":
-            raise typer.BadParameter("the chat begins with a system message already", param_hint="--system")
-        messages = (("system", system), *messages)
-    return messages if prompt is None else (*messages, ("user", prompt))
+    said = _conversation(_text(file, _FLAG)) if file is not None else Conversation()
+    before = () if system is None else (Message("system", system),)
+    after = () if prompt is None else (Message("user", prompt),)
+    if before and said.messages and said.messages[0].role == "system":
+        raise typer.BadParameter("the chat begins with a system message already", param_hint="--system")
+    return Conversation((*before, *said.messages, *after), said.tools)
 
 
 def _text(file: str, hint: str) -> str:
@@ -115,14 +142,20 @@ def _text(file: str, hint: str) -> str:
         ) from error
 
 
-def _messages(text: str) -> Messages:
+def _conversation(text: str) -> Conversation:
     values = _values(text)
-    whole = values[0] if len(values) == 1 else values
+    whole, tools = values[0] if len(values) == 1 else values, None
     if isinstance(whole, Mapping):
-        whole = whole.get("messages", [whole])
-    if not isinstance(whole, Sequence) or isinstance(whole, str) or not whole:
+        whole, tools = whole.get("messages", [whole]), whole.get("tools")
+    if not isinstance(whole, list) or not whole:
         raise typer.BadParameter(f"there are no messages; give {_SHAPE}", param_hint=_FLAG)
-    return tuple(_message(place, message) for place, message in enumerate(whole, 1))
+    messages = tuple(_message(place, message) for place, message in enumerate(whole, 1))
+    said = Conversation(messages, tuple(_tool(tool) for tool in _listed(tools, "tools")))
+    try:
+        _json(astuple(said)).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter("half of a surrogate pair is no text", param_hint=_FLAG) from error
+    return said
 
 
 def _values(text: str) -> list[Any]:
@@ -143,18 +176,64 @@ def _line(number: int, line: str) -> Any:
         raise typer.BadParameter(f"line {number} is not JSON: {error}", param_hint=_FLAG) from error
 
 
-def _message(place: int, message: Any) -> tuple[str, str]:
+def _message(place: int, message: Any) -> Message:
     if not isinstance(message, Mapping):
         raise typer.BadParameter(f"message {place} is not an object; give {_SHAPE}", param_hint=_FLAG)
     if "messages" in message:
         raise typer.BadParameter("there is more than one chat; give one", param_hint=_FLAG)
-    for key in ("tool_calls", "tool_call_id", "function_call"):
-        if message.get(key):
-            raise typer.BadParameter(f"message {place} has {key}, which cannot be sent yet", param_hint=_FLAG)
+    if message.get("function_call"):
+        raise typer.BadParameter(f"message {place} has function_call; use tool_calls", param_hint=_FLAG)
+    where = f"message {place}"
+    calls = tuple(
+        _call(where, call) for call in _listed(message.get("tool_calls"), f"the tool_calls of {where}")
+    )
     role, content = message.get("role"), _content(message.get("content"))
+    if calls and message.get("content") is None:
+        content = ""
     if not isinstance(role, str) or content is None:
-        raise typer.BadParameter(f"message {place} lacks a role or a content of text", param_hint=_FLAG)
-    return role, content
+        raise typer.BadParameter(f"{where} lacks a role or a content of text", param_hint=_FLAG)
+    names = (_optional(where, message, key) for key in ("tool_call_id", "name"))
+    return Message(role, content, calls, *names)
+
+
+def _call(where: str, call: Any) -> ToolCall:
+    """A call as OpenAI writes it; its arguments are an object, or one as text."""
+    function = call.get("function") if isinstance(call, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or not isinstance(function, Mapping):
+        raise typer.BadParameter(
+            f'{where} has a tool call that is not {{"function": {{"name": …, "arguments": …}}}}',
+            param_hint=_FLAG,
+        )
+    arguments = function.get("arguments") or {}
+    text = arguments if isinstance(arguments, str) else _json(arguments)
+    return ToolCall(name, text, _optional(where, call, "id"))
+
+
+def _tool(tool: Any) -> str:
+    if not isinstance(tool, Mapping):
+        raise typer.BadParameter("a tool is not an object, such as a function's schema", param_hint=_FLAG)
+    return _json(tool)
+
+
+def _listed(value: Any, what: str) -> list[Any]:
+    """A list that may be absent."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise typer.BadParameter(f"{what} are not a list", param_hint=_FLAG)
+    return value
+
+
+def _optional(where: str, fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key) or ""
+    if not isinstance(value, str):
+        raise typer.BadParameter(f"{where} has {key} that is not text", param_hint=_FLAG)
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _content(content: Any) -> str | None:

@@ -1,6 +1,7 @@
 """Chats over a real channel: variables, an adapter's own manner, and warnings where the form differs."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from fakes.serving import Served, serving
-from fakes.tokenizer import ALTERNATE
+from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine import AdapterKey
 from parfocal.rpc import RemoteError, remote_error
 from parfocal.server.requests import Manner
@@ -135,3 +136,94 @@ def test_a_variable_that_would_stand_in_the_chats_way_is_refused(name: str) -> N
 
     assert (refusal.status, refusal.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
     assert repr(name) in str(refusal)
+
+
+# Writes everything that a chat with tools may hold, as Qwen's and Llama's templates do.
+TOOLS = (
+    "{% if tools %}{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}{% endif %}"
+    "{% for m in messages %}{{ m.role }}"
+    "{% if m.name %} {{ m.name }}{% endif %}{% if m.tool_call_id %} #{{ m.tool_call_id }}{% endif %}"
+    ": {{ m.content }}{% if m.tool_calls %}{% for call in m.tool_calls %}"
+    "<{{ call.type }} {{ call.id }} {{ call.function.name }} {{ call.function.arguments | tojson }}>"
+    "{% endfor %}{% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+)
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"z": 1, "a": {"type": "string"}}}}
+CALLING: list[Any] = [
+    {"role": "user", "content": "Rain?"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {
+                "type": "function",
+                "id": "c1",
+                "function": {"name": "weather", "arguments": {"z": 9007199254740993}},
+            },
+            {"type": "function", "id": "c2", "function": {"name": "weather", "arguments": {}}},
+        ],
+    },
+    {"role": "tool", "content": '{"wet": true}', "tool_call_id": "c1", "name": "weather"},
+]
+
+
+def _calling(**changed: Any) -> pb.Chat:
+    calls = [
+        pb.ToolCall(id="c1", name="weather", arguments='{"z": 9007199254740993}'),
+        pb.ToolCall(id="c2", name="weather"),
+    ]
+    messages = [
+        pb.Message(role="user", content="Rain?"),
+        pb.Message(role="assistant", tool_calls=calls),
+        pb.Message(role="tool", content='{"wet": true}', tool_call_id="c1", name="weather"),
+    ]
+    fields: dict[str, Any] = {"messages": messages, "tools": [json.dumps(TOOL)], **changed}
+    return pb.Chat(**fields)
+
+
+def test_tools_their_calls_and_their_answers_are_written_as_transformers_writes_them() -> None:
+    own = character_tokenizer(TOOLS).apply_chat_template(
+        CALLING, tools=[TOOL], tokenize=False, add_generation_prompt=True
+    )
+
+    async def use(served: Served) -> str:
+        return "".join((await served.stub.Tokenize(pb.TokenizeRequest(chat=_calling()))).texts)
+
+    assert _ask(Manner(), use, TOOLS) == own
+
+
+def test_tools_for_a_template_that_reads_none_are_answered_with_a_warning() -> None:
+    async def use(served: Served) -> list[str]:
+        chat = pb.Chat(messages=[pb.Message(role="user", content="Hi")], tools=["{}"])
+        return list((await served.stub.Generate(pb.GenerateRequest(chat=chat))).warnings)
+
+    assert _ask(Manner(), use) == ["the chat template does not read the template variable 'tools'"]
+    assert _ask(Manner(), use, TOOLS) == []
+
+
+@pytest.mark.parametrize(
+    ("chat", "field"),
+    [
+        (_calling(tools=["{"]), "chat.tools[0]"),
+        (_calling(tools=["{}", "[]"]), "chat.tools[1]"),
+        (_calling(tools=['{"a": "\\ud800"}']), "chat.tools[0]"),
+        (_calling(tools=["[" * 500]), "chat.tools[0]"),
+        (
+            pb.Chat(messages=[pb.Message(role="user", tool_calls=[pb.ToolCall(name="f")])]),
+            "chat.messages[0].tool_calls",
+        ),
+        (
+            pb.Chat(messages=[pb.Message(role="assistant", tool_calls=[pb.ToolCall()])]),
+            "chat.messages[0].tool_calls[0].name",
+        ),
+        (
+            pb.Chat(
+                messages=[pb.Message(role="assistant", tool_calls=[pb.ToolCall(name="f", arguments="3")])]
+            ),
+            "chat.messages[0].tool_calls[0].arguments",
+        ),
+    ],
+)
+def test_a_call_that_is_none_is_refused_by_its_field(chat: pb.Chat, field: str) -> None:
+    refusal = _refusal(chat, TOOLS)
+
+    assert (refusal.status, refusal.field) == ("INVALID_ARGUMENT", field)

@@ -70,7 +70,8 @@ class PromptEncoder:
         """The template variables that the template never mentions."""
         if not variables:
             return []
-        read = template or default_template(self._tokenizer.chat_template) or ""
+        own = default_template(self._tokenizer.chat_template, tools="tools" in variables)
+        read = template or own or ""
         return [name for name in variables if name not in read]
 
     def text(self, token_ids: Sequence[int]) -> str:

@@ -6,13 +6,11 @@ The ranges of sampling, stop and token ids are the engine's to check; its errors
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-
-from google.protobuf import struct_pb2
+from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
-from parfocal.engine.chats import Chat, Value, check_variables, plain_messages
 from parfocal.server.errors import BadRequest
+from parfocal.server.faces.grpc.chats import read_chat, tool_characters
 from parfocal.server.requests import Manner, PromptEncoder
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1.limits import (
@@ -22,12 +20,11 @@ from parfocal.v1.limits import (
     STOP_STRING_BYTES,
     STOP_STRINGS,
     STOP_TOKENS,
+    TOOL_CHARACTERS,
     TOP_LOGPROBS,
     VARIABLES_BYTES,
     Limit,
 )
-
-ROLES = ("system", "user", "assistant")
 
 # A partial answer sent exactly at the deadline would arrive after the caller has hung up.
 _MARGIN_S = 0.25
@@ -40,7 +37,7 @@ Encode = Callable[[PromptEncoder, Manner], tuple[int, ...]]
 class Input:
     """What to answer. `form` is `chat`, `raw` or None for token ids; `encode` gives the prompt's ids.
 
-    `variables` are the names of the template variables that the caller sets.
+    `variables` are the names of what the caller sets for the template to read beside the messages.
     """
 
     form: str | None
@@ -123,40 +120,17 @@ def _prompt(text: str) -> Input:
     return Input("raw", lambda encoder, manner: encoder.prompt(text))
 
 
-def _chat(chat: pb.Chat) -> Input:
-    if not chat.messages:
-        raise BadRequest("the chat is empty; give it at least one message", field="chat.messages")
-    _hold(CHAT_MESSAGES, len(chat.messages), "chat.messages")
-    _hold(VARIABLES_BYTES, chat.template_variables.ByteSize(), "chat.template_variables")
-    for place, message in enumerate(chat.messages):
-        if message.role not in ROLES:
-            raise BadRequest(
-                f"role {message.role[:40]!r} is unknown; it must be one of {', '.join(ROLES)}",
-                field=f"chat.messages[{place}].role",
-            )
-    messages = plain_messages([(message.role, message.content) for message in chat.messages])
-    variables = {name: _plain(value) for name, value in chat.template_variables.fields.items()}
-    check_variables(variables, "chat.template_variables")
+def _chat(message: pb.Chat) -> Input:
+    _hold(CHAT_MESSAGES, len(message.messages), "chat.messages")
+    _hold(VARIABLES_BYTES, message.template_variables.ByteSize(), "chat.template_variables")
+    _hold(TOOL_CHARACTERS, tool_characters(message), "chat.tools")
+    chat = read_chat(message)
 
     def encode(encoder: PromptEncoder, manner: Manner) -> tuple[int, ...]:
-        return encoder.chat(Chat(messages, {**manner.variables, **variables}), manner.template)
+        variables = {**manner.variables, **chat.variables}
+        return encoder.chat(replace(chat, variables=variables), manner.template)
 
-    return Input("chat", encode, tuple(variables))
-
-
-def _plain(value: struct_pb2.Value) -> Value:
-    """A value of a Struct, whose numbers are all doubles: templates should read 3, not 3.0."""
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return {name: _plain(item) for name, item in value.struct_value.fields.items()}
-    if kind == "list_value":
-        return [_plain(item) for item in value.list_value.values]
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() else number
-    if kind == "bool_value":
-        return value.bool_value
-    return value.string_value if kind == "string_value" else None
+    return Input("chat", encode, (*chat.variables, *(["tools"] if chat.tools else [])))
 
 
 def _tokens(tokens: pb.Tokens) -> Input:

@@ -1,0 +1,91 @@
+"""Reads a chat's message: who says what, which tools there are, and what was called and answered."""
+
+import json
+from collections.abc import Mapping
+
+from google.protobuf import struct_pb2
+
+from parfocal.engine.chats import Chat, Message, Value, check_variables
+from parfocal.registry.values import UnreadableJson, read_foreign_json
+from parfocal.server.errors import BadRequest
+from parfocal.v1 import inference_service_pb2 as pb
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+def read_chat(chat: pb.Chat) -> Chat:
+    """The chat as templates read it; raises BadRequest, or InvalidRequest for a variable's name."""
+    if not chat.messages:
+        raise BadRequest("the chat is empty; give it at least one message", field="chat.messages")
+    messages = tuple(
+        _message(message, f"chat.messages[{place}]") for place, message in enumerate(chat.messages)
+    )
+    variables = {name: _plain(value) for name, value in chat.template_variables.fields.items()}
+    check_variables(variables, "chat.template_variables")
+    tools = tuple(_object(tool, f"chat.tools[{place}]") for place, tool in enumerate(chat.tools))
+    return Chat(messages, variables, tools)
+
+
+def tool_characters(chat: pb.Chat) -> int:
+    """The size of all JSON that a chat's tools and their calls hold."""
+    calls = (call for message in chat.messages for call in message.tool_calls)
+    return sum(map(len, chat.tools)) + sum(len(call.arguments) for call in calls)
+
+
+def _message(message: pb.Message, field: str) -> Message:
+    if message.role not in ROLES:
+        raise BadRequest(
+            f"role {message.role[:40]!r} is unknown; it must be one of {', '.join(ROLES)}",
+            field=f"{field}.role",
+        )
+    if message.tool_calls and message.role != "assistant":
+        raise BadRequest(
+            f"a message of role {message.role!r} has tool_calls; only an assistant calls tools",
+            field=f"{field}.tool_calls",
+        )
+    read: dict[str, Value] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        read["tool_calls"] = [
+            _call(call, f"{field}.tool_calls[{place}]") for place, call in enumerate(message.tool_calls)
+        ]
+    for name in ("tool_call_id", "name"):
+        if text := getattr(message, name):
+            read[name] = text
+    return read
+
+
+def _call(call: pb.ToolCall, field: str) -> Mapping[str, Value]:
+    if not call.name:
+        raise BadRequest("a tool call has no name; name the tool", field=f"{field}.name")
+    arguments = _object(call.arguments or "{}", f"{field}.arguments")
+    read: dict[str, Value] = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
+    return {**read, "id": call.id} if call.id else read
+
+
+def _object(text: str, field: str) -> Mapping[str, Value]:
+    """A JSON object in a field of text."""
+    try:
+        value = read_foreign_json(text.encode())
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnreadableJson as error:
+        raise BadRequest(f"this is not JSON: {error}; give one JSON object", field=field) from error
+    except UnicodeEncodeError as error:
+        raise BadRequest("half of a surrogate pair is no text; send whole characters", field=field) from error
+    if not isinstance(value, Mapping):
+        raise BadRequest("this is JSON, but not an object; give one in braces", field=field)
+    return value
+
+
+def _plain(value: struct_pb2.Value) -> Value:
+    """A value of a Struct, whose numbers are all doubles: templates should read 3, not 3.0."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {name: _plain(item) for name, item in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() else number
+    if kind == "bool_value":
+        return value.bool_value
+    return value.string_value if kind == "string_value" else None
