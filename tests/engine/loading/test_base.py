@@ -128,6 +128,41 @@ def test_a_damaged_file_of_the_tokenizer_is_named(
     assert "download the base again" in error
 
 
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        (
+            {"type": "Trie", "vocab": {}},
+            "its model.type is 'Trie', and only BPE, Unigram, WordLevel",
+        ),
+        ({"type": 3}, "its model.type is '3'"),
+        (None, "it has no model"),
+        ([], "it has no model"),
+    ],
+)
+def test_a_tokenizer_of_a_model_that_nobody_knows_is_refused_by_its_name(
+    tmp_path: Path, model: object, fault: str
+) -> None:
+    configurations()["llama"].save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    change_json(tmp_path / "tokenizer.json", model=model)
+
+    assert str(refusal(tmp_path)).startswith(f"{tmp_path / 'tokenizer.json'} cannot be read: {fault}")
+
+
+@pytest.mark.parametrize("part", ["pre_tokenizer", "normalizer", "decoder", "post_processor"])
+def test_a_tokenizer_with_a_part_that_nobody_knows_is_refused(tmp_path: Path, part: str) -> None:
+    configurations()["llama"].save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    change_json(tmp_path / "tokenizer.json", **{part: {"type": "Newer"}})
+
+    assert str(refusal(tmp_path)).startswith(f"transformers refuses the tokenizer in {tmp_path}: ")
+
+
+def change_json(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
 @pytest.mark.parametrize("kind", ["qwen2", "llama", "gemma2"])
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path, kind: str) -> None:
     configurations()[kind].save_pretrained(tmp_path)

@@ -16,7 +16,7 @@ from parfocal.engine.chats import (
     default_template,
     plain_messages,
 )
-from parfocal.engine.text import end_token_ids
+from parfocal.engine.text import TokenizerFaults, end_token_ids, tokenizer_fault
 from parfocal.registry import BaseUnreachable
 from parfocal.registry.bases import tokenizer_reader
 from parfocal.training.data.rows import Turn
@@ -83,13 +83,15 @@ def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         if (folder / "tokenizer.json").is_file() and tokenizer_reader(folder) == _PLAIN_CLASS:
             from transformers import PreTrainedTokenizerFast
 
-            plain: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
+            with TokenizerFaults():
+                plain: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(folder)
             return plain
         from transformers import AutoTokenizer
 
-        own: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        with TokenizerFaults():
+            own: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     except (BaseUnreachable, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = tokenizer_fault(folder) or " ".join(str(error).split())[:300]
         raise BaseUnfit(
             f"{folder} holds no tokenizer that transformers can load: {reason}; download the "
             "base again, or save its tokenizer again"
