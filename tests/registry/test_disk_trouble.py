@@ -123,6 +123,11 @@ def test_what_a_user_may_not_do_is_named_as_that(open_path: Path) -> None:
     assert happened["lock"] == "PermissionError"
 
 
+def test_who_may_only_read_a_registry_can_copy_it(open_path: Path) -> None:
+    happened = trouble("backing_up", open_path, becoming=True)
+    assert happened == {"bad": 0, "versions": [2, 1], "prod": 1, "sound": True}
+
+
 def test_what_root_did_in_a_users_registry_does_not_shut_the_user_out(open_path: Path) -> None:
     happened = trouble("after_root", open_path, becoming=True)
     assert happened == {"version": 2, "freed": True, "copy": True, "sound": True}
@@ -152,6 +157,7 @@ def test_a_read_only_registry_serves_reads_and_refuses_writes(tmp_path: Path, st
     happened = trouble("read_only", tmp_path, mounting=True)
     assert happened["versions"] == [2, 1]
     assert happened["files"] == 2
+    assert happened["backup"] == 2
     assert {happened[write] for write in ("publish", "alias", "delete", "gc", "new")} == {READ_ONLY}
     del keeper
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -221,9 +221,12 @@ class StoredRegistry:
     def copy_into(self, index: Index, blobs: BlobStore, progress: Progress | None = None) -> Copied:
         """Copies the state of one moment into an empty index and empty blobs; others may go on.
 
-        Raises IndexLost, IndexCorrupt or another StorageError.
+        Who may only read the registry cannot hold off collection: what is deleted and collected meanwhile is
+        among the `bad` then. Raises IndexLost, IndexCorrupt or another StorageError.
         """
-        with disk_errors(self._location), self._index.publishing():
+        with disk_errors(self._location), ExitStack() as stack:
+            with suppress(RegistryForbidden, RegistryReadOnly):
+                stack.enter_context(self._index.publishing())
             self._check()
             return copy_registry((self._index, self._blobs), (index, blobs), progress)
 
@@ -251,10 +254,10 @@ class StoredRegistry:
         with disk_errors(self._location):
             check_index(self._index, self._blobs, self._location)
             yield
+        self._changes.happened()
         self.catch_up()
 
     def _copied(self, version: Version, copies: LocalCopies) -> Path:
-        self._changes.happened()
         """A local folder with the version's files, every byte verified now."""
         with disk_errors(copies.home):
             for entry in copies.missing(version.digest, version.manifest):

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from fakes.registry.publisher import Order, numbered_adapter, publisher, small_publication
-from parfocal.registry import FolderRegistry, RegistryError
+from parfocal.registry import FolderRegistry, RegistryError, back_up
 
 
 def read_only(folder: Path) -> dict[str, object]:
@@ -34,6 +34,7 @@ def read_only(folder: Path) -> dict[str, object]:
         "alias": refusal(lambda: registry.set_alias("x", "prod", 1)),
         "delete": refusal(lambda: registry.delete_version("x", 1)),
         "gc": refusal(lambda: registry.collect_garbage()),
+        "backup": back_up(registry, folder / "copy").versions,
         "new": refusal(lambda: FolderRegistry(path / "new")),
     }
 

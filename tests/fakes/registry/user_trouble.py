@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fakes.registry.disk_trouble import refusal, said
 from fakes.registry.publisher import numbered_adapter, small_publication
-from parfocal.registry import FolderRegistry, rebuild_folder
+from parfocal.registry import FolderRegistry, back_up, rebuild_folder
 from parfocal.registry.blobs import FolderBlobs
 
 
@@ -48,6 +48,33 @@ def forbidden(folder: Path) -> dict[str, object]:
     path.chmod(0o700)
     shut = as_user(4001, 4001, lambda: {"shut": refusal(lambda: FolderRegistry(path, create=False))})
     return {**happened, **shut, "config": str(config), "manifest": str(secret)}
+
+
+def backing_up(folder: Path) -> dict[str, object]:
+    """A user who may only read a registry copies it."""
+    folder.chmod(0o755)
+    path, publication = folder / "registry", small_publication(folder)
+    registry = FolderRegistry(path)
+    for number in (1, 2):
+        registry.publish("x", numbered_adapter(folder, number), publication)
+    registry.set_alias("x", "prod", 1)
+    del registry
+    home = folder / "home"
+    home.mkdir()
+    home.chmod(0o777)
+
+    def as_reader() -> dict[str, object]:
+        os.environ["XDG_CACHE_HOME"] = str(home)
+        copied = back_up(FolderRegistry(path), home / "copy")
+        copy = FolderRegistry(home / "copy")
+        return {
+            "bad": len(copied.bad),
+            "versions": [version.version for version in copy.versions("x").items],
+            "prod": copy.resolve("x@prod").version,
+            "sound": copy.verify().is_sound,
+        }
+
+    return as_user(4001, 4001, as_reader)
 
 
 def shared(folder: Path) -> dict[str, object]:
@@ -142,5 +169,5 @@ def _error(call: Callable[[], object]) -> str:
 
 
 if __name__ == "__main__":
-    trouble = {each.__name__: each for each in (forbidden, shared, after_root)}[sys.argv[1]]
+    trouble = {each.__name__: each for each in (forbidden, backing_up, shared, after_root)}[sys.argv[1]]
     print(json.dumps(trouble(Path(sys.argv[2]))))
