@@ -20,6 +20,7 @@ from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from fakes.served_aside import served_aside
 from parfocal.cli.app import build_app
 from parfocal.cli.failures import explain
+from parfocal.registry import FolderRegistry
 
 Run = Callable[..., Result]
 
@@ -234,7 +235,21 @@ def test_a_reader_that_has_gone_is_no_failure_to_tell_of(published: Path) -> Non
         os.close(writing)
         _, said = process.communicate()
 
-    assert said == b""
+    # As a shell reports those whom SIGPIPE ended.
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
+
+
+def test_who_has_read_enough_ends_a_command_that_would_go_on(published: Path) -> None:
+    with _process("log", "--follow", "--after", "0", stdout=subprocess.PIPE) as process:
+        out, err = process.stdout, process.stderr
+        assert out is not None and err is not None
+        first = out.readline()
+        out.close()
+        FolderRegistry(published).set_alias("team/invoices", "prod", 2)
+        said = err.read()
+
+    assert b"team/invoices@1 published" in first
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
 
 
 def test_ctrl_c_ends_a_command_in_silence() -> None:

@@ -72,6 +72,79 @@ def test_ls_lists_the_versions_of_one_adapter(run: Run, published: Path) -> None
     assert "prod" in oldest.split()
 
 
+@pytest.fixture
+def namespaces(run: Run, small_base: Path, adapter_folder: Callable[[int], Path], published: Path) -> Path:
+    """Beside team/invoices: another of its namespace, one of none, one of a namespace of that name."""
+    for fill, name in ((3, "team/mail"), (4, "alone"), (5, "alone/inner"), (6, "teams/other")):
+        assert run("push", adapter_folder(fill), name, "--base", small_base).exit_code == 0
+    return published
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("team", ["team/invoices", "team/mail"]),
+        ("team/", ["team/invoices", "team/mail"]),
+        ("alone/", ["alone/inner"]),
+        ("default", ["alone"]),
+        ("default/", ["alone"]),
+    ],
+)
+def test_ls_lists_the_adapters_of_a_namespace(
+    run: Run, namespaces: Path, word: str, names: list[str]
+) -> None:
+    listed = [row.split()[0] for row in run("ls", word).stdout.splitlines()[1:]]
+
+    assert listed == names
+    assert [adapter["name"] for adapter in _json(run, "ls", word)["adapters"]] == names
+
+
+def test_ls_takes_a_word_that_is_both_for_the_adapter(run: Run, namespaces: Path) -> None:
+    (version,) = _json(run, "ls", "alone")["versions"]
+
+    assert (version["name"], version["version"]) == ("alone", 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("nobody", "'nobody' is neither an adapter nor a namespace"),
+        ("nobody/", "'nobody/' is not a namespace with adapters"),
+        ("tea", "'tea' is neither"),
+        ("team/nobody", "no adapter is named 'team/nobody'"),
+    ],
+)
+def test_ls_of_what_does_not_exist_says_what_was_looked_for(
+    run: Run, namespaces: Path, word: str, says: str
+) -> None:
+    assert says in _refusal(run("ls", word))
+
+
+def test_push_says_when_the_content_was_published_before(
+    run: Run, small_base: Path, adapter_folder: Callable[[int], Path], published: Path
+) -> None:
+    again = run("push", adapter_folder(1), "team/invoices", "--base", small_base)
+    new = run("push", adapter_folder(3), "team/invoices", "--base", small_base)
+    elsewhere = run("push", adapter_folder(1), "team/mail", "--base", small_base)
+
+    assert again.stdout.startswith("team/invoices@1  sha256:")
+    assert again.stdout.rstrip().endswith("nothing new: this content was published before")
+    assert "nothing new" not in new.stdout + elsewhere.stdout
+    assert new.stdout.startswith("team/invoices@3  ")
+
+
+def test_push_tells_machines_whether_the_version_is_new(
+    run: Run, small_base: Path, adapter_folder: Callable[[int], Path], published: Path
+) -> None:
+    pushed = [
+        _json(run, "push", adapter_folder(fill), "team/invoices", "--base", small_base)
+        for fill in (1, 2, 3, 3)
+    ]
+
+    told = [(version["version"], version["is_new"]) for version in pushed]
+    assert told == [(1, False), (2, False), (3, True), (3, False)]
+
+
 def test_ls_answers_machines_in_json(run: Run, published: Path) -> None:
     (adapter,) = _json(run, "ls")["adapters"]
     versions = _json(run, "ls", "team/invoices")["versions"]

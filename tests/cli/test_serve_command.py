@@ -22,6 +22,7 @@ from typer.testing import Result
 
 from oracle.bases import configurations, write_base
 from parfocal.cli.app import build_app
+from parfocal.cli.waiting import wait_until_serving
 from parfocal.rpc import open_channel, remote_error
 from parfocal.server import ServeConfig, resolve_settings, settings_of
 from parfocal.v1 import inference_service_pb2 as pb
@@ -122,6 +123,48 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
     memory = [line.split()[1] for line in process.lines if line.startswith("Memory: ")]
     assert memory == ["base", "adapters", "host", "KV", "workspace", "total"]
     assert settings["base"] == f"{base}  (PARFOCAL_BASE)"
+
+
+def test_a_registry_that_does_not_answer_is_told_of_and_the_base_is_served(base: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dead = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
+
+    async def scenario(process: Process) -> tuple[str, int, str]:
+        address = await asyncio.to_thread(process.wait_for, r"Serving llama at (\S+)")
+        warning = await asyncio.to_thread(process.wait_for, r"(registry grpc.*)")
+        async with open_channel(address) as channel:
+            stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
+            stop = pb.Stop(max_tokens=2, ignore_eos=True)
+            answer = await stub.Generate(pb.GenerateRequest(prompt="Hello", stop=stop))
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.Generate(pb.GenerateRequest(prompt="Hello", adapter="team/x", stop=stop))
+        process.popen.send_signal(signal.SIGTERM)
+        return warning, answer.usage.completion_tokens, remote_error(refused.value).status
+
+    with _serving(*FREE, "--base", str(base), "--registry", dead, "--kv-cache-bytes", "4MiB") as process:
+        warning, tokens, status = asyncio.run(scenario(process))
+        assert process.end() == 0
+
+    assert warning.startswith(f"registry {dead} does not answer; until it does, only the base and adapters")
+    assert (tokens, status) == (2, "UNAVAILABLE")
+    assert sum("does not answer" in line for line in process.lines) == 1
+
+
+def test_nobody_who_reads_what_it_says_is_no_reason_to_stop(base: Path, tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/grpc.sock"
+    where = ("--grpc-address", address, "--metrics-address", "127.0.0.1:0", "--kv-cache-bytes", "4MiB")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "parfocal.cli", "serve", "--base", str(base), *where]
+    registry = ("--registry", str(tmp_path / "registry"))
+    with subprocess.Popen([*command, *registry], stderr=writing) as popen:
+        os.close(writing)
+        try:
+            wait_until_serving(address, 120)
+            popen.send_signal(signal.SIGTERM)
+            assert popen.wait(60) == 0
+        finally:
+            popen.kill()
 
 
 def test_for_machines_every_line_is_an_object(base: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Turns failures into one line on stderr and exit code 1. Knows no particular error."""
 
+import contextlib
 import errno
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -19,6 +21,8 @@ _ADVICE = {
     errno.EPERM: _FORBIDDEN,
     errno.EROFS: "; choose another place",
 }
+# As shells report a process that SIGPIPE ended: whoever read our output has read enough.
+_SIGPIPE = 128 + 13
 # The functions of typer and rich that write to standard output.
 _WRITERS = ("echo", "_write_buffer")
 
@@ -50,6 +54,9 @@ class _OneLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, BrokenPipeError):
+            _stop_writing()
+            raise typer.Exit(_SIGPIPE) from error
         line = None if error is None else explain(error)
         if line is not None:
             typer.echo(f"parfocal: {line}", err=True)
@@ -77,6 +84,12 @@ def explain(error: BaseException) -> str | None:
     # Of two files, such as a copy's, the second is the one that is written.
     place = error.filename2 or error.filename or _where(error)
     return f"{place}: {error.strerror}{_ADVICE.get(error.errno or 0, '')}"
+
+
+def _stop_writing() -> None:
+    """Puts the null device behind standard output, so that Python's last flush of it does not fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _where(error: OSError) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
@@ -16,9 +17,16 @@ from parfocal.engine.chats import TemplateProcess
 from parfocal.engine.loading import build_engine, load_base, plan_memory
 from parfocal.engine.memory import MemoryTable
 from parfocal.engine.model import ResidentBase
-from parfocal.registry import BaseContract, Registry, describe_base, locate_base, open_registry
+from parfocal.registry import (
+    BaseContract,
+    Registry,
+    RegistryError,
+    describe_base,
+    locate_base,
+    open_registry,
+)
 from parfocal.registry.faces.grpc import RegistryService
-from parfocal.rpc import Service, WireServer
+from parfocal.rpc import Service, WireError, WireServer
 from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
@@ -102,11 +110,28 @@ def load(config: ServeConfig) -> Loaded:
     """
     registry = open_registry(config.registry)
     _check_pinned(config, registry)
+    _check_reachable(config.registry, registry)
     files = locate_base(config.base, weights=True)
     contract = describe_base(files)  # refuses within a second what loading would refuse after minutes
     cache = _base_cache(config, files.id)
     base = load_base(files.folder, config.engine(), files.id, cache)
     return Loaded(config, registry, contract, base, plan_memory(base, config.engine()), cache)
+
+
+def _check_reachable(location: str, registry: Registry) -> None:
+    """Warns of a registry that does not answer, while the base loads: it may come later."""
+
+    def ask() -> None:
+        try:
+            registry.adapters(page_size=1)
+        except (RegistryError, WireError) as error:
+            log.warning(
+                "registry %s does not answer; until it does, only the base and adapters that are loaded "
+                "can be served: %s",
+                location, error,
+            )  # fmt: skip
+
+    threading.Thread(target=ask, name="parfocal-registry-check", daemon=True).start()
 
 
 def _check_pinned(config: ServeConfig, registry: Registry) -> None:

@@ -1,7 +1,7 @@
 """`parfocal serve`: one base and any number of adapters. Its flags are the settings of `ServeConfig`."""
 
 import asyncio
-import functools
+import contextlib
 import logging
 import os
 import sys
@@ -97,7 +97,8 @@ def _leave() -> NoReturn:
     If the signal came early, it is the only way to stop a base that is still loading.
     """
     logging.shutdown()
-    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.flush()
     os._exit(0)
 
 
@@ -168,9 +169,13 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
 
 def _voice(config: ServeConfig) -> Callable[[str], None]:
     """Returns what reports startup to an operator: plain lines, or log lines for machines."""
-    if config.log_format == "text":
-        return functools.partial(typer.echo, err=True)
-    return log.info
+    return _say if config.log_format == "text" else log.info
+
+
+def _say(line: str) -> None:
+    """Tells an operator. That nobody reads any more, as after `2>&1 | head`, is no reason to stop serving."""
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(line, err=True)
 
 
 def _tell_settings(resolved: Resolved) -> None:
@@ -178,4 +183,4 @@ def _tell_settings(resolved: Resolved) -> None:
         log.info("Settings", extra={"facts": resolved.values()})
         return
     for line in resolved.lines():
-        typer.echo(line, err=True)
+        _say(line)
