@@ -8,17 +8,17 @@ from pathlib import Path
 from tiny_base.checkpoint import ResumeError
 from tiny_base.loop import Pretraining
 from tiny_base.progress import Display
-from tiny_base.recipe import Recipe, smoke
+from tiny_base.settings import Settings, smoke
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs pre-training as the arguments say; returns the exit code."""
     options = _parser().parse_args(arguments)
-    made = smoke(3, options.seed) if options.smoke else replace(Recipe(), seed=options.seed)
-    recipe = replace(made, steps=options.steps) if options.steps else made
-    with Display(recipe.last_step) as display:
+    made = smoke(3, options.seed) if options.smoke else replace(Settings(), seed=options.seed)
+    settings = replace(made, steps=options.steps) if options.steps else made
+    with Display(settings.last_step) as display:
         try:
-            Pretraining(recipe, options.out, display, options.resume).run()
+            Pretraining(settings, options.out, display, options.resume).run()
         except ResumeError as error:
             print(error, file=sys.stderr)
             return 1
@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the base and its checkpoints")
     parser.add_argument(
-        "--steps", type=int, help="training steps before polishing (default: the recipe of the shipped base)"
+        "--steps",
+        type=int,
+        help="training steps before polishing (default: the settings of the shipped base)",
     )
     parser.add_argument(
         "--seed", type=int, default=1, help="decides the texts and the first weights (default 1)"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tiny_base.encoding import Encoded, Encoder
-from tiny_base.recipe import Recipe
+from tiny_base.settings import Settings
 from tiny_base.tasks.corpus import documents
 from tiny_base.writing.source import Source
 
@@ -37,10 +37,10 @@ class Place:
 class BatchStream:
     """Makes pools of fresh documents, each from its own seed, and cuts them into batches."""
 
-    def __init__(self, encoder: Encoder, recipe: Recipe, place: Place | None = None) -> None:
+    def __init__(self, encoder: Encoder, settings: Settings, place: Place | None = None) -> None:
         """Starts at `place`."""
         self._encoder = encoder
-        self._recipe = recipe
+        self._settings = settings
         self.place = place or Place()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -53,8 +53,8 @@ class BatchStream:
                 yield batches[number]
 
     def _pool(self, number: int) -> list[Batch]:
-        pieces = self._encoder.word_pieces if number >= self._recipe.polish_pool else ()
-        source = Source(f"{self._recipe.seed}/pool {number}", pieces=pieces)
+        pieces = self._encoder.word_pieces if number >= self._settings.polish_pool else ()
+        source = Source(f"{self._settings.seed}/pool {number}", pieces=pieces)
         early = next((share for until, share in _CURRICULUM if number < until), 0.0)
         encoded = [
             self._encoder.encode(document, source) for document in islice(documents(source, early), POOL)
@@ -62,7 +62,7 @@ class BatchStream:
         short = sorted(
             (each for each in encoded if len(each.tokens) <= LONGEST), key=lambda each: len(each.tokens)
         )
-        return source.shuffled([padded(rows) for rows in _cut(short, self._recipe.batch_tokens)])
+        return source.shuffled([padded(rows) for rows in _cut(short, self._settings.batch_tokens)])
 
 
 def padded(rows: list[Encoded]) -> Batch:

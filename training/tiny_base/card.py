@@ -8,7 +8,7 @@ from typing import Any
 def write_card(folder: Path) -> None:
     """Writes README.md beside pretraining.json."""
     report = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
-    recipe, history, overall = report["recipe"], report["history"], report["held_out"]["all"]
+    settings, history, overall = report["settings"], report["history"], report["held_out"]["all"]
     text = (
         Path(__file__)
         .with_name("card.md")
@@ -16,10 +16,10 @@ def write_card(folder: Path) -> None:
         .format(
             parameters=report["parameters"] / 1e6,
             tasks=len(report["held_out"]) - 1,
-            steps=recipe["steps"],
-            polish=recipe["polish_steps"],
-            steps_plain=recipe["steps"],
-            seed=recipe["seed"],
+            steps=settings["steps"],
+            polish=settings["polish_steps"],
+            steps_plain=settings["steps"],
+            seed=settings["seed"],
             tokens=history["tokens"],
             minutes=history["seconds"] / 60,
             curve="\n".join(_curve_row(point) for point in history["points"]),
@@ -32,7 +32,7 @@ def write_card(folder: Path) -> None:
             known_loss=report["known_wording"]["all"]["loss"],
             known=report["known_wording"]["all"]["documents"],
             **report["tools"],
-            **recipe["shape"],
+            **settings["shape"],
         )
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

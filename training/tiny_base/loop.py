@@ -23,7 +23,7 @@ from tiny_base.network import Network
 from tiny_base.optimiser import Optimiser, Schedule
 from tiny_base.probes import ProbeResult, measure
 from tiny_base.progress import Reporter
-from tiny_base.recipe import Recipe
+from tiny_base.settings import Settings
 from tiny_base.tasks.corpus import documents
 from tiny_base.tokenizer import train_tokenizer
 from tiny_base.writing.source import Source
@@ -32,37 +32,37 @@ from tiny_base.writing.source import Source
 class Pretraining:
     """One run into one folder."""
 
-    def __init__(self, recipe: Recipe, folder: Path, reporter: Reporter, resume: bool = False) -> None:
+    def __init__(self, settings: Settings, folder: Path, reporter: Reporter, resume: bool = False) -> None:
         """Makes (or, to resume, reads) the tokenizer and the state; raises ResumeError."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._recipe, self._folder, self._reporter = recipe, folder, reporter
-        self._network = Network(recipe.shape, recipe.seed)
+        self._settings, self._folder, self._reporter = settings, folder, reporter
+        self._network = Network(settings.shape, settings.seed)
         self._optimiser = Optimiser(self._network)
         self._schedule = Schedule(
-            recipe.peak_rate, recipe.warm_up, recipe.steps, recipe.polish_rate, recipe.polish_steps
+            settings.peak_rate, settings.warm_up, settings.steps, settings.polish_rate, settings.polish_steps
         )
         self._step, place, self._history = 0, Place(), History()
         if resume:
             self._step, place, self._history = load_checkpoint(
-                folder, recipe, (self._network, self._optimiser)
+                folder, settings, (self._network, self._optimiser)
             )
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         else:
             self._tokenizer = self._new_tokenizer()
         self._encoder = Encoder(self._tokenizer)
-        self._stream = BatchStream(self._encoder, recipe, place)
+        self._stream = BatchStream(self._encoder, settings, place)
 
     def run(self, until: int | None = None) -> dict[str, ProbeResult]:
-        """Trains to the recipe's last step, or stops after step `until`; returns the held-out scores.
+        """Trains to the last step, or stops after step `until`; returns the held-out scores.
 
         A finished run that is resumed is only measured again.
         """
-        last = min(self._recipe.last_step, until or self._recipe.last_step)
+        last = min(self._settings.last_step, until or self._settings.last_step)
         batches = iter(self._stream)
         losses: list[float] = []
         while self._step < last:
             losses.append(self._train_on(batches))
-            if self._step < last and self._step % self._recipe.checkpoint_every == 0:
+            if self._step < last and self._step % self._settings.checkpoint_every == 0:
                 self._checkpoint(losses)
                 losses.clear()
         return self._checkpoint(losses)
@@ -83,16 +83,18 @@ class Pretraining:
         return loss.item()
 
     def _new_tokenizer(self) -> Tokenizer:
-        self._reporter.note(f"learning a tokenizer from {self._recipe.tokenizer_documents} documents")
-        texts = islice(documents(Source(f"{self._recipe.seed}/tokenizer")), self._recipe.tokenizer_documents)
-        tokenizer = train_tokenizer(texts, self._recipe.shape.vocabulary)
-        export_tokenizer(tokenizer, self._recipe.shape, self._folder)
+        self._reporter.note(f"learning a tokenizer from {self._settings.tokenizer_documents} documents")
+        texts = islice(
+            documents(Source(f"{self._settings.seed}/tokenizer")), self._settings.tokenizer_documents
+        )
+        tokenizer = train_tokenizer(texts, self._settings.shape.vocabulary)
+        export_tokenizer(tokenizer, self._settings.shape, self._folder)
         return tokenizer
 
     def _checkpoint(self, losses: list[float]) -> dict[str, ProbeResult]:
         """Measures, then writes the base folder and what a resumed run needs."""
         held_out, known = (
-            measure(self._network, self._encoder, self._recipe.probe_documents, held_out=new)
+            measure(self._network, self._encoder, self._settings.probe_documents, held_out=new)
             for new in (True, False)
         )
         overall, history = held_out["all"], self._history
@@ -105,7 +107,7 @@ class Pretraining:
         self._write_report({"held_out": held_out, "known_wording": known})
         save_checkpoint(
             self._folder,
-            self._recipe,
+            self._settings,
             (self._network, self._optimiser),
             (self._step, self._stream.place),
             history,
@@ -119,7 +121,7 @@ class Pretraining:
     def _write_report(self, scores: dict[str, dict[str, ProbeResult]]) -> None:
         """Writes pretraining.json and the card made from it."""
         report = {
-            "recipe": self._recipe.as_json(),
+            "settings": self._settings.as_json(),
             "parameters": sum(parameter.numel() for parameter in self._network.parameters()),
             "history": self._history.as_json(),
             "tools": _tools(),

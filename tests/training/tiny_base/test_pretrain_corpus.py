@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parfocal.training.examples import office_memos, support_emails
 from tiny_base.batches import BatchStream, Place
 from tiny_base.encoding import Encoder
-from tiny_base.recipe import smoke
+from tiny_base.settings import smoke
 from tiny_base.tasks.corpus import TASKS, documents
 from tiny_base.tasks.extraction import extract_by_form
 from tiny_base.tokenizer import END, special_id, train_tokenizer
@@ -82,13 +82,13 @@ def test_only_answers_and_their_end_count_in_evaluation() -> None:
 
 def test_a_stream_goes_on_from_any_place() -> None:
     encoder = Encoder(train_tokenizer(_DOCUMENTS[:300], 512))
-    recipe = replace(smoke(3, seed=3), batch_tokens=8192)
-    stream = BatchStream(encoder, recipe)
+    settings = replace(smoke(3, seed=3), batch_tokens=8192)
+    stream = BatchStream(encoder, settings)
     batches = iter(stream)
     for _ in range(4):
         next(batches)
     place = stream.place
     following = next(batches)
-    resumed = next(iter(BatchStream(encoder, recipe, Place(place.pool, place.batch))))
+    resumed = next(iter(BatchStream(encoder, settings, Place(place.pool, place.batch))))
     assert resumed.tokens.equal(following.tokens)
     assert resumed.weights.equal(following.weights)

@@ -16,7 +16,7 @@ from tiny_base.export import load_weights
 from tiny_base.loop import Pretraining
 from tiny_base.network import Network, Shape
 from tiny_base.optimiser import Schedule
-from tiny_base.recipe import smoke
+from tiny_base.settings import smoke
 
 
 class Silent:
@@ -41,9 +41,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_short_run_learns_without_a_nan(tmp_path: Path) -> None:
     told = Silent()
-    recipe = smoke(8, seed=2)
-    scores = Pretraining(recipe, tmp_path, told).run()
-    assert len(told.losses) == recipe.last_step == 9
+    settings = smoke(8, seed=2)
+    scores = Pretraining(settings, tmp_path, told).run()
+    assert len(told.losses) == settings.last_step == 9
     assert all(math.isfinite(loss) for loss in told.losses)
     assert told.losses[-1] < told.losses[0]
     assert math.isfinite(scores["all"].loss)
@@ -68,7 +68,7 @@ def test_a_finished_run_is_only_measured_again(finished: Path) -> None:
     )
 
 
-def test_resuming_with_another_recipe_names_what_differs(finished: Path) -> None:
+def test_resuming_with_other_settings_names_what_differs(finished: Path) -> None:
     with pytest.raises(ResumeError, match="seed"):
         Pretraining(replace(smoke(3, seed=1), seed=9), finished, Silent(), resume=True)
 
@@ -89,7 +89,7 @@ def test_the_command_writes_a_base_and_its_card(tmp_path: Path) -> None:
 
 
 def test_transformers_computes_what_the_trainer_computes(finished: Path) -> None:
-    shape = Shape(**json.loads((finished / "pretraining.json").read_text())["recipe"]["shape"])
+    shape = Shape(**json.loads((finished / "pretraining.json").read_text())["settings"]["shape"])
     network = Network(shape, seed=0)
     load_weights(network, finished)
     tokens = AutoTokenizer.from_pretrained(finished)(

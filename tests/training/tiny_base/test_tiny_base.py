@@ -37,10 +37,10 @@ def test_every_linear_layer_fits_blocks_of_64() -> None:
 
 
 def test_the_held_out_loss_of_the_card_can_be_measured_again() -> None:
-    network = Network(Shape(**REPORT["recipe"]["shape"]), seed=0)
+    network = Network(Shape(**REPORT["settings"]["shape"]), seed=0)
     load_weights(network, FOLDER)
     encoder = Encoder(Tokenizer.from_file(str(FOLDER / "tokenizer.json")))
-    measured = measure(network, encoder, REPORT["recipe"]["probe_documents"], held_out=True)["all"].loss
+    measured = measure(network, encoder, REPORT["settings"]["probe_documents"], held_out=True)["all"].loss
     # Recorded before the weights were rounded to bf16 for storage.
     assert measured == pytest.approx(REPORT["held_out"]["all"]["loss"], abs=0.02)
     assert f"**{REPORT['held_out']['all']['loss']:.3f}**" in (FOLDER / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Everything that decides what pre-training makes: one recipe on one machine always gives the same bytes."""
+"""Everything that decides what pre-training makes: the same settings give the same bytes on one machine."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,7 +7,7 @@ from tiny_base.network import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Settings:
     """Sizes and rates of a run; the length is counted in steps of at most `batch_tokens` padded tokens.
 
     After `steps` comes polishing: from pool `polish_pool` on, invented words are joined from the vocabulary's
@@ -33,14 +33,14 @@ class Recipe:
         return self.steps + self.polish_steps
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the recipe as a JSON object."""
+        """The settings as a JSON object."""
         return asdict(self)
 
 
-def smoke(steps: int, seed: int) -> Recipe:
-    """Returns a recipe that runs in seconds: two thin layers, few words, tiny batches."""
+def smoke(steps: int, seed: int) -> Settings:
+    """Settings for a run of seconds: two thin layers, few words, tiny batches."""
     shape = Shape(vocabulary=512, hidden=64, intermediate=128, layers=2, heads=2)
-    return Recipe(
+    return Settings(
         steps=steps,
         seed=seed,
         batch_tokens=512,
