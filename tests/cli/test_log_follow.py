@@ -107,7 +107,7 @@ def test_a_server_that_comes_back_is_followed_on_without_a_gap(
     registry = FolderRegistry(published)
     socket = f"unix:{tmp_path}/registry.sock"
     paused: list[float] = []
-    servers = iter([serving(registry, tmp_path / "uploads", socket) for _ in range(2)])
+    servers = iter([serving(registry, tmp_path / "uploads", address=socket) for _ in range(2)])
     server = next(servers)
     server.__enter__()
 

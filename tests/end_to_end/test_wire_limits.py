@@ -164,7 +164,7 @@ def probes(wire: Wire, count: int) -> str:
         stack.callback(wait_until, lambda: not wire.served.wire.probes.taken)
         watches = [wire.health.Watch(health_pb2.HealthCheckRequest()) for _ in range(count)]
         for watch in watches:
-            stack.callback(watch.cancel)  # type: ignore[arg-type]
+            stack.callback(watch.cancel)
         return "".join(said(watch.__next__) for watch in watches)
 
 

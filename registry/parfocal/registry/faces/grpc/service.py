@@ -21,8 +21,8 @@ from parfocal.registry.registry import Registry
 from parfocal.registry.values import (
     AdapterName,
     Alias,
-    FileEntry,
     Event,
+    FileEntry,
     Version,
     check_version,
     checked_page_size,
