@@ -5,13 +5,13 @@ from pathlib import Path
 import torch
 
 from fakes.training import write_jsonl
+from parfocal.engine import quiet_libraries
 from parfocal.registry import FolderRegistry, locate_base
 from parfocal.training import TrainConfig, train
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.prepare import prepare
 from parfocal.training.evaluation.held_out import HeldOut
 from parfocal.training.examples import support_emails
-from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.methods.adapter import load_served
 
 

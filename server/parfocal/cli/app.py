@@ -21,7 +21,7 @@ from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.show import show
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.failures import OneLineGroup
-from parfocal.cli.quiet import calm_libraries
+from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, log, rm, gc)

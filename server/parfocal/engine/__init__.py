@@ -25,6 +25,7 @@ from parfocal.engine.errors import (
     SendingFailed,
     StepFailed,
 )
+from parfocal.engine.library_noise import calm_libraries, hide_loading_bars, quiet_libraries
 from parfocal.engine.observer import (
     AdapterReport,
     KernelReport,
@@ -88,7 +89,10 @@ __all__ = [
     "Stop",
     "Timings",
     "TokenLogprob",
+    "calm_libraries",
     "declare",
     "declared_by",
+    "hide_loading_bars",
+    "quiet_libraries",
     "wait_briefly",
 ]

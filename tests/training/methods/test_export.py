@@ -8,10 +8,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 
+from parfocal.engine import quiet_libraries
 from parfocal.engine.loading import Loading, load_quantised
 from parfocal.registry import BaseFiles, read_peft_folder
 from parfocal.training.errors import ParentMismatch
-from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
 from parfocal.training.methods.export import export
 

@@ -11,9 +11,9 @@ from bitsandbytes.functional import has_avx512bf16
 from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from torch import nn
 
+from parfocal.engine import quiet_libraries
 from parfocal.engine.loading import Loading, load_quantised
 from parfocal.training import GradientsLost
-from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.methods.repacking import check_gradients_pass, check_unpacked, forbid_repacking
 
 packs = pytest.mark.skipif(not has_avx512bf16(), reason="this CPU's bitsandbytes does not repack weights")

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from oracle.bases import configurations, write_base
+from parfocal.engine import quiet_libraries
 from parfocal.training import TrainConfig
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.rendering import MASKED, Sample
@@ -17,7 +18,6 @@ from parfocal.training.data.rows import Row, Turn
 from parfocal.training.evaluation.held_out import HeldOut, padded
 from parfocal.training.evaluation.loss import answer_logits
 from parfocal.training.hyperparameters import DataFacts, base_facts, choose
-from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.methods.adapter import Device, adapter_weights, load_model
 from parfocal.training.methods.order import row_order
 from parfocal.training.methods.schedule import Schedule

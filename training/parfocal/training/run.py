@@ -4,13 +4,12 @@ import gc
 from collections.abc import Mapping
 from pathlib import Path
 
-from parfocal.engine import wait_briefly
+from parfocal.engine import quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
 from parfocal.training.errors import DataRefused, NothingToResume
 from parfocal.training.hyperparameters import Hyperparameters
-from parfocal.training.library_noise import quiet_libraries
 from parfocal.training.parent import check_parent, find_parent
 from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.runs import (

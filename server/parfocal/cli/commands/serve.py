@@ -15,7 +15,7 @@ import typer
 
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Flag, Given, command
-from parfocal.cli.quiet import hide_loading_bars
+from parfocal.engine import hide_loading_bars
 from parfocal.server import (
     BadSetting,
     Resolved,

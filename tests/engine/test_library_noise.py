@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from parfocal.cli.quiet import calm_libraries
+from parfocal.engine import calm_libraries
 
 CPU_KERNELS = "bitsandbytes.backends.cpu.ops"
 LOADING = "transformers.modeling_utils"
