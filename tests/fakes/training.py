@@ -52,12 +52,12 @@ class SilentRegistry(FolderRegistry):
 
 
 def chat_row(prompt: str, answer: str) -> JsonRow:
-    """Returns a row of one user and one assistant message."""
+    """A row of one user and one assistant message."""
     return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
 
 
 def chat_rows(count: int) -> list[JsonRow]:
-    """Returns `count` different chats whose answers repeat one letter of the prompt."""
+    """`count` different chats whose answers repeat one letter of the prompt."""
     letters = "abcdefgh"
     return [chat_row(f"{index} {letters[index % 8]}", letters[index % 8] * 3) for index in range(count)]
 
@@ -69,6 +69,6 @@ def write_jsonl(path: Path, rows: Sequence[JsonRow]) -> Path:
 
 
 def hyperparameters_of(rows: int = 1000, **settings: Any) -> Hyperparameters:
-    """Returns what is chosen for so many rows on a Llama of 8 B, with `settings` as a person gives them."""
+    """What is chosen for so many rows on a Llama of 8 B, with `settings` as a person gives them."""
     config = TrainConfig(data=Path("d"), name="n", **settings)
     return choose(config, DataFacts(rows, 300, 50_000), BaseFacts("llama", 4096, 8192))

@@ -66,7 +66,7 @@ class BatchStream:
 
 
 def padded(rows: list[Encoded]) -> Batch:
-    """Returns the rows as one batch as long as its longest row, rounded up to a multiple of 8."""
+    """The rows as one batch as long as its longest row, rounded up to a multiple of 8."""
     length = (max(len(row.tokens) for row in rows) + 7) // 8 * 8
     tokens = torch.zeros(len(rows), length, dtype=torch.long)
     weights = torch.zeros(len(rows), length)

@@ -32,7 +32,7 @@ class Encoder:
         self._end = special_id(tokenizer, END)
 
     def encode(self, document: Document, source: Source | None = None) -> Encoded:
-        """Returns ids and weights; without a `source` only the answers count (for evaluation)."""
+        """Ids and weights; without a `source` only the answers count (for evaluation)."""
         tokens: list[int] = []
         weights: list[float] = []
         for text, learnt in _pieces(document):
@@ -54,7 +54,7 @@ class Encoder:
 
 
 def _pieces(document: Document) -> list[tuple[str, bool]]:
-    """Returns (text, is it learnt?) in the order of the chat template; raw text ends with the end mark."""
+    """Pairs (text, is it learnt?) in the order of the chat template; raw text ends with the end mark."""
     if not document.turns:
         return [(document.context, False), (document.learnt, True), (END, True)]
     pieces: list[tuple[str, bool]] = []

@@ -25,11 +25,11 @@ class History:
     points: list[Point] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the history as a JSON object."""
+        """Writes the history as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "History":
-        """Returns the history that `as_json` wrote."""
+        """Reads the history that `as_json` wrote."""
         points = [Point(**point) for point in data["points"]]
         return cls(tokens=data["tokens"], seconds=data["seconds"], points=points)

@@ -30,7 +30,7 @@ class Shape:
         return self.hidden // self.heads
 
     def as_json(self) -> dict[str, int | float]:
-        """Returns the sizes as a flat JSON object."""
+        """Writes the sizes as a flat JSON object."""
         return asdict(self)
 
 
@@ -53,7 +53,7 @@ class Network(nn.Module):
                 nn.init.normal_(parameter, std=deviation, generator=generator)
 
     def hidden_states(self, tokens: Tensor) -> Tensor:
-        """Returns the normed states `[rows, length, hidden]` in bf16 of right-padded `tokens [rows, length]`.
+        """The normed states `[rows, length, hidden]` in bf16 of right-padded `tokens [rows, length]`.
 
         Padding needs no mask: it stands to the right, where a causal row never looks.
         """
@@ -67,11 +67,11 @@ class Network(nn.Module):
         return normed
 
     def logits(self, states: Tensor) -> Tensor:
-        """Returns fp32 scores `[..., vocabulary]` of bf16 `states [..., hidden]`."""
+        """Scores `[..., vocabulary]` in fp32 of bf16 `states [..., hidden]`."""
         return functional.linear(states, self.model.embed_tokens.weight.to(torch.bfloat16)).float()
 
     def loss(self, tokens: Tensor, weights: Tensor) -> Tensor:
-        """Returns the weighted mean cross entropy; `weights [rows, length]` scores the token at its place.
+        """The weighted mean cross entropy; `weights [rows, length]` scores the token at its place.
 
         Only places with a weight above zero go through the output matrix.
         """
@@ -149,7 +149,7 @@ class _Attention(nn.Module):
         return out
 
     def _split(self, states: Tensor) -> Tensor:
-        """Returns `[rows * heads, length, head_dim]`."""
+        """`[rows * heads, length, head_dim]`."""
         rows, length, hidden = states.shape
         heads = states.view(rows, length, self.heads, -1).transpose(1, 2)
         return heads.reshape(rows * self.heads, length, hidden // self.heads)
@@ -168,7 +168,7 @@ class _Mlp(nn.Module):
 
 
 def _rotations(shape: Shape) -> tuple[Tensor, Tensor]:
-    """Returns cosines and sines `[context, head_dim]` in bf16 (RoPE, half-split as in transformers)."""
+    """Cosines and sines `[context, head_dim]` in bf16 (RoPE, half-split as in transformers)."""
     half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
     angles = torch.outer(torch.arange(shape.context, dtype=torch.float32), shape.rope_theta**-half)
     doubled = torch.cat((angles, angles), dim=-1)

@@ -26,7 +26,7 @@ class Schedule:
     plateau: float = 0.35
 
     def rate(self, step: int) -> float:
-        """Returns the learning rate of the step (from 0)."""
+        """The learning rate of the step (from 0)."""
         if step >= self.steps:
             return self.polish_peak * (1.0 - (step - self.steps) / max(1, self.polish_steps))
         rise = min(1.0, (step + 1) / max(1, self.warm_up))
@@ -62,7 +62,7 @@ class Optimiser:
         return float(norm)
 
     def state(self) -> list[dict[str, Any]]:
-        """Returns both states, as torch lays them out."""
+        """Both states, as torch lays them out."""
         return [part.state_dict() for part in self._parts]
 
     def restore(self, states: list[dict[str, Any]]) -> None:

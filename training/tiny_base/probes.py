@@ -26,7 +26,7 @@ class ProbeResult:
 
 
 def measure(network: Network, encoder: Encoder, count: int, held_out: bool) -> dict[str, ProbeResult]:
-    """Returns the score of each task, and of `all`, over `count` fresh documents.
+    """The score of each task, and of `all`, over `count` fresh documents.
 
     Held out means names, requests and wordings that training never draws; else only the draws are new.
     `exact` is the share with every answer token right, each predicted from the true ones before it.

@@ -24,7 +24,7 @@ _PIECES = r'": "|", "|": |",\n|, "|\{"|"\}| ?[a-z]+|[A-Z][a-z]+|[A-Z]|[0-9]|\n+|
 
 
 def train_tokenizer(documents: Iterable[Document], vocabulary: int) -> Tokenizer:
-    """Returns a BPE tokenizer of exactly `vocabulary` entries learnt from the documents.
+    """A BPE tokenizer of exactly `vocabulary` entries learnt from the documents.
 
     Raises ValueError where the documents hold too few different words to fill it.
     """
@@ -51,13 +51,13 @@ def train_tokenizer(documents: Iterable[Document], vocabulary: int) -> Tokenizer
 
 
 def word_pieces(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Returns the entries of two letters or more, in lower case and without their space, sorted."""
+    """The entries of two letters or more, in lower case and without their space, sorted."""
     texts = {tokenizer.decode([number]).strip().lower() for number in range(3, tokenizer.get_vocab_size())}
     return tuple(sorted(text for text in texts if len(text) > 1 and text.isascii() and text.isalpha()))
 
 
 def special_id(tokenizer: Tokenizer, token: str) -> int:
-    """Returns the id of a special token; raises KeyError where the tokenizer lacks it."""
+    """The id of a special token; raises KeyError where the tokenizer lacks it."""
     number: int | None = tokenizer.token_to_id(token)
     if number is None:
         raise KeyError(f"The tokenizer has no {token}: it was not made by this package")

@@ -127,7 +127,7 @@ def classify(source: Source) -> Document:
 
 
 def _keys(source: Source, scene: Scene) -> dict[str, str]:
-    """Returns fact name -> key; now and then one fact that the text does not state."""
+    """Fact name -> key; now and then one fact that the text does not state."""
     names = source.some(list(scene.facts), 2, 6)
     if source.chance(0.06):
         names.insert(source.between(0, len(names)), "colour")

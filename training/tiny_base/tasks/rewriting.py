@@ -146,7 +146,7 @@ def acknowledge(source: Source) -> Document:
 
 
 def _note(source: Source) -> tuple[str, dict[str, str]]:
-    """Returns a note and its parts: to, by, event, Event (with a capital)."""
+    """A note and its parts: to, by, event, Event (with a capital)."""
     who = [words.person, words.given_name, words.person]
     to, by = source.random.choice(who)(source), source.random.choice(who)(source)
     event = fill(source, source.pick(_EVENTS))
@@ -156,7 +156,7 @@ def _note(source: Source) -> tuple[str, dict[str, str]]:
 
 
 def _new_frame(source: Source) -> str:
-    """Returns a frame with fresh labels and phrases around the three parts."""
+    """A frame with fresh labels and phrases around the three parts."""
     labels = [source.pick(words.PLAIN) if source.chance(0.6) else words.invented(source, 2) for _ in range(3)]
     change = source.random.choice((str.upper, str.capitalize, str.lower))
     parts = source.shuffled(["{to}", "{by}", source.random.choice(("{event}", "{Event}"))])

@@ -23,7 +23,7 @@ class Document:
 
 
 def conversation(task: str, *pairs: tuple[str, str], system: str = "", unlearnt: int = 0) -> Document:
-    """Returns a conversation of (user, assistant) pairs; the first `unlearnt` answers are only context."""
+    """A conversation of (user, assistant) pairs; the first `unlearnt` answers are only context."""
     turns = [Turn("system", system)] if system else []
     for place, (asked, answered) in enumerate(pairs):
         turns += [Turn("user", asked), Turn("assistant", answered, learnt=place >= unlearnt)]

@@ -9,47 +9,47 @@ Record: TypeAlias = Mapping[str, Value]
 
 
 def as_json(record: Record) -> str:
-    """Returns one line of JSON."""
+    """One line of JSON."""
     return json.dumps(record, ensure_ascii=False)
 
 
 def as_indented_json(record: Record) -> str:
-    """Returns JSON with one member per line."""
+    """JSON with one member per line."""
     return json.dumps(record, ensure_ascii=False, indent=2)
 
 
 def as_lines(record: Record) -> str:
-    """Returns `name: value` lines."""
+    """`name: value` lines."""
     return "\n".join(f"{name}: {_plain(value)}" for name, value in record.items())
 
 
 def as_assignments(record: Record) -> str:
-    """Returns `name = value` lines."""
+    """`name = value` lines."""
     return "\n".join(f"{name} = {_plain(value)}" for name, value in record.items())
 
 
 def as_bullets(record: Record) -> str:
-    """Returns `- name: value` lines."""
+    """`- name: value` lines."""
     return "\n".join(f"- {name}: {_plain(value)}" for name, value in record.items())
 
 
 def as_tags(record: Record) -> str:
-    """Returns one `<name>value</name>` line for each member."""
+    """One `<name>value</name>` line for each member."""
     return "\n".join(f"<{name}>{_plain(value)}</{name}>" for name, value in record.items())
 
 
 def as_bar_line(record: Record) -> str:
-    """Returns only the values, with ` | ` between them."""
+    """Only the values, with ` | ` between them."""
     return " | ".join(_plain(value) for value in record.values())
 
 
 def as_table(record: Record) -> str:
-    """Returns a comma-separated heading and one row."""
+    """A comma-separated heading and one row."""
     return ",".join(record) + "\n" + ",".join(_plain(value) for value in record.values())
 
 
 def as_pairs(record: Record) -> str:
-    """Returns `name=value` pairs with semicolons between them."""
+    """`name=value` pairs with semicolons between them."""
     return "; ".join(f"{name}={_plain(value)}" for name, value in record.items())
 
 

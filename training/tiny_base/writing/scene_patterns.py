@@ -36,7 +36,7 @@ class Pattern:
 
 @cache
 def patterns() -> tuple[Pattern, ...]:
-    """Returns all scenes in the order of the file."""
+    """All scenes in the order of the file."""
     return tuple(
         Pattern(
             scene["topic"],
@@ -48,7 +48,7 @@ def patterns() -> tuple[Pattern, ...]:
 
 @cache
 def flags() -> tuple[Flag, ...]:
-    """Returns all true-or-false facts in the order of the file."""
+    """All true-or-false facts in the order of the file."""
     return tuple(
         Flag(name, flag["question"], tuple(flag["yes"]), tuple(flag["no"]))
         for name, flag in _wording()["flag"].items()

@@ -97,7 +97,7 @@ class Scene:
 
 
 def fill(source: Source, template: str) -> str:
-    """Returns the template with each `{kind}` replaced by a fresh value of that kind."""
+    """The template with each `{kind}` replaced by a fresh value of that kind."""
     out = template
     for kind, make in MAKERS.items():
         while "{" + kind + "}" in out:
@@ -106,7 +106,7 @@ def fill(source: Source, template: str) -> str:
 
 
 def compose(source: Source, pattern: Pattern | None = None) -> Scene:
-    """Returns a new scene of the pattern (any pattern when None)."""
+    """A new scene of the pattern (any pattern when None)."""
     chosen = pattern or source.random.choice(patterns())
     facts: dict[str, Value] = {}
     sentences = []

@@ -18,7 +18,7 @@ class Source:
         self.pieces = pieces
 
     def pick(self, items: Sequence[_Item]) -> _Item:
-        """Returns one item: of every eighth when held out, else of the others; any item of a short list."""
+        """One item: of every eighth when held out, else of the others; any item of a short list."""
         if len(items) < _HELD_EVERY:
             return self.random.choice(items)
         kept_back = len(items) // _HELD_EVERY
@@ -28,17 +28,17 @@ class Source:
         return items[place + min(place // (_HELD_EVERY - 1), kept_back)]
 
     def chance(self, probability: float) -> bool:
-        """Returns True with the given probability."""
+        """True with the given probability."""
         return self.random.random() < probability
 
     def between(self, low: int, high: int) -> int:
-        """Returns an integer in `[low, high]`."""
+        """An integer in `[low, high]`."""
         return self.random.randint(low, high)
 
     def shuffled(self, items: Sequence[_Item]) -> list[_Item]:
-        """Returns all items in a new order."""
+        """All items in a new order."""
         return self.random.sample(list(items), len(items))
 
     def some(self, items: Sequence[_Item], low: int, high: int) -> list[_Item]:
-        """Returns between `low` and `high` distinct items (at most all) in a new order."""
+        """Between `low` and `high` distinct items (at most all) in a new order."""
         return self.random.sample(list(items), min(len(items), self.between(low, high)))

@@ -51,7 +51,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def invented(source: Source, syllables: int = 0) -> str:
-    """Returns a new lower-case word of one to three syllables, or of as many of the source's pieces."""
+    """A new lower-case word of one to three syllables, or of as many of the source's pieces."""
     if source.pieces and source.chance(0.6):
         return "".join(source.random.choice(source.pieces) for _ in range(syllables or source.between(1, 3)))
     draw = source.random.choice
@@ -63,17 +63,17 @@ def invented(source: Source, syllables: int = 0) -> str:
 
 
 def given_name(source: Source) -> str:
-    """Returns a first name, more often invented than common."""
+    """A first name, more often invented than common."""
     return source.pick(GIVEN) if source.chance(0.45) else invented(source, source.between(1, 2)).capitalize()
 
 
 def family_name(source: Source) -> str:
-    """Returns a family name, more often invented than common."""
+    """A family name, more often invented than common."""
     return source.pick(FAMILY) if source.chance(0.4) else invented(source, source.between(1, 3)).capitalize()
 
 
 def person(source: Source) -> str:
-    """Returns a first and a family name, at times with a title or an initial."""
+    """A first and a family name, at times with a title or an initial."""
     first, last = given_name(source), family_name(source)
     form = source.random.random()
     if form < 0.05:
@@ -84,18 +84,18 @@ def person(source: Source) -> str:
 
 
 def city(source: Source) -> str:
-    """Returns the name of a town."""
+    """The name of a town."""
     return source.pick(CITIES) if source.chance(0.5) else invented(source, 2).capitalize()
 
 
 def company(source: Source) -> str:
-    """Returns the name of a firm, such as `Adler Optics` or `Trovia Labs`."""
+    """The name of a firm, such as `Adler Optics` or `Trovia Labs`."""
     first = source.pick(FAMILY) if source.chance(0.3) else invented(source, 2).capitalize()
     return f"{first} {source.pick(TRADES)}"
 
 
 def product(source: Source) -> str:
-    """Returns the name of something for sale, in title case."""
+    """The name of something for sale, in title case."""
     good = source.pick(GOODS) if source.chance(0.6) else invented(source, 2).capitalize()
     form = source.random.random()
     if form < 0.3:
@@ -108,24 +108,24 @@ def product(source: Source) -> str:
 
 
 def street(source: Source) -> str:
-    """Returns a street and a number."""
+    """A street and a number."""
     return (
         f"{source.between(1, 180)} {source.pick(STREETS)} {source.random.choice(('Street', 'Road', 'Lane'))}"
     )
 
 
 def digits(source: Source, count: int) -> str:
-    """Returns `count` random digits."""
+    """`count` random digits."""
     return "".join(source.random.choice("0123456789") for _ in range(count))
 
 
 def capitals(source: Source, count: int) -> str:
-    """Returns `count` random capital letters."""
+    """`count` random capital letters."""
     return "".join(source.random.choice(_LETTERS) for _ in range(count))
 
 
 def code(source: Source) -> str:
-    """Returns a reference such as `KT-4821`, `58-221-07`, `Q90317` or `#72210`."""
+    """A reference such as `KT-4821`, `58-221-07`, `Q90317` or `#72210`."""
     form = source.between(0, 5)
     if form == 0:
         return f"{capitals(source, source.between(1, 3))}-{digits(source, source.between(3, 6))}"
@@ -141,18 +141,18 @@ def code(source: Source) -> str:
 
 
 def phone(source: Source) -> str:
-    """Returns a telephone number."""
+    """A telephone number."""
     return f"0{digits(source, 2)} {digits(source, 3)} {digits(source, 4)}"
 
 
 def mail_address(source: Source) -> str:
-    """Returns an e-mail address."""
+    """An e-mail address."""
     left = given_name(source).lower() + source.random.choice((".", "_", "")) + family_name(source).lower()
     return f"{left}@{invented(source, 2)}.{source.random.choice(('com', 'org', 'net', 'example'))}"
 
 
 def amount(source: Source) -> str:
-    """Returns a sum of money."""
+    """A sum of money."""
     number = (
         f"{source.between(2, 900)}.{digits(source, 2)}"
         if source.chance(0.6)
@@ -163,28 +163,28 @@ def amount(source: Source) -> str:
 
 
 def count(source: Source) -> str:
-    """Returns a small whole number."""
+    """A small whole number."""
     return str(source.between(2, 12) if source.chance(0.7) else source.between(13, 99))
 
 
 def clock(source: Source) -> str:
-    """Returns a time of day."""
+    """A time of day."""
     hour, minute = source.between(1, 12), source.random.choice(("00", "15", "20", "30", "40", "45", "50"))
     return f"{hour}:{minute}" + (source.random.choice((" am", " pm")) if source.chance(0.4) else "")
 
 
 def weekday(source: Source) -> str:
-    """Returns a day of the week."""
+    """A day of the week."""
     return source.random.choice(DAYS)
 
 
 def date_parts(source: Source) -> tuple[int, int, int]:
-    """Returns day, month (1 to 12) and year."""
+    """Day, month (1 to 12) and year."""
     return source.between(1, 28), source.between(1, 12), source.between(1960, 2029)
 
 
 def date(source: Source) -> str:
-    """Returns a date in one of the usual styles."""
+    """A date in one of the usual styles."""
     day, month, year = date_parts(source)
     name = MONTHS[month - 1]
     styles = (
@@ -198,7 +198,7 @@ def date(source: Source) -> str:
 
 
 def phrase(source: Source) -> str:
-    """Returns two to five plain lower-case words."""
+    """Two to five plain lower-case words."""
     return " ".join(_plain_word(source) for _ in range(source.between(2, 5)))
 
 

@@ -101,7 +101,7 @@ class ThreadCount:
 
 
 def thread_counts(device: torch.device, dtype: torch.dtype, most: int | None = None) -> tuple[int, ...]:
-    """Returns the counts worth trying, most first; only one if the CPU does not compute.
+    """The counts worth trying, most first; only one if the CPU does not compute.
 
     The counts give the same bits. In float32, where MKL multiplies, only powers of two do.
     """

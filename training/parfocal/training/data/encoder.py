@@ -49,12 +49,11 @@ class BaseEncoder:
         self.special_texts = _special_texts(self.tokenizer)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Returns the token ids of `text`."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Returns the text of `ids` without special tokens."""
+        """The text of `ids` without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def write(self, turns: Sequence[Turn], *, generation_prompt: bool, marks: bool = False) -> Written:

@@ -34,7 +34,7 @@ class _Fault(Exception):
 
 
 def rows_of(file: DataFile) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
-    """Returns the rows of `file` and a finding for every line that is not a row or not fully used."""
+    """Reads the rows of `file`, with a finding for every line that is not a row or not fully used."""
     findings = Findings()
     rows = []
     for line in file.lines:
@@ -108,7 +108,7 @@ def _text(content: JSON) -> str:
 
 
 def _joined_parts(parts: Sequence[JSON]) -> str:
-    """Returns the text of OpenAI content parts; raises for images and other kinds."""
+    """Joins the text of OpenAI content parts; raises for images and other kinds."""
     texts = []
     for part in parts:
         if isinstance(part, Mapping):

@@ -35,7 +35,7 @@ class DataFile:
 
 
 def read_jsonl(path: Path) -> DataFile:
-    """Returns what `path` holds; a faulty line becomes a finding, and reading goes on.
+    """Reads what `path` holds; a faulty line becomes a finding, and reading goes on.
 
     Raises:
         DataUnreadable: the file is missing or cannot be read.

@@ -36,7 +36,6 @@ class Sample:
         return sum(label != MASKED for label in self.labels[1:])
 
     def cut(self, tokens: int) -> "Sample":
-        """Returns the first `tokens` tokens of the sample."""
         return Sample(self.row, self.ids[:tokens], self.labels[:tokens], self.merged, self.ends)
 
 
@@ -49,12 +48,12 @@ class RenderFault(Exception):
 
 
 def render(row: Row, encoder: BaseEncoder) -> Sample:
-    """Returns `row` in tokens; raises RenderFault."""
+    """Turns `row` into tokens; raises RenderFault."""
     return _render_raw(row, encoder) if row.raw else _render_chat(row, encoder)
 
 
 def prompt_ids(row: Row, encoder: BaseEncoder) -> list[int]:
-    """Returns the prompt that serving would get for this row; raises RenderFault."""
+    """The prompt that serving would get for this row; raises RenderFault."""
     if row.raw:
         return encoder.encode(row.prompt[0].content, special=True)
     try:
@@ -151,6 +150,6 @@ def _span(row: Row, index: int, whole: Written, encoder: BaseEncoder) -> tuple[W
 
 
 def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """Returns `text` cut at the spans: what is before an answer, the answer, what is before the next, …"""
+    """Cuts `text` at the spans: what is before an answer, the answer, what is before the next, …"""
     cuts = [0, *(end for span in spans for end in span), len(text)]
     return [text[start:end] for start, end in pairwise(cuts)]

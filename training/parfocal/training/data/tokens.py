@@ -24,7 +24,7 @@ class Tokenised:
 
 
 def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
-    """Returns the tokenised rows, with a finding for each that fails or is doubtful."""
+    """Tokenises the rows, with a finding for each that fails or is doubtful."""
     source = rows[0].source if rows else ""
     if any(not row.raw for row in rows) and not encoder.has_template:
         message = "are chats, but the base has no chat template; use prompt and completion rows"
@@ -44,7 +44,7 @@ def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
 
 
 def cut(samples: Sequence[Sample], max_length: int) -> Tokenised:
-    """Returns the samples cut to `max_length` tokens; names those cut or left with nothing."""
+    """Cuts the samples to `max_length` tokens; names those cut or left with nothing."""
     source = samples[0].row.source if samples else ""
     long = [sample.row.line for sample in samples if len(sample.ids) > max_length]
     shortened = tuple(sample.cut(max_length) for sample in samples)

@@ -27,7 +27,7 @@ class _TokenByToken(StoppingCriteria):
 
 
 def exact_match(model: Any, samples: Sequence[Sample], encoder: BaseEncoder, batch_size: int) -> float:
-    """Returns the share of last answers that `model` writes exactly, outer spaces aside; from 0 to 1."""
+    """The share of last answers that `model` writes exactly, outer spaces aside; from 0 to 1."""
     ordered = sorted(samples, key=lambda sample: len(sample.ids))
     threads = ThreadCount(thread_counts(model.device, torch.float32))
     right = 0

@@ -37,7 +37,7 @@ class HeldOut:
         self._batches = [(chunk, padded([samples[i] for i in chunk], pad_id, device)) for chunk in chunks]
 
     def score(self, model: Any) -> Score:
-        """Returns the score of `model`; restores the mode it was in.
+        """Scores `model`, and restores the mode it was in.
 
         Draws no random numbers and takes no gradients. The caller keeps the base from being repacked.
         """
@@ -65,7 +65,7 @@ class HeldOut:
 
 
 def padded(samples: Sequence[Sample], pad_id: int, device: torch.device) -> dict[str, Tensor]:
-    """Returns `input_ids`, `attention_mask` and `labels`, each `[rows, tokens]`, padded on the right."""
+    """One batch: `input_ids`, `attention_mask` and `labels`, each `[rows, tokens]`, padded on the right."""
     longest = max(len(sample.ids) for sample in samples)
     fills = (("input_ids", pad_id), ("attention_mask", 0), ("labels", MASKED))
     batch = {name: torch.full((len(samples), longest), fill) for name, fill in fills}

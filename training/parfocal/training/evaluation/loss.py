@@ -24,7 +24,7 @@ class AnswerLogits:
     rows: Tensor
 
     def losses(self) -> Tensor:
-        """Returns the negative log-likelihood of every learnt token, `[learnt]`, in float32."""
+        """The negative log-likelihood of every learnt token, `[learnt]`, in float32."""
         return steady_cross_entropy(self.logits, self.targets)
 
 

@@ -2,7 +2,7 @@
 
 
 def listed(words: str) -> tuple[str, ...]:
-    """Returns the words of a text."""
+    """The words of a text, as they are separated by spaces."""
     return tuple(words.split())
 
 

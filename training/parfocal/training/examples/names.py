@@ -24,16 +24,16 @@ _GOODS = listed(
 
 
 def person(random: Random) -> str:
-    """Returns a first and a last name."""
+    """A first and a last name."""
     return f"{random.choice(_FIRST)} {random.choice(_LAST)}"
 
 
 def product(random: Random) -> str:
-    """Returns a make and a thing, such as `Nova Kettle`."""
+    """A make and a thing, such as `Nova Kettle`."""
     return f"{random.choice(_MAKES)} {random.choice(_GOODS)}"
 
 
 def order_number(random: Random) -> str:
-    """Returns two capitals, a dash and five digits."""
+    """Two capitals, a dash and five digits."""
     letters = "".join(random.choice("ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(2))
     return f"{letters}-{random.randrange(10_000, 100_000)}"

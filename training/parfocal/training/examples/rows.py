@@ -33,7 +33,7 @@ class Datasets:
 
 
 def datasets(job: Job, training: int, held_out: int, seed: int) -> Datasets:
-    """Returns `training` rows and twice `held_out` rows, in which no prompt occurs twice."""
+    """Makes `training` rows and twice `held_out` rows, in which no prompt occurs twice."""
     rows = _distinct(job, training + held_out, seed, "seen")
     return Datasets(
         training=tuple(rows[:training]),
@@ -43,6 +43,6 @@ def datasets(job: Job, training: int, held_out: int, seed: int) -> Datasets:
 
 
 def _distinct(job: Job, count: int, seed: int, wording: Wording) -> list[Row]:
-    """Returns the first `count` rows with different prompts out of twice as many."""
+    """The first `count` rows with different prompts out of twice as many."""
     by_prompt = {row["prompt"]: row for row in job(2 * count + 20, seed, wording)}
     return list(islice(by_prompt.values(), count))

@@ -42,7 +42,7 @@ def export(model: PeftModel, weights: Weights, folder: Path, base: BaseFiles, dt
 
 
 def suffixes(weights: Weights) -> list[str]:
-    """Returns the last names of the modules that `weights` adapt, such as `q_proj`."""
+    """The last names of the modules that `weights` adapt, such as `q_proj`."""
     return sorted({name.split(".lora_")[0].rpartition(".")[2] for name in weights})
 
 

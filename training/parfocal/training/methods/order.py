@@ -12,7 +12,7 @@ _WINDOW = 8  # batches among which rows are sorted by length: less padding, stil
 
 
 def row_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[int]:
-    """Returns `steps * batch_size` indices into `lengths`: the rows of step 1, of step 2, …
+    """Draws `steps * batch_size` indices into `lengths`: the rows of step 1, of step 2, …
 
     Every row comes once before any comes twice, up to the rows that fill an epoch's last batch, and no batch
     holds a row twice unless there are fewer rows than that. Rows of a batch are of similar length, in rising
@@ -52,7 +52,7 @@ def _tiny(lengths: Sequence[int], chance: random.Random) -> Iterator[list[int]]:
 def _grouped(
     window: list[int], lengths: Sequence[int], batch_size: int, chance: random.Random, lead: int | None
 ) -> list[list[int]]:
-    """Returns the rows of `window` in batches of similar length, in any order but `lead` in the first."""
+    """The rows of `window` in batches of similar length, in any order but `lead` in the first."""
     ordered = sorted(window, key=lambda index: lengths[index])
     batches = [ordered[at : at + batch_size] for at in range(0, len(ordered), batch_size)]
     chance.shuffle(batches)

@@ -55,7 +55,7 @@ class AnswerTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Returns the loss, averaged over every learnt token of the whole step, however it is split up.
+        """Averages the loss over every learnt token of the whole step, however it is split up.
 
         On a GPU TRL's own kernel does it without holding the logits; it has no such kernel for CPUs, where it
         computes the head three times over all tokens. Both give the same loss.
@@ -73,7 +73,7 @@ def build_trainer(
     arguments: SFTConfig,
     callback: TrainerCallback,
 ) -> AnswerTrainer:
-    """Returns a trainer whose adapter weights are the model's own, in float32.
+    """Builds a trainer whose adapter weights are the model's own, in float32.
 
     TRL turns the adapter of a quantised base into bfloat16, where small updates vanish; this undoes it
     exactly.
@@ -104,7 +104,7 @@ def run_trainer(trainer: AnswerTrainer, checkpoint: Path | None) -> None:
 def arguments(
     config: TrainConfig, hyperparameters: Hyperparameters, folder: Path, device: torch.device
 ) -> SFTConfig:
-    """Returns the trainer's arguments; checkpoints go to `folder`, when the callback asks for one."""
+    """The trainer's arguments; checkpoints go to `folder`, when the callback asks for one."""
     return SFTConfig(
         output_dir=str(folder),
         max_steps=hyperparameters.steps,
@@ -135,7 +135,7 @@ def arguments(
 
 
 def _dataset(samples: Sequence[Sample], arguments: SFTConfig) -> Dataset:
-    """Returns the rows in the order they are learnt: every step of the run, one after the other."""
+    """The rows in the order they are learnt: every step of the run, one after the other."""
     columns: Mapping[str, list[Any]] = {
         "input_ids": [sample.ids.tolist() for sample in samples],
         "labels": [sample.labels.tolist() for sample in samples],

@@ -25,7 +25,7 @@ class Gain:
 
 
 def gain(base_losses: Sequence[float], adapter_losses: Sequence[float]) -> Gain:
-    """Returns the gain over pairs of row losses (paired bootstrap, Efron 1979; always the same draws)."""
+    """The gain over pairs of row losses (paired bootstrap, Efron 1979; always the same draws)."""
     differences = np.asarray(base_losses) - np.asarray(adapter_losses)
     generator = np.random.default_rng(0)
     draws = generator.integers(0, len(differences), (_DRAWS, len(differences)))

@@ -70,7 +70,7 @@ def _leave_out_peaks(axes: "Axes", losses: Sequence[float], others: Sequence[flo
 
 
 def points(history: History, name: str) -> tuple[list[float], list[float]]:
-    """Returns steps and values of the entries of `history` that have `name`."""
+    """Steps and values of the entries of `history` that have `name`."""
     found = [(entry["step"], entry[name]) for entry in history if name in entry]
     pairs = [(float(s), float(v)) for s, v in found if isinstance(s, int) and isinstance(v, int | float)]
     return [step for step, _ in pairs], [value for _, value in pairs]

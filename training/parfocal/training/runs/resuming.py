@@ -12,7 +12,7 @@ _FREE = ("registry", "exact_match", "checkpoint_minutes", "adapter_dtype")
 
 
 def resumed(began: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
-    """Returns the settings of the rest of a run that began with `began`.
+    """The settings of the rest of a run that began with `began`.
 
     Raises:
         ResumeMismatch: a setting that decides the adapter, or where the run lies, is another one.
