@@ -52,7 +52,7 @@ def trained(settings: dict[str, Any]) -> TrainResult:
 def test_the_adapter_is_better_than_its_base_and_says_so(trained: TrainResult) -> None:
     assert trained.adapter.loss < trained.base.loss - 0.1
     assert trained.gain.verdict == "better"
-    assert trained.examples == 8
+    assert trained.examples == 4
 
 
 def test_the_version_carries_where_it_came_from_and_how_good_it_is(
@@ -71,7 +71,7 @@ def test_the_version_carries_where_it_came_from_and_how_good_it_is(
         "chat", manifest.contract.base.chat_template_digest, {"enable_thinking": False}
     )
     assert {"torch", "peft", "trl", "bitsandbytes"} <= manifest.provenance.tools.keys()
-    assert manifest.evaluation.examples == 8
+    assert manifest.evaluation.examples == 4
     assert manifest.evaluation.metrics == trained.metrics()
     assert {"base_exact_match", "adapter_exact_match"} <= trained.metrics().keys()
 
@@ -100,8 +100,9 @@ def test_a_watcher_is_told_the_reasons_the_steps_and_the_table(settings: dict[st
     text = "\n".join(watcher.said)
 
     assert "Tinker cookbook" in text
-    assert "step 5/10: held-out loss" in text
-    assert "8 held-out rows" in text
+    assert "72 rows to train on, 4 to choose the adapter on, 4 to report on" in text
+    assert "step 5/10: validation loss" in text
+    assert "4 held-out rows" in text
     assert "Published as team/letters@1" in text
     assert [done.step for done in watcher.steps] == list(range(1, 11))
 

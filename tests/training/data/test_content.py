@@ -1,12 +1,8 @@
-"""What shows between rows: repeats, contradictions, leaks and too few rows."""
+"""What shows between rows: repeats, contradictions and too few rows."""
 
+from fakes.training_rows import dialogue, row
 from parfocal.training import Finding, Severity
-from parfocal.training.data.content import check_counts, check_leaks, check_repeats
-from parfocal.training.data.rows import Row, Turn
-
-
-def row(line: int, prompt: str, answer: str, source: str = "data.jsonl") -> Row:
-    return Row(source, line, (Turn("user", prompt), Turn("assistant", answer, learn=True)), raw=True)
+from parfocal.training.data.content import check_counts, check_repeats
 
 
 def by_code(findings: object) -> dict[str, Finding]:
@@ -37,19 +33,19 @@ def test_no_rows_have_no_repeats() -> None:
     assert list(check_repeats([])) == []
 
 
-def test_a_held_out_row_that_is_trained_on_is_refused_by_its_line_in_the_held_out_file() -> None:
-    held = [row(1, "c", "z", "held.jsonl"), row(2, "A", " x", "held.jsonl")]
-    found = by_code(check_leaks([row(5, "a", "x")], held))
+def test_chats_unrolled_with_every_answer_learnt_repeat_their_answers() -> None:
+    rows = [dialogue(1, [("a", "b", True)]), dialogue(2, [("a", "b", True), ("c", "d", True)])]
+    found = by_code(check_repeats(rows))
 
-    assert found["OVERLAP"].severity is Severity.ERROR
-    assert (found["OVERLAP"].source, found["OVERLAP"].lines) == ("held.jsonl", (2,))
+    assert list(found) == ["REPEATED_ANSWER"]
+    assert found["REPEATED_ANSWER"].lines == (2,)
+    assert list(check_repeats([rows[0], dialogue(2, [("a", "b", False), ("c", "d", True)])])) == []
 
 
-def test_a_trained_prompt_with_another_answer_is_a_warning() -> None:
-    found = by_code(check_leaks([row(5, "a", "x")], [row(1, "a", "y", "held.jsonl")]))
+def test_two_answers_in_the_middle_of_a_talk_contradict_too() -> None:
+    rows = [dialogue(1, [("a", "b", True)]), dialogue(2, [("a", "x", True), ("c", "d", True)])]
 
-    assert list(found) == ["PROMPT_OVERLAP"]
-    assert found["PROMPT_OVERLAP"].severity is Severity.WARNING
+    assert by_code(check_repeats(rows))["CONTRADICTION"].lines == (1, 2)
 
 
 def test_too_few_training_rows_are_refused() -> None:
@@ -71,3 +67,10 @@ def test_no_held_out_row_is_refused_and_few_are_a_warning() -> None:
 
     assert by_code(check_counts(rows, [], "d"))["NO_HELD_OUT"].severity is Severity.ERROR
     assert "one row is 20%" in by_code(check_counts(rows, rows[:5], "d"))["SMALL_HELD_OUT"].message
+
+
+def test_where_none_is_left_to_choose_on_that_is_said() -> None:
+    rows = [row(n, str(n), "x") for n in range(80)]
+    found = by_code(check_counts(rows[:60], rows[60:], "d", no_choice=True))
+
+    assert found["NO_VALIDATION"].severity is Severity.WARNING

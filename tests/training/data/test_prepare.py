@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakes.training import JsonRow, chat_row, chat_rows, write_jsonl
-from parfocal.training import BaseUnfit, DataUnreadable, Finding, InvalidConfig, TrainConfig, check
+from parfocal.training import BaseUnfit, DataUnreadable, Finding, InvalidConfig, Severity, TrainConfig, check
 from parfocal.training.data.prepare import Prepared, prepare
 
 
@@ -28,7 +28,7 @@ def test_good_data_is_split_and_gets_hyperparameters(data: Path, tokenizer_folde
     prepared = prepare(config(write_jsonl(data, chat_rows(300)), tokenizer_folder), tokenizer_folder)
 
     assert prepared.report.findings == ()
-    assert (len(prepared.train), len(prepared.held_out)) == (270, 30)
+    assert (len(prepared.train), len(prepared.validation), len(prepared.held_out)) == (270, 15, 15)
     assert prepared.report.counts["rows"] == 300
     assert prepared.hyperparameters is not None
 
@@ -60,9 +60,93 @@ def test_an_explicit_held_out_file_is_checked_against_the_training_rows(
     held = write_jsonl(tmp_path / "held.jsonl", [chat_row("fresh", "x"), rows[7]])
     prepared = prepare(config(data, tokenizer_folder, held_out=held), tokenizer_folder)
 
-    assert len(prepared.train) == 60
+    assert (len(prepared.train), len(prepared.validation), len(prepared.held_out)) == (54, 6, 2)
     assert (by_code(prepared)["OVERLAP"].source, by_code(prepared)["OVERLAP"].lines) == ("held.jsonl", (2,))
     assert prepared.hyperparameters is None
+
+
+def test_where_nothing_is_chosen_all_rows_train_or_are_reported(
+    data: Path, tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    write_jsonl(data, chat_rows(60))
+    held = write_jsonl(tmp_path / "held.jsonl", [chat_row("fresh", "x")])
+    fixed = {"keep": "last", "steps": 5}
+    own = prepare(config(data, tokenizer_folder, **fixed), tokenizer_folder)
+    file = prepare(config(data, tokenizer_folder, held_out=held, **fixed), tokenizer_folder)
+
+    assert (len(own.train), len(own.validation), len(own.held_out)) == (54, 0, 6)
+    assert (len(file.train), len(file.validation), len(file.held_out)) == (60, 0, 1)
+
+
+def test_rows_to_choose_on_may_be_a_file_which_may_share_nothing_with_the_others(
+    data: Path, tmp_path: Path, tokenizer_folder: Path
+) -> None:
+    rows = chat_rows(60)
+    write_jsonl(data, rows)
+    chosen = write_jsonl(tmp_path / "choose.jsonl", [chat_row("fresh", "x"), rows[3]])
+    held = write_jsonl(tmp_path / "held.jsonl", [chat_row("other", "x"), chat_row("Fresh ", "x")])
+    prepared = prepare(config(data, tokenizer_folder, validation=chosen, held_out=held), tokenizer_folder)
+    overlaps = {f.source: f.lines for f in prepared.report.errors}
+
+    assert (len(prepared.train), len(prepared.validation), len(prepared.held_out)) == (60, 2, 2)
+    assert overlaps == {"choose.jsonl": (2,), "held.jsonl": (2,)}
+
+
+def test_chats_unrolled_turn_by_turn_leak_nothing_and_the_report_says_how_they_were_split(
+    data: Path, tokenizer_folder: Path
+) -> None:
+    rows: list[JsonRow] = []
+    for chat in range(40):
+        messages: list[JsonRow] = []
+        for turn in range(4):
+            messages += [
+                {"role": "user", "content": f"q {chat}.{turn}"},
+                {"role": "assistant", "content": f"a {chat}.{turn}"},
+            ]
+            rows.append({"messages": list(messages)})
+    prepared = prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder)
+    chats = [
+        {sample.row.turns[0].content for sample in part}
+        for part in (prepared.train, prepared.validation, prepared.held_out)
+    ]
+    report = prepared.report.to_json()
+
+    assert [len(part) for part in chats] == [36, 2, 2]
+    assert len(set().union(*chats)) == 40
+    assert prepared.report.counts["groups"] == 40
+    assert report["split"] == prepared.split
+    assert "144 rows to train on, 8 to choose the adapter on, 8 to report on" in prepared.report.lines()[-1]
+    assert "REPEATED_ANSWER" in by_code(prepared)
+
+
+def test_a_greeting_of_every_chat_is_named_and_not_scored(data: Path, tokenizer_folder: Path) -> None:
+    hello = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    asked = [{"messages": [*hello, *chat_row(f"{n}", f"{n}")["messages"]]} for n in range(60)]  # type: ignore[misc]
+    prepared = prepare(config(write_jsonl(data, asked), tokenizer_folder), tokenizer_folder)
+
+    assert "COMMON_PROMPT" in by_code(prepared)
+    assert max(s.learnt for s in prepared.held_out) < min(s.learnt for s in prepared.train)
+
+
+def test_where_only_one_family_can_be_held_out_nothing_is_chosen_on_it(
+    data: Path, tokenizer_folder: Path
+) -> None:
+    rows = [chat_row("same", f"{n}") for n in range(55)] + [chat_row("other", "x")]
+    prepared = prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder)
+
+    assert (len(prepared.validation), len(prepared.held_out)) == (0, 1)
+    assert by_code(prepared)["NO_VALIDATION"].severity is Severity.WARNING
+    assert prepared.hyperparameters is not None
+    assert not prepared.hyperparameters.until_rest
+
+
+def test_rows_that_all_share_their_prompt_need_a_file_to_be_reported_on(
+    data: Path, tokenizer_folder: Path
+) -> None:
+    rows = [chat_row("same", f"{n}") for n in range(60)]
+    prepared = prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder)
+
+    assert "--held-out" in by_code(prepared)["NO_HELD_OUT"].message
 
 
 def test_an_empty_file_is_refused_without_a_crash(data: Path, tokenizer_folder: Path) -> None:

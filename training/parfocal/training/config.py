@@ -18,29 +18,32 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 RENDERINGS = ("auto", "chat", "raw")
 KEEP = ("best", "last")
 DTYPES = ("auto", "float32", "bfloat16")
-_PATHS = ("data", "held_out", "output")
+_PATHS = ("data", "held_out", "validation", "output")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """What to train on, on which base, how, and where the result goes.
 
-    data: JSONL file of rows. held_out: a second such file to score on; without it `held_out_fraction` of the
-    prompts is held out. name: the adapter's name in the registry. base: `tiny`, a folder or a Hub id. parent:
-    an adapter reference to continue from. registry: where to publish; None publishes nothing. output: folder
-    of the run. rendering: `raw` joins prompt and completion, `chat` puts them through the chat template,
-    `auto` chooses by what the rows look like. targets: suffixes of the linear modules to adapt; empty means
-    all in the decoder. batch_size: rows per step; micro_batch: rows per forward pass. evaluations: how many
-    times the held-out rows are scored while training. exact_match: how many held-out answers to generate and
-    compare at the end. keep: publish the adapter with the best held-out loss, or the last. adapter_dtype: of
-    the published weights. template_variables: what the chat template reads besides the messages, such as
-    enable_thinking; the contract records it, and serving does the same.
+    data: JSONL file of rows. held_out: a second such file, whose rows the result is reported on. validation:
+    a third, whose rows decide when to stop and which adapter is kept. Without them `held_out_fraction` of the
+    rows is held out, half of it for each, or all of it to be reported if nothing is chosen. name: the
+    adapter's name in the registry. base: `tiny`, a folder or a Hub id. parent: an adapter reference to go on
+    from. registry: where to publish; None publishes nothing. output: folder of the run. rendering: `raw`
+    joins prompt and completion, `chat` puts them through the chat template, `auto` chooses by what the rows
+    look like. targets: suffixes of the linear modules to adapt; empty means all in the decoder. batch_size:
+    rows per step; micro_batch: rows per forward pass. evaluations: how many times the validation rows are
+    scored while training. exact_match: how many held-out answers to generate and compare at the end. keep:
+    publish the adapter with the best validation loss, or the last. adapter_dtype: of the published weights.
+    template_variables: what the chat template reads besides the messages, such as enable_thinking; the
+    contract records it, and serving does the same.
     """
 
     data: Path
     name: str
     base: str = "tiny"
     held_out: Path | None = None
+    validation: Path | None = None
     held_out_fraction: float = 0.1
     parent: str | None = None
     registry: str | None = None
@@ -67,6 +70,16 @@ class TrainConfig:
     adapter_dtype: str = "float32"
     template_variables: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
 
+    @property
+    def left_open(self) -> bool:
+        """Whether the run's length is left to be found."""
+        return self.steps is None and self.epochs is None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the run's length or its adapter is chosen by a score, which takes rows of their own."""
+        return self.left_open or self.keep == "best"
+
     def check(self) -> None:
         """Raises InvalidConfig, or the registry's InvalidName, for the first setting out of range."""
         AdapterName.parse(self.name)
@@ -88,7 +101,7 @@ class TrainConfig:
             _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns every setting as JSON; paths as text."""
+        """Writes every setting as JSON; paths as text."""
         values: dict[str, JSON] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -97,7 +110,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, JSON]) -> "TrainConfig":
-        """Returns the settings that `to_json` wrote.
+        """Reads the settings that `to_json` wrote.
 
         Raises:
             InvalidConfig: a key is unknown.

@@ -32,11 +32,10 @@ class Finding:
     lines: tuple[int, ...] = ()
 
     def headline(self) -> str:
-        """Returns the finding in one line, with its first lines named."""
+        """The finding in one line, with its first lines named."""
         return f"{self.code} {self.message}{self._where()}"
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the finding as a JSON object with every line."""
         return {
             "severity": self.severity.value,
             "code": self.code,
@@ -56,11 +55,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the checks found in one pass, and what was counted on the way."""
+    """Everything the checks found in one pass, what was counted on the way, and how the rows were split."""
 
     source: str
     findings: tuple[Finding, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
+    split: Mapping[str, JSON] = field(default_factory=dict)
+    split_line: str = ""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -73,19 +74,20 @@ class Report:
         return tuple(found for found in self.findings if found.severity is Severity.WARNING)
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the report as a JSON object."""
         return {
             "source": self.source,
             "accepted": not self.errors,
             "counts": dict(self.counts),
+            "split": dict(self.split),
             "findings": [found.to_json() for found in self.findings],
         }
 
     def lines(self) -> list[str]:
-        """Returns the report as lines of text, most severe first."""
+        """The report as lines of text, most severe first; how the rows were split comes last."""
         order = list(Severity)
         ranked = sorted(self.findings, key=lambda found: order.index(found.severity))
-        return [f"{found.severity.value:<8}{found.headline()}" for found in ranked]
+        lines = [f"{found.severity.value:<8}{found.headline()}" for found in ranked]
+        return [*lines, *([f"{'rows':<8}{self.split_line}"] if self.split_line else [])]
 
 
 class Findings:
@@ -113,5 +115,5 @@ class Findings:
             self.add(finding)
 
     def as_tuple(self) -> tuple[Finding, ...]:
-        """Returns what was found, in the order it was first found."""
+        """What was found, in the order it was first found."""
         return tuple(self._found.values())

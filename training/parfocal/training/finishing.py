@@ -70,8 +70,8 @@ class _Bench:
         """Returns the model's score and its figures."""
         score = self.held_out.score(self.model)
         exact = None
-        if self._job.config.exact_match:
-            rows = self._job.prepared.held_out[: self._job.config.exact_match]
+        scored = [sample for sample in self._job.prepared.held_out if sample.row.turns[-1].learn]
+        if rows := scored[: self._job.config.exact_match]:
             exact = exact_match(self.model, rows, self._encoder, self._job.hyperparameters.micro_batch)
         return score, Figures(score.loss, score.token_accuracy, exact)
 
@@ -113,9 +113,14 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
         "keep": job.config.keep,
         "kept_step": result.best_step,
         "micro_batch": job.hyperparameters.micro_batch,
-        "train_rows": len(job.prepared.train),
-        "held_out_fraction": None if job.config.held_out else job.config.held_out_fraction,
+        **job.prepared.split,
+        "held_out_fraction": job.config.held_out_fraction if _takes_from_data(job) else None,
     }
+
+
+def _takes_from_data(job: Job) -> bool:
+    config = job.config
+    return config.held_out is None or (config.chooses and config.validation is None)
 
 
 def tool_versions() -> dict[str, str]:

@@ -25,11 +25,15 @@ _EAGER_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """What the choices need to know of the rows; lengths in tokens."""
+    """What the choices need to know of the rows; lengths in tokens.
+
+    `validated` says that there are rows to choose on.
+    """
 
     rows: int
     longest: int
     learnt_tokens: int
+    validated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,6 @@ class Hyperparameters:
     choices: tuple[Choice, ...]
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns name and value of every choice."""
         return {choice.name: choice.value for choice in self.choices}
 
 
@@ -98,7 +101,7 @@ def _object(value: JSON) -> Mapping[str, JSON]:
 
 
 def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparameters:
-    """Returns the run's hyper-parameters: the user's where given, otherwise the field's consensus."""
+    """Takes what the user gave, and otherwise the field's consensus."""
     rank = Choice(
         "rank", config.rank, "16 suits most supervised tasks (TRL's default)" if config.rank == 16 else _GIVEN
     )
@@ -110,7 +113,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
     steps = _steps(config, data)
     length = max_length(config, data.longest, base.context)
     micro = config.micro_batch or config.batch_size
-    until_rest = config.steps is None and config.epochs is None
+    until_rest = config.left_open and data.validated
     total = int(_number(steps))
     planned = max(1, total // _BOUND) if until_rest else total
     warmup = max(1, round(_WARMUP * planned), min(_SHORT_WARMUP, planned // 10))
@@ -127,7 +130,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
             "dropout", config.dropout, "0 keeps runs comparable bit for bit" if not config.dropout else _GIVEN
         ),
         rate,
-        _schedule(config),
+        _schedule(until_rest),
         Choice("warmup_steps", warmup, "3 % of the steps (QLoRA, arXiv:2305.14314), a tenth of short runs"),
         steps,
         Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
@@ -152,7 +155,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
 
 
 def max_length(config: TrainConfig, longest: int, context: int) -> Choice:
-    """Returns how many tokens of a row are kept: by default all, up to the base's context."""
+    """How many tokens of a row are kept: by default all, up to the base's context."""
     if config.max_length is not None:
         return Choice("max_length", min(config.max_length, context), _GIVEN)
     if longest > context:
@@ -167,9 +170,9 @@ def _given_or(name: str, given: JSON, default: JSON, reason: str) -> Choice:
     return Choice(name, default, reason) if given is None else Choice(name, given, _GIVEN)
 
 
-def _schedule(config: TrainConfig) -> Choice:
-    if config.steps is None and config.epochs is None:
-        return Choice("schedule", "wsd", "full rate while the held-out loss falls, then linear to 0")
+def _schedule(until_rest: bool) -> Choice:
+    if until_rest:
+        return Choice("schedule", "wsd", "full rate while the validation loss falls, then linear to 0")
     return Choice("schedule", "linear", "linear decay to 0, the usual choice for LoRA")
 
 
@@ -201,7 +204,9 @@ def _steps(config: TrainConfig, data: DataFacts) -> Choice:
         )
     epochs = min(_MAX_EPOCHS, max(_EPOCHS, _MIN_STEPS / per_epoch))
     planned = math.ceil(epochs * per_epoch)
-    reason = f"at most; until the held-out loss stops falling, often {planned} ({epochs:.3g} epochs)"
+    if not data.validated:
+        return Choice("steps", planned, f"{epochs:.3g} epochs, the usual, as no rows are there to choose on")
+    reason = f"at most; until the validation loss stops falling, often {planned} ({epochs:.3g} epochs)"
     return Choice("steps", _BOUND * planned, reason)
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _DOC = """Train an adapter on examples and publish it.
 
 Rows are JSON lines: {"prompt": …, "completion": …} or {"messages": […]}. They are checked before anything is
-loaded. Some are held out, and base and adapter are compared on them. Ctrl-C leaves a checkpoint for --resume.
+loaded. Some are held out: half of them to choose the adapter on, half to compare it with its base on. Ctrl-C
+leaves a checkpoint for --resume.
 
 Example: parfocal train --data invoices.jsonl --name team/invoices
 """
@@ -29,8 +30,9 @@ FIELDS = (
     Flag("data", Path, "Rows to learn from.", "FILE.jsonl"),
     Flag("name", str, "What to publish the adapter as, such as team/invoices.", "NAME"),
     Flag("base", str, "The base: tiny, a folder or a Hub id. Default: tiny.", "BASE"),
-    Flag("held_out", Path, "Rows to score on. Default: a part of --data.", "FILE.jsonl"),
-    Flag("held_out_fraction", float, "The part of --data that is held out. Default: 0.1."),
+    Flag("held_out", Path, "Rows to report the result on. Default: a part of --data.", "FILE.jsonl"),
+    Flag("validation", Path, "Rows to choose the adapter on. Default: a part of --data.", "FILE.jsonl"),
+    Flag("held_out_fraction", float, "The part of --data that is held out for both. Default: 0.1."),
     Flag("parent", str, "The adapter to continue from. Default: none.", "REF"),
     Flag(
         "registry",
@@ -47,13 +49,13 @@ FIELDS = (
     Flag("dropout", float, "Dropout before the adapter. Default: 0."),
     Flag("rslora", bool, "Scale by alpha over the root of the rank. Default: for high ranks."),
     Flag("learning_rate", float, "Default: chosen for the base's size."),
-    Flag("epochs", float, "Passes over the rows. Default: until the held-out loss stops falling."),
+    Flag("epochs", float, "Passes over the rows. Default: until the validation loss stops falling."),
     Flag("steps", int, "Steps instead of epochs."),
     Flag("batch_size", int, "Rows per step. Default: 16."),
     Flag("micro_batch", int, "Rows per forward pass. Default: the batch size."),
     Flag("max_length", int, "Where rows are cut, in tokens. Default: only where the base's context ends."),
     Flag("seed", int, "Same seed, same adapter on CPU. Default: 0."),
-    Flag("evaluations", int, "How often held-out rows are scored while training. Default: 5."),
+    Flag("evaluations", int, "How often validation rows are scored while training. Default: 5."),
     Flag("keep", str, "Publish the adapter that scored best, or the last. Default: best.", "best|last"),
     Flag("exact_match", int, "Held-out answers to generate and compare at the end. Default: 0."),
     Flag("checkpoint_minutes", float, "Minutes between checkpoints. Default: 10."),

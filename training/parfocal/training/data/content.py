@@ -1,14 +1,15 @@
-"""Faults that show only across rows: repeats, contradictions, leaks, too few. Knows no tokens."""
+"""Faults that show only across rows: repeats, contradictions, too few. Knows no tokens."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from parfocal.training.data.lessons import lessons
 from parfocal.training.data.rows import Row
 from parfocal.training.findings import Finding, Severity
 
 MIN_ROWS = 10
 FEW_ROWS = 50
-SMALL_HELD_OUT = 20
+SMALL_HELD_OUT = 10
 
 
 def check_repeats(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -17,42 +18,26 @@ def check_repeats(rows: Sequence[Row]) -> Iterator[Finding]:
         return
     source = rows[0].source
     same = _grouped((row.content_key(), row) for row in rows)
-    repeated = [row.line for group in same.values() for row in group[1:]]
+    repeated = {row.line for group in same.values() for row in group[1:]}
     if repeated:
         message = "repeat an earlier row word for word; each counts again in training"
         yield Finding(Severity.WARNING, "DUPLICATE", message, source, tuple(sorted(repeated)))
-    contradicting = []
-    for group in _grouped((row.prompt_key(), row) for row in rows).values():
-        if len({row.answer.strip() for row in group}) > 1:
-            contradicting += [row.line for row in group]
+    again, contradicting = _answers_met_before(rows)
+    if again - repeated:
+        message = (
+            "teach answers that an earlier row teaches too, as chats unrolled turn by turn do; each counts "
+            "again in training, unless its weight is 0"
+        )
+        yield Finding(Severity.WARNING, "REPEATED_ANSWER", message, source, tuple(sorted(again - repeated)))
     if contradicting:
         message = "give different answers to the same prompt, so no adapter can learn them all"
         yield Finding(Severity.WARNING, "CONTRADICTION", message, source, tuple(sorted(contradicting)))
 
 
-def check_leaks(train: Sequence[Row], held_out: Sequence[Row]) -> Iterator[Finding]:
-    """Yields findings for held-out rows whose prompt is also trained on.
-
-    With the same answer the score would measure memory, which is refused; another answer is a warning.
-    """
-    trained = _grouped((row.prompt_key(), row) for row in train)
-    leaks = [row for row in held_out if row.prompt_key() in trained]
-    exact = {
-        row for row in leaks if row.answer.strip() in {t.answer.strip() for t in trained[row.prompt_key()]}
-    }
-    if exact:
-        message = (
-            "are also in the training data, so the score would measure memory; remove them from one side"
-        )
-        yield Finding(Severity.ERROR, "OVERLAP", message, leaks[0].source, _lines(exact))
-    similar = [row for row in leaks if row not in exact]
-    if similar:
-        message = "have a prompt that is also trained on, with another answer"
-        yield Finding(Severity.WARNING, "PROMPT_OVERLAP", message, similar[0].source, _lines(similar))
-
-
-def check_counts(train: Sequence[Row], held_out: Sequence[Row], source: str) -> Iterator[Finding]:
-    """Yields findings when there are too few rows to train on, or to score with."""
+def check_counts(
+    train: Sequence[Row], held_out: Sequence[Row], source: str, *, no_choice: bool = False
+) -> Iterator[Finding]:
+    """Yields findings when rows are too few to train on or to score with, or none is left to choose on."""
     if len(train) < MIN_ROWS:
         message = f"{len(train)} usable training rows; at least {MIN_ROWS} are needed"
         yield Finding(Severity.ERROR, "TOO_FEW_ROWS", message, source)
@@ -60,13 +45,33 @@ def check_counts(train: Sequence[Row], held_out: Sequence[Row], source: str) -> 
         message = f"only {len(train)} training rows; 50 to 100 usually give a first good result"
         yield Finding(Severity.WARNING, "FEW_ROWS", message, source)
     if not held_out:
-        message = "no row is held out, so the adapter could not be compared with its base"
+        message = (
+            "no row can be held out, as too many share what they teach, so the adapter could not be compared "
+            "with its base; give rows of their own with --held-out"
+        )
         yield Finding(Severity.ERROR, "NO_HELD_OUT", message, source)
     elif len(held_out) < SMALL_HELD_OUT:
         message = (
             f"only {len(held_out)} held-out rows, so scores are coarse: one row is {1 / len(held_out):.0%}"
         )
         yield Finding(Severity.WARNING, "SMALL_HELD_OUT", message, source)
+    if no_choice:
+        message = (
+            "no rows are left to choose on, and the held-out ones are not used for that: the run has its "
+            "usual length, and the last adapter is kept; give rows to choose on with --validation"
+        )
+        yield Finding(Severity.WARNING, "NO_VALIDATION", message, source)
+
+
+def _answers_met_before(rows: Sequence[Row]) -> tuple[set[int], set[int]]:
+    """The lines that teach an answer once more, and those that teach one of several to a prompt."""
+    by_prompt: dict[bytes, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for lesson in lessons(row):
+            by_prompt[lesson.prompt][row.turns[lesson.turn].content.strip()].append(row.line)
+    again = {line for answers in by_prompt.values() for lines in answers.values() for line in lines[1:]}
+    several = [answers for answers in by_prompt.values() if len(answers) > 1]
+    return again, {line for answers in several for lines in answers.values() for line in lines}
 
 
 def _grouped(pairs: Iterable[tuple[bytes, Row]]) -> dict[bytes, list[Row]]:
@@ -74,7 +79,3 @@ def _grouped(pairs: Iterable[tuple[bytes, Row]]) -> dict[bytes, list[Row]]:
     for key, row in pairs:
         groups[key].append(row)
     return groups
-
-
-def _lines(rows: Iterable[Row]) -> tuple[int, ...]:
-    return tuple(sorted(row.line for row in rows))

@@ -4,20 +4,22 @@ Findings on structure, content and tokens are gathered first, so that the user s
 the base's tokenizer, never its weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
-from parfocal.training.data.content import check_counts, check_leaks, check_repeats
+from parfocal.training.data.content import check_counts, check_repeats
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.formats import rows_of
 from parfocal.training.data.jsonl import read_jsonl
+from parfocal.training.data.overlap import check_likeness, check_overlap
 from parfocal.training.data.rendering import Sample
 from parfocal.training.data.rows import Row
-from parfocal.training.data.split import rows_digest, split
+from parfocal.training.data.split import Shares, Split, split
 from parfocal.training.data.tokens import cut, tokenise
-from parfocal.training.findings import Finding, Findings, Report
+from parfocal.training.findings import Finding, Findings, Report, Severity
 from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_facts, choose, max_length
 
 
@@ -25,19 +27,31 @@ from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_f
 class Prepared:
     """The checked data, ready for training. With errors in `report` `hyperparameters` is None.
 
-    `data_digest` is the sha256 of the data file; `held_out_digest` of what the held-out rows teach.
+    `validation` chooses, `held_out` is reported. `data_digest` is the sha256 of the data file; `split` says
+    how the rows were parted, with the digest of what each part teaches.
     """
 
     train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
     held_out: tuple[Sample, ...]
     report: Report
     hyperparameters: Hyperparameters | None
     data_digest: str
-    held_out_digest: str
+    split: Mapping[str, JSON]
+
+    @property
+    def validation_digest(self) -> str:
+        """The sha256 of what the rows to choose on teach."""
+        return str(self.split["validation_digest"])
+
+    @property
+    def held_out_digest(self) -> str:
+        """The sha256 of what the rows to report on teach."""
+        return str(self.split["held_out_digest"])
 
 
 def prepare(config: TrainConfig, base: Path) -> Prepared:
-    """Returns the rows in tokens, split, with every finding and the hyper-parameters chosen for them.
+    """Reads, checks and splits the rows, and chooses the hyper-parameters for them.
 
     Raises:
         DataUnreadable: a file is missing.
@@ -48,21 +62,55 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
     facts = base_facts(base)
     rows, digest = _rows(config.data, config, findings)
     findings.extend(check_repeats(rows))
-    if config.held_out is None:
-        train_rows, held_rows = split(rows, config.held_out_fraction)
-    else:
-        train_rows, held_rows = rows, _rows(config.held_out, config, findings)[0]
-        findings.extend(check_leaks(train_rows, held_rows))
-    findings.extend(check_counts(train_rows, held_rows, config.data.name))
-    train, held_out = _tokens(train_rows, encoder, findings), _tokens(held_rows, encoder, findings)
-    longest = max((len(sample.ids) for sample in (*train, *held_out)), default=0)
+    parts = _parted(rows, config, findings)
+    no_choice = config.chooses and not parts.validation
+    findings.extend(check_counts(parts.train, parts.held_out, config.data.name, no_choice=no_choice))
+    purposes = [_tokens(part, encoder, findings) for part in (parts.train, parts.validation, parts.held_out)]
+    longest = max((len(sample.ids) for samples in purposes for sample in samples), default=0)
     limit = max_length(config, longest, facts.context).value
     assert isinstance(limit, int)
-    train, held_out = _cut(train, limit, findings), _cut(held_out, limit, findings)
-    report = Report(config.data.name, findings.as_tuple(), _counts(rows, train, held_out))
-    learnt = sum(sample.learnt for sample in train)
-    hyperparameters = None if report.errors else choose(config, DataFacts(len(train), longest, learnt), facts)
-    return Prepared(train, held_out, report, hyperparameters, digest, rows_digest(held_rows))
+    train, validation, held_out = (_cut(samples, limit, findings) for samples in purposes)
+    counts = {"rows": len(rows), **_counts(train, validation, held_out), "groups": parts.groups}
+    report = Report(config.data.name, findings.as_tuple(), counts, parts.record(), parts.line())
+    data = DataFacts(len(train), longest, sum(sample.learnt for sample in train), bool(validation))
+    hyperparameters = None if report.errors else choose(config, data, facts)
+    return Prepared(train, validation, held_out, report, hyperparameters, digest, parts.record())
+
+
+def _parted(rows: tuple[Row, ...], config: TrainConfig, findings: Findings) -> Split:
+    """The rows by purpose: from files where they are named, the rest from the data."""
+    choose = config.chooses and config.validation is None
+    parts = split(
+        rows, Shares.of(len(rows), config.held_out_fraction, choose=choose, report=config.held_out is None)
+    )
+    validation, held_out = parts.validation, parts.held_out
+    if config.validation is not None:
+        validation = _from_file(config.validation, (*parts.train, *held_out), config, findings)
+    if config.held_out is not None:
+        held_out = _from_file(config.held_out, (*parts.train, *validation), config, findings)
+    findings.extend(check_likeness((*parts.train, *validation), held_out))
+    if parts.common:
+        message = (
+            f"{parts.common} prompts begin more than a fifth of all rows, which cannot be kept together; "
+            "held-out answers to them are not scored"
+        )
+        findings.add(Finding(Severity.NOTE, "COMMON_PROMPT", message, config.data.name))
+    return replace(parts, validation=validation, held_out=held_out, rule=_rule(config, parts))
+
+
+def _from_file(path: Path, known: Sequence[Row], config: TrainConfig, findings: Findings) -> tuple[Row, ...]:
+    rows, found = check_overlap(known, _rows(path, config, findings)[0])
+    findings.extend(found)
+    return rows
+
+
+def _rule(config: TrainConfig, parts: Split) -> str:
+    named = (("validation", config.validation), ("held-out", config.held_out))
+    files = " and ".join(name for name, path in named if path is not None)
+    if not files:
+        return parts.rule
+    from_files = f"{files} rows from files of their own"
+    return f"{from_files}, the others {parts.rule}" if parts.validation or parts.held_out else from_files
 
 
 def _rows(path: Path, config: TrainConfig, findings: Findings) -> tuple[tuple[Row, ...], str]:
@@ -89,11 +137,13 @@ def _cut(samples: tuple[Sample, ...], limit: int, findings: Findings) -> tuple[S
     return result.samples
 
 
-def _counts(rows: Sequence[Row], train: Sequence[Sample], held_out: Sequence[Sample]) -> dict[str, int]:
-    samples: tuple[Sample, ...] = (*train, *held_out)
+def _counts(
+    train: Sequence[Sample], validation: Sequence[Sample], held_out: Sequence[Sample]
+) -> dict[str, int]:
+    samples: tuple[Sample, ...] = (*train, *validation, *held_out)
     return {
-        "rows": len(rows),
         "train_rows": len(train),
+        "validation_rows": len(validation),
         "held_out_rows": len(held_out),
         "tokens": sum(len(sample.ids) for sample in samples),
         "learnt_tokens": sum(sample.learnt for sample in samples),

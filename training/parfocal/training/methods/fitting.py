@@ -49,7 +49,8 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
     if job.parent is not None:
         set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
-    held_out = HeldOut(job.prepared.held_out, job.hyperparameters.micro_batch, encoder.pad_id, place.device)
+    watched = job.prepared.validation or job.prepared.held_out
+    held_out = HeldOut(watched, job.hyperparameters.micro_batch, encoder.pad_id, place.device)
     started = time.monotonic()
     with StopRequest(job.watcher.say) as stop:
         supervision = _supervision(job, held_out, stop)
@@ -65,7 +66,10 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
 
 def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
     pace = Pace(
-        Schedule(job.hyperparameters), job.hyperparameters.evaluate_every, job.config.checkpoint_minutes * 60
+        Schedule(job.hyperparameters),
+        job.hyperparameters.evaluate_every,
+        job.config.checkpoint_minutes * 60,
+        "validation" if job.prepared.validation else "held-out",
     )
     return Supervision(held_out, pace, Checkpoints(job.folder.checkpoints), stop, job.watcher)
 
@@ -100,6 +104,7 @@ def _train(
 
 
 def _kept(job: Job, model: PeftModel, best: Best | None, last: int) -> Best:
-    if job.config.keep == "best" and best is not None:
+    """The best adapter, if the rows it was best on are not those that are reported."""
+    if job.config.keep == "best" and job.prepared.validation and best is not None:
         return best
     return Best(last, float("nan"), adapter_weights(model))

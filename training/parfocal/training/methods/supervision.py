@@ -30,7 +30,7 @@ class Scorer(Protocol):
     """Scores a model on rows of its own."""
 
     def score(self, model: Any) -> Score:
-        """Returns the score of `model`, which it leaves unchanged."""
+        """Scores `model`, which it leaves unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,16 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to train, how often to score (in steps) and to save (in seconds)."""
+    """How long to train, how often to score (in steps) and to save (in seconds); `scored` names the rows."""
 
     schedule: Schedule
     evaluate_every: int
     checkpoint_s: float
+    scored: str = "validation"
 
 
 class Supervision(TrainerCallback):
-    """What happens around the steps. After the run, `best` is the adapter with the lowest held-out loss."""
+    """What happens around the steps. After the run, `best` is the adapter with the lowest loss."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class Supervision(TrainerCallback):
             with model.disable_adapter():
                 base = self._held_out.score(model)
             state.log_history.append({"step": 0, "base_loss": base.loss})
-            self._watcher.say(f"The base alone: held-out loss {base.loss:.4f}{_as_trained(model)}")
+            self._watcher.say(f"The base alone: {self._pace.scored} loss {base.loss:.4f}{_as_trained(model)}")
         self._started = self._saved = time.monotonic()
         self._tokens_before, self._steps_before = int(state.num_input_tokens_seen), state.global_step
 
@@ -163,7 +164,7 @@ class Supervision(TrainerCallback):
         if self.best is None or score.loss < self.best.loss:
             self.best = Best(state.global_step, score.loss, adapter_weights(model))
         self._watcher.say(
-            f"step {state.global_step}/{self.schedule.end}: held-out loss {score.loss:.4f}, "
+            f"step {state.global_step}/{self.schedule.end}: {self._pace.scored} loss {score.loss:.4f}, "
             f"token accuracy {score.token_accuracy:.1%}"
         )
 
@@ -189,5 +190,5 @@ def _check_finite(loss: float, step: int) -> None:
 
 
 def history_file(folder: Path) -> Path:
-    """Returns where the trainer keeps the log of the checkpoint in `folder`."""
+    """Where the trainer keeps the log of the checkpoint in `folder`."""
     return folder / "trainer_state.json"

@@ -6,7 +6,10 @@ from pathlib import Path
 from parfocal.registry.values import JSON
 from parfocal.training.runs.comparison import Gain
 
-_STILL_FALLING = "The held-out loss was still falling after {} steps; more --steps may give a better adapter"
+_STILL_FALLING = (
+    "The loss on rows that are not learnt was still falling after {} steps; more --steps may give a better "
+    "adapter"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class TrainResult:
     gain: Gain
 
     def metrics(self) -> dict[str, float]:
-        """Returns the evaluation as recorded in the registry, for gates to read."""
+        """The evaluation as recorded in the registry, for gates to read."""
         found = {
             "base_loss": self.base.loss,
             "adapter_loss": self.adapter.loss,
@@ -58,7 +61,6 @@ class TrainResult:
         return {name: value for name, value in found.items() if value is not None}
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the result as a JSON object."""
         return {
             "name": self.name,
             "version": self.version,
@@ -77,7 +79,7 @@ class TrainResult:
         }
 
     def lines(self) -> list[str]:
-        """Returns a small table of base against adapter, and where to look, as text."""
+        """A small table of base against adapter, and where to look, as text."""
         rows = [
             ("loss", f"{self.base.loss:.4f}", f"{self.adapter.loss:.4f}"),
             ("token accuracy", f"{self.base.token_accuracy:.1%}", f"{self.adapter.token_accuracy:.1%}"),
