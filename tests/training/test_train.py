@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fakes.training import FailingRegistry, RecordingWatcher, SilentRegistry, chat_rows, write_jsonl
+from fakes.training import FailingRegistry, RecordingWatcher, SilentRegistry, chat_row, chat_rows, write_jsonl
 from parfocal.registry import FolderRegistry, Rendering
 from parfocal.registry.errors import AdapterNotFound, StorageError
 from parfocal.training import (
@@ -15,6 +15,7 @@ from parfocal.training import (
     InvalidConfig,
     NothingToPublish,
     ParentMismatch,
+    RunDamaged,
     RunExists,
     TrainConfig,
     TrainResult,
@@ -23,6 +24,8 @@ from parfocal.training import (
     resume,
     train,
 )
+from parfocal.training.data.prepare import prepare
+from parfocal.training.data.split import lines_in_words
 
 
 @pytest.fixture
@@ -107,6 +110,94 @@ def test_a_watcher_is_told_the_reasons_the_steps_and_the_table(settings: dict[st
     assert [done.step for done in watcher.steps] == list(range(1, 11))
 
 
+def test_the_version_names_the_rows_that_its_figures_are_of(
+    settings: dict[str, Any], base_folder: Path
+) -> None:
+    config = TrainConfig(**settings | {"learning_rate": 0.03, "evaluations": 10})
+    result = train(config)
+    manifest = FolderRegistry(Path(settings["registry"])).resolve("team/letters").manifest
+    assert manifest.provenance is not None and manifest.evaluation is not None
+    recorded = manifest.provenance.hyper_parameters
+    prepared = prepare(config, base_folder)
+    reported = [sample.row for sample in prepared.held_out]
+
+    assert recorded["held_out_lines"] == lines_in_words(reported)
+    assert not {sample.row for sample in prepared.validation} & set(reported)
+    assert manifest.evaluation.data_digest == recorded["held_out_digest"] != recorded["validation_digest"]
+    assert (recorded["train_rows"], recorded["validation_rows"], recorded["held_out_rows"]) == (72, 4, 4)
+    assert recorded["kept_step"] == result.best_step
+
+
+def test_where_nothing_is_chosen_the_held_out_rows_are_watched_and_all_reported(
+    settings: dict[str, Any],
+) -> None:
+    watcher = RecordingWatcher()
+    result = train(TrainConfig(**settings | {"keep": "last"}), watcher)
+
+    assert result.examples == 8
+    assert result.best_step == result.steps
+    assert any("step 5/10: held-out loss" in line for line in watcher.said)
+
+
+def test_without_rows_to_choose_on_the_last_adapter_is_kept(settings: dict[str, Any], data: Path) -> None:
+    write_jsonl(data, [chat_row("same", f"{n % 3}") for n in range(55)] + [chat_row("other", "x")])
+    result = train(TrainConfig(**settings | {"learning_rate": 0.1, "evaluations": 10}))
+
+    assert result.examples == 1
+    assert result.best_step == result.steps == 10
+
+
+class Flips(RecordingWatcher):
+    """Flips one bit of a file when it hears a line that begins as it was told."""
+
+    def __init__(self, beginning: str, file: Path) -> None:
+        super().__init__()
+        self._beginning = beginning
+        self._file = file
+
+    def say(self, text: str) -> None:
+        super().say(text)
+        if text.startswith(self._beginning):
+            flip(self._file)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+
+
+def test_an_adapter_that_changed_between_training_and_publishing_is_not_published(
+    settings: dict[str, Any],
+) -> None:
+    weights = settings["output"] / "adapter" / "adapter_model.safetensors"
+    with pytest.raises(RunDamaged, match=r"adapter_model\.safetensors is not as it was written.*train again"):
+        train(TrainConfig(**settings), Flips("Scoring", weights))
+
+    assert list(FolderRegistry(Path(settings["registry"])).adapters().items) == []
+    assert resume(settings["output"]).version == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("adapter/adapter_model.safetensors", "adapter_model.safetensors is not as it was written"),
+        ("adapter/adapter_config.json", "adapter_config.json is not as it was written"),
+        ("publication.json", "publication.json is damaged"),
+        ("run.json", "run.json is damaged"),
+    ],
+)
+def test_a_finished_run_that_changed_is_not_published_later(
+    settings: dict[str, Any], name: str, said: str
+) -> None:
+    result = train(TrainConfig(**settings | {"registry": None}))
+    flip(result.output / name)
+
+    with pytest.raises(RunDamaged, match=said):
+        publish_run(result.output, registry=settings["registry"])
+    assert not Path(settings["registry"]).exists()
+
+
 def test_faulty_data_leaves_no_run_behind(settings: dict[str, Any], data: Path) -> None:
     data.write_text(data.read_text() + "{oops\n")
 
@@ -163,7 +254,7 @@ def test_there_must_be_a_finished_run_and_a_place_to_publish(
         publish_run(alone.output)
     assert publish_run(alone.output, fallback=str(tmp_path / "usual")).version == 1
     (alone.output / "publication.json").write_text("{}")
-    with pytest.raises(NothingToPublish, match="parfocal push"):
+    with pytest.raises(RunDamaged, match="parfocal push"):
         publish_run(alone.output, registry=str(tmp_path / "registry"))
     (alone.output / "publication.json").unlink()
     with pytest.raises(NothingToPublish, match="earlier Parfocal"):
@@ -193,6 +284,31 @@ def test_a_device_that_is_not_here_is_found_out_before_the_run_begins(
             train(TrainConfig(**settings | {"output": tmp_path / "run3", "device": device}))
 
     assert not (tmp_path / "run3").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")
+def test_the_check_sees_that_a_device_is_not_here(settings: dict[str, Any]) -> None:
+    for device in ("cuda", "cuda:3"):
+        with pytest.raises(InvalidConfig, match="--device cpu"):
+            check(TrainConfig(**settings | {"device": device}))
+
+
+@pytest.mark.parametrize("targets", [("q_prj",), ("v_proj", "q_prj"), ("proj",), ("lm_head",), ("norm",)])
+def test_a_target_that_the_base_does_not_have_is_named_by_the_check_and_before_a_run(
+    settings: dict[str, Any], targets: tuple[str, ...]
+) -> None:
+    for begin in (check, train):
+        with pytest.raises(
+            InvalidConfig, match=f"targets name '{targets[-1]}'.* it has down_proj, gate_proj"
+        ):
+            begin(TrainConfig(**settings | {"targets": targets}))
+
+    assert not settings["output"].exists()
+
+
+@pytest.mark.parametrize("targets", [("q_proj",), ("self_attn.q_proj", "layers.0.mlp.up_proj")])
+def test_a_target_may_be_the_end_of_a_path(settings: dict[str, Any], targets: tuple[str, ...]) -> None:
+    assert check(TrainConfig(**settings | {"targets": targets})).hyperparameters is not None
 
 
 def test_the_check_asks_for_the_parent_too(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from fakes.training import RecordingWatcher, chat_rows, write_jsonl
+from fakes.training import RecordingWatcher, chat_row, chat_rows, write_jsonl
+from parfocal.registry import FolderRegistry
 from parfocal.training import (
     Interrupted,
     NothingToResume,
+    ParentMismatch,
     ResumeMismatch,
+    RunDamaged,
     StepDone,
     TrainConfig,
     resume,
@@ -150,6 +154,144 @@ def test_what_was_given_before_may_be_given_again_and_the_registry_anew(
     assert result.version == 1
     assert result.adapter.exact_match is not None
     assert (tmp_path / "elsewhere" / "index.sqlite").exists()
+
+
+def test_other_held_out_or_validation_rows_are_not_the_same_run(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    files: dict[str, Any] = {
+        name: write_jsonl(tmp_path / f"{name}.jsonl", [chat_row(f"{name} {n}", "x") for n in range(12)])
+        for name in ("held_out", "validation")
+    }
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**settings, **files), StopsAt(3))
+    for name, words in (("held_out", "held-out"), ("validation", "validation")):
+        before = files[name].read_bytes()
+        write_jsonl(files[name], [chat_row(f"{name} {n}", "x") for n in range(13)])
+        with pytest.raises(ResumeMismatch, match=f"the {words} rows of this run changed"):
+            resume(settings["output"])
+        files[name].write_bytes(before)
+
+    assert resume(settings["output"]).examples == 12
+
+
+@pytest.fixture
+def interrupted(settings: dict[str, Any]) -> Path:
+    """The checkpoint of a run that was stopped."""
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**settings), StopsAt(6))
+    (folder,) = settings["output"].glob("checkpoints/checkpoint-*")
+    assert isinstance(folder, Path)
+    return folder
+
+
+def test_no_byte_of_a_checkpoint_may_change(interrupted: Path, settings: dict[str, Any]) -> None:
+    files = [path for path in sorted(interrupted.rglob("*")) if path.is_file()]
+    names = {path.name for path in files}
+    assert {"adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "best.safetensors"} <= names
+    for path in files:
+        before = path.read_bytes()
+        for changed in (before[:-1], bytes([before[0] ^ 1]) + before[1:]):
+            path.write_bytes(changed)
+            with pytest.raises(RunDamaged, match=path.name):
+                resume(settings["output"])
+        path.write_bytes(before)
+
+    assert resume(settings["output"]).steps == STEPS
+
+
+def test_a_checkpoint_of_a_twin_run_is_not_resumed(
+    interrupted: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**settings | {"output": tmp_path / "twin"}), StopsAt(9))
+    shutil.rmtree(interrupted.parent)
+    shutil.copytree(tmp_path / "twin" / "checkpoints", interrupted.parent)
+
+    with pytest.raises(RunDamaged, match="another run wrote it"):
+        resume(settings["output"])
+
+
+def test_without_its_damaged_checkpoint_the_run_starts_anew(
+    interrupted: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    whole = train(TrainConfig(**settings | {"output": tmp_path / "whole"}))
+    (interrupted / "optimizer.pt").write_bytes(b"")
+    with pytest.raises(RunDamaged, match="remove that folder"):
+        resume(settings["output"])
+    shutil.rmtree(interrupted)
+
+    assert resume(settings["output"]).metrics() == whole.metrics()
+
+
+@pytest.fixture
+def registry(settings: dict[str, Any], tmp_path: Path) -> FolderRegistry:
+    """Holds two versions of team/parent, of which prod is the first."""
+    location = tmp_path / "registry"
+    for seed in (1, 2):
+        parent = settings | {"name": "team/parent", "output": tmp_path / f"parent{seed}", "seed": seed}
+        train(TrainConfig(**parent | {"registry": str(location), "steps": 3}))
+    found = FolderRegistry(location)
+    found.set_alias("team/parent", "prod", 1)
+    return found
+
+
+def child_of(parent: str, settings: dict[str, Any], registry: FolderRegistry) -> dict[str, Any]:
+    return settings | {"name": "team/child", "parent": parent, "registry": str(registry.path)}
+
+
+@pytest.mark.parametrize("stopped_early", [False, True])
+def test_the_parent_stays_what_the_alias_meant_when_the_run_began(
+    settings: dict[str, Any], registry: FolderRegistry, tmp_path: Path, stopped_early: bool
+) -> None:
+    straight = child_of("team/parent@1", settings, registry)
+    train(TrainConfig(**straight | {"output": tmp_path / "straight", "registry": str(registry.path)}))
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**child_of("team/parent@prod", settings, registry)), StopsAt(4))
+    registry.set_alias("team/parent", "prod", 2)
+    if stopped_early:
+        shutil.rmtree(settings["output"] / "checkpoints")
+    result = resume(settings["output"])
+    provenance = registry.resolve(f"team/child@{result.version}").manifest.provenance
+
+    assert provenance is not None
+    assert provenance.parent == "team/parent@1"
+    assert provenance.hyper_parameters["parent_digest"] == registry.resolve("team/parent@1").digest
+    assert weights(settings["output"]) == weights(tmp_path / "straight")
+
+
+def test_a_parent_without_a_version_stays_the_latest_of_then(
+    settings: dict[str, Any], registry: FolderRegistry, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**child_of("team/parent", settings, registry)), StopsAt(4))
+    newest = settings | {"name": "team/parent", "output": tmp_path / "parent3", "seed": 3, "steps": 3}
+    train(TrainConfig(**newest | {"registry": str(registry.path)}))
+    resume(settings["output"])
+    provenance = registry.resolve("team/child").manifest.provenance
+
+    assert provenance is not None
+    assert provenance.parent == "team/parent@2"
+
+
+def test_a_registry_without_the_parent_does_only_once_there_is_a_checkpoint(
+    settings: dict[str, Any], registry: FolderRegistry, tmp_path: Path
+) -> None:
+    digest = registry.resolve("team/parent@2").digest
+    with pytest.raises(Interrupted):
+        train(TrainConfig(**child_of("team/parent@2", settings, registry)), StopsAt(4))
+    shutil.copytree(settings["output"], tmp_path / "early")
+    elsewhere = {"registry": str(tmp_path / "elsewhere")}
+    resume(settings["output"], settings=elsewhere)
+    provenance = FolderRegistry(tmp_path / "elsewhere").resolve("team/child").manifest.provenance
+    assert provenance is not None
+    assert provenance.hyper_parameters["parent_digest"] == digest
+
+    shutil.rmtree(tmp_path / "early" / "checkpoints")
+    with pytest.raises(ParentMismatch, match=f"began from team/parent@2 .{digest}.*start a new run"):
+        resume(tmp_path / "early", settings=elsewhere)
+    with pytest.raises(ParentMismatch, match=r"began from team/parent@2 .*--registry"):
+        resume(tmp_path / "early", settings={"registry": None})
 
 
 def test_an_open_run_resumes_bit_for_bit(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 
 from parfocal.registry import BaseContract, Quantisation
-from parfocal.training import NothingToResume, ResumeMismatch, RunExists, TrainConfig, latest_unfinished
-from parfocal.training.runs.run_folder import Identity, RunFolder
+from parfocal.registry.values import JSON
+from parfocal.training import (
+    NothingToResume,
+    ResumeMismatch,
+    RunDamaged,
+    RunExists,
+    TrainConfig,
+    latest_unfinished,
+)
+from parfocal.training.runs import Identity, Parent, RunFolder
 
 TINY = BaseContract("tiny", None, "sha256:c", Quantisation(), "sha256:t", None, verified=True)
-IDENTITY = Identity("sha256:d", "sha256:h", TINY)
+RECIPE: dict[str, JSON] = {"learning_rate": 1e-3, "targets": ["q_proj"]}
+IDENTITY = Identity("sha256:d", "sha256:h", TINY, "sha256:v", RECIPE)
 
 
 @pytest.fixture(autouse=True)
@@ -55,19 +64,60 @@ def test_a_remote_registry_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("what", "other"),
     [
-        Identity("sha256:x", "sha256:h", TINY),
-        Identity("sha256:d", "sha256:x", TINY),
-        Identity("sha256:d", "sha256:h", replace(TINY, config_digest="sha256:x")),
+        ("data", replace(IDENTITY, data_digest="sha256:x")),
+        ("held-out rows", replace(IDENTITY, held_out_digest="sha256:x")),
+        ("validation rows", replace(IDENTITY, validation_digest="sha256:x")),
+        ("base", replace(IDENTITY, base=replace(TINY, config_digest="sha256:x"))),
+        ("base", replace(IDENTITY, base=replace(TINY, chat_template_digest="sha256:x"))),
+        ("base", replace(IDENTITY, base=replace(TINY, quantisation=Quantisation(double_quant=False)))),
+        (
+            r"recipe \(learning_rate: 0.001 then, 0.002 now\)",
+            replace(IDENTITY, recipe={**RECIPE, "learning_rate": 2e-3}),
+        ),
+        (
+            r"recipe \(warmup_steps: None then, 3 now\)",
+            replace(IDENTITY, recipe={**RECIPE, "warmup_steps": 3}),
+        ),
     ],
 )
-def test_a_run_with_other_data_or_base_is_another_run(other: Identity) -> None:
+def test_a_run_with_other_data_base_or_recipe_is_another_run(what: str, other: Identity) -> None:
     folder = RunFolder.create(config(), IDENTITY)
     folder.check_identity(IDENTITY)
 
-    with pytest.raises(ResumeMismatch):
+    with pytest.raises(ResumeMismatch, match=f"the {what} of this run changed"):
         folder.check_identity(other)
+
+
+def test_the_parent_is_pinned_and_may_not_be_looked_up_again() -> None:
+    assert RunFolder.create(config(), IDENTITY).parent is None
+    folder = RunFolder.create(
+        config(), replace(IDENTITY, parent=Parent("team/p@1", "sha256:p", Path("files")))
+    )
+
+    assert folder.parent == Parent("team/p@1", "sha256:p")
+
+
+def test_tools_that_were_others_when_the_run_began_are_told() -> None:
+    folder = RunFolder.create(config(), replace(IDENTITY, tools={"peft": "0.20", "torch": "2.9"}))
+
+    assert folder.other_tools({"peft": "0.21", "torch": "2.9", "trl": "1"}) == {"peft": "0.20"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"rank": 16', '"rank": 61'), ('"sha256:h"', '"sha256:i"'), ("}", ""), ('"seal"', '"meal"')],
+)
+def test_a_record_that_changed_is_refused_by_name_with_advice(old: str, new: str) -> None:
+    folder = RunFolder.create(config(), IDENTITY)
+    record = folder.path / "run.json"
+    record.write_text(record.read_text().replace(old, new))
+
+    with pytest.raises(
+        RunDamaged, match=r"run\.json is damaged: .*put it back from a copy, or start a new run"
+    ):
+        RunFolder.open(folder.path)
 
 
 def test_a_base_that_only_moved_is_still_the_runs_base() -> None:

@@ -19,6 +19,7 @@ from parfocal.training.errors import (
     NothingToResume,
     ParentMismatch,
     ResumeMismatch,
+    RunDamaged,
     RunExists,
     TrainingError,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Prepared",
     "Report",
     "ResumeMismatch",
+    "RunDamaged",
     "RunExists",
     "Severity",
     "SilentWatcher",

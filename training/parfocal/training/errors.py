@@ -8,6 +8,7 @@ TrainingError
 ├── NothingToResume       NOT_FOUND             the output folder has no complete checkpoint
 ├── NothingToPublish      FAILED_PRECONDITION   the run is not finished, or has nowhere to go
 ├── ResumeMismatch        FAILED_PRECONDITION   settings, data or base changed since the checkpoint
+├── RunDamaged            DATA_LOSS             a file of the run is not as the run wrote it
 ├── ParentMismatch        FAILED_PRECONDITION   the adapter to continue from does not fit this run
 ├── BaseUnfit             FAILED_PRECONDITION   the base cannot be trained on as it is
 ├── Interrupted           CANCELLED             Ctrl-C; `checkpoint` says where to go on from
@@ -91,6 +92,13 @@ class ResumeMismatch(TrainingError):
 
     status = "FAILED_PRECONDITION"
     reason = "RESUME_MISMATCH"
+
+
+class RunDamaged(TrainingError):
+    """A file of the run is not as the run wrote it, so nothing is resumed or published from it."""
+
+    status = "DATA_LOSS"
+    reason = "RUN_DAMAGED"
 
 
 class ParentMismatch(TrainingError):

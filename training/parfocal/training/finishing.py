@@ -1,25 +1,21 @@
 """What follows training: export, the final comparison with the base, the curve, the registry."""
 
-from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 
 from parfocal.registry import Evaluation, Provenance, Publication, Rendering, Version
 from parfocal.registry.values import JSON
 from parfocal.training.data import BaseEncoder
 from parfocal.training.evaluation import HeldOut, Score, exact_match
 from parfocal.training.methods import Fitted, load_served, training_device
-from parfocal.training.publishing import publication_json
-from parfocal.training.runs import Figures, Job, TrainResult, draw_curve, gain
-
-_TOOLS = ("parfocal", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers")
+from parfocal.training.publishing import check_adapter, publication_json
+from parfocal.training.runs import Figures, Job, TrainResult, draw_curve, gain, tool_versions
 
 
 def finish(job: Job, fitted: Fitted) -> TrainResult:
     """Scores base and exported adapter as served, draws the curve, and publishes as configured.
 
     Raises:
+        RunDamaged: the adapter's files are no longer those that training wrote.
         RegistryError: it could not be published; `publish_run` can do that later.
     """
     job.watcher.say("Scoring base and adapter on the held-out rows")
@@ -46,7 +42,8 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         gain=gain(base.row_losses, adapter.row_losses),
     )
     publication = _publication(job, draft)
-    job.folder.write(job.folder.publication.name, publication_json(publication))
+    job.folder.write(job.folder.publication.name, publication_json(publication, fitted.files))
+    check_adapter(job.folder, fitted.files)
     published = _publish(job, publication)
     if published is not None:
         draft = replace(draft, version=published.version, digest=published.digest)
@@ -67,7 +64,7 @@ class _Bench:
         self.model = load_served(job.base.folder, job.folder.adapter, device)
 
     def figures(self) -> tuple[Score, Figures]:
-        """Returns the model's score and its figures."""
+        """The model's score and its figures."""
         score = self.held_out.score(self.model)
         exact = None
         scored = [sample for sample in self._job.prepared.held_out if sample.row.turns[-1].learn]
@@ -105,7 +102,7 @@ def _rendering(job: Job) -> Rendering:
 
 
 def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
-    """Returns what determines the adapter besides data, base and seed."""
+    """What determines the adapter besides data, base and seed, and the rows it was made and measured on."""
     return {
         **job.hyperparameters.to_json(),
         "steps": result.steps,
@@ -114,6 +111,8 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
         "kept_step": result.best_step,
         "micro_batch": job.hyperparameters.micro_batch,
         **job.prepared.split,
+        "parent_digest": job.parent.digest if job.parent else None,
+        "begun_with": job.folder.other_tools(tool_versions()) or None,
         "held_out_fraction": job.config.held_out_fraction if _takes_from_data(job) else None,
     }
 
@@ -121,12 +120,3 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
 def _takes_from_data(job: Job) -> bool:
     config = job.config
     return config.held_out is None or (config.chooses and config.validation is None)
-
-
-def tool_versions() -> dict[str, str]:
-    """Returns the versions of the run's tools, without those not installed as packages."""
-    found = {}
-    for tool in _TOOLS:
-        with suppress(PackageNotFoundError):
-            found[tool] = version_of(tool)
-    return found

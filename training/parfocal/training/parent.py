@@ -1,6 +1,8 @@
 """Finds the published adapter that a run continues from, and refuses one that does not fit."""
 
-from parfocal.registry import BaseContract, Contract, Registry, Version
+from dataclasses import replace
+
+from parfocal.registry import AdapterNotFound, BaseContract, Contract, Registry, Version, VersionNotFound
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import InvalidConfig, ParentMismatch
 from parfocal.training.hyperparameters import Hyperparameters
@@ -10,7 +12,7 @@ from parfocal.training.runs import Parent
 def find_parent(
     config: TrainConfig, contract: BaseContract, hyperparameters: Hyperparameters, registry: Registry | None
 ) -> Parent | None:
-    """Returns the version that `config.parent` means with its verified files, or None.
+    """Finds the version that `config.parent` means now, with its verified files; None without a parent.
 
     Raises:
         InvalidConfig: there is no registry to find it in.
@@ -20,13 +22,36 @@ def find_parent(
     version = check_parent(config, contract, hyperparameters, registry)
     if version is None or registry is None:
         return None
-    return Parent(f"{version.name}@{version.version}", registry.materialise(version.digest))
+    return Parent(str(version), version.digest, registry.materialise(version.digest))
+
+
+def fetch_parent(parent: Parent, registry: Registry | None) -> Parent:
+    """Fetches the files of the parent that a run began from, whatever its alias means by now.
+
+    Raises:
+        ParentMismatch: the registry no longer has it, or there is none.
+        RegistryError: the registry does not answer.
+    """
+    if registry is None:
+        raise ParentMismatch(
+            f"the run began from {parent.name} ({parent.digest}) and has no checkpoint yet; name the "
+            "registry that has it with --registry",
+            field="parent",
+        )
+    try:
+        return replace(parent, folder=registry.materialise(parent.digest))
+    except (AdapterNotFound, VersionNotFound) as error:
+        raise ParentMismatch(
+            f"the run began from {parent.name} ({parent.digest}), which the registry does not have; name "
+            "the registry that has it with --registry, or start a new run",
+            field="parent",
+        ) from error
 
 
 def check_parent(
     config: TrainConfig, contract: BaseContract, hyperparameters: Hyperparameters, registry: Registry | None
 ) -> Version | None:
-    """Returns the version that `config.parent` means, without its files, or None; raises as `find_parent`."""
+    """Finds the version that `config.parent` means, without its files; raises as `find_parent`."""
     if config.parent is None:
         return None
     if registry is None:

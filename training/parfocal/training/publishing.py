@@ -19,8 +19,8 @@ from parfocal.registry import (
     open_registry,
 )
 from parfocal.registry.values import JSON, FieldError, JsonObject
-from parfocal.training.errors import InvalidConfig, NothingToPublish
-from parfocal.training.runs import RunFolder
+from parfocal.training.errors import InvalidConfig, NothingToPublish, RunDamaged
+from parfocal.training.runs import Digests, RunFolder, changed_file, file_digests, is_sealed, sealed
 
 _PROBE = b"\0" * 65536
 
@@ -55,6 +55,7 @@ def publish_run(
 
     Raises:
         NothingToPublish: the folder holds no finished run, or the run was given no registry.
+        RunDamaged: its record, its evaluation or its adapter is not as it was written.
         RegistryError: the registry does not answer, or refuses the adapter.
     """
     run, config = RunFolder.open(folder)
@@ -68,15 +69,27 @@ def publish_run(
     return open_registry(where).publish(name or config.name, run.adapter, publication)
 
 
-def publication_json(publication: Publication) -> dict[str, JSON]:
-    """Serialises what is published besides the files, so that it can be published later."""
+def publication_json(publication: Publication, files: Digests) -> dict[str, JSON]:
+    """Serialises what is published with the adapter's `files`, so that it can be published later."""
     parts = {
         "base": publication.base,
         "provenance": publication.provenance,
         "evaluation": publication.evaluation,
         "rendering": publication.rendering,
     }
-    return {name: None if part is None else part.to_json() for name, part in parts.items()}
+    values: dict[str, JSON] = {name: None if part is None else part.to_json() for name, part in parts.items()}
+    return sealed({**values, "files": dict(files)})
+
+
+def check_adapter(run: RunFolder, files: Digests) -> None:
+    """Raises RunDamaged unless the run's adapter is the one that was trained and scored."""
+    changed = changed_file(files, file_digests(run.adapter))
+    if changed is not None:
+        raise RunDamaged(
+            f"the adapter {run.adapter} is damaged: {changed}; put the file back from a copy, or train again",
+            field="output",
+            path=str(run.adapter),
+        )
 
 
 def read_publication(values: Mapping[str, JSON]) -> Publication:
@@ -91,25 +104,42 @@ def read_publication(values: Mapping[str, JSON]) -> Publication:
 
 
 def _stored(run: RunFolder) -> Publication:
+    """Reads what a finished run left to be published, and proves that it and the adapter are unchanged."""
     try:
-        return read_publication(json.loads(run.publication.read_text("utf-8")))
+        values = json.loads(run.publication.read_bytes())
     except FileNotFoundError as error:
-        if run.finished:
-            raise NothingToPublish(
-                f"the run in {run.path} is of an earlier Parfocal, which kept no evaluation to publish; "
-                f"publish the files alone with: parfocal push {run.adapter} NAME",
-                field="output",
-            ) from error
-        raise NothingToPublish(
-            f"the run in {run.path} is not finished; go on with: parfocal train --resume --output {run.path}",
+        raise _nothing_stored(run) from error
+    except ValueError as error:
+        raise _damaged(run, "it cannot be read") from error
+    if not is_sealed(values):
+        raise _damaged(run, "it is not as the run wrote it")
+    check_adapter(run, values["files"])
+    try:
+        return read_publication(values)
+    except FieldError as error:
+        raise _damaged(run, str(error)) from error
+
+
+def _nothing_stored(run: RunFolder) -> NothingToPublish:
+    if run.finished:
+        return NothingToPublish(
+            f"the run in {run.path} is of an earlier Parfocal, which kept no evaluation to publish; "
+            f"publish the files alone with: parfocal push {run.adapter} NAME",
             field="output",
-        ) from error
-    except (ValueError, FieldError) as error:
-        raise NothingToPublish(
-            f"{run.publication} cannot be read ({error}); publish the files alone with: "
-            f"parfocal push {run.adapter} NAME",
-            field="output",
-        ) from error
+        )
+    return NothingToPublish(
+        f"the run in {run.path} is not finished; go on with: parfocal train --resume --output {run.path}",
+        field="output",
+    )
+
+
+def _damaged(run: RunFolder, what: str) -> RunDamaged:
+    return RunDamaged(
+        f"{run.publication} is damaged: {what}; put it back from a copy, or publish the files alone with: "
+        f"parfocal push {run.adapter} NAME",
+        field="output",
+        path=str(run.publication),
+    )
 
 
 def _check_writable(folder: Path) -> None:

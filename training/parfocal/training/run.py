@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.engine import quiet_libraries, wait_briefly
@@ -10,27 +11,29 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
 from parfocal.training.errors import DataRefused, NothingToResume
 from parfocal.training.hyperparameters import Hyperparameters
-from parfocal.training.parent import check_parent, find_parent
+from parfocal.training.parent import check_parent, fetch_parent, find_parent
 from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.runs import (
     Checkpoint,
-    Checkpoints,
     Identity,
     Job,
+    Parent,
     RunFolder,
     SilentWatcher,
     TrainResult,
     Watcher,
     full_disk_named,
     resumed,
+    tool_versions,
 )
+from parfocal.training.targets import check_targets
 
 
 def check(config: TrainConfig) -> Prepared:
-    """Returns what the checks find in the data, and the hyper-parameters that follow; trains nothing.
+    """Checks the data, and chooses the hyper-parameters that follow; trains nothing.
 
     Raises:
-        InvalidConfig: a setting is out of its range.
+        InvalidConfig: a setting is out of its range, or there is no such device or target module.
         DataUnreadable: a data file is missing.
         BaseUnfit: the base has no usable tokenizer or configuration.
         RegistryError: base, registry or parent cannot be reached, or the base's form is not served.
@@ -41,6 +44,8 @@ def check(config: TrainConfig) -> Prepared:
     registry = None if config.registry is None else open_existing(config.registry)
     if registry is not None:
         ask_registry(registry, config.name)
+    _check_device(config)
+    check_targets(config.targets, contract)
     if prepared.hyperparameters is not None:
         check_parent(config, contract, prepared.hyperparameters, registry)
     return prepared
@@ -75,7 +80,8 @@ def resume(
 
     Raises:
         NothingToResume: the folder holds no run, or one that is finished.
-        ResumeMismatch: a setting, the data or the base is not what the run began with.
+        ResumeMismatch: a setting, the data, the base or the recipe is not what the run began with.
+        RunDamaged: its record or its checkpoint is not as it was written.
     """
     folder, began = RunFolder.open(output)
     if folder.finished:
@@ -85,14 +91,27 @@ def resume(
             field="output",
         )
     config = resumed(began, settings or {})
-    job = _job(config, watcher or SilentWatcher(), registry, folder)
-    checkpoint = Checkpoints(folder.checkpoints).latest()
+    checkpoint = folder.checkpoints.latest()
+    job = _job(config, watcher or SilentWatcher(), registry, _Begun(folder, checkpoint))
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
     job.watcher.say(f"Resuming from {at}")
     return _carry_out(job, checkpoint)
 
 
-def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folder: RunFolder | None) -> Job:
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A run that began earlier, and how far it came."""
+
+    folder: RunFolder
+    checkpoint: Checkpoint | None
+
+    def parent(self, registry: Registry | None) -> Parent | None:
+        """The parent as it was when the run began; its files only where no checkpoint replaces them."""
+        pinned = self.folder.parent
+        return pinned if pinned is None or self.checkpoint is not None else fetch_parent(pinned, registry)
+
+
+def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, begun: _Begun | None) -> Job:
     """Checks everything that needs no weights, and only then creates the folder of a new run."""
     wait_briefly()
     prepared = _prepared(config)
@@ -103,12 +122,22 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, folde
         registry = open_registry(config.registry)
     if registry is not None:
         ask_registry(registry, config.name)
-    if config.device not in ("auto", "cpu"):
-        _check_device(config)
-    parent = find_parent(config, contract, hyperparameters, registry)
-    identity = Identity(prepared.data_digest, prepared.held_out_digest, contract)
-    if folder is None:
-        folder = RunFolder.create(config, identity)
+    _check_device(config)
+    check_targets(config.targets, contract)
+    if begun is None:
+        parent = find_parent(config, contract, hyperparameters, registry)
+    else:
+        parent = begun.parent(registry)
+    identity = Identity(
+        prepared.data_digest,
+        prepared.held_out_digest,
+        contract,
+        prepared.validation_digest,
+        hyperparameters.to_json(),
+        parent,
+        tool_versions(),
+    )
+    folder = RunFolder.create(config, identity) if begun is None else begun.folder
     folder.check_identity(identity)
     folder.write_report(prepared.report.to_json())
     return Job(config, prepared, hyperparameters, base, contract, folder, registry, parent, watcher)
@@ -120,6 +149,9 @@ def _prepared(config: TrainConfig) -> Prepared:
 
 
 def _check_device(config: TrainConfig) -> None:
+    """Asks torch only where the device was named, as importing it takes seconds."""
+    if config.device in ("auto", "cpu"):
+        return
     with quiet_libraries():
         from parfocal.training.methods import training_device
 
@@ -146,7 +178,7 @@ def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
             fitted = fit(job, checkpoint)
             gc.collect()  # the trainer and its model form a cycle, and scoring loads the base once more
             result = finish(job, fitted)
-    Checkpoints(job.folder.checkpoints).clear()
+    job.folder.checkpoints.clear()
     for line in result.lines():
         job.watcher.say(line)
     return result

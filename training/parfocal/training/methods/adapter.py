@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from bitsandbytes.functional import has_avx512bf16
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 from parfocal.engine.loading import SUPPORTED, Loading, load_quantised
 from parfocal.training.computing import register_attention
@@ -16,6 +16,7 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit, InvalidConfig, ParentMismatch
 from parfocal.training.hyperparameters import BaseFacts, Hyperparameters
 from parfocal.training.methods.repacking import forbid_repacking
+from parfocal.training.targets import check_named
 
 Weights = Mapping[str, Tensor]
 
@@ -29,7 +30,7 @@ class Device:
 
 
 def training_device(config: TrainConfig) -> Device:
-    """Returns where to train: bfloat16 (as QLoRA does) where the device multiplies it fast, else float32.
+    """Chooses where to train: in bfloat16 (as QLoRA does) where the device multiplies it fast, else float32.
 
     Raises:
         InvalidConfig: there is no such device here.
@@ -53,12 +54,13 @@ def training_device(config: TrainConfig) -> Device:
 def load_model(
     base: Path, facts: BaseFacts, config: TrainConfig, hyperparameters: Hyperparameters, place: Device
 ) -> PeftModel:
-    """Returns the 4-bit base of `base` with a trainable LoRA adapter, safe to evaluate between steps.
+    """Loads the 4-bit base of `base` with a trainable LoRA adapter, safe to evaluate between steps.
 
     The adapter's initial weights depend only on the seed.
 
     Raises:
-        BaseUnfit: serving does not support the architecture, or the base has none of the target modules.
+        BaseUnfit: serving does not support the architecture.
+        InvalidConfig: the base has no linear module that one of the targets names.
     """
     if facts.architecture not in SUPPORTED:
         raise BaseUnfit(
@@ -69,24 +71,25 @@ def load_model(
     eager = hyperparameters.attention == "eager" and place.device.type == "cpu"
     attention = register_attention() if eager else "sdpa"
     model: Any = load_quantised(base, Loading(place.dtype, place.device, attention, exact=True))
+    # PEFT refuses targets of which none exists, and drops one among others in silence.
+    check_named(
+        config.targets, [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    )
     torch.manual_seed(config.seed)
-    try:
-        adapted = get_peft_model(model, _lora(config, hyperparameters))
-    except ValueError as error:
-        raise BaseUnfit(f"none of the requested target modules exist: {error}", field="targets") from error
+    adapted = get_peft_model(model, _lora(config, hyperparameters))
     forbid_repacking(adapted)
     return adapted
 
 
 def load_served(base: Path, adapter: Path, device: torch.device) -> PeftModel:
-    """Returns the adapter of a PEFT folder on the base as the engine loads it by default, for scoring."""
+    """Loads the adapter of a PEFT folder on the base as the engine loads it by default, for scoring."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model: Any = load_quantised(base, Loading(dtype, device, "sdpa", exact=False))
     return PeftModel.from_pretrained(model, adapter).eval()
 
 
 def adapter_weights(model: PeftModel) -> dict[str, Tensor]:
-    """Returns a copy of the adapter's weights by their PEFT names, on the CPU."""
+    """Copies the adapter's weights to the CPU, by their PEFT names."""
     own = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     found = get_peft_model_state_dict(model, state_dict=own, save_embedding_layers=False)
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in found.items()}

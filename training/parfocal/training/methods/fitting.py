@@ -21,12 +21,15 @@ from parfocal.training.methods.export import WEIGHTS, export
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
 from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
-from parfocal.training.runs import Checkpoint, Checkpoints, History, Job, StopRequest
+from parfocal.training.runs import Checkpoint, Digests, History, Job, StopRequest, file_digests
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """How training went; the kept adapter is in the run's folder. `tokens` are those of this part."""
+    """How training went; the kept adapter is in the run's folder, with the digests `files`.
+
+    `tokens` are those of this part.
+    """
 
     steps: int
     best_step: int
@@ -34,6 +37,7 @@ class Fitted:
     history: History
     seconds: float
     tokens: int
+    files: Digests
 
 
 def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
@@ -47,7 +51,7 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
     place = training_device(job.config)
     encoder = BaseEncoder(job.base.folder, job.config.template_variables)
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
-    if job.parent is not None:
+    if job.parent is not None and job.parent.folder is not None:
         set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
     watched = job.prepared.validation or job.prepared.held_out
     held_out = HeldOut(watched, job.hyperparameters.micro_batch, encoder.pad_id, place.device)
@@ -61,7 +65,8 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
     seconds = time.monotonic() - started
     kept = _kept(job, model, supervision.best, schedule.end)
     export(model, kept.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
-    return Fitted(schedule.end, kept.step, schedule.still_falling, history, seconds, tokens)
+    files = file_digests(job.folder.adapter)
+    return Fitted(schedule.end, kept.step, schedule.still_falling, history, seconds, tokens, files)
 
 
 def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
@@ -71,7 +76,7 @@ def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
         job.config.checkpoint_minutes * 60,
         "validation" if job.prepared.validation else "held-out",
     )
-    return Supervision(held_out, pace, Checkpoints(job.folder.checkpoints), stop, job.watcher)
+    return Supervision(held_out, pace, job.folder.checkpoints, stop, job.watcher)
 
 
 def _train(
@@ -86,7 +91,7 @@ def _train(
         set_adapter_weights(model, load_file(checkpoint.folder / WEIGHTS))
         return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
     device = next(model.parameters()).device
-    settings = arguments(job.config, job.hyperparameters, job.folder.checkpoints, device)
+    settings = arguments(job.config, job.hyperparameters, job.folder.checkpoints.folder, device)
     trainer: AnswerTrainer = build_trainer(
         model, encoder.tokenizer, job.prepared.train, settings, supervision
     )

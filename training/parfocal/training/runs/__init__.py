@@ -4,17 +4,21 @@ from parfocal.training.runs.checkpoints import Checkpoint, Checkpoints
 from parfocal.training.runs.comparison import gain
 from parfocal.training.runs.curve import History, draw_curve
 from parfocal.training.runs.full_disk import full_disk_named
+from parfocal.training.runs.identity import Identity, Parent
 from parfocal.training.runs.interruption import StopRequest
-from parfocal.training.runs.job import Job, Parent
+from parfocal.training.runs.job import Job
 from parfocal.training.runs.progress import BarWatcher, PlainWatcher, SilentWatcher, StepDone, Watcher
 from parfocal.training.runs.result import Figures, TrainResult
 from parfocal.training.runs.resuming import resumed
-from parfocal.training.runs.run_folder import Identity, RunFolder, latest_unfinished
+from parfocal.training.runs.run_folder import RunFolder, latest_unfinished
+from parfocal.training.runs.seals import Digests, changed_file, file_digests, is_sealed, sealed
+from parfocal.training.runs.tools import tool_versions
 
 __all__ = [
     "BarWatcher",
     "Checkpoint",
     "Checkpoints",
+    "Digests",
     "Figures",
     "History",
     "Identity",
@@ -27,9 +31,14 @@ __all__ = [
     "StopRequest",
     "TrainResult",
     "Watcher",
+    "changed_file",
     "draw_curve",
+    "file_digests",
     "full_disk_named",
     "gain",
+    "is_sealed",
     "latest_unfinished",
     "resumed",
+    "sealed",
+    "tool_versions",
 ]

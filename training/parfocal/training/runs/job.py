@@ -1,22 +1,14 @@
 """What one run works on, gathered once: settings, checked data, base, folder, watcher. Values only."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from parfocal.registry import BaseContract, BaseFiles, Registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared
 from parfocal.training.hyperparameters import Hyperparameters
+from parfocal.training.runs.identity import Parent
 from parfocal.training.runs.progress import Watcher
 from parfocal.training.runs.run_folder import RunFolder
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The published adapter that a run continues from, as `name@version`, and its files."""
-
-    name: str
-    folder: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,37 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from parfocal.registry.values import JSON, BaseContract, FieldError, JsonObject
+from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
-from parfocal.training.errors import NothingToResume, ResumeMismatch, RunExists
+from parfocal.training.errors import NothingToResume, ResumeMismatch, RunDamaged, RunExists
+from parfocal.training.runs.checkpoints import Checkpoints
+from parfocal.training.runs.identity import Identity, Parent, pinned_parent
+from parfocal.training.runs.seals import is_sealed, seal_of, sealed
 
 RUNS = Path("parfocal-runs")
 _RECORD = "run.json"
 _RESULT = "result.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What must not change between the parts of a run: data, held-out rows and base, by digest."""
-
-    data_digest: str
-    held_out_digest: str
-    base: BaseContract
-
-    def to_json(self) -> dict[str, JSON]:
-        """Returns the identity as a JSON object."""
-        return {"data": self.data_digest, "held_out": self.held_out_digest, "base": self.base.to_json()}
-
-    def changes_since(self, before: Mapping[str, JSON]) -> list[str]:
-        """Names what differs from an identity written as JSON; a base counts by what it computes."""
-        digests = {"data": self.data_digest, "held_out": self.held_out_digest}
-        changed = [name for name, digest in digests.items() if before.get(name) != digest]
-        try:
-            same = not BaseContract.from_json(JsonObject(before.get("base"))).differences(self.base)
-        except FieldError:
-            same = False
-        return changed if same else [*changed, "base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +40,43 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path.resolve())
         settings = absolute(config).to_json() | {"output": str(folder.path)}
-        folder.write(_RECORD, {"config": settings, "identity": identity.to_json()})
+        folder.write(_RECORD, sealed({"config": settings, "identity": identity.to_json()}))
         return folder
 
     @classmethod
     def open(cls, path: Path) -> tuple["RunFolder", TrainConfig]:
-        """Returns the folder of an earlier run with its settings; raises NothingToResume."""
-        try:
-            record = json.loads((path / _RECORD).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise NothingToResume(
-                f"{path} holds no run; give a run's folder, such as parfocal-runs/NAME/1", field="output"
-            ) from error
-        return cls(path.resolve()), TrainConfig.from_json(record["config"])
+        """Opens the folder of an earlier run, with its settings.
+
+        Raises:
+            NothingToResume: there is no run.
+            RunDamaged: its record is not as it was written.
+        """
+        folder = cls(path.resolve())
+        return folder, TrainConfig.from_json(folder._record()["config"])
 
     def check_identity(self, identity: Identity) -> None:
-        """Raises ResumeMismatch if data or base differ from those the run began with."""
-        before = json.loads((self.path / _RECORD).read_text("utf-8"))["identity"]
-        changed = identity.changes_since(before)
-        if changed:
+        """Raises ResumeMismatch if data, rows, base or recipe differ from those the run began with."""
+        change = identity.change_since(self._record()["identity"])
+        if change is not None:
+            field, words = change
             raise ResumeMismatch(
-                f"the {changed[0]} of this run changed since it began in {self.path}; start a new run",
-                field=changed[0],
+                f"the {words} of this run changed since it began in {self.path}; start a new run", field=field
             )
 
+    def other_tools(self, now: Mapping[str, str]) -> dict[str, JSON]:
+        """The releases of tools that the run began with, where they are others `now`."""
+        began = self._record()["identity"]["tools"]
+        return {tool: release for tool, release in began.items() if now.get(tool) != release}
+
     @property
-    def checkpoints(self) -> Path:
-        """Where the trainer puts checkpoints."""
-        return self.path / "checkpoints"
+    def parent(self) -> Parent | None:
+        """The adapter that the run began from, as pinned then; without its files."""
+        return pinned_parent(self._record()["identity"])
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The run's own checkpoints."""
+        return Checkpoints(self.path / "checkpoints", seal_of(self._record()))
 
     @property
     def adapter(self) -> Path:
@@ -126,9 +116,24 @@ class RunFolder:
             raise
         draft.replace(self.path / name)
 
+    def _record(self) -> Any:
+        """Raises NothingToResume or RunDamaged."""
+        path = self.path / _RECORD
+        try:
+            record = json.loads(path.read_bytes())
+        except OSError as error:
+            raise NothingToResume(
+                f"{self.path} holds no run; give a run's folder, such as parfocal-runs/NAME/1", field="output"
+            ) from error
+        except ValueError as error:
+            raise _damaged(path, "it cannot be read") from error
+        if not is_sealed(record):
+            raise _damaged(path, "it is not as the run wrote it, or an earlier Parfocal wrote it, unsealed")
+        return record
+
 
 def latest_unfinished(name: str) -> Path:
-    """Returns the newest unfinished run of `name` under parfocal-runs; raises NothingToResume."""
+    """The newest unfinished run of `name` under parfocal-runs; raises NothingToResume."""
     numbers = sorted((int(path.name) for path in _numbered(name)), reverse=True)
     for number in numbers:
         folder = RunFolder(_home(name) / str(number))
@@ -138,9 +143,9 @@ def latest_unfinished(name: str) -> Path:
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
-    """Returns `config` with paths that mean the same from any working folder."""
+    """`config` with paths that mean the same from any working folder."""
     values = config.to_json()
-    for name in ("data", "held_out", "output"):
+    for name in ("data", "held_out", "validation", "output"):
         if values[name] is not None:
             values[name] = str(Path(str(values[name])).expanduser().resolve())
     if Path(config.base).expanduser().is_dir() and config.base != "tiny":
@@ -161,3 +166,11 @@ def _numbered(name: str) -> list[Path]:
 
 def _home(name: str) -> Path:
     return RUNS / name.replace("/", "-")
+
+
+def _damaged(path: Path, what: str) -> RunDamaged:
+    return RunDamaged(
+        f"the record {path} is damaged: {what}; put it back from a copy, or start a new run",
+        field="output",
+        path=str(path),
+    )
