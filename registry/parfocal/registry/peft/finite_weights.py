@@ -5,7 +5,8 @@ A chunk of the file becomes one large integer of equal lanes, so that a few oper
 """
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from parfocal.registry.errors import MalformedFile
 from parfocal.registry.peft.safetensors_header import TensorSpan
@@ -45,17 +46,26 @@ _LANES = {"F16": _Lanes(16, 0x7C00), "BF16": _Lanes(16, 0x7F80), "F32": _Lanes(3
 
 def check_finite(data: mmap.mmap, tensors: Iterable[tuple[str, TensorSpan]]) -> None:
     """Raises MalformedFile, with the tensor's name in `field`, for an infinity or NaN."""
-    for name, span in tensors:
-        lanes = _LANES[span.dtype]
-        for start in range(span.begin, span.end, _CHUNK_BYTES):
-            chunk = data[start : min(start + _CHUNK_BYTES, span.end)]
-            if not lanes.all_finite(chunk):
-                number = (start - span.begin) // lanes.bytes + lanes.first_not_finite(chunk)
-                raise MalformedFile(
-                    f"tensor {name} holds an infinity or NaN at {_index(number, span.shape)}; "
-                    "training diverged: publish a checkpoint from before that",
-                    field=name,
-                )
+    for dtype, neighbours in groupby(
+        sorted(tensors, key=lambda item: item[1].begin), key=lambda item: item[1].dtype
+    ):
+        _check_run(data, _LANES[dtype], list(neighbours))
+
+
+def _check_run(data: mmap.mmap, lanes: _Lanes, tensors: Sequence[tuple[str, TensorSpan]]) -> None:
+    """Checks tensors of one type that follow each other as one: thousands of small ones take no longer."""
+    begin, end = tensors[0][1].begin, tensors[-1][1].end
+    for start in range(begin, end, _CHUNK_BYTES):
+        chunk = data[start : min(start + _CHUNK_BYTES, end)]
+        if not lanes.all_finite(chunk):
+            place = start + lanes.first_not_finite(chunk) * lanes.bytes
+            name, span = next((name, span) for name, span in tensors if place < span.end)
+            raise MalformedFile(
+                f"tensor {name} holds an infinity or NaN at "
+                f"{_index((place - span.begin) // lanes.bytes, span.shape)}; "
+                "training diverged: publish a checkpoint from before that",
+                field=name,
+            )
 
 
 def _index(number: int, shape: tuple[int, ...]) -> list[int]:
