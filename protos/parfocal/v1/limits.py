@@ -79,7 +79,12 @@ PIECE_BYTES = Limit(
     "bytes",
     "each is held whole in memory, once for every upload under way",
 )
-CONFIG_BYTES = Limit("adapter_config.json", 1 * _MIB, "bytes", "it is parsed whole; real ones have a few KiB")
+CONFIG_BYTES = Limit(
+    "adapter_config.json",
+    4 * _MIB,
+    "bytes",
+    "it is parsed whole; 20,000 modules may each have a rank and an alpha, others have a few KiB",
+)
 WEIGHTS_BYTES = Limit(
     "adapter_model.safetensors",
     16 << 30,
@@ -91,9 +96,33 @@ TEMPLATE_BYTES = Limit(
 )
 MANIFEST_BYTES = Limit(
     "a manifest",
-    8 * _MIB,
+    4 * _MIB,
     "bytes",
-    "a message holds it twice, as fields and as JSON",
+    "a message holds it twice, as fields and as JSON; 20,000 modules take 2 MiB",
+)
+MODULES = Limit(
+    "modules of an adapter",
+    20_000,
+    "modules",
+    "each is matched with every pattern; 48 layers of 128 experts with 3 projections are 18,432",
+)
+PROVENANCE_BYTES = Limit(
+    "PublishHeader.provenance",
+    64 * _KIB,
+    "bytes",
+    "as JSON; every reply with the version repeats it, and a run of `parfocal train` has 2 KiB",
+)
+METRICS = Limit(
+    "Evaluation.metrics", 1000, "metrics", "every reply with the version repeats them; gates read a few"
+)
+TEXT_CHARACTERS = Limit(
+    "a base's id, a revision, a tool's version, a metric's name",
+    300,
+    "characters",
+    "they stand in tables and messages",
+)
+ALIASES = Limit(
+    "aliases of an adapter", 1000, "aliases", "a list of adapters tells them all, a version those that point at it"
 )
 PROMPT_TOKENS = Limit(
     "GenerateRequest.tokens.ids",
@@ -140,6 +169,11 @@ LIMITS: tuple[Limit, ...] = (
     WEIGHTS_BYTES,
     TEMPLATE_BYTES,
     MANIFEST_BYTES,
+    MODULES,
+    PROVENANCE_BYTES,
+    METRICS,
+    TEXT_CHARACTERS,
+    ALIASES,
     PROMPT_TOKENS,
     CHAT_MESSAGES,
     VARIABLES_BYTES,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parfocal.registry.errors import MalformedFile
 from parfocal.registry.peft.module_patterns import ModulePatterns
-from parfocal.registry.peft.pattern_graph import ModulePath
+from parfocal.registry.peft.pattern_graph import ModulePath, Work
 
 PATHS = st.builds(
     "model.layers.{}.{}".format,
@@ -79,11 +79,40 @@ def test_a_key_of_no_or_of_any_length_is_refused(key: str) -> None:
         ModulePatterns({key: 8}, "rank_pattern")
 
 
-def test_more_keys_than_can_be_matched_are_refused() -> None:
-    patterns = ModulePatterns({f"layers.{number}.mlp.down_proj": 8 for number in range(600)}, "rank_pattern")
-    patterns.check_work(600)
-    with pytest.raises(MalformedFile, match="too many for 30000 modules"):
-        patterns.check_work(30_000)
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("a{900}", "too large"),  # six characters of text, eighteen hundred states
+        (".{0,999}", "too large"),
+        ("(?=.{999})" * 40, "too large"),
+        ("(?=.{999})", "too large"),
+        ("(a|b)*c" * 60, "too large"),
+        ("[" + "a" * 480 + "]", "too many steps"),  # one state of much text
+    ],
+)
+def test_many_keys_that_are_large_together_are_refused(key: str, why: str) -> None:
+    with pytest.raises(MalformedFile, match=why):
+        ModulePatterns({f"{key}x{number}": 8 for number in range(20_000)}, "rank_pattern")
+
+
+def test_both_patterns_of_an_adapter_share_one_budget() -> None:
+    work = Work(states=2500)
+    ModulePatterns({"a{700}": 8}, "rank_pattern", work)
+    with pytest.raises(MalformedFile, match=r"alpha_pattern .*too large together"):
+        ModulePatterns({"a{700}": 8.0}, "alpha_pattern", work)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["a.{900}", "z{900}", "(?=z{900})", ".*" * 200 + "z", "|".join("abcdefghijklmnop" * 15), "[^z]" * 100],
+)
+def test_keys_that_fail_early_on_many_modules_end_at_the_budget(key: str) -> None:
+    """A match that costs little must cost little in all: this does not end where each walks every state."""
+    work = Work(steps=100_000)
+    patterns = ModulePatterns({f"{key}{number}": 8 for number in range(20)}, "rank_pattern", work)
+    with pytest.raises(MalformedFile, match="too many steps"):
+        for number in range(20_000):
+            patterns.value_for(ModulePath(f"model.layers.{number}.q_proj", work), 8)
 
 
 @cache

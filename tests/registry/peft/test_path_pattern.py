@@ -122,3 +122,41 @@ def test_the_paths_of_an_adapter_share_one_budget() -> None:
     with pytest.raises(PatternError, match="too many steps"):
         for _ in range(1000):
             pattern.matches(ModulePath("ab" * 50, work))
+
+
+@given(REGULAR, st.lists(st.text("ab1._cA", max_size=10), max_size=4))
+def test_a_budget_ends_a_match_and_changes_none(pattern: str, texts: list[str]) -> None:
+    """What a small budget lets through is what an ample one says."""
+    try:
+        ample, small = PathPattern(pattern), PathPattern(pattern, Work(steps=400))
+    except PatternError:
+        return
+    work = Work(steps=60)
+    for text in texts:
+        try:
+            found = small.matches(ModulePath(text, work))
+        except PatternError as refused:
+            assert "too many steps" in str(refused)
+            return
+        assert found == ample.matches(ModulePath(text))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?i)" + "[a-z]*" * 100 + "x",
+        "((((((a|b)*|c)*|d)*|e)*|f)*|g)*x",
+        "(a{0,9}){0,9}(b{0,9}){0,9}x",
+        "(?:a?){200}a{200}x",
+        "(?=.*(?=.*(?=.*(?=.*x))))" * 20,
+        "(?<!x)" * 200 + "a*x",
+        "|".join("a" * n for n in range(1, 60)) + "|x",
+        r"(\w+\.)*(\w+\.)*(\w+\.)*x",
+    ],
+)
+@pytest.mark.parametrize("text", ["a" * 400, "a." * 200, "ab" * 200])
+def test_nested_repeats_and_choices_over_long_names_end(pattern: str, text: str) -> None:
+    try:
+        assert not PathPattern(pattern).matches(ModulePath(text))
+    except PatternError as refused:
+        assert "steps" in str(refused) or "large" in str(refused)

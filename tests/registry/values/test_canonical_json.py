@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.registry.values.canonical_json import JSON, InvalidJson, dumps, loads, normalised
+from parfocal.registry.values.canonical_json import JSON, InvalidJson, dumps, loads, most_values, normalised
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES: st.SearchStrategy[JSON] = st.recursive(
@@ -77,6 +77,30 @@ def test_any_bytes_are_either_a_value_or_refused(data: bytes) -> None:
     except InvalidJson:
         return
     assert normalised(value) == value
+
+
+def count(value: JSON) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(map(count, value.values()))
+    return 1 + sum(map(count, value)) if isinstance(value, list) else 1
+
+
+@given(VALUES)
+def test_the_number_of_values_is_never_more_than_was_counted_before_reading(value: JSON) -> None:
+    assert count(value) <= most_values(dumps(value))
+    assert loads(dumps(value), max_values=most_values(dumps(value))) == value
+
+
+def test_what_could_hold_too_many_values_is_refused_before_it_is_read() -> None:
+    for text in (b"[" + b"[]," * 600_000, b"[" + b"0," * 1_000_001, b"{" * 1_000_001):
+        with pytest.raises(InvalidJson, match="more than 1000000 values"):
+            loads(text)
+
+
+def test_a_refusal_does_not_hold_the_text_that_it_refuses() -> None:
+    with pytest.raises(InvalidJson) as refused:
+        loads(b'{"a": "' + b"x" * 100)
+    assert (refused.value.__cause__, refused.value.__suppress_context__) == (None, True)
 
 
 def test_a_normalised_copy_does_not_follow_later_changes() -> None:

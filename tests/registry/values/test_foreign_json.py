@@ -53,6 +53,13 @@ def test_what_no_reader_accepts_is_refused_with_the_reason(text: bytes, reason: 
         read_foreign_json(text)
 
 
+def test_what_could_hold_too_many_values_is_refused_before_it_is_read() -> None:
+    assert read_foreign_json(b"[[],[]]", max_values=5) == [[], []]
+    for text in (b"[[],[],[]]", b"[1,2,3,4,5,6", b'{"a":{"b":{"c":{"d":{"e":1}}}}}'):
+        with pytest.raises(UnreadableJson, match="more than 5 values"):
+            read_foreign_json(text, max_values=5)
+
+
 def test_a_repeated_key_is_refused_where_it_would_be_ambiguous() -> None:
     value = read_foreign_json(b'{"a": 1, "b": 2, "a": 3}')
 

@@ -9,6 +9,7 @@ from parfocal.registry.peft.folder import (
     read_peft_folder,
 )
 from parfocal.registry.peft.folder_files import open_regular
+from parfocal.registry.peft.rereading import check_published_config
 from parfocal.registry.peft.safetensors_header import read_header
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_WEIGHTS_BYTES",
     "PeftConfig",
     "PeftFolder",
+    "check_published_config",
     "open_regular",
     "read_config",
     "read_header",

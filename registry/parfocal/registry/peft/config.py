@@ -3,25 +3,32 @@
 Field list: `LoraConfig` of PEFT 0.21. Does not look at tensors.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
 from parfocal.registry.peft.fields import check_fields, decides
 from parfocal.registry.peft.module_patterns import ModulePatterns
-from parfocal.registry.peft.pattern_graph import ModulePath
+from parfocal.registry.peft.pattern_graph import ModulePath, Work
 from parfocal.registry.peft.selection import Selection, read_selection
 from parfocal.registry.values import JSON, UnreadableJson, check_once, kind_of, read_foreign_json
 
 MAX_RANK = 256
+_MAX_ALPHA = 3.4e38
 
 _FILE = "adapter_config.json"
+# A path on somebody's machine, or an id on the Hub.
+_MAX_NAME_LENGTH = 1000
+# Lists of modules and patterns for each of them; the largest adapters name 20,000 modules.
+_MAX_VALUES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class PeftConfig:
-    """The part of a LoRA configuration that decides what is computed; `warnings` name what was ignored."""
+    """The part of a LoRA configuration that decides what is computed; `warnings` name what was ignored.
+
+    `work` is what its patterns may still take together.
+    """
 
     base: str | None
     revision: str | None
@@ -32,6 +39,7 @@ class PeftConfig:
     alpha_pattern: ModulePatterns[float]
     selection: Selection
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    work: Work = field(default_factory=Work, compare=False, repr=False)
 
     def rank_of(self, module: ModulePath) -> int:
         """Returns the rank that PEFT gives to a module; raises MalformedFile."""
@@ -40,11 +48,6 @@ class PeftConfig:
     def alpha_of(self, module: ModulePath) -> float:
         """Returns the alpha that PEFT gives to a module; raises MalformedFile."""
         return self.alpha_pattern.value_for(module, self.alpha)
-
-    def check_work(self, modules: int) -> None:
-        """Raises MalformedFile when finding the values of this many modules would take too long."""
-        self.rank_pattern.check_work(modules)
-        self.alpha_pattern.check_work(modules)
 
     def normalised(self, base_id: str, revision: str | None, paths: Mapping[str, str]) -> dict[str, JSON]:
         """Returns the configuration to publish: what decides the result at `paths`, bound to its base.
@@ -81,23 +84,25 @@ def read_peft_config(data: bytes) -> PeftConfig:
     """
     fields = _fields(data)
     warnings = check_fields(fields)
+    work = Work()
     return PeftConfig(
-        base=_optional_text(fields, "base_model_name_or_path"),
-        revision=_optional_text(fields, "revision"),
+        base=_name(fields, "base_model_name_or_path"),
+        revision=_name(fields, "revision"),
         rank=_rank(fields.get("r", 8), "r"),
         alpha=_alpha(fields.get("lora_alpha", 8), "lora_alpha"),
         use_rslora=_boolean(fields, "use_rslora"),
-        rank_pattern=_rank_pattern(fields),
-        alpha_pattern=_alpha_pattern(fields),
-        selection=read_selection(fields),
+        rank_pattern=_rank_pattern(fields, work),
+        alpha_pattern=_alpha_pattern(fields, work),
+        selection=read_selection(fields, work),
         warnings=warnings,
+        work=work,
     )
 
 
 def _fields(data: bytes) -> Mapping[str, JSON]:
     """A JSON object, in which no field that may decide the result appears twice."""
     try:
-        fields = read_foreign_json(data)
+        fields = read_foreign_json(data, max_values=_MAX_VALUES)
         if not isinstance(fields, Mapping):
             raise MalformedFile(f"{_FILE} is {kind_of(fields)}, not an object", field=_FILE)
         check_once(fields, filter(decides, fields))
@@ -106,16 +111,16 @@ def _fields(data: bytes) -> Mapping[str, JSON]:
     return fields
 
 
-def _rank_pattern(fields: Mapping[str, JSON]) -> ModulePatterns[int]:
+def _rank_pattern(fields: Mapping[str, JSON], work: Work) -> ModulePatterns[int]:
     name = "rank_pattern"
-    return ModulePatterns({key: _rank(value, f"{name}.{key}") for key, value in _pattern(fields, name)}, name)
+    values = {key: _rank(value, f"{name}.{key[:200]}") for key, value in _pattern(fields, name)}
+    return ModulePatterns(values, name, work)
 
 
-def _alpha_pattern(fields: Mapping[str, JSON]) -> ModulePatterns[float]:
+def _alpha_pattern(fields: Mapping[str, JSON], work: Work) -> ModulePatterns[float]:
     name = "alpha_pattern"
-    return ModulePatterns(
-        {key: _alpha(value, f"{name}.{key}") for key, value in _pattern(fields, name)}, name
-    )
+    values = {key: _alpha(value, f"{name}.{key[:200]}") for key, value in _pattern(fields, name)}
+    return ModulePatterns(values, name, work)
 
 
 def _pattern(fields: Mapping[str, JSON], name: str) -> list[tuple[str, JSON]]:
@@ -134,18 +139,17 @@ def _pattern(fields: Mapping[str, JSON], name: str) -> list[tuple[str, JSON]]:
 def _rank(value: JSON, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_RANK:
         raise UnsupportedAdapter(
-            f"{_FILE}: {name} is {value!r}; ranks from 1 to {MAX_RANK} are served", field=name
+            f"{_FILE}: {name} is {str(value)[:80]!a}; ranks from 1 to {MAX_RANK} are served", field=name
         )
     return value
 
 
 def _alpha(value: JSON, name: str) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and value > 0)
-    ):
-        raise MalformedFile(f"{_FILE}: {name} is {value!r}, not a number above zero", field=name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MAX_ALPHA:
+        raise MalformedFile(
+            f"{_FILE}: {name} is {str(value)[:80]!a}, not a number above zero that a float32 holds",
+            field=name,
+        )
     return float(value)
 
 
@@ -156,13 +160,17 @@ def _boolean(fields: Mapping[str, JSON], name: str) -> bool:
     return value
 
 
-def _optional_text(fields: Mapping[str, JSON], name: str) -> str | None:
+def _name(fields: Mapping[str, JSON], name: str) -> str | None:
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
         raise MalformedFile(f"{_FILE}: {name} is {kind_of(value)}, not text", field=name)
+    if value is not None and len(value) > _MAX_NAME_LENGTH:
+        raise MalformedFile(
+            f"{_FILE}: {name} has {len(value)} characters; up to {_MAX_NAME_LENGTH} are read", field=name
+        )
     return value or None
 
 
 def _shortest(value: float) -> int | float:
-    """Returns a whole number as an integer, as PEFT declares `lora_alpha`."""
-    return int(value) if value.is_integer() else value
+    """Returns a whole number as an integer, as PEFT declares `lora_alpha`, if canonical JSON can hold it."""
+    return int(value) if value.is_integer() and value < 1 << 63 else value

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from parfocal.registry.errors import ContractMismatch, MalformedFile, UnsupportedAdapter
 from parfocal.registry.peft.config import MAX_RANK, PeftConfig
-from parfocal.registry.peft.pattern_graph import ModulePath, Work
+from parfocal.registry.peft.pattern_graph import ModulePath
 from parfocal.registry.peft.placing import placed
 from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan
 from parfocal.registry.peft.tensor_names import read_names, tensor_name
-from parfocal.registry.values import TargetModule
+from parfocal.registry.values import MAX_MODULES, TargetModule
 
 _DTYPES = ("F16", "BF16", "F32")
 _FILE = "adapter_model.safetensors"
@@ -50,9 +50,11 @@ def read_modules(header: SafetensorsHeader, config: PeftConfig, prefix: str | No
         factors.setdefault(factor.path, {})[factor.side] = StoredFactor(name, header.tensors[name])
     if not factors:
         raise MalformedFile(f"{_FILE} holds no tensor, so nothing would be adapted", field=_FILE)
-    config.check_work(len(factors))
-    work = Work()
-    paths = {path: ModulePath(path, work) for path in sorted(factors)}
+    if len(factors) > MAX_MODULES:
+        raise UnsupportedAdapter(
+            f"{_FILE} holds tensors of {len(factors)} modules; at most {MAX_MODULES} are served", field=_FILE
+        )
+    paths = {path: ModulePath(path, config.work) for path in sorted(factors)}
     _check_selected(paths, config)
     where = {path: path for path in paths} if prefix is None else placed(paths, prefix)
     modules = [_module(module, where[path], factors[path], config) for path, module in paths.items()]

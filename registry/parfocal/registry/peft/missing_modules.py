@@ -7,12 +7,13 @@ from dataclasses import replace
 from parfocal.registry.bases import layer_projections
 from parfocal.registry.peft.config import PeftConfig
 from parfocal.registry.peft.lora_tensors import LoraModule
-from parfocal.registry.peft.pattern_graph import ModulePath, Work
+from parfocal.registry.peft.pattern_graph import ModulePath
 from parfocal.registry.values import BaseShape
 
 _LAYER = re.compile(r"(?P<prefix>(?:.*\.)?layers\.)(?P<number>[0-9]{1,6})\.(?P<rest>.+)")
-# An untrusted configuration could name millions.
+# An untrusted adapter could make millions of names.
 _MAX_LAYERS = 1000
+_MAX_EXPECTED = 20_000
 _SHOWN = 3
 _FUSED = ("qkv_proj", "gate_up_proj")
 
@@ -26,11 +27,10 @@ def missing_warnings(
     at, as other bases' layers may differ.
     """
     trained = {module.trained_path for module in modules}
-    work = Work()
     missing = [
         path
         for path in _expected(trained, shape)
-        if path not in trained and config.selection.rejects(ModulePath(path, work)) is None
+        if path not in trained and config.selection.rejects(ModulePath(path, config.work)) is None
     ]
     if not missing:
         return ()
@@ -51,7 +51,7 @@ def _expected(trained: set[str], shape: BaseShape | None) -> Iterator[str]:
     layers: Sequence[int] = [layer for layer in range(max(filled)) if layer not in filled]
     if shape is not None:
         names, layers = list(layer_projections(_decided(shape, names))), range(shape.layers)
-    if len(layers) <= _MAX_LAYERS:
+    if len(layers) <= _MAX_LAYERS and len(layers) * len(names) <= _MAX_EXPECTED:
         yield from (f"{prefix}{layer}.{name}" for layer in layers for name in names)
 
 

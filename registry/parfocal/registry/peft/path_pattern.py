@@ -6,24 +6,24 @@ come from strangers.
 
 import re
 
-from parfocal.registry.peft.pattern_graph import ModulePath, PatternError
+from parfocal.registry.peft.pattern_graph import ModulePath, PatternError, Work
 from parfocal.registry.peft.pattern_syntax import parse
 
 
 class PathPattern:
-    """A pattern for a whole path; raises PatternError."""
+    """A pattern for a whole path; raises PatternError. `work` is shared by all patterns of an adapter."""
 
-    def __init__(self, text: str) -> None:
-        self._graph = parse(text)
+    def __init__(self, text: str, work: Work | None = None) -> None:
+        self._graph = parse(text, work or Work())
         try:
             re.compile(text)  # PEFT would do so; what Python refuses is no pattern
         except (re.error, OverflowError, RecursionError) as error:
             raise PatternError(str(error)) from error
 
     @classmethod
-    def at_the_end(cls, text: str) -> "PathPattern":
+    def at_the_end(cls, text: str, work: Work | None = None) -> "PathPattern":
         """Returns a pattern for the end of a path, from its beginning or from behind a dot on."""
-        return cls(rf"(.*\.)?({text})$")
+        return cls(rf"(.*\.)?({text})$", work)
 
     def matches(self, path: ModulePath) -> bool:
         """Whether `re.fullmatch` would match; raises PatternError when that takes too long."""

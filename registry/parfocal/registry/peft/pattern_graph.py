@@ -7,9 +7,13 @@ all of them; a whole match costs at most states times positions steps, and is st
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 _MAX_STATES = 2000
+# What a match costs before its first step, and a condition, in steps.
+_MATCH_STEPS = 4
+_CONDITION_STEPS = 4
 
 
 class PatternError(ValueError):
@@ -17,16 +21,23 @@ class PatternError(ValueError):
 
 
 class Work:
-    """How many steps all patterns of an adapter may take together: a few seconds' worth."""
+    """What all patterns of an adapter may take together: steps, two seconds' worth; states, 30 MB of them."""
 
-    def __init__(self, steps: int = 2_000_000) -> None:
-        self._left = steps
+    def __init__(self, steps: int = 2_000_000, states: int = 50_000) -> None:
+        self._steps = steps
+        self._states = states
 
     def spend(self, steps: int) -> None:
         """Counts steps; raises PatternError when none are left."""
-        self._left -= steps
-        if self._left < 0:
+        self._steps -= steps
+        if self._steps < 0:
             raise PatternError("it takes too many steps to match; write it with fewer repeats")
+
+    def add_state(self) -> None:
+        """Counts a state; raises PatternError when there are too many."""
+        self._states -= 1
+        if self._states < 0:
+            raise PatternError("the patterns are too large together; write them with smaller repeat counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class ModulePath:
     def known(self, key: Hashable, positions: Callable[[], int]) -> int:
         """Returns `positions()`, computed once for each key."""
         if key not in self._known:
+            self.work.spend(_CONDITION_STEPS)
             self._known[key] = positions()
         return self._known[key]
 
@@ -58,8 +70,21 @@ class ModulePath:
         return self.known(characters, lambda: self._before(characters))
 
     def _before(self, characters: Characters) -> int:
-        chosen, negated = characters.chosen, characters.negated
-        return sum(1 << i for i, one in enumerate(self.text) if (one in chosen) != negated)
+        chosen, places = characters.chosen, self._places
+        self.work.spend(min(len(chosen), len(places)) // 8)
+        positions = 0
+        for character in chosen if len(chosen) < len(places) else places:
+            if character in chosen:
+                positions |= places.get(character, 0)
+        return (self.end - 1) ^ positions if characters.negated else positions
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The positions before each character that the path has."""
+        places: dict[str, int] = {}
+        for place, character in enumerate(self.text):
+            places[character] = places.get(character, 0) | 1 << place
+        return places
 
 
 class Edge(Protocol):
@@ -129,9 +154,13 @@ _Moves = list[list[tuple[int, Callable[[ModulePath, int], int]]]]
 
 
 class Graph:
-    """States from 0, the first, on; `last` is the one that a whole match ends in."""
+    """States from 0, the first, on; `last` is the one that a whole match ends in.
 
-    def __init__(self) -> None:
+    Nothing is added once it was matched. `work` is shared by all graphs of an adapter.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self._out: list[list[tuple[int, Edge]]] = [[]]
         self._in: list[list[tuple[int, Edge]]] = [[]]
         self.last = 0
@@ -140,6 +169,7 @@ class Graph:
         """Returns a new state that `edge` leads to; raises PatternError when there are too many."""
         if len(self._out) >= _MAX_STATES:
             raise PatternError("it is too large; write it with smaller repeat counts")
+        self._work.add_state()
         self._out.append([])
         self._in.append([])
         self.connect(state, len(self._out) - 1, edge)
@@ -152,28 +182,41 @@ class Graph:
 
     def ends(self, path: ModulePath, beginnings: int) -> int:
         """Returns where matches from `beginnings` on may end; raises PatternError when it costs too much."""
-        moves: _Moves = [[(target, edge.forward) for target, edge in edges] for edges in self._out]
-        return _spread(moves, path, (0, beginnings))[self.last]
+        return _spread(self._forward, path, (0, beginnings)).get(self.last, 0)
 
     def beginnings(self, path: ModulePath, ends: int) -> int:
         """Returns where matches that end at `ends` may begin; raises PatternError when it costs too much."""
-        moves: _Moves = [[(source, edge.backward) for source, edge in edges] for edges in self._in]
-        return _spread(moves, path, (self.last, ends))[0]
+        return _spread(self._backward, path, (self.last, ends)).get(0, 0)
+
+    @cached_property
+    def _forward(self) -> _Moves:
+        return [[(target, edge.forward) for target, edge in edges] for edges in self._out]
+
+    @cached_property
+    def _backward(self) -> _Moves:
+        return [[(source, edge.backward) for source, edge in edges] for edges in self._in]
 
 
-def _spread(moves: _Moves, path: ModulePath, start: tuple[int, int]) -> list[int]:
-    """Returns the positions that each state is reached at; no position takes an edge twice."""
-    reached, fresh = [0] * len(moves), [0] * len(moves)
-    reached[start[0]] = fresh[start[0]] = start[1]
+def _spread(moves: _Moves, path: ModulePath, start: tuple[int, int]) -> dict[int, int]:
+    """Returns the positions that states are reached at; no position takes an edge twice.
+
+    Costs nothing for states that are never reached: most matches end at their first character.
+    """
+    path.work.spend(_MATCH_STEPS)
+    reached = dict([start])
+    fresh = dict([start])
     waiting = deque([start[0]])
     while waiting:
         state = waiting.popleft()
-        positions, fresh[state] = fresh[state], 0
+        positions = fresh.pop(state)
         path.work.spend(len(moves[state]) + 1)
         for target, move in moves[state]:
-            new = move(path, positions) & ~reached[target]
-            if new and not fresh[target]:
+            known = reached.get(target, 0)
+            new = move(path, positions) & ~known
+            if not new:
+                continue
+            if target not in fresh:
                 waiting.append(target)
-            fresh[target] |= new
-            reached[target] |= new
+            fresh[target] = fresh.get(target, 0) | new
+            reached[target] = known | new
     return reached

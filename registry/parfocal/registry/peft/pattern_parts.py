@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from parfocal.registry.peft.pattern_graph import EMPTY, Characters, Graph, ModulePath, Run, Step, Where
+from parfocal.registry.peft.pattern_graph import EMPTY, Characters, Graph, ModulePath, Run, Step, Where, Work
 
 WORD = Characters(frozenset(string.ascii_letters + string.digits + "_"))
 
@@ -107,16 +107,16 @@ class Repeat:
         return end
 
 
-def graph_of(part: Node) -> Graph:
+def graph_of(part: Node, work: Work) -> Graph:
     """Returns the graph of a whole pattern; raises PatternError when it is too large."""
-    graph = Graph()
+    graph = Graph(work)
     graph.last = part.add_to(graph, 0)
     return graph
 
 
-def look(inner: Node, ahead: bool, wanted: bool) -> Condition:
+def look(inner: Node, ahead: bool, wanted: bool, work: Work) -> Condition:
     """Returns the condition that `inner` matches here, ahead or behind, or that it does not."""
-    graph = graph_of(inner)
+    graph = graph_of(inner, work)
 
     def holds_at(path: ModulePath) -> int:
         find = graph.beginnings if ahead else graph.ends

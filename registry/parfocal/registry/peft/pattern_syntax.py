@@ -7,7 +7,7 @@ repeats), and what no module path needs (escapes for control characters, verbose
 import string
 from collections.abc import Callable
 
-from parfocal.registry.peft.pattern_graph import Characters, Graph, ModulePath, PatternError
+from parfocal.registry.peft.pattern_graph import Characters, Graph, ModulePath, PatternError, Work
 from parfocal.registry.peft.pattern_parts import (
     WORD,
     Choice,
@@ -25,6 +25,8 @@ from parfocal.registry.peft.pattern_parts import (
 )  # fmt: skip
 
 _MAX_DEPTH = 20
+# What a character costs to read, in steps of matching; Python's own reader, which is asked too, counts in.
+_STEPS_PER_CHARACTER = 10
 _CLASSES = {
     "d": Characters(frozenset(string.digits)),
     "w": WORD,
@@ -45,21 +47,23 @@ _POSITIONS: dict[str, Callable[[ModulePath], int]] = {
 }
 
 
-def parse(text: str) -> Graph:
+def parse(text: str, work: Work) -> Graph:
     """Returns the graph of a whole pattern; raises PatternError."""
-    reader = _Reader(text)
+    work.spend(_STEPS_PER_CHARACTER * len(text))
+    reader = _Reader(text, work)
     fold = reader.global_flags()
     node = reader.choice(0, fold)
     if reader.rest:
         raise PatternError(f"')' at character {len(text) - len(reader.rest) + 1} closes nothing")
-    return graph_of(node)
+    return graph_of(node, work)
 
 
 class _Reader:
     """Reads a pattern from left to right; `fold` says whether upper and lower case are the same."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, work: Work) -> None:
         self.rest = text
+        self._work = work
 
     def global_flags(self) -> bool:
         """Reads flags that stand before everything else."""
@@ -114,7 +118,7 @@ class _Reader:
     def _group(self, depth: int, fold: bool) -> Node:
         for opening, ahead, wanted in _LOOKS:
             if self._take(opening):
-                return look(self._inside(depth, fold), ahead, wanted)
+                return look(self._inside(depth, fold), ahead, wanted, self._work)
         if self._take("?P<"):
             name, closing, self.rest = self.rest.partition(">")
             if not closing or not name.isidentifier():

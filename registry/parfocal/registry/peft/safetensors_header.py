@@ -15,6 +15,8 @@ from parfocal.registry.errors import MalformedFile, PickleRefused
 from parfocal.registry.values import JSON, InvalidJson, loads
 
 MAX_HEADER_BYTES = 8 << 20
+# Eight for each of 40,000 tensors, and free-form metadata.
+_MAX_VALUES = 400_000
 
 # Bits per element, as the format counts them; sub-byte formats are packed.
 _BITS = {
@@ -100,7 +102,7 @@ def _checked(text: bytes, name: str, file_bytes: int) -> SafetensorsHeader:
     if not text.startswith(b"{"):
         raise MalformedFile(f"{name} is no safetensors file: its header does not begin with '{{'", field=name)
     try:
-        entries = loads(text)
+        entries = loads(text, max_values=_MAX_VALUES)
     except InvalidJson as error:
         raise MalformedFile(f"{name} has a header that is not strict JSON: {error}", field=name) from error
     if not isinstance(entries, Mapping):

@@ -6,11 +6,13 @@ from typing import Protocol
 
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
 from parfocal.registry.peft.path_pattern import PathPattern
-from parfocal.registry.peft.pattern_graph import ModulePath, PatternError
+from parfocal.registry.peft.pattern_graph import ModulePath, PatternError, Work
 from parfocal.registry.values import JSON, kind_of
 
 _FILE = "adapter_config.json"
 _MAX_PATTERN_LENGTH = 4000
+# A model has two or three lists of layers.
+_MAX_LISTS = 16
 # From this many names on, PEFT replaces them by shorter ones, and a full path by its end.
 _PEFT_SHORTENS_FROM = 20
 _EVERY_LINEAR = "all-linear"
@@ -32,8 +34,12 @@ class _Names:
 
     def holds(self, module: ModulePath) -> bool:
         """Whether one of the names is the path or its end."""
-        parts = module.text.split(".")
-        return any(".".join(parts[start:]) in self.names for start in range(len(parts)))
+        text, start = module.text, 0
+        while text[start:] not in self.names:
+            start = text.find(".", start) + 1
+            if not start:
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,12 @@ class Selection:
         return True
 
 
-def read_selection(fields: Mapping[str, JSON]) -> Selection:
-    """Returns what a configuration's fields choose; raises MalformedFile or UnsupportedAdapter."""
+def read_selection(fields: Mapping[str, JSON], work: Work | None = None) -> Selection:
+    """Returns what a configuration's fields choose; `work` is shared by all patterns of an adapter.
+
+    Raises MalformedFile or UnsupportedAdapter.
+    """
+    work = work or Work()
     targets = fields.get("target_modules")
     layers = fields.get("layers_to_transform")
     lists = fields.get("layers_pattern")
@@ -130,8 +140,8 @@ def read_selection(fields: Mapping[str, JSON]) -> Selection:
     excluded = written.get("exclude_modules")
     return Selection(
         written,
-        _targets(written["target_modules"]),
-        None if excluded is None else _choice("exclude_modules", excluded),
+        _targets(written["target_modules"], work),
+        None if excluded is None else _choice("exclude_modules", excluded, work),
         _layers(written.get("layers_to_transform"), written.get("layers_pattern")),
     )
 
@@ -146,22 +156,22 @@ def _refuse_layers_beside_a_pattern(layers: JSON, lists: JSON) -> None:
             raise _malformed(name, value, "PEFT refuses it where target_modules is text; write it as a list")
 
 
-def _targets(value: JSON) -> _Choice:
+def _targets(value: JSON, work: Work) -> _Choice:
     if isinstance(value, str) and value.lower() == _EVERY_LINEAR:
         return _EveryLinear()
     if value == "dummy-target-modules":
         raise _malformed("target_modules", value, "PEFT adapts nothing then; name the modules")
-    return _choice("target_modules", value)
+    return _choice("target_modules", value, work)
 
 
-def _choice(name: str, value: JSON) -> _Choice:
+def _choice(name: str, value: JSON, work: Work) -> _Choice:
     if not isinstance(value, str):
         assert isinstance(value, Sequence)
         return _Names(frozenset(map(str, value)))
     if len(value) > _MAX_PATTERN_LENGTH:
         raise _malformed(name, value, f"it has {len(value)} characters; up to {_MAX_PATTERN_LENGTH} are read")
     try:
-        return _Expression(name, PathPattern(value))
+        return _Expression(name, PathPattern(value, work))
     except PatternError as error:
         raise _malformed(name, value, f"{error}; write the modules as a list") from error
 
@@ -172,6 +182,11 @@ def _layers(value: JSON, lists: JSON) -> _Layers | None:
     numbers = [value] if isinstance(value, int) else value
     names = [lists] if isinstance(lists, str) else lists or []
     assert isinstance(numbers, Sequence) and isinstance(names, Sequence)
+    if len(names) > _MAX_LISTS:
+        raise UnsupportedAdapter(
+            f"{_FILE} names {len(names)} lists of layers in layers_pattern; up to {_MAX_LISTS} are read",
+            field="layers_pattern",
+        )
     for name in names:
         if not str(name).isidentifier() or not str(name).isascii():
             raise UnsupportedAdapter(

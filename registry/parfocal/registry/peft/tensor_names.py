@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
 
 MAX_PATH_LENGTH = 500
+_MAX_PATH_PARTS = 64
 
 # What PEFT, torch.compile, FSDP, activation checkpointing, DDP and DeepSpeed put into a path.
 _WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
@@ -70,11 +71,13 @@ def read_names(names: Iterable[str]) -> dict[str, Factor]:
 def _read(name: str) -> Factor:
     plain = _WRAPPERS.sub("", name) if len(name) <= MAX_PATH_LENGTH else ""
     match = _NAME.fullmatch(plain, _PREFIX.match(plain).end())  # type: ignore[union-attr]  # it may be empty
-    if match is not None:
+    if match is not None and match["path"].count(".") < _MAX_PATH_PARTS:
         return Factor(match["path"], match["side"], match["adapter"] or "")
     why = next(
         (why for part, why in _LEFTOVERS if part in name), "it is no lora_A or lora_B factor of a module"
     )
     if len(name) > MAX_PATH_LENGTH:
         why = f"its name has {len(name)} characters; up to {MAX_PATH_LENGTH} are read"
+    elif match is not None:
+        why = f"its module is nested more than {_MAX_PATH_PARTS} deep"
     raise UnsupportedAdapter(f"tensor {name[:200]!a} cannot be served: {why}", field=name[:200])

@@ -26,9 +26,19 @@ from parfocal.registry.values.digest import (
 from parfocal.registry.values.events import MOVE_KINDS, Event, EventKind, Standing
 from parfocal.registry.values.foreign_json import UnreadableJson, check_once, read_foreign_json
 from parfocal.registry.values.json_fields import FieldError, JsonObject, kind_of
+from parfocal.registry.values.limits import (
+    MAX_ALIASES,
+    MAX_MANIFEST_BYTES,
+    MAX_METRICS,
+    MAX_MODULES,
+    MAX_PROVENANCE_BYTES,
+    MAX_SIZE,
+    MAX_STORED_MANIFEST_BYTES,
+    MAX_TEMPLATE_VARIABLES_BYTES,
+    MAX_TEXT,
+)
 from parfocal.registry.values.manifest import (
     CONFIG_FILE,
-    MAX_MANIFEST_BYTES,
     SCHEMA,
     TEMPLATE_FILE,
     WEIGHTS_FILE,
@@ -38,6 +48,7 @@ from parfocal.registry.values.manifest import (
 from parfocal.registry.values.names import AdapterName, check_alias
 from parfocal.registry.values.pages import MAX_PAGE_SIZE, Page, checked_page_size, key_in, page_token
 from parfocal.registry.values.provenance import Evaluation, Provenance
+from parfocal.registry.values.recent import Recent
 from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
 from parfocal.registry.values.reference import Reference
 from parfocal.registry.values.rendering import Rendering
@@ -46,8 +57,16 @@ from parfocal.registry.values.rollback import rollback_target
 __all__ = [
     "CONFIG_FILE",
     "JSON",
+    "MAX_ALIASES",
     "MAX_MANIFEST_BYTES",
+    "MAX_METRICS",
+    "MAX_MODULES",
     "MAX_PAGE_SIZE",
+    "MAX_PROVENANCE_BYTES",
+    "MAX_SIZE",
+    "MAX_STORED_MANIFEST_BYTES",
+    "MAX_TEMPLATE_VARIABLES_BYTES",
+    "MAX_TEXT",
     "MEANING",
     "MOVE_KINDS",
     "PLAIN_PREFIX",
@@ -78,6 +97,7 @@ __all__ = [
     "Page",
     "Provenance",
     "Quantisation",
+    "Recent",
     "Reference",
     "Rendering",
     "Standing",

@@ -14,6 +14,8 @@ JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JS
 
 _MAX_DEPTH = 64
 _MAX_INTEGER = 1 << 63
+# Three bytes can become an object of a hundred; this many take 100 MB while they are read.
+_MAX_VALUES = 1_000_000
 
 
 class InvalidJson(ValueError):
@@ -35,21 +37,32 @@ def dumps(value: JSON) -> bytes:
         raise InvalidJson("text holds half of a surrogate pair, which no Unicode text does") from error
 
 
-def loads(data: bytes) -> JSON:
-    """Returns the value of strict JSON `data`: UTF-8, no duplicate key, no NaN; raises InvalidJson."""
+def loads(data: bytes, *, max_values: int = _MAX_VALUES) -> JSON:
+    """Returns the value of strict JSON `data`: UTF-8, no duplicate key, no NaN; raises InvalidJson.
+
+    What could hold more than `max_values` is refused before any of them is made.
+    """
+    if most_values(data) > max_values:
+        raise InvalidJson(f"it may hold more than {max_values} values")
     try:
         value: JSON = json.loads(
             data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
         )
     except UnicodeDecodeError as error:
-        raise InvalidJson(f"not UTF-8 at byte {error.start}") from error
+        raise InvalidJson(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
-    except RecursionError as error:
-        raise InvalidJson("nested too deeply") from error
+        # Not as its cause: that error holds the whole text.
+        raise InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise InvalidJson("nested too deeply") from None
     except ValueError as error:
-        raise InvalidJson(str(error)) from error
+        raise InvalidJson(str(error)) from None
     return _plain(value, 0)
+
+
+def most_values(data: bytes) -> int:
+    """How many values JSON of these bytes can hold at most, counted without reading it."""
+    return 1 + sum(map(data.count, (b",", b"[", b"{")))
 
 
 def normalised(value: JSON) -> JSON:
@@ -83,7 +96,7 @@ def _scalar(value: object) -> JSON:
 
 def _key(key: object) -> str:
     if not isinstance(key, str):
-        raise InvalidJson(f"key {key!r} is not text")
+        raise InvalidJson(f"key {str(key)[:80]!r} is not text")
     return key
 
 
@@ -91,7 +104,7 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise InvalidJson(f"key {twice!r} appears twice")
+        raise InvalidJson(f"key {twice[:80]!r} appears twice")
     return result
 
 

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from parfocal.registry.values.canonical_json import JSON
+from parfocal.registry.values.canonical_json import JSON, most_values
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAX_DEPTH = 200
+# The largest vocabularies, of 262,144 tokens and 580,000 merges as pairs, hold 3 million.
+_MAX_VALUES = 10_000_000
 
 
 class UnreadableJson(ValueError):
@@ -36,25 +38,30 @@ def check_once(fields: Mapping[str, JSON], keys: Iterable[str]) -> None:
         raise UnreadableJson(f"key {twice[:80]!r} appears twice")
 
 
-def read_foreign_json(data: bytes) -> JSON:
+def read_foreign_json(data: bytes, *, max_values: int = _MAX_VALUES) -> JSON:
     """Reads the value in `data`; objects that repeat keys are RepeatedKeys, for `check_once`.
+
+    What could hold more than `max_values` is refused before any of them is made.
 
     Raises UnreadableJson.
 
     >>> read_foreign_json(b'{"model_max_length": 1000000000000000019884624838656}')
     {'model_max_length': 1000000000000000019884624838656}
     """
+    if most_values(data) > max_values:
+        raise UnreadableJson(f"it may hold more than {max_values} values")
     text = data.removeprefix(_BYTE_ORDER_MARK)
     try:
         value: object = json.loads(text.decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
-        raise UnreadableJson(f"not UTF-8 at byte {error.start}") from error
+        raise UnreadableJson(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise UnreadableJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
-    except RecursionError as error:
-        raise UnreadableJson("nested too deeply") from error
-    except ValueError as error:  # Python's bound on the digits of one number
-        raise UnreadableJson("a number has thousands of digits") from error
+        # Not as its cause: that error holds the whole text.
+        raise UnreadableJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise UnreadableJson("nested too deeply") from None
+    except ValueError:  # Python's bound on the digits of one number
+        raise UnreadableJson("a number has thousands of digits") from None
     if _deeper_than(value, _MAX_DEPTH):
         raise UnreadableJson(f"nested more than {_MAX_DEPTH} deep")
     return cast(JSON, value)

@@ -7,19 +7,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parfocal.registry.errors import InvalidDigest, InvalidManifest, RegistryTooNew
+from parfocal.registry.errors import InvalidDigest, InvalidManifest, InvalidPublication, RegistryTooNew
 from parfocal.registry.values.canonical_json import InvalidJson, dumps, loads
 from parfocal.registry.values.contract import Contract
 from parfocal.registry.values.digest import digest_of, parse_digest
 from parfocal.registry.values.json_fields import FieldError, JsonObject
+from parfocal.registry.values.limits import MAX_STORED_MANIFEST_BYTES
 from parfocal.registry.values.provenance import Evaluation, Provenance
-from parfocal.v1.limits import MANIFEST_BYTES
 
 SCHEMA = 2
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 TEMPLATE_FILE = "chat_template.jinja"  # only of adapters that carry their own
-MAX_MANIFEST_BYTES = MANIFEST_BYTES.most
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,126}")
 
@@ -70,11 +69,15 @@ class Manifest:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
         """Returns the manifest that canonical `data` hold; raises InvalidManifest or RegistryTooNew."""
+        if len(data) > MAX_STORED_MANIFEST_BYTES:
+            raise InvalidManifest(
+                f"a manifest of {len(data)} bytes; at most {MAX_STORED_MANIFEST_BYTES} are read"
+            )
         try:
             manifest = cls._from_json(JsonObject(loads(data)))
             is_canonical = manifest.to_bytes() == data
-        except (InvalidJson, FieldError, InvalidDigest) as error:
-            raise InvalidManifest(f"not a manifest: {error}") from error
+        except (InvalidJson, FieldError, InvalidDigest, InvalidPublication) as error:
+            raise InvalidManifest(f"not a manifest: {error}", field=getattr(error, "field", None)) from error
         if not is_canonical:
             raise InvalidManifest("a manifest must be canonical JSON: sorted keys, no spaces")
         return manifest

@@ -1,12 +1,15 @@
 """Where an adapter came from and how well it scored. Checks form, not truth."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from parfocal.registry.errors import InvalidPublication
 from parfocal.registry.values.canonical_json import JSON, InvalidJson, normalised
 from parfocal.registry.values.json_fields import JsonObject
+
+# Also of integers, which Python makes as large as they are written.
+_MAX_METRIC = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,11 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MAX_METRIC:
                 raise InvalidPublication(
-                    f"evaluation metric {name!r} is {value!r}; only finite numbers can be recorded",
-                    field=f"evaluation.metrics.{name}",
+                    f"evaluation metric {name[:80]!r} is {str(value)[:80]}; only finite numbers can be "
+                    "recorded",
+                    field=f"evaluation.metrics.{name[:80]}",
                 )
         object.__setattr__(self, "metrics", {name: float(value) for name, value in self.metrics.items()})
 
