@@ -155,7 +155,9 @@ class Version(_message.Message):
 
     @_builtins.property
     def manifest(self) -> Global___Manifest:
-        """What the version consists of and is bound to."""
+        """What the version consists of and is bound to. Unset if the server cannot read it, or if it is larger than what is
+        published today; `manifest_json` has it as it is stored.
+        """
 
     def __init__(
         self,
@@ -574,8 +576,9 @@ class Provenance(_message.Message):
     data_digest: _builtins.str
     """The sha256 of the training data. Empty if unknown."""
     hyper_parameters_json: _builtins.str
-    """The hyper-parameters, as the text of one JSON object. Text, because google.protobuf.Struct would turn integers into
-    doubles, and so the same training would get another digest when it is published over the wire.
+    """The hyper-parameters, as the text of one JSON object; with the rest of the provenance at most 64 KiB. Text, because
+    google.protobuf.Struct would turn integers into doubles, and so the same training would get another digest when it
+    is published over the wire.
     """
     seed: _builtins.int
     """The seed of the training. Unset if unknown."""
@@ -644,7 +647,7 @@ class Evaluation(_message.Message):
     """How many examples were held out."""
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """The results by name, for example `adapter_loss`, `base_loss`, `adapter_token_accuracy`, `exact_match`."""
+        """At most 1000 results by name, for example `adapter_loss`, `base_loss`, `adapter_token_accuracy`, `exact_match`."""
 
     def __init__(
         self,
@@ -690,7 +693,9 @@ class Alias(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasMove]:
-        """Every move of the alias, the newest first. Filled only when the request asks for history."""
+        """The last 1000 moves of the alias, the newest first; ListAliasMoves has them all. Filled only when the request asks
+        for history.
+        """
 
     def __init__(
         self,

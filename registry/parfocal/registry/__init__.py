@@ -7,8 +7,10 @@ from parfocal.registry.bases import BaseFiles, describe_base, locate_base
 from parfocal.registry.errors import (
     AdapterNotFound,
     BaseUnreachable,
+    IndexCorrupt,
     InvalidPublication,
     RegistryError,
+    RegistryTooNew,
     VersionNotFound,
 )
 from parfocal.registry.folder_keeping import back_up, rebuild_folder
@@ -58,6 +60,7 @@ __all__ = [
     "FileEntry",
     "FolderRegistry",
     "Garbage",
+    "IndexCorrupt",
     "InvalidPublication",
     "Manifest",
     "MoveKind",
@@ -69,6 +72,7 @@ __all__ = [
     "Reference",
     "Registry",
     "RegistryError",
+    "RegistryTooNew",
     "Rendering",
     "StoredRegistry",
     "TargetModule",

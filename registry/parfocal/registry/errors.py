@@ -25,6 +25,7 @@ RegistryError
 ├── NothingToRollBack          FAILED_PRECONDITION   an alias has no earlier version
 ├── VersionInUse               FAILED_PRECONDITION   an alias points to it
 ├── AdapterInUse               FAILED_PRECONDITION   aliases point to its versions
+├── TooManyAliases             FAILED_PRECONDITION   an adapter has as many aliases as it can
 ├── UploadTooSlow              DEADLINE_EXCEEDED     an upload sent too little for too long
 ├── Overloaded                 RESOURCE_EXHAUSTED    as much is under way as the server allows
 │   ├── TooManyUploads         …
@@ -250,6 +251,13 @@ class EventUnknown(RegistryError):
 
     status = "OUT_OF_RANGE"
     reason = "EVENT_UNKNOWN"
+
+
+class TooManyAliases(RegistryError):
+    """The adapter has as many aliases as its callers can be told of; no other was made."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "TOO_MANY_ALIASES"
 
 
 class StorageError(RegistryError):

@@ -41,6 +41,7 @@ from parfocal.registry.values import (
     FileEntry,
     Manifest,
     Page,
+    Recent,
     Reference,
     Version,
     check_actor,
@@ -58,8 +59,11 @@ from parfocal.registry.watching import Changes, IndexWatch, Watch
 
 log = logging.getLogger(__name__)
 
-# What references mean, while nothing changes: every request of a server resolves one.
-_ANSWERS_KEPT = 4096
+# What references mean, while nothing changes: every request of a server resolves one. An answer with a read
+# manifest takes four times its bytes.
+_ANSWERS_BYTES = 64 << 20
+_ANSWER_GROWTH = 4
+_ANSWER_BYTES = 1000
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -78,7 +82,7 @@ class StoredRegistry:
         self._blobs = blobs
         self._copies = copies
         self._changes = Changes()
-        self._answers: tuple[object | None, dict[str, Version]] = (None, {})
+        self._answers: tuple[object | None, Recent[str, Version]] = (None, Recent(_ANSWERS_BYTES))
         check_index(index, blobs, location)
 
     def publish(
@@ -94,13 +98,12 @@ class StoredRegistry:
         moment = self._index.moment()
         kept, answers = self._answers
         if moment is None or moment != kept:
-            answers = {}
+            answers = Recent(_ANSWERS_BYTES)
             self._answers = (moment, answers)
         version = answers.get(reference)
         if version is None:
             version = self._looked_up(reference)
-            if len(answers) < _ANSWERS_KEPT:
-                answers[reference] = version
+            answers.put(reference, version, _ANSWER_BYTES + _ANSWER_GROWTH * len(version.manifest_bytes))
         return version
 
     def _looked_up(self, reference: str) -> Version:

@@ -21,13 +21,15 @@ def adapter_document(adapter: AdapterSummary) -> Document:
 
 
 def version_document(version: Version) -> Document:
-    """Returns a version with its whole manifest as JSON."""
+    """Returns a version with its whole manifest as JSON, or with the `fault` that makes it unreadable."""
+    fault = version.fault
     return {
         "name": version.name,
         "version": version.version,
         "digest": version.digest,
         "created_at": _time(version.created_at),
-        "manifest": json.loads(version.manifest.to_bytes()),
+        "manifest": json.loads(version.manifest_bytes) if fault is None else None,
+        **({} if fault is None else {"fault": fault}),
     }
 
 

@@ -40,13 +40,13 @@ class MemoryIndex:
         self._require(name)
         if number not in self._live(name):
             raise refusals.no_version(name, number, was_deleted=number in self._published(name))
-        return self._version(self._published(name)[number])
+        return self._version(self._published(name)[number]).checked()
 
     def latest(self, name: str) -> Version:
         self._require(name)
         if not self._live(name):
             raise refusals.no_version_left(name)
-        return self._version(self._published(name)[max(self._live(name))])
+        return self.version(name, max(self._live(name)))
 
     def version_with(self, name: str, digest: str) -> Version:
         self._require(name)
@@ -64,7 +64,9 @@ class MemoryIndex:
         published = [e for e in self._events if e.kind is EventKind.VERSION_PUBLISHED and e.digest == digest]
         if not published or digest not in self._manifests:
             raise refusals.no_digest(digest)
-        return self._version(min(published, key=lambda e: (e.version not in self._live(e.name), e.name)))
+        return self._version(
+            min(published, key=lambda e: (e.version not in self._live(e.name), e.name))
+        ).checked()
 
     def is_live(self, digest: str) -> bool:
         return any(digest in self._live(name).values() for name in self._names())
@@ -75,7 +77,8 @@ class MemoryIndex:
     def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
         self._require(name)
         numbers = [n for n in sorted(self._live(name), reverse=True) if not after or n < int(after)]
-        return _slice([self.version(name, n) for n in numbers], limit, lambda version: str(version.version))
+        found = [self._version(self._published(name)[n]) for n in numbers]
+        return _slice(found, limit, lambda version: str(version.version))
 
     def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
         names = [name for name in sorted(self._names()) if name > after and not self._is_deleted(name)]
@@ -111,6 +114,8 @@ class MemoryIndex:
             digest = self.version(name, version).digest
             actual = self._pointing(name).get(alias, 0)
             refusals.check_points_at(name, alias, expected, actual)
+            if not actual:
+                refusals.check_room(name, len(self._pointing(name)))
             if actual != version:
                 move = {"alias": alias, "version": version, "digest": digest, "previous_version": actual}
                 self._happened(EventKind.ALIAS_SET, name, **move, actor=actor)
@@ -127,6 +132,8 @@ class MemoryIndex:
             target = rollback_target(moves, self._live(name).__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
+            if not actual:
+                refusals.check_room(name, len(self._pointing(name)))
             digest = self._live(name)[target]
             move = {"alias": alias, "version": target, "digest": digest, "previous_version": actual}
             self._happened(EventKind.ALIAS_ROLLED_BACK, name, **move, actor=actor)
@@ -217,8 +224,8 @@ class MemoryIndex:
         return next((self.version(name, n) for n, d in self._live(name).items() if d == digest), None)
 
     def _version(self, event: Event) -> Version:
-        manifest = Manifest.from_bytes(self._manifests[event.digest])
-        return Version(event.name, event.version, event.digest, manifest, event.happened_at)
+        data = self._manifests[event.digest]
+        return Version(event.name, event.version, event.digest, data, event.happened_at)
 
     def _moves(self, name: str, alias: str) -> list[Event]:
         return [e for e in self._of(name) if e.kind in MOVE_KINDS and alias in ("", e.alias)]

@@ -25,6 +25,8 @@ class Index(Protocol):
     at all. Names, aliases and digests passed in are well formed. Any thread may call. Besides what each
     method documents, all raise StorageError where the database does not answer and IndexCorrupt where it
     contradicts itself. `refusals` has the errors common to all implementations.
+
+    The manifest of a version that is looked up was read; of one in a list it may be unreadable.
     """
 
     def moment(self) -> object | None:
@@ -99,7 +101,7 @@ class Index(Protocol):
         """Points an alias at a live version; pointing it where it points already records nothing.
 
         `expected` is the version that it must point at now, 0 for none, None for no check. Raises AliasMoved,
-        AdapterNotFound or VersionNotFound.
+        AdapterNotFound, VersionNotFound or TooManyAliases.
         """
         ...
 

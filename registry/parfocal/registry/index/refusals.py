@@ -10,9 +10,11 @@ from parfocal.registry.errors import (
     EventUnknown,
     InvalidReference,
     NothingToRollBack,
+    TooManyAliases,
     VersionInUse,
     VersionNotFound,
 )
+from parfocal.registry.values import MAX_ALIASES
 
 
 def no_adapter(name: str, was_deleted: bool) -> AdapterNotFound:
@@ -74,6 +76,15 @@ def check_points_at(name: str, alias: str, expected: int | None, actual: int) ->
         f"alias {alias!r} of {name!r} {was}, expected {wanted}; look again and retry",
         adapter=name, alias=alias, expected=str(expected), actual=str(actual),
     )  # fmt: skip
+
+
+def check_room(name: str, aliases: int) -> None:
+    """Raises TooManyAliases unless an adapter with so many aliases can get another."""
+    if aliases >= MAX_ALIASES:
+        raise TooManyAliases(
+            f"adapter {name!r} has {aliases} aliases, and at most {MAX_ALIASES} are kept: delete one first",
+            adapter=name,
+        )
 
 
 def nothing_to_roll_back(name: str, alias: str, actual: int) -> NothingToRollBack:

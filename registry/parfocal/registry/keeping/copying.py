@@ -1,27 +1,32 @@
 """Copies a registry as it is at one moment into another index and other blobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from parfocal.registry.blobs import Blob, BlobStore
+from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import BlobMissing
 from parfocal.registry.index import Index
 from parfocal.registry.keeping.restoring import mend
-from parfocal.registry.keeping.stored_manifests import manifest_bytes
+from parfocal.registry.keeping.stored_manifests import Needed, manifest_with, needed_by
 from parfocal.registry.keeping.verification import BadBlob, every_event
-from parfocal.registry.values import Event, Manifest, Standing
+from parfocal.registry.values import Event, Standing, digest_of
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What was copied, and the blobs that were missing or corrupt."""
+    """What was copied, and the blobs that were missing or corrupt.
+
+    `unreadable` are versions (`name@number`) that were copied as they are, though nobody can read them.
+    """
 
     versions: int
     aliases: int
     size_bytes: int
     bad: tuple[BadBlob, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 def copy_registry(
@@ -36,9 +41,11 @@ def copy_registry(
     events = list(every_event(index))
     manifests = _manifests(index, blobs, events)
     mended = mend(events, manifests)
-    needed = _needed(manifests)
+    named = {digest: needed_by(data) for digest, data in manifests.items()}
+    needed = {digest: len(data) for digest, data in manifests.items()} | _files(named.values(), blobs)
     total, done, bad = sum(needed.values()), 0, []
-    holders = _holders(mended.events, manifests)
+    standing = Standing.after(mended.events)
+    holders = _holders(standing, named)
     for digest, size in needed.items():
         problem = _copy(digest, blobs, new_blobs)
         if problem:
@@ -49,8 +56,9 @@ def copy_registry(
     new_index.restore(mended.events, manifests)
     new_blobs.journal.extend(lambda after: mended.events[after:])
     bad += [BadBlob("", "missing", (version,)) for version in mended.lost]
-    standing = Standing.after(mended.events)
-    return Copied(len(standing.versions), len(standing.aliases), total, tuple(bad))
+    unreadable = (holders[digest] for digest, needs in named.items() if needs.fault and digest in holders)
+    kept = tuple(sorted(chain.from_iterable(unreadable)))
+    return Copied(len(standing.versions), len(standing.aliases), total, tuple(bad), kept)
 
 
 def _manifests(index: Index, blobs: BlobStore, events: list[Event]) -> dict[str, bytes]:
@@ -59,27 +67,28 @@ def _manifests(index: Index, blobs: BlobStore, events: list[Event]) -> dict[str,
     found: dict[str, bytes] = {}
     for digest in Standing.after(events).versions.values():
         data = stored.get(digest)
-        if data is None:
-            data = manifest_bytes(blobs, Blob(digest, blobs.size(digest) or 0))
+        if data is None or digest_of(data) != digest:
+            data = manifest_with(blobs, digest)
         if data is not None:
             found[digest] = data
     return found
 
 
-def _needed(manifests: Mapping[str, bytes]) -> dict[str, int]:
-    """The digest and the size of every blob that versions with these manifests need."""
-    needed = {digest: len(data) for digest, data in manifests.items()}
-    for data in manifests.values():
-        needed.update((entry.digest, entry.size) for entry in Manifest.from_bytes(data).files)
-    return needed
+def _files(named: Iterable[Needed], blobs: BlobStore) -> dict[str, int]:
+    """The digest and the size of every file that is needed."""
+    found: dict[str, int] = {}
+    for needs in named:
+        sizes = {digest: blobs.size(digest) for digest in needs.digests}
+        # An unreadable manifest may hold digests of other things, such as of the training data.
+        found |= {each: size or 0 for each, size in sizes.items() if size is not None or not needs.fault}
+    return found
 
 
-def _holders(events: tuple[Event, ...], manifests: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
+def _holders(standing: Standing, named: Mapping[str, Needed]) -> dict[str, tuple[str, ...]]:
     """Which live versions need which blob."""
     holders: dict[str, set[str]] = {}
-    for (name, number), digest in Standing.after(events).versions.items():
-        files = Manifest.from_bytes(manifests[digest]).files
-        for needed in (digest, *(entry.digest for entry in files)):
+    for (name, number), digest in standing.versions.items():
+        for needed in (digest, *named[digest].digests):
             holders.setdefault(needed, set()).add(f"{name}@{number}")
     return {digest: tuple(sorted(versions)) for digest, versions in holders.items()}
 

@@ -1,18 +1,15 @@
 """Frees what no live version needs. Knows which blobs and copies are live, not why versions were deleted."""
 
-import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from parfocal.registry.blobs import Blob, BlobStore
 from parfocal.registry.copies import LocalCopies, own_bytes
-from parfocal.registry.errors import InvalidManifest, RegistryTooNew
 from parfocal.registry.index import Index
-from parfocal.registry.keeping.stored_manifests import manifest_in
-from parfocal.registry.values import PREFIX, Manifest
-
-_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+from parfocal.registry.keeping.stored_manifests import manifest_in, manifest_with, needed_by
+from parfocal.registry.keeping.verification import holders_of
+from parfocal.registry.values import PREFIX, Manifest, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +18,7 @@ class Garbage:
 
     `unindexed` are whole versions that the index has never heard of, by their digests: left by a publish
     killed at its last moment, or once known to an index that was lost. They are kept unless requested.
+    `unreadable` are live versions (`name@number`) whose manifest cannot be read: what it may name is kept.
     """
 
     blobs: tuple[Blob, ...]
@@ -28,6 +26,7 @@ class Garbage:
     freed_bytes: int
     dry_run: bool
     unindexed: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,11 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
 
     The caller is in `index.collecting()`, so that no publish is between its blobs and its index entry.
     """
-    versions, needed = _needed(index)
-    dead = {blob.digest: blob for blob in blobs.stored() if blob.digest not in needed}
+    live = _live(index, blobs)
+    versions = live.versions
+    dead: dict[str, Blob] = {}
+    if not live.lost:
+        dead = {blob.digest: blob for blob in blobs.stored() if blob.digest not in live.needed}
     unindexed = _unindexed(index, blobs, dead)
     if not asked.unindexed:
         for digest, manifest in unindexed.items():
@@ -58,23 +60,38 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
             blobs.remove(digest)
         for path in folders:
             shutil.rmtree(path)
-    return Garbage(tuple(dead.values()), folders, freed, asked.dry_run, tuple(unindexed))
+    unreadable = holders_of(index, live.unreadable | live.lost)
+    return Garbage(tuple(dead.values()), folders, freed, asked.dry_run, tuple(unindexed), unreadable)
 
 
-def _needed(index: Index) -> tuple[set[str], set[str]]:
-    """The digests of live versions, and of every blob that they need.
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """The digests of live versions, of every blob that they need, and of those that cannot be read.
 
-    In an unreadable manifest, anything that looks like a digest is needed: what is not understood is kept.
+    Of a `lost` manifest nobody can say what its version needs.
     """
-    versions: set[str] = set()
-    needed: set[str] = set()
-    for digest, data in index.manifests():
-        versions.add(digest)
-        try:
-            needed.update(entry.digest for entry in Manifest.from_bytes(data).files)
-        except (InvalidManifest, RegistryTooNew):
-            needed.update(found.decode() for found in _DIGEST.findall(data))
-    return versions, needed | versions
+
+    versions: set[str] = field(default_factory=set)
+    needed: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+
+
+def _live(index: Index, blobs: BlobStore) -> _Live:
+    live = _Live()
+    for digest, stored in index.manifests():
+        live.versions.add(digest)
+        live.needed.add(digest)
+        # What has rotted in the index may be whole among the blobs.
+        whole = stored if digest_of(stored) == digest else manifest_with(blobs, digest)
+        if whole is None:
+            live.lost.add(digest)
+            continue
+        needed = needed_by(whole)
+        live.needed.update(needed.digests)
+        if needed.fault:
+            live.unreadable.add(digest)
+    return live
 
 
 def _unindexed(index: Index, blobs: BlobStore, dead: dict[str, Blob]) -> dict[str, Manifest]:

@@ -1,12 +1,13 @@
 """Reads every byte of every live version, and reports what is wrong and which versions it affects."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from parfocal.registry.blobs import BlobStore
-from parfocal.registry.errors import BlobMissing, InvalidManifest, RegistryTooNew
+from parfocal.registry.errors import BlobMissing
 from parfocal.registry.index import Index
-from parfocal.registry.values import Event, Hasher, Manifest, Standing, chunks_of
+from parfocal.registry.keeping.stored_manifests import needed_by
+from parfocal.registry.values import Event, Hasher, Standing, chunks_of, digest_of
 
 Progress = Callable[[int, int], None]
 _BATCH = 1000
@@ -43,7 +44,7 @@ def verify(index: Index, blobs: BlobStore, progress: Progress | None = None) -> 
     holders: dict[str, list[str]] = {}
     for (name, number), digest in sorted(standing.versions.items()):
         holders.setdefault(digest, []).append(f"{name}@{number}")
-    needed, problems = _needed(index, holders)
+    needed, problems = _needed(index, blobs, holders)
     sizes = {digest: blobs.size(digest) for digest in needed}
     total = sum(size or 0 for size in sizes.values())
     bad, done = [], 0
@@ -67,6 +68,15 @@ def every_event(index: Index, after: int = 0) -> Iterator[Event]:
         after = batch[-1].sequence
 
 
+def holders_of(index: Index, digests: Collection[str]) -> tuple[str, ...]:
+    """The live versions (`name@number`) with these digests; a digest without any stands for itself."""
+    if not digests:
+        return ()
+    versions = sorted(Standing.after(every_event(index)).versions.items())
+    named = [f"{name}@{number}" for (name, number), digest in versions if digest in digests]
+    return (*named, *sorted(set(digests) - {digest for _, digest in versions}))
+
+
 def problem_of(blobs: BlobStore, digest: str) -> str:
     """`missing`, `corrupt`, or nothing for a blob whose bytes have its digest; raises StorageError."""
     hasher = Hasher()
@@ -79,7 +89,9 @@ def problem_of(blobs: BlobStore, digest: str) -> str:
     return "" if hasher.digest == digest else "corrupt"
 
 
-def _needed(index: Index, holders: Mapping[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def _needed(
+    index: Index, blobs: BlobStore, holders: Mapping[str, list[str]]
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Which versions need which blobs, and what is wrong with the manifests that should tell."""
     needed: dict[str, set[str]] = {}
     problems, told = [], set()
@@ -87,13 +99,14 @@ def _needed(index: Index, holders: Mapping[str, list[str]]) -> tuple[dict[str, t
         told.add(digest)
         versions = holders.get(digest, [])
         needed.setdefault(digest, set()).update(versions)
-        try:
-            manifest = Manifest.from_bytes(data)
-        except (InvalidManifest, RegistryTooNew) as error:
-            problems.append(f"the manifest of {', '.join(versions) or digest} cannot be read: {error}")
-            continue
-        for entry in manifest.files:
-            needed.setdefault(entry.digest, set()).update(versions)
+        named = needed_by(data)
+        fault = named.fault or ("" if digest_of(data) == digest else "it does not have its digest")
+        if fault:
+            problems.append(f"the manifest of {', '.join(versions) or digest} cannot be read: {fault}")
+        for file in named.digests:
+            # What cannot be read may hold digests of other things, such as of the training data.
+            if not fault or blobs.size(file) is not None:
+                needed.setdefault(file, set()).update(versions)
     if told != set(holders):
         problems.append("the index contradicts its own history; parfocal registry rebuild makes it anew")
     return {digest: tuple(sorted(versions)) for digest, versions in needed.items()}, problems

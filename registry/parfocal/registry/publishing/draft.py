@@ -7,7 +7,15 @@ from pathlib import Path
 
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import AdapterRefused, InvalidManifest, InvalidPublication, MalformedFile
-from parfocal.registry.peft import MAX_WEIGHTS_BYTES, PeftFolder, open_regular, read_header, read_peft_folder
+from parfocal.registry.peft import (
+    MAX_WEIGHTS_BYTES,
+    PeftFolder,
+    check_published_config,
+    open_regular,
+    read_header,
+    read_peft_folder,
+)
+from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.publishing.own_template import own_template
 from parfocal.registry.publishing.own_tokens import token_warnings
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
@@ -58,15 +66,20 @@ class Draft:
         )
         try:
             data = manifest.to_bytes()
-            size = len(data)
+        except InvalidJson as error:
+            raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise InvalidPublication(
+                f"the manifest would be {len(data)} bytes, with {len(self.contract.targets)} modules; "
+                f"{MAX_MANIFEST_BYTES} fit: shorten the modules' names or adapt fewer"
+            )
+        try:
             # What the index could not read back must never get into it.
             Manifest.from_bytes(data)
-        except (InvalidJson, InvalidManifest) as error:
-            raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
-        if size > MAX_MANIFEST_BYTES:
+        except InvalidManifest as error:
             raise InvalidPublication(
-                f"the manifest would be {size} bytes; {MAX_MANIFEST_BYTES} fit: shorten provenance"
-            )
+                f"the publication cannot be recorded: {error}", field=error.field
+            ) from error
         return manifest
 
 
@@ -87,8 +100,10 @@ def draft(folder: Path, publication: Publication) -> Draft:
     except InvalidJson as error:
         raise MalformedFile(f"{CONFIG_FILE} cannot be normalised: {error}", field=CONFIG_FILE) from error
     targets = tuple(module.target for module in read.modules)
+    check_published_config(config, targets)
     digest = None if template is None else digest_of(template)
     contract = Contract(base, targets, read.config.use_rslora, publication.rendering, digest)
+    check_limits(contract, publication)
     warnings = (
         *read.warnings,
         *base_warnings(read.config, base),

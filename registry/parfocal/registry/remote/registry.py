@@ -33,6 +33,7 @@ from parfocal.registry.values import (
 from parfocal.registry.wire import (
     read_adapter,
     read_alias,
+    read_listed,
     read_move,
     read_version,
     registry_errors,
@@ -122,7 +123,7 @@ class RemoteRegistry:
             size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
             request = pb.ListVersionsRequest(name=adapter, page_size=size, page_token=page_token)
             reply = self._stub.ListVersions(request, timeout=_DEADLINE_S)
-        return Page(tuple(read_version(item) for item in reply.versions), reply.next_page_token)
+        return Page(tuple(read_listed(item) for item in reply.versions), reply.next_page_token)
 
     def aliases(self, name: str) -> list[Alias]:
         """Returns the aliases of an adapter, sorted; see Registry."""

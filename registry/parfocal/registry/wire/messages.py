@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from parfocal.registry.values import (
+    MAX_ALIASES,
+    MAX_MANIFEST_BYTES,
     AdapterSummary,
     Alias,
     AliasMove,
@@ -16,6 +19,7 @@ from parfocal.registry.values import (
     Manifest,
     MoveKind,
     Provenance,
+    Recent,
     Rendering,
     Version,
     dumps,
@@ -28,19 +32,35 @@ _KINDS = {
     MoveKind.DELETE: pb.MOVE_KIND_DELETE,
 }
 _FORMS = {"chat": pb.RENDERING_FORM_CHAT, "raw": pb.RENDERING_FORM_RAW}
+_MESSAGE_GROWTH = 3
+_messages: Recent[str, pb.Manifest] = Recent(64 << 20)
 
 
 def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
-    """Returns a version with those of `aliases` that point at it."""
+    """Returns a version with those of `aliases` that point at it.
+
+    Its manifest goes out as it is stored; its fields stand beside it where it can be read and is no larger
+    than what is published today.
+    """
+    is_told = len(version.manifest_bytes) <= MAX_MANIFEST_BYTES and version.fault is None
     return pb.Version(
         name=version.name,
         version=version.version,
         digest=version.digest,
         create_time=_timestamp(version.created_at),
         aliases=sorted(alias.alias for alias in aliases if alias.version == version.version),
-        manifest=_manifest(version.manifest),
-        manifest_json=version.manifest.to_bytes(),
+        manifest=_told(version) if is_told else None,
+        manifest_json=version.manifest_bytes,
     )
+
+
+def _told(version: Version) -> pb.Manifest:
+    """The fields of a version's manifest, which take longer to write than to send."""
+    message = _messages.get(version.digest)
+    if message is None:
+        message = _manifest(version.manifest)
+        _messages.put(version.digest, message, _MESSAGE_GROWTH * message.ByteSize())
+    return message
 
 
 def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Adapter:
@@ -49,7 +69,7 @@ def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Ada
         name=summary.name,
         latest_version=summary.latest_version,
         version_count=summary.version_count,
-        aliases=[alias_message(alias) for alias in aliases],
+        aliases=[alias_message(alias) for alias in islice(aliases, MAX_ALIASES)],
         create_time=_timestamp(summary.created_at),
         update_time=_timestamp(summary.updated_at),
     )

@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from parfocal.registry.errors import BlobCorrupt, InvalidPublication
 from parfocal.registry.values import (
     JSON,
+    MAX_METRICS,
+    MAX_TEXT,
     MEANING,
     PLAIN_PREFIX,
     SPELLING,
@@ -20,7 +22,6 @@ from parfocal.registry.values import (
     Evaluation,
     FileEntry,
     InvalidJson,
-    Manifest,
     MoveKind,
     Provenance,
     Quantisation,
@@ -38,21 +39,31 @@ _KINDS = {
     pb.MOVE_KIND_DELETE: MoveKind.DELETE,
 }
 _FORMS: dict[int, str] = {pb.RENDERING_FORM_CHAT: "chat", pb.RENDERING_FORM_RAW: "raw"}
-_MAX_ID_LENGTH = 300
+# Spaces and line breaks included; recorded without them, it must be shorter still.
+_MAX_OBJECT_LENGTH = 256 << 10
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_]{1,60}\.){0,5}")
 _FINGERPRINT = re.compile(r"[a-z0-9-]{1,40}:[0-9a-f]{64}")
 
 
 def read_version(message: pb.Version) -> Version:
-    """Returns a version; raises BlobCorrupt when the manifest does not have the digest beside it."""
+    """Returns a version whose manifest was read.
+
+    Raises BlobCorrupt when the manifest does not have the digest beside it, IndexCorrupt or RegistryTooNew
+    when it cannot be read.
+    """
     actual = digest_of(message.manifest_json)
     if actual != message.digest:
         raise BlobCorrupt(
             f"the registry sent a manifest with digest {actual} for {message.digest}; ask again",
             file="manifest", expected=message.digest, actual=actual,
         )  # fmt: skip
-    manifest = Manifest.from_bytes(message.manifest_json)
-    return Version(message.name, message.version, message.digest, manifest, _moment(message.create_time))
+    return read_listed(message).checked()
+
+
+def read_listed(message: pb.Version) -> Version:
+    """Returns a version of a list, whether or not its manifest can be read."""
+    moment = _moment(message.create_time)
+    return Version(message.name, message.version, message.digest, message.manifest_json, moment)
 
 
 def read_adapter(message: pb.Adapter) -> AdapterSummary:
@@ -95,7 +106,7 @@ def read_move(message: pb.AliasMove) -> AliasMove:
 
 def read_base(message: pb.BaseContract) -> BaseContract:
     """Returns a base's contract as a publisher described it; raises InvalidPublication or InvalidDigest."""
-    if not 0 < len(message.id) <= _MAX_ID_LENGTH or not message.id.isprintable():
+    if not 0 < len(message.id) <= MAX_TEXT or not message.id.isprintable():
         raise InvalidPublication(
             f"base id {message.id[:80]!a} is empty, too long or unprintable", field="base.id"
         )
@@ -121,6 +132,7 @@ def read_base(message: pb.BaseContract) -> BaseContract:
 
 def read_provenance(message: pb.Provenance) -> Provenance:
     """Returns provenance; raises InvalidPublication."""
+    _check_count(len(message.tools), "provenance.tools")
     return Provenance(
         data_digest=message.data_digest,
         hyper_parameters=_object(message.hyper_parameters_json, "provenance.hyper_parameters_json"),
@@ -150,7 +162,10 @@ def read_rendering(message: pb.Rendering) -> Rendering:
 def read_evaluation(message: pb.Evaluation) -> Evaluation:
     """Returns an evaluation; raises InvalidPublication."""
     if message.examples < 0:
-        raise InvalidPublication(f"evaluation.examples is {message.examples}", field="evaluation.examples")
+        raise InvalidPublication(
+            f"evaluation.examples is {message.examples}; it must not be negative", field="evaluation.examples"
+        )
+    _check_count(len(message.metrics), "evaluation.metrics")
     return Evaluation(message.data_digest, message.examples, dict(message.metrics))
 
 
@@ -162,6 +177,10 @@ def read_file(message: pb.FileEntry) -> FileEntry:
 def _object(text: str, field: str) -> Mapping[str, JSON]:
     """A JSON object out of a text field, where empty means one without keys; raises InvalidPublication."""
     name = field.rpartition(".")[2]
+    if len(text) > _MAX_OBJECT_LENGTH:
+        raise InvalidPublication(
+            f"{name} has {len(text)} characters; {_MAX_OBJECT_LENGTH} are read: shorten it", field=field
+        )
     try:
         value = loads((text or "{}").encode())
     except InvalidJson as error:
@@ -169,6 +188,11 @@ def _object(text: str, field: str) -> Mapping[str, JSON]:
     if not isinstance(value, Mapping):
         raise InvalidPublication(f"{name} is not a JSON object", field=field)
     return value
+
+
+def _check_count(count: int, field: str) -> None:
+    if count > MAX_METRICS:
+        raise InvalidPublication(f"{field} has {count} entries; {MAX_METRICS} fit", field=field)
 
 
 def _scheme(message: pb.BaseContract) -> int:
@@ -195,6 +219,11 @@ def _quantisation(message: pb.BaseContract) -> Quantisation:
     if not message.HasField("quantisation"):
         return Quantisation()
     recipe = message.quantisation
+    if recipe.block_size < 0:
+        raise InvalidPublication(
+            f"base.quantisation.block_size is {recipe.block_size}; it must not be negative",
+            field="base.quantisation.block_size",
+        )
     return Quantisation(recipe.method, recipe.double_quant, recipe.block_size)
 
 

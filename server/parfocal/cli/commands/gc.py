@@ -23,7 +23,8 @@ def gc(
     """Free the files that no version needs.
 
     Those of deleted versions and of publishes that failed. Runs where the registry's folder is. Frees nothing
-    when the index is damaged, or older than what lies beside it.
+    when the index is damaged, or older than what lies beside it. Keeps whatever a version that cannot be read
+    may need, and names it.
 
     Example: parfocal gc --dry-run
     """
@@ -31,11 +32,17 @@ def gc(
     blobs, folders = len(garbage.blobs), len(garbage.folders)
     if as_json:
         document = {"blobs": blobs, "folders": folders, "freed_bytes": garbage.freed_bytes}
-        show_json({**document, "unindexed": garbage.unindexed, "dry_run": dry_run})
+        kept = {"unindexed": garbage.unindexed, "unreadable": garbage.unreadable}
+        show_json({**document, **kept, "dry_run": dry_run})
         return
     verb = "Would free" if dry_run else "Freed"
     copies_text = count_text(folders, "local copy", "local copies")
     typer.echo(f"{verb} {size_text(garbage.freed_bytes)}: {count_text(blobs, 'file')} and {copies_text}")
+    if garbage.unreadable:
+        typer.echo(
+            f"Kept all that {', '.join(garbage.unreadable)} may need, whose manifest cannot be read: "
+            "parfocal registry verify says why, parfocal rm deletes it"
+        )
     if garbage.unindexed and not unindexed:
         typer.echo(
             f"Kept {len(garbage.unindexed)} that the index has never heard of: parfocal registry rebuild "

@@ -9,7 +9,7 @@ from parfocal.cli.display import digest_text, show_json, show_table, size_text, 
 from parfocal.cli.documents import adapter_document, version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import every
-from parfocal.registry import AdapterName, AdapterNotFound, AdapterSummary, Registry, open_registry
+from parfocal.registry import AdapterName, AdapterNotFound, AdapterSummary, Registry, Version, open_registry
 
 
 def ls(
@@ -83,10 +83,16 @@ def _show_versions(registry: Registry, name: str, as_json: bool) -> None:
             str(version.version),
             digest_text(version.digest),
             ", ".join(alias for number, alias in pointing if number == version.version),
-            version.manifest.contract.base.id,
-            size_text(version.manifest.size),
+            *_content(version),
             time_text(version.created_at),
         )
         for version in versions
     ]
     show_table(("VERSION", "DIGEST", "ALIASES", "BASE", "SIZE", "PUBLISHED"), rows)
+
+
+def _content(version: Version) -> tuple[str, str]:
+    """The base and the size, or that nobody can tell."""
+    if version.fault:
+        return "(its manifest cannot be read)", "unknown"
+    return version.manifest.contract.base.id, size_text(version.manifest.size)

@@ -64,11 +64,14 @@ def backup(
     if as_json:
         bad = [_blob_document(blob) for blob in copied.bad]
         document = {"folder": str(target), "versions": copied.versions, "aliases": copied.aliases}
-        show_json({**document, "bytes": copied.size_bytes, "bad": bad})
+        kept = {"bad": bad, "unreadable": copied.unreadable}
+        show_json({**document, "bytes": copied.size_bytes, **kept})
     else:
         size = size_text(copied.size_bytes)
         typer.echo(f"{_held(copied.versions, copied.aliases)} ({size}) are in {target}")
         _tell_bad(copied.bad)
+        for version in copied.unreadable:
+            typer.echo(f"copied as it is: {version}, whose manifest cannot be read")
     if copied.bad:
         typer.echo("parfocal: the copy lacks what is missing or corrupt in the registry itself", err=True)
         raise typer.Exit(1)

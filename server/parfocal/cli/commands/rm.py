@@ -6,7 +6,7 @@ import typer
 
 from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, RegistryOption, YesOption
 from parfocal.cli.registries import actor_or_me, every
-from parfocal.registry import Reference, Registry, open_registry
+from parfocal.registry import IndexCorrupt, Reference, Registry, RegistryTooNew, open_registry
 
 
 def rm(
@@ -45,12 +45,19 @@ def rm(
 
 def _version(registry: Registry, wanted: Reference, actor: str, yes: bool) -> None:
     if not yes:
-        version = registry.resolve(str(wanted))
-        typer.confirm(f"Delete {version} ({version.digest})?", abort=True)
+        typer.confirm(f"Delete {_told(registry, wanted)}?", abort=True)
     assert wanted.version is not None
-    # Not read first: an unreadable version can still be deleted.
     registry.delete_version(str(wanted.name), wanted.version, actor)
     typer.echo(f"Deleted {wanted}")
+
+
+def _told(registry: Registry, wanted: Reference) -> str:
+    """What is about to be deleted, which may be what nobody can read."""
+    try:
+        version = registry.resolve(str(wanted))
+    except (IndexCorrupt, RegistryTooNew) as error:
+        return f"{wanted}, which cannot be read ({error})"
+    return f"{version} ({version.digest})"
 
 
 def _adapter(registry: Registry, name: str, force: bool, actor: str, yes: bool) -> None:

@@ -13,12 +13,14 @@ from google.protobuf.message import Message
 from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_errors
 from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
 from parfocal.registry.faces.grpc.feed import Feed
+from parfocal.registry.faces.grpc.fitting import fitting
 from parfocal.registry.faces.grpc.threads import Threads
 from parfocal.registry.faces.grpc.uploads import Uploads
 from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.registry.publishing import Upload
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import (
+    MAX_PAGE_SIZE,
     AdapterName,
     Alias,
     Event,
@@ -102,7 +104,8 @@ class RegistryService(RegistryServiceServicer):
                         await _to_the_end(self._pieces(upload.write, request.chunk.path, request.chunk.data))
                     upload.finish()
                     version = await _to_the_end(self._publishing(self._publish, header, folder))
-        return await self._version_message(version)
+        _tell_of(version)
+        return await self._look_ups(self._version_message, version)
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> adapter_pb2.Version:
         """Returns one version."""
@@ -149,11 +152,7 @@ class RegistryService(RegistryServiceServicer):
     ) -> pb.ListAliasMovesResponse:
         """Lists the moves of one alias, or of all."""
         _tell(request, context)
-        page = await self._look_ups(
-            self._registry.alias_moves, request.name, request.alias, request.page_size, request.page_token
-        )
-        moves = [move_message(move) for move in page.items]
-        return pb.ListAliasMovesResponse(moves=moves, next_page_token=page.next_page_token)
+        return await self._look_ups(self._list_moves, request)
 
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Undoes the last move of an alias."""
@@ -189,7 +188,9 @@ class RegistryService(RegistryServiceServicer):
         """Sends a version, then its files, verified just before."""
         _tell(request, context)
         version = await self._look_ups(self._chosen, request)
-        yield pb.DownloadVersionResponse(version=await self._version_message(version))
+        first = await self._look_ups(self._version_message, version)
+        _tell_of(version)
+        yield pb.DownloadVersionResponse(version=first)
         folder = await self._downloads(self._registry.materialise, version.digest)
         for entry in version.manifest.files:
             with await self._downloads((folder / entry.path).open, "rb") as file:
@@ -216,11 +217,17 @@ class RegistryService(RegistryServiceServicer):
                 await _to_the_end(self._pieces(stack.close))
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
-        return await self._version_message(await self._look_ups(self._registry.resolve, reference))
+        version, message = await self._look_ups(self._found, reference)
+        _tell_of(version)
+        return message
 
-    async def _version_message(self, version: Version) -> adapter_pb2.Version:
-        current_call().facts |= {"adapter": str(version), "digest": version.digest}
-        return version_message(version, await self._look_ups(self._registry.aliases, version.name))
+    def _found(self, reference: str) -> tuple[Version, adapter_pb2.Version]:
+        version = self._registry.resolve(reference)
+        return version, self._version_message(version)
+
+    def _version_message(self, version: Version) -> adapter_pb2.Version:
+        """The message of a version, which may be megabytes: never built on the event loop."""
+        return version_message(version, self._registry.aliases(version.name))
 
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
         return self._registry.publish(header.name, folder, read_publication(header, folder))
@@ -234,8 +241,12 @@ class RegistryService(RegistryServiceServicer):
 
     def _list_adapters(self, request: pb.ListAdaptersRequest) -> pb.ListAdaptersResponse:
         page = self._registry.adapters(request.page_size, request.page_token)
-        adapters = [adapter_message(item, self._registry.aliases(item.name)) for item in page.items]
-        return pb.ListAdaptersResponse(adapters=adapters, next_page_token=page.next_page_token)
+        messages = (adapter_message(item, self._registry.aliases(item.name)) for item in page.items)
+        adapters = fitting(messages)
+        token = page.next_page_token
+        if len(adapters) < len(page.items):
+            token = page_token("adapters", adapters[-1].name)
+        return pb.ListAdaptersResponse(adapters=adapters, next_page_token=token)
 
     def _list_versions(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
         page = self._registry.versions(request.name, request.page_size, request.page_token)
@@ -255,19 +266,29 @@ class RegistryService(RegistryServiceServicer):
                 adapter=name,
             )
         rest = [alias for alias in found if alias.alias > after]
-        token = page_token(listing, rest[size - 1].alias) if len(rest) > size else ""
-        messages = [self._alias_message(alias, request.include_history) for alias in rest[:size]]
+        messages = fitting(self._alias_message(alias, request.include_history) for alias in rest[:size])
+        token = page_token(listing, messages[-1].alias) if len(rest) > len(messages) else ""
         return pb.ListAliasesResponse(aliases=messages, next_page_token=token)
 
     def _alias_message(self, alias: Alias, include_history: bool) -> adapter_pb2.Alias:
-        history = self._registry.alias_history(alias.name, alias.alias) if include_history else []
-        return alias_message(alias, history)
+        if not include_history:
+            return alias_message(alias)
+        return alias_message(alias, self._registry.alias_moves(alias.name, alias.alias, MAX_PAGE_SIZE).items)
+
+    def _list_moves(self, request: pb.ListAliasMovesRequest) -> pb.ListAliasMovesResponse:
+        page = self._registry.alias_moves(request.name, request.alias, request.page_size, request.page_token)
+        moves = [move_message(move) for move in page.items]
+        return pb.ListAliasMovesResponse(moves=moves, next_page_token=page.next_page_token)
 
 
 def _expected(
     request: pb.SetAliasRequest | pb.RollbackAliasRequest | pb.DeleteAliasRequest,
 ) -> int | None:
     return request.expected_version if request.HasField("expected_version") else None
+
+
+def _tell_of(version: Version) -> None:
+    current_call().facts |= {"adapter": str(version), "digest": version.digest}
 
 
 def _tell(request: Message, context: Context) -> None:
@@ -310,3 +331,6 @@ async def _to_the_end(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+    finally:
+        # What failed holds its error, whose traceback holds this frame and all that the thread had read.
+        del task, work

@@ -165,6 +165,8 @@ class SqliteIndex:
             digest = lookups.require_version(connection, name, version)
             actual = lookups.points_at(connection, name, alias)
             refusals.check_points_at(name, alias, expected, actual)
+            if not actual:
+                refusals.check_room(name, lookups.count_aliases(connection, name))
             if actual != version:
                 kind = EventKind.ALIAS_SET
                 apply(connection, Event(0, kind, name, now(), version, digest, alias, actual, actor))
@@ -182,6 +184,8 @@ class SqliteIndex:
             target = rollback_target(moves, live.__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
+            if not actual:
+                refusals.check_room(name, lookups.count_aliases(connection, name))
             kind = EventKind.ALIAS_ROLLED_BACK
             apply(connection, Event(0, kind, name, now(), target, live[target], alias, actual, actor))
             return lookups.the_alias(connection, name, alias)

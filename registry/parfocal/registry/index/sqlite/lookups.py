@@ -94,6 +94,11 @@ def all_aliases(connection: sqlite3.Connection, name: str) -> list[Alias]:
     return [alias_of(row) for row in rows]
 
 
+def count_aliases(connection: sqlite3.Connection, name: str) -> int:
+    """How many aliases an adapter has."""
+    return int(connection.execute("SELECT count(*) FROM aliases WHERE name = ?", (name,)).fetchone()[0])
+
+
 def past_moves(connection: sqlite3.Connection, name: str, alias: str) -> list[tuple[MoveKind, int]]:
     """How an alias was moved and to which version, oldest first."""
     rows = connection.execute(

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
 
-from parfocal.registry.errors import IndexCorrupt, InvalidManifest
-from parfocal.registry.values import Alias, Event, EventKind, Manifest, Version, digest_of
+from parfocal.registry.values import Alias, Event, EventKind, Version
 
 VERSION_COLUMNS = "name, version, digest, manifest, created_at"
 EVENT_COLUMNS = "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor"
@@ -26,20 +24,28 @@ def moment_text(moment: datetime) -> str:
 
 
 def version_of(row: VersionRow) -> Version:
-    """The version in a row; raises IndexCorrupt."""
+    """The version in a row, its manifest read; raises IndexCorrupt or RegistryTooNew."""
+    return listed(row).checked()
+
+
+def listed(row: VersionRow) -> Version:
+    """The version in a row, whether or not its manifest can be read."""
     name, number, digest, data, created_at = row
-    return Version(name, number, digest, _manifest(data, digest), datetime.fromisoformat(created_at))
+    return Version(name, number, digest, data, datetime.fromisoformat(created_at))
 
 
 def fitting(rows: Iterable[VersionRow], limit: int) -> tuple[tuple[Version, ...], bool]:
-    """At most `limit` versions whose manifests fit a page, at least one, and whether more follow."""
+    """At most `limit` versions whose manifests fit a page, at least one, and whether more follow.
+
+    One that cannot be read keeps none of the others from the page.
+    """
     items: list[Version] = []
     page_bytes = 0
     for row in rows:
         page_bytes += len(row[3])
         if len(items) == limit or (items and page_bytes > _MAX_PAGE_BYTES):
             return tuple(items), True
-        items.append(version_of(row))
+        items.append(listed(row))
     return tuple(items), False
 
 
@@ -54,25 +60,3 @@ def event_of(row: EventRow) -> Event:
     sequence, kind, name, when, version, digest, alias, previous, actor = row
     happened_at = datetime.fromisoformat(when)
     return Event(sequence, EventKind(kind), name, happened_at, version, digest, alias, previous, actor)
-
-
-def _manifest(data: bytes, digest: str) -> Manifest:
-    if digest_of(data) != digest:
-        raise IndexCorrupt(
-            f"the index holds a manifest that does not have its digest {digest}", digest=digest
-        )
-    try:
-        return _parsed(data)
-    except InvalidManifest as error:
-        raise IndexCorrupt(
-            f"the index holds a broken manifest for {digest}: {error}", digest=digest
-        ) from error
-
-
-@lru_cache(maxsize=512)
-def _parsed(data: bytes) -> Manifest:
-    """Reads equal bytes once: to parse and check hundreds of modules takes 3 ms, and every request resolves.
-
-    Manifests never change. 512 of an adapter of 210 modules take 40 MB.
-    """
-    return Manifest.from_bytes(data)
