@@ -21,6 +21,7 @@ from parfocal.registry import describe_base, locate_base
 from parfocal.registry.bases import is_tokenizer_of
 from parfocal.registry.bases.decoder_classes import CLASS_DEFAULTS
 from parfocal.registry.bases.tokenizer_meaning import tokenizer_class, tokenizer_meaning
+from parfocal.registry.errors import BaseUnreachable
 
 Json = dict[str, Any]
 TEXT = "ab a  hi\n"
@@ -211,3 +212,14 @@ def test_a_bases_tokenizer_is_known_beside_an_adapter_that_does_not_name_the_bas
 
     byte_level().save_pretrained(tmp_path / "adapter")
     assert not is_tokenizer_of(tmp_path / "adapter", base)
+
+
+def test_a_post_processor_that_doubles_the_text_at_every_step_is_refused() -> None:
+    """Forty such steps would make a list of a trillion tokens."""
+    twice: Json = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A"}}, {"Sequence": {"id": "A"}}],
+    }
+    tokenizer: Json = {"model": {}, "post_processor": {"type": "Sequence", "processors": [twice] * 40}}
+    with pytest.raises(BaseUnreachable, match="tokens around a text"):
+        tokenizer_meaning(tokenizer, {})

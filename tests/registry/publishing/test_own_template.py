@@ -86,6 +86,10 @@ def test_what_is_no_text_too_long_or_a_link_is_refused(adapter: Write, base: Bas
         ("{{ messages is lovely }}", "there is no test named 'lovely'"),
         ("{% trans %}x{% endtrans %}", "unknown tag 'trans'"),
         ("{{ " + "(" * 50_000 + ")" * 50_000 + " }}", "nested too deeply"),
+        ("{{ " + "a." * 50_000 + "b }}", "nested too deeply"),
+        ("{{ " + "1" * 5000 + " }}", "a number of thousands of digits"),
+        ("{{ " + "1" * 5000 + "_1 }}", "a number of thousands of digits"),
+        ("{{ '" + "\\" * 50_000, "unexpected char"),
     ],
 )
 def test_a_template_that_would_refuse_every_chat_is_refused_when_it_is_published(

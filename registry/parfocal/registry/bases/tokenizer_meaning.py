@@ -6,6 +6,7 @@ added tokens in any order, fields that only move offsets. Follows `tokenizers` 0
 
 from collections.abc import Callable, Mapping, Sequence
 
+from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.values import JSON
 
 # These classes of transformers build the pipeline themselves, from the vocabulary and the merges alone, with
@@ -22,6 +23,8 @@ _BY_DEFAULT = {
     "qwen3": "Qwen2Tokenizer",
     **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text"), "GemmaTokenizer"),
 }
+# Around a text stand one or two tokens; a template that repeats the text would double them at every step.
+_MAX_FRAME = 1000
 _ADDED_TOKEN_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False}
 _MODEL_DEFAULTS: dict[str, JSON] = {
     "dropout": None,
@@ -46,7 +49,8 @@ def tokenizer_meaning(
 ) -> dict[str, JSON]:
     """Describes `tokenizer.json` and, beside it, `tokenizer_config.json` (`settings`, may be empty).
 
-    `kind` is the base's `model_type`, which decides with the settings which class reads the file.
+    `kind` is the base's `model_type`, which decides with the settings which class reads the file. Raises
+    BaseUnreachable for a post-processor that no tokenizer has.
     """
     model = _object(tokenizer.get("model"))
     meaning: dict[str, JSON] = {
@@ -149,6 +153,11 @@ def _frame(processor: JSON, settings: Mapping[str, JSON]) -> list[JSON]:
     frame: list[JSON] = [None]
     for step in _steps(processor, "processors"):
         frame = _framed(step, frame)
+        if len(frame) > _MAX_FRAME:
+            raise BaseUnreachable(
+                f"tokenizer.json puts over {_MAX_FRAME} tokens around a text; download the base again",
+                field="base",
+            )
     return frame
 
 

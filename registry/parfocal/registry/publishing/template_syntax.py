@@ -23,6 +23,8 @@ def template_fault(text: str) -> str | None:
         return f"line {error.lineno}: {error.message}"
     except RecursionError:
         return "it is nested too deeply"
+    except ValueError:  # Python's bound on the digits of one number
+        return "it has a number of thousands of digits"
 
 
 def _unknown(environment: jinja2.Environment, tree: nodes.Node) -> Iterator[str]:

@@ -48,7 +48,8 @@ class SpecialTexts:
 
     def powers(self, text: str, quoted: Iterable[int] = ()) -> list[str]:
         """The special tokens of a text in their order, but not those at the places `quoted`."""
-        return [token for at, token in self.found(text) if at not in frozenset(quoted)]
+        stay = frozenset(quoted)
+        return [token for at, token in self.found(text) if at not in stay]
 
     def mask(self, tokens: Iterable[str] | None, avoid: Iterable[str]) -> "Mask":
         """A mask for whole `tokens`, or else for whatever could begin one, of characters not in `avoid`."""

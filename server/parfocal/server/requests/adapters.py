@@ -13,11 +13,13 @@ from typing import Protocol
 
 from parfocal.engine import AdapterFolder, AdapterKey, RankAndScale
 from parfocal.registry import BaseContract, Difference, Manifest, Version
-from parfocal.registry.values import TEMPLATE_FILE
+from parfocal.registry.values import TEMPLATE_FILE, Recent, dumps
 from parfocal.server.errors import ContractMismatch
-from parfocal.server.requests.manners import Resolved, manner_of
+from parfocal.server.requests.manners import Manner, Resolved, manner_of
 
-_JUDGED_KEPT = 4096
+# What was judged is remembered: a template may have a megabyte, and most adapters have none.
+_JUDGED_BYTES = 64 << 20
+_JUDGED_ENTRY_BYTES = 1000
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class AdapterResolver:
         self._registry = registry
         self._base = base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
-        self._judged: dict[tuple[str, int, str], Resolved] = {}
+        self._judged: Recent[tuple[str, int, str], Resolved] = Recent(_JUDGED_BYTES)
         self._warned: set[str] = set()
 
     async def resolve(self, reference: str) -> Resolved:
@@ -85,9 +87,7 @@ class AdapterResolver:
         resolved = self._judged.get(key)
         if resolved is None:
             resolved = self._judge(version)
-            if len(self._judged) >= _JUDGED_KEPT:
-                self._judged.clear()
-            self._judged[key] = resolved
+            self._judged.put(key, resolved, _size(resolved.manner))
         return resolved
 
     def _judge(self, version: Version) -> Resolved:
@@ -115,6 +115,11 @@ class AdapterResolver:
             "adapter %s@%d was published for a base that computes the same but is called otherwise: %s",
             adapter.name, adapter.version, "; ".join(map(str, cautions)),
         )  # fmt: skip
+
+
+def _size(manner: Manner) -> int:
+    """Roughly, in bytes: text of four bytes a character, values of JSON of some tens of bytes each."""
+    return _JUDGED_ENTRY_BYTES + 4 * len(manner.template or "") + 10 * len(dumps(manner.variables))
 
 
 def _mismatch(adapter: AdapterKey, differences: Sequence[Difference]) -> ContractMismatch:
