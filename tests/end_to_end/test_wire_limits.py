@@ -20,12 +20,17 @@ from fakes.served_aside import served_aside
 from fakes.serving import Served
 from fakes.tokenizer import ALTERNATE
 from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
-from parfocal.registry import BaseContract, FolderRegistry, Publication
-from parfocal.registry.errors import InvalidPublication
+from parfocal.registry import BaseContract, Evaluation, FolderRegistry, Provenance, Publication
+from parfocal.registry.errors import InvalidPublication, TooManyAliases, UnsupportedAdapter
 from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc import RegistryService
+from parfocal.registry.index.refusals import check_room
+from parfocal.registry.peft.config import read_peft_config
+from parfocal.registry.peft.lora_tensors import read_modules
+from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan
 from parfocal.registry.publishing.draft import Draft
-from parfocal.registry.values import Contract, Manifest, checked_page_size
+from parfocal.registry.publishing.limits import check_limits
+from parfocal.registry.values import Contract, Manifest, checked_page_size, dumps
 from parfocal.rpc import Service, remote_error
 from parfocal.rpc.options import server_options
 from parfocal.rpc.surround import surround
@@ -154,6 +159,41 @@ def manifest(wire: Wire, size: int) -> str:
     return ""
 
 
+def modules(wire: Wire, count: int) -> str:
+    """Beside the wire, too: it would be an upload of megabytes."""
+    span = TensorSpan("F32", (8, 8), 0, 256)
+    names = [f"m{number}.lora_{side}.weight" for number in range(count) for side in ("A", "B")]
+    header = SafetensorsHeader(dict.fromkeys(names, span), {}, 0)
+    try:
+        read_modules(header, read_peft_config(b'{"peft_type":"LORA","target_modules":"all-linear"}'), None)
+    except UnsupportedAdapter as error:
+        return str(error)
+    return ""
+
+
+def publishing(provenance: Provenance | None = None, evaluation: Evaluation | None = None) -> str:
+    """Beside the wire: what is said of a publication, before anything of it is stored."""
+    base = BaseContract.unverified("x")
+    try:
+        check_limits(Contract(base, (), False), Publication(base, provenance, evaluation))
+    except InvalidPublication as error:
+        return str(error)
+    return ""
+
+
+def filled(size: int) -> Provenance:
+    rest = size - len(dumps(Provenance("", {"x": ""}).to_json()))
+    return Provenance("", {"x": "y" * rest})
+
+
+def aliases(wire: Wire, count: int) -> str:
+    try:
+        check_room("x", count - 1)
+    except TooManyAliases as error:
+        return str(error)
+    return ""
+
+
 def top_logprobs(wire: Wire, count: int) -> str:
     options = pb.Options(logprobs=True, top_logprobs=count)
     return generate(wire, pb.GenerateRequest(prompt="x", options=options))
@@ -201,6 +241,13 @@ TRIES: dict[Limit, Try] = {
     limits.WEIGHTS_BYTES: lambda wire, size: announced(wire, **{WEIGHTS: size}),
     limits.TEMPLATE_BYTES: lambda wire, size: announced(wire, **{"chat_template.jinja": size}),
     limits.MANIFEST_BYTES: manifest,
+    limits.MODULES: modules,
+    limits.PROVENANCE_BYTES: lambda wire, size: publishing(provenance=filled(size)),
+    limits.METRICS: lambda wire, count: publishing(
+        evaluation=Evaluation("", 1, {f"m{number}": 0.5 for number in range(count)})
+    ),
+    limits.TEXT_CHARACTERS: lambda wire, count: publishing(provenance=Provenance("", parent="p" * count)),
+    limits.ALIASES: aliases,
     limits.PROMPT_TOKENS: lambda wire, count: generate(
         wire, pb.GenerateRequest(tokens=pb.Tokens(ids=[1] * count))
     ),

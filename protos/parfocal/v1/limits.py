@@ -122,7 +122,10 @@ TEXT_CHARACTERS = Limit(
     "they stand in tables and messages",
 )
 ALIASES = Limit(
-    "aliases of an adapter", 1000, "aliases", "a list of adapters tells them all, a version those that point at it"
+    "aliases of an adapter",
+    1000,
+    "aliases",
+    "a list of adapters tells them all, a version those that point at it",
 )
 PROMPT_TOKENS = Limit(
     "GenerateRequest.tokens.ids",

@@ -41,8 +41,8 @@ from parfocal.registry.wire import (
     version_message,
 )
 from parfocal.registry.wire.reading import read_rendering
-from parfocal.rpc import MAX_MESSAGE_BYTES
 from parfocal.v1 import adapter_pb2 as pb
+from parfocal.v1.limits import REPLY_BYTES
 
 Write = Callable[..., Path]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -223,7 +223,7 @@ def test_the_reply_of_the_largest_manifest_fits_a_message() -> None:
     assert 0.9 * MAX_MANIFEST_BYTES < len(data) <= MAX_MANIFEST_BYTES
     message = version_message(Version("x", 1, digest_of(data), data, NOW, manifest), [])
     assert message.HasField("manifest")
-    assert len(data) < message.ByteSize() < MAX_MESSAGE_BYTES // 2
+    assert len(data) < message.ByteSize() < REPLY_BYTES.most // 2
 
 
 def test_a_manifest_larger_than_can_be_published_today_is_sent_without_its_fields() -> None:
@@ -234,4 +234,4 @@ def test_a_manifest_larger_than_can_be_published_today_is_sent_without_its_field
     message = version_message(Version("x", 1, digest_of(data), data, NOW), [])
     assert not message.HasField("manifest")
     assert read_version(message).manifest == larger
-    assert message.ByteSize() < MAX_MESSAGE_BYTES
+    assert message.ByteSize() < REPLY_BYTES.most
