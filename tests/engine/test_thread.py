@@ -11,7 +11,18 @@ import pytest
 
 from fakes.engine.engines import World
 from fakes.engine.runner import right_answer
-from parfocal.engine import AdapterKey, Engine, EngineDraining, EngineError, FinishReason, Request, Stop
+from parfocal.engine import (
+    AdapterKey,
+    DeviceLost,
+    Engine,
+    EngineDraining,
+    EngineError,
+    EngineFailed,
+    FinishReason,
+    Request,
+    Stop,
+)
+from parfocal.engine.inbox import Message
 from parfocal.engine.thread import EngineThread, Stream
 
 PATIENCE_SECONDS = 60.0
@@ -188,12 +199,45 @@ def test_an_engine_that_breaks_ends_every_request_and_takes_no_more() -> None:
             await until(closing.is_set)
             assert list((await streams[0].completion()).token_ids) == right_answer((1, 2), "", 2)
             for stream in streams[1:]:
-                with pytest.raises(EngineDraining):
+                with pytest.raises(EngineFailed, match="released twice"):
                     await stream.completion()
-            with pytest.raises(EngineDraining):
+            with pytest.raises(EngineFailed, match="released twice"):
                 thread.submit(request("late"))
+            assert not thread.alive, "it looks alive while its loads end"
             closed.set()
-            await until(lambda: not thread.alive)
+
+    run(work())
+
+
+def test_a_lost_device_is_given_as_the_reason_to_all_who_ask_then_or_later() -> None:
+    async def work() -> None:
+        world = World()
+        world.runner.turns = threading.Semaphore(1)
+        async with running(world) as thread:
+            streams = [thread.submit(request("runs", tokens=9)), thread.submit(request("waits", "cold"))]
+            await anext(streams[0])
+            world.runner.failure, world.runner.is_device_lost = RuntimeError("an illegal access"), True
+            world.runner.turns.release()
+            for stream in streams:
+                with pytest.raises(DeviceLost, match="the device is lost: an illegal access"):
+                    await stream.completion()
+            for name in ("late", "later"):
+                with pytest.raises(DeviceLost, match="send the request to another server") as refused:
+                    thread.submit(request(name))
+                assert len(refused.traceback) <= 3, "each refusal adds to the one before"
+            assert not thread.alive
+            assert isinstance(thread.failure, DeviceLost)
+
+    run(work())
+
+
+def test_an_engine_that_was_stopped_has_not_failed() -> None:
+    async def work() -> None:
+        async with running(World()) as thread:
+            await thread.submit(request("q")).completion()
+            await thread.drain(0.0)
+            assert not thread.alive
+            assert thread.failure is None
 
     run(work())
 
@@ -223,7 +267,7 @@ def test_an_engine_that_breaks_tells_everybody_whatever_state_its_scheduler_is_i
             ended = await streams[0].completion()
             assert (ended.finish_reason, ended.token_ids[-1]) == (FinishReason.STOP_STRING, last)
             for stream in streams[1:]:
-                with pytest.raises(EngineDraining):
+                with pytest.raises(EngineFailed):
                     await stream.completion()
             await until(lambda: not thread.alive)
 
@@ -240,6 +284,9 @@ def test_an_engine_is_closed_even_if_its_requests_cannot_be_ended() -> None:
         def drain(self) -> None:
             """Does nothing."""
 
+        def post(self, message: Message) -> None:
+            """Does nothing."""
+
         def step(self) -> bool:
             raise RuntimeError("the engine is broken")
 
@@ -254,7 +301,8 @@ def test_an_engine_is_closed_even_if_its_requests_cannot_be_ended() -> None:
     thread.start()
 
     assert engine.closed.wait(PATIENCE_SECONDS)
-    run(until(lambda: not thread.alive))
+    thread.stop()
+    assert not thread.alive
 
 
 def test_a_reader_whose_event_loop_is_gone_does_not_take_the_engine_down() -> None:

@@ -14,14 +14,16 @@ import threading
 import time
 
 from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
-from parfocal.engine.errors import EngineDraining, InvalidRequest, QueueFull, StepFailed
+from parfocal.engine.errors import DeviceLost, EngineDraining, InvalidRequest, QueueFull, StepFailed
 from parfocal.engine.inbox import Cancelled, Message, Submitted
 from parfocal.engine.live import Emit, LiveRequest, LiveRequests
 from parfocal.engine.observer import StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
 from parfocal.engine.request import AdapterKey, FinishReason, Request
-from parfocal.engine.scheduling import BlockPool, Clock, Plan, PlanRow, SampledToken, Sequence
+from parfocal.engine.scheduling import BlockPool, Clock, Plan, PlanRow, Sequence
+from parfocal.engine.self_check import Drawn, SelfCheck
 from parfocal.engine.stopwatch import SCHEDULING
+from parfocal.engine.tracebacks import in_short, release_frames
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class Engine:
         self._draining = False
         self._door = threading.Lock()
         self._seeds = random.SystemRandom()
+        self._check = SelfCheck(parts.pool, self._attempt)
+        self._failed_rows = 0
 
     def validate(self, request: Request) -> None:
         """Raises what `submit` would raise for faults of the request itself."""
@@ -92,7 +96,10 @@ class Engine:
         return len(self._live.names)
 
     def step(self) -> bool:
-        """Reads the inbox, computes one step and emits what came of it; returns False if it had no work."""
+        """Reads the inbox, computes one step and emits what came of it; returns False if it had no work.
+
+        Raises EngineFailed if no later step can succeed, DeviceLost if that is the device's fault.
+        """
         with self._parts.owner:
             return self._step()
 
@@ -100,13 +107,18 @@ class Engine:
         for message in self._parts.inbox.read():
             self._take(message)
         self._expire()
+        if not self._check.passes():
+            self._send_held()
+            return False
         begun = time.monotonic()
         with self._parts.watch.part(SCHEDULING):
             plan = self._parts.scheduler.schedule()
         if not plan.rows:
             self._send_held()
             return False
+        self._failed_rows = 0
         advanced = self._compute(plan)
+        self._check.ended(len(plan.rows), self._failed_rows)
         self._live.hold(advanced)
         if not self._parts.runner.overlaps:
             self._send_held()
@@ -179,6 +191,7 @@ class Engine:
         if error is None:
             self._parts.residency.loaded(adapter, message.result.result())
             return
+        self._check_device(error)
         pinning = [s for s in self._parts.scheduler if s.slot is not None and s.digest == adapter.digest]
         refusal = self._parts.residency.failed(adapter, error)
         for sequence in pinning:
@@ -189,6 +202,7 @@ class Engine:
         if error is None:
             self._parts.residency.prefetched(adapter, message.result.result())
             return
+        self._check_device(error)
         refusal = self._parts.residency.prefetch_failed(adapter, error)
         for sequence in [s for s in self._parts.scheduler.waiting if s.digest == adapter.digest]:
             self._live.fail(sequence, refusal)
@@ -206,19 +220,38 @@ class Engine:
 
     def _compute(self, plan: Plan) -> list[Sequence]:
         """Runs a plan; if it fails, runs each row alone, so that only the rows at fault end in an error."""
+        drawn = self._attempt(plan)
+        if not isinstance(drawn, Exception):
+            return self._commit(plan, drawn)
+        if len(plan.rows) == 1:
+            self._fail_row(plan.rows[0], in_short(drawn), drawn)
+            return []
+        return [sequence for row in plan.alone() for sequence in self._compute(row)]
+
+    def _attempt(self, plan: Plan) -> Drawn | Exception:
+        """Runs a plan; returns the error if it fails, once nothing holds the failed step's memory any more.
+
+        Raises DeviceLost.
+        """
         try:
-            drawn = self._parts.runner.run(plan, self._live.send_held)
+            return self._parts.runner.run(plan, self._live.send_held)
         except Exception as error:
             log.exception("a step of %d rows failed", len(plan.rows))
+            failure = error
+        finally:
             self._live.let_go()
-            if len(plan.rows) == 1:
-                self._fail_row(plan.rows[0], str(error), error)
-                return []
-            return [sequence for row in plan.alone() for sequence in self._compute(row)]
-        self._live.let_go()
-        return self._commit(plan, drawn)
+        # Outside the block, and without the frames: both hold the step's tensors.
+        release_frames(failure)
+        self._check_device(failure)
+        self._parts.runner.release()
+        return failure
 
-    def _commit(self, plan: Plan, drawn: list[SampledToken | None]) -> list[Sequence]:
+    def _check_device(self, error: BaseException) -> None:
+        """Raises DeviceLost if the device, having raised `error`, can compute nothing any more."""
+        if self._parts.runner.is_lost(error):
+            raise DeviceLost(f"the device is lost: {in_short(error)}; send the request to another server")
+
+    def _commit(self, plan: Plan, drawn: Drawn) -> list[Sequence]:
         """Commits the good rows. A row whose logits were not finite ends in an error."""
         good = []
         for row, token in zip(plan.rows, drawn, strict=True):
@@ -230,6 +263,7 @@ class Engine:
 
     def _fail_row(self, row: PlanRow, cause: str, raised: Exception | None = None) -> None:
         """Ends a row's request, unless it has ended while the row was computed."""
+        self._failed_rows += 1
         if sequence := self._parts.scheduler.planned(row):
             failed = StepFailed(f"the model failed on this request: {cause}; other requests go on")
             failed.__cause__ = raised  # so that the log of the request's end shows where the model failed

@@ -8,6 +8,8 @@ EngineError
 ├── NoChatTemplate          FAILED_PRECONDITION   a chat was sent where there is no chat template
 ├── QueueFull               RESOURCE_EXHAUSTED    too many requests wait already
 ├── EngineDraining          UNAVAILABLE           the engine is stopping
+├── EngineFailed            UNAVAILABLE           the engine has ended: it computes nothing any more
+│   └── DeviceLost          UNAVAILABLE           because its device is lost
 ├── AdapterRefused          FAILED_PRECONDITION   the adapter does not fit the base, or is unsupported
 │   └── AdapterCorrupt      DATA_LOSS             its files are not what they say
 ├── AdapterUnavailable      UNAVAILABLE           its files could not be fetched
@@ -86,6 +88,19 @@ class EngineDraining(EngineError):
 
     status = "UNAVAILABLE"
     reason = "DRAINING"
+
+
+class EngineFailed(EngineError):
+    """The engine has ended by itself and answers nothing any more; another server may."""
+
+    status = "UNAVAILABLE"
+    reason = "ENGINE_FAILED"
+
+
+class DeviceLost(EngineFailed):
+    """The device that computes is lost to this process: every later call to it would fail too."""
+
+    reason = "DEVICE_LOST"
 
 
 class AdapterRefused(EngineError):

@@ -28,6 +28,12 @@ class PlanRunner(Protocol):
         nothing computes the plan any more.
         """
 
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the device can compute nothing any more, `error` being what it raised."""
+
+    def release(self) -> None:
+        """Gives memory that no tensor uses back to the device, so that a failed step can be tried again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from parfocal.engine.engine import Engine
-from parfocal.engine.errors import EngineDraining, EngineError
+from parfocal.engine.errors import EngineDraining, EngineError, EngineFailed
 from parfocal.engine.inbox import Wake
 from parfocal.engine.request import Completion, Delta, Request
+from parfocal.engine.tracebacks import in_short
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class EngineThread:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="parfocal-engine", daemon=True)
         self._post: Post | None = None
+        self._failure: EngineFailed | None = None
 
     @property
     def engine(self) -> Engine:
@@ -107,8 +109,13 @@ class EngineThread:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        """Whether it computes: the thread runs and the engine has not failed."""
+        return self._thread.is_alive() and self._failure is None
+
+    @property
+    def failure(self) -> EngineFailed | None:
+        """Why the engine has ended by itself, if it has."""
+        return self._failure
 
     def start(self) -> None:
         """Starts stepping."""
@@ -119,6 +126,8 @@ class EngineThread:
 
         Call it in a running event loop; raises what `Engine.submit` raises.
         """
+        if self._failure is not None:
+            raise _again(self._failure)
         if self._stopping.is_set() or not self.alive:
             raise EngineDraining("the engine has stopped; send the request to another server")
         loop = asyncio.get_running_loop()
@@ -147,13 +156,27 @@ class EngineThread:
             while not self._stopping.is_set():
                 if not self._engine.step():
                     self._engine.wait(IDLE_SECONDS)
-        except Exception:
+        except Exception as error:
             log.exception("the engine failed outside any request and is stopping")
+            # Known before anything else is done, so that nobody is sent here any more.
+            self._failure = _failure(error)
         finally:
             self._engine.drain()
             try:
                 self._engine.fail_all(
-                    EngineDraining("the server stopped before the request ended; send it again")
+                    self._failure
+                    or EngineDraining("the server stopped before the request ended; send it again")
                 )
             finally:
                 self._engine.close()
+
+
+def _failure(error: Exception) -> EngineFailed:
+    if isinstance(error, EngineFailed):
+        return _again(error)
+    return EngineFailed(f"the engine failed: {in_short(error)}; send the request to another server")
+
+
+def _again(failure: EngineFailed) -> EngineFailed:
+    """Returns the same failure to be raised anew: without a traceback, which would grow and hold frames."""
+    return type(failure)(str(failure))

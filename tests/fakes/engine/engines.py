@@ -60,6 +60,7 @@ class World:
     eos_ids: frozenset[int] = frozenset()
     prefix_cache: bool = True
     overlaps: bool = False
+    runner_type: type[FakeRunner] = FakeRunner
     close: Callable[[], None] = lambda: None
     text: Callable[[tuple[str, ...]], NumberText] = NumberText
     completions: dict[str, Completion] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class World:
 
     def __post_init__(self) -> None:
         device, inbox = self.new_device(), Inbox()
-        self.runner = FakeRunner(device, self.block_tokens)
+        self.runner = self.runner_type(device, self.block_tokens)
         self.runner.overlaps = self.overlaps
         self.loader = FakeLoader(device, inbox.post)
         self.table = SlotTable(self.slots)

@@ -49,7 +49,10 @@ class FakeStaged:
 
 
 class FakeRunner:
-    """Answers from the cache alone, so that a wrong block, place or position gives a wrong token."""
+    """Answers from the cache alone, so that a wrong block, place or position gives a wrong token.
+
+    Every step raises `failure`, if there is one; `is_device_lost` is what it says of its device.
+    """
 
     def __init__(self, device: FakeDevice, block_tokens: int) -> None:
         self.device = device
@@ -59,6 +62,9 @@ class FakeRunner:
         self.turns: threading.Semaphore | None = None
         self.overlaps = False
         self.after_sending: Callable[[], object] = lambda: None
+        self.failure: Exception | None = None
+        self.is_device_lost = False
+        self.releases = 0
 
     def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         """Writes every row's tokens to the cache, then reads each row's whole prefix back.
@@ -68,6 +74,8 @@ class FakeRunner:
         if self.turns is not None:
             self.turns.acquire()
         self.plans.append(plan)
+        if self.failure is not None:
+            raise self.failure
         if any(row.request_id in self.poisoned for row in plan.rows):
             raise RuntimeError("the fake model was told to fail")
         for row in plan.rows:
@@ -75,6 +83,14 @@ class FakeRunner:
         meanwhile()
         self.after_sending()
         return [self._read(row) if row.sampling else None for row in plan.rows]
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Answers as it was told to."""
+        return self.is_device_lost
+
+    def release(self) -> None:
+        """Counts."""
+        self.releases += 1
 
     def _at(self, row: PlanRow, position: int) -> tuple[int, int]:
         return row.blocks[position // self.block_tokens], position % self.block_tokens

@@ -1,5 +1,6 @@
 """A device, whatever computes on it: its memory, its clock, and whether the caller waits for it."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,12 @@ class Device(Protocol):
     def reachable_bytes(self) -> int:
         """Returns the memory that this process already holds or that no process has taken."""
 
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether this process can compute nothing on it any more, `error` being what it raised."""
+
+    def release(self) -> None:
+        """Gives memory that no tensor uses back to it."""
+
     def enter(self) -> None:
         """Makes it the calling thread's current device, on which kernels are launched."""
 
@@ -67,6 +74,14 @@ class Machine:
         """Returns the same: the system may swap out what others hold."""
         return machine_bytes()
 
+    def is_lost(self, error: BaseException) -> bool:
+        """Returns False: a process outlives no failure of the machine that it runs on."""
+        del error
+        return False
+
+    def release(self) -> None:
+        """Does nothing: the system gets back what is freed."""
+
     def enter(self) -> None:
         """Does nothing: every thread computes here."""
 
@@ -79,14 +94,20 @@ class Machine:
         return CpuMarks()
 
 
-class CudaMemory(Protocol):
-    """What CUDA reports of a device's memory; `torch.cuda` is one."""
+class Cuda(Protocol):
+    """What CUDA says of a device and its memory; `torch.cuda` is one."""
 
     def mem_get_info(self, device: torch.device) -> tuple[int, int]:
         """Returns the free bytes and the total bytes."""
 
     def memory_reserved(self, device: torch.device) -> int:
         """Returns the bytes that torch has taken for this process, used or not."""
+
+    def empty_cache(self) -> None:
+        """Gives back what torch has taken and does not use."""
+
+    def synchronize(self, device: torch.device) -> None:
+        """Waits for all queued work; raises RuntimeError if some of it failed, or if the device is lost."""
 
 
 class Gpu:
@@ -95,7 +116,7 @@ class Gpu:
     share = _GPU_SHARE
     overlaps = True
 
-    def __init__(self, at: torch.device, cuda: CudaMemory = torch.cuda) -> None:
+    def __init__(self, at: torch.device, cuda: Cuda = torch.cuda) -> None:
         self.at = at
         self._cuda = cuda
 
@@ -106,6 +127,18 @@ class Gpu:
     def reachable_bytes(self) -> int:
         """Returns the memory that torch already holds here or that nobody has taken."""
         return int(self._cuda.mem_get_info(self.at)[0]) + self._cuda.memory_reserved(self.at)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether `error` is one of a device, and the device answers to nothing since.
+
+        After an illegal memory access, a device-side assertion, an uncorrectable memory error and their like
+        every later call fails; the CUDA Runtime API asks for a new process then.
+        """
+        return isinstance(error, RuntimeError) and not self._answers()
+
+    def release(self) -> None:
+        """Gives memory that no tensor uses back to the device."""
+        self._cuda.empty_cache()
 
     def enter(self) -> None:
         """Makes it the calling thread's current device."""
@@ -121,6 +154,14 @@ class Gpu:
     def marks(self) -> Marks:
         """Returns the device's own clock."""
         return EventMarks()
+
+    def _answers(self) -> bool:
+        """Whether a call succeeds. The first may report what is over; what is left then is there to stay."""
+        for _ in range(2):
+            with contextlib.suppress(RuntimeError):
+                self._cuda.synchronize(self.at)
+                return True
+        return False
 
 
 def device_at(at: torch.device) -> Device:

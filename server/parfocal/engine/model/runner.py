@@ -64,6 +64,14 @@ class Runner:
             meanwhile()
         return result
 
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the device can compute nothing any more, `error` being what it raised."""
+        return self._backend.device.is_lost(error)
+
+    def release(self) -> None:
+        """Gives memory that no tensor uses back to the device."""
+        self._backend.device.release()
+
     def _take_over(self) -> None:
         """Gives the stepping thread all CPUs: a loading thread has told torch to use one.
 
