@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,8 +72,8 @@ class Process:
 
 
 @contextmanager
-def _serving(*flags: str, **environment: str) -> Iterator[Process]:
-    command = [sys.executable, "-m", "parfocal.cli", "serve", *flags]
+def _serving(*flags: str, module: Sequence[str] = ("parfocal.cli",), **environment: str) -> Iterator[Process]:
+    command = [sys.executable, "-m", *module, "serve", *flags]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
     ) as popen:
@@ -165,6 +165,40 @@ def test_nobody_who_reads_what_it_says_is_no_reason_to_stop(base: Path, tmp_path
             assert popen.wait(60) == 0
         finally:
             popen.kill()
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_server_whose_device_dies_ends_its_requests_and_itself_with_one_line(
+    base: Path, tmp_path: Path, log_format: str
+) -> None:
+    died = tmp_path / "died"
+
+    async def scenario(process: Process) -> grpc.aio.AioRpcError:
+        address = await asyncio.to_thread(process.wait_for, r"Serving llama at ([\d.:]+)")
+        async with open_channel(address) as channel:
+            stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
+            stop = pb.Stop(max_tokens=400, ignore_eos=True)
+            stream = aiter(stub.GenerateStream(pb.GenerateRequest(prompt="Hello", stop=stop)))
+            await anext(stream)
+            died.touch()
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                async for _ in stream:
+                    pass
+            return ended.value
+
+    flags = ["--base", str(base), "--registry", str(tmp_path / "registry"), "--dtype", "float32"]
+    flags += ["--kv-cache-bytes", "4MiB", "--log-format", log_format]
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with _serving(*FREE, *flags, module=("fakes.dying_server", str(died)), **environment) as process:
+        error = asyncio.run(scenario(process))
+        code = process.end()
+
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert remote_error(error).reason == "DEVICE_LOST"
+    assert code == 1
+    said = process.lines[-1] if log_format == "text" else json.loads(process.lines[-1])["message"]
+    line = "the device is lost: CUDA error: an illegal memory access was encountered; send the request to "
+    assert said == ("parfocal: " if log_format == "text" else "") + line + "another server"
 
 
 def test_for_machines_every_line_is_an_object(base: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class WireServer:
         self._stage = StageInterceptor()
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._terminated = asyncio.Event()
+        self._cause = ""
         self._watches_signals = False
         self._port = 0
         self._stopping: asyncio.Future[None] | None = None
@@ -126,8 +127,12 @@ class WireServer:
         for name in self._names:
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
-    def terminate(self) -> None:
-        """Makes `run_until_terminated` drain, as SIGTERM does; called again, it stops immediately."""
+    def terminate(self, cause: str = "") -> None:
+        """Makes `run_until_terminated` drain, as SIGTERM does; called again, it stops immediately.
+
+        A server that cannot go on gives the `cause`, with which new rpcs are then refused.
+        """
+        self._cause = cause or self._cause
         if self._terminated.is_set():
             self._stopping = asyncio.ensure_future(self.stop())
         self._terminated.set()
@@ -165,7 +170,7 @@ class WireServer:
         Cuts off what is left with Draining. When this returns, nothing listens any more.
         """
         await self._health.enter_graceful_shutdown()
-        self._stage.drain()
+        self._stage.drain(self._cause)
         log.info("draining: %d rpcs under way have up to %g s to end", self.under_way, grace_s)
         if not await self._stage.wait_idle(grace_s):
             log.warning("%d rpcs still run after %g s and are cut off", self.under_way, grace_s)

@@ -35,6 +35,7 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
         self._is_open = False
         self._draining = False
         self._cutting = False
+        self._refusal = _REFUSAL
         self._under_way: _Tasks = set()
         self._endless: _Tasks = set()
         self._own: _Tasks = set()
@@ -55,9 +56,13 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
         """Notes that every service is there now."""
         self._is_open = True
 
-    def drain(self) -> None:
-        """Refuses every rpc from now on, and ends the endless ones; others under way go on."""
+    def drain(self, cause: str = "") -> None:
+        """Refuses every rpc from now on, and ends the endless ones; others under way go on.
+
+        A server that cannot go on refuses with the `cause`.
+        """
         self._draining = True
+        self._refusal = cause or self._refusal
         for task in self._endless:
             task.cancel()
 
@@ -100,7 +105,7 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
     @contextlib.asynccontextmanager
     async def _counted(self, method: str, context: Context) -> AsyncIterator[None]:
         if self._draining:
-            raise Draining(_REFUSAL)
+            raise Draining(self._refusal)
         self._idle.clear()
         try:
             with self._cuttable(self._under_way):

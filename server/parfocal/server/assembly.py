@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
 
-from parfocal.engine import AdapterKey, BaseCache, EngineError, EngineThread
+from parfocal.engine import AdapterKey, BaseCache, EngineFailed, EngineThread
 from parfocal.engine.chats import TemplateProcess
 from parfocal.engine.loading import build_engine, load_base, plan_memory
 from parfocal.engine.memory import MemoryTable
@@ -47,7 +47,7 @@ from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
 log = logging.getLogger(__name__)
-_WATCH_S = 1.0
+_WATCH_S = 0.25
 _LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a CPU
 
 
@@ -85,7 +85,7 @@ class RunningServer:
     async def run_until_terminated(self) -> None:
         """Serves until SIGTERM or SIGINT, then lets running requests finish.
 
-        Raises EngineError if the engine stops by itself: a server without an engine must not look alive.
+        Raises EngineFailed if the engine stops by itself: a server without an engine must not look alive.
         """
         watch = asyncio.ensure_future(self._end_with_engine())
         try:
@@ -93,13 +93,14 @@ class RunningServer:
         finally:
             watch.cancel()
         if not self.engine.alive:
-            raise EngineError("the engine stopped by itself; the log says why")
+            raise self.engine.failure or EngineFailed("the engine stopped by itself; the log says why")
 
     async def _end_with_engine(self) -> None:
         while self.engine.alive:
             await asyncio.sleep(_WATCH_S)
-        log.critical("the engine has stopped by itself; stopping the server")
-        self.wire.terminate()
+        cause = str(self.engine.failure or "the engine has stopped; send the request to another server")
+        log.critical("stopping the server: %s", cause)
+        self.wire.terminate(cause)
 
 
 def load(config: ServeConfig) -> Loaded:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ import typer
 
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Flag, Given, command
-from parfocal.engine import hide_loading_bars
+from parfocal.engine import EngineFailed, hide_loading_bars
 from parfocal.server import (
     BadSetting,
     Resolved,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from parfocal.server.assembly import Loaded
     from parfocal.server.doors import Doors
 
+    Load = Callable[[ServeConfig], Loaded]
+
 log = logging.getLogger(__name__)
 
 _DOC = """Serve one base model and any number of adapters.
@@ -43,11 +47,13 @@ Example: parfocal serve --base tiny --slots 8
 """
 _CONFIG = Flag("config", Path, "A TOML file with settings.", "FILE", "PARFOCAL_CONFIG")
 _METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER"}
+_LAST_RESORT_S = 10.0
 
 
-def build_serve() -> Callable[..., None]:
-    """Returns the command, with one flag for each setting."""
-    return command("serve", _DOC, [_CONFIG, *map(_flag, settings_of(ServeConfig))], _serve)
+def build_serve(load: "Load | None" = None) -> Callable[..., None]:
+    """Returns the command, with one flag for each setting; `load` replaces what loads the base, for tests."""
+    flags = [_CONFIG, *map(_flag, settings_of(ServeConfig))]
+    return command("serve", _DOC, flags, functools.partial(_serve, load or _load))
 
 
 def _flag(setting: Setting) -> Flag:
@@ -63,14 +69,17 @@ def _shown(setting: Setting) -> str:
     return ("on" if setting.default else "off") if setting.kind is bool else str(setting.default)
 
 
-def _serve(given: Given) -> None:
+def _serve(load: "Load", given: Given) -> None:
     config = given.get("config")
     assert config is None or isinstance(config, Path)
     resolved = resolve_settings(config, os.environ, _values(given))
     log_to_stderr(resolved.config.log_level, resolved.config.log_format)
     with _RefusalsIn(resolved.config.log_format):
-        asyncio.run(_serve_until_terminated(resolved))
-    _leave()
+        try:
+            asyncio.run(_serve_until_terminated(resolved, load))
+        except EngineFailed as failure:
+            _end(failure, resolved.config.log_format)
+    _leave(0)
 
 
 class _RefusalsIn:
@@ -91,15 +100,26 @@ class _RefusalsIn:
             raise typer.Exit(1) from error
 
 
-def _leave() -> NoReturn:
+def _end(failure: EngineFailed, log_format: str) -> NoReturn:
+    """Ends the process with one line that says why there is nothing to serve with."""
+    line = explain(failure) or str(failure)
+    if log_format == "json":
+        log.critical(line)
+    else:
+        _say(f"parfocal: {line}")
+    _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
     """Ends the process immediately: everything has been closed, and Python takes seconds to unload torch.
 
-    If the signal came early, it is the only way to stop a base that is still loading.
+    If the signal came early, it is the only way to stop a base that is still loading; and a device that is
+    lost answers nothing that torch would ask of it.
     """
     logging.shutdown()
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _values(given: Given) -> dict[str, Value]:
@@ -117,7 +137,7 @@ def _values(given: Given) -> dict[str, Value]:
     return values
 
 
-async def _serve_until_terminated(resolved: Resolved) -> None:
+async def _serve_until_terminated(resolved: Resolved, load: "Load") -> None:
     from prometheus_client import disable_created_metrics
 
     from parfocal.server.doors import listening
@@ -128,16 +148,16 @@ async def _serve_until_terminated(resolved: Resolved) -> None:
     async with listening(config) as doors:
         doors.wire.terminate_on_signals(last_resort=lambda: os._exit(1))
         say(f"Loading the base {config.base}")
-        loaded = await _loaded(config, doors)
+        loaded = await _loaded(config, doors, load)
         if loaded is not None:
             await _answer(resolved, loaded, doors)
     say("Stopped")
 
 
-async def _loaded(config: ServeConfig, doors: "Doors") -> "Loaded | None":
+async def _loaded(config: ServeConfig, doors: "Doors", load: "Load") -> "Loaded | None":
     """Returns what `load` returns, without blocking the loop; None if a signal came first."""
     thread = ThreadPoolExecutor(1, "parfocal-load-base")
-    loading = asyncio.get_running_loop().run_in_executor(thread, _load, config)
+    loading = asyncio.get_running_loop().run_in_executor(thread, load, config)
     terminated = asyncio.ensure_future(doors.wire.wait_terminated())
     await asyncio.wait((loading, terminated), return_when=asyncio.FIRST_COMPLETED)
     terminated.cancel()
@@ -164,7 +184,14 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
         if server.metrics_port:
             host = loaded.config.metrics_address.rpartition(":")[0]
             say(f"Metrics at http://{host}:{server.metrics_port}/metrics")
-        await server.run_until_terminated()
+        try:
+            await server.run_until_terminated()
+        except EngineFailed as failure:
+            # Whatever a lost device or a hung disk holds up must not keep the process alive.
+            last_resort = threading.Timer(_LAST_RESORT_S, _end, (failure, resolved.config.log_format))
+            last_resort.daemon = True
+            last_resort.start()
+            raise
 
 
 def _voice(config: ServeConfig) -> Callable[[str], None]:

@@ -1,0 +1,30 @@
+"""`parfocal serve` on a device that dies once FILE exists: `python -m fakes.dying_server FILE serve …`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from fakes.engine.dying_backend import on_dying_device
+from parfocal.cli.commands.serve import build_serve
+from parfocal.cli.failures import OneLineGroup
+from parfocal.server import ServeConfig
+from parfocal.server.assembly import Loaded, load
+
+
+def main(file: Path, arguments: list[str]) -> None:
+    """Runs the command with those arguments."""
+
+    def dying(config: ServeConfig) -> Loaded:
+        loaded = load(config)
+        return replace(loaded, base=on_dying_device(loaded.base, file.exists))
+
+    app = typer.Typer(cls=OneLineGroup, pretty_exceptions_enable=False)
+    app.command()(build_serve(dying))
+    app.callback()(lambda: None)
+    app(arguments)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
