@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -218,6 +221,72 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
 
     assert entry.read(CPU) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def _seal(folder: Path) -> None:
+    """Seals whatever is there, as if it had been written so."""
+    content = (folder / "model.safetensors").read_bytes()
+    seal = {"size": len(content), "crc32": zlib.crc32(content), "facts": {}}
+    (folder / "entry.json").write_text(json.dumps(seal))
+
+
+def _replace_by_a_folder(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+
+
+def _replace_by_a_loop(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("model.safetensors")
+
+
+def _seal_nonsense(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    _seal(folder)
+
+
+def _seal_too_little(folder: Path) -> None:
+    _cut(folder)
+    _seal(folder)
+
+
+@pytest.mark.parametrize("harm", [_replace_by_a_folder, _replace_by_a_loop, _seal_nonsense, _seal_too_little])
+def test_an_entry_that_cannot_be_read_costs_a_warning_and_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
+) -> None:
+    entry = _entry(tmp_path)
+    entry.write(NUMBERS)
+    harm(entry.folder)
+
+    assert entry.read(CPU) is None
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"cannot read cached base {entry.folder}: ")
+    assert warning.endswith("; loading the base without it; if it happens again, remove it")
+    assert entry.folder.is_dir()
+    entry.write(NUMBERS)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("trouble", ["limited", "full", "read_only"])
+def test_a_disk_that_takes_no_cache_costs_a_warning_and_the_base_is_served(
+    tmp_path: Path, trouble: str
+) -> None:
+    folder = write_base(tmp_path / "base", configurations()["llama"])
+    apart = [] if trouble == "limited" else ["unshare", "-m"]
+    mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    if apart and subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    serve = [sys.executable, "-m", "fakes.engine.cache_trouble", trouble, str(folder), str(tmp_path)]
+    command = [*apart, *serve]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    assert done.returncode == 0, done.stderr
+    happened = json.loads(done.stdout)
+    assert happened["tokens"] == 3
+    [warning] = happened["warnings"]
+    assert warning.startswith(f"cannot write base cache {tmp_path / 'disk' / 'bases'}: ")
+    assert happened["left"] == []
 
 
 def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None:

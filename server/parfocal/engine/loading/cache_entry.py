@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from parfocal.engine.base_cache import SEAL, BaseCache
@@ -27,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _TENSORS = "model.safetensors"
 _CHUNK = 1 << 24
+# The library reports a full disk, a quota and a file that it cannot map in an error of its own.
+_REFUSALS = (OSError, SafetensorError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +62,22 @@ class CacheEntry:
     def read(self, device: torch.device) -> Frozen | None:
         """Returns the entry with its tensors on `device`, marked as in use; None if there is none.
 
-        A corrupt one is moved aside with a warning, and counts as none.
+        A corrupt one is moved aside, one that the disk does not give is left; both with a warning, and count
+        as none.
         """
-        if not self._cache.use(self._key) and not self.folder.is_dir():
-            return None
-        fault = self._fault()
-        if fault:
-            log.warning("cached base %s is corrupt (%s); rebuilding", self.folder, fault)
-            self._discard()
-            return None
         try:
-            found = self._tensors(device)
+            found = self._found(device)
         except FileNotFoundError:  # another process found it corrupt too, and was faster
             return None
-        self._make_room()
+        except _REFUSALS as error:
+            log.warning(
+                "cannot read cached base %s: %s; loading the base without it; if it happens again, remove it",
+                self.folder,
+                error,
+            )
+            return None
+        if found is not None:
+            self._make_room()
         return found
 
     def write(self, frozen: Frozen) -> None:
@@ -83,20 +86,25 @@ class CacheEntry:
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._cache.sweep()
-            new = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
-        except OSError as error:
-            log.warning("cannot write base cache %s: %s", root, error)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=root, ignore_cleanup_errors=True) as new:
+                self._fill(Path(new), frozen)
+                with contextlib.suppress(FileExistsError):
+                    _rename(Path(new), self.folder)
+        except _REFUSALS as error:
+            log.warning("cannot write base cache %s: %s; the next start takes as long", root, error)
             return
-        try:
-            self._fill(new, frozen)
-            with contextlib.suppress(FileExistsError):
-                _rename(new, self.folder)
-        except OSError as error:
-            log.warning("cannot write base cache %s: %s", root, error)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
         self._cache.use(self._key)
         self._make_room()
+
+    def _found(self, device: torch.device) -> Frozen | None:
+        if not self._cache.use(self._key) and not self.folder.is_dir():
+            return None
+        fault = self._fault()
+        if fault:
+            log.warning("cached base %s is corrupt (%s); rebuilding", self.folder, fault)
+            self._discard()
+            return None
+        return self._tensors(device)
 
     def _make_room(self) -> None:
         try:
@@ -122,12 +130,12 @@ class CacheEntry:
             _sync(path)
 
     def _fault(self) -> str:
-        """Returns what is wrong with the entry; empty if it is intact."""
+        """Returns what is wrong with the entry, empty if it is intact; raises OSError if it cannot tell."""
         try:
             seal = json.loads((self.folder / SEAL).read_bytes())
             expected = seal["size"], seal["crc32"]
             found = _sum(self.folder / _TENSORS)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             return repr(error)
         return "" if found == expected else f"size and checksum are {found}, not {expected}"
 
