@@ -91,6 +91,14 @@ def generate(wire: Wire, request: pb.GenerateRequest) -> str:
     return said(lambda: wire.inference.Generate(request, timeout=60))
 
 
+def tool_calls(wire: Wire, count: int) -> str:
+    """Half of them tools, half of them calls, as far as both can be equal."""
+    calls = [pb.ToolCall(name="f", arguments="{}")] * (count // 2)
+    messages = [pb.Message(role="user", content="x"), pb.Message(role="assistant", tool_calls=calls)]
+    chat = pb.Chat(messages=messages, tools=["{}"] * (count - count // 2))
+    return generate(wire, pb.GenerateRequest(chat=chat))
+
+
 def stop(**fields: object) -> pb.GenerateRequest:
     return pb.GenerateRequest(prompt="x", stop=pb.Stop(**fields))  # type: ignore[arg-type]
 
@@ -126,6 +134,13 @@ def files(wire: Wire, count: int) -> str:
         for path in (CONFIG, WEIGHTS, "chat_template.jinja", "other")[:count]
     ]
     header = registry_pb.PublishVersionRequest(header=registry_pb.PublishHeader(name="x", files=entries))
+    return said(lambda: wire.registry.PublishVersion(iter([header]), timeout=60))
+
+
+def widest_header(wire: Wire, size: int) -> str:
+    header = registry_pb.PublishVersionRequest(header=registry_pb.PublishHeader(name="x" * (size - 64)))
+    header.header.name += "x" * (size - header.ByteSize())
+    assert header.ByteSize() == size
     return said(lambda: wire.registry.PublishVersion(iter([header]), timeout=60))
 
 
@@ -219,6 +234,7 @@ def tools(wire: Wire, count: int) -> str:
 
 TRIES: dict[Limit, Try] = {
     limits.REQUEST_BYTES: whole_message,
+    limits.HEADER_BYTES: widest_header,
     limits.PROBE_RPCS: probes,
     limits.REFERENCE_CHARACTERS: lambda wire, count: said(
         lambda: wire.registry.ResolveAdapter(registry_pb.ResolveAdapterRequest(reference="a" * count))
@@ -256,6 +272,7 @@ TRIES: dict[Limit, Try] = {
     ),
     limits.VARIABLES_BYTES: variables,
     limits.TOOL_CHARACTERS: tools,
+    limits.TOOL_CALLS: tool_calls,
     limits.STOP_STRINGS: lambda wire, count: generate(wire, stop(strings=["never"] * count)),
     limits.STOP_STRING_BYTES: lambda wire, size: generate(wire, stop(strings=["n" * size])),
     limits.STOP_TOKENS: lambda wire, count: generate(wire, stop(token_ids=[1] * count)),

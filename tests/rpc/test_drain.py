@@ -56,7 +56,7 @@ def test_a_stream_under_way_finishes_while_the_server_drains() -> None:
 
 
 def test_the_last_reply_arrives_whole_before_the_server_is_gone() -> None:
-    large = bytes(3 * 1024 * 1024)
+    large = bytes(1024 * 1024)
 
     async def scenario() -> list[bytes]:
         echo = Echo()

@@ -7,6 +7,7 @@ WireError
 ├── Loading                 UNAVAILABLE           the server does not serve yet
 ├── FirstMessageLate        DEADLINE_EXCEEDED     the caller opened an rpc and sent nothing
 ├── MessageMissing          INVALID_ARGUMENT      the caller ended an rpc without a message
+├── MessageTooLarge         RESOURCE_EXHAUSTED    the first message of a stream is too large
 ├── MessageUnreadable       INVALID_ARGUMENT      the body is not a message of the rpc's type
 ├── MethodNotImplemented    UNIMPLEMENTED         the server does not have this rpc
 ├── TooManyRpcs             RESOURCE_EXHAUSTED    the server serves as many as it may
@@ -73,6 +74,13 @@ class MessageMissing(WireError):
 
     status = "INVALID_ARGUMENT"
     reason = "MESSAGE_MISSING"
+
+
+class MessageTooLarge(WireError):
+    """The first message of a stream is larger than any header; it was not decoded."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "MESSAGE_TOO_LARGE"
 
 
 class MessageUnreadable(WireError):

@@ -9,8 +9,14 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from parfocal.rpc.errors import FirstMessageLate, MessageMissing, MessageUnreadable, MethodNotImplemented
-from parfocal.v1.limits import FIRST_MESSAGE_S
+from parfocal.rpc.errors import (
+    FirstMessageLate,
+    MessageMissing,
+    MessageTooLarge,
+    MessageUnreadable,
+    MethodNotImplemented,
+)
+from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -106,6 +112,7 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
     async def messages(received: _Received) -> AsyncIterator[object]:
         first = await _first(received, method, first_message_s)
         if first is not None:
+            _check_header(first, method)
             yield message(first)
             async for each in received:
                 yield message(each)
@@ -127,6 +134,15 @@ async def _first(received: _Received, method: str, patience_s: float) -> bytes |
             f"no message came within {patience_s:g} s of the call of {method}; send it with the call",
             method=method,
         ) from error
+
+
+def _check_header(first: bytes, method: str) -> None:
+    if len(first) > HEADER_BYTES.most:
+        raise MessageTooLarge(
+            f"the first message to {method} has {len(first)} bytes; at most "
+            f"{HEADER_BYTES.most} begin a stream",
+            method=method,
+        )
 
 
 def _unreadable(received: bytes, method: str) -> MessageUnreadable:

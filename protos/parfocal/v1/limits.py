@@ -22,9 +22,15 @@ _MIB = 1 << 20
 
 REQUEST_BYTES = Limit(
     "a message to the server",
-    4 * _MIB,
+    2 * _MIB,
     "bytes",
-    "it is decoded while others wait; the longest prompts fit, files travel in pieces",
+    "it is decoded while others wait, at worst for 40 ms; the longest prompts fit, files travel in pieces",
+)
+HEADER_BYTES = Limit(
+    "the first message of a stream to the server",
+    512 * _KIB,
+    "bytes",
+    "maps are decoded slowest; the header of a real upload has some KiB",
 )
 REPLY_BYTES = Limit(
     "a message from the server",
@@ -129,9 +135,9 @@ ALIASES = Limit(
 )
 PROMPT_TOKENS = Limit(
     "GenerateRequest.tokens.ids",
-    1 << 20,
+    1 << 19,
     "tokens",
-    "the longest context of any supported base; the base's own is checked next",
+    "no context on one device is longer; the base's own is checked next",
 )
 CHAT_MESSAGES = Limit(
     "Chat.messages", 4096, "messages", "they are read while others wait; contexts end long before"
@@ -145,6 +151,9 @@ TOOL_CHARACTERS = Limit(
     "characters",
     "they are parsed while others wait; hundreds of tools fit",
 )
+TOOL_CALLS = Limit(
+    "Chat.tools and all tool_calls together", 1024, "tools and calls", "each is parsed while others wait"
+)
 STOP_STRINGS = Limit("Stop.strings", 16, "strings", "each is searched for in every piece of the answer")
 STOP_STRING_BYTES = Limit(
     "one of Stop.strings", 256, "bytes", "as much of the answer is held back until it cannot be one"
@@ -157,6 +166,7 @@ REQUEST_ID_CHARACTERS = Limit("request_id", 128, "characters", "it stands in the
 
 LIMITS: tuple[Limit, ...] = (
     REQUEST_BYTES,
+    HEADER_BYTES,
     REPLY_BYTES,
     FIRST_MESSAGE_S,
     HANDSHAKE_S,
@@ -181,6 +191,7 @@ LIMITS: tuple[Limit, ...] = (
     CHAT_MESSAGES,
     VARIABLES_BYTES,
     TOOL_CHARACTERS,
+    TOOL_CALLS,
     STOP_STRINGS,
     STOP_STRING_BYTES,
     STOP_TOKENS,

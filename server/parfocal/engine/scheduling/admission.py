@@ -62,11 +62,10 @@ class Admission:
         self._check_tokens(stop.token_ids, "stop.token_ids")
 
     def _check_tokens(self, ids: Sequence[int], field: str) -> None:
-        # There may be a million, while others wait: looked at one by one only if one is bad.
-        if not ids or (min(ids) >= 0 and max(ids) < self.vocabulary):
-            return
-        place = next(place for place, token in enumerate(ids) if not 0 <= token < self.vocabulary)
-        raise _out_of_range(f"{field}[{place}]", ids[place], f"0 to {self.vocabulary - 1}")
+        # There may be half a million, while others wait: never looked at one by one.
+        for token in (min(ids), max(ids)) if ids else ():
+            if not 0 <= token < self.vocabulary:
+                raise _out_of_range(f"{field}[{ids.index(token)}]", token, f"0 to {self.vocabulary - 1}")
 
 
 def _check_sampling(sampling: Sampling) -> None:

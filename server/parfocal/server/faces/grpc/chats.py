@@ -26,6 +26,11 @@ def read_chat(chat: pb.Chat) -> Chat:
     return Chat(messages, variables, tools)
 
 
+def tool_count(chat: pb.Chat) -> int:
+    """How many tools a chat has, and calls of them."""
+    return len(chat.tools) + sum(len(message.tool_calls) for message in chat.messages)
+
+
 def tool_characters(chat: pb.Chat) -> int:
     """The size of all JSON that a chat's tools and their calls hold."""
     calls = (call for message in chat.messages for call in message.tool_calls)

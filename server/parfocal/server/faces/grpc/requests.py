@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
 from parfocal.server.errors import BadRequest
-from parfocal.server.faces.grpc.chats import read_chat, tool_characters
+from parfocal.server.faces.grpc.chats import read_chat, tool_characters, tool_count
 from parfocal.server.requests import Manner, PromptEncoder
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1.limits import (
@@ -20,6 +20,7 @@ from parfocal.v1.limits import (
     STOP_STRING_BYTES,
     STOP_STRINGS,
     STOP_TOKENS,
+    TOOL_CALLS,
     TOOL_CHARACTERS,
     TOP_LOGPROBS,
     VARIABLES_BYTES,
@@ -123,6 +124,7 @@ def _prompt(text: str) -> Input:
 def _chat(message: pb.Chat) -> Input:
     _hold(CHAT_MESSAGES, len(message.messages), "chat.messages")
     _hold(VARIABLES_BYTES, message.template_variables.ByteSize(), "chat.template_variables")
+    _hold(TOOL_CALLS, tool_count(message), "chat.tools")
     _hold(TOOL_CHARACTERS, tool_characters(message), "chat.tools")
     chat = read_chat(message)
 
