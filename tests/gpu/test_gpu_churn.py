@@ -9,7 +9,7 @@ from oracle.churn import PROMPTS, RANKS, Call, Stage, Tiers, check_churn, open_s
 
 pytestmark = pytest.mark.gpu
 
-TIERS = [Tiers(2, 0), Tiers(2, 2), Tiers(2, 100)]
+TIERS = [Tiers(1, 100), Tiers(2, 0), Tiers(2, 2), Tiers(2, 100)]
 _PLANS = 8
 
 
