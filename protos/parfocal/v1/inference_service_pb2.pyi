@@ -361,7 +361,11 @@ class Sampling(_message.Message):
     frequency_penalty: _builtins.float
     """Subtracted from the logit of each token once per time that it stands in the answer; in [-2, 2]. Default 0."""
     seed: _builtins.int
-    """The same seed gives the same answer on one device, whatever else is being generated. Unset means a random seed."""
+    """The same seed draws the same random numbers on any server, and so gives the same answer wherever the model gives
+    the same probabilities. On one server it does so to the last bit, whatever else is being generated, if it runs with
+    `deterministic`; without that, a GPU or a CPU that lacks our kernels may round the last bits of a batch in another
+    way than those of a single request, and a close call may then go the other way. Unset means a random seed.
+    """
     def __init__(
         self,
         *,

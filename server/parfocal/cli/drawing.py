@@ -35,7 +35,11 @@ FrequencyPenaltyOption = Annotated[
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option("--seed", help="The same seed draws the same answer. Default: another each time."),
+    typer.Option(
+        "--seed",
+        help="The same seed draws the same answer; on a GPU, if the server is --deterministic. Default: "
+        "another each time.",
+    ),
 ]
 StopOption = Annotated[
     list[str] | None,

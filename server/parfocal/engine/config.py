@@ -80,6 +80,12 @@ class EngineConfig:
         Bounds(2),
     )
     prefix_cache: bool = declare(True, "Keep the KV blocks of prompts for later requests.")
+    # Without it, each number of rows has the kernels that are fastest for it, which round in their own ways.
+    deterministic: bool = declare(
+        False,
+        "A request gets the same answer to the last bit, given the same seed, whatever else is computed. Our "
+        "kernels for CPUs do so anyway; those for GPUs get slower, and torch alone computes token by token.",
+    )
     load_threads: int = declare(2, "Threads that load adapters.", Bounds(1))
     unpack_bytes: int | None = declare(
         None,

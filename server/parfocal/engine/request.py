@@ -34,8 +34,8 @@ class Sampling:
     """How tokens are sampled. The default is greedy: temperature 0.
 
     `top_k` 0 and `top_p` 1.0 mean no limit. Penalties follow the OpenAI (presence, frequency) and CTRL
-    (repetition, arXiv 1909.05858) definitions. The same `seed` gives the same tokens whatever shares the
-    batch.
+    (repetition, arXiv 1909.05858) definitions. The same `seed` draws the same random numbers whatever shares
+    the batch, and so the same tokens from the same logits: see `EngineConfig.deterministic`.
     """
 
     temperature: float = 0.0

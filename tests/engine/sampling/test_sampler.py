@@ -144,3 +144,18 @@ def test_only_rows_that_ask_get_logprobs_and_as_many_as_they_ask() -> None:
 
     widths_given = [None if one.logprob is None else len(one.logprob.top) for one in tokens]
     assert widths_given == [None, 0, 2, 5, VOCABULARY]
+
+
+def test_row_by_row_a_row_gets_the_same_bits_beside_any_others() -> None:
+    vocabulary = 40_001  # so that rows begin at odd places, and one row is enough to be cut among threads
+    asked = Sampling(temperature=0.7, top_k=30_000, top_p=0.8, min_p=1e-6, repetition_penalty=1.2)
+    rows = [row(asked, draw_seed=seed, prompt_ids=(seed,), top_logprobs=seed % 3) for seed in range(5)]
+    rows[1:1] = [PLAIN, dataclasses.replace(PLAIN, logprobs=True)]
+    logits = random_logits(len(rows), vocabulary)
+    sampler = Sampler(row_by_row=True)
+
+    together = sampler.sample(logits, rows)
+
+    alone = [sampler.sample(part.clone()[None], [one])[0] for part, one in zip(logits, rows, strict=True)]
+    assert together == alone
+    assert ids(together) == ids(Sampler().sample(logits, rows))

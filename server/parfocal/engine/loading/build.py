@@ -15,6 +15,7 @@ from parfocal.engine.model import KvCache, ResidentBase, Runner, StepMemory
 from parfocal.engine.observer import Observer, SilentObserver
 from parfocal.engine.owner import Owner
 from parfocal.engine.parts import Parts
+from parfocal.engine.sampling import Sampler
 from parfocal.engine.scheduling import Admission, BlockPool, Limits, Scheduler
 from parfocal.engine.text import TextStream
 
@@ -53,7 +54,7 @@ def build_engine(
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(computing.forward, base.backend),
+            runner=Runner(computing.forward, base.backend, Sampler(row_by_row=config.deterministic)),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),

@@ -16,7 +16,8 @@ from parfocal.engine.stopwatch import SAMPLING
 
 
 class Runner:
-    """Runs plans on the resident base. The rows of a batch are independent of each other.
+    """Runs plans on the resident base. No row of a batch sees another one's numbers; see `deterministic` in
+    `EngineConfig` for the last bits of its own.
 
     torch's own operations may use as many CPU threads as they could where the runner was made.
     """

@@ -16,8 +16,13 @@ class Sampler:
     """Draws tokens; stateless.
 
     Order: penalties, bans, temperature, top-k, top-p, min-p, draw: that of transformers and vLLM. A row's
-    token depends only on that row: not on the others, nor on its place among them.
+    token depends only on that row: not on the others, nor on its place among them. The last bits of its sums
+    may: torch cuts a sum by the number of rows, and vectors by where a row begins. With `row_by_row` each row
+    that is more than greedy is drawn by itself, and not even they do.
     """
+
+    def __init__(self, *, row_by_row: bool = False) -> None:
+        self._row_by_row = row_by_row
 
     def sample(
         self,
@@ -40,15 +45,28 @@ class Sampler:
         changed = [i for i, row in enumerate(rows) if row.penalised or row.banned_ids or not row.greedy]
         if changed:
             places = torch.tensor(changed, device=logits.device)
-            drawn = _choose(logits.index_select(0, places).float(), [rows[i] for i in changed])
+            drawn = torch.cat(
+                [
+                    _choose(logits.index_select(0, places[group]).float(), [rows[i] for i in changed[group]])
+                    for group in self._together(len(changed))
+                ]
+            )
             chosen[places] = drawn.masked_fill(failed[places], _FAILED)
         meanwhile()
         token_ids: list[int] = chosen.tolist()
-        logprobs = _logprobs(logits, rows, token_ids)
+        asking = [i for i, row in enumerate(rows) if row.wants_logprobs and token_ids[i] != _FAILED]
+        logprobs: dict[int, TokenLogprob] = {}
+        for group in self._together(len(asking)):
+            logprobs |= _logprobs(logits, rows, token_ids, asking[group])
         return [
             SampledToken(token_id, logprobs.get(i)) if token_id != _FAILED else _failure(logits[i])
             for i, token_id in enumerate(token_ids)
         ]
+
+    def _together(self, count: int) -> list[slice]:
+        """Returns which of `count` rows share tensors."""
+        most = 1 if self._row_by_row else count
+        return [slice(first, first + most) for first in range(0, count, most)] if count else []
 
 
 def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,12 +114,9 @@ def _draw(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
 
 
 def _logprobs(
-    logits: torch.Tensor, rows: Sequence[SamplingRow], token_ids: Sequence[int]
+    logits: torch.Tensor, rows: Sequence[SamplingRow], token_ids: Sequence[int], asking: Sequence[int]
 ) -> dict[int, TokenLogprob]:
-    """Returns the log-probabilities of the rows that ask for them, by row."""
-    asking = [i for i, row in enumerate(rows) if row.wants_logprobs and token_ids[i] != _FAILED]
-    if not asking:
-        return {}
+    """Returns the log-probabilities of the rows `asking`, by row."""
     places = torch.tensor(asking, device=logits.device)
     asked = logits.index_select(0, places).float().log_softmax(dim=-1)
     chosen = torch.tensor([token_ids[i] for i in asking], device=logits.device)

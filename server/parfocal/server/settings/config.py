@@ -43,6 +43,7 @@ class ServeConfig:
     memory_fraction: float | None = declared_by(EngineConfig, "memory_fraction")
     context_tokens: int | None = declared_by(EngineConfig, "context_tokens")
     prefix_cache: bool = declared_by(EngineConfig, "prefix_cache")
+    deterministic: bool = declared_by(EngineConfig, "deterministic")
     load_threads: int = declared_by(EngineConfig, "load_threads")
     unpack_bytes: int | None = declared_by(EngineConfig, "unpack_bytes")
     kernels: str = declared_by(EngineConfig, "kernels")

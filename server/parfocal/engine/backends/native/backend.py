@@ -1,13 +1,16 @@
 """The backend of our own kernels for CPUs with AVX-512 VNNI; for float32 bases."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from parfocal.engine.backends.native.decoder import NativeForward
+from parfocal.engine.backends.native.dense import NativeDense
 from parfocal.engine.backends.native.feed_forward import NativeFeedForward, is_silu_gated
 from parfocal.engine.backends.native.layers import parts_of
 from parfocal.engine.backends.native.library import Library
-from parfocal.engine.backends.native.linear import Numbers
+from parfocal.engine.backends.native.linear import NativeHead, Numbers
 from parfocal.engine.backends.native.norm import replaced
 from parfocal.engine.backends.native.profile import FusedProfile, NativeProfile
 from parfocal.engine.backends.native.step_work import NativeStepWork
@@ -26,6 +29,7 @@ from parfocal.engine.model import (
     ResidentBase,
     StepMemory,
     StepProfile,
+    TokenByToken,
     activation_bytes,
     put,
     query_heads,
@@ -68,6 +72,7 @@ class NativeBackend:
                 put(model, path, NativeFeedForward(self._library, module))
         if self._is_exact:
             unpack_within(model, self._unpack_bytes)
+        _take_head(self._library, model)
 
     def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
         """Returns bounds on what its steps and slabs take.
@@ -81,7 +86,11 @@ class NativeBackend:
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns one native call for all decoder layers, or transformers' code where they do not fit."""
+        """Returns one native call for all decoder layers, or transformers' code where they do not fit.
+
+        The kernels give a token the same bits in every batch. Other code is called with one token at a time,
+        where that must be so.
+        """
         del observer
         cache = memory.cache
         store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
@@ -91,6 +100,8 @@ class NativeBackend:
             forward = ModelForward(base, NativeStepWork(self._library, cache, store))
         else:
             forward = NativeForward(self._library, base, parts, cache, store)
+        if config.deterministic and (parts is None or not _has_own_head(base.model)):
+            forward = TokenByToken(forward, cache.block_tokens)
         return Computing(forward, store)
 
     def take_over(self, cpu_threads: int) -> None:
@@ -104,3 +115,14 @@ class NativeBackend:
         if parts_of(base.model) is None:
             return hooks
         return FusedProfile(hooks, NativeProfile(self._library))
+
+
+def _take_head(library: Library, model: nn.Module) -> None:
+    """Gives a model whose head is a plain float32 linear the kernels' own."""
+    head: Any = model.lm_head
+    if type(head) is nn.Linear and head.weight.dtype is torch.float32:
+        model.lm_head = NativeDense(library, head.weight.data, None if head.bias is None else head.bias.data)
+
+
+def _has_own_head(model: nn.Module) -> bool:
+    return isinstance(model.lm_head, NativeHead | NativeDense)

@@ -14,6 +14,7 @@
 #include <limits>
 #include <vector>
 
+#include "by_rows.h"
 #include "integers.h"
 #include "lanes.h"
 #include "threads.h"
@@ -23,7 +24,6 @@ namespace parfocal {
 namespace {
 
 constexpr int kGroups = kBlock / 8;              // eight inputs lie in one 64-byte word of each half tile
-constexpr long kRows = 8;                        // rows that share a load of weights
 constexpr long kPackedBytes = kBlock * kTile / 2;
 constexpr long kCacheBytes = 512 << 10;
 
@@ -226,23 +226,6 @@ void multiply_rows_exactly(const Linear& linear, long tile, const Rows& x, const
   }
   for (int row = 0; row < rows; ++row)
     for (int half = 0; half < 2; ++half) target.store(row, half, sums[row][half]);
-}
-
-// Calls `use` with the number of rows, at most eight at a time, known to the compiler.
-template <typename Use>
-void by_rows(long rows, const Use& use) {
-  for (long row = 0; row < rows; row += kRows) {
-    switch (std::min(rows - row, kRows)) {
-      case 1: use.template operator()<1>(row); break;
-      case 2: use.template operator()<2>(row); break;
-      case 3: use.template operator()<3>(row); break;
-      case 4: use.template operator()<4>(row); break;
-      case 5: use.template operator()<5>(row); break;
-      case 6: use.template operator()<6>(row); break;
-      case 7: use.template operator()<7>(row); break;
-      default: use.template operator()<8>(row);
-    }
-  }
 }
 
 template <typename Inputs, typename Codes>

@@ -1,11 +1,10 @@
 """Root-mean-square normalisation by the native kernel."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from parfocal.engine.backends.native.library import Library
+from parfocal.engine.model import rms_norm_of
 
 
 class NativeRmsNorm(nn.Module):
@@ -25,14 +24,6 @@ class NativeRmsNorm(nn.Module):
 
 
 def replaced(library: Library, module: nn.Module) -> NativeRmsNorm | None:
-    """Returns the native version of one of transformers' norms; None for any other module.
-
-    Gemma's weights are offsets from 1 (arXiv 2403.08295).
-    """
-    kind = type(module).__name__
-    if not kind.endswith("RMSNorm"):
-        return None
-    known: Any = module
-    epsilon = known.eps if hasattr(known, "eps") else known.variance_epsilon
-    weight = known.weight.data.float()
-    return NativeRmsNorm(library, 1.0 + weight if kind.startswith("Gemma") else weight, float(epsilon))
+    """Returns the native version of one of transformers' norms; None for any other module."""
+    found = rms_norm_of(module)
+    return None if found is None else NativeRmsNorm(library, found.weight, found.epsilon)

@@ -14,12 +14,14 @@ from parfocal.engine.lora import SLAB_SLOTS, AdaptedLinear, LoraStore, PlainCopi
 from parfocal.engine.memory import DeviceNeeds
 from parfocal.engine.model import (
     Computing,
+    Forward,
     Kept,
     ModelForward,
     ModuleProfile,
     ResidentBase,
     StepMemory,
     StepProfile,
+    TokenByToken,
 )
 from parfocal.engine.observer import Observer
 from parfocal.engine.stopwatch import Stopwatch
@@ -76,7 +78,11 @@ class TorchBackend:
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns transformers' forward pass over torch's attention and LoRA."""
+        """Returns transformers' forward pass over torch's attention and LoRA.
+
+        Libraries choose the order of a product's sums by its sizes: to be deterministic, tokens are computed
+        one by one.
+        """
         del observer
         store = LoraStore(
             base.shapes,
@@ -86,7 +92,10 @@ class TorchBackend:
             PlainCopies(pinned=self.device.overlaps),
         )
         work = TorchStepWork(memory.cache, store.slabs, base.device)
-        return Computing(ModelForward(base, work), store)
+        forward: Forward = ModelForward(base, work)
+        if config.deterministic:
+            forward = TokenByToken(forward, memory.cache.block_tokens)
+        return Computing(forward, store)
 
     def take_over(self, cpu_threads: int) -> None:
         """Gives the calling thread the device, and the CPUs that loading threads gave up."""
