@@ -59,7 +59,7 @@ def test_an_unexpected_error_tells_the_caller_only_an_id(rpc: str, caplog: pytes
 def test_an_unexpected_error_is_logged_whole_under_its_id(rpc: str, caplog: pytest.LogCaptureFixture) -> None:
     remote = remote_error(asyncio.run(failure(Echo(ValueError("secret path /etc/shadow")), rpc)))
 
-    logged = [record for record in caplog.records if record.name == "parfocal.rpc.interceptor"]
+    logged = [record for record in caplog.records if record.name == "parfocal.rpc.outcomes"]
     assert [record.levelno for record in logged] == [logging.ERROR]
     assert (
         remote.metadata["error_id"] in logged[0].getMessage() and f"/{NAME}/{rpc}" in logged[0].getMessage()

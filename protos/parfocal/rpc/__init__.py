@@ -1,7 +1,6 @@
 """The conventions of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
-from parfocal.rpc.access import Call, current_call
-from parfocal.rpc.capacity import Room
+from parfocal.rpc.admission import Room, endless
 from parfocal.rpc.channel import open_blocking_channel, open_channel
 from parfocal.rpc.errors import (
     AddressInvalid,
@@ -17,10 +16,9 @@ from parfocal.rpc.errors import (
     TooManyRpcs,
     WireError,
 )
-from parfocal.rpc.interceptor import ErrorInterceptor
+from parfocal.rpc.outcomes import Call, current_call
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
-from parfocal.rpc.stages import endless
 from parfocal.rpc.surround import Context
 
 __all__ = [
@@ -29,7 +27,6 @@ __all__ = [
     "Call",
     "Context",
     "Draining",
-    "ErrorInterceptor",
     "FirstMessageLate",
     "Loading",
     "MessageMissing",

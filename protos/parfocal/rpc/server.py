@@ -12,13 +12,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from parfocal.rpc.access import AccessInterceptor
 from parfocal.rpc.addresses import check_free, checked_address, unavailable
-from parfocal.rpc.capacity import CapacityInterceptor, Room
-from parfocal.rpc.interceptor import ErrorInterceptor
+from parfocal.rpc.admission import AdmissionInterceptor, Room
 from parfocal.rpc.options import server_options
+from parfocal.rpc.outcomes import OutcomeInterceptor
 from parfocal.rpc.reflection import shown_descriptors
-from parfocal.rpc.stages import StageInterceptor
 from parfocal.v1.limits import PROBE_RPCS, REQUEST_BYTES
 
 log = logging.getLogger(__name__)
@@ -67,8 +65,7 @@ class WireServer:
         self._names = [""]
         self.rpcs = Room(math.inf if max_rpcs is None else max_rpcs, "max_rpcs")
         self.probes = Room(PROBE_RPCS.most, "")
-        self._capacity = CapacityInterceptor(self.rpcs, self.probes)
-        self._stage = StageInterceptor()
+        self._admission = AdmissionInterceptor(self.rpcs, self.probes)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._terminated = asyncio.Event()
         self._cause = ""
@@ -77,7 +74,7 @@ class WireServer:
         self._stopping: asyncio.Future[None] | None = None
         self._server = grpc.aio.server(
             # The first is the outermost.
-            interceptors=[AccessInterceptor(), ErrorInterceptor(), self._capacity, self._stage],
+            interceptors=[OutcomeInterceptor(), self._admission],
             options=server_options(max_message_bytes, max_rpcs, max_connections),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -90,12 +87,12 @@ class WireServer:
     @property
     def under_way(self) -> int:
         """How many rpcs are being served now, gRPC's own services apart."""
-        return self._stage.under_way
+        return self._admission.under_way
 
     @property
     def is_draining(self) -> bool:
         """Whether it is stopping, or has stopped."""
-        return self._terminated.is_set() or self._stage.draining
+        return self._terminated.is_set() or self._admission.draining
 
     async def start(self) -> None:
         """Listens, opens and reports SERVING. Raises AddressUnavailable."""
@@ -116,9 +113,8 @@ class WireServer:
         """Serves these from now on and reports SERVING. Call it once."""
         for service in services:
             service.add(service.servicer, self._server)
-        self._capacity.bound({each.name: each.room for each in services if each.room is not None})
         self._reflect(services)
-        self._stage.opened()
+        self._admission.opened({each.name: each.room for each in services if each.room is not None})
         self._names += [service.name for service in services]
         await self.set_serving(True)
 
@@ -170,15 +166,15 @@ class WireServer:
         Cuts off what is left with Draining. When this returns, nothing listens any more.
         """
         await self._health.enter_graceful_shutdown()
-        self._stage.drain(self._cause)
+        self._admission.drain(self._cause)
         log.info("draining: %d rpcs under way have up to %g s to end", self.under_way, grace_s)
-        if not await self._stage.wait_idle(grace_s):
+        if not await self._admission.wait_idle(grace_s):
             log.warning("%d rpcs still run after %g s and are cut off", self.under_way, grace_s)
         await self.stop()
 
     async def stop(self) -> None:
         """Stops immediately; rpcs under way are cut off with Draining."""
-        self._stage.cut()
+        self._admission.cut()
         await self._server.stop(_SETTLE_S)
 
     def _leave_signals(self) -> None:

@@ -11,7 +11,7 @@ from parfocal.engine.backends.native import Library, load
 from parfocal.engine.backends.native.step_work import NativeLora
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.lora.store import LoraStore
-from parfocal.engine.scheduling.laid_plan import Segment
+from parfocal.engine.scheduling.plan import Segment
 
 Resident = tuple[Place, LoraWeights]
 RANKS = [1, 3, 4, 8, 16, 17, 33, 129, 300]

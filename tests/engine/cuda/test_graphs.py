@@ -16,8 +16,7 @@ from parfocal.engine.backends.cuda.steps.graphs import (
     Replay,
     buckets,
 )
-from parfocal.engine.scheduling.laid_plan import LaidRow, lay_out
-from parfocal.engine.scheduling.plan import Plan, PlanRow
+from parfocal.engine.scheduling.plan import LaidRow, Plan, PlanRow, lay_out
 from parfocal.engine.stopwatch import Stopwatch
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, Store
 from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.lora.copies import PlainCopies
-from parfocal.engine.scheduling.laid_plan import Segment
+from parfocal.engine.scheduling.plan import Segment
 
 SHAPES = {"q": (96, 80), "k": (96, 24), "v": (96, 40), "down": (2048, 33)}
 GROUPS = [("q", "k", "v"), ("down",)]

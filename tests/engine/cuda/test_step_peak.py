@@ -15,7 +15,7 @@ from parfocal.engine.config import EngineConfig
 from parfocal.engine.loading import load_base
 from parfocal.engine.lora import LoraStore, LoraWeights, ModuleWeights
 from parfocal.engine.model import KvCache, ModelForward, ResidentBase
-from parfocal.engine.scheduling.laid_plan import LaidRow
+from parfocal.engine.scheduling.plan import LaidRow
 
 CONFIG = EngineConfig(device="cpu", kernels="torch", max_requests=4, max_batch_tokens=48, max_rank=5)
 

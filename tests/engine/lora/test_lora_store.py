@@ -13,7 +13,7 @@ from parfocal.engine.adapters.slots import Place
 from parfocal.engine.lora.adapter_files import LoraWeights
 from parfocal.engine.lora.batch import LoraBatch
 from parfocal.engine.lora.store import LoraStore
-from parfocal.engine.scheduling.laid_plan import Segment
+from parfocal.engine.scheduling.plan import Segment
 
 CPU = torch.device("cpu")
 

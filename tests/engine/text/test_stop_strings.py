@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parfocal.engine.text.stop_strings import StopStrings
+from parfocal.engine.text.stream import StopStrings
 
 LETTERS = st.text("abc", max_size=25)
 STOPS = st.lists(st.text("abc", min_size=1, max_size=5), max_size=4).map(tuple)

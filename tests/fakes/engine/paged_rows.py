@@ -7,8 +7,7 @@ import torch
 
 from parfocal.engine.model import KvCache, KvShape, NewTokens, Scoring
 from parfocal.engine.scheduling import token_places
-from parfocal.engine.scheduling.laid_plan import LaidRow
-from parfocal.engine.scheduling.plan import PlanRow
+from parfocal.engine.scheduling.plan import LaidRow, PlanRow
 
 # Tokens in the cache before the step, and tokens computed now.
 Context = tuple[int, int]

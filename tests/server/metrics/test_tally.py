@@ -5,8 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.server.metrics.labels import BASE, OTHER, AdapterLabel
-from parfocal.server.metrics.tally import RequestTally
+from parfocal.server.metrics.tally import BASE, OTHER, AdapterLabel, RequestTally
 
 
 @given(

@@ -2,8 +2,13 @@
 
 from parfocal.engine.scheduling.admission import MAX_TOP_LOGPROBS, Admission
 from parfocal.engine.scheduling.blocks import BlockPool
-from parfocal.engine.scheduling.laid_plan import (
+from parfocal.engine.scheduling.limits import Limits
+from parfocal.engine.scheduling.plan import (
     LaidRow,
+    Plan,
+    PlanRow,
+    SampledToken,
+    SamplingRow,
     Segment,
     lay_out,
     merge,
@@ -11,8 +16,6 @@ from parfocal.engine.scheduling.laid_plan import (
     token_places,
     written_places,
 )
-from parfocal.engine.scheduling.limits import Limits
-from parfocal.engine.scheduling.plan import Plan, PlanRow, SampledToken, SamplingRow
 from parfocal.engine.scheduling.scheduler import Scheduler
 from parfocal.engine.scheduling.sequence import Clock, Sequence
 

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from parfocal.engine import AdapterStatus
-from parfocal.server.metrics.labels import AdapterLabel, label_of
+from parfocal.server.metrics.tally import AdapterLabel, label_of
 
 TIERS = ("device", "host")
 _NOT_HERE_YET = "fetching"

@@ -4,9 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from parfocal.engine import AdapterKey, AdapterReport, FinishReason, KernelReport, RequestReport, StepReport
 from parfocal.server.build_info import build_info
-from parfocal.server.metrics.labels import BASE, UNKNOWN, label_of
 from parfocal.server.metrics.residents import AdapterLister, ResidentCollector
-from parfocal.server.metrics.tally import RequestTally, TallyCollector
+from parfocal.server.metrics.tally import BASE, UNKNOWN, RequestTally, TallyCollector, label_of
 from parfocal.server.metrics.usage import Usage, UsageCollector
 
 _FIRST_TOKEN_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

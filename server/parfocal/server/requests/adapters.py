@@ -6,16 +6,17 @@ version fits the base never changes, so that is judged once.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from parfocal.engine import AdapterFolder, AdapterKey, RankAndScale
+from parfocal.engine.chats import Value
 from parfocal.registry import BaseContract, Difference, Manifest, Version
 from parfocal.registry.values import TEMPLATE_FILE, Recent, dumps
 from parfocal.server.errors import ContractMismatch
-from parfocal.server.requests.manners import Manner, Resolved, manner_of
 
 # What was judged is remembered: a template may have a megabyte, and most adapters have none.
 _JUDGED_BYTES = 64 << 20
@@ -24,6 +25,37 @@ _JUDGED_ENTRY_BYTES = 1000
 log = logging.getLogger(__name__)
 
 _MOST_WARNINGS = 1000
+_NAMES = {"chat": "chats", "raw": "raw prompts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What is known of how an adapter's rows became text; for the base, nothing.
+
+    form: `chat` or `raw`, None if unrecorded. template: the adapter's own chat template, None for the base's.
+    variables: what the template read beside the messages.
+    """
+
+    form: str | None = None
+    template: str | None = None
+    variables: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a reference means now. `adapter` None is the base."""
+
+    adapter: AdapterKey | None = None
+    manner: Manner = field(default_factory=Manner)
+
+    def warnings(self, form: str | None) -> tuple[str, ...]:
+        """Warnings for the caller of a prompt in `form`: `chat` or `raw`, None for token ids."""
+        if self.adapter is None or None in (form, self.manner.form) or form == self.manner.form:
+            return ()
+        learnt, sent = _NAMES[str(self.manner.form)], _NAMES[str(form)]
+        name = f"{self.adapter.name}@{self.adapter.version}"
+        advice = "send a chat" if self.manner.form == "chat" else "send a prompt"
+        return (f"adapter {name} was trained on {learnt}, and does worse on {sent}; {advice}",)
 
 
 class Versions(Protocol):
@@ -100,7 +132,7 @@ class AdapterResolver:
         self._warn(adapter, version.manifest.contract.base.cautions(self._base))
         own = version.manifest.contract.chat_template_digest is not None
         return Resolved(
-            adapter, manner_of(version.manifest, self._read_template(version.digest) if own else None)
+            adapter, _manner_of(version.manifest, self._read_template(version.digest) if own else None)
         )
 
     def _read_template(self, digest: str) -> str:
@@ -133,3 +165,12 @@ def _mismatch(adapter: AdapterKey, differences: Sequence[Difference]) -> Contrac
         expected=first.expected,
         actual=first.actual,
     )
+
+
+def _manner_of(manifest: Manifest, template: str | None) -> Manner:
+    """The manner that a version records; older versions have only the form, in their provenance."""
+    rendering = manifest.contract.rendering
+    if rendering is not None:
+        return Manner(rendering.form, template, rendering.template_variables)
+    noted = manifest.provenance.hyper_parameters.get("rendering") if manifest.provenance else None
+    return Manner(noted if isinstance(noted, str) and noted in _NAMES else None, template)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
 from parfocal.engine import Delta, EngineError, Request
-from parfocal.rpc import Context
-from parfocal.server.faces.grpc.generation_line import GenerationLine
+from parfocal.rpc import Context, current_call
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
 from parfocal.server.faces.grpc.replies import ReplyWriter, TokenText
 from parfocal.server.faces.grpc.requests import GenerateCall, Input, deadline_after, read_generate, read_input
 from parfocal.server.metrics import AdapterLister
-from parfocal.server.requests import Admitting, EncoderPool, PromptEncoder, RefusalCounter, Resolved
+from parfocal.server.requests import Account, EncoderPool, PromptEncoder, RefusalCounter, Resolved
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
@@ -67,10 +66,10 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
         """Returns the whole answer."""
-        line = GenerationLine(request.request_id, request.adapter)
-        stream, writer = await self._admit(request, context, line)
+        account = self._account(request)
+        stream, writer = await self._admit(request, context, account)
         async for delta in stream:
-            line.progressed(delta)
+            account.progressed(delta)
             if delta.completion is not None:
                 return await self._built(delta, writer.completion, delta.completion)
         raise EngineError("the request ended without a result")
@@ -79,11 +78,11 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateStreamResponse]:
         """Streams the answer as it becomes certain."""
-        line = GenerationLine(request.request_id, request.adapter)
-        stream, writer = await self._admit(request, context, line)
+        account = self._account(request)
+        stream, writer = await self._admit(request, context, account)
         is_first = True
         async for delta in stream:
-            line.progressed(delta)
+            account.progressed(delta)
             yield await self._built(delta, writer.delta, delta, is_first)
             is_first = False
 
@@ -108,17 +107,19 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         """Returns a page of the adapters that the engine holds now."""
         return loaded_page(self._parts.residents.adapters(), request)
 
+    def _account(self, message: pb.GenerateRequest) -> Account:
+        return Account(current_call(), self._parts.refusals, message.request_id, message.adapter)
+
     async def _admit(
-        self, message: pb.GenerateRequest, context: Context, line: GenerationLine
+        self, message: pb.GenerateRequest, context: Context, account: Account
     ) -> tuple[DeltaStream, ReplyWriter]:
         deadline = deadline_after(context.time_remaining())
-        with Admitting(self._parts.refusals, message.adapter) as admitting:
-            call = read_generate(message, line.request_id)
+        with account:
+            call = read_generate(message, account.request_id)
             resolved = await self._parts.resolver.resolve(call.adapter)
-            admitting.resolved(resolved.adapter)
-            line.resolved(resolved.adapter)
+            account.resolved(resolved.adapter)
             ids, warnings = await self._encoded(call.input, resolved)
-            line.admitted(len(ids))
+            account.admitted(len(ids))
             stream = self._parts.engine.submit(call.request(ids, resolved.adapter, deadline))
         # Cancel on any RPC end. Keep this line await-free after submit().
         context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do

@@ -1,13 +1,13 @@
-"""Around every rpc: whether it is served. None is while the server loads, no new one while it drains."""
+"""Around every rpc: whether it is served. Not before the server is open, without room, or when it drains."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import grpc
 
-from parfocal.rpc.errors import Draining, Loading, MethodNotImplemented
+from parfocal.rpc.errors import Draining, Loading, MethodNotImplemented, TooManyRpcs
 from parfocal.rpc.surround import Context, Continuation, RpcMethod, behaviour_of, surround
 
 _REFUSAL = "this server is stopping and takes no new requests; try again, another one may answer"
@@ -25,13 +25,43 @@ def endless(rpc: _Rpc) -> _Rpc:
     return rpc
 
 
-class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
-    """Refuses rpcs with Loading until `opened`, and with Draining from `drain` on; counts those under way.
+class Room:
+    """Room for `most` of something at a time, math.inf for any number; `setting` of the server says how many.
 
-    gRPC's own services (health, reflection) run to the end, uncounted: load balancers watch for ever.
+    One event loop takes and gives back; any thread may read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: float, setting: str) -> None:
+        self.most = most
+        self.setting = setting
+        self.taken = 0
+        self.refused = 0
+
+    def take(self, count: int = 1) -> bool:
+        """Takes room for `count` more; where there is none, counts a refusal and returns False."""
+        if self.taken + count > self.most:
+            self.refused += 1
+            return False
+        self.taken += count
+        return True
+
+    def give_back(self, count: int = 1) -> None:
+        """Frees what was taken."""
+        self.taken -= count
+
+
+class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
+    """Refuses rpcs with Loading until `opened`, and with Draining from `drain` on; counts those under way.
+
+    One for which there is no room, in `rpcs` or that of its service, is refused with TooManyRpcs before
+    anything of it is read. gRPC's own services (health, reflection) have room apart, in `probes`, since a
+    full server answers them too; they run to the end, uncounted: load balancers watch for ever.
+    """
+
+    def __init__(self, rpcs: Room, probes: Room) -> None:
+        self._rpcs = rpcs
+        self._probes = probes
+        self._services: dict[str, Room] = {}
         self._is_open = False
         self._draining = False
         self._cutting = False
@@ -52,8 +82,9 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
         """Whether new rpcs are refused."""
         return self._draining
 
-    def opened(self) -> None:
-        """Notes that every service is there now."""
+    def opened(self, services: Mapping[str, Room]) -> None:
+        """Notes that all is there now; `services`, by full name, have room of their own within all room."""
+        self._services |= services
         self._is_open = True
 
     def drain(self, cause: str = "") -> None:
@@ -83,13 +114,35 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> RpcMethod:
-        """Returns the rpc inside the scope that counts, refuses or ends it."""
+        """The rpc inside the scope that counts, refuses or ends it."""
         method = handler_call_details.method
+        full = self._taken(method)
+        if full is not None:
+            return _refusing(method, full)
         rpc = await continuation(handler_call_details) or self._unserved(method)
         if method.startswith("/grpc."):
             return surround(rpc, method, self._uncounted)
         is_endless = getattr(behaviour_of(rpc), _ENDLESS, False)
         return surround(rpc, method, self._watched if is_endless else self._counted)
+
+    def _taken(self, method: str) -> Room | None:
+        """Takes room for an rpc until its task ends; returns the room that is full, if one is."""
+        taken: list[Room] = []
+        for room in self._rooms(method):
+            if not room.take():
+                _give_back(taken)
+                return room
+            taken.append(room)
+        # Not in a scope around the rpc: a caller may be gone before any is entered.
+        _current_task().add_done_callback(lambda _: _give_back(taken))
+        return None
+
+    def _rooms(self, method: str) -> list[Room]:
+        service = method[1:].partition("/")[0]
+        if service.startswith("grpc."):
+            return [self._probes]
+        own = self._services.get(service)
+        return [self._rpcs] if own is None else [self._rpcs, own]
 
     def _unserved(self, method: str) -> RpcMethod:
         """What refuses an rpc that nobody serves, or not yet."""
@@ -127,8 +180,7 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
 
     @contextlib.contextmanager
     def _cuttable(self, tasks: _Tasks) -> Iterator[None]:
-        task = asyncio.current_task()
-        assert task is not None, "gRPC serves each rpc in a task of its own"
+        task = _current_task()
         tasks.add(task)
         try:
             yield
@@ -139,3 +191,31 @@ class StageInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  #
             raise Draining(_CUT) from None
         finally:
             tasks.discard(task)
+
+
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None, "gRPC serves each rpc in a task of its own"
+    return task
+
+
+def _give_back(rooms: list[Room]) -> None:
+    for room in rooms:
+        room.give_back()
+
+
+def _refusing(method: str, room: Room) -> RpcMethod:
+    flag = f"--{room.setting.replace('_', '-')}"
+    advice = f"; try again soon, or give the server more with {flag}" if room.setting else "; try again soon"
+
+    async def refuse(requests: object, context: Context) -> None:
+        raise TooManyRpcs(
+            f"the server already serves {room.most} rpcs like {method}, as many as it may{advice}",
+            retry_after_s=_RETRY_AFTER_S,
+            method=method,
+            limit=str(room.most),
+            setting=room.setting,
+        )
+
+    # The caller may take it for any kind of rpc; any kind can be refused before its first message.
+    return grpc.stream_stream_rpc_method_handler(refuse)

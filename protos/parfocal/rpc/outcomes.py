@@ -1,0 +1,153 @@
+"""How each rpc ends: an error becomes a status with details, and one log line tells it. Knows no service.
+
+The line has caller, method, duration and status; servicers add to it through `current_call`. What callers
+send and get, prompts and answers, is never logged.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import grpc
+from grpc_status import rpc_status
+
+from parfocal.rpc.status import DomainError, is_domain_error, rich_status
+from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("parfocal.access")
+
+# Not the caller's fault, so the cause is logged too.
+SERVER_FAULTS = frozenset({"INTERNAL", "DATA_LOSS", "UNKNOWN"})
+
+
+@dataclass(slots=True)
+class Call:
+    """One rpc's log line. `facts` are its further fields, in order."""
+
+    method: str
+    peer: str = ""
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    status: str = "OK"
+    reason: str = ""
+    facts: dict[str, str | int | float] = field(default_factory=dict)
+    begun: float = field(default_factory=time.monotonic)
+
+
+_call: ContextVar[Call] = ContextVar("parfocal-call")
+
+
+def current_call() -> Call:
+    """Returns the rpc that this task serves; outside any, one that is not logged."""
+    return _call.get(None) or Call("none")
+
+
+class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
+    """Logs every rpc when it has ended; those of gRPC's own services, which probes call, at DEBUG only.
+
+    One that raises a domain error ends with that error's status and details. Any other exception is INTERNAL:
+    the caller gets only an id. Its traceback, and that of every domain error which is INTERNAL or DATA_LOSS,
+    is logged under that id and the request's. Cancellation passes through untouched.
+    """
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> RpcMethod:
+        """The rpc inside the scope that ends and logs it."""
+        rpc = await continuation(handler_call_details)
+        return rpc and surround(rpc, handler_call_details.method, _told)
+
+
+@contextlib.asynccontextmanager
+async def _told(method: str, context: Context) -> AsyncIterator[None]:
+    async with _logged(method, context), _errors_as_statuses(method, context):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _logged(method: str, context: Context) -> AsyncIterator[None]:
+    call = Call(method.removeprefix("/"), context.peer())
+    # Never reset: gRPC serves each rpc in a task of its own, whose variables end with it.
+    _call.set(call)
+    try:
+        yield
+    except grpc.aio.AbortError:
+        call.status = grpc.StatusCode(context.code()).name
+        raise
+    except (asyncio.CancelledError, GeneratorExit):  # the caller went away
+        left = context.time_remaining()
+        call.status = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+        raise
+    finally:
+        _write(call)
+
+
+@contextlib.asynccontextmanager
+async def _errors_as_statuses(method: str, context: Context) -> AsyncIterator[None]:
+    try:
+        yield
+    except grpc.aio.AbortError:  # the rpc has already ended itself with a status
+        raise
+    except Exception as error:  # the wire's one broad except: whatever it is, it ends only this rpc
+        await _end(error, method, context)
+
+
+async def _end(error: Exception, method: str, context: Context) -> None:
+    shown = error if is_domain_error(error) else _Unexpected()
+    _tell(error, shown, method)
+    status = rpc_status.to_status(rich_status(shown))
+    trailing = (*(context.trailing_metadata() or ()), *status.trailing_metadata)
+    # The rpc may have ended itself and been cut off while it did so: then the status that it sent stands.
+    with contextlib.suppress(grpc.aio.UsageError):
+        await context.abort(status.code, status.details, trailing)
+
+
+def _tell(error: Exception, shown: DomainError, method: str) -> None:
+    """Notes how the rpc ends, and logs in full what is not the caller's fault."""
+    call = current_call()
+    call.reason = shown.reason
+    if shown.status not in SERVER_FAULTS:
+        return
+    what = f"{method} failed"
+    if isinstance(shown, _Unexpected):
+        call.facts["error_id"] = shown.metadata["error_id"]
+        what += f" unexpectedly, error id {shown.metadata['error_id']}"
+    facts = {"request_id": call.request_id, "status": shown.status}
+    log.error(what, exc_info=error, extra={"facts": facts})
+
+
+def _write(call: Call) -> None:
+    level = _level(call)
+    if access_log.isEnabledFor(level):
+        access_log.log(level, call.method, extra={"facts": _facts(call)})
+
+
+def _level(call: Call) -> int:
+    if call.method.startswith("grpc."):
+        return logging.DEBUG
+    return logging.ERROR if call.status in SERVER_FAULTS else logging.INFO
+
+
+def _facts(call: Call) -> dict[str, str | int | float]:
+    ended: dict[str, str | int | float] = {"status": call.status}
+    if call.reason and call.reason != call.status:
+        ended["reason"] = call.reason
+    seconds = round(time.monotonic() - call.begun, 4)
+    return {"request_id": call.request_id, **ended, **call.facts, "total_s": seconds, "peer": call.peer}
+
+
+class _Unexpected(Exception):
+    """Replaces an exception that callers must not see."""
+
+    status = "INTERNAL"
+    reason = "INTERNAL"
+
+    def __init__(self) -> None:
+        error_id = uuid.uuid4().hex[:12]
+        super().__init__(f"the server failed to do this; see error id {error_id} in its log")
+        self.metadata = {"error_id": error_id, "request_id": current_call().request_id}

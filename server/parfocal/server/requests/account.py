@@ -1,0 +1,105 @@
+"""What is told of one request: its line in the log, and its count if the engine never took it.
+
+Knows neither rpcs nor a metrics library. Prompts and answers are never told.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Protocol
+
+from parfocal.engine import AdapterKey, Completion, Delta, Timings
+from parfocal.server.errors import ContractMismatch
+
+
+class Line(Protocol):
+    """A request's line in the log; an rpc's `Call` is one. `facts` are its fields, in order."""
+
+    request_id: str
+    facts: dict[str, str | int | float]
+
+
+class RefusalCounter(Protocol):
+    """Counts refused requests; `ServerMetrics` is one."""
+
+    def refused(self, adapter: AdapterKey | None, outcome: str) -> None:
+        """Counts a refused request of a known adapter, or of the base where `adapter` is None."""
+
+    def refused_unresolved(self, outcome: str) -> None:
+        """Counts a refused request whose adapter was never found."""
+
+
+class Account:
+    """Fills in a request's line as it progresses, from arrival to end.
+
+    Its scope is that in which the request is admitted: an error that leaves it is counted, and passes.
+    """
+
+    def __init__(self, line: Line, counter: RefusalCounter, request_id: str, reference: str) -> None:
+        """Notes what was asked for; without an id from the caller, the line's own is used."""
+        self._line = line
+        self._counter = counter
+        self._adapter: AdapterKey | None = None
+        self._is_resolved = not reference
+        if request_id:
+            line.request_id = request_id
+        line.facts["adapter"] = reference or "base"
+
+    @property
+    def request_id(self) -> str:
+        """The id under which the request is logged."""
+        return self._line.request_id
+
+    def resolved(self, adapter: AdapterKey | None) -> None:
+        """Notes what the reference meant; None is the base."""
+        self._adapter, self._is_resolved = adapter, True
+        if adapter is not None:
+            self._line.facts["adapter"] = f"{adapter.name}@{adapter.version}"
+            self._line.facts["digest"] = adapter.digest
+
+    def admitted(self, prompt_tokens: int) -> None:
+        """Notes the length of the prompt."""
+        self._line.facts["prompt_tokens"] = prompt_tokens
+        self._line.facts["completion_tokens"] = 0
+
+    def progressed(self, delta: Delta) -> None:
+        """Counts generated tokens, so that even an abandoned request is logged with its progress."""
+        if delta.completion is not None:
+            self._ended(delta.completion)
+        else:
+            facts = self._line.facts
+            facts["completion_tokens"] = int(facts["completion_tokens"]) + len(delta.token_ids)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, ContractMismatch):
+            self._adapter, self._is_resolved = error.adapter, True
+        if self._is_resolved:
+            self._counter.refused(self._adapter, _outcome(error))
+        else:
+            self._counter.refused_unresolved(_outcome(error))
+
+    def _ended(self, completion: Completion) -> None:
+        self._line.facts.pop("completion_tokens", None)
+        self._line.facts |= {
+            "prompt_tokens": completion.prompt_tokens,
+            "cached_tokens": completion.cached_tokens,
+            "completion_tokens": len(completion.token_ids),
+            "finish_reason": completion.finish_reason.value,
+            **_seconds(completion.timings),
+        }
+
+
+def _seconds(timings: Timings) -> dict[str, float]:
+    return {f"{name}_s": round(getattr(timings, name), 4) for name in ("queue", "load", "prefill", "decode")}
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return str(getattr(error, "reason", "internal")).lower()
