@@ -73,10 +73,10 @@ def test_rolling_back_twice_goes_two_moves_back(
     versions(3)
     for version in (1, 2, 3):
         any_registry.set_alias("team/x", "prod", version)
-    assert any_registry.rollback_alias("team/x", "prod", "ann").version == 2
-    assert any_registry.rollback_alias("team/x", "prod").version == 1
+    assert any_registry.rollback_alias("team/x", "prod", 3, "ann").version == 2
+    assert any_registry.rollback_alias("team/x", "prod", 2).version == 1
     with pytest.raises(NothingToRollBack):
-        any_registry.rollback_alias("team/x", "prod")
+        any_registry.rollback_alias("team/x", "prod", 1)
     kinds = [
         (move.kind, move.previous_version, move.version)
         for move in any_registry.alias_history("team/x", "prod")
@@ -91,7 +91,7 @@ def test_an_alias_cannot_point_at_nothing(any_registry: Registry, versions: Call
     with pytest.raises(AdapterNotFound):
         any_registry.set_alias("nobody", "prod", 1)
     with pytest.raises(AliasNotFound):
-        any_registry.rollback_alias("team/x", "prod")
+        any_registry.rollback_alias("team/x", "prod", 0)
     with pytest.raises(AliasNotFound):
         any_registry.alias_history("team/x", "prod")
 

@@ -60,8 +60,8 @@ def test_a_deletion_can_be_rolled_back(any_registry: Registry, versions: Version
     for version in (1, 2):
         any_registry.set_alias("team/x", "prod", version)
     any_registry.delete_alias("team/x", "prod")
-    assert any_registry.rollback_alias("team/x", "prod").version == 2
-    assert any_registry.rollback_alias("team/x", "prod").version == 1
+    assert any_registry.rollback_alias("team/x", "prod", 0).version == 2
+    assert any_registry.rollback_alias("team/x", "prod", 2).version == 1
 
 
 def test_an_alias_that_is_made_anew_does_not_roll_back_into_its_earlier_life(
@@ -72,18 +72,16 @@ def test_an_alias_that_is_made_anew_does_not_roll_back_into_its_earlier_life(
     any_registry.delete_alias("team/x", "prod")
     any_registry.set_alias("team/x", "prod", 2, expected_version=0)
     with pytest.raises(NothingToRollBack):
-        any_registry.rollback_alias("team/x", "prod")
+        any_registry.rollback_alias("team/x", "prod", 2)
 
 
-def test_of_two_conditional_rollbacks_of_one_move_one_happens(
-    any_registry: Registry, versions: Versions
-) -> None:
+def test_of_two_rollbacks_of_one_move_one_happens(any_registry: Registry, versions: Versions) -> None:
     versions(3)
     for version in (1, 2, 3):
         any_registry.set_alias("team/x", "prod", version)
-    assert any_registry.rollback_alias("team/x", "prod", "ann", expected_version=3).version == 2
+    assert any_registry.rollback_alias("team/x", "prod", 3, "ann").version == 2
     with pytest.raises(AliasMoved):
-        any_registry.rollback_alias("team/x", "prod", "ben", expected_version=3)
+        any_registry.rollback_alias("team/x", "prod", 3, "ben")
     assert any_registry.resolve("team/x@prod").version == 2
 
 

@@ -164,3 +164,29 @@ def test_a_backup_killed_at_each_of_its_steps_is_whole_or_not_there(
             was_absent += 1
     assert was_absent > 50
     assert registry.verify().is_sound
+
+
+def test_a_collection_killed_at_each_of_its_steps_frees_only_garbage_and_can_be_done_again(
+    quick_path: Path, process: Publisher, publication: Publication
+) -> None:
+    littered = quick_path / "littered"
+    registry = small_registry(littered, quick_path, publication)
+    for number in (3, 4):
+        registry.publish("x", numbered_adapter(quick_path, number), publication)
+        registry.delete_version("x", number)
+    (littered / "staging" / "dead").mkdir()
+    (littered / "staging" / "dead.lock").touch()
+    del registry
+    step, status = 0, -1
+    while status:
+        step += 1
+        path = shutil.copytree(littered, quick_path / f"registry-{step}")
+        process.begin(Order(str(path), "", first=0, count=0, kill_at=step, deed="collect"))
+        status, _ = process.end()
+        registry = FolderRegistry(path)
+        assert registry.verify().is_sound
+        registry.collect_garbage(most=True)
+        assert registry.collect_garbage().blobs == ()
+        assert visible_versions(registry) == [1, 2]
+        assert list((path / "staging").iterdir()) == []
+    assert step > 20

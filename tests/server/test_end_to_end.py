@@ -93,7 +93,9 @@ def test_an_alias_moved_over_the_wire_counts_from_the_next_request_on(loaded: Lo
             new = await client.generate("team/invoices@prod")
             replies = [reply async for reply in old]
             await client.registry.RollbackAlias(
-                registry_pb.RollbackAliasRequest(name="team/invoices", alias="prod", actor="test")
+                registry_pb.RollbackAliasRequest(
+                    name="team/invoices", alias="prod", expected_version=2, actor="test"
+                )
             )
             return replies[-1].final.adapter.version, new.adapter.version
 

@@ -428,7 +428,9 @@ class RollbackAliasRequest(_message.Message):
     actor: _builtins.str
     """Who moves it, for the history."""
     expected_version: _builtins.int
-    """Move only if the alias points at this version, 0 for a deleted one; unset means move anyway."""
+    """The version that the alias points at now, 0 for a deleted one. Needed, so that two callers who undo one move
+    do not undo two; unset: INVALID_ARGUMENT. Another one: FAILED_PRECONDITION, ALIAS_MOVED.
+    """
     def __init__(
         self,
         *,

@@ -176,8 +176,8 @@ class RegistryServiceServicer(object):
 
     def RollbackAlias(self, request, context):
         """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-        two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
-        `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+        two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+        compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

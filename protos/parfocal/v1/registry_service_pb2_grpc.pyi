@@ -64,8 +64,8 @@ class RegistryServiceStub:
     """
     RollbackAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]
     """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-    two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
-    `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+    two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+    compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
     """
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]
     """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
@@ -120,8 +120,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     RollbackAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
     """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-    two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
-    `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+    two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+    compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
     """
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
@@ -227,8 +227,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
         """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-        two moves back. The way back is recorded as a move. Deleted versions are passed over. One compare-and-swap if
-        `expected_version` is set, as in SetAlias. Nothing to go back to: FAILED_PRECONDITION.
+        two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+        compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
         """
 
     @_abc_1.abstractmethod

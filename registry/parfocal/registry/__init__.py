@@ -6,6 +6,7 @@ It knows neither how adapters are trained nor how they are served, and never imp
 from parfocal.registry.bases import BaseFiles, describe_base, locate_base
 from parfocal.registry.errors import (
     AdapterNotFound,
+    AliasMoved,
     BaseUnreachable,
     IndexCorrupt,
     InvalidPublication,
@@ -49,6 +50,7 @@ __all__ = [
     "AdapterSummary",
     "Alias",
     "AliasMove",
+    "AliasMoved",
     "BadBlob",
     "BaseContract",
     "BaseFiles",

@@ -3,7 +3,8 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +18,16 @@ from parfocal.registry.disk import (
     make_folder,
     sync_folder,
 )
-from parfocal.registry.errors import NotARegistry
-from parfocal.registry.folder_registry import INDEX, FolderRegistry
+from parfocal.registry.errors import NotARegistry, RegistryBusy
+from parfocal.registry.folder_registry import INDEX, USE_LOCK, FolderRegistry
 from parfocal.registry.index.sqlite import SqliteIndex, rescue
 from parfocal.registry.keeping import Copied, Rebuilt, plan
 from parfocal.registry.stored_registry import StoredRegistry
 from parfocal.registry.values import Event
 
 _INDEX_FILES = (INDEX, f"{INDEX}-wal")
+# A command that only reads is gone by then.
+_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,18 @@ def rebuild_folder(path: Path) -> RebuiltFolder:
     """Rebuilds the index of the registry in `path`; keeps the replaced files beside it.
 
     From the journal, the manifests among the blobs, and what can still be read of the old index if it is this
-    registry's. Publishing is locked out meanwhile. Raises NotARegistry, RegistryBusy or another StorageError.
+    registry's. Raises NotARegistry, RegistryBusy while any process has the registry open, or another
+    StorageError.
     """
     with disk_errors(path):
         blobs = FolderBlobs(path)
         if not (path / INDEX).exists() and not _holds_anything(blobs):
             raise NotARegistry(f"{path} holds neither blobs nor an index to rebuild", path=str(path))
-        with FolderLock(path / "lock").exclusive(), FolderLock(path / "opening.lock").exclusive():
-            return _rebuilt(path, blobs)
+        locks = FolderLock(path / "lock").exclusive(), FolderLock(path / "opening.lock").exclusive()
+        with _alone(path), locks[0], locks[1]:
+            done = _rebuilt(path, blobs)
+        FolderRegistry(path, create=False)  # writes what the journal is missing
+        return done
 
 
 def back_up(
@@ -74,6 +81,21 @@ def back_up(
     return copied
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keeps everyone else from opening the registry; raises RegistryBusy where somebody has."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(FolderLock(path / USE_LOCK, patience_s=_PATIENCE_S).exclusive())
+        except RegistryBusy as error:
+            raise RegistryBusy(
+                f"registry {path} is in use, and what is written into its index while it is rebuilt would be "
+                "lost; stop what uses it, such as parfocal serve, then rebuild it",
+                path=str(path),
+            ) from error
+        yield
+
+
 def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
     events, manifests = _left(path, blobs)
     found = plan(events, blobs, manifests)
@@ -90,7 +112,6 @@ def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
             aside += [_set_aside(kept) for kept in [blobs.journal.path] if kept.exists()]
         os.replace(work / INDEX, path / INDEX)
         sync_folder(path)
-    FolderRegistry(path, create=False)  # writes what the journal is missing
     return RebuiltFolder(rebuilt, tuple(aside))
 
 

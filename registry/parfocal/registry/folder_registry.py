@@ -1,17 +1,19 @@
 """A registry in a folder: blobs, a journal, an SQLite index and locks. Several processes may use it."""
 
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.copies import LocalCopies
-from parfocal.registry.disk import cache_home, disk_errors, make_folder
+from parfocal.registry.disk import FolderLock, cache_home, disk_errors, make_folder
 from parfocal.registry.errors import NotARegistry
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.keeping import check_nothing_is_lost
 from parfocal.registry.stored_registry import StoredRegistry
 
 INDEX = "index.sqlite"
-_PARTS = ("blobs", "staging", "materialised", "lock", "opening.lock", "journal.", INDEX)
+USE_LOCK = "use.lock"
+_PARTS = ("blobs", "staging", "materialised", "lock", "opening.lock", USE_LOCK, "journal.", INDEX)
 
 
 class FolderRegistry(StoredRegistry):
@@ -26,12 +28,16 @@ class FolderRegistry(StoredRegistry):
         self, path: Path, *, create: bool = True, cache: Path | None = None, blobs: FolderBlobs | None = None
     ) -> None:
         self._path = path
-        with disk_errors(path):
+        with disk_errors(path), ExitStack() as unless_open:
             stored = blobs or FolderBlobs(path)
             if not (path / INDEX).exists():
                 check_nothing_is_lost(stored, str(path))
                 _check_is_free(path, create)
                 make_folder(path)
+            # Nobody may replace the index under a process that could write into it. Whoever may not write
+            # here cannot take the lock, and needs none; nor is there one on a file system without locks.
+            with suppress(OSError):
+                unless_open.callback(FolderLock(path / USE_LOCK).share_with(self))
             index = SqliteIndex(path / INDEX, lambda: check_nothing_is_lost(stored, str(path)))
             copies = [LocalCopies(home) for home in ([cache] if cache else [path, cache_home()])]
             super().__init__(str(path), index, stored, copies)
@@ -39,6 +45,7 @@ class FolderRegistry(StoredRegistry):
                 stored.clean()
                 self.catch_up()
             copies[0].staging.sweep()
+            unless_open.pop_all()
 
     @property
     def path(self) -> Path:

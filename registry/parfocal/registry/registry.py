@@ -97,13 +97,12 @@ class Registry(Protocol):
         """
         ...
 
-    def rollback_alias(
-        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
-    ) -> Alias:
+    def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         """Undoes the last move of an alias that was not undone yet, and records that.
 
-        That move may be the alias's deletion. `expected_version` is as in `set_alias`. Raises AliasMoved,
-        AliasNotFound or NothingToRollBack.
+        That move may be the alias's deletion. `expected_version` is what the alias points at now, 0 where it
+        was deleted: of two callers who undo one move, one does. Raises AliasMoved, AliasNotFound or
+        NothingToRollBack.
         """
         ...
 

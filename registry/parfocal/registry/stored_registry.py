@@ -12,7 +12,6 @@ from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import (
     BlobMissing,
-    IndexCorrupt,
     RegistryForbidden,
     RegistryFull,
     RegistryReadOnly,
@@ -25,6 +24,7 @@ from parfocal.registry.keeping import (
     Copied,
     Garbage,
     Verification,
+    check_all_of_index,
     check_index,
     collect,
     copy_registry,
@@ -47,6 +47,7 @@ from parfocal.registry.values import (
     check_actor,
     check_alias,
     check_expected,
+    check_needed,
     check_sequence,
     check_version,
     checked_page_size,
@@ -174,11 +175,9 @@ class StoredRegistry:
         with self._changing():
             return self._index.set_alias(adapter, word, number, expected, who)
 
-    def rollback_alias(
-        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
-    ) -> Alias:
+    def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         adapter, word = str(AdapterName.parse(name)), check_alias(alias)
-        expected, who = check_expected(expected_version), check_actor(actor)
+        expected, who = check_needed(expected_version), check_actor(actor)
         with self._changing():
             return self._index.roll_back_alias(adapter, word, expected, who)
 
@@ -201,19 +200,20 @@ class StoredRegistry:
             self._index.delete_adapter(adapter, force, who)
 
     def collect_garbage(
-        self, dry_run: bool = False, *, copies: bool = False, unindexed: bool = False
+        self, dry_run: bool = False, *, copies: bool = False, unindexed: bool = False, most: bool = False
     ) -> Garbage:
         """Frees the files of deleted versions and failed publishes; waits for running ones.
 
-        Local `copies` too, all of them, and whole versions that are `unindexed`, if asked.
+        Local `copies` too, all of them, and whole versions that are `unindexed`, if asked. Where more than
+        half of the versions or of their bytes would go, frees nothing unless `most` is given.
 
         Raises IndexLost, IndexCorrupt and then frees nothing, RegistryBusy or another StorageError.
         """
         with disk_errors(self._location), self._index.collecting():
-            self._check()
+            check_all_of_index(self._index, self._blobs, self._location)
             if not dry_run:
                 self._blobs.clean()
-            asked = Collection(dry_run, copies, unindexed)
+            asked = Collection(dry_run, copies, unindexed, most)
             return collect(self._index, self._blobs, self._copies[0], asked)
 
     def verify(self, progress: Progress | None = None) -> Verification:
@@ -230,7 +230,7 @@ class StoredRegistry:
         with disk_errors(self._location), ExitStack() as stack:
             with suppress(RegistryForbidden, RegistryReadOnly):
                 stack.enter_context(self._index.publishing())
-            self._check()
+            check_all_of_index(self._index, self._blobs, self._location)
             return copy_registry((self._index, self._blobs), (index, blobs), progress)
 
     def catch_up(self) -> None:
@@ -239,17 +239,6 @@ class StoredRegistry:
             self._blobs.journal.extend(lambda after: list(every_event(self._index, after)))
         except StorageError as error:
             log.warning("registry %s: its journal stays behind its index: %s", self._location, error)
-
-    def _check(self) -> None:
-        """Raises IndexLost or IndexCorrupt unless the index can be trusted."""
-        check_index(self._index, self._blobs, self._location)
-        wrong = self._index.check()
-        if wrong:
-            raise IndexCorrupt(
-                f"the index of registry {self._location} is damaged ({wrong[0]}); nothing was changed: "
-                f"restore a backup, or run parfocal registry rebuild {self._location}",
-                path=self._location,
-            )
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

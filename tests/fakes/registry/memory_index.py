@@ -121,7 +121,7 @@ class MemoryIndex:
                 self._happened(EventKind.ALIAS_SET, name, **move, actor=actor)
             return self._the_alias(name, alias)
 
-    def roll_back_alias(self, name: str, alias: str, expected: int | None, actor: str) -> Alias:
+    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
         with self._lock:
             self._require(name)
             moves = [(MOVE_KINDS[event.kind], event.version) for event in self._moves(name, alias)]

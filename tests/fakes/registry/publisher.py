@@ -28,7 +28,7 @@ from parfocal.registry import (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Publish `count` different adapters as `name`; or `rebuild`, or `back up` into folder `name`.
+    """Publish `count` different adapters as `name`; or `rebuild`, `collect`, or `back up` into folder `name`.
 
     Dies at the audit event number `kill_at` (0: never), or after the last one when `dies`.
     """
@@ -113,6 +113,8 @@ def _carry_out(order: Order, told: int) -> None:
             os.write(told, f"{rebuild_folder(path).rebuilt.versions} ".encode())
             return
         registry = FolderRegistry(path)
+        if order.deed == "collect":
+            os.write(told, f"{len(registry.collect_garbage(most=True).blobs)} ".encode())
         if order.deed == "back up":
             os.write(told, f"{back_up(registry, Path(order.name)).versions} ".encode())
         for folder in folders:

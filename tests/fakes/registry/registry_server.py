@@ -1,12 +1,18 @@
-"""A real RegistryService in a thread of its own, for blocking clients."""
+"""A real RegistryService for blocking clients: in a thread, or as a process of its own.
+
+The process: `python -m fakes.registry.registry_server FOLDER UPLOADS` prints `host:port` and ends with stdin.
+"""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from parfocal.registry import Registry
+from parfocal.registry import FolderRegistry, Registry
 from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc.service import RegistryService
 from parfocal.rpc import Service, WireServer
@@ -35,6 +41,18 @@ def serving(
         loop.close()
 
 
+@contextmanager
+def serving_aside(folder: Path, uploads: Path) -> Iterator[str]:
+    """Serves the registry in `folder` from another process and gives `host:port`."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "fakes.registry.registry_server", str(folder), str(uploads)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+        assert process.stdin is not None and process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
 async def _started(registry: Registry, uploads: Path, limits: ServiceLimits, address: str) -> WireServer:
     servicer = RegistryService(registry, uploads, limits)
     service = Service(
@@ -43,3 +61,9 @@ async def _started(registry: Registry, uploads: Path, limits: ServiceLimits, add
     server = WireServer(address, [service])
     await server.start()
     return server
+
+
+if __name__ == "__main__":
+    with serving(FolderRegistry(Path(sys.argv[1])), Path(sys.argv[2])) as address:
+        print(address, flush=True)
+        sys.stdin.read()

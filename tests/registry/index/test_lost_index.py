@@ -128,7 +128,7 @@ def test_numbers_go_on_after_a_rebuild(
     rebuild_folder(path)
     registry = FolderRegistry(path)
     assert registry.publish("team/x", numbered_adapter(tmp_path, 50), publication).version == 4
-    assert registry.rollback_alias("team/x", "prod").version == 1
+    assert registry.rollback_alias("team/x", "prod", 3).version == 1
     assert FolderRegistry(path).resolve("team/x").version == 4
 
 
@@ -182,6 +182,7 @@ def test_an_older_copy_without_its_journal_frees_nothing_that_was_published_late
     registry = FolderRegistry(path)
     garbage = registry.collect_garbage()
     assert garbage.unindexed == (late.digest,)
+    del registry
     [name] = rebuild_folder(path).rebuilt.recovered
     assert FolderRegistry(path).resolve(name).manifest == late.manifest
     assert FolderRegistry(path).collect_garbage().unindexed == ()

@@ -2,17 +2,27 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fakes.registry.publisher import numbered_adapter
+from fakes.registry.registry_server import serving_aside
 from parfocal.registry import FolderRegistry, Publication, rebuild_folder
-from parfocal.registry.errors import IndexCorrupt, IndexLost, StorageError
+from parfocal.registry.errors import IndexCorrupt, IndexLost, RegistryBusy, StorageError
 from parfocal.registry.index.sqlite import SqliteIndex
+from parfocal.registry.remote import RemoteRegistry
 
 
-def test_a_process_that_was_open_meanwhile_goes_on_with_the_new_index(
+@pytest.fixture
+def used(path: Path, tmp_path: Path) -> Iterator[str]:
+    """A server in another process that has the registry open; its address."""
+    with serving_aside(path, tmp_path / "uploads") as address:
+        yield address
+
+
+def test_an_index_is_not_rebuilt_under_a_process_that_has_it_open(
     path: Path, older: Path, tmp_path: Path, publication: Publication
 ) -> None:
     registry = FolderRegistry(path)
@@ -22,9 +32,30 @@ def test_a_process_that_was_open_meanwhile_goes_on_with_the_new_index(
         registry.resolve("team/x")
     with pytest.raises(IndexLost):
         registry.publish("y", numbered_adapter(tmp_path, 60), publication)
+    there = sorted(path.rglob("*"))
+    with pytest.raises(RegistryBusy, match="stop what uses it"):
+        rebuild_folder(path)
+    assert sorted(path.rglob("*")) == there
+    del registry
     rebuild_folder(path)
+    registry = FolderRegistry(path)
     assert registry.resolve("team/x").version == 3
     assert registry.publish("y", numbered_adapter(tmp_path, 60), publication).version == 1
+
+
+def test_an_index_is_not_rebuilt_under_a_server(path: Path, used: str) -> None:
+    with pytest.raises(RegistryBusy, match="parfocal serve"):
+        rebuild_folder(path)
+    remote = RemoteRegistry(used, cache=path.parent / "cache")
+    assert remote.resolve("team/x@prod").version == 3
+
+
+def test_a_registry_that_could_not_be_opened_does_not_hold_up_its_rebuild(path: Path) -> None:
+    os.truncate(path / "index.sqlite", 0)
+    with pytest.raises(IndexLost) as refused:
+        FolderRegistry(path)
+    rebuild_folder(path)
+    assert refused.value.status == "DATA_LOSS"
 
 
 @pytest.mark.parametrize("left", [0, 4096, 5000])

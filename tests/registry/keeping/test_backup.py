@@ -88,7 +88,7 @@ def test_a_restored_backup_goes_on_where_the_registry_was(
     assert copy.versions("x").items == registry.versions("x").items
     assert copy.adapters().items == registry.adapters().items
     assert copy.alias_history("x", "prod") == registry.alias_history("x", "prod")
-    assert copy.rollback_alias("x", "prod").version == 1
+    assert copy.rollback_alias("x", "prod", copy.resolve("x@prod").version).version == 1
     assert copy.publish("x", numbered_adapter(tmp_path, 4), publication).version == 4
 
 

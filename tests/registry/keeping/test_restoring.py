@@ -32,7 +32,8 @@ def history(seed: int) -> list[Event]:
                 case 1:
                     index.delete_alias(name, alias, None, "ben")
                 case 2:
-                    index.roll_back_alias(name, alias, None, "")
+                    pointing = {found.alias: found.version for found in index.aliases(name)}
+                    index.roll_back_alias(name, alias, pointing.get(alias, 0), "")
                 case 3:
                     index.delete_adapter(name, choose.random() < 0.5, "")
                 case 4 | 5:

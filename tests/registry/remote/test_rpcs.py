@@ -40,7 +40,7 @@ def test_a_version_tells_which_aliases_point_at_it(published: Client) -> None:
 
 def test_history_is_sent_when_it_is_asked_for(published: Client) -> None:
     stub = published.stub
-    stub.RollbackAlias(pb.RollbackAliasRequest(name="team/x", alias="prod", actor="ben"))
+    stub.RollbackAlias(pb.RollbackAliasRequest(name="team/x", alias="prod", actor="ben", expected_version=2))
     request = pb.ListAliasesRequest(name="team/x", alias="prod", include_history=True)
     [alias] = stub.ListAliases(request).aliases
     assert (alias.version, alias.actor) == (1, "ben")
@@ -108,7 +108,19 @@ def test_a_deleted_version_is_gone_and_an_aliased_one_is_not_deleted(published: 
          "FAILED_PRECONDITION", "ALIAS_MOVED"),
         ("SetAlias", {"name": "x", "alias": "latest", "version": 1}, "INVALID_ARGUMENT", "INVALID_ALIAS"),
         ("SetAlias", {"name": "team/x", "alias": "prod", "version": 99}, "NOT_FOUND", "VERSION_NOT_FOUND"),
-        ("RollbackAlias", {"name": "team/x", "alias": "dev"}, "FAILED_PRECONDITION", "NOTHING_TO_ROLL_BACK"),
+        (
+            "RollbackAlias",
+            {"name": "team/x", "alias": "dev", "expected_version": 2},
+            "FAILED_PRECONDITION",
+            "NOTHING_TO_ROLL_BACK",
+        ),
+        ("RollbackAlias", {"name": "team/x", "alias": "prod"}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+        (
+            "RollbackAlias",
+            {"name": "team/x", "alias": "prod", "expected_version": 1},
+            "FAILED_PRECONDITION",
+            "ALIAS_MOVED",
+        ),
         ("DeleteVersion", {"name": "team/x", "version": -1}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
         ("DownloadVersion", {}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
         ("DownloadVersion", {"digest": "x"}, "INVALID_ARGUMENT", "INVALID_DIGEST"),

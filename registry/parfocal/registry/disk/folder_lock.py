@@ -3,7 +3,8 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +33,19 @@ class FolderLock:
         """Holds the lock alone; raises RegistryBusy or OSError."""
         with self._held(fcntl.LOCK_EX):
             yield
+
+    def share_with(self, owner: object) -> Callable[[], object]:
+        """Holds the lock beside other shared holders while `owner` lives; returns what gives it up earlier.
+
+        Raises RegistryBusy or OSError.
+        """
+        descriptor = self._opened()
+        try:
+            self._wait(descriptor, fcntl.LOCK_SH)
+        except RegistryBusy:
+            os.close(descriptor)
+            raise
+        return weakref.finalize(owner, os.close, descriptor)
 
     @contextmanager
     def _held(self, kind: int) -> Iterator[None]:

@@ -105,7 +105,7 @@ class Index(Protocol):
         """
         ...
 
-    def roll_back_alias(self, name: str, alias: str, expected: int | None, actor: str) -> Alias:
+    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
         """Points an alias, though it be deleted, back where `rollback_target` says.
 
         Raises AliasMoved, AdapterNotFound, AliasNotFound or NothingToRollBack.

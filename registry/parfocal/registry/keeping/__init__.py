@@ -2,7 +2,7 @@
 
 from parfocal.registry.keeping.copying import Copied, copy_registry
 from parfocal.registry.keeping.garbage import Collection, Garbage, collect
-from parfocal.registry.keeping.guard import check_index, check_nothing_is_lost
+from parfocal.registry.keeping.guard import check_all_of_index, check_index, check_nothing_is_lost
 from parfocal.registry.keeping.rebuilding import Rebuilt, plan
 from parfocal.registry.keeping.verification import BadBlob, Verification, every_event, verify
 
@@ -13,6 +13,7 @@ __all__ = [
     "Garbage",
     "Rebuilt",
     "Verification",
+    "check_all_of_index",
     "check_index",
     "check_nothing_is_lost",
     "collect",

@@ -1,6 +1,7 @@
 """Frees what no live version needs. Knows which blobs and copies are live, not why versions were deleted."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Garbage:
     `unindexed` are whole versions that the index has never heard of, by their digests: left by a publish
     killed at its last moment, or once known to an index that was lost. They are kept unless requested.
     `unreadable` are live versions (`name@number`) whose manifest cannot be read: what it may name is kept.
+    `is_most` when more than half of the versions or of the bytes stored would go: then it is a dry run,
+    unless requested.
     """
 
     blobs: tuple[Blob, ...]
@@ -27,15 +30,20 @@ class Garbage:
     dry_run: bool
     unindexed: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    is_most: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What to collect: nothing yet when `dry_run`; all local `copies`; versions that are `unindexed`."""
+    """What to collect: nothing yet when `dry_run`; all local `copies`; versions that are `unindexed`.
+
+    More than half of what is stored only where `most` is given.
+    """
 
     dry_run: bool = False
     copies: bool = False
     unindexed: bool = False
+    most: bool = False
 
 
 def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collection) -> Garbage:
@@ -45,9 +53,10 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
     """
     live = _live(index, blobs)
     versions = live.versions
+    stored = list(blobs.stored())
     dead: dict[str, Blob] = {}
     if not live.lost:
-        dead = {blob.digest: blob for blob in blobs.stored() if blob.digest not in live.needed}
+        dead = {blob.digest: blob for blob in stored if blob.digest not in live.needed}
     unindexed = _unindexed(index, blobs, dead)
     if not asked.unindexed:
         for digest, manifest in unindexed.items():
@@ -55,13 +64,20 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
                 dead.pop(kept, None)
     folders = tuple(path for path in copies.held() if asked.copies or PREFIX + path.name not in versions)
     freed = sum(blob.size for blob in dead.values()) + sum(map(own_bytes, folders))
-    if not asked.dry_run:
+    gone = sum(digest in unindexed or index.is_known(digest) for digest in dead)
+    is_most = _is_most(dead.values(), stored) or gone > len(versions)
+    dry_run = asked.dry_run or (is_most and not asked.most)
+    if not dry_run:
         for digest in dead:
             blobs.remove(digest)
         for path in folders:
             shutil.rmtree(path)
     unreadable = holders_of(index, live.unreadable | live.lost)
-    return Garbage(tuple(dead.values()), folders, freed, asked.dry_run, tuple(unindexed), unreadable)
+    return Garbage(tuple(dead.values()), folders, freed, dry_run, tuple(unindexed), unreadable, is_most)
+
+
+def _is_most(dead: Iterable[Blob], stored: Iterable[Blob]) -> bool:
+    return 2 * sum(blob.size for blob in dead) > sum(blob.size for blob in stored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
 """Whether an index and the blobs beside it belong together. Knows both only by their protocols."""
 
+from collections.abc import Iterable, Iterator
+
 from parfocal.registry.blobs import BlobStore
-from parfocal.registry.errors import IndexLost
+from parfocal.registry.errors import IndexCorrupt, IndexLost
 from parfocal.registry.index import Index
+from parfocal.registry.keeping.verification import every_event
+from parfocal.registry.values import Event, Standing
 
 
 def check_nothing_is_lost(blobs: BlobStore, location: str) -> None:
@@ -26,7 +30,50 @@ def check_index(index: Index, blobs: BlobStore, location: str) -> None:
     if known is None:
         raise _lost(location, f"its index is older than its journal, which has {last.sequence} changes")
     if known != last:
-        raise _lost(location, f"its index and its journal tell different things of change {last.sequence}")
+        raise _contradicted(location, last.sequence)
+
+
+def check_all_of_index(index: Index, blobs: BlobStore, location: str) -> None:
+    """Raises IndexLost or IndexCorrupt unless the index can be trusted to say what nobody needs.
+
+    Its pages are sound, every event of the journal is in it as it was, and the live versions are those of
+    its own history. Manifests are not looked at.
+    """
+    check_index(index, blobs, location)
+    for wrong in index.check():
+        raise _damaged(location, wrong)
+    journal = {event.sequence: event for event in blobs.journal.read()}
+    standing, last = Standing(), 0
+    for event in every_event(index):
+        standing.take(event)
+        last = event.sequence
+        if journal.pop(event.sequence, event) != event:
+            raise _contradicted(location, event.sequence)
+    if journal:
+        raise _lost(location, f"its index lacks change {min(journal)}, which is in its journal")
+    live = {digest for digest, _ in index.manifests()}
+    if live not in _live_since(standing, every_event(index, last)):
+        raise _damaged(location, "its versions are not those of its own history")
+
+
+def _live_since(standing: Standing, later: Iterable[Event]) -> Iterator[set[str]]:
+    """The digests of live versions, now and after each later event: others may delete some meanwhile."""
+    yield set(standing.versions.values())
+    for event in later:
+        standing.take(event)
+        yield set(standing.versions.values())
+
+
+def _contradicted(location: str, sequence: int) -> IndexLost:
+    return _lost(location, f"its index and its journal tell different things of change {sequence}")
+
+
+def _damaged(location: str, what: str) -> IndexCorrupt:
+    return IndexCorrupt(
+        f"the index of registry {location} is damaged ({what}); nothing was changed: restore a backup, or "
+        f"run parfocal registry rebuild {location}",
+        path=location,
+    )
 
 
 def _lost(location: str, what: str) -> IndexLost:

@@ -25,6 +25,7 @@ from parfocal.registry.values import (
     check_actor,
     check_alias,
     check_expected,
+    check_needed,
     check_sequence,
     check_version,
     checked_page_size,
@@ -179,16 +180,14 @@ class RemoteRegistry:
             )
             return read_alias(self._stub.SetAlias(request, timeout=_DEADLINE_S))
 
-    def rollback_alias(
-        self, name: str, alias: str, actor: str = "", expected_version: int | None = None
-    ) -> Alias:
+    def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         """Undoes the last move of an alias that was not undone yet; see Registry."""
         with registry_errors():
             request = pb.RollbackAliasRequest(
                 name=str(AdapterName.parse(name)),
                 alias=check_alias(alias),
                 actor=check_actor(actor),
-                expected_version=check_expected(expected_version),
+                expected_version=check_needed(expected_version),
             )
             return read_alias(self._stub.RollbackAlias(request, timeout=_DEADLINE_S))
 

@@ -1,6 +1,12 @@
 """The registry's vocabulary: names, digests, references, manifests, contracts, records. Values only."""
 
-from parfocal.registry.values.arguments import check_actor, check_expected, check_sequence, check_version
+from parfocal.registry.values.arguments import (
+    check_actor,
+    check_expected,
+    check_needed,
+    check_sequence,
+    check_version,
+)
 from parfocal.registry.values.base_contract import (
     MEANING,
     PLAIN_PREFIX,
@@ -107,6 +113,7 @@ __all__ = [
     "check_actor",
     "check_alias",
     "check_expected",
+    "check_needed",
     "check_once",
     "check_sequence",
     "check_version",

@@ -43,3 +43,15 @@ def check_sequence(number: int | None) -> int | None:
             field="after_sequence",
         )
     return number
+
+
+def check_needed(number: int | None) -> int:
+    """Returns what an alias is expected to point at where that must be said; raises InvalidArgument."""
+    checked = check_expected(number)
+    if checked is None:
+        raise InvalidArgument(
+            "a rollback needs expected_version, the version that the alias points at now, 0 for a deleted "
+            "one: else two callers who undo one move would undo two",
+            field="expected_version",
+        )
+    return checked

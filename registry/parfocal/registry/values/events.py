@@ -106,10 +106,11 @@ class Standing:
         """What holds after `events`, which go oldest first."""
         standing = cls()
         for event in events:
-            standing._take(event)
+            standing.take(event)
         return standing
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Adds what the next event changes."""
         version, alias = (event.name, event.version), (event.name, event.alias)
         match event.kind:
             case EventKind.VERSION_PUBLISHED:

@@ -7,6 +7,7 @@ import typer
 from parfocal.cli.display import count_text, show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import registry_here
+from parfocal.registry import Garbage
 
 
 def gc(
@@ -18,24 +19,30 @@ def gc(
     unindexed: Annotated[
         bool, typer.Option("--unindexed", help="Free whole versions too that the index has never heard of.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Free even more than half of what the registry holds.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Free the files that no version needs.
 
     Those of deleted versions and of publishes that failed. Runs where the registry's folder is. Frees nothing
-    when the index is damaged, or older than what lies beside it. Keeps whatever a version that cannot be read
-    may need, and names it.
+    when the index is damaged, or older than what lies beside it; and only says what it would free when that
+    is more than half of the versions or of their bytes, unless told --yes. Keeps whatever a version that
+    cannot be read may need, and names it.
 
     Example: parfocal gc --dry-run
     """
-    garbage = registry_here(registry).collect_garbage(dry_run, copies=copies, unindexed=unindexed)
+    opened = registry_here(registry)
+    garbage = opened.collect_garbage(dry_run, copies=copies, unindexed=unindexed, most=yes)
     blobs, folders = len(garbage.blobs), len(garbage.folders)
     if as_json:
         document = {"blobs": blobs, "folders": folders, "freed_bytes": garbage.freed_bytes}
         kept = {"unindexed": garbage.unindexed, "unreadable": garbage.unreadable}
-        show_json({**document, **kept, "dry_run": dry_run})
+        show_json({**document, **kept, "dry_run": garbage.dry_run})
+        _tell_held_back(garbage, dry_run)
         return
-    verb = "Would free" if dry_run else "Freed"
+    verb = "Would free" if garbage.dry_run else "Freed"
     copies_text = count_text(folders, "local copy", "local copies")
     typer.echo(f"{verb} {size_text(garbage.freed_bytes)}: {count_text(blobs, 'file')} and {copies_text}")
     if garbage.unreadable:
@@ -47,4 +54,15 @@ def gc(
         typer.echo(
             f"Kept {len(garbage.unindexed)} that the index has never heard of: parfocal registry rebuild "
             "gives them names, gc --unindexed frees them"
+        )
+    _tell_held_back(garbage, dry_run)
+
+
+def _tell_held_back(garbage: Garbage, dry_run: bool) -> None:
+    """Says what to do where a collection became a dry run by itself."""
+    if garbage.dry_run and not dry_run:
+        typer.echo(
+            "parfocal: nothing was freed: that is more than half of what the registry holds; "
+            "parfocal gc --yes frees it",
+            err=True,
         )

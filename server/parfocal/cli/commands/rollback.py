@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json
+from parfocal.cli.display import show_json, time_text
 from parfocal.cli.documents import alias_document
 from parfocal.cli.options import (
     DEFAULT_REGISTRY,
@@ -15,7 +15,7 @@ from parfocal.cli.options import (
     RegistryOption,
 )
 from parfocal.cli.registries import actor_or_me
-from parfocal.registry import open_registry
+from parfocal.registry import AliasMoved, MoveKind, Registry, open_registry
 
 
 def rollback(
@@ -28,12 +28,27 @@ def rollback(
 ) -> None:
     """Undo the last move of an alias, be it its deletion. The history keeps both moves.
 
-    With --expect, two people who undo one bad move do not undo two.
+    Two people who undo one bad move do not undo two: an alias that was just rolled back goes further back
+    only with --expect and the version that it points at now.
 
     Example: parfocal rollback team/invoices prod
     """
-    moved = open_registry(registry, create=False).rollback_alias(name, alias, actor_or_me(actor), expect)
+    opened = open_registry(registry, create=False)
+    expected = _pointed_at(opened, name, alias) if expect is None else expect
+    moved = opened.rollback_alias(name, alias, expected, actor_or_me(actor))
     if as_json:
         show_json(alias_document(moved))
     else:
         typer.echo(f"{moved.name}@{moved.alias} means version {moved.version} again ({moved.digest})")
+
+
+def _pointed_at(registry: Registry, name: str, alias: str) -> int:
+    """What the alias points at now, 0 where it is deleted; refuses one whose last move is a rollback."""
+    last = registry.alias_moves(name, alias, page_size=1).items[0]
+    if last.kind is MoveKind.ROLLBACK:
+        raise AliasMoved(
+            f"alias {alias!r} of {name!r} was rolled back already, from version {last.previous_version or 'none'} "
+            f"to {last.version}, on {time_text(last.moved_at)} by {last.actor or 'nobody named'}; to go further "
+            f"back: parfocal rollback {name} {alias} --expect {last.version}"
+        )
+    return last.version

@@ -26,6 +26,7 @@ from parfocal.registry.values import (
     Event,
     FileEntry,
     Version,
+    check_needed,
     check_version,
     checked_page_size,
     chunks_of,
@@ -155,10 +156,14 @@ class RegistryService(RegistryServiceServicer):
         return await self._look_ups(self._list_moves, request)
 
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
-        """Undoes the last move of an alias."""
+        """Undoes the last move of an alias, if it still points where the caller says."""
         _tell(request, context)
         alias = await self._changes(
-            self._registry.rollback_alias, request.name, request.alias, request.actor, _expected(request)
+            self._registry.rollback_alias,
+            request.name,
+            request.alias,
+            check_needed(_expected(request)),
+            request.actor,
         )
         return alias_message(alias)
 

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from parfocal.registry.disk import FolderLock, disk_errors
@@ -12,7 +11,14 @@ from parfocal.registry.index.protocol import Slice
 from parfocal.registry.index.sqlite import lookups
 from parfocal.registry.index.sqlite.changes import apply, next_number
 from parfocal.registry.index.sqlite.database import SqliteDatabase
-from parfocal.registry.index.sqlite.rows import EVENT_COLUMNS, VERSION_COLUMNS, event_of, fitting, now
+from parfocal.registry.index.sqlite.rows import (
+    EVENT_COLUMNS,
+    VERSION_COLUMNS,
+    event_of,
+    fitting,
+    moment_in,
+    now,
+)
 from parfocal.registry.values import (
     AdapterSummary,
     Alias,
@@ -172,7 +178,7 @@ class SqliteIndex:
                 apply(connection, Event(0, kind, name, now(), version, digest, alias, actual, actor))
             return lookups.the_alias(connection, name, alias)
 
-    def roll_back_alias(self, name: str, alias: str, expected: int | None, actor: str) -> Alias:
+    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
         with self._database.write() as connection:
             lookups.require_adapter(connection, name)
             moves = lookups.past_moves(connection, name, alias)
@@ -285,8 +291,8 @@ def _summary(connection: sqlite3.Connection, row: tuple[str, str, int, int, str]
         name,
         latest,
         count,
-        datetime.fromisoformat(created_at),
-        datetime.fromisoformat(updated_at),
+        moment_in(created_at),
+        moment_in(updated_at),
         {alias.alias: alias.version for alias in lookups.all_aliases(connection, name)},
     )
 

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from parfocal.registry.errors import NotARegistry
+from parfocal.registry.errors import IndexCorrupt, NotARegistry
 from parfocal.registry.index.sqlite.looking import look
 from parfocal.registry.index.sqlite.rows import EVENT_COLUMNS, event_of
 from parfocal.registry.values import Event
@@ -18,6 +18,6 @@ def rescue(path: Path) -> tuple[list[Event], dict[str, bytes]]:
             rows = connection.execute(f"SELECT {EVENT_COLUMNS} FROM events ORDER BY sequence")
             events.extend(event_of(row) for row in rows)
             manifests.update(connection.execute("SELECT digest, manifest FROM versions"))
-    except (sqlite3.Error, NotARegistry, FileNotFoundError, ValueError, TypeError):
+    except (sqlite3.Error, IndexCorrupt, NotARegistry, FileNotFoundError, ValueError, TypeError):
         pass  # what was read so far is of use
     return events, manifests

@@ -23,6 +23,14 @@ def moment_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def moment_in(text: str) -> datetime:
+    """The moment that the index wrote so; raises IndexCorrupt."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _no_such(f"time {text[:40]!a}") from error
+
+
 def version_of(row: VersionRow) -> Version:
     """The version in a row, its manifest read; raises IndexCorrupt or RegistryTooNew."""
     return listed(row).checked()
@@ -31,7 +39,7 @@ def version_of(row: VersionRow) -> Version:
 def listed(row: VersionRow) -> Version:
     """The version in a row, whether or not its manifest can be read."""
     name, number, digest, data, created_at = row
-    return Version(name, number, digest, data, datetime.fromisoformat(created_at))
+    return Version(name, number, digest, data, moment_in(created_at))
 
 
 def fitting(rows: Iterable[VersionRow], limit: int) -> tuple[tuple[Version, ...], bool]:
@@ -50,13 +58,26 @@ def fitting(rows: Iterable[VersionRow], limit: int) -> tuple[tuple[Version, ...]
 
 
 def alias_of(row: tuple[str, str, int, str, str, str]) -> Alias:
-    """The alias in a row."""
+    """The alias in a row; raises IndexCorrupt."""
     name, alias, version, digest, actor, moved_at = row
-    return Alias(name, alias, version, digest, actor, datetime.fromisoformat(moved_at))
+    return Alias(name, alias, version, digest, actor, moment_in(moved_at))
 
 
 def event_of(row: EventRow) -> Event:
-    """The event in a row."""
+    """The event in a row; raises IndexCorrupt."""
     sequence, kind, name, when, version, digest, alias, previous, actor = row
-    happened_at = datetime.fromisoformat(when)
-    return Event(sequence, EventKind(kind), name, happened_at, version, digest, alias, previous, actor)
+    return Event(sequence, _kind(kind), name, moment_in(when), version, digest, alias, previous, actor)
+
+
+def _kind(text: str) -> EventKind:
+    try:
+        return EventKind(text)
+    except ValueError as error:
+        raise _no_such(f"kind of event {text[:40]!a}") from error
+
+
+def _no_such(what: str) -> IndexCorrupt:
+    return IndexCorrupt(
+        f"the index is damaged: it holds the {what}, which it never wrote; restore a backup, or run parfocal "
+        "registry rebuild with the registry's folder"
+    )
