@@ -41,6 +41,7 @@ from parfocal.registry.values import (
     Rendering,
     TargetModule,
     Version,
+    every_item,
 )
 from parfocal.registry.watching import Watch
 
@@ -84,6 +85,7 @@ __all__ = [
     "Watch",
     "back_up",
     "describe_base",
+    "every_item",
     "locate_base",
     "open_registry",
     "read_peft_folder",

@@ -41,6 +41,7 @@ RegistryError
 └── DataLoss                   DATA_LOSS
     ├── BlobCorrupt            …                     bytes do not have their digest
     ├── BlobMissing            …                     a published file is gone
+    ├── ReplyRefused           …                     a remote registry answered something else
     ├── IndexCorrupt           …                     the index contradicts itself
     └── IndexLost              …                     the index is gone, or older than what lies beside it
 """
@@ -325,6 +326,12 @@ class BlobMissing(DataLoss):
     """A file of a published version is gone from the store."""
 
     reason = "BLOB_MISSING"
+
+
+class ReplyRefused(DataLoss):
+    """A remote registry's reply is not about what it was asked, or is nothing that a registry says."""
+
+    reason = "REPLY_REFUSED"
 
 
 class IndexCorrupt(DataLoss):

@@ -1,26 +1,11 @@
-"""What commands do with any registry: read long lists to the end, and name the actor. Knows no storage."""
+"""What commands do with any registry: open it, and name the actor. Knows no storage."""
 
 import getpass
 import socket
-from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import typer
 
-from parfocal.registry import Page, StoredRegistry, open_registry
-
-_Item = TypeVar("_Item")
-
-
-def every(page: Callable[[str], Page[_Item]]) -> Iterator[_Item]:
-    """Yields the items of all pages; `page` gets the token of the page to read, first the empty one."""
-    token = ""
-    while True:
-        found = page(token)
-        yield from found.items
-        token = found.next_page_token
-        if not token:
-            return
+from parfocal.registry import StoredRegistry, open_registry
 
 
 def registry_here(location: str) -> StoredRegistry:

@@ -46,6 +46,8 @@ class LocalCopies:
     def path(self, digest: str) -> Path:
         """The folder of an adapter, made when absent; raises OSError."""
         folder = self._root / hex_of(digest)
+        if folder.is_symlink():  # leads out of the cache, to files that are not ours to remove
+            folder.unlink()
         if not folder.is_dir():
             self._home.mkdir(parents=True, exist_ok=True)
             make_like(self._root, self._home)

@@ -2,7 +2,7 @@
 
 from parfocal.registry.publishing.draft import Draft, draft, store
 from parfocal.registry.publishing.publication import Publication, base_named_by
-from parfocal.registry.publishing.upload import Upload
+from parfocal.registry.publishing.upload import Upload, fault_of_files
 
 __all__ = [
     "Draft",
@@ -10,5 +10,6 @@ __all__ = [
     "Upload",
     "base_named_by",
     "draft",
+    "fault_of_files",
     "store",
 ]

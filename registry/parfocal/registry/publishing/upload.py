@@ -10,6 +10,7 @@ from parfocal.registry.publishing.own_template import MAX_TEMPLATE_BYTES
 from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, FileEntry, Hasher
 from parfocal.v1.limits import PIECE_BYTES
 
+# The files of an adapter, and how many bytes each may have.
 _LIMITS = {
     CONFIG_FILE: MAX_CONFIG_BYTES,
     WEIGHTS_FILE: MAX_WEIGHTS_BYTES,
@@ -78,18 +79,19 @@ class Upload:
         self._done += 1
 
 
-def _check_announcement(files: Sequence[FileEntry]) -> None:
+def fault_of_files(files: Sequence[FileEntry]) -> str | None:
+    """Says why these are not exactly the files of an adapter within their limits, if so."""
     names = [file.path for file in files]
     if len(names) != len(set(names)) or not _NEEDED <= set(names) <= _LIMITS.keys():
         shown = ", ".join(ascii(name[:80]) for name in names[:4]) or "nothing"
-        raise InvalidUpload(
-            f"the header announces {shown}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps "
-            f"{TEMPLATE_FILE}",
-            field="header.files",
-        )
+        return f"{shown}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps {TEMPLATE_FILE}"
     for file in files:
         if not 0 < file.size <= _LIMITS[file.path]:
-            raise InvalidUpload(
-                f"{file.path} is announced with {file.size} bytes; 1 to {_LIMITS[file.path]} are accepted",
-                field="header.files",
-            )
+            return f"{file.path} with {file.size} bytes; 1 to {_LIMITS[file.path]} are accepted"
+    return None
+
+
+def _check_announcement(files: Sequence[FileEntry]) -> None:
+    fault = fault_of_files(files)
+    if fault is not None:
+        raise InvalidUpload(f"the header announces {fault}", field="header.files")

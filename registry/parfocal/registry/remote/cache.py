@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from parfocal.registry.copies import LocalCopies
-from parfocal.registry.values import FileEntry, Manifest, digest_of, hex_of
+from parfocal.registry.values import MAX_MANIFEST_BYTES, FileEntry, Manifest, digest_of, hex_of
 
 
 class RemoteCache:
@@ -37,8 +37,8 @@ class RemoteCache:
 
     def manifest(self, digest: str) -> Manifest | None:
         """Returns the manifest of a version if it is here and intact; raises OSError."""
-        try:
-            data = (self._manifests / hex_of(digest)).read_bytes()
-        except FileNotFoundError:
+        path = self._manifests / hex_of(digest)
+        if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
             return None
+        data = path.read_bytes()
         return Manifest.from_bytes(data) if digest_of(data) == digest else None

@@ -9,6 +9,15 @@ from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
+from parfocal.registry.remote.replies import (
+    checked_adapters,
+    checked_alias,
+    checked_moves,
+    checked_page,
+    checked_resolved,
+    checked_version,
+    checked_versions,
+)
 from parfocal.registry.remote.upload import Progress, upload
 from parfocal.registry.remote.watch import RemoteWatch
 from parfocal.registry.values import (
@@ -29,6 +38,7 @@ from parfocal.registry.values import (
     check_sequence,
     check_version,
     checked_page_size,
+    every_item,
     parse_digest,
 )
 from parfocal.registry.wire import (
@@ -72,7 +82,7 @@ class RemoteRegistry:
         prepared = draft(folder, publication)
         parts = upload(adapter, prepared, progress)
         with registry_errors():
-            version = read_version(self._stub.PublishVersion(parts))
+            version = checked_version(read_version(self._stub.PublishVersion(parts)), adapter)
         # Files beside the adapter are not sent, so only this side can warn of them.
         for warning in prepared.warnings:
             if warning not in version.manifest.warnings:
@@ -81,17 +91,21 @@ class RemoteRegistry:
 
     def resolve(self, reference: str) -> Version:
         """Returns the version that a reference means now; see Registry."""
+        wanted = Reference.parse(reference)
         with registry_errors():
-            request = pb.ResolveAdapterRequest(reference=str(Reference.parse(reference)))
-            return read_version(self._stub.ResolveAdapter(request, timeout=_DEADLINE_S))
+            request = pb.ResolveAdapterRequest(reference=str(wanted))
+            reply = self._stub.ResolveAdapter(request, timeout=_DEADLINE_S)
+        return checked_resolved(read_version(reply), wanted)
 
     def find(self, digest: str) -> Version:
         """Returns a version with this digest under any name; see Registry."""
+        request = pb.DownloadVersionRequest(digest=parse_digest(digest))
         with registry_errors():
-            call = self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=parse_digest(digest)))
-            version = _first(iter(call), digest)
-            call.cancel()  # type: ignore[no-untyped-call]  # the files are not wanted
-            return version
+            call = self._stub.DownloadVersion(request, timeout=_DEADLINE_S)
+            try:
+                return _first(iter(call), digest)
+            finally:
+                call.cancel()  # type: ignore[no-untyped-call]  # the files are not wanted
 
     def manifest(self, digest: str) -> Manifest:
         """Returns the manifest with this digest, from the cache if it is there; see Registry."""
@@ -116,50 +130,48 @@ class RemoteRegistry:
         with registry_errors():
             request = pb.ListAdaptersRequest(page_size=checked_page_size(page_size), page_token=page_token)
             reply = self._stub.ListAdapters(request, timeout=_DEADLINE_S)
-        return Page(tuple(read_adapter(item) for item in reply.adapters), reply.next_page_token)
+        found = checked_adapters([read_adapter(item) for item in reply.adapters])
+        return checked_page(found, reply.next_page_token, page_token)
 
     def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
         """Returns a page of live versions, the newest first; see Registry."""
+        size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
         with registry_errors():
-            size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
             request = pb.ListVersionsRequest(name=adapter, page_size=size, page_token=page_token)
             reply = self._stub.ListVersions(request, timeout=_DEADLINE_S)
-        return Page(tuple(read_listed(item) for item in reply.versions), reply.next_page_token)
+        found = checked_versions([read_listed(item) for item in reply.versions], adapter)
+        return checked_page(found, reply.next_page_token, page_token)
 
     def aliases(self, name: str) -> list[Alias]:
         """Returns the aliases of an adapter, sorted; see Registry."""
-        request = pb.ListAliasesRequest(name=str(AdapterName.parse(name)))
-        found: list[Alias] = []
-        while True:
+        adapter = str(AdapterName.parse(name))
+
+        def page(token: str) -> Page[Alias]:
             with registry_errors():
+                request = pb.ListAliasesRequest(name=adapter, page_token=token)
                 reply = self._stub.ListAliases(request, timeout=_DEADLINE_S)
-            found += [read_alias(alias) for alias in reply.aliases]
-            if not reply.next_page_token:
-                return found
-            request.page_token = reply.next_page_token
+            found = tuple(checked_alias(read_alias(alias), adapter) for alias in reply.aliases)
+            return checked_page(found, reply.next_page_token, token)
+
+        return list(every_item(page))
 
     def alias_history(self, name: str, alias: str) -> list[AliasMove]:
         """Returns every move of an alias, the newest first; see Registry."""
-        word, moves = check_alias(alias), list[AliasMove]()
-        page = self.alias_moves(name, word, MAX_PAGE_SIZE)
-        while page.next_page_token:
-            moves += page.items
-            page = self.alias_moves(name, word, MAX_PAGE_SIZE, page.next_page_token)
-        return [*moves, *page.items]
+        word = check_alias(alias)
+        return list(every_item(lambda token: self.alias_moves(name, word, MAX_PAGE_SIZE, token)))
 
     def alias_moves(
         self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
     ) -> Page[AliasMove]:
         """A page of moves, of one alias or of all of an adapter, the newest first; see Registry."""
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias) if alias else ""
         with registry_errors():
             request = pb.ListAliasMovesRequest(
-                name=str(AdapterName.parse(name)),
-                alias=check_alias(alias) if alias else "",
-                page_size=checked_page_size(page_size),
-                page_token=page_token,
+                name=adapter, alias=word, page_size=checked_page_size(page_size), page_token=page_token
             )
             reply = self._stub.ListAliasMoves(request, timeout=_DEADLINE_S)
-        return Page(tuple(read_move(move) for move in reply.moves), reply.next_page_token)
+        found = checked_moves((read_move(move) for move in reply.moves), adapter, word)
+        return checked_page(found, reply.next_page_token, page_token)
 
     def watch(self, name: str = "", after: int | None = None) -> RemoteWatch:
         """What happens from now on, or after a number; see Registry."""
@@ -178,7 +190,8 @@ class RemoteRegistry:
                 expected_version=check_expected(expected_version),
                 actor=check_actor(actor),
             )
-            return read_alias(self._stub.SetAlias(request, timeout=_DEADLINE_S))
+            reply = self._stub.SetAlias(request, timeout=_DEADLINE_S)
+        return checked_alias(read_alias(reply), request.name, request.alias, version)
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         """Undoes the last move of an alias that was not undone yet; see Registry."""
@@ -189,7 +202,8 @@ class RemoteRegistry:
                 actor=check_actor(actor),
                 expected_version=check_needed(expected_version),
             )
-            return read_alias(self._stub.RollbackAlias(request, timeout=_DEADLINE_S))
+            reply = self._stub.RollbackAlias(request, timeout=_DEADLINE_S)
+        return checked_alias(read_alias(reply), request.name, request.alias)
 
     def delete_alias(
         self, name: str, alias: str, actor: str = "", expected_version: int | None = None
@@ -222,10 +236,14 @@ class RemoteRegistry:
 
     def _download(self, digest: str) -> None:
         with registry_errors():
-            replies = iter(self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=digest)))
-            version = _first(replies, digest)
-            for entry in version.manifest.files:
-                self._cache.keep_file(digest, entry, _pieces(replies, entry))
+            call = self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=digest))
+            try:
+                replies = iter(call)
+                version = _first(replies, digest)
+                for entry in version.manifest.files:
+                    self._cache.keep_file(digest, entry, _pieces(replies, entry))
+            finally:
+                call.cancel()  # type: ignore[no-untyped-call]  # what else it sends is not wanted
             self._cache.keep_manifest(version.manifest)
 
 
@@ -238,15 +256,18 @@ def _first(replies: Iterator[pb.DownloadVersionResponse], digest: str) -> Versio
             expected=digest,
             actual=version.digest,
         )
-    return version
+    return checked_version(version)
 
 
 def _pieces(replies: Iterator[pb.DownloadVersionResponse], entry: FileEntry) -> Iterator[bytes]:
-    """Yields the pieces of one file, no more than its size; fewer when the stream ends."""
+    """Yields the pieces of one file, little more than its size; fewer when the stream ends.
+
+    An empty piece ends it too: a stream of them would never end.
+    """
     received = 0
     while received < entry.size:
         reply = next(replies, None)
-        if reply is None or reply.chunk.path != entry.path:
+        if reply is None or reply.chunk.path != entry.path or not reply.chunk.data:
             return
         received += len(reply.chunk.data)
         yield reply.chunk.data

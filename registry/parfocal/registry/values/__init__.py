@@ -52,7 +52,14 @@ from parfocal.registry.values.manifest import (
     Manifest,
 )
 from parfocal.registry.values.names import AdapterName, check_alias
-from parfocal.registry.values.pages import MAX_PAGE_SIZE, Page, checked_page_size, key_in, page_token
+from parfocal.registry.values.pages import (
+    MAX_PAGE_SIZE,
+    Page,
+    checked_page_size,
+    every_item,
+    key_in,
+    page_token,
+)
 from parfocal.registry.values.provenance import Evaluation, Provenance
 from parfocal.registry.values.recent import Recent
 from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
@@ -123,6 +130,7 @@ __all__ = [
     "digest_of",
     "digest_of_file",
     "dumps",
+    "every_item",
     "hex_of",
     "key_in",
     "kind_of",

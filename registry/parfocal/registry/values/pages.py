@@ -2,16 +2,18 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from parfocal.registry.errors import InvalidPage
+from parfocal.registry.errors import InvalidPage, ReplyRefused
 from parfocal.registry.values.canonical_json import InvalidJson, dumps, loads
 from parfocal.v1.limits import PAGE_ITEMS, PAGE_TOKEN_CHARACTERS
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = PAGE_ITEMS.most
+# More than anybody has of anything: a longer list never ends.
+_MAX_ITEMS = 1_000_000
 
 Item = TypeVar("Item")
 
@@ -58,6 +60,19 @@ def key_in(token: str, listing: str) -> str:
     if owner != listing or not isinstance(last, str):
         raise _refused(token)
     return last
+
+
+def every_item(page: Callable[[str], Page[Item]]) -> Iterator[Item]:
+    """The items of all pages, where `page` gets the token of the one to read; raises ReplyRefused."""
+    token, count = "", 0
+    while True:
+        found = page(token)
+        yield from found.items
+        token, count = found.next_page_token, count + len(found.items)
+        if not token:
+            return
+        if count > _MAX_ITEMS:
+            raise ReplyRefused(f"the list goes on after {_MAX_ITEMS} items; ask another registry")
 
 
 def _refused(token: str) -> InvalidPage:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from parfocal.registry.errors import BlobCorrupt, InvalidPublication
+from parfocal.registry.errors import BlobCorrupt, InvalidPublication, ReplyRefused
 from parfocal.registry.values import (
     JSON,
     MAX_METRICS,
@@ -245,4 +245,9 @@ def _shape(message: pb.BaseShape) -> BaseShape:
 
 
 def _moment(timestamp: Timestamp) -> datetime:
-    return timestamp.ToDatetime(UTC)
+    try:
+        return timestamp.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ReplyRefused(
+            f"the registry sent a time that no calendar has ({timestamp.seconds} s); nothing of it was used"
+        ) from error

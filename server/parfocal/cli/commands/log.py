@@ -9,8 +9,7 @@ from parfocal.cli.display import show_json
 from parfocal.cli.documents import move_document
 from parfocal.cli.moves import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from parfocal.cli.registries import every
-from parfocal.registry import Registry, open_registry
+from parfocal.registry import Registry, every_item, open_registry
 
 
 def log(
@@ -58,7 +57,7 @@ def log(
 
 
 def _list(registry: Registry, name: str, alias: str, as_json: bool) -> None:
-    moves = list(every(lambda token: registry.alias_moves(name, alias, page_token=token)))
+    moves = list(every_item(lambda token: registry.alias_moves(name, alias, page_token=token)))
     if as_json:
         show_json({"moves": [move_document(move) for move in moves]})
     else:

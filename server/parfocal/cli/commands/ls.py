@@ -8,8 +8,15 @@ import typer
 from parfocal.cli.display import digest_text, show_json, show_table, size_text, time_text
 from parfocal.cli.documents import adapter_document, version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from parfocal.cli.registries import every
-from parfocal.registry import AdapterName, AdapterNotFound, AdapterSummary, Registry, Version, open_registry
+from parfocal.registry import (
+    AdapterName,
+    AdapterNotFound,
+    AdapterSummary,
+    Registry,
+    Version,
+    every_item,
+    open_registry,
+)
 
 
 def ls(
@@ -52,7 +59,7 @@ def _is_adapter(registry: Registry, name: str) -> bool:
 
 
 def _adapters(registry: Registry) -> list[AdapterSummary]:
-    return list(every(lambda token: registry.adapters(page_token=token)))
+    return list(every_item(lambda token: registry.adapters(page_token=token)))
 
 
 def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
@@ -73,7 +80,7 @@ def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
 
 
 def _show_versions(registry: Registry, name: str, as_json: bool) -> None:
-    versions = list(every(lambda token: registry.versions(name, page_token=token)))
+    versions = list(every_item(lambda token: registry.versions(name, page_token=token)))
     if as_json:
         show_json({"versions": [version_document(version) for version in versions]})
         return

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def pull(
     _check_new(target)
     with spinner(f"Fetching {version}"):
         source = opened.materialise(version.digest)
-    _copy(source, target)
+    _copy(source, target, [entry.path for entry in version.manifest.files])
     if as_json:
         document = {"name": version.name, "version": version.version, "digest": version.digest}
         show_json({**document, "folder": str(target)})
@@ -45,13 +46,13 @@ def pull(
         typer.echo(f"{version} is in {target}")
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copies all files or none, into a new folder, so that nothing old can survive beside them."""
+def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copies all of these files or none, into a new folder, so that nothing old can survive beside them."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
-        for file in source.iterdir():
-            shutil.copyfile(file, partial / file.name)
+        for name in names:
+            shutil.copyfile(source / name, partial / name)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, RegistryOption, YesOption
-from parfocal.cli.registries import actor_or_me, every
-from parfocal.registry import IndexCorrupt, Reference, Registry, RegistryTooNew, open_registry
+from parfocal.cli.registries import actor_or_me
+from parfocal.registry import IndexCorrupt, Reference, Registry, RegistryTooNew, every_item, open_registry
 
 
 def rm(
@@ -62,7 +62,7 @@ def _told(registry: Registry, wanted: Reference) -> str:
 
 def _adapter(registry: Registry, name: str, force: bool, actor: str, yes: bool) -> None:
     aliases = [alias.alias for alias in registry.aliases(name)]
-    count = sum(1 for _ in every(lambda token: registry.versions(name, page_token=token)))
+    count = sum(1 for _ in every_item(lambda token: registry.versions(name, page_token=token)))
     content = f"{count} version{'' if count == 1 else 's'}"
     if aliases and force:
         content += f" and the alias{'' if len(aliases) == 1 else 'es'} {', '.join(aliases)}"

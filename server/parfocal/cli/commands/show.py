@@ -17,8 +17,16 @@ from parfocal.cli.display import (
 from parfocal.cli.documents import alias_document, move_document, version_document
 from parfocal.cli.moves import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from parfocal.cli.registries import every
-from parfocal.registry import Alias, AliasMove, Contract, Evaluation, Provenance, Version, open_registry
+from parfocal.registry import (
+    Alias,
+    AliasMove,
+    Contract,
+    Evaluation,
+    Provenance,
+    Version,
+    every_item,
+    open_registry,
+)
 
 
 def show(
@@ -37,7 +45,7 @@ def show(
     opened = open_registry(registry, create=False)
     version = opened.resolve(reference)
     aliases = opened.aliases(version.name)
-    moves = list(every(lambda token: opened.alias_moves(version.name, page_token=token)))
+    moves = list(every_item(lambda token: opened.alias_moves(version.name, page_token=token)))
     if as_json:
         document = version_document(version)
         document["aliases"] = [alias_document(alias) for alias in aliases if alias.version == version.version]

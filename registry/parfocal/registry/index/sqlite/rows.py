@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from parfocal.registry.errors import IndexCorrupt
 from parfocal.registry.values import Alias, Event, EventKind, Version
 
 VERSION_COLUMNS = "name, version, digest, manifest, created_at"
