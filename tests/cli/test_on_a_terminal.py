@@ -1,32 +1,15 @@
 """What a person at a terminal sees beside the answer: progress, whole tables, who answered."""
 
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from fakes.terminal import on_a_terminal
+
 
 def _on_a_terminal(*arguments: str) -> str:
-    """Returns all that `parfocal` writes to a terminal 60 columns wide."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm"}
-    command = [sys.executable, "-m", "parfocal.cli", *arguments]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        chunks = []
-        while True:
-            try:
-                chunk = os.read(ours, 4096)
-            except OSError:  # the other end was closed
-                break
-            if not chunk:
-                break
-            chunks.append(chunk)
-    os.close(ours)
-    assert process.returncode == 0, b"".join(chunks)
-    return b"".join(chunks).decode()
+    code, text = on_a_terminal(*arguments)
+    assert code == 0, text
+    return text
 
 
 def test_push_shows_a_bar_and_show_folds_what_is_too_wide(

@@ -81,7 +81,7 @@ def test_a_traceback_follows_its_line_and_is_a_key_for_machines() -> None:
 
     text = TextLines().format(failed).splitlines()
     assert text[0].endswith("Generate failed request_id=a1")
-    assert text[1].startswith("Traceback") and text[-1].startswith("ValueError: invalid literal")
+    assert text[1].startswith("  Traceback") and text[-1].startswith("  ValueError: invalid literal")
     told = json.loads(JsonLines().format(failed))
     assert told["traceback"].splitlines()[-1].startswith("ValueError: invalid literal")
 

@@ -42,6 +42,7 @@ from parfocal.registry.values import (
     TargetModule,
     Version,
     every_item,
+    printable,
 )
 from parfocal.registry.watching import Watch
 
@@ -88,6 +89,7 @@ __all__ = [
     "every_item",
     "locate_base",
     "open_registry",
+    "printable",
     "read_peft_folder",
     "rebuild_folder",
 ]

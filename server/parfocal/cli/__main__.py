@@ -2,7 +2,9 @@
 
 import os
 import sys
+import traceback
 from io import TextIOWrapper
+from types import TracebackType
 
 _INTERRUPTED = 130
 
@@ -14,6 +16,8 @@ def main() -> None:
     """
     try:
         _open_what_is_closed()
+        # Before Typer is imported, which calls the hook that it finds.
+        sys.excepthook = _show_bug
         # Imported here, so that Ctrl-C during the import ends the command without a traceback.
         from parfocal.cli.app import build_app
         from parfocal.engine import wait_briefly
@@ -37,6 +41,14 @@ def _open_what_is_closed() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints a traceback; what its message quotes cannot act on the terminal."""
+    from parfocal.registry import printable
+
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(printable(text, keep="\n\t"))
 
 
 def _print_anything() -> None:

@@ -20,6 +20,7 @@ from parfocal.cli.commands.rollback import rollback
 from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.show import show
 from parfocal.cli.commands.train import build_train
+from parfocal.cli.display import say, show_warnings_as_lines
 from parfocal.cli.failures import OneLineGroup
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
@@ -54,7 +55,7 @@ def build_app() -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"parfocal {package_version('parfocal')}")
+        say(f"parfocal {package_version('parfocal')}")
         raise typer.Exit
 
 
@@ -66,3 +67,4 @@ def _parfocal(
 ) -> None:
     """Serve many LoRA adapters from one 4-bit base model, and look after their whole life."""
     calm_libraries()
+    show_warnings_as_lines()

@@ -146,7 +146,11 @@ def _recorded_form(manifest: adapter_pb2.Manifest) -> str | None:
     contract = manifest.contract
     if contract.HasField("rendering"):
         return _FORMS.get(contract.rendering.form)
-    noted = json.loads(manifest.provenance.hyper_parameters_json or "{}").get("rendering")
+    try:
+        hyper_parameters = json.loads(manifest.provenance.hyper_parameters_json or "{}")
+    except (ValueError, RecursionError):  # no Parfocal has written that
+        hyper_parameters = {}
+    noted = hyper_parameters.get("rendering") if isinstance(hyper_parameters, dict) else None
     if noted in ("chat", "raw"):
         return str(noted)
     return "chat" if contract.HasField("chat_template_digest") else None

@@ -1,6 +1,12 @@
-"""How results are printed: JSON for machines, uncut tables for people and pipes. Knows no registry."""
+"""How results are printed: JSON for machines, uncut tables for people and pipes. The only place that prints.
+
+Registries, servers and files may hold characters that a terminal obeys: they are written out, so that what a
+person sees is what is there. JSON and a pipe that takes an answer get every character as it is.
+"""
 
 import json
+import logging
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,14 +16,36 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from parfocal.registry import printable
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _PIPE_WIDTH = 10_000
+# Of these JSON escapes only the first 32 by itself. In JSON outside of texts there is none but line breaks.
+_ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+
+
+def say(text: str, *, err: bool = False, dim: bool = False) -> None:
+    """Prints a line."""
+    typer.secho(printable(text), err=err, dim=dim or None)
+
+
+def say_answer(text: str, *, is_whole: bool = True) -> None:
+    """Prints a text of any number of lines, or a piece of one; as it is, unless to a terminal."""
+    shown = printable(text, keep="\n\t") if sys.stdout.isatty() else text
+    typer.echo(shown, nl=is_whole, color=True)  # else it would take escape sequences out of an answer
+
+
+def show_warnings_as_lines() -> None:
+    """Makes what a command that sets up no log is warned of lines that a terminal only shows."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Line())
 
 
 def show_json(value: object) -> None:
-    """Prints `value` as JSON, escaping characters that the terminal cannot show."""
+    """Prints `value` as JSON, escaping characters that the terminal cannot show, or would obey."""
     spells_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=not spells_all, sort_keys=False))
+    text = json.dumps(value, indent=2, ensure_ascii=not spells_all, sort_keys=False)
+    typer.echo(_ESCAPED_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -26,7 +54,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(Text(heading), no_wrap=not sys.stdout.isatty(), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     _print(table)
 
 
@@ -36,7 +64,7 @@ def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in pairs:
-        table.add_row(Text(key), Text(value))
+        table.add_row(Text(printable(key)), Text(printable(value)))
     _print(table)
 
 
@@ -51,7 +79,7 @@ def show_section(title: str, rows: Sequence[tuple[str, ...]], headings: Sequence
 
 def show_heading(text: str) -> None:
     """Prints a heading after an empty line."""
-    _print(Text(f"\n{text}", style="bold"))
+    _print(Text(f"\n{printable(text)}", style="bold"))
 
 
 def size_text(size_bytes: int) -> str:
@@ -90,6 +118,11 @@ def digest_text(digest: str) -> str:
     """
     algorithm, _, digits = digest.partition(":")
     return f"{algorithm}:{digits[:12]}"
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _print(renderable: RenderableType) -> None:

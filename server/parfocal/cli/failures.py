@@ -12,6 +12,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from parfocal.cli.display import say
+from parfocal.registry import printable
+
 _VARIABLES = "PARFOCAL_"
 _FORBIDDEN = "; give this user the right, or choose another place"
 _ADVICE = {
@@ -39,7 +42,8 @@ class OneLineGroup(TyperGroup):
         for source, word in _words(args):
             if not _is_text(word):
                 raise typer.BadParameter(f"{source} is not valid UTF-8 text: {word!a}")
-        return list(super().parse_args(ctx, args))
+        with _OneLine():
+            return list(super().parse_args(ctx, args))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command inside that scope. (Typer vendors click, whose Context has no public name.)"""
@@ -57,9 +61,10 @@ class _OneLine:
         if isinstance(error, BrokenPipeError):
             _stop_writing()
             raise typer.Exit(_SIGPIPE) from error
+        _make_printable(error)
         line = None if error is None else explain(error)
         if line is not None:
-            typer.echo(f"parfocal: {line}", err=True)
+            say(f"parfocal: {line}", err=True)
             raise typer.Exit(1) from error
 
 
@@ -90,6 +95,12 @@ def _stop_writing() -> None:
     """Puts the null device behind standard output, so that Python's last flush of it does not fail again."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _make_printable(error: Any) -> None:
+    """Writes out what a terminal would obey in a usage error, which repeats what was typed."""
+    if callable(getattr(error, "format_message", None)):
+        error.message = printable(error.message)
 
 
 def _where(error: OSError) -> str:

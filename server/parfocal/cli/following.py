@@ -3,9 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 
-import typer
-
-from parfocal.cli.display import digest_text, time_text
+from parfocal.cli.display import digest_text, say, time_text
 from parfocal.registry import Registry, Watch
 from parfocal.registry.values import Event, EventKind
 from parfocal.rpc import RemoteError
@@ -32,7 +30,7 @@ def follow(
         except RemoteError as error:
             if error.status != "UNAVAILABLE":
                 raise
-            typer.echo(f"parfocal: {error}; trying again", err=True)
+            say(f"parfocal: {error}; trying again", err=True)
         finally:
             watch.close()
         watch = _again(registry, name, told, pause)

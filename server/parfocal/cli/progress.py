@@ -4,6 +4,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from parfocal.registry import printable
+
 Report = Callable[[int, int], None]
 
 
@@ -18,7 +20,7 @@ def bytes_progress(title: str) -> Iterator[Report | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=None)
+        task = progress.add_task(_plain(title), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
@@ -30,5 +32,12 @@ def spinner(title: str) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(title):
+    with Console(stderr=True).status(_plain(title)):
         yield
+
+
+def _plain(title: str) -> str:
+    """The title as Rich shows it unchanged: names of folders may hold its markup."""
+    from rich.markup import escape
+
+    return escape(printable(title))

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from parfocal.registry import printable
+
 _MAX_CHARACTERS = 256
 _PLAIN = re.compile(r"[^\s\"=\\]+")
 
@@ -33,11 +35,14 @@ class TextLines(logging.Formatter):
     """`2026-11-26T15:24:49.123Z INFO parfocal.access: what happened key=value`, then a traceback, if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the record as text; a message of several lines becomes one."""
-        message = " ".join(record.getMessage().splitlines())
+        """Returns the record as text; a message of several lines becomes one.
+
+        A traceback's lines are indented: who gets a line break into an error's message forges no record.
+        """
+        message = printable(" ".join(record.getMessage().splitlines()))
         facts = [f"{key}={_word(value)}" for key, value in _facts(record).items()]
         line = " ".join([f"{_time(record)} {record.levelname} {record.name}: {message}", *facts])
-        return "\n".join([line, *_traceback(self, record)])
+        return "\n".join([line, *(f"  {part}" for part in _lines(_traceback(self, record)))])
 
 
 class JsonLines(logging.Formatter):
@@ -55,6 +60,10 @@ class JsonLines(logging.Formatter):
         if traceback := "".join(_traceback(self, record)):
             told["traceback"] = traceback
         return json.dumps(told)
+
+
+def _lines(texts: list[str]) -> list[str]:
+    return [printable(line, keep="\t") for text in texts for line in text.splitlines()]
 
 
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:

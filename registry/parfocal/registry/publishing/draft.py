@@ -21,6 +21,7 @@ from parfocal.registry.publishing.own_tokens import token_warnings
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
 from parfocal.registry.values import (
     CONFIG_FILE,
+    JSON,
     MAX_MANIFEST_BYTES,
     SCHEMA,
     TEMPLATE_FILE,
@@ -31,8 +32,13 @@ from parfocal.registry.values import (
     Manifest,
     digest_of,
     dumps,
+    loads,
+    printable,
+    unprintable_field,
 )
 
+# What a publisher may write in several lines; all else is a name, a number or a sentence.
+_FREE_TEXTS = ("provenance.hyper_parameters", "contract.rendering.template_variables")
 _OWN_TEMPLATE = "the adapter carries its own chat template, which writes its chats instead of the base's"
 
 Progress = Callable[[int, int], None]
@@ -80,6 +86,7 @@ class Draft:
             raise InvalidPublication(
                 f"the publication cannot be recorded: {error}", field=error.field
             ) from error
+        _check_printable(loads(data))
         return manifest
 
 
@@ -141,6 +148,17 @@ def store(prepared: Draft, blobs: BlobStore, progress: Progress | None) -> Manif
     manifest = prepared.manifest(tuple(files))
     blobs.put(io.BytesIO(manifest.to_bytes()))
     return manifest
+
+
+def _check_printable(manifest: JSON) -> None:
+    """Raises InvalidPublication where a text would do something to the terminal of whoever looks at it."""
+    field = unprintable_field(manifest, free=_FREE_TEXTS)
+    if field is not None:
+        raise InvalidPublication(
+            f"{field[:100]!a} holds a control character or a mark of direction, which terminals obey; "
+            "write it without",
+            field=printable(field[:100]),
+        )
 
 
 class _Counter:

@@ -60,6 +60,7 @@ from parfocal.registry.values.pages import (
     key_in,
     page_token,
 )
+from parfocal.registry.values.printable import printable, unprintable_field
 from parfocal.registry.values.provenance import Evaluation, Provenance
 from parfocal.registry.values.recent import Recent
 from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
@@ -137,6 +138,8 @@ __all__ = [
     "loads",
     "page_token",
     "parse_digest",
+    "printable",
     "read_foreign_json",
     "rollback_target",
+    "unprintable_field",
 ]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json
+from parfocal.cli.display import say, show_json
 from parfocal.cli.documents import alias_document
 from parfocal.cli.options import (
     DEFAULT_REGISTRY,
@@ -50,4 +50,4 @@ def _tell(document: dict[str, object], said: str, as_json: bool) -> None:
     if as_json:
         show_json(document)
     else:
-        typer.echo(said)
+        say(said)

@@ -10,7 +10,7 @@ import typer
 
 from parfocal.bench import BadWorkload
 from parfocal.cli.benching import FLAGS, against_given, endpoints_given, profile_given, workload_in
-from parfocal.cli.display import show_json, show_section
+from parfocal.cli.display import say, show_json, show_section
 from parfocal.cli.flags import Given, command
 from parfocal.registry.disk import cache_home
 
@@ -108,7 +108,7 @@ def _peft() -> "BatchRival | None":
 
     found = additions()
     if found is None:
-        typer.echo("skipping PEFT: only a checkout, with its tests/bench, can measure it", err=True)
+        say("skipping PEFT: only a checkout, with its tests/bench, can measure it", err=True)
         return None
     return found.peft()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json, show_table, size_text, time_text
+from parfocal.cli.display import say, show_json, show_table, size_text, time_text
 from parfocal.cli.options import JsonOption
 from parfocal.engine import BaseCache, CachedBase
 from parfocal.server.settings import base_cache_folder
@@ -87,12 +87,12 @@ def _rm(
         show_json({"removed": [_document(base) for base in removed], "freed_bytes": freed})
     else:
         for base in removed:
-            typer.echo(f"Removed {base.name} ({base.dtype}), {size_text(base.size_bytes)}")
+            say(f"Removed {base.name} ({base.dtype}), {size_text(base.size_bytes)}")
         if everything and not removed:
-            typer.echo("There was nothing to remove")
+            say("There was nothing to remove")
     held = ", ".join(f"{base.name} ({base.key[:_KEY_CHARACTERS]})" for base in kept)
     if kept and everything:
-        typer.echo(f"parfocal: {held} is being served and stays", err=True)
+        say(f"parfocal: {held} is being served and stays", err=True)
     elif kept:
         raise _refused(f"{held} is being served and stays; stop its server first")
 
@@ -118,7 +118,7 @@ def _chosen(bases: list[CachedBase], names: list[str] | None) -> list[CachedBase
 
 
 def _refused(message: str) -> typer.Exit:
-    typer.echo(f"parfocal: {message}", err=True)
+    say(f"parfocal: {message}", err=True)
     return typer.Exit(1)
 
 

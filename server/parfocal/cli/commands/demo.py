@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parfocal.cli.display import say
+
 if TYPE_CHECKING:
     from parfocal.cli.demonstration import Tour
 
@@ -37,7 +39,7 @@ def demo(
     tour = Tour(stage, place, StepBar(stage.console), full_lessons())
     tour.train()
     if not _serve(tour, place):
-        typer.echo(f"parfocal: {_FAILED}", err=True)
+        say(f"parfocal: {_FAILED}", err=True)
         raise typer.Exit(1)
     tour.farewell()
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import count_text, show_json, size_text
+from parfocal.cli.display import count_text, say, show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import registry_here
 from parfocal.registry import Garbage
@@ -44,14 +44,14 @@ def gc(
         return
     verb = "Would free" if garbage.dry_run else "Freed"
     copies_text = count_text(folders, "local copy", "local copies")
-    typer.echo(f"{verb} {size_text(garbage.freed_bytes)}: {count_text(blobs, 'file')} and {copies_text}")
+    say(f"{verb} {size_text(garbage.freed_bytes)}: {count_text(blobs, 'file')} and {copies_text}")
     if garbage.unreadable:
-        typer.echo(
+        say(
             f"Kept all that {', '.join(garbage.unreadable)} may need, whose manifest cannot be read: "
             "parfocal registry verify says why, parfocal rm deletes it"
         )
     if garbage.unindexed and not unindexed:
-        typer.echo(
+        say(
             f"Kept {len(garbage.unindexed)} that the index has never heard of: parfocal registry rebuild "
             "gives them names, gc --unindexed frees them"
         )
@@ -61,7 +61,7 @@ def gc(
 def _tell_held_back(garbage: Garbage, dry_run: bool) -> None:
     """Says what to do where a collection became a dry run by itself."""
     if garbage.dry_run and not dry_run:
-        typer.echo(
+        say(
             "parfocal: nothing was freed: that is more than half of what the registry holds; "
             "parfocal gc --yes frees it",
             err=True,

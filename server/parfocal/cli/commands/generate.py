@@ -14,7 +14,7 @@ from parfocal.cli.conversation import (
     VariableOption,
     read_said,
 )
-from parfocal.cli.display import show_json, show_table
+from parfocal.cli.display import say, say_answer, show_json, show_table
 from parfocal.cli.drawing import (
     CountOption,
     FrequencyPenaltyOption,
@@ -152,8 +152,8 @@ def _print_whole(address: str, question: "Question", count: int, as_json: bool) 
         return
     for number, reply in enumerate(replies, 1):
         if count > 1:
-            typer.echo(f"[{number}/{count}]")
-        typer.echo(reply.text)
+            say(f"[{number}/{count}]")
+        say_answer(reply.text)
         _tell(reply)
 
 
@@ -161,9 +161,9 @@ def _print_as_it_comes(address: str, question: "Question") -> None:
     from parfocal.cli.asking import answer_as_it_comes
 
     for piece in answer_as_it_comes(address, question):
-        typer.echo(piece.delta_text, nl=False)
+        say_answer(piece.delta_text, is_whole=False)
         if piece.HasField("final"):
-            typer.echo()
+            say("")
             _tell(piece.final)
 
 
@@ -172,9 +172,9 @@ def _tell(reply: "GenerateResponse") -> None:
     from parfocal.v1.inference_service_pb2 import FinishReason
 
     for warning in reply.warnings:
-        typer.echo(f"parfocal: warning: {warning}", err=True)
+        say(f"parfocal: warning: {warning}", err=True)
     if reply.logprobs:
-        typer.echo()
+        say("")
         show_table(("TOKEN", "LOGPROB", "SHARE", "LIKELIEST"), [_row(each) for each in reply.logprobs])
     if not sys.stderr.isatty():
         return
@@ -182,7 +182,7 @@ def _tell(reply: "GenerateResponse") -> None:
     why = FinishReason.Name(reply.finish_reason).removeprefix("FINISH_REASON_").lower().replace("_", " ")
     usage = reply.usage
     line = f"{who} · {usage.prompt_tokens} tokens in, {usage.completion_tokens} out · ended by {why}"
-    typer.secho(line, err=True, dim=True)
+    say(line, err=True, dim=True)
 
 
 def _row(token: "TokenLogprob") -> tuple[str, str, str, str]:

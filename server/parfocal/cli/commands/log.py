@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json
+from parfocal.cli.display import say, show_json
 from parfocal.cli.documents import move_document
 from parfocal.cli.moves import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
@@ -70,4 +70,4 @@ def _follow(registry: Registry, name: str, alias: str, after: int | None, as_jso
 
     for event in follow(registry, name, after):
         if alias in ("", event.alias):
-            typer.echo(json.dumps(event.to_json()) if as_json else event_line(event))
+            say(json.dumps(event.to_json()) if as_json else event_line(event))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json
+from parfocal.cli.display import say, show_json
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import spinner
 from parfocal.registry import open_registry
@@ -43,7 +43,7 @@ def pull(
         document = {"name": version.name, "version": version.version, "digest": version.digest}
         show_json({**document, "folder": str(target)})
     else:
-        typer.echo(f"{version} is in {target}")
+        say(f"{version} is in {target}")
 
 
 def _copy(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json, size_text
+from parfocal.cli.display import say, show_json, size_text
 from parfocal.cli.documents import version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, NameArgument, RegistryOption
 from parfocal.cli.progress import bytes_progress, spinner
@@ -101,6 +101,6 @@ def _unseen(base: str | None) -> BaseContract | None:
 
 def _tell(version: Version, is_new: bool) -> None:
     known = "" if is_new else "  nothing new: this content was published before"
-    typer.echo(f"{version}  {version.digest}  {size_text(version.manifest.size)}{known}")
+    say(f"{version}  {version.digest}  {size_text(version.manifest.size)}{known}")
     for warning in version.manifest.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)

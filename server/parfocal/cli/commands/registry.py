@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import count_text, show_json, size_text
+from parfocal.cli.display import count_text, say, show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import bytes_progress
 from parfocal.cli.registries import registry_here
@@ -40,7 +40,7 @@ def verify(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = Fa
     else:
         _tell(found)
     if not found.is_sound:
-        typer.echo(
+        say(
             f"parfocal: registry {registry} is not sound: publish these versions again, or restore a backup",
             err=True,
         )
@@ -68,12 +68,12 @@ def backup(
         show_json({**document, "bytes": copied.size_bytes, **kept})
     else:
         size = size_text(copied.size_bytes)
-        typer.echo(f"{_held(copied.versions, copied.aliases)} ({size}) are in {target}")
+        say(f"{_held(copied.versions, copied.aliases)} ({size}) are in {target}")
         _tell_bad(copied.bad)
         for version in copied.unreadable:
             typer.echo(f"copied as it is: {version}, whose manifest cannot be read")
     if copied.bad:
-        typer.echo("parfocal: the copy lacks what is missing or corrupt in the registry itself", err=True)
+        say("parfocal: the copy lacks what is missing or corrupt in the registry itself", err=True)
         raise typer.Exit(1)
 
 
@@ -95,22 +95,22 @@ def rebuild(
         document = {"versions": rebuilt.versions, "aliases": rebuilt.aliases, "lost": rebuilt.lost}
         show_json({**document, "recovered": rebuilt.recovered, "set_aside": aside})
         return
-    typer.echo(f"The index of {folder} has {_held(rebuilt.versions, rebuilt.aliases)}")
+    say(f"The index of {folder} has {_held(rebuilt.versions, rebuilt.aliases)}")
     for version in rebuilt.lost:
-        typer.echo(f"lost: {version}, whose manifest is gone")
+        say(f"lost: {version}, whose manifest is gone")
     for name in rebuilt.recovered:
-        typer.echo(f"recovered: {name}, which no history names")
+        say(f"recovered: {name}, which no history names")
     for path in aside:
-        typer.echo(f"kept: {path}")
+        say(f"kept: {path}")
 
 
 def _tell(found: Verification) -> None:
     size = size_text(found.size_bytes)
     read = f"{count_text(found.versions, 'version')} in {count_text(found.blobs, 'file')}"
-    typer.echo(f"Read {read} ({size}): {_verdict(found)}")
+    say(f"Read {read} ({size}): {_verdict(found)}")
     _tell_bad(found.bad)
     for problem in found.problems:
-        typer.echo(problem)
+        say(problem)
 
 
 def _held(versions: int, aliases: int) -> str:
@@ -123,7 +123,7 @@ def _verdict(found: Verification) -> str:
 
 def _tell_bad(bad: tuple[BadBlob, ...]) -> None:
     for blob in bad:
-        typer.echo(f"{blob.problem}: {blob.digest or 'a manifest'}, needed by {', '.join(blob.versions)}")
+        say(f"{blob.problem}: {blob.digest or 'a manifest'}, needed by {', '.join(blob.versions)}")
 
 
 def _verification_document(found: Verification) -> dict[str, object]:

@@ -4,9 +4,18 @@ from typing import Annotated
 
 import typer
 
+from parfocal.cli.display import say
 from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, RegistryOption, YesOption
 from parfocal.cli.registries import actor_or_me
-from parfocal.registry import IndexCorrupt, Reference, Registry, RegistryTooNew, every_item, open_registry
+from parfocal.registry import (
+    IndexCorrupt,
+    Reference,
+    Registry,
+    RegistryTooNew,
+    every_item,
+    open_registry,
+    printable,
+)
 
 
 def rm(
@@ -45,10 +54,10 @@ def rm(
 
 def _version(registry: Registry, wanted: Reference, actor: str, yes: bool) -> None:
     if not yes:
-        typer.confirm(f"Delete {_told(registry, wanted)}?", abort=True)
+        typer.confirm(printable(f"Delete {_told(registry, wanted)}?"), abort=True)
     assert wanted.version is not None
     registry.delete_version(str(wanted.name), wanted.version, actor)
-    typer.echo(f"Deleted {wanted}")
+    say(f"Deleted {wanted}")
 
 
 def _told(registry: Registry, wanted: Reference) -> str:
@@ -67,6 +76,6 @@ def _adapter(registry: Registry, name: str, force: bool, actor: str, yes: bool) 
     if aliases and force:
         content += f" and the alias{'' if len(aliases) == 1 else 'es'} {', '.join(aliases)}"
     if not yes and not (aliases and not force):
-        typer.confirm(f"Delete {name} with {content}?", abort=True)
+        typer.confirm(printable(f"Delete {name} with {content}?"), abort=True)
     registry.delete_adapter(name, force, actor)
-    typer.echo(f"Deleted {name} with {content}")
+    say(f"Deleted {name} with {content}")

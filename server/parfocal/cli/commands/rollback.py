@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import show_json, time_text
+from parfocal.cli.display import say, show_json, time_text
 from parfocal.cli.documents import alias_document
 from parfocal.cli.options import (
     DEFAULT_REGISTRY,
@@ -39,16 +39,17 @@ def rollback(
     if as_json:
         show_json(alias_document(moved))
     else:
-        typer.echo(f"{moved.name}@{moved.alias} means version {moved.version} again ({moved.digest})")
+        say(f"{moved.name}@{moved.alias} means version {moved.version} again ({moved.digest})")
 
 
 def _pointed_at(registry: Registry, name: str, alias: str) -> int:
     """What the alias points at now, 0 where it is deleted; refuses one whose last move is a rollback."""
     last = registry.alias_moves(name, alias, page_size=1).items[0]
     if last.kind is MoveKind.ROLLBACK:
+        moved = f"from version {last.previous_version or 'none'} to {last.version}"
+        who = f"on {time_text(last.moved_at)} by {last.actor or 'nobody named'}"
         raise AliasMoved(
-            f"alias {alias!r} of {name!r} was rolled back already, from version {last.previous_version or 'none'} "
-            f"to {last.version}, on {time_text(last.moved_at)} by {last.actor or 'nobody named'}; to go further "
-            f"back: parfocal rollback {name} {alias} --expect {last.version}"
+            f"alias {alias!r} of {name!r} was rolled back already, {moved}, {who}; to go further back: "
+            f"parfocal rollback {name} {alias} --expect {last.version}"
         )
     return last.version

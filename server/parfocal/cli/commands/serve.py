@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from parfocal.cli.display import say
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Flag, Given, command
 from parfocal.engine import EngineFailed, hide_loading_bars
@@ -144,14 +145,14 @@ async def _serve_until_terminated(resolved: Resolved, load: "Load") -> None:
 
     # Prometheus `_created` series: half of all series, and unused.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    config, say = resolved.config, _voice(resolved.config)
+    config, tell = resolved.config, _voice(resolved.config)
     async with listening(config) as doors:
         doors.wire.terminate_on_signals(last_resort=lambda: os._exit(1))
-        say(f"Loading the base {config.base}")
+        tell(f"Loading the base {config.base}")
         loaded = await _loaded(config, doors, load)
         if loaded is not None:
             await _answer(resolved, loaded, doors)
-    say("Stopped")
+    tell("Stopped")
 
 
 async def _loaded(config: ServeConfig, doors: "Doors", load: "Load") -> "Loaded | None":
@@ -175,15 +176,15 @@ def _load(config: ServeConfig) -> "Loaded":
 async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
     from parfocal.server.assembly import running
 
-    say = _voice(resolved.config)
+    tell = _voice(resolved.config)
     async with running(loaded, doors) as server:
         _tell_settings(resolved)
         for line in loaded.memory.lines():
-            say(f"Memory: {line}")
-        say(f"Serving {loaded.contract.id} at {server.address}")
+            tell(f"Memory: {line}")
+        tell(f"Serving {loaded.contract.id} at {server.address}")
         if server.metrics_port:
             host = loaded.config.metrics_address.rpartition(":")[0]
-            say(f"Metrics at http://{host}:{server.metrics_port}/metrics")
+            tell(f"Metrics at http://{host}:{server.metrics_port}/metrics")
         try:
             await server.run_until_terminated()
         except EngineFailed as failure:
@@ -202,7 +203,7 @@ def _voice(config: ServeConfig) -> Callable[[str], None]:
 def _say(line: str) -> None:
     """Tells an operator. That nobody reads any more, as after `2>&1 | head`, is no reason to stop serving."""
     with contextlib.suppress(BrokenPipeError):
-        typer.echo(line, err=True)
+        say(line, err=True)
 
 
 def _tell_settings(resolved: Resolved) -> None:

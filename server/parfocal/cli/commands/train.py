@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from parfocal.cli.display import show_json
+from parfocal.cli.display import say, show_json
 from parfocal.cli.flags import Flag, Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY
 from parfocal.cli.template_variables import read_variables
@@ -145,7 +145,7 @@ def _publish_run(given: Given) -> None:
     if given.get("json"):
         show_json({"name": version.name, "version": version.version, "digest": version.digest})
     else:
-        typer.echo(f"Published as {version.name}@{version.version} ({version.digest})")
+        say(f"Published as {version.name}@{version.version} ({version.digest})")
 
 
 def _check(config: "TrainConfig", as_json: bool) -> None:
@@ -157,9 +157,9 @@ def _check(config: "TrainConfig", as_json: bool) -> None:
         show_json({"report": prepared.report.to_json(), "choices": choices})
     else:
         for line in prepared.report.lines():
-            typer.echo(line)
+            say(line)
         for choice in prepared.hyperparameters.choices if prepared.hyperparameters else ():
-            typer.echo(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}")
+            say(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}")
     if prepared.hyperparameters is None:
         raise DataRefused(prepared.report)
 
@@ -191,4 +191,4 @@ def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":
 
     if sys.stderr.isatty():
         return BarWatcher(Console(stderr=quiet))
-    return nullcontext(PlainWatcher(lambda line: typer.echo(line, err=quiet)))
+    return nullcontext(PlainWatcher(lambda line: say(line, err=quiet)))

@@ -8,6 +8,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from parfocal.registry import printable
+
 
 class Stage:
     """A terminal or a log; colours and bars only on a terminal."""
@@ -25,7 +27,7 @@ class Stage:
 
     def say(self, text: str, style: str = "") -> None:
         """Prints a line or a paragraph."""
-        self.console.print(Text(text, style=style))
+        self.console.print(_shown(text, style))
 
     def side_by_side(self, question: str, base: str, adapter: str, name: str) -> None:
         """Shows what base and adapter answer to the same message."""
@@ -33,9 +35,14 @@ class Stage:
         for _ in range(3):
             table.add_column(ratio=1)
         table.add_row(
-            Panel(Text(question), title="sent", title_align="left", border_style="dim"),
-            Panel(Text(base.strip() or "(nothing)"), title="base", title_align="left", border_style="dim"),
-            Panel(Text(adapter), title=name, title_align="left", border_style="green"),
+            Panel(_shown(question), title="sent", title_align="left", border_style="dim"),
+            Panel(
+                _shown(base.strip() or "(nothing)"),
+                title="base",
+                title_align="left",
+                border_style="dim",
+            ),
+            Panel(_shown(adapter), title=name, title_align="left", border_style="green"),
         )
         self.console.print(table)
 
@@ -45,10 +52,15 @@ class Stage:
         for heading in headings:
             table.add_column(heading)
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         self.console.print(table)
 
     def commands(self, lines: Sequence[str]) -> None:
         """Prints commands that can be copied: never wrapped."""
         for line in lines:
             self.console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
+
+
+def _shown(text: str, style: str = "") -> Text:
+    """A text of several lines that a terminal only shows."""
+    return Text(printable(text, keep="\n"), style=style)

@@ -7,6 +7,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from parfocal.registry import printable
+
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
@@ -81,7 +83,7 @@ class BarWatcher:
 
     def say(self, text: str) -> None:
         """Prints the line above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(printable(text), markup=False, highlight=False)
 
     def step(self, done: StepDone) -> None:
         """Moves the bar."""

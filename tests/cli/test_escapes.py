@@ -1,0 +1,211 @@
+"""Whatever a registry, a server, a file or an argument holds, no terminal obeys it; JSON stays exact."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import typer
+from typer.testing import Result
+
+from fakes.registry.hostile import ESCAPES, OBEYED, hostile_registry
+from fakes.registry.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.registry_server import serving
+from fakes.terminal import on_a_terminal
+from parfocal.cli.app import build_app
+from parfocal.cli.display import show_warnings_as_lines
+from parfocal.registry import FolderRegistry
+from parfocal.v1 import inference_service_pb2 as pb
+from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
+
+Run = Callable[..., Result]
+
+# What each command is told so that it prints what came from elsewhere, or repeats what it was told.
+WALK: dict[str, Sequence[Sequence[str]]] = {
+    "alias": [("alias", "team/x", "beta", "1"), ("alias", "team/x", ESCAPES, "1")],
+    "bench": [("bench", "--output", f"absent{ESCAPES}/x"), ("bench", f"--{ESCAPES}")],
+    "cache ls": [("cache", "ls", "--base-cache", f"{{folder}}/cache{ESCAPES}")],
+    "cache rm": [("cache", "rm", ESCAPES, "--base-cache", "{folder}/cache")],
+    "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
+    "gc": [("gc", "--dry-run"), ("gc", ESCAPES)],
+    "generate": [("generate", "Hello", "--address", "{address}"), ("generate", f"--{ESCAPES}")],
+    "log": [("log", "team/x"), ("log", "team/x", ESCAPES)],
+    "ls": [("ls",), ("ls", "team/x"), ("ls", f"{ESCAPES}/")],
+    "pull": [("pull", "team/x@1", f"{{folder}}/pulled{ESCAPES}"), ("pull", "team/x@2", "{folder}/2")],
+    "push": [
+        ("push", "{folder}/adapter", "team/z", "--base", f"{{folder}}/base{ESCAPES}"),
+        ("push", f"{{folder}}/absent{ESCAPES}", "team/z"),
+    ],
+    "registry backup": [("registry", "backup", f"{{folder}}/backup{ESCAPES}")],
+    "registry rebuild": [("registry", "rebuild", f"{{folder}}/absent{ESCAPES}")],
+    "registry verify": [("registry", "verify")],
+    "rm": [("rm", "team/x@2"), ("rm", "team/x", "--force"), ("rm", ESCAPES)],
+    "rollback": [("rollback", "team/x", "prod"), ("rollback", "team/x", "prod")],
+    "serve": [("serve", "--config", "{folder}/settings.toml"), ("serve", "--base", f"/absent{ESCAPES}")],
+    "show": [("show", "team/x@2"), ("show", ESCAPES)],
+    "train": [("train", "--check", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
+}
+# These ask a registry, wherever it is.
+ASKING = ("alias", "log", "ls", "pull", "push", "rm", "rollback", "show")
+
+
+def commands(group: Any = None, words: str = "") -> Iterator[str]:
+    inner = (group or typer.main.get_command(build_app())).commands
+    for name, command in inner.items():
+        whole = f"{words} {name}".strip()
+        if hasattr(command, "commands"):
+            yield from commands(command, whole)
+        else:
+            yield whole
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A hostile registry, and files with such names and contents."""
+    hostile_registry(tmp_path / "registry", tmp_path)
+    write_base(tmp_path / f"base{ESCAPES}")
+    write_adapter(tmp_path / "adapter", Adapter(config={"base_model_name_or_path": f"org/{ESCAPES}"}))
+    (tmp_path / f"file{ESCAPES}").touch()
+    (tmp_path / "settings.toml").write_text(f"{json.dumps(ESCAPES)} = 1\n")
+    row = json.dumps({"prompt": ESCAPES, "completion": "x", ESCAPES: 1})
+    (tmp_path / f"rows{ESCAPES}.jsonl").write_text(f"{row}\n{row}\nno {ESCAPES}\n")
+    return tmp_path
+
+
+class Hostile(pb_grpc.InferenceServiceServicer):
+    """A server whose every answer acts on a terminal."""
+
+    def GetModel(self, request: object, context: object) -> pb.Model:
+        return pb.Model(has_chat_template=False)
+
+    def Generate(self, request: object, context: object) -> pb.GenerateResponse:
+        found = pb.GenerateResponse(text=ESCAPES, warnings=[ESCAPES])
+        found.adapter.name = ESCAPES
+        found.logprobs.add(text=ESCAPES, logprob=-1.0).top.add(text=ESCAPES, logprob=-1.0)
+        return found
+
+    def GenerateStream(self, request: object, context: object) -> Iterator[pb.GenerateStreamResponse]:
+        yield from (pb.GenerateStreamResponse(delta_text=character) for character in ESCAPES)
+        yield pb.GenerateStreamResponse(final=self.Generate(request, context))
+
+
+class Refusing(grpc.GenericRpcHandler):
+    """A server that refuses every rpc with a text that acts on a terminal."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        def refuse(request: object, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, ESCAPES)
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@contextlib.contextmanager
+def served(*handlers: grpc.GenericRpcHandler) -> Iterator[str]:
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=handlers)
+    if not handlers:
+        pb_grpc.add_InferenceServiceServicer_to_server(Hostile(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def check(text: str) -> None:
+    assert not [each for each in OBEYED if each in text]
+
+
+def walk(run: Run, folder: Path, names: Sequence[str], address: str = "127.0.0.1:1") -> str:
+    """What the commands print, checked; every one prints something of what is hostile."""
+    printed = ""
+    for name in names:
+        told = ""
+        for words in WALK[name]:
+            filled = [word.replace("{folder}", str(folder)).replace("{address}", address) for word in words]
+            result = run(*filled, stdin="n\n")
+            assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+            told += result.stdout + result.stderr
+        check(told)
+        printed += told
+    return printed
+
+
+def test_every_command_is_walked() -> None:
+    assert set(commands()) == set(WALK)
+
+
+@pytest.mark.parametrize("name", WALK)
+def test_a_command_prints_what_it_finds_and_what_it_was_told_without_acting_on_a_terminal(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PARFOCAL_REGISTRY", str(folder / "registry"))
+    monkeypatch.chdir(folder)
+    assert walk(run, folder, [name])
+
+
+def test_a_registry_elsewhere_acts_on_no_terminal_either(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with serving(FolderRegistry(folder / "registry"), folder / "uploads") as address:
+        monkeypatch.setenv("PARFOCAL_REGISTRY", f"grpc://{address}")
+        assert "PWNED" in walk(run, folder, ASKING)
+
+
+def test_what_a_server_refuses_with_acts_on_no_terminal(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(Refusing()) as address:
+        monkeypatch.setenv("PARFOCAL_REGISTRY", f"grpc://{address}")
+        assert walk(run, folder, [*ASKING, "generate"], address).count("PWNED") >= len(ASKING)
+
+
+@pytest.mark.parametrize("words", [("--no-stream", "--logprobs"), ()])
+def test_an_answer_acts_on_no_terminal_and_reaches_a_pipe_as_it_is(run: Run, words: Sequence[str]) -> None:
+    with served() as address:
+        asked = ("generate", "Hello", "--address", address, *words)
+        code, shown = on_a_terminal(*asked)
+        piped = run(*asked)
+    assert code == 0
+    assert "PWNED" in shown and "\r\nforged" in shown  # an answer may have lines
+    assert not [each for each in OBEYED if each in shown.replace("\r\n", " ")]
+    assert piped.stdout.startswith(ESCAPES)
+    check(piped.stderr)
+
+
+def test_json_is_exact_and_acts_on_no_terminal(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARFOCAL_REGISTRY", str(folder / "registry"))
+    shown = run("show", "team/x@2", "--json")
+    check(shown.stdout)
+    document = json.loads(shown.stdout)
+    assert document["manifest"]["provenance"]["parent"] == ESCAPES
+    assert document["manifest"]["evaluation"]["metrics"] == {f"metric{ESCAPES}": 0.5}
+    assert document["alias_history"][0]["actor"] == f"eve{ESCAPES}"
+    with served() as address:
+        answer = run("generate", "Hello", "--address", address, "--json")
+    check(answer.stdout)
+    assert json.loads(answer.stdout)["text"] == ESCAPES
+
+
+def test_bars_and_tables_on_a_terminal_show_what_is_there(folder: Path) -> None:
+    registry = ["--registry", str(folder / "registry")]
+    base = ["--base", f"{folder}/base{ESCAPES}"]
+    for words in (("show", "team/x@2"), ("push", str(folder / "adapter"), "team/z", *base)):
+        _, shown = on_a_terminal(*words, *registry)
+        assert "PWNED" in shown
+        check(shown.replace("\r\n", " ").replace("\x1b[2K", ""))
+
+
+def test_warnings_outside_a_log_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    show_warnings_as_lines()
+    assert logging.lastResort is not None
+    record = logging.LogRecord("x", logging.WARNING, "file", 1, "of %s", (ESCAPES,), None)
+    check(logging.lastResort.format(record))
