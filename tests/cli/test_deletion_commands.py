@@ -1,5 +1,6 @@
 """alias, rollback, rm and log against a folder registry."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,37 @@ def test_rollback_that_expects_another_version_moves_nothing(run: Run, published
     run("alias", "team/invoices", "prod", 2)
 
     assert "expected version 1" in _refusal(run("rollback", "team/invoices", "prod", "--expect", 1))
+
+
+def test_two_people_who_undo_one_bad_move_do_not_undo_two(run: Run, published: Path) -> None:
+    run("alias", "team/invoices", "prod", 2)
+
+    first = run("rollback", "team/invoices", "prod", "--actor", "ann")
+    second = _refusal(run("rollback", "team/invoices", "prod", "--actor", "bob"))
+
+    assert first.exit_code == 0
+    assert "rolled back already, from version 2 to 1" in second and "by ann" in second
+    assert _json(run, "show", "team/invoices@prod")["version"] == 1
+
+
+def test_a_further_rollback_is_made_by_the_command_that_the_refusal_names(
+    run: Run, published: Path, small_base: Path, adapter_folder: Callable[[int], Path]
+) -> None:
+    run("push", adapter_folder(3), "team/invoices", "--base", small_base)
+    for version in (2, 3):
+        run("alias", "team/invoices", "prod", version)
+    run("rollback", "team/invoices", "prod")
+
+    words = _refusal(run("rollback", "team/invoices", "prod")).split("parfocal ")[-1].split()
+
+    assert words == ["rollback", "team/invoices", "prod", "--expect", "2"]
+    assert run(*words).stdout.startswith("team/invoices@prod means version 1 again")
+    assert run(*words).exit_code == 1
+
+
+def test_an_alias_that_was_set_again_after_a_rollback_rolls_back(run: Run, published: Path) -> None:
+    for words in (("alias", "team/invoices", "prod", 2), ("rollback", "team/invoices", "prod")):
+        assert run(*words).exit_code == 0
+    run("alias", "team/invoices", "prod", 2)
+
+    assert run("rollback", "team/invoices", "prod").exit_code == 0

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from parfocal.registry import FolderRegistry
+
 Run = Callable[..., Result]
 
 
@@ -123,3 +125,32 @@ def test_what_needs_the_storage_says_so_of_a_server(run: Run, command: tuple[str
 
     assert refused.exit_code == 2
     assert "machine" in refused.output
+
+
+def test_gc_asks_before_it_frees_more_than_half(run: Run, published: Path) -> None:
+    run("rm", "team/invoices", "--force", "--yes")
+    there = sorted(published.glob("blobs/**/*"))
+
+    held = run("gc")
+    told = _json(run("gc", "--json"))
+    command = held.stderr.split("; ")[-1].split()
+
+    assert held.exit_code == 0
+    assert held.stdout.startswith("Would free ")
+    assert "more than half" in held.stderr
+    assert told["dry_run"] is True
+    assert sorted(published.glob("blobs/**/*")) == there
+    assert command[:3] == ["parfocal", "gc", "--yes"]
+    assert run(*command[1:3]).stdout.startswith("Freed ")
+    assert list(published.glob("blobs/sha256/*/*")) == []
+
+
+def test_an_index_is_not_rebuilt_while_somebody_uses_it(run: Run, published: Path) -> None:
+    user = FolderRegistry(published)
+
+    refused = run("registry", "rebuild", published)
+
+    assert refused.exit_code == 1
+    assert "stop what uses it" in refused.stderr
+    del user
+    assert run("registry", "rebuild", published).exit_code == 0

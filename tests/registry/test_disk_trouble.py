@@ -144,6 +144,26 @@ def test_users_of_one_group_share_a_registry_and_each_others_crashes(open_path: 
     }
 
 
+def test_the_mode_of_the_folder_counts_and_not_the_umask_of_its_users(open_path: Path) -> None:
+    happened = trouble("careful", open_path, becoming=True)
+    assert happened["done"] == [
+        {"version": 1, "copy": True},
+        {},
+        {"version": 2, "copy": True},
+        {"versions": 2},
+        {"version": 3, "copy": True},
+        {"versions": 3},
+        {"freed": True, "sound": True},
+    ]
+    assert set(happened["modes"]) <= {"0o660", "0o440"}
+    assert happened["seen"] == "FAILED_PRECONDITION REGISTRY_FORBIDDEN"
+
+
+def test_whoever_may_only_read_holds_nobody_up(open_path: Path) -> None:
+    happened = trouble("holding", open_path, becoming=True)
+    assert happened == {"some are locked": True, "version": 3, "freed": True, "rebuilt": 2}
+
+
 @pytest.mark.parametrize(
     "state", ["closed", "open", "killed", "killed and restored without its shared memory"]
 )

@@ -3,8 +3,10 @@
 It becomes other users, so it must run as root. What happened is printed as one line of JSON.
 """
 
+import fcntl
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +114,88 @@ def shared(folder: Path) -> dict[str, object]:
     return {"first": first, "killed": killed, "second": second, "tended": tended, "again": again}
 
 
+def careful(folder: Path) -> dict[str, object]:
+    """As `shared`, of users whose own files are closed to others; the second one rebuilds the index too."""
+    folder.chmod(0o755)
+    path, publication = folder / "registry", small_publication(folder)
+    path.mkdir()
+    os.chown(path, 0, 4000)
+    path.chmod(0o2770)
+    adapters = [numbered_adapter(folder, number) for number in range(4)]
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+
+    def publish(number: int) -> dict[str, object]:
+        registry = FolderRegistry(path)
+        version = registry.publish("x", adapters[number], publication)
+        registry.set_alias("x", "prod", version.version, actor=str(os.geteuid()))
+        return {"version": version.version, "copy": registry.materialise(version.digest).is_relative_to(path)}
+
+    def die() -> dict[str, object]:
+        FolderRegistry(path).publish(
+            "x", adapters[1], publication, lambda done, total: os.kill(os.getpid(), 9)
+        )
+        return {}
+
+    def rebuild() -> dict[str, object]:
+        os.truncate(path / "index.sqlite", 0)
+        return {"versions": rebuild_folder(path).rebuilt.versions}
+
+    def tend() -> dict[str, object]:
+        registry = FolderRegistry(path)
+        registry.delete_version("x", 1)
+        freed = registry.collect_garbage(copies=True).freed_bytes > 0
+        return {"freed": freed, "sound": registry.verify().is_sound}
+
+    done = [
+        as_user(user, 4000, call, umask=0o077)
+        for user, call in (
+            (4001, lambda: publish(0)),
+            (4001, die),
+            (4002, lambda: publish(2)),
+            (4002, rebuild),
+            (4001, lambda: publish(3)),
+            (4001, rebuild),
+            (4002, tend),
+        )
+    ]
+    modes = {oct(each.stat().st_mode & 0o777) for each in path.rglob("*") if each.is_file()}
+    foreign = as_user(4003, 4003, lambda: {"seen": refusal(lambda: FolderRegistry(path, create=False))})
+    return {"done": done, "modes": sorted(modes), **foreign}
+
+
+def holding(folder: Path) -> dict[str, object]:
+    """A user who may only read takes every lock that he can, in every way; then the owner goes on."""
+    folder.chmod(0o755)
+    path, publication = folder / "registry", small_publication(folder)
+    registry = FolderRegistry(path)
+    for number in (0, 1):
+        registry.publish("x", numbered_adapter(folder, number), publication)
+    del registry
+    asked, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(4003)
+        os.setuid(4003)
+        held = [_locked(each) for each in sorted(path.rglob("*")) if each.name != "index.sqlite"]
+        os.write(told, b"%d" % sum(held))
+        signal.pause()
+    os.close(told)
+    locked = int(os.read(asked, 100))
+    try:
+        registry = FolderRegistry(path)
+        version = registry.publish("x", numbered_adapter(folder, 2), publication).version
+        registry.set_alias("x", "prod", 2)
+        registry.delete_version("x", 1)
+        freed = registry.collect_garbage().freed_bytes > 0
+        del registry
+        rebuilt = rebuild_folder(path).rebuilt.versions
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return {"some are locked": locked > 0, "version": version, "freed": freed, "rebuilt": rebuilt}
+
+
 def after_root(folder: Path) -> dict[str, object]:
     """Root publishes into a user's registry, rebuilds it and collects; then the user goes on."""
     folder.chmod(0o755)
@@ -138,12 +222,14 @@ def after_root(folder: Path) -> dict[str, object]:
     return as_user(4001, 4001, go_on)
 
 
-def as_user(user: int, group: int, call: Callable[[], dict[str, object]]) -> dict[str, object]:
+def as_user(
+    user: int, group: int, call: Callable[[], dict[str, object]], umask: int = 0o022
+) -> dict[str, object]:
     """What `call` returns in a process of that user; nothing when it was killed."""
     answer, told = os.pipe()
     child = os.fork()
     if child == 0:
-        os.umask(0o022)
+        os.umask(umask)
         os.setgroups([])
         os.setgid(group)
         os.setuid(user)
@@ -160,6 +246,15 @@ def as_user(user: int, group: int, call: Callable[[], dict[str, object]]) -> dic
     return found
 
 
+def _locked(path: Path) -> bool:
+    """Locks a file or folder for as long as this process lives, if it may."""
+    try:
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _error(call: Callable[[], object]) -> str:
     try:
         call()
@@ -169,5 +264,6 @@ def _error(call: Callable[[], object]) -> str:
 
 
 if __name__ == "__main__":
-    trouble = {each.__name__: each for each in (forbidden, backing_up, shared, after_root)}[sys.argv[1]]
+    troubles = (forbidden, backing_up, shared, careful, holding, after_root)
+    trouble = {each.__name__: each for each in troubles}[sys.argv[1]]
     print(json.dumps(trouble(Path(sys.argv[2]))))

@@ -1,5 +1,6 @@
 """A registry that answers something else than it was asked is believed nothing, and writes nothing."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -179,7 +180,7 @@ def test_the_alias_is_the_one_that_was_moved(tmp_path: Path, fields: dict[str, o
 
 
 def endless(kind: str) -> dict[str, object]:
-    """Lists with a next page for ever: of nothing, of the same, or with the same token."""
+    """Lists with a next page for ever: of nothing, with the same token, or of the same."""
     tokens = iter(range(10**9))
     token = (lambda: "again") if kind == "the same token" else (lambda: str(next(tokens)))
     is_empty = kind == "nothing"
@@ -198,7 +199,7 @@ def endless(kind: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("kind", ["nothing", "the same token"])
+@pytest.mark.parametrize("kind", ["nothing", "the same token", "the same page"])
 def test_a_list_that_does_not_go_on_ends(tmp_path: Path, kind: str) -> None:
     with lying(tmp_path, **endless(kind)) as remote:
         with pytest.raises(ReplyRefused):
@@ -252,8 +253,6 @@ def test_a_link_in_a_cache_does_not_lead_to_files_elsewhere(
 def test_a_manifest_in_a_cache_that_is_no_manifest_is_fetched_again(
     tmp_path: Path, version: Version, files: dict[str, bytes], kind: str
 ) -> None:
-    import os
-
     place = tmp_path / "cache" / "manifests" / version.digest.removeprefix("sha256:")
     place.parent.mkdir(parents=True)
     if kind == "a folder":

@@ -65,14 +65,17 @@ def key_in(token: str, listing: str) -> str:
 def every_item(page: Callable[[str], Page[Item]]) -> Iterator[Item]:
     """The items of all pages, where `page` gets the token of the one to read; raises ReplyRefused."""
     token, count = "", 0
+    last: tuple[Item, ...] = ()
     while True:
         found = page(token)
+        if last and found.items[-1:] == last:
+            raise ReplyRefused("the registry sends one page again and again; ask another one")
         yield from found.items
-        token, count = found.next_page_token, count + len(found.items)
+        token, count, last = found.next_page_token, count + len(found.items), found.items[-1:]
         if not token:
             return
         if count > _MAX_ITEMS:
-            raise ReplyRefused(f"the list goes on after {_MAX_ITEMS} items; ask another registry")
+            raise ReplyRefused(f"the registry's list goes on after {_MAX_ITEMS} items; ask another one")
 
 
 def _refused(token: str) -> InvalidPage:
