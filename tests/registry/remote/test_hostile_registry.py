@@ -1,11 +1,14 @@
 """A registry that answers something else than it was asked is believed nothing, and writes nothing."""
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +18,7 @@ from parfocal.registry.errors import BlobCorrupt, InvalidManifest, ReplyRefused
 from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values import digest_of
 from parfocal.registry.wire import version_message
+from parfocal.rpc import RemoteError
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1 import registry_service_pb2_grpc as pb_grpc
@@ -23,19 +27,14 @@ Write = Callable[..., Path]
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-class Liar(pb_grpc.RegistryServiceServicer):
-    """Answers with these messages, whatever it is asked; a list of them is a stream, or one page each."""
+class Liar:
+    """Answers rpcs with these messages, or with what these functions make of the request."""
 
-    def __init__(self, **answers: object) -> None:
+    def __init__(self, answers: Mapping[str, object]) -> None:
         self._answers = answers
-        self.asked: list[str] = []
 
-    def __getattribute__(self, name: str) -> object:
-        if not name[0].isupper():
-            return super().__getattribute__(name)
-
-        def answer(request: object, context: grpc.ServicerContext) -> object:
-            self.asked.append(name)
+    def __getattr__(self, name: str) -> Callable[[object, object], object]:
+        def answer(request: object, context: object) -> object:
             found = self._answers[name]
             return found(request) if callable(found) else found
 
@@ -43,13 +42,14 @@ class Liar(pb_grpc.RegistryServiceServicer):
 
 
 @contextmanager
-def lying(tmp_path: Path, **answers: object) -> Iterator[RemoteRegistry]:
+def lying(tmp_path: Path, answers: Mapping[str, object], silence_s: float = 60) -> Iterator[RemoteRegistry]:
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    pb_grpc.add_RegistryServiceServicer_to_server(Liar(**answers), server)
+    liar: Any = Liar(answers)
+    pb_grpc.add_RegistryServiceServicer_to_server(liar, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield RemoteRegistry(f"127.0.0.1:{port}", cache=tmp_path / "cache")
+        yield RemoteRegistry(f"127.0.0.1:{port}", cache=tmp_path / "cache", silence_s=silence_s)
     finally:
         server.stop(None).wait()
 
@@ -108,7 +108,7 @@ def test_only_the_known_files_of_an_adapter_are_taken(
         "ListVersions": pb.ListVersionsResponse(versions=[version_message(lie, [])]),
         "DownloadVersion": lambda request: iter(sent(lie, evil)),
     }
-    with lying(tmp_path, **answers) as remote:
+    with lying(tmp_path, answers) as remote:
         for ask in (
             lambda: remote.resolve("team/x"),
             lambda: remote.versions("team/x"),
@@ -123,7 +123,10 @@ def test_only_the_known_files_of_an_adapter_are_taken(
 def test_a_file_is_not_listed_twice(tmp_path: Path, version: Version, files: dict[str, bytes]) -> None:
     manifest = replace(version.manifest, files=(*version.manifest.files, version.manifest.files[0]))
     lie = replace(version, manifest=manifest, digest=manifest.digest)
-    with lying(tmp_path, ResolveAdapter=version_message(lie, [])) as remote, pytest.raises(InvalidManifest):
+    with (
+        lying(tmp_path, {"ResolveAdapter": version_message(lie, [])}) as remote,
+        pytest.raises(InvalidManifest),
+    ):
         remote.resolve("team/x")
 
 
@@ -149,7 +152,7 @@ def test_the_version_is_the_one_that_was_asked_for(
     message = version_message(version, [])
     OTHER[other](message)
     is_right = other == "another number" and "digest" in reference
-    with lying(tmp_path, ResolveAdapter=message) as remote:
+    with lying(tmp_path, {"ResolveAdapter": message}) as remote:
         if is_right:  # whatever its number is, it has the digest
             assert remote.resolve(reference.format(digest=version.digest)).digest == version.digest
             return
@@ -168,7 +171,7 @@ def alias(**fields: object) -> adapter_pb2.Alias:
 def test_the_alias_is_the_one_that_was_moved(tmp_path: Path, fields: dict[str, object]) -> None:
     moved = alias(**fields)
     listed = pb.ListAliasesResponse(aliases=[moved])
-    with lying(tmp_path, SetAlias=moved, RollbackAlias=moved, ListAliases=listed) as remote:
+    with lying(tmp_path, {"SetAlias": moved, "RollbackAlias": moved, "ListAliases": listed}) as remote:
         with pytest.raises(ReplyRefused):
             remote.set_alias("team/x", "prod", 1)
         if "version" not in fields:
@@ -181,8 +184,11 @@ def test_the_alias_is_the_one_that_was_moved(tmp_path: Path, fields: dict[str, o
 
 def endless(kind: str) -> dict[str, object]:
     """Lists with a next page for ever: of nothing, with the same token, or of the same."""
-    tokens = iter(range(10**9))
-    token = (lambda: "again") if kind == "the same token" else (lambda: str(next(tokens)))
+    tokens = count()
+
+    def token() -> str:
+        return "again" if kind == "the same token" else str(next(tokens))
+
     is_empty = kind == "nothing"
     move = adapter_pb2.AliasMove(name="team/x", alias="prod", version=1)
     summary = adapter_pb2.Adapter(name="team/x")
@@ -201,7 +207,7 @@ def endless(kind: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ["nothing", "the same token", "the same page"])
 def test_a_list_that_does_not_go_on_ends(tmp_path: Path, kind: str) -> None:
-    with lying(tmp_path, **endless(kind)) as remote:
+    with lying(tmp_path, endless(kind)) as remote:
         with pytest.raises(ReplyRefused):
             remote.aliases("team/x")
         with pytest.raises(ReplyRefused):
@@ -211,7 +217,7 @@ def test_a_list_that_does_not_go_on_ends(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("names", [["b", "a"], ["a", "a"], ["a", "../b"], ["A"]])
 def test_a_list_is_sorted_and_names_what_can_exist(tmp_path: Path, names: list[str]) -> None:
     listed = pb.ListAdaptersResponse(adapters=[adapter_pb2.Adapter(name=name) for name in names])
-    with lying(tmp_path, ListAdapters=listed) as remote, pytest.raises(ReplyRefused):
+    with lying(tmp_path, {"ListAdapters": listed}) as remote, pytest.raises(ReplyRefused):
         remote.adapters()
 
 
@@ -221,15 +227,29 @@ def test_a_stream_of_empty_pieces_ends(tmp_path: Path, version: Version) -> None
         while True:
             yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=CONFIG))
 
-    with lying(tmp_path, DownloadVersion=forever) as remote, pytest.raises(BlobCorrupt):
+    with lying(tmp_path, {"DownloadVersion": forever}) as remote, pytest.raises(BlobCorrupt):
         remote.materialise(version.digest)
+
+
+def test_a_stream_that_falls_silent_ends(tmp_path: Path, version: Version) -> None:
+    released = threading.Event()
+
+    def silent(request: object) -> Iterator[pb.DownloadVersionResponse]:
+        yield pb.DownloadVersionResponse(version=version_message(version, []))
+        released.wait(30)
+
+    with lying(tmp_path, {"DownloadVersion": silent}, silence_s=0.1) as remote:
+        with pytest.raises(RemoteError, match=r"nothing for 0\.1 s") as ended:
+            remote.materialise(version.digest)
+        released.set()
+    assert ended.value.status == "DEADLINE_EXCEEDED"
 
 
 def test_pieces_beyond_the_files_are_not_written(
     tmp_path: Path, version: Version, files: dict[str, bytes]
 ) -> None:
     more = [*sent(version, files), pb.DownloadVersionResponse(chunk=pb.FileChunk(path="evil", data=b"x"))]
-    with lying(tmp_path, DownloadVersion=lambda request: iter(more)) as remote:
+    with lying(tmp_path, {"DownloadVersion": lambda request: iter(more)}) as remote:
         folder = remote.materialise(version.digest)
     assert {path.name for path in folder.iterdir()} == set(files)
 
@@ -243,7 +263,7 @@ def test_a_link_in_a_cache_does_not_lead_to_files_elsewhere(
     (tmp_path / "cache" / "materialised").mkdir(parents=True)
     hexadecimal = version.digest.removeprefix("sha256:")
     (tmp_path / "cache" / "materialised" / hexadecimal).symlink_to(tmp_path / "mine")
-    with lying(tmp_path, DownloadVersion=lambda request: iter(sent(version, files))) as remote:
+    with lying(tmp_path, {"DownloadVersion": lambda request: iter(sent(version, files))}) as remote:
         folder = remote.materialise(version.digest)
     assert {path.name for path in folder.iterdir()} == set(files)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
@@ -263,5 +283,5 @@ def test_a_manifest_in_a_cache_that_is_no_manifest_is_fetched_again(
     else:
         os.mkfifo(tmp_path / "pipe")
         place.symlink_to(tmp_path / "pipe") if "link" in kind else os.rename(tmp_path / "pipe", place)
-    with lying(tmp_path, DownloadVersion=lambda request: iter(sent(version, files))) as remote:
+    with lying(tmp_path, {"DownloadVersion": lambda request: iter(sent(version, files))}) as remote:
         assert remote.manifest(version.digest) == version.manifest

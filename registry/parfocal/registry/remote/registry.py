@@ -18,6 +18,7 @@ from parfocal.registry.remote.replies import (
     checked_version,
     checked_versions,
 )
+from parfocal.registry.remote.silence import never_silent
 from parfocal.registry.remote.upload import Progress, upload
 from parfocal.registry.remote.watch import RemoteWatch
 from parfocal.registry.values import (
@@ -57,19 +58,22 @@ log = logging.getLogger(__name__)
 
 _SCHEME = "grpc://"
 _DEADLINE_S = 60.0
+# A registry reads a version of many gigabytes to the end before it sends the first byte.
+_SILENCE_S = 300.0
 
 
 class RemoteRegistry:
     """The registry that a server at `location` (`grpc://host:port` or `host:port`) serves.
 
-    Downloads are kept in `cache` (default: the user's cache). Besides what every registry raises, calls raise
-    RemoteError when the server cannot be reached.
+    Downloads are kept in `cache` (default: the user's cache), and end when nothing comes for `silence_s`
+    seconds. Besides what every registry raises, calls raise RemoteError when the server cannot be reached.
     """
 
-    def __init__(self, location: str, *, cache: Path | None = None) -> None:
+    def __init__(self, location: str, *, cache: Path | None = None, silence_s: float = _SILENCE_S) -> None:
         channel = open_blocking_channel(location.removeprefix(_SCHEME))
         weakref.finalize(self, channel.close)
         self._stub = RegistryServiceStub(channel)
+        self._silence_s = silence_s
         self._home = cache or cache_home()
         with disk_errors(self._home):
             self._cache = RemoteCache(self._home)
@@ -237,13 +241,10 @@ class RemoteRegistry:
     def _download(self, digest: str) -> None:
         with registry_errors():
             call = self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=digest))
-            try:
-                replies = iter(call)
+            with never_silent(call, self._silence_s) as replies:
                 version = _first(replies, digest)
                 for entry in version.manifest.files:
                     self._cache.keep_file(digest, entry, _pieces(replies, entry))
-            finally:
-                call.cancel()  # type: ignore[no-untyped-call]  # what else it sends is not wanted
             self._cache.keep_manifest(version.manifest)
 
 
