@@ -1,5 +1,6 @@
 """The cache of bases stays within its bytes, and nothing that is served leaves, whoever asks."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -148,3 +149,14 @@ def test_servers_that_start_at_once_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(start, range(64)))
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_whoever_holds_the_lock_of_a_base_for_ever_holds_up_no_server(tmp_path: Path) -> None:
+    """Any user who may read a shared cache may lock its files; the base is then loaded as if anew."""
+    put(tmp_path, "held")
+    with (tmp_path / "held" / SEAL).open("rb") as seal:
+        fcntl.flock(seal, fcntl.LOCK_EX)
+
+        assert BaseCache(tmp_path).use("held") is False
+
+    assert BaseCache(tmp_path).use("held") is True

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 SEAL = "entry.json"
 
 _ABANDONED_S = 86_400.0
+_PATIENCE_S = 2.0
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,15 @@ class BaseCache:
     def use(self, key: str) -> bool:
         """Marks a base as in use; returns False if it is not there.
 
-        Waits for a removal under way, which takes milliseconds.
+        Waits for a removal under way, which takes milliseconds; one that takes seconds is another user who
+        holds the lock, and then the base counts as not there.
         """
         seal = self.root / key / SEAL
         try:
             lock = os.open(seal, os.O_RDONLY)
         except OSError:
             return False
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_SH)
-        if not _is_still(lock, seal):
+        if not _could_share(lock) or not _is_still(lock, seal):
             os.close(lock)
             return False
         self._locks.append(lock)
@@ -163,6 +164,20 @@ def _unserved(seal: Path) -> Iterator[bool]:
         yield _could_lock(lock)
     finally:
         os.close(lock)
+
+
+def _could_share(lock: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL_S)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
+    return False
 
 
 def _could_lock(lock: int) -> bool:

@@ -1,5 +1,6 @@
 """A collection trusts no index that may be wrong, and asks before most of a registry goes."""
 
+import io
 import os
 import random
 import shutil
@@ -251,3 +252,28 @@ def test_over_any_storage_the_last_version_goes_only_if_that_is_said(
 
 def test_an_empty_registry_has_nothing_to_ask_about(any_storage: StoredRegistry) -> None:
     assert any_storage.collect_garbage().is_most is False
+
+
+@pytest.mark.parametrize("has_lost", ["nothing", "a file", "its schema"])
+def test_a_version_that_the_index_never_knew_is_kept_though_it_be_damaged_or_newer(
+    path: Path, tmp_path: Path, publication: Publication, has_lost: str
+) -> None:
+    other = FolderRegistry(tmp_path / "other")
+    version = other.publish("y", numbered_adapter(tmp_path, 9), publication)
+    data = version.manifest.to_bytes()
+    if has_lost == "its schema":
+        data = data.replace(b'"schema":2', b'"schema":99')
+    blobs = FolderBlobs(path)
+    unknown = blobs.put(io.BytesIO(data))
+    config = version.manifest.files[0].digest
+    if has_lost != "a file":
+        with FolderBlobs(tmp_path / "other").open(config) as file:
+            blobs.put(file)
+    there = files(path)
+    garbage = FolderRegistry(path).collect_garbage(most=True)
+    assert garbage.unindexed == (unknown.digest,)
+    assert there - files(path) <= {blob.digest.removeprefix("sha256:") for blob in garbage.blobs}
+    assert blobs.size(unknown.digest) is not None
+    assert (blobs.size(config) is not None) == (has_lost != "a file")
+    FolderRegistry(path).collect_garbage(most=True, unindexed=True)
+    assert blobs.size(unknown.digest) is None

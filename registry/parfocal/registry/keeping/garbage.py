@@ -8,17 +8,20 @@ from pathlib import Path
 from parfocal.registry.blobs import Blob, BlobStore
 from parfocal.registry.copies import LocalCopies, own_bytes
 from parfocal.registry.index import Index
-from parfocal.registry.keeping.stored_manifests import manifest_in, manifest_with, needed_by
+from parfocal.registry.keeping.stored_manifests import manifest_bytes, manifest_with, needed_by
 from parfocal.registry.keeping.verification import holders_of
-from parfocal.registry.values import PREFIX, Manifest, digest_of
+from parfocal.registry.values import PREFIX, digest_of
+
+# What every manifest holds, of any schema, and no configuration of an adapter.
+_SCHEMA = b'"schema":'
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
     """What a collection freed, or would free when `dry_run`.
 
-    `unindexed` are whole versions that the index has never heard of, by their digests: left by a publish
-    killed at its last moment, or once known to an index that was lost. They are kept unless requested.
+    `unindexed` are versions that the index has never heard of, by their digests: left by a publish killed at
+    its last moment, or once known to an index that was lost. They are kept unless requested.
     `unreadable` are live versions (`name@number`) whose manifest cannot be read: what it may name is kept.
     `is_most` when more than half of the versions or of the bytes stored would go: then it is a dry run,
     unless requested.
@@ -59,8 +62,8 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
         dead = {blob.digest: blob for blob in stored if blob.digest not in live.needed}
     unindexed = _unindexed(index, blobs, dead)
     if not asked.unindexed:
-        for digest, manifest in unindexed.items():
-            for kept in (digest, *(entry.digest for entry in manifest.files)):
+        for digest, files in unindexed.items():
+            for kept in (digest, *files):
                 dead.pop(kept, None)
     folders = tuple(path for path in copies.held() if asked.copies or PREFIX + path.name not in versions)
     freed = sum(blob.size for blob in dead.values()) + sum(map(own_bytes, folders))
@@ -110,13 +113,12 @@ def _live(index: Index, blobs: BlobStore) -> _Live:
     return live
 
 
-def _unindexed(index: Index, blobs: BlobStore, dead: dict[str, Blob]) -> dict[str, Manifest]:
-    """The manifests among dead blobs that the index never knew and whose files are all there."""
-    found: dict[str, Manifest] = {}
+def _unindexed(index: Index, blobs: BlobStore, dead: dict[str, Blob]) -> dict[str, frozenset[str]]:
+    """The files of the manifests among dead blobs that the index never knew, by the manifests' digests."""
+    found: dict[str, frozenset[str]] = {}
     for blob in dead.values():
-        if index.is_known(blob.digest):
-            continue
-        manifest = manifest_in(blobs, blob)
-        if manifest is not None and all(blobs.size(entry.digest) is not None for entry in manifest.files):
-            found[blob.digest] = manifest
+        data = None if index.is_known(blob.digest) else manifest_bytes(blobs, blob)
+        files = frozenset[str]() if data is None or _SCHEMA not in data else needed_by(data).digests
+        if files:
+            found[blob.digest] = files
     return found

@@ -71,7 +71,7 @@ def backup(
         say(f"{_held(copied.versions, copied.aliases)} ({size}) are in {target}")
         _tell_bad(copied.bad)
         for version in copied.unreadable:
-            typer.echo(f"copied as it is: {version}, whose manifest cannot be read")
+            say(f"copied as it is: {version}, whose manifest cannot be read")
     if copied.bad:
         say("parfocal: the copy lacks what is missing or corrupt in the registry itself", err=True)
         raise typer.Exit(1)
