@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.registry import BaseContract, FolderRegistry, Publication, Version
+from parfocal.registry import BaseContract, FileEntry, FolderRegistry, Publication, Version
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.errors import (
     AdapterNotFound,
     BlobCorrupt,
     BlobMissing,
+    DataLoss,
     IndexCorrupt,
     InvalidPublication,
     NotARegistry,
     RegistryTooNew,
 )
+from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values.digest import hex_of
 
@@ -186,9 +188,12 @@ def unreadable(tmp_path: Path, registry: FolderRegistry, adapter: Write, publica
     data = version.manifest.to_bytes().replace(b'"block_size":64', b'"block_size":-1')
     blob = FolderBlobs(tmp_path / "registry").put(io.BytesIO(data))
     index = sqlite3.connect(tmp_path / "registry" / "index.sqlite", isolation_level=None)
-    index.execute("DROP TRIGGER versions_are_not_changed")
+    for trigger in ("versions_are_not_changed", "events_are_not_changed"):
+        index.execute(f"DROP TRIGGER {trigger}")
     index.execute("UPDATE versions SET digest = ?, manifest = ? WHERE name = 'x'", (blob.digest, data))
+    index.execute("UPDATE events SET digest = ? WHERE name = 'x'", (blob.digest,))
     index.close()
+    (tmp_path / "registry" / "journal.jsonl").unlink()
     return version
 
 
@@ -207,7 +212,7 @@ def test_a_version_that_cannot_be_read_does_not_stop_collection_and_keeps_its_fi
 def test_a_version_that_cannot_be_read_can_be_deleted(registry: FolderRegistry, unreadable: Version) -> None:
     registry.delete_version("x", 1)
     registry.delete_adapter("x")
-    assert registry.collect_garbage().freed_bytes > 0
+    assert registry.collect_garbage(most=True).freed_bytes > 0
 
 
 def test_what_cannot_be_read_back_is_not_published(
@@ -219,3 +224,19 @@ def test_what_cannot_be_read_back_is_not_published(
             registry.publish("x", adapter(), Publication(broken))
     with pytest.raises(AdapterNotFound):
         registry.resolve("x")
+
+
+@pytest.mark.parametrize("path", ["adapter_model.bin", "modeling_evil.py", "tokenizer.json"])
+def test_a_registry_in_a_folder_writes_no_file_that_no_adapter_has(
+    tmp_path: Path, registry: FolderRegistry, version: Version, path: str
+) -> None:
+    blobs = FolderBlobs(tmp_path / "registry")
+    evil = blobs.put(io.BytesIO(b"evil"))
+    files = (*version.manifest.files, FileEntry(path, evil.size, evil.digest))
+    manifest = replace(version.manifest, files=files)
+    index = SqliteIndex(tmp_path / "registry" / "index.sqlite", lambda: None)
+    index.add_version("x", manifest)
+    index.close()
+    with pytest.raises(DataLoss):
+        registry.materialise(manifest.digest)
+    assert list((tmp_path / "registry").glob("materialised/*/*")) == []

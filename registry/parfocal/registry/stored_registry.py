@@ -12,6 +12,7 @@ from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import (
     BlobMissing,
+    IndexCorrupt,
     RegistryForbidden,
     RegistryFull,
     RegistryReadOnly,
@@ -31,7 +32,7 @@ from parfocal.registry.keeping import (
     every_event,
     verify,
 )
-from parfocal.registry.publishing import Publication, draft, store
+from parfocal.registry.publishing import Publication, draft, fault_of_files, store
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,
     AdapterName,
@@ -126,6 +127,13 @@ class StoredRegistry:
 
     def materialise(self, digest: str) -> Path:
         version = self.find(digest)
+        fault = fault_of_files(version.manifest.files)
+        if fault is not None:
+            raise IndexCorrupt(
+                f"registry {self._location} lists files of {version} that no adapter has ({fault}); none of "
+                "them was written: no Parfocal has published that",
+                digest=digest,
+            )
         for copies in self._copies[:-1]:
             try:
                 return self._copied(version, copies)

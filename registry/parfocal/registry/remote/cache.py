@@ -1,9 +1,11 @@
 """The client's local copies of a remote registry's versions. Everything is verified when it is read."""
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from parfocal.registry.copies import LocalCopies
+from parfocal.registry.publishing import fault_of_files
 from parfocal.registry.values import MAX_MANIFEST_BYTES, FileEntry, Manifest, digest_of, hex_of
 
 
@@ -36,9 +38,16 @@ class RemoteCache:
         self._folders.place(digest, entry, chunks)
 
     def manifest(self, digest: str) -> Manifest | None:
-        """Returns the manifest of a version if it is here and intact; raises OSError."""
+        """Returns the manifest of a version if it is here, intact and of an adapter; raises OSError."""
         path = self._manifests / hex_of(digest)
-        if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_MANIFEST_BYTES:
             return None
         data = path.read_bytes()
-        return Manifest.from_bytes(data) if digest_of(data) == digest else None
+        if digest_of(data) != digest:
+            return None
+        manifest = Manifest.from_bytes(data)
+        return manifest if fault_of_files(manifest.files) is None else None
