@@ -1,10 +1,8 @@
 """Events of a registry's history as messages, and back. Knows no watch."""
 
-from datetime import UTC
-
 from parfocal.registry.values import MOVE_KINDS, Event, EventKind
 from parfocal.registry.wire.messages import move_message
-from parfocal.registry.wire.reading import read_move
+from parfocal.registry.wire.reading import read_moment, read_move
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -32,7 +30,7 @@ def event_message(event: Event) -> pb.WatchResponse:
 
 def read_event(message: pb.WatchResponse) -> Event | None:
     """The event of a message; None where it has none, or one that only later versions know."""
-    sequence, when, actor = message.sequence, message.event_time.ToDatetime(UTC), message.actor
+    sequence, when, actor = message.sequence, read_moment(message.event_time), message.actor
     match message.WhichOneof("event"):
         case "version_published":
             version = message.version_published

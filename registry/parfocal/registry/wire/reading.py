@@ -62,7 +62,7 @@ def read_version(message: pb.Version) -> Version:
 
 def read_listed(message: pb.Version) -> Version:
     """Returns a version of a list, whether or not its manifest can be read."""
-    moment = _moment(message.create_time)
+    moment = read_moment(message.create_time)
     return Version(message.name, message.version, message.digest, message.manifest_json, moment)
 
 
@@ -72,8 +72,8 @@ def read_adapter(message: pb.Adapter) -> AdapterSummary:
         message.name,
         message.latest_version,
         message.version_count,
-        _moment(message.create_time),
-        _moment(message.update_time),
+        read_moment(message.create_time),
+        read_moment(message.update_time),
         {alias.alias: alias.version for alias in message.aliases},
     )
 
@@ -86,7 +86,7 @@ def read_alias(message: pb.Alias) -> Alias:
         message.version,
         message.digest,
         message.actor,
-        _moment(message.update_time),
+        read_moment(message.update_time),
     )
 
 
@@ -100,7 +100,7 @@ def read_move(message: pb.AliasMove) -> AliasMove:
         message.digest,
         _KINDS.get(message.kind, MoveKind.SET),
         message.actor,
-        _moment(message.move_time),
+        read_moment(message.move_time),
     )
 
 
@@ -244,7 +244,8 @@ def _shape(message: pb.BaseShape) -> BaseShape:
     )
 
 
-def _moment(timestamp: Timestamp) -> datetime:
+def read_moment(timestamp: Timestamp) -> datetime:
+    """A moment; raises ReplyRefused."""
     try:
         return timestamp.ToDatetime(UTC)
     except (ValueError, OverflowError) as error:
