@@ -33,7 +33,7 @@ def history(any_registry: Registry, adapter: Write, publication: Publication) ->
     any_registry.publish("y", adapter(fill=3), publication)
     any_registry.set_alias("team/x", "prod", 1, actor="ann")
     any_registry.set_alias("team/x", "prod", 2, actor="ben")
-    any_registry.rollback_alias("team/x", "prod", actor="cy")
+    any_registry.rollback_alias("team/x", "prod", 2, actor="cy")
     any_registry.delete_version("team/x", 2, actor="dee")
     any_registry.delete_alias("team/x", "prod", actor="eve")
     any_registry.delete_adapter("default/y", actor="fay")
