@@ -13,8 +13,9 @@ from typing import Any
 import grpc
 import pytest
 
-from parfocal.registry import FileEntry, FolderRegistry, Publication, Version
-from parfocal.registry.errors import BlobCorrupt, InvalidManifest, ReplyRefused
+from parfocal.registry import FileEntry, FolderRegistry, Manifest, Publication, Version
+from parfocal.registry.errors import BlobCorrupt, IndexCorrupt, ReplyRefused
+from parfocal.registry.peft import MAX_CONFIG_BYTES
 from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values import digest_of
 from parfocal.registry.wire import version_message
@@ -65,11 +66,16 @@ def files(registry: FolderRegistry, version: Version) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def with_manifest(version: Version, manifest: Manifest) -> Version:
+    """The version with another manifest, whose digest it has."""
+    return replace(version, manifest_bytes=manifest.to_bytes(), digest=manifest.digest, known=None)
+
+
 def with_files(version: Version, files: dict[str, bytes]) -> Version:
     """The version as if these were its files, with the digests that they have."""
     entries = tuple(FileEntry(name, len(data), digest_of(data)) for name, data in sorted(files.items()))
     manifest = replace(version.manifest, files=entries)
-    return replace(version, manifest=manifest, digest=manifest.digest)
+    return with_manifest(version, manifest)
 
 
 def sent(version: Version, files: dict[str, bytes]) -> list[pb.DownloadVersionResponse]:
@@ -92,7 +98,7 @@ EXTRA: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
     "no configuration": lambda files: {WEIGHTS: files[WEIGHTS]},
     "no weights": lambda files: {CONFIG: files[CONFIG]},
     "an empty file": lambda files: {**files, CONFIG: b""},
-    "a configuration that is too large": lambda files: {**files, CONFIG: bytes(2 << 20)},
+    "a configuration that is too large": lambda files: {**files, CONFIG: bytes(MAX_CONFIG_BYTES + 1)},
     "nothing": lambda files: {},
 }
 
@@ -111,21 +117,20 @@ def test_only_the_known_files_of_an_adapter_are_taken(
     with lying(tmp_path, answers) as remote:
         for ask in (
             lambda: remote.resolve("team/x"),
-            lambda: remote.versions("team/x"),
             lambda: remote.find(lie.digest),
             lambda: remote.materialise(lie.digest),
         ):
-            with pytest.raises((ReplyRefused, InvalidManifest)):
+            with pytest.raises((ReplyRefused, IndexCorrupt)):
                 ask()
     assert written(tmp_path) == []
 
 
 def test_a_file_is_not_listed_twice(tmp_path: Path, version: Version, files: dict[str, bytes]) -> None:
     manifest = replace(version.manifest, files=(*version.manifest.files, version.manifest.files[0]))
-    lie = replace(version, manifest=manifest, digest=manifest.digest)
+    lie = with_manifest(version, manifest)
     with (
         lying(tmp_path, {"ResolveAdapter": version_message(lie, [])}) as remote,
-        pytest.raises(InvalidManifest),
+        pytest.raises(IndexCorrupt),
     ):
         remote.resolve("team/x")
 

@@ -127,7 +127,7 @@ def test_one_alias_too_many_is_refused_and_existing_ones_still_move(crowded: Sto
     crowded.delete_alias(name, f"{'a' * 58}00000")
     assert crowded.set_alias(name, "more", 1).version == 1
     with pytest.raises(TooManyAliases):
-        crowded.rollback_alias(name, f"{'a' * 58}00000")
+        crowded.rollback_alias(name, f"{'a' * 58}00000", 0)
 
 
 HEADERS: dict[str, Callable[[], bytes]] = {
