@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from parfocal.engine.backends.native import Library, load
-from parfocal.engine.backends.native.dense import NativeDense
+from parfocal.engine.backends.native.modules import NativeDense
 
 sizes = st.integers(1, 130)
 

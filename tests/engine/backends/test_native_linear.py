@@ -24,7 +24,7 @@ from parfocal.engine.backends.native.linear import (
     pack,
     pack_dense,
 )
-from parfocal.engine.backends.native.norm import replaced
+from parfocal.engine.backends.native.modules import replaced
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.loading import load_base
 

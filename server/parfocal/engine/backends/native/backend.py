@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from parfocal.engine.backends.native.decoder import NativeForward
-from parfocal.engine.backends.native.dense import NativeDense
 from parfocal.engine.backends.native.feed_forward import NativeFeedForward, is_silu_gated
 from parfocal.engine.backends.native.layers import parts_of
 from parfocal.engine.backends.native.library import Library
 from parfocal.engine.backends.native.linear import NativeHead, Numbers
-from parfocal.engine.backends.native.norm import replaced
+from parfocal.engine.backends.native.modules import NativeDense, replaced
 from parfocal.engine.backends.native.profile import FusedProfile, NativeProfile
 from parfocal.engine.backends.native.step_work import NativeStepWork
 from parfocal.engine.backends.native.tiling import TiledLinears

@@ -8,7 +8,7 @@ import torch
 
 from parfocal.engine.backends.native.layers import DecoderParts, LayerParts, Projection
 from parfocal.engine.backends.native.library import Library
-from parfocal.engine.backends.native.norm import NativeRmsNorm
+from parfocal.engine.backends.native.modules import NativeRmsNorm
 from parfocal.engine.backends.native.rows import SlabTables, adapter_rows, contexts_of
 from parfocal.engine.backends.native.structs import (
     DecoderStruct,

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from parfocal.engine.backends.native.linear import NativeLinear, Numbers
-from parfocal.engine.backends.native.norm import NativeRmsNorm
+from parfocal.engine.backends.native.modules import NativeRmsNorm
 from parfocal.engine.lora import AdaptedLinear
 
 # `Activation` in activation.h, by the names of transformers' configurations.
