@@ -22,9 +22,9 @@ _MIB = 1 << 20
 
 REQUEST_BYTES = Limit(
     "a message to the server",
-    2 * _MIB,
+    1 * _MIB + 64 * _KIB,
     "bytes",
-    "it is decoded while others wait, at worst for 40 ms; the longest prompts fit, files travel in pieces",
+    "it is decoded while others wait, at worst for 25 ms; prompts of 250,000 tokens fit, and pieces of files",
 )
 HEADER_BYTES = Limit(
     "the first message of a stream to the server",
@@ -135,7 +135,7 @@ ALIASES = Limit(
 )
 PROMPT_TOKENS = Limit(
     "GenerateRequest.tokens.ids",
-    1 << 19,
+    1 << 18,
     "tokens",
     "no context on one device is longer; the base's own is checked next",
 )

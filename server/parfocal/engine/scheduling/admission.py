@@ -62,7 +62,7 @@ class Admission:
         self._check_tokens(stop.token_ids, "stop.token_ids")
 
     def _check_tokens(self, ids: Sequence[int], field: str) -> None:
-        # There may be half a million, while others wait: never looked at one by one.
+        # There may be a quarter of a million, while others wait: never looked at one by one.
         for token in (min(ids), max(ids)) if ids else ():
             if not 0 <= token < self.vocabulary:
                 raise _out_of_range(f"{field}[{ids.index(token)}]", token, f"0 to {self.vocabulary - 1}")

@@ -83,7 +83,8 @@ class RegistryService(RegistryServiceServicer):
         self._changes = Threads(4, "registry-change")
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
-        self._publishing = Threads(2, "registry-publish")
+        # One check of a large adapter keeps a core busy for seconds: a second would take the other.
+        self._publishing = Threads(1, "registry-publish")
         self._feed = Feed(registry, Threads(4, "registry-watch"))
 
     async def PublishVersion(
