@@ -235,3 +235,54 @@ def test_a_manifest_larger_than_can_be_published_today_is_sent_without_its_field
     assert not message.HasField("manifest")
     assert read_version(message).manifest == larger
     assert message.ByteSize() < REPLY_BYTES.most
+
+
+JSON_PIECES = st.sampled_from([
+    b"-1", b"1e999", b"NaN", b"null", b"[]", b"{}", b'"x"', b"99999999999", b"true", b"[[", b"\xff",
+    b'"a":1,', b"",
+])  # fmt: skip
+
+
+@given(st.data())
+def test_any_stored_bytes_are_sent_and_are_a_manifest_or_a_fault(data: st.DataObject) -> None:
+    """Whatever an earlier or a later Parfocal, a disk or a person wrote into the index."""
+    stored = SMALL.to_bytes()
+    for _ in range(data.draw(st.integers(1, 3))):
+        begin = data.draw(st.integers(0, len(stored)))
+        end = data.draw(st.integers(begin, min(len(stored), begin + 12)))
+        stored = stored[:begin] + data.draw(JSON_PIECES) + stored[end:]
+    check_sent(Version("x", 1, digest_of(stored), stored, NOW))
+
+
+@pytest.mark.parametrize("number", [1 << 31, 1 << 62])
+@pytest.mark.parametrize("field", [b'"in_features":1', b'"block_size":64', b'"examples":7', b'"layers":2'])
+def test_a_number_that_no_field_holds_is_sent_as_it_is_stored(field: bytes, number: int) -> None:
+    stored = SMALL.to_bytes().replace(field, field.rpartition(b":")[0] + b":%d" % number)
+    assert stored != SMALL.to_bytes()
+    version = Version("x", 1, digest_of(stored), stored, NOW)
+    assert version.fault is None
+    check_sent(version)
+
+
+SMALL = Manifest(
+    2,
+    (FileEntry("a", 1, DIGEST),),
+    Contract(
+        replace(BaseContract.unverified("b"), shape=BaseShape(2, 8, 8, 2, 1, 4)),
+        (TargetModule("m", 1, 1, 1, 0.5),),
+        False,
+        Rendering("chat", None, {"x": 1}),
+    ),
+    Provenance("", {"x": [1, 2.5]}, 3, {"t": "1"}, "x@1"),
+    Evaluation("", 7, {"loss": 0.5}),
+    ("w",),
+)
+
+
+def check_sent(version: Version) -> None:
+    message = pb.Version.FromString(version_message(version, []).SerializeToString())
+    assert message.manifest_json == version.manifest_bytes
+    if version.fault is not None:
+        assert not message.HasField("manifest")
+        return
+    assert read_version(message).manifest == version.manifest

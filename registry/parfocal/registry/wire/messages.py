@@ -39,26 +39,30 @@ _messages: Recent[str, pb.Manifest] = Recent(64 << 20)
 def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
     """Returns a version with those of `aliases` that point at it.
 
-    Its manifest goes out as it is stored; its fields stand beside it where it can be read and is no larger
-    than what is published today.
+    Its manifest goes out as it is stored; its fields stand beside it where it can be read and holds nothing
+    larger than what is published today.
     """
-    is_told = len(version.manifest_bytes) <= MAX_MANIFEST_BYTES and version.fault is None
     return pb.Version(
         name=version.name,
         version=version.version,
         digest=version.digest,
         create_time=_timestamp(version.created_at),
         aliases=sorted(alias.alias for alias in aliases if alias.version == version.version),
-        manifest=_told(version) if is_told else None,
+        manifest=_told(version),
         manifest_json=version.manifest_bytes,
     )
 
 
-def _told(version: Version) -> pb.Manifest:
+def _told(version: Version) -> pb.Manifest | None:
     """The fields of a version's manifest, which take longer to write than to send."""
+    if len(version.manifest_bytes) > MAX_MANIFEST_BYTES or version.fault is not None:
+        return None
     message = _messages.get(version.digest)
     if message is None:
-        message = _manifest(version.manifest)
+        try:
+            message = _manifest(version.manifest)
+        except ValueError:  # a number of more bits than its field, as was once accepted
+            return None
         _messages.put(version.digest, message, _MESSAGE_GROWTH * message.ByteSize())
     return message
 
