@@ -9,7 +9,7 @@ import pytest
 
 from parfocal.registry import BaseContract, Publication, Registry
 from parfocal.registry.errors import AdapterRefused, MalformedFile
-from parfocal.registry.publishing.own_template import own_template
+from parfocal.registry.publishing.own_template import MAX_TEMPLATE_BYTES, own_template
 from parfocal.registry.values import TEMPLATE_FILE, digest_of
 
 Write = Callable[..., Path]
@@ -62,12 +62,14 @@ def test_what_is_no_text_too_long_or_a_link_is_refused(adapter: Write, base: Bas
     path.write_bytes(b"\xff")
     with pytest.raises(MalformedFile, match="not UTF-8 at byte 0"):
         own_template(folder, base)
-    path.write_bytes(b"x" * ((1 << 20) + 1))
-    with pytest.raises(MalformedFile, match="1048576"):
+    path.write_bytes(b"x" * (MAX_TEMPLATE_BYTES + 1))
+    with pytest.raises(MalformedFile, match=f"at most {MAX_TEMPLATE_BYTES}"):
         own_template(folder, base)
     path.unlink()
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "x" * ((1 << 20) + 1)}))
-    with pytest.raises(MalformedFile, match="at most 1048576"):
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"chat_template": "x" * (MAX_TEMPLATE_BYTES + 1)})
+    )
+    with pytest.raises(MalformedFile, match=f"at most {MAX_TEMPLATE_BYTES}"):
         own_template(folder, base)
     path.symlink_to(folder / "adapter_config.json")
     with pytest.raises(AdapterRefused, match="link"):

@@ -37,9 +37,11 @@ class PlainKeys:
 
     def first(self, module: ModulePath) -> int | None:
         """The place of the first key that matches; raises PatternError when finding it takes too long."""
+        if not self._whole and not self._names:
+            return None
         module.work.spend(1)
         found = self._whole.get(module.text)
-        for end in _ends(module.text):
+        for end in _ends(module.text) if self._names else ():
             for dots, keys in self._names.get(len(end), {}).items():
                 module.work.spend(1 + len(dots) // 8)
                 place = keys.get(_dotted(end, dots))
