@@ -98,9 +98,10 @@ def test_a_backup_holds_it_as_it_is(planted: FolderRegistry, tmp_path: Path) -> 
     assert backup.verify().problems == planted.verify().problems
 
 
-def test_a_rebuilt_index_has_it_and_everything_else(planted: FolderRegistry) -> None:
-    before = planted.versions("x").items
-    path = planted.path
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_rebuilt_index_has_it_and_everything_else(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "registry"
+    before = plant(tmp_path, SPOILS[spoil]).versions("x").items
     (path / "index.sqlite").unlink()
     for beside in path.glob("index.sqlite-*"):
         beside.unlink()
