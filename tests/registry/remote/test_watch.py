@@ -17,6 +17,7 @@ from fakes.registry.registry_server import serving
 from parfocal.registry import FolderRegistry, Publication, StoredRegistry, Watch
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.errors import EventUnknown, StorageError
+from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc.feed import Feed
 from parfocal.registry.faces.grpc.threads import Threads
 from parfocal.registry.remote import RemoteRegistry
@@ -122,6 +123,26 @@ def test_when_the_last_caller_has_left_nothing_watches_any_more(
             thread.join(30)
         assert watching_threads() == []
     assert counted.watches == 2
+
+
+def test_watches_leave_room_for_who_asks_and_leaves(counted: CountedRegistry, tmp_path: Path) -> None:
+    limits = ServiceLimits(max_registry_rpcs=4)
+    with (
+        serving(counted, tmp_path / "few-uploads", limits) as address,
+        open_blocking_channel(address) as channel,
+    ):
+        stub = RegistryServiceStub(channel)
+        calls = [stub.Watch(pb.WatchRequest()) for _ in range(2)]
+        for call in calls:
+            next(iter(call))
+        with pytest.raises(grpc.RpcError) as failed:
+            next(iter(stub.Watch(pb.WatchRequest())))
+        refused = remote_error(failed.value)
+        assert (refused.status, refused.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+        assert "--max-registry-rpcs" in str(refused)
+        assert len(stub.ListAdapters(pb.ListAdaptersRequest()).adapters) == 1
+        for call in calls:
+            call.cancel()  # type: ignore[no-untyped-call]  # the stubs leave it bare
 
 
 def test_a_watch_that_breaks_ends_for_its_callers_who_can_go_on(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_errors
-from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload
+from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload, Overloaded
 from parfocal.registry.faces.grpc.feed import Feed
 from parfocal.registry.faces.grpc.fitting import fitting
 from parfocal.registry.faces.grpc.threads import Threads
@@ -85,6 +85,8 @@ class RegistryService(RegistryServiceServicer):
         self._pieces = Threads(4, "registry-upload")
         # One check of a large adapter keeps a core busy for seconds: a second would take the other.
         self._publishing = Threads(1, "registry-publish")
+        # Watches last: half of the room stays for who asks and leaves.
+        self.watches = Room(max(1, limits.max_registry_rpcs // 2), "max_registry_rpcs")
         self._feed = Feed(registry, Threads(4, "registry-watch"))
 
     async def PublishVersion(
@@ -209,9 +211,24 @@ class RegistryService(RegistryServiceServicer):
         """Sends where the watch begins, then each event."""
         _tell(request, context)
         after = request.after_sequence if request.HasField("after_sequence") else None
-        async with contextlib.aclosing(self._feed.events(request.name, after)) as events:
-            async for told in events:
-                yield event_message(told) if isinstance(told, Event) else pb.WatchResponse(sequence=told)
+        with self._watching():
+            async with contextlib.aclosing(self._feed.events(request.name, after)) as events:
+                async for told in events:
+                    yield event_message(told) if isinstance(told, Event) else pb.WatchResponse(sequence=told)
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Room for one watch; raises Overloaded."""
+        if not self.watches.take():
+            raise Overloaded(
+                f"{self.watches.most} watches are under way, as many as may be; try again soon, or give the "
+                "server more with --max-registry-rpcs, half of which may be watches",
+                limit=str(self.watches.most),
+            )
+        try:
+            yield
+        finally:
+            self.watches.give_back()
 
     @contextlib.asynccontextmanager
     async def _work_folder(self) -> AsyncIterator[Path]:
