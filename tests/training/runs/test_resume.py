@@ -212,6 +212,16 @@ def test_a_checkpoint_of_a_twin_run_is_not_resumed(
         resume(settings["output"])
 
 
+def test_a_run_whose_folder_was_moved_goes_on_there(
+    interrupted: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    moved = settings["output"].rename(tmp_path / "moved")
+    result = resume(moved, settings={"output": moved})
+
+    assert (result.output, result.steps) == (moved, STEPS)
+    assert not settings["output"].exists()
+
+
 def test_without_its_damaged_checkpoint_the_run_starts_anew(
     interrupted: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:

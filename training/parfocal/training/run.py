@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parfocal.engine import quiet_libraries, wait_briefly
@@ -90,7 +90,7 @@ def resume(
             f"parfocal train --publish-run {folder.path}",
             field="output",
         )
-    config = resumed(began, settings or {})
+    config = resumed(replace(began, output=folder.path), settings or {})  # the folder may have been moved
     checkpoint = folder.checkpoints.latest()
     job = _job(config, watcher or SilentWatcher(), registry, _Begun(folder, checkpoint))
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
