@@ -194,3 +194,4 @@ def test_the_record_names_the_rows_of_every_part() -> None:
 def test_lines_are_told_in_runs() -> None:
     assert lines_in_words([row(n, "x") for n in (9, 3, 4, 5, 7, 8, 20)]) == "3-5 7-9 20"
     assert lines_in_words([]) == ""
+    assert lines_in_words([row(2 * n, "x") for n in range(300)]).endswith(" 396 398 and 100 more")

@@ -113,7 +113,7 @@ def rows_digest(rows: Sequence[Row]) -> str:
 
 
 def lines_in_words(rows: Sequence[Row]) -> str:
-    """The lines of `rows` in their file, runs of them shortened: `3-5 9`."""
+    """The lines of `rows` in their file, runs shortened (`3-5 9`), as far as a version may record them."""
     lines = sorted(row.line for row in rows)
     parts = []
     start = 0
@@ -122,7 +122,8 @@ def lines_in_words(rows: Sequence[Row]) -> str:
             continue
         parts.append(str(line) if lines[start] == line else f"{lines[start]}-{line}")
         start = at
-    return " ".join(parts)
+    more = f" and {len(parts) - MAX_HELD_OUT} more" if len(parts) > MAX_HELD_OUT else ""
+    return " ".join(parts[:MAX_HELD_OUT]) + more
 
 
 def _take(found: Families, ranked: Sequence[int], wanted: int, most: int) -> set[int]:
