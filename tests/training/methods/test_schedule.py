@@ -31,10 +31,34 @@ def test_a_loss_that_falls_by_half_at_every_look_is_given_more_than_the_planned_
     assert not schedule.still_falling
 
 
-def test_a_run_ends_soon_after_its_loss_has_come_to_rest() -> None:
+def test_a_run_ends_once_its_loss_has_rested_for_longer_than_a_plateau() -> None:
     schedule, last = run(lambda step: max(0.4, 2 - step / 15))
+    assert 24 + 80 < last <= 140
+    assert not schedule.still_falling
+
+
+def test_a_run_ends_soon_after_nothing_is_left_to_learn() -> None:
+    schedule, last = run(lambda step: max(0.01, 2 - step / 15))
     assert 48 <= last <= 75
     assert not schedule.still_falling
+
+
+def test_a_long_run_ends_after_two_looks_at_a_loss_that_rests() -> None:
+    _, last = run(lambda step: max(0.4, 2 - step / 15), rows=1600)
+    assert last <= 240
+
+
+# Two small sets of 3 and of 6 classes in invented words, as they were seen to be learnt.
+THREE = (1.31, 0.46, 0.41, 0.47, 0.42, 0.43, 0.53, 0.34, 0.37, 0.28, 0.22, 0.25, 0.18, 0.19, 0.16, 0.17, 0.18)
+SIX = (1.18, 0.92, 0.99, 0.89, 0.95, 1.01, 1.02, 0.90, 0.77, 0.68, 0.55, 0.41, 0.39, 0.39, 0.39, 0.39, 0.39)
+
+
+@pytest.mark.parametrize(("losses", "understood"), [(THREE, 132), (SIX, 144)])
+def test_a_run_outlives_the_plateau_at_which_small_sets_are_only_guessed(
+    losses: tuple[float, ...], understood: int
+) -> None:
+    _, last = run(lambda step: losses[min(step // 12, len(losses)) - 1])
+    assert last > understood
 
 
 def test_a_loss_that_rises_ends_the_run_before_its_planned_length() -> None:
