@@ -210,3 +210,9 @@ def test_an_upload_that_cannot_be_kept_is_a_storage_error(
     assert remote_error(refused.value).reason == "STORAGE_ERROR"
     (tmp_path / "uploads").unlink()
     assert client.publish(parts()).version == 1
+
+
+def test_a_base_of_an_endless_name_is_looked_for_nowhere(client: Client, parts: Callable[..., Parts]) -> None:
+    refusal = client.refusal(parts(base_contract=None, base_reference="a" * 301))
+    assert (refusal.status, refusal.reason) == ("INVALID_ARGUMENT", "INVALID_PUBLICATION")
+    assert "at most 300" in refusal.message

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from parfocal.registry.bases import describe_base, locate_shared_base
-from parfocal.registry.errors import BaseUnreachable
+from parfocal.registry.errors import BaseUnreachable, InvalidPublication
 from parfocal.registry.peft import read_config
 from parfocal.registry.publishing import Publication, base_named_by
-from parfocal.registry.values import BaseContract
+from parfocal.registry.values import MAX_TEXT, BaseContract
 from parfocal.registry.wire.reading import read_base, read_evaluation, read_provenance, read_rendering
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -33,6 +33,12 @@ def _base(header: pb.PublishHeader, folder: Path) -> BaseContract | None:
     reference = header.base_reference or base_named_by(read_config(folder))
     if reference is None:
         return None
+    if len(reference) > MAX_TEXT:
+        raise InvalidPublication(
+            f"the base {reference[:80]!a} has {len(reference)} characters; write at most {MAX_TEXT}: the id "
+            "that it has on the Hub",
+            field="base_reference",
+        )
     try:
         return describe_base(locate_shared_base(reference, weights=False))
     except BaseUnreachable:
