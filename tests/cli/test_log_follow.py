@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -130,7 +130,45 @@ def test_a_server_that_comes_back_is_followed_on_without_a_gap(
 
     assert (before, after) == ([1, 2, 3], 4)
     assert paused == [1.0, 2.0, 4.0, 8.0, *[16.0] * 1000][: len(paused)]
-    assert capsys.readouterr().err.count("trying again") == 1
+    assert capsys.readouterr().err.count("going on as soon as one answers") == 1
+
+
+class LeavingRegistry(FolderRegistry):
+    """The first watch ends after one event as a server's that stops; the next ones do not even begin."""
+
+    ends: Sequence[str] = ()
+
+    def watch(self, name: str = "", after: int | None = None) -> Watch:
+        if after == 0:
+            return LeavingWatch(super().watch(name, after), self.ends[0])
+        if len(self.ends) > 1:
+            self.ends = self.ends[1:]
+            raise RemoteError("it stops", self.ends[0], "", {})
+        return super().watch(name, after)
+
+
+class LeavingWatch:
+    begins_after = 0
+
+    def __init__(self, watch: Watch, status: str) -> None:
+        self._watch = watch
+        self._status = status
+
+    def __iter__(self) -> Iterator[Event]:
+        yield next(iter(self._watch))
+        raise RemoteError("it stops", self._status, "", {})
+
+    def close(self) -> None:
+        self._watch.close()
+
+
+@pytest.mark.parametrize("ends", [("UNAVAILABLE",), ("CANCELLED", "UNAVAILABLE", "CANCELLED")])
+def test_a_server_may_leave_in_either_way(published: Path, ends: Sequence[str]) -> None:
+    registry = LeavingRegistry(published)
+    registry.ends = ends
+    events = follow(registry, "", 0, lambda seconds: None)
+
+    assert [next(events).sequence for _ in range(3)] == [1, 2, 3]
 
 
 class ForgetfulRegistry(FolderRegistry):

@@ -8,6 +8,8 @@ from parfocal.registry import Registry, Watch
 from parfocal.registry.values import Event, EventKind
 from parfocal.rpc import RemoteError
 
+# Of a server that stops; gRPC itself answers with the second while its sockets close.
+_GONE = frozenset({"UNAVAILABLE", "CANCELLED"})
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 16.0
 
@@ -28,9 +30,9 @@ def follow(
                 told = event.sequence
                 yield event
         except RemoteError as error:
-            if error.status != "UNAVAILABLE":
+            if error.status not in _GONE:
                 raise
-            say(f"parfocal: {error}; trying again", err=True)
+            say(f"parfocal: the server has left ({error}); going on as soon as one answers", err=True)
         finally:
             watch.close()
         watch = _again(registry, name, told, pause)
@@ -50,7 +52,7 @@ def _again(registry: Registry, name: str, told: int, pause: Callable[[float], No
         try:
             return registry.watch(name, told)
         except RemoteError as error:
-            if error.status != "UNAVAILABLE":
+            if error.status not in _GONE:
                 raise
 
 
