@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from parfocal.training.hyperparameters import Hyperparameters
 
 _PATIENCE = 2  # evaluations without a better loss,
-# and steps: small sets stayed at the loss of guessing for 50 to 65 steps before they were understood (3 and 6
-# classes in invented words; both came out right afterwards).
+# and steps: chosen on two small sets (3 and 6 classes in invented words), which stayed at a plateau for 40.
+# Ended there, 75 % and 28 % of their answers were exact; at the bound, 92 % and 78 %.
 _PLATEAU = 80
 _NOTHING_LEFT = 0.02  # nats per token: such a loss is no plateau
 _FALL = 0.02  # a smaller fraction of the loss does not count as falling
