@@ -1,7 +1,10 @@
 """What waits for a lock holds up nobody else, and waits no longer than its caller does."""
 
+import asyncio
 import contextvars
+import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from fakes.registry.registry_client import Client, Parts
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.disk import FolderLock, be_patient_until, patience
 from parfocal.registry.errors import RegistryBusy
+from parfocal.registry.faces.grpc.threads import Threads
 from parfocal.rpc import remote_error
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -100,6 +104,18 @@ def test_a_folders_lock_is_waited_for_no_longer_than_the_caller_waits(tmp_path: 
 
     with lock.exclusive(), pytest.raises(RegistryBusy, match="try again"):
         _within(0.05, taken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems give threads no priority of their own")
+@pytest.mark.parametrize("patient", [True, False])
+def test_patient_threads_leave_the_processor_to_all_others(patient: bool) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+
+    async def priority() -> int:
+        return await Threads(1, "patient", patient)(os.getpriority, os.PRIO_PROCESS, 0)
+
+    assert asyncio.run(priority()) == (max(own, 10) if patient else own)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_patience_is_the_smaller_of_both_and_never_negative() -> None:

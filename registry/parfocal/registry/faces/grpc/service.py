@@ -83,8 +83,8 @@ class RegistryService(RegistryServiceServicer):
         self._changes = Threads(4, "registry-change")
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
-        # One check of a large adapter keeps a core busy for seconds: a second would take the other.
-        self._publishing = Threads(1, "registry-publish")
+        # One check of a large adapter keeps a core busy for seconds, beside streams that want their tokens.
+        self._publishing = Threads(1, "registry-publish", patient=True)
         # Watches last: half of the room stays for who asks and leaves.
         self.watches = Room(max(1, limits.max_registry_rpcs // 2), "max_registry_rpcs")
         self._feed = Feed(registry, Threads(4, "registry-watch"))

@@ -1,7 +1,11 @@
 """Threads for calls that block, awaited from an event loop. Knows none of the calls."""
 
 import asyncio
+import contextlib
 import contextvars
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,11 +15,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Threads:
-    """At most `count` calls at a time; more wait in order, and one whose caller goes away is not begun."""
+_LESS_URGENT = 10
 
-    def __init__(self, count: int, name: str) -> None:
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
+
+class Threads:
+    """At most `count` calls at a time; more wait in order, and one whose caller goes away is not begun.
+
+    Those that are `patient` leave the processor to others, where the system tells threads apart.
+    """
+
+    def __init__(self, count: int, name: str, patient: bool = False) -> None:
+        begin = _become_patient if patient and sys.platform == "linux" else None
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=begin)
 
     def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Returns what `call` returns or raises, to be awaited in the running event loop.
@@ -24,3 +35,10 @@ class Threads:
         """
         work = partial(contextvars.copy_context().run, partial(call, *args, **kwargs))
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _become_patient() -> None:
+    """Lowers the priority of this thread alone: Linux takes a thread's number for a process's."""
+    with contextlib.suppress(OSError):
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), _LESS_URGENT))
