@@ -11,7 +11,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 
 
 def checked_address(address: str) -> str:
-    """Returns the address as it came.
+    """The address as it came.
 
     Raises AddressInvalid unless it is `host:port` (port 0 to 65535, IPv6 hosts in brackets) or `unix:path`.
     """
@@ -48,12 +48,12 @@ def check_free(address: str) -> None:
 
 
 def unavailable(address: str, cause: str) -> AddressUnavailable:
-    """Returns the error that says why nothing can listen there."""
+    """The error that says why nothing can listen there."""
     return AddressUnavailable(f"cannot listen at {address}: {cause}; choose another", address=address)
 
 
 def _refusal(family: int, place: tuple[object, ...]) -> OSError | None:
-    """Returns why the address cannot be bound, if it cannot."""
+    """Why the address cannot be bound, if it cannot."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,7 +8,7 @@ from parfocal.v1.limits import REPLY_BYTES
 
 
 def open_channel(address: str, max_message_bytes: int = REPLY_BYTES.most) -> grpc.aio.Channel:
-    """Returns an asyncio channel to `host:port` or `unix:path`; it connects at the first call.
+    """An asyncio channel to `host:port` or `unix:path`; it connects at the first call.
 
     `max_message_bytes` bounds the messages received. Raises AddressInvalid.
     """
@@ -16,7 +16,7 @@ def open_channel(address: str, max_message_bytes: int = REPLY_BYTES.most) -> grp
 
 
 def open_blocking_channel(address: str, max_message_bytes: int = REPLY_BYTES.most) -> grpc.Channel:
-    """Returns a blocking channel to `host:port` or `unix:path`; it connects at the first call.
+    """A blocking channel to `host:port` or `unix:path`; it connects at the first call.
 
     `max_message_bytes` bounds the messages received. Raises AddressInvalid.
     """

@@ -25,7 +25,7 @@ Options = list[tuple[str, int]]
 
 
 def channel_options(max_message_bytes: int) -> Options:
-    """Returns the options of a client's channel."""
+    """The options of a client's channel."""
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         *_KEEPALIVE,
@@ -34,7 +34,7 @@ def channel_options(max_message_bytes: int) -> Options:
 
 
 def server_options(max_message_bytes: int, max_rpcs: int | None, max_connections: int | None) -> Options:
-    """Returns the options of a server. Its pings find callers that vanished, and cancel their requests.
+    """The options of a server. Its pings find callers that vanished, and cancel their requests.
 
     A connection beyond `max_connections` is closed immediately; None is no limit.
     """

@@ -43,7 +43,7 @@ _call: ContextVar[Call] = ContextVar("parfocal-call")
 
 
 def current_call() -> Call:
-    """Returns the rpc that this task serves; outside any, one that is not logged."""
+    """The rpc that this task serves; outside any, one that is not logged."""
     return _call.get(None) or Call("none")
 
 

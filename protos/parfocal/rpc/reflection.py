@@ -14,7 +14,7 @@ _KNOWN = descriptor_pool.Default()
 def shown_descriptors(
     servicers: Mapping[str, object], others: Iterable[str]
 ) -> descriptor_pool.DescriptorPool:
-    """Returns the files of all these services, each servicer's without the rpcs that are not implemented.
+    """The files of all these services, each servicer's without the rpcs that are not implemented.
 
     `servicers` are those of services by full name; `others` are services that are shown whole. Names that no
     file declares are skipped.

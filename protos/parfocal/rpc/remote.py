@@ -11,7 +11,7 @@ from parfocal.rpc.errors import RemoteError
 
 
 def remote_error(error: grpc.RpcError) -> RemoteError:
-    """Returns a failed call, blocking or asyncio, as a domain error with the details that the server sent."""
+    """A failed call, blocking or asyncio, as a domain error with the details that the server sent."""
     code = error.code()
     info, fault, retry = (
         error_details_pb2.ErrorInfo(),

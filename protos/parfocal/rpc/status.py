@@ -42,7 +42,7 @@ def is_domain_error(error: object) -> TypeGuard[DomainError]:
 
 
 def rich_status(error: DomainError) -> status_pb2.Status:
-    """Returns the status of a domain error: code, message and details, cut to what clients accept."""
+    """The status of a domain error: code, message and details, cut to what clients accept."""
     text = _cut(str(error), _MESSAGE_BYTES)
     return status_pb2.Status(
         code=_CODES[error.status].value[0],
@@ -78,7 +78,7 @@ def _within(metadata: Mapping[str, str], limit: int) -> dict[str, str]:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Returns at most `limit` bytes of whole characters; lone surrogates, as in odd paths, become `?`."""
+    """At most `limit` bytes of whole characters; lone surrogates, as in odd paths, become `?`."""
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= limit:
         return encoded.decode("utf-8")

@@ -30,7 +30,7 @@ _Read: TypeAlias = Callable[[_Received], Awaitable[Any]]
 def surround(
     rpc: RpcMethod, method: str, scope: Scope, first_message_s: float = FIRST_MESSAGE_S.most
 ) -> RpcMethod:
-    """Returns the rpc with `scope(method, context)` entered before it and left after its last message.
+    """The rpc with `scope(method, context)` entered before it and left after its last message.
 
     Its messages are read inside the scope: bytes that are none raise MessageUnreadable there, and a caller
     who sends nothing for `first_message_s` seconds raises FirstMessageLate. So what is returned reads a
@@ -92,7 +92,7 @@ def _around_generator(
 
 
 def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
-    """Returns what turns what is received into what the rpc takes: its one message, or all of them."""
+    """What turns what is received into what the rpc takes: its one message, or all of them."""
     parse = rpc.request_deserializer
 
     def message(received: bytes) -> object:
@@ -125,7 +125,7 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
 
 
 async def _first(received: _Received, method: str, patience_s: float) -> bytes | None:
-    """Returns the first message, None if there is none; raises FirstMessageLate."""
+    """The first message, None if there is none; raises FirstMessageLate."""
     try:
         async with asyncio.timeout(patience_s):
             return await anext(aiter(received), None)
