@@ -10,7 +10,7 @@ _GRPC = "grpc://"
 
 
 def open_registry(location: str, *, create: bool = True) -> Registry:
-    """Returns the registry at `location`; a folder is made when absent, unless `create` is false.
+    """The registry at `location`; a folder is made when absent, unless `create` is false.
 
     Raises InvalidArgument for a scheme that is not known, and what FolderRegistry raises.
     """

@@ -19,7 +19,7 @@ class Registry(Protocol):
         publication: Publication,
         progress: Callable[[int, int], None] | None = None,
     ) -> Version:
-        """Returns the version that the PEFT folder became, whole and durable.
+        """The version that the PEFT folder became, whole and durable.
 
         Content that `name` has already keeps its version. `progress` is told the bytes stored and their
         total. Raises InvalidName, AdapterRefused and its kinds, BaseUnreachable, InvalidPublication or
@@ -28,25 +28,25 @@ class Registry(Protocol):
         ...
 
     def resolve(self, reference: str) -> Version:
-        """Returns the version that a reference means now; raises InvalidArgument or NotFound."""
+        """The version that a reference means now; raises InvalidArgument or NotFound."""
         ...
 
     def find(self, digest: str) -> Version:
-        """Returns a version with this digest under any name, deleted ones included until they are collected.
+        """A version with this digest under any name, deleted ones included until they are collected.
 
         Raises InvalidDigest or VersionNotFound.
         """
         ...
 
     def manifest(self, digest: str) -> Manifest:
-        """Returns the manifest with this digest; after `materialise` from the local copy.
+        """The manifest with this digest; after `materialise` from the local copy.
 
         Raises InvalidDigest or VersionNotFound.
         """
         ...
 
     def materialise(self, digest: str) -> Path:
-        """Returns a local folder with the version's files, every byte verified now.
+        """A local folder with the version's files, every byte verified now.
 
         It holds `adapter_config.json` and `adapter_model.safetensors`. Raises InvalidDigest, VersionNotFound,
         DataLoss or StorageError.
@@ -54,15 +54,15 @@ class Registry(Protocol):
         ...
 
     def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
-        """Returns a page of adapters, sorted by name; raises InvalidPage."""
+        """A page of adapters, sorted by name; raises InvalidPage."""
         ...
 
     def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
-        """Returns a page of live versions, the newest first; raises AdapterNotFound or InvalidPage."""
+        """A page of live versions, the newest first; raises AdapterNotFound or InvalidPage."""
         ...
 
     def aliases(self, name: str) -> list[Alias]:
-        """Returns the aliases of an adapter, sorted; raises AdapterNotFound."""
+        """The aliases of an adapter, sorted; raises AdapterNotFound."""
         ...
 
     def alias_history(self, name: str, alias: str) -> list[AliasMove]:

@@ -32,7 +32,7 @@ class BaseFiles:
 
 
 def locate_base(reference: str, weights: bool) -> BaseFiles:
-    """Returns the files of `tiny`, of a folder, or of a Hub repository (`org/name` or `org/name@revision`).
+    """The files of `tiny`, of a folder, or of a Hub repository (`org/name` or `org/name@revision`).
 
     Without `weights` only configuration and tokenizer files are fetched from the Hub; its cache, HF_ENDPOINT
     and offline mode are honoured. Raises BaseUnreachable.
@@ -45,7 +45,7 @@ def locate_base(reference: str, weights: bool) -> BaseFiles:
 
 
 def locate_shared_base(reference: str, weights: bool) -> BaseFiles:
-    """Returns the files of `tiny` or of a Hub repository, never of a folder: strangers send references."""
+    """The files of `tiny` or of a Hub repository, never of a folder: strangers send references."""
     if reference == TINY:
         return _checked(BaseFiles(TINY, None, Path(str(resources.files(__package__ or "") / TINY))), TINY)
     match = _HUB_ID.fullmatch(reference)

@@ -70,7 +70,7 @@ def check_module(target: TargetModule, shape: BaseShape | None) -> None:
 
 
 def layer_projections(shape: BaseShape) -> dict[str, tuple[int, int]]:
-    """Returns (in_features, out_features) by a module's name in its layer, of both forms if none is known."""
+    """(in_features, out_features) by a module's name in its layer, of both forms if none is known."""
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     parts = {
         "self_attn.q_proj": (shape.hidden, queries),

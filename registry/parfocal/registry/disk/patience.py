@@ -13,5 +13,5 @@ def be_patient_until(moment: float) -> None:
 
 
 def patience(most_s: float) -> float:
-    """Returns how many seconds to wait: at most `most_s`, and 0 when the caller's deadline has passed."""
+    """How many seconds to wait: at most `most_s`, and 0 when the caller's deadline has passed."""
     return max(0.0, min(most_s, _until.get() - time.monotonic()))

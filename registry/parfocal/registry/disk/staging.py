@@ -46,7 +46,7 @@ class Staging:
         return sum(self._sweep_one(path) for path in sorted(self._root.glob(f"*{_LOCK}")))
 
     def _claim(self) -> tuple[int, Path]:
-        """Returns a locked descriptor and the path of the work folder that it protects."""
+        """A locked descriptor and the path of the work folder that it protects."""
         while True:
             folder = self._root / secrets.token_hex(8)
             path = folder.with_suffix(_LOCK)

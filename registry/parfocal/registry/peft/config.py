@@ -42,15 +42,15 @@ class PeftConfig:
     work: Work = field(default_factory=Work, compare=False, repr=False)
 
     def rank_of(self, module: ModulePath) -> int:
-        """Returns the rank that PEFT gives to a module; raises MalformedFile."""
+        """The rank that PEFT gives to a module; raises MalformedFile."""
         return self.rank_pattern.value_for(module, self.rank)
 
     def alpha_of(self, module: ModulePath) -> float:
-        """Returns the alpha that PEFT gives to a module; raises MalformedFile."""
+        """The alpha that PEFT gives to a module; raises MalformedFile."""
         return self.alpha_pattern.value_for(module, self.alpha)
 
     def normalised(self, base_id: str, revision: str | None, paths: Mapping[str, str]) -> dict[str, JSON]:
-        """Returns the configuration to publish: what decides the result at `paths`, bound to its base.
+        """The configuration to publish: what decides the result at `paths`, bound to its base.
 
         `paths` maps the path that each adapted module was trained at to its path in the base.
         """
@@ -78,7 +78,7 @@ class PeftConfig:
 
 
 def read_peft_config(data: bytes) -> PeftConfig:
-    """Returns the configuration in the bytes of an `adapter_config.json`.
+    """The configuration in the bytes of an `adapter_config.json`.
 
     Raises MalformedFile for an invalid configuration, UnsupportedAdapter for what serving does not support.
     """
@@ -172,5 +172,5 @@ def _name(fields: Mapping[str, JSON], name: str) -> str | None:
 
 
 def _shortest(value: float) -> int | float:
-    """Returns a whole number as an integer, as PEFT declares `lora_alpha`, if canonical JSON can hold it."""
+    """A whole number as an integer, as PEFT declares `lora_alpha`, if canonical JSON can hold it."""
     return int(value) if value.is_integer() and value < 1 << 63 else value

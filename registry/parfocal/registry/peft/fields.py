@@ -69,7 +69,7 @@ _PLAIN_INITS: tuple[JSON, ...] = (None, True, False, "gaussian", "orthogonal", "
 
 
 def check_fields(fields: Mapping[str, JSON]) -> tuple[str, ...]:
-    """Returns warnings about fields that are ignored.
+    """Warnings about fields that are ignored.
 
     Raises UnsupportedAdapter, with field and reason, if the configuration needs something unsupported.
     """

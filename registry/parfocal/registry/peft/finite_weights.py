@@ -32,7 +32,7 @@ class _Lanes:
         return (missing + self._below_tops) & self._tops == self._tops
 
     def first_not_finite(self, chunk: bytes) -> int:
-        """Returns the place of a chunk's first number that is not finite."""
+        """The place of a chunk's first number that is not finite."""
         numbers = range(0, len(chunk), self.bytes)
         return next(
             place
@@ -69,7 +69,7 @@ def _check_run(data: mmap.mmap, lanes: _Lanes, tensors: Sequence[tuple[str, Tens
 
 
 def _index(number: int, shape: tuple[int, ...]) -> list[int]:
-    """Returns the index of the number with this place in row-major order."""
+    """The index of the number with this place in row-major order."""
     index = []
     for size in reversed(shape):
         number, place = divmod(number, size)

@@ -48,7 +48,7 @@ class PeftFolder:
 
 
 def read_peft_folder(path: Path, shape: BaseShape | None = None) -> PeftFolder:
-    """Returns what a PEFT folder holds, checked against the base's `shape` where it is known.
+    """What a PEFT folder holds, checked against the base's `shape` where it is known.
 
     Raises AdapterRefused (MalformedFile, PickleRefused, UnsupportedAdapter, ContractMismatch) and OSError.
     """
@@ -79,6 +79,6 @@ def _mapped(modules: tuple[LoraModule, ...]) -> tuple[str, ...]:
 
 
 def read_config(path: Path) -> PeftConfig:
-    """Returns the configuration of a PEFT folder, for instance to learn which base it names."""
+    """The configuration of a PEFT folder, for instance to learn which base it names."""
     with open_regular(path / CONFIG_FILE, MAX_CONFIG_BYTES) as file:
         return read_peft_config(file.read())

@@ -92,7 +92,7 @@ def _opened(path: Path) -> int:
 
 
 def _hub_blob(path: Path) -> Path | None:
-    """Returns the file behind a link of the Hub's cache: `snapshots/<commit>/<name>` to `blobs/<digest>`."""
+    """The file behind a link of the Hub's cache: `snapshots/<commit>/<name>` to `blobs/<digest>`."""
     folder = path.parent.absolute()
     match = _HUB_BLOB.fullmatch(os.readlink(path))
     if match is None or folder.parent.name != "snapshots":
@@ -110,7 +110,7 @@ def _refuse_other_weights(path: Path) -> None:
 
 
 def _hint(path: Path) -> str:
-    """Returns where the adapter may be instead: in a checkpoint, or in the folder of an archive."""
+    """Where the adapter may be instead: in a checkpoint, or in the folder of an archive."""
     inside = [name for name in _names(path) if (path / name / WEIGHTS_FILE).is_file()]
     return f"; {path / max(inside, key=_checkpoint)} has both" if inside else ""
 
@@ -121,7 +121,7 @@ def _checkpoint(name: str) -> tuple[int, str]:
 
 
 def _names(path: Path) -> list[str]:
-    """Returns the names in a folder, sorted, without those that macOS adds."""
+    """The names in a folder, sorted, without those that macOS adds."""
     with os.scandir(path) as entries:
         names = [entry.name for entry in islice(entries, _MAX_ENTRIES)]
     return sorted(name for name in names if not name.startswith("._") and name != "__MACOSX")

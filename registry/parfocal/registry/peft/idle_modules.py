@@ -11,7 +11,7 @@ _SHOWN = 3
 
 
 def idle_warnings(data: mmap.mmap, modules: Sequence[LoraModule]) -> tuple[str, ...]:
-    """Returns sentences about modules whose lora_B (else lora_A) is all zero.
+    """Sentences about modules whose lora_B (else lora_A) is all zero.
 
     LoRA begins with lora_B = 0, so all-zero factors mean that nothing was learnt there.
     """

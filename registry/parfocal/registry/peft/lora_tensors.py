@@ -38,7 +38,7 @@ class LoraModule:
 
 
 def read_modules(header: SafetensorsHeader, config: PeftConfig, prefix: str | None) -> tuple[LoraModule, ...]:
-    """Returns the modules of an adapter, sorted by path.
+    """The modules of an adapter, sorted by path.
 
     They get the base's paths if it is known under which `prefix` it has its layers.
 
@@ -99,7 +99,7 @@ def _module(
 
 
 def _rank(module: ModulePath, a: StoredFactor, b: StoredFactor, config: PeftConfig) -> int:
-    """Returns the rank that the factors `[rank, in]` and `[out, rank]` and the configuration agree on."""
+    """The rank that the factors `[rank, in]` and `[out, rank]` and the configuration agree on."""
     for side, factor in (("A", a), ("B", b)):
         if len(factor.span.shape) != 2 or 0 in factor.span.shape:
             raise ContractMismatch(

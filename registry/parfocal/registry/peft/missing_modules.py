@@ -21,7 +21,7 @@ _FUSED = ("qkv_proj", "gate_up_proj")
 def missing_warnings(
     modules: Sequence[LoraModule], config: PeftConfig, shape: BaseShape | None
 ) -> tuple[str, ...]:
-    """Returns a sentence about modules that are selected, but without tensors; raises MalformedFile.
+    """A sentence about modules that are selected, but without tensors; raises MalformedFile.
 
     The base's `shape` says which modules there are; without it, only layers without any tensors are looked
     at, as other bases' layers may differ.

@@ -37,7 +37,7 @@ class ModulePatterns(Generic[Value]):
                 self._patterns.append((place, _pattern(key, field, self._work)))
 
     def value_for(self, module: ModulePath, default: Value) -> Value:
-        """Returns the value of the first key that matches the module, or `default`.
+        """The value of the first key that matches the module, or `default`.
 
         Raises MalformedFile when that takes too long.
         """
@@ -58,7 +58,7 @@ class ModulePatterns(Generic[Value]):
         return plain
 
     def published(self, paths: Mapping[str, str], default: Value) -> dict[str, Value]:
-        """Returns keys that mean the same to the modules at `paths`, in any order and to any reader.
+        """Keys that mean the same to the modules at `paths`, in any order and to any reader.
 
         `paths` maps the path that the keys were written for to the path that is published. JSON is published
         with sorted keys, but PEFT lets the first key that matches win; and what reads it again may know fewer

@@ -22,7 +22,7 @@ class PathPattern:
 
     @classmethod
     def at_the_end(cls, text: str, work: Work | None = None) -> "PathPattern":
-        """Returns a pattern for the end of a path, from its beginning or from behind a dot on."""
+        """A pattern for the end of a path, from its beginning or from behind a dot on."""
         return cls(rf"(.*\.)?({text})$", work)
 
     def matches(self, path: ModulePath) -> bool:

@@ -59,14 +59,14 @@ class ModulePath:
         self._known: dict[Hashable, int] = {}
 
     def known(self, key: Hashable, positions: Callable[[], int]) -> int:
-        """Returns `positions()`, computed once for each key."""
+        """`positions()`, computed once for each key."""
         if key not in self._known:
             self.work.spend(_CONDITION_STEPS)
             self._known[key] = positions()
         return self._known[key]
 
     def before(self, characters: Characters) -> int:
-        """Returns the positions before one of `characters`."""
+        """The positions before one of `characters`."""
         return self.known(characters, lambda: self._before(characters))
 
     def _before(self, characters: Characters) -> int:
@@ -91,10 +91,10 @@ class Edge(Protocol):
     """A way from one state to another."""
 
     def forward(self, path: ModulePath, positions: int) -> int:
-        """Returns where a match may be after the edge that was at `positions` before it."""
+        """Where a match may be after the edge that was at `positions` before it."""
 
     def backward(self, path: ModulePath, positions: int) -> int:
-        """Returns where a match may have been before the edge that is at `positions` after it."""
+        """Where a match may have been before the edge that is at `positions` after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Graph:
         self.last = 0
 
     def state_after(self, state: int, edge: Edge) -> int:
-        """Returns a new state that `edge` leads to; raises PatternError when there are too many."""
+        """A new state that `edge` leads to; raises PatternError when there are too many."""
         if len(self._out) >= _MAX_STATES:
             raise PatternError("it is too large; write it with smaller repeat counts")
         self._work.add_state()
@@ -181,11 +181,11 @@ class Graph:
         self._in[target].append((source, edge))
 
     def ends(self, path: ModulePath, beginnings: int) -> int:
-        """Returns where matches from `beginnings` on may end; raises PatternError when it costs too much."""
+        """Where matches from `beginnings` on may end; raises PatternError when it costs too much."""
         return _spread(self._forward, path, (0, beginnings)).get(self.last, 0)
 
     def beginnings(self, path: ModulePath, ends: int) -> int:
-        """Returns where matches that end at `ends` may begin; raises PatternError when it costs too much."""
+        """Where matches that end at `ends` may begin; raises PatternError when it costs too much."""
         return _spread(self._backward, path, (self.last, ends)).get(0, 0)
 
     @cached_property
@@ -198,7 +198,7 @@ class Graph:
 
 
 def _spread(moves: _Moves, path: ModulePath, start: tuple[int, int]) -> dict[int, int]:
-    """Returns the positions that states are reached at; no position takes an edge twice.
+    """The positions that states are reached at; no position takes an edge twice.
 
     Costs nothing for states that are never reached: most matches end at their first character.
     """

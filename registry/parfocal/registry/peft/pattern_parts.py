@@ -108,14 +108,14 @@ class Repeat:
 
 
 def graph_of(part: Node, work: Work) -> Graph:
-    """Returns the graph of a whole pattern; raises PatternError when it is too large."""
+    """The graph of a whole pattern; raises PatternError when it is too large."""
     graph = Graph(work)
     graph.last = part.add_to(graph, 0)
     return graph
 
 
 def look(inner: Node, ahead: bool, wanted: bool, work: Work) -> Condition:
-    """Returns the condition that `inner` matches here, ahead or behind, or that it does not."""
+    """The condition that `inner` matches here, ahead or behind, or that it does not."""
     graph = graph_of(inner, work)
 
     def holds_at(path: ModulePath) -> int:
@@ -127,21 +127,21 @@ def look(inner: Node, ahead: bool, wanted: bool, work: Work) -> Condition:
 
 
 def at_beginning(path: ModulePath) -> int:
-    """Returns the first position."""
+    """The first position."""
     return 1
 
 
 def at_end(path: ModulePath) -> int:
-    """Returns the last position."""
+    """The last position."""
     return path.end
 
 
 def at_word_edge(path: ModulePath) -> int:
-    """Returns the positions between a word's character and another, or none."""
+    """The positions between a word's character and another, or none."""
     inside = path.before(WORD)
     return inside ^ (inside << 1)
 
 
 def within(path: ModulePath) -> int:
-    """Returns the positions that are no edge of a word; an empty path has none, as in Python before 3.14."""
+    """The positions that are no edge of a word; an empty path has none, as in Python before 3.14."""
     return path.everywhere & ~at_word_edge(path) if path.text else 0

@@ -48,7 +48,7 @@ _POSITIONS: dict[str, Callable[[ModulePath], int]] = {
 
 
 def parse(text: str, work: Work) -> Graph:
-    """Returns the graph of a whole pattern; raises PatternError."""
+    """The graph of a whole pattern; raises PatternError."""
     work.spend(_STEPS_PER_CHARACTER * len(text))
     reader = _Reader(text, work)
     fold = reader.global_flags()
@@ -153,7 +153,7 @@ class _Reader:
         return _counts(written) if written else None
 
     def _repeat_count(self) -> str:
-        """Returns the `{2}`, `{2,}`, `{,3}` or `{2,3}` that comes next; any other brace is a character."""
+        """The `{2}`, `{2,}`, `{,3}` or `{2,3}` that comes next; any other brace is a character."""
         inside, closing, _ = self.rest[1:].partition("}")
         if self.rest[:1] != "{" or not closing or not inside:
             return ""

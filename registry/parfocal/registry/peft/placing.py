@@ -9,7 +9,7 @@ _LAYER = re.compile(r"(?P<prefix>(?:(?:model|language_model|text_model)\.)*)(?P<
 
 
 def placed(paths: Iterable[str], prefix: str) -> dict[str, str]:
-    """Returns the path of each module in a decoder whose layers are under `prefix`.
+    """The path of each module in a decoder whose layers are under `prefix`.
 
     What names no layer of a language model keeps its name. Raises ContractMismatch for two prefixes at once.
     """

@@ -26,7 +26,7 @@ class PublishedWeights:
 
     @classmethod
     def of(cls, header: SafetensorsHeader, names: Mapping[str, str]) -> "PublishedWeights":
-        """Returns the file with every tensor renamed as `names` says."""
+        """The file with every tensor renamed as `names` says."""
         if all(old == new for old, new in names.items()):
             return cls(header, b"", 0)
         start = min(span.begin for span in header.tensors.values())
@@ -39,7 +39,7 @@ class PublishedWeights:
         return cls(SafetensorsHeader(tensors, header.metadata, header.file_bytes + shift), beginning, start)
 
     def read_from(self, file: BinaryIO) -> BinaryIO:
-        """Returns a stream of the published bytes, made from the file that was read."""
+        """A stream of the published bytes, made from the file that was read."""
         file.seek(self.skipped)
         return io.BufferedReader(_Pieces(self._pieces(file))) if self.beginning else file
 
@@ -69,7 +69,7 @@ class _Pieces(io.RawIOBase):
 
 
 def _beginning(header: SafetensorsHeader, names: Mapping[str, str], start: int) -> bytes:
-    """Returns length and header; data that began at `start` follows."""
+    """Length and header; data that began at `start` follows."""
     entries: dict[str, object] = {"__metadata__": dict(header.metadata)} if header.metadata else {}
     for name, span in header.tensors.items():
         offsets = [span.begin - start, span.end - start]

@@ -61,7 +61,7 @@ class SafetensorsHeader:
 
 
 def read_header(file: BinaryIO, name: str) -> SafetensorsHeader:
-    """Returns the proven header of an open file; `name` is used in messages.
+    """The proven header of an open file; `name` is used in messages.
 
     Raises MalformedFile (PickleRefused for a pickle or a zip archive) and OSError.
     """

@@ -93,7 +93,7 @@ class Selection:
     layers: _Layers | None = field(compare=False)
 
     def rejects(self, module: ModulePath) -> str | None:
-        """Returns the field that keeps PEFT from adapting the module, or None when PEFT adapts it.
+        """The field that keeps PEFT from adapting the module, or None when PEFT adapts it.
 
         Raises MalformedFile when a pattern takes too long, UnsupportedAdapter where PEFT's rule depends on
         the other modules of the base.
@@ -120,7 +120,7 @@ class Selection:
 
 
 def read_selection(fields: Mapping[str, JSON], work: Work | None = None) -> Selection:
-    """Returns what a configuration's fields choose; `work` is shared by all patterns of an adapter.
+    """What a configuration's fields choose; `work` is shared by all patterns of an adapter.
 
     Raises MalformedFile or UnsupportedAdapter.
     """
@@ -198,7 +198,7 @@ def _layers(value: JSON, lists: JSON) -> _Layers | None:
 
 
 def _sorted(name: str, value: JSON) -> JSON:
-    """Returns a list sorted, as PEFT writes a set in a new order on every save."""
+    """A list sorted, as PEFT writes a set in a new order on every save."""
     kind: type[int] | type[str] = int if name == "layers_to_transform" else str
     if isinstance(value, kind) and not isinstance(value, bool):
         return value

@@ -42,12 +42,12 @@ class Factor:
 
 
 def tensor_name(path: str, side: str) -> str:
-    """Returns the name that PEFT gives to factor `side` ("A" or "B") of the module at `path`."""
+    """The name that PEFT gives to factor `side` ("A" or "B") of the module at `path`."""
     return f"base_model.model.{path}.lora_{side}.weight"
 
 
 def read_names(names: Iterable[str]) -> dict[str, Factor]:
-    """Returns what each tensor is.
+    """What each tensor is.
 
     Raises UnsupportedAdapter for what is no factor of a linear module or when several adapters are mixed, and
     MalformedFile when two tensors are one factor.

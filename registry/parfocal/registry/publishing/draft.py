@@ -61,7 +61,7 @@ class Draft:
         return len(self.config) + self.folder.weights.header.file_bytes + len(self.template or b"")
 
     def manifest(self, files: tuple[FileEntry, ...]) -> Manifest:
-        """Returns the manifest over `files`; raises InvalidPublication when it cannot be written as JSON."""
+        """The manifest over `files`; raises InvalidPublication when it cannot be written as JSON."""
         manifest = Manifest(
             SCHEMA,
             files,
@@ -91,7 +91,7 @@ class Draft:
 
 
 def draft(folder: Path, publication: Publication) -> Draft:
-    """Returns a draft of what `folder` holds.
+    """A draft of what `folder` holds.
 
     Raises AdapterRefused and its kinds, BaseUnreachable and InvalidPublication.
     """

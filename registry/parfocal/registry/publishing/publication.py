@@ -26,7 +26,7 @@ class Publication:
 
 
 def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:
-    """Returns the base that goes into the manifest; raises BaseUnreachable."""
+    """The base that goes into the manifest; raises BaseUnreachable."""
     base = publication.base
     if base is not None and (base.verified or publication.unverified_base):
         return base
@@ -43,7 +43,7 @@ def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:
 
 
 def base_named_by(config: PeftConfig) -> str | None:
-    """Returns the base that a configuration names: a Hub id, or the last part of a local path."""
+    """The base that a configuration names: a Hub id, or the last part of a local path."""
     if config.base is None:
         return None
     cached = _HUB_CACHE.search(config.base)
@@ -55,7 +55,7 @@ def base_named_by(config: PeftConfig) -> str | None:
 
 
 def base_warnings(config: PeftConfig, base: BaseContract) -> tuple[str, ...]:
-    """Returns a sentence when the configuration names another base than the one that it is published for."""
+    """A sentence when the configuration names another base than the one that it is published for."""
     named = base_named_by(config)
     if named is None or PurePath(named).name.casefold() == PurePath(base.id).name.casefold():
         return ()

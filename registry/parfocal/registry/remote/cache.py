@@ -18,7 +18,7 @@ class RemoteCache:
         self._folders.staging.sweep()
 
     def folder(self, digest: str) -> Path | None:
-        """Returns the folder of a version whose manifest and every byte are here, or None; raises OSError."""
+        """The folder of a version whose manifest and every byte are here, or None; raises OSError."""
         manifest = self.manifest(digest)
         if manifest is None or self._folders.missing(digest, manifest):
             return None
@@ -38,7 +38,7 @@ class RemoteCache:
         self._folders.place(digest, entry, chunks)
 
     def manifest(self, digest: str) -> Manifest | None:
-        """Returns the manifest of a version if it is here, intact and of an adapter; raises OSError."""
+        """The manifest of a version if it is here, intact and of an adapter; raises OSError."""
         path = self._manifests / hex_of(digest)
         try:
             found = path.stat()

@@ -81,7 +81,7 @@ class RemoteRegistry:
     def publish(
         self, name: str, folder: Path, publication: Publication, progress: Progress | None = None
     ) -> Version:
-        """Returns the version that the PEFT folder became; refuses what is wrong before sending."""
+        """The version that the PEFT folder became; refuses what is wrong before sending."""
         adapter = str(AdapterName.parse(name))
         prepared = draft(folder, publication)
         parts = upload(adapter, prepared, progress)
@@ -94,7 +94,7 @@ class RemoteRegistry:
         return version
 
     def resolve(self, reference: str) -> Version:
-        """Returns the version that a reference means now; see Registry."""
+        """The version that a reference means now; see Registry."""
         wanted = Reference.parse(reference)
         with registry_errors():
             request = pb.ResolveAdapterRequest(reference=str(wanted))
@@ -102,7 +102,7 @@ class RemoteRegistry:
         return checked_resolved(read_version(reply), wanted)
 
     def find(self, digest: str) -> Version:
-        """Returns a version with this digest under any name; see Registry."""
+        """A version with this digest under any name; see Registry."""
         request = pb.DownloadVersionRequest(digest=parse_digest(digest))
         with registry_errors():
             call = self._stub.DownloadVersion(request, timeout=_DEADLINE_S)
@@ -112,12 +112,12 @@ class RemoteRegistry:
                 call.cancel()  # type: ignore[no-untyped-call]  # the files are not wanted
 
     def manifest(self, digest: str) -> Manifest:
-        """Returns the manifest with this digest, from the cache if it is there; see Registry."""
+        """The manifest with this digest, from the cache if it is there; see Registry."""
         with disk_errors(self._home):
             return self._cache.manifest(parse_digest(digest)) or self.find(digest).manifest
 
     def materialise(self, digest: str) -> Path:
-        """Returns a local folder with the version's files, every byte verified now; see Registry."""
+        """A local folder with the version's files, every byte verified now; see Registry."""
         with disk_errors(self._home):
             folder = self._cache.folder(parse_digest(digest))
             if folder is None:
@@ -130,7 +130,7 @@ class RemoteRegistry:
         return folder
 
     def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
-        """Returns a page of adapters, sorted by name; see Registry."""
+        """A page of adapters, sorted by name; see Registry."""
         with registry_errors():
             request = pb.ListAdaptersRequest(page_size=checked_page_size(page_size), page_token=page_token)
             reply = self._stub.ListAdapters(request, timeout=_DEADLINE_S)
@@ -138,7 +138,7 @@ class RemoteRegistry:
         return checked_page(found, reply.next_page_token, page_token)
 
     def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
-        """Returns a page of live versions, the newest first; see Registry."""
+        """A page of live versions, the newest first; see Registry."""
         size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
         with registry_errors():
             request = pb.ListVersionsRequest(name=adapter, page_size=size, page_token=page_token)
@@ -147,7 +147,7 @@ class RemoteRegistry:
         return checked_page(found, reply.next_page_token, page_token)
 
     def aliases(self, name: str) -> list[Alias]:
-        """Returns the aliases of an adapter, sorted; see Registry."""
+        """The aliases of an adapter, sorted; see Registry."""
         adapter = str(AdapterName.parse(name))
 
         def page(token: str) -> Page[Alias]:
@@ -160,7 +160,7 @@ class RemoteRegistry:
         return list(every_item(page))
 
     def alias_history(self, name: str, alias: str) -> list[AliasMove]:
-        """Returns every move of an alias, the newest first; see Registry."""
+        """Every move of an alias, the newest first; see Registry."""
         word = check_alias(alias)
         return list(every_item(lambda token: self.alias_moves(name, word, MAX_PAGE_SIZE, token)))
 
@@ -249,7 +249,7 @@ class RemoteRegistry:
 
 
 def _first(replies: Iterator[pb.DownloadVersionResponse], digest: str) -> Version:
-    """Returns the version that a download begins with; raises BlobCorrupt unless it is the one asked for."""
+    """The version that a download begins with; raises BlobCorrupt unless it is the one asked for."""
     version = read_version(next(replies, pb.DownloadVersionResponse()).version)
     if version.digest != digest:
         raise BlobCorrupt(

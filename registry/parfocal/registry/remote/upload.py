@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 def upload(name: str, draft: Draft, progress: Progress | None) -> Iterator[pb.PublishVersionRequest]:
-    """Returns the header and the pieces of the folder's files; raises OSError.
+    """The header and the pieces of the folder's files; raises OSError.
 
     The registry reads them again, and arrives at the same draft.
     """

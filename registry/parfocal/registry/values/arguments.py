@@ -8,7 +8,7 @@ _MAX_SEQUENCE = (1 << 63) - 1
 
 
 def check_actor(text: str) -> str:
-    """Returns `text` when it can be recorded as who moved an alias; raises InvalidArgument."""
+    """`text`, if it can be recorded as who moved an alias; raises InvalidArgument."""
     if len(text) > ACTOR_CHARACTERS.most or not text.isprintable():
         raise InvalidArgument(
             f"actor {text[:40]!a} is over {ACTOR_CHARACTERS.most} characters long or holds control "
@@ -19,14 +19,14 @@ def check_actor(text: str) -> str:
 
 
 def check_version(number: int) -> int:
-    """Returns `number` when it can be a version; raises InvalidArgument."""
+    """`number`, if it can be a version; raises InvalidArgument."""
     if not 1 <= number <= _MAX_VERSION:
         raise InvalidArgument(f"version {number} is out of range; versions count from 1", field="version")
     return number
 
 
 def check_expected(number: int | None) -> int | None:
-    """Returns `number` when an alias can be expected to point at it, 0 for none; raises InvalidArgument."""
+    """`number`, if an alias can be expected to point at it, 0 for none; raises InvalidArgument."""
     if number is not None and not 0 <= number <= _MAX_VERSION:
         raise InvalidArgument(
             f"expected_version {number} is out of range; give 0 for an alias that must not exist yet",
@@ -36,7 +36,7 @@ def check_expected(number: int | None) -> int | None:
 
 
 def check_sequence(number: int | None) -> int | None:
-    """Returns `number` when it can be an event's, or 0 or None; raises InvalidArgument."""
+    """`number`, if it can be an event's, or 0 or None; raises InvalidArgument."""
     if number is not None and not 0 <= number <= _MAX_SEQUENCE:
         raise InvalidArgument(
             f"after_sequence {number} is out of range; give 0 for every event, or leave it out for new ones",
@@ -46,7 +46,7 @@ def check_sequence(number: int | None) -> int | None:
 
 
 def check_needed(number: int | None) -> int:
-    """Returns what an alias is expected to point at where that must be said; raises InvalidArgument."""
+    """What an alias is expected to point at where that must be said; raises InvalidArgument."""
     checked = check_expected(number)
     if checked is None:
         raise InvalidArgument(

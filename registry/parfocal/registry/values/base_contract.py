@@ -39,12 +39,12 @@ class Quantisation:
     block_size: int = 64
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the recipe as a JSON object."""
+        """The recipe as a JSON object."""
         return {"method": self.method, "double_quant": self.double_quant, "block_size": self.block_size}
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "Quantisation":
-        """Returns the recipe that `fields` hold; raises FieldError."""
+        """The recipe that `fields` hold; raises FieldError."""
         fields.only(("method", "double_quant", "block_size"))
         return cls(fields.text("method"), fields.boolean("double_quant"), fields.count("block_size"))
 
@@ -68,14 +68,14 @@ class BaseShape:
     prefix: str = PLAIN_PREFIX
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the sizes as a JSON object."""
+        """The sizes as a JSON object."""
         fused = {} if self.fused is None else {"fused": self.fused}
         prefix = {} if self.prefix == PLAIN_PREFIX else {"prefix": self.prefix}
         return {**{name: getattr(self, name) for name in _SHAPE_FIELDS}, **fused, **prefix}
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "BaseShape":
-        """Returns the sizes that `fields` hold; raises FieldError."""
+        """The sizes that `fields` hold; raises FieldError."""
         fields.only((*_SHAPE_FIELDS, "fused", "prefix"))
         layers, hidden, intermediate, heads, kv_heads, head_dim = map(fields.count, _SHAPE_FIELDS)
         fused = fields.boolean("fused") if fields.given("fused") else None

@@ -23,7 +23,7 @@ class InvalidJson(ValueError):
 
 
 def dumps(value: JSON) -> bytes:
-    """Returns the canonical bytes of `value`; raises InvalidJson.
+    """The canonical bytes of `value`; raises InvalidJson.
 
     >>> dumps({"b": [1, 2.0], "a": None})
     b'{"a":null,"b":[1,2.0]}'
@@ -38,7 +38,7 @@ def dumps(value: JSON) -> bytes:
 
 
 def loads(data: bytes, *, max_values: int = _MAX_VALUES) -> JSON:
-    """Returns the value of strict JSON `data`: UTF-8, no duplicate key, no NaN; raises InvalidJson.
+    """The value of strict JSON `data`: UTF-8, no duplicate key, no NaN; raises InvalidJson.
 
     What could hold more than `max_values` is refused before any of them is made.
     """
@@ -66,7 +66,7 @@ def most_values(data: bytes) -> int:
 
 
 def normalised(value: JSON) -> JSON:
-    """Returns a deep copy made of plain lists and dicts, equal to its round trip; raises InvalidJson."""
+    """A deep copy made of plain lists and dicts, equal to its round trip; raises InvalidJson."""
     return _plain(value, 0)
 
 

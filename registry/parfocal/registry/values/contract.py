@@ -23,16 +23,16 @@ class TargetModule:
     alpha: float
 
     def scale(self, use_rslora: bool) -> float:
-        """Returns alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732)."""
+        """alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732)."""
         return self.alpha / (math.sqrt(self.rank) if use_rslora else self.rank)
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the module as a JSON object."""
+        """The module as a JSON object."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "TargetModule":
-        """Returns the module that `fields` hold; raises FieldError."""
+        """The module that `fields` hold; raises FieldError."""
         fields.only([*cls.__dataclass_fields__])
         return cls(
             fields.text("path"),
@@ -59,7 +59,7 @@ class Contract:
     chat_template_digest: str | None = None
 
     def differences(self, other: "Contract") -> "list[Difference]":
-        """Returns where `other` differs: first the base, then the scaling rule, then module by module."""
+        """Where `other` differs: first the base, then the scaling rule, then module by module."""
         found = self.base.differences(other.base)
         if self.use_rslora != other.use_rslora:
             found.append(Difference("use_rslora", str(self.use_rslora), str(other.use_rslora)))
@@ -81,7 +81,7 @@ class Contract:
         ]
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the contract as a JSON object."""
+        """The contract as a JSON object."""
         fields: dict[str, JSON] = {
             "base": self.base.to_json(),
             "targets": [target.to_json() for target in self.targets],
@@ -95,7 +95,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "Contract":
-        """Returns the contract that `fields` hold; raises FieldError."""
+        """The contract that `fields` hold; raises FieldError."""
         fields.only([*cls.__dataclass_fields__])
         rendering = fields.object("rendering") if fields.given("rendering") else None
         return cls(

@@ -16,7 +16,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def parse_digest(text: str) -> str:
-    """Returns `text` when it is a digest; raises InvalidDigest."""
+    """`text`, if it is a digest; raises InvalidDigest."""
     if not _DIGEST.fullmatch(text):
         raise InvalidDigest(
             f"{text[:100]!a} is not a digest; write sha256: and 64 lower-case hexadecimal digits",
@@ -26,12 +26,12 @@ def parse_digest(text: str) -> str:
 
 
 def hex_of(digest: str) -> str:
-    """Returns the 64 hexadecimal digits of a digest; raises InvalidDigest."""
+    """The 64 hexadecimal digits of a digest; raises InvalidDigest."""
     return parse_digest(digest).removeprefix(PREFIX)
 
 
 def digest_of(data: bytes) -> str:
-    """Returns the digest of `data`.
+    """The digest of `data`.
 
     >>> digest_of(b"")
     'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -40,7 +40,7 @@ def digest_of(data: bytes) -> str:
 
 
 def digest_of_file(path: Path) -> str:
-    """Returns the digest of a file's bytes; raises OSError."""
+    """The digest of a file's bytes; raises OSError."""
     with path.open("rb") as file:
         return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -26,58 +26,58 @@ class JsonObject:
         self._path = path
 
     def only(self, names: Collection[str]) -> "JsonObject":
-        """Returns itself; raises FieldError when a field outside `names` is present."""
+        """Raises FieldError when a field outside `names` is present; else itself."""
         for name in self._values:
             if name not in names:
                 raise FieldError(self._at(name), "is not known")
         return self
 
     def text(self, name: str) -> str:
-        """Returns a text field."""
+        """A text field."""
         return self._typed(name, str, "text")
 
     def optional_text(self, name: str) -> str | None:
-        """Returns a text field, or None where it is null."""
+        """A text field, or None where it is null."""
         return None if self._get(name) is None else self.text(name)
 
     def boolean(self, name: str) -> bool:
-        """Returns a boolean field."""
+        """A boolean field."""
         return self._typed(name, bool, "true or false")
 
     def count(self, name: str) -> int:
-        """Returns an integer field that is not negative."""
+        """An integer field that is not negative."""
         value = self.integer(name)
         if value < 0:
             raise FieldError(self._at(name), f"is {value}, below zero")
         return value
 
     def integer(self, name: str) -> int:
-        """Returns an integer field."""
+        """An integer field."""
         value = self._typed(name, int, "an integer")
         if isinstance(value, bool):
             raise FieldError(self._at(name), "is a boolean, not an integer")
         return value
 
     def optional_integer(self, name: str) -> int | None:
-        """Returns an integer field, or None where it is null."""
+        """An integer field, or None where it is null."""
         return None if self._get(name) is None else self.integer(name)
 
     def number(self, name: str) -> float:
-        """Returns a number field as a float."""
+        """A number field as a float."""
         value = self._get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise FieldError(self._at(name), f"is {kind_of(value)}, not a number")
         return float(value)
 
     def mapping(self, name: str) -> Mapping[str, JSON]:
-        """Returns an object field as a mapping."""
+        """An object field as a mapping."""
         self.object(name)
         value = self._values[name]
         assert isinstance(value, Mapping)
         return value
 
     def object(self, name: str) -> "JsonObject":
-        """Returns an object field."""
+        """An object field."""
         return JsonObject(self._get(name), self._at(name))
 
     def given(self, name: str) -> bool:
@@ -85,15 +85,15 @@ class JsonObject:
         return name in self._values
 
     def optional_object(self, name: str) -> "JsonObject | None":
-        """Returns an object field, or None where it is null."""
+        """An object field, or None where it is null."""
         return None if self._get(name) is None else self.object(name)
 
     def objects(self, name: str) -> "tuple[JsonObject, ...]":
-        """Returns a field that is a list of objects."""
+        """A field that is a list of objects."""
         return tuple(JsonObject(item, f"{self._at(name)}[{i}]") for i, item in enumerate(self._list(name)))
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Returns a field that is a list of texts."""
+        """A field that is a list of texts."""
         items = self._list(name)
         if not all(isinstance(item, str) for item in items):
             raise FieldError(self._at(name), "holds something that is not text")
@@ -121,7 +121,7 @@ class JsonObject:
 
 
 def kind_of(value: JSON) -> str:
-    """Returns what a JSON value is, in words."""
+    """What a JSON value is, in words."""
     if value is None:
         return "null"
     if isinstance(value, bool):

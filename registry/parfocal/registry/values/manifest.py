@@ -44,7 +44,7 @@ class Manifest:
     warnings: tuple[str, ...]
 
     def to_bytes(self) -> bytes:
-        """Returns the canonical JSON; raises InvalidJson when a text in it is no Unicode text."""
+        """The canonical JSON; raises InvalidJson when a text in it is no Unicode text."""
         return dumps(
             {
                 "schema": self.schema,
@@ -68,7 +68,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
-        """Returns the manifest that canonical `data` hold; raises InvalidManifest or RegistryTooNew."""
+        """The manifest that canonical `data` hold; raises InvalidManifest or RegistryTooNew."""
         if len(data) > MAX_STORED_MANIFEST_BYTES:
             raise InvalidManifest(
                 f"a manifest of {len(data)} bytes; at most {MAX_STORED_MANIFEST_BYTES} are read"

@@ -31,7 +31,7 @@ class AdapterName:
 
     @classmethod
     def parse(cls, text: str) -> "AdapterName":
-        """Returns the name that `text` spells; raises InvalidName."""
+        """The name that `text` spells; raises InvalidName."""
         parts = text.split("/")
         if len(parts) > 2:
             raise InvalidName(
@@ -48,7 +48,7 @@ class AdapterName:
 
 
 def check_alias(text: str) -> str:
-    """Returns `text` when it can be an alias; raises InvalidAlias.
+    """`text`, if it can be an alias; raises InvalidAlias.
 
     An alias looks neither like a version number nor like a digest, so that a reference reads one way only.
 
@@ -84,11 +84,11 @@ def _check_word(word: str, whole: str, what: str, error: type[InvalidArgument]) 
 
 
 def _shown(text: str) -> str:
-    """Returns `text` quoted, in ASCII and cut, so that no message hides a look-alike or floods a log."""
+    """`text` quoted, in ASCII and cut, so that no message hides a look-alike or floods a log."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")
 
 
 def _named(character: str) -> str:
-    """Returns a character with its code point and Unicode name: nothing else tells look-alikes apart."""
+    """A character with its code point and Unicode name: nothing else tells look-alikes apart."""
     name = unicodedata.name(character, "unnamed")
     return f"{character!a} (U+{ord(character):04X} {name})"

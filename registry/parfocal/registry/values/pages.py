@@ -27,7 +27,7 @@ class Page(Generic[Item]):
 
 
 def checked_page_size(page_size: int) -> int:
-    """Returns how many items a page has: 0 means 100, above 1000 means 1000 (AIP-158); raises InvalidPage."""
+    """How many items a page has: 0 means 100, above 1000 means 1000 (AIP-158); raises InvalidPage."""
     if page_size < 0:
         raise InvalidPage(
             f"page_size is {page_size}; give 0 for {DEFAULT_PAGE_SIZE}, or more", field="page_size"
@@ -36,12 +36,12 @@ def checked_page_size(page_size: int) -> int:
 
 
 def page_token(listing: str, last: str) -> str:
-    """Returns the token for what follows the item with key `last` in `listing`."""
+    """The token for what follows the item with key `last` in `listing`."""
     return base64.urlsafe_b64encode(dumps([listing, last])).decode().rstrip("=")
 
 
 def key_in(token: str, listing: str) -> str:
-    """Returns the key that a token of `listing` holds, "" for the first page; raises InvalidPage."""
+    """The key that a token of `listing` holds, "" for the first page; raises InvalidPage."""
     if not token:
         return ""
     if len(token) > PAGE_TOKEN_CHARACTERS.most:

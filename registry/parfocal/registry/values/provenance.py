@@ -37,7 +37,7 @@ class Provenance:
                 )
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the provenance as a JSON object."""
+        """The provenance as a JSON object."""
         return {
             "data_digest": self.data_digest,
             "hyper_parameters": self.hyper_parameters,
@@ -48,7 +48,7 @@ class Provenance:
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "Provenance":
-        """Returns the provenance that `fields` hold; raises FieldError."""
+        """The provenance that `fields` hold; raises FieldError."""
         fields.only([*cls.__dataclass_fields__])
         tools = fields.object("tools")
         return cls(
@@ -82,12 +82,12 @@ class Evaluation:
         object.__setattr__(self, "metrics", {name: float(value) for name, value in self.metrics.items()})
 
     def to_json(self) -> dict[str, JSON]:
-        """Returns the evaluation as a JSON object."""
+        """The evaluation as a JSON object."""
         return {"data_digest": self.data_digest, "examples": self.examples, "metrics": self.metrics}
 
     @classmethod
     def from_json(cls, fields: JsonObject) -> "Evaluation":
-        """Returns the evaluation that `fields` hold; raises FieldError."""
+        """The evaluation that `fields` hold; raises FieldError."""
         fields.only([*cls.__dataclass_fields__])
         metrics = fields.object("metrics")
         return cls(

@@ -33,7 +33,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
-        """Returns the reference that `text` spells; raises InvalidName, InvalidReference or InvalidDigest."""
+        """The reference that `text` spells; raises InvalidName, InvalidReference or InvalidDigest."""
         if not text:
             raise InvalidReference(
                 "an empty reference means the base, which is not an adapter", field="adapter"

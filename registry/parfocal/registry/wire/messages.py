@@ -37,7 +37,7 @@ _messages: Recent[str, pb.Manifest] = Recent(64 << 20)
 
 
 def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
-    """Returns a version with those of `aliases` that point at it.
+    """A version with those of `aliases` that point at it.
 
     Its manifest goes out as it is stored; its fields stand beside it where it can be read and holds nothing
     larger than what is published today.
@@ -68,7 +68,7 @@ def _told(version: Version) -> pb.Manifest | None:
 
 
 def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Adapter:
-    """Returns an adapter with its aliases."""
+    """An adapter with its aliases."""
     return pb.Adapter(
         name=summary.name,
         latest_version=summary.latest_version,
@@ -80,7 +80,7 @@ def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Ada
 
 
 def alias_message(alias: Alias, history: Sequence[AliasMove] = ()) -> pb.Alias:
-    """Returns an alias, with its history when one is given."""
+    """An alias, with its history when one is given."""
     return pb.Alias(
         name=alias.name,
         alias=alias.alias,
@@ -107,7 +107,7 @@ def move_message(move: AliasMove) -> pb.AliasMove:
 
 
 def base_message(base: BaseContract) -> pb.BaseContract:
-    """Returns a base's contract."""
+    """A base's contract."""
     recipe = base.quantisation
     shape = None
     if base.shape is not None:
@@ -138,7 +138,7 @@ def base_message(base: BaseContract) -> pb.BaseContract:
 
 
 def provenance_message(provenance: Provenance | None) -> pb.Provenance | None:
-    """Returns provenance, or None when there is none."""
+    """Provenance, or None when there is none."""
     if provenance is None:
         return None
     return pb.Provenance(
@@ -151,7 +151,7 @@ def provenance_message(provenance: Provenance | None) -> pb.Provenance | None:
 
 
 def evaluation_message(evaluation: Evaluation | None) -> pb.Evaluation | None:
-    """Returns an evaluation, or None when there is none."""
+    """An evaluation, or None when there is none."""
     if evaluation is None:
         return None
     return pb.Evaluation(
@@ -171,7 +171,7 @@ def rendering_message(rendering: Rendering | None) -> pb.Rendering | None:
 
 
 def file_message(file: FileEntry) -> pb.FileEntry:
-    """Returns a file's entry."""
+    """A file's entry."""
     return pb.FileEntry(path=file.path, size=file.size, digest=file.digest)
 
 

@@ -12,7 +12,7 @@ from parfocal.v1 import registry_service_pb2 as pb
 
 
 def read_publication(header: pb.PublishHeader, folder: Path) -> Publication:
-    """Returns the publication that a header and the uploaded files describe.
+    """The publication that a header and the uploaded files describe.
 
     The base is the one that was described, else the one that was named, else the one that the configuration
     names. Folders of this machine are never looked at. Raises InvalidPublication, BaseUnreachable,

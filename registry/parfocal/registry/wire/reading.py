@@ -46,7 +46,7 @@ _FINGERPRINT = re.compile(r"[a-z0-9-]{1,40}:[0-9a-f]{64}")
 
 
 def read_version(message: pb.Version) -> Version:
-    """Returns a version whose manifest was read.
+    """A version whose manifest was read.
 
     Raises BlobCorrupt when the manifest does not have the digest beside it, IndexCorrupt or RegistryTooNew
     when it cannot be read.
@@ -61,13 +61,13 @@ def read_version(message: pb.Version) -> Version:
 
 
 def read_listed(message: pb.Version) -> Version:
-    """Returns a version of a list, whether or not its manifest can be read."""
+    """A version of a list, whether or not its manifest can be read."""
     moment = read_moment(message.create_time)
     return Version(message.name, message.version, message.digest, message.manifest_json, moment)
 
 
 def read_adapter(message: pb.Adapter) -> AdapterSummary:
-    """Returns an adapter."""
+    """An adapter."""
     return AdapterSummary(
         message.name,
         message.latest_version,
@@ -79,7 +79,7 @@ def read_adapter(message: pb.Adapter) -> AdapterSummary:
 
 
 def read_alias(message: pb.Alias) -> Alias:
-    """Returns an alias."""
+    """An alias."""
     return Alias(
         message.name,
         message.alias,
@@ -91,7 +91,7 @@ def read_alias(message: pb.Alias) -> Alias:
 
 
 def read_move(message: pb.AliasMove) -> AliasMove:
-    """Returns one move of an alias."""
+    """One move of an alias."""
     return AliasMove(
         message.name,
         message.alias,
@@ -105,7 +105,7 @@ def read_move(message: pb.AliasMove) -> AliasMove:
 
 
 def read_base(message: pb.BaseContract) -> BaseContract:
-    """Returns a base's contract as a publisher described it; raises InvalidPublication or InvalidDigest."""
+    """A base's contract as a publisher described it; raises InvalidPublication or InvalidDigest."""
     if not 0 < len(message.id) <= MAX_TEXT or not message.id.isprintable():
         raise InvalidPublication(
             f"base id {message.id[:80]!a} is empty, too long or unprintable", field="base.id"
@@ -131,7 +131,7 @@ def read_base(message: pb.BaseContract) -> BaseContract:
 
 
 def read_provenance(message: pb.Provenance) -> Provenance:
-    """Returns provenance; raises InvalidPublication."""
+    """Provenance; raises InvalidPublication."""
     _check_count(len(message.tools), "provenance.tools")
     return Provenance(
         data_digest=message.data_digest,
@@ -160,7 +160,7 @@ def read_rendering(message: pb.Rendering) -> Rendering:
 
 
 def read_evaluation(message: pb.Evaluation) -> Evaluation:
-    """Returns an evaluation; raises InvalidPublication."""
+    """An evaluation; raises InvalidPublication."""
     if message.examples < 0:
         raise InvalidPublication(
             f"evaluation.examples is {message.examples}; it must not be negative", field="evaluation.examples"
@@ -170,7 +170,7 @@ def read_evaluation(message: pb.Evaluation) -> Evaluation:
 
 
 def read_file(message: pb.FileEntry) -> FileEntry:
-    """Returns a file's entry; raises InvalidDigest."""
+    """A file's entry; raises InvalidDigest."""
     return FileEntry(message.path, message.size, parse_digest(message.digest))
 
 
