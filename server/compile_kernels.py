@@ -42,7 +42,7 @@ class KernelsBuildHook(BuildHookInterface[Any]):
 
 
 def sources() -> list[Path]:
-    """Returns the kernels' sources."""
+    """The kernels' sources."""
     return sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
 
 

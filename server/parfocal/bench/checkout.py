@@ -23,17 +23,17 @@ class Additions(Protocol):
     def endpoints(
         self, urls: Sequence[str], models: Sequence[str], base_models: Sequence[str], lora_ids: Sequence[str]
     ) -> tuple[ServerRival, ...]:
-        """Returns the servers that `--endpoint` and its companions name. Raises BadWorkload."""
+        """The servers that `--endpoint` and its companions name. Raises BadWorkload."""
 
     def peft(self) -> BatchRival:
-        """Returns PEFT's mixed batch."""
+        """PEFT's mixed batch."""
 
     def draw(self, found: "Bench | Profile", path: Path) -> None:
         """Writes a picture of what was found, as a PNG."""
 
 
 def additions(root: Path = _ROOT) -> Additions | None:
-    """Returns what the checkout at `root` adds; None where the package is installed without one."""
+    """What the checkout at `root` adds; None where the package is installed without one."""
     tests = root / "tests"
     if not (tests / "bench" / "additions.py").is_file():
         return None
@@ -46,7 +46,7 @@ def additions(root: Path = _ROOT) -> Additions | None:
 
 
 def additions_for(what: str, root: Path = _ROOT) -> Additions:
-    """Returns what the checkout adds, for `what` a user asked for. Raises CheckoutMissing."""
+    """What the checkout adds, for `what` a user asked for. Raises CheckoutMissing."""
     found = additions(root)
     if found is None:
         raise CheckoutMissing(

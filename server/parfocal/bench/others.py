@@ -24,7 +24,7 @@ class ServerRival(Protocol):
         """Raises BenchError if it cannot do the work, before anything takes time."""
 
     def target(self, workload: Workload) -> Target:
-        """Returns the server as something that answers the workload's rounds."""
+        """The server as something that answers the workload's rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class BatchRival(Protocol):
     """A library that answers all requests of a round in one batch, without a server."""
 
     def stages(self, workload: Workload) -> int:
-        """Returns how many stages `speeds` reports, at most."""
+        """How many stages `speeds` reports, at most."""
 
     def speeds(self, workload: Workload, ground: Ground, stages: Stages) -> Mapping[str, tuple[float, ...]]:
-        """Returns tokens per second by dtype, round by round. Raises BenchError."""
+        """Tokens per second by dtype, round by round. Raises BenchError."""

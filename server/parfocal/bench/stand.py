@@ -95,7 +95,7 @@ class Bench:
 
 
 def stages_of(setup: Setup) -> int:
-    """Returns how many stages `measure` reports, at most."""
+    """How many stages `measure` reports, at most."""
     workload, against = setup.workload, setup.against
     adapters = workload.adapters + (against.workload.adapters if against else 0)
     loads = rounds_of_load(workload, against is not None) + len(setup.endpoints) * rounds_of_load(workload)

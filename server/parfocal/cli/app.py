@@ -30,7 +30,7 @@ _TOURS = ("demo", "bench")
 
 
 def build_app() -> typer.Typer:
-    """Returns the command with all its subcommands."""
+    """The command with all its subcommands."""
     app = typer.Typer(
         name="parfocal",
         cls=OneLineGroup,

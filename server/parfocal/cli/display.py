@@ -83,7 +83,7 @@ def show_heading(text: str) -> None:
 
 
 def size_text(size_bytes: int) -> str:
-    """Returns a size in readable units.
+    """A size in readable units.
 
     >>> size_text(1536)
     '1.5 KiB'
@@ -97,7 +97,7 @@ def size_text(size_bytes: int) -> str:
 
 
 def count_text(count: int, one: str, many: str = "") -> str:
-    """Returns so many of something for people.
+    """So many of something, for people.
 
     >>> count_text(1, "alias", "aliases"), count_text(2, "version")
     ('1 alias', '2 versions')
@@ -106,12 +106,12 @@ def count_text(count: int, one: str, many: str = "") -> str:
 
 
 def time_text(moment: datetime) -> str:
-    """Returns a moment in the reader's own time zone, to the second."""
+    """A moment in the reader's own time zone, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def digest_text(digest: str) -> str:
-    """Returns enough of a digest to tell it apart and to paste it after a name: `name@sha256:…`.
+    """Enough of a digest to tell it apart and to paste it after a name: `name@sha256:…`.
 
     >>> digest_text("sha256:0123456789abcdef0123")
     'sha256:0123456789ab'

@@ -9,7 +9,7 @@ Document = dict[str, object]
 
 
 def adapter_document(adapter: AdapterSummary) -> Document:
-    """Returns an adapter as JSON."""
+    """An adapter as JSON."""
     return {
         "name": adapter.name,
         "latest_version": adapter.latest_version,
@@ -21,7 +21,7 @@ def adapter_document(adapter: AdapterSummary) -> Document:
 
 
 def version_document(version: Version) -> Document:
-    """Returns a version with its whole manifest as JSON, or with the `fault` that makes it unreadable."""
+    """A version with its whole manifest as JSON, or with the `fault` that makes it unreadable."""
     fault = version.fault
     return {
         "name": version.name,
@@ -34,7 +34,7 @@ def version_document(version: Version) -> Document:
 
 
 def alias_document(alias: Alias) -> Document:
-    """Returns where an alias points as JSON."""
+    """Where an alias points as JSON."""
     return {
         "name": alias.name,
         "alias": alias.alias,
@@ -46,7 +46,7 @@ def alias_document(alias: Alias) -> Document:
 
 
 def move_document(move: AliasMove) -> Document:
-    """Returns one move of an alias as JSON."""
+    """One move of an alias as JSON."""
     return {
         "alias": move.alias,
         "previous_version": move.previous_version,

@@ -69,7 +69,7 @@ class _OneLine:
 
 
 def explain(error: BaseException) -> str | None:
-    """Returns one line for a failure that the user can do something about, None for any other.
+    """One line for a failure that the user can do something about, None for any other.
 
     >>> explain(FileNotFoundError(2, "No such file or directory", "adapter/"))
     'adapter/: No such file or directory'

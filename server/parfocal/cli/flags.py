@@ -38,7 +38,7 @@ class Flag:
         return self.typed or f"--{self.name.replace('_', '-')}"
 
     def parameter(self) -> inspect.Parameter:
-        """Returns the parameter that makes Typer offer the flag."""
+        """The parameter that makes Typer offer the flag."""
         is_pair = self.kind is bool and self.has_opposite
         names = [f"{self.text}/--no-{self.text[2:]}" if is_pair else self.text]
         metavar = None if self.kind is bool else self.metavar or _METAVARS[self.kind]
@@ -65,7 +65,7 @@ def check_number(value: object, flag: str, bits: int = 64) -> None:
 
 
 def command(name: str, doc: str, flags: Sequence[Flag], run: Callable[[Given], None]) -> Callable[..., None]:
-    """Returns a Typer command that calls `run` with the flags that were given."""
+    """A Typer command that calls `run` with the flags that were given."""
 
     def called(**flags: FlagValue) -> None:
         given = {name: value for name, value in flags.items() if value is not None}

@@ -19,7 +19,7 @@ def registry_here(location: str) -> StoredRegistry:
 
 
 def actor_or_me(actor: str | None) -> str:
-    """Returns who moves an alias: the actor named, or this user at this machine."""
+    """Who moves an alias: the actor named, or this user at this machine."""
     if actor is not None:
         return actor
     try:

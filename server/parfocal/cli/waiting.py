@@ -13,7 +13,7 @@ _PAUSE_S = 0.2
 
 
 def wait_until_serving(address: str, limit_s: float = USUAL_LIMIT_S) -> None:
-    """Returns as soon as the server at `address` reports that it serves.
+    """Waits until the server at `address` reports that it serves.
 
     Raises RemoteError after `limit_s` seconds, and immediately if something else answers there.
     """

@@ -53,7 +53,7 @@ class BaseCache:
         self._locks: list[int] = []
 
     def bases(self) -> list[CachedBase]:
-        """Returns the bases, most recently served first. Raises OSError."""
+        """The bases, most recently served first. Raises OSError."""
         if not self.root.is_dir():
             return []
         found = [base for path in self.root.iterdir() if (base := _cached_base(path)) is not None]
@@ -138,7 +138,7 @@ def _cached_base(folder: Path) -> CachedBase | None:
 
 
 def _described(seal: Any) -> tuple[str, str, str]:
-    """Returns a base's display name, the type it computes in and the kind of device it is packed for.
+    """A base's display name, the type it computes in and the kind of device it is packed for.
 
     Older seals had no name; the folder of its weights had one.
     """

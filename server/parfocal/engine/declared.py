@@ -47,12 +47,12 @@ class Bounds:
 
 
 def declare(default: _T, help_text: str, bounds: Bounds | None = None) -> _T:
-    """Returns a dataclass field that carries its help and its bounds."""
+    """A dataclass field that carries its help and its bounds."""
     return field(default=default, metadata={"help": help_text, "bounds": bounds or Bounds()})
 
 
 def declared_by(declaring: type, name: str) -> Any:
-    """Returns a field with the default, help and bounds that another dataclass declares under this name."""
+    """A field with the default, help and bounds that another dataclass declares under this name."""
     (found,) = (each for each in fields(declaring) if each.name == name)
     return field(default=found.default, metadata=found.metadata)
 

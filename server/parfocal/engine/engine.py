@@ -82,7 +82,7 @@ class Engine:
         self._parts.residency.pin(adapter)
 
     def adapters(self) -> list[AdapterStatus]:
-        """Returns every adapter that is on the device, in host memory, or loading."""
+        """Every adapter that is on the device, in host memory, or loading."""
         return self._parts.residency.statuses()
 
     @property
@@ -270,7 +270,7 @@ class Engine:
             self._live.fail(sequence, failed)
 
     def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
-        """Returns the figures of a step that took `seconds` and generated `generated` tokens."""
+        """The figures of a step that took `seconds` and generated `generated` tokens."""
         begun = (row for row in plan.rows if row.sampling is None or row.sampling.position == 0)
         pool, scheduler = self._parts.pool, self._parts.scheduler
         return StepReport(

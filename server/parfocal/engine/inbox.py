@@ -52,7 +52,7 @@ class Inbox:
             yield self._queue.get_nowait()
 
     def wait(self, seconds: float) -> Message | None:
-        """Returns the next message, or None if none arrives in time."""
+        """The next message, or None if none arrives in time."""
         try:
             return self._queue.get(timeout=seconds)
         except Empty:

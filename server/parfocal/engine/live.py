@@ -79,7 +79,7 @@ class LiveRequest:
         self.emit(self._delta(self._completion()))
 
     def report(self, end: FinishReason | Exception | None) -> RequestReport:
-        """Returns the ended request's figures."""
+        """The ended request's figures."""
         sequence, clock = self.sequence, self.sequence.clock
         outcome = end.value if isinstance(end, FinishReason) else str(getattr(end, "reason", "error")).lower()
         ended = clock.ended if clock.ended is not None else time.monotonic()

@@ -22,7 +22,7 @@ class PlanRunner(Protocol):
         """Whether the device computes while the calling thread does something else."""
 
     def run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
-        """Returns each row's sampled token, in the plan's order; None where a prompt is unfinished.
+        """Each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
         Calls `meanwhile` once all work is queued, before it waits for the tokens. When it returns or raises,
         nothing computes the plan any more.

@@ -33,7 +33,7 @@ class SelfCheck:
         self._is_due = failed >= rows
 
     def passes(self) -> bool:
-        """Returns whether a step may be computed, checking that first if need be.
+        """Whether a step may be computed, checking that first if need be.
 
         Raises EngineFailed when the base has failed `MOST_FAILURES` times in a row.
         """

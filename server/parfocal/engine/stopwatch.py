@@ -22,10 +22,10 @@ class Marks(Protocol):
     """The clock of the device that computes."""
 
     def now(self) -> Any:
-        """Returns a mark of this instant, which may become readable only later."""
+        """A mark of this instant, which may become readable only later."""
 
     def seconds(self, begin: Any, end: Any) -> float:
-        """Returns the seconds between two marks; waits until both are readable."""
+        """The seconds between two marks; waits until both are readable."""
 
 
 class CpuMarks:
@@ -35,7 +35,7 @@ class CpuMarks:
         self.now = now
 
     def seconds(self, begin: float, end: float) -> float:
-        """Returns the seconds between two marks."""
+        """The seconds between two marks."""
         return end - begin
 
 
@@ -53,7 +53,7 @@ class Stopwatch:
         self._since: Any = None
 
     def part(self, name: str) -> AbstractContextManager[None]:
-        """Returns the scope for a part's work; it does nothing while nobody watches."""
+        """The scope for a part's work; it does nothing while nobody watches."""
         return _Part(self, name) if self.is_on else _UNWATCHED
 
     @contextlib.contextmanager
@@ -76,7 +76,7 @@ class Stopwatch:
         self._within.pop()
 
     def take(self) -> dict[str, float]:
-        """Returns the seconds by part since the last call."""
+        """The seconds by part since the last call."""
         spans, self._spans = self._spans, []
         seconds: dict[str, float] = defaultdict(float)
         for part, begin, end in spans:

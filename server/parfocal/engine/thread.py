@@ -62,7 +62,7 @@ class Stream(AsyncIterator[Delta]):
         return self
 
     async def __anext__(self) -> Delta:
-        """Returns the next delta; raises the error that ended the request, if one did."""
+        """The next delta; raises the error that ended the request, if one did."""
         if self._ended:
             raise StopAsyncIteration
         item = await self._items.get()
@@ -122,7 +122,7 @@ class EngineThread:
         self._thread.start()
 
     def submit(self, request: Request) -> Stream:
-        """Returns the request's stream.
+        """The request's stream.
 
         Call it in a running event loop; raises what `Engine.submit` raises.
         """
@@ -178,5 +178,5 @@ def _failure(error: Exception) -> EngineFailed:
 
 
 def _again(failure: EngineFailed) -> EngineFailed:
-    """Returns the same failure to be raised anew: without a traceback, which would grow and hold frames."""
+    """The same failure to be raised anew: without a traceback, which would grow and hold frames."""
     return type(failure)(str(failure))

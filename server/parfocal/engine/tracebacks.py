@@ -19,5 +19,5 @@ def release_frames(error: BaseException) -> None:
 
 
 def in_short(error: BaseException, most: int = 300) -> str:
-    """Returns what an error says, in one line of at most `most` characters; its type if it says nothing."""
+    """What an error says, in one line of at most `most` characters; its type if it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__

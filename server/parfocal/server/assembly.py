@@ -194,7 +194,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
 
 
 async def _pinned(resolver: AdapterResolver, config: ServeConfig) -> list[AdapterKey]:
-    """Returns the adapters to be pinned, each content once. Raises what AdapterResolver raises."""
+    """The adapters to be pinned, each content once. Raises what AdapterResolver raises."""
     keys = [key for each in config.pinned if (key := (await resolver.resolve(each)).adapter) is not None]
     return list({key.digest: key for key in keys}.values())
 
@@ -221,7 +221,7 @@ def _templates(base: ResidentBase, stack: contextlib.AsyncExitStack) -> Template
 
 
 def _tokenizer_copy(base: ResidentBase) -> Tokenizer:
-    """Returns a tokenizer for one thread alone: using one changes it."""
+    """A tokenizer for one thread alone: using one changes it."""
     return cast(Tokenizer, copy.deepcopy(base.tokenizer))
 
 

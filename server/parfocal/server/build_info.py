@@ -7,13 +7,13 @@ _LIBRARIES = ("torch", "transformers", "bitsandbytes")
 
 
 def build_info() -> dict[str, str]:
-    """Returns each part's version."""
+    """Each part's version."""
     own = {"version": package_version("parfocal"), "python": platform.python_version()}
     return own | {name: package_version(name) for name in _LIBRARIES}
 
 
 def package_version(distribution: str) -> str:
-    """Returns an installed distribution's version, or `unknown` where it runs from source uninstalled."""
+    """An installed distribution's version, or `unknown` where it runs from source uninstalled."""
     try:
         return version(distribution)
     except PackageNotFoundError:

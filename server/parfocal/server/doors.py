@@ -28,7 +28,7 @@ class Doors:
         self._engine = engine
 
     def state(self) -> str:
-        """Returns the server's state: loading, ready, draining or failed. May be called on any thread."""
+        """The server's state: loading, ready, draining or failed. May be called on any thread."""
         if self.wire.is_draining:
             return "draining"
         if self._engine is None:

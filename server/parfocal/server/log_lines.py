@@ -35,7 +35,7 @@ class TextLines(logging.Formatter):
     """`2026-11-26T15:24:49.123Z INFO parfocal.access: what happened key=value`, then a traceback, if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the record as text; a message of several lines becomes one.
+        """The record as text; a message of several lines becomes one.
 
         A traceback's lines are indented: who gets a line break into an error's message forges no record.
         """
@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
     """One object a line: time, level, logger and message, then the facts, and a traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the record as JSON in ASCII."""
+        """The record as JSON in ASCII."""
         told = {
             "time": _time(record),
             "level": record.levelname,
@@ -77,13 +77,13 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _word(value: object) -> str:
-    """Returns a value that cannot be mistaken for another part of its line, whatever a caller put into it."""
+    """A value that cannot be mistaken for another part of its line, whatever a caller put into it."""
     text = str(_cut(value))
     return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _cut(value: object) -> object:
-    """Returns numbers unchanged, and anything else as text of bounded length."""
+    """Leaves numbers as they are; anything else becomes text of bounded length."""
     if isinstance(value, int | float):
         return value
     text = str(value)

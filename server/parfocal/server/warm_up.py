@@ -36,7 +36,7 @@ def warm_up(engine: Engine, pinned: Iterable[AdapterKey]) -> None:
 
 
 def _run(engine: Engine, adapter: AdapterKey | None) -> Completion:
-    """Returns the completion of a two-token prompt; raises the error that refused it."""
+    """The completion of a two-token prompt; raises the error that refused it."""
     items: list[Delta | Exception] = []
     deadline = None if adapter is None else time.monotonic() + _PIN_S
     stop = Stop(max_tokens=2, ignore_eos=True)

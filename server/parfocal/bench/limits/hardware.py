@@ -94,7 +94,7 @@ def _multiply_rate(device: str, dtype: str, size: int) -> float:
 
 
 def _least_seconds(work: Callable[[], torch.Tensor], times: int) -> float:
-    """Returns the shortest time; reading a value of the result back waits for the work on any device."""
+    """The shortest time; reading a value of the result back waits for the work on any device."""
     work().item()
     return min(_seconds(work) for _ in range(times))
 

@@ -12,7 +12,7 @@ Document = dict[str, object]
 
 
 def machine(device: str, load: float) -> Document:
-    """Returns what decides speed here; `load` is what `load_average` gave before the bench."""
+    """What decides speed here; `load` is what `load_average` gave before the bench."""
     return {
         "system": platform.platform(),
         "cpu": _cpu_name(),
@@ -25,12 +25,12 @@ def machine(device: str, load: float) -> Document:
 
 
 def load_average() -> float:
-    """Returns the load average of the last minute, about 0 on a quiet machine."""
+    """The load average of the last minute, about 0 on a quiet machine."""
     return os.getloadavg()[0]
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of everything that was measured."""
+    """The versions of everything that was measured."""
     own = build_info()
     own = {"parfocal": own.pop("version")} | own
     return own | {name: package_version(name) for name in ("peft", "grpcio", "tokenizers")}

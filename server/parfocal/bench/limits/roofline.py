@@ -39,11 +39,11 @@ class Need:
     flops: ByPart
 
     def seconds(self, hardware: Hardware) -> float:
-        """Returns the shortest time in which the hardware can do it."""
+        """The shortest time in which the hardware can do it."""
         return max(self.bytes.total / hardware.bytes_per_second, self.flops.total / hardware.flops_per_second)
 
     def bound(self, hardware: Hardware) -> str:
-        """Returns what takes the time: memory or arithmetic."""
+        """What takes the time: memory or arithmetic."""
         moving = self.bytes.total / hardware.bytes_per_second
         return "memory" if moving >= self.flops.total / hardware.flops_per_second else "arithmetic"
 
@@ -59,11 +59,11 @@ class Roofline:
     generated_tokens: int
 
     def decode_limit(self, hardware: Hardware) -> float:
-        """Returns the most tokens per second of decode steps alone."""
+        """The most tokens per second of decode steps alone."""
         return self.batch / self.decode.seconds(hardware)
 
     def run_limit(self, hardware: Hardware) -> float:
-        """Returns the most generated tokens per second of a whole round, prompts included.
+        """The most generated tokens per second of a whole round, prompts included.
 
         Even where prompts and decode steps overlap as well as they can, neither memory nor arithmetic does
         more than this.
@@ -76,7 +76,7 @@ class Roofline:
 
 
 def roofline(workload: Workload, stored: Stored, base_only: bool = False) -> Roofline:
-    """Returns what a round needs, with adapters as the first round names them or without any."""
+    """What a round needs, with adapters as the first round names them or without any."""
     everyone, batch = adapters_of_round(workload, 0), adapters_of_batch(workload)
     return Roofline(
         prompts=prompts_need(workload, stored, () if base_only else everyone),
@@ -88,7 +88,7 @@ def roofline(workload: Workload, stored: Stored, base_only: bool = False) -> Roo
 
 
 def decode_need(workload: Workload, stored: Stored, adapters: Sequence[int]) -> Need:
-    """Returns what a step with one token for each request of a batch needs, half-way through the answers.
+    """What a step with one token for each request of a batch needs, half-way through the answers.
 
     `adapters` has the number of each row's adapter; none: all rows are the base's.
     """
@@ -97,7 +97,7 @@ def decode_need(workload: Workload, stored: Stored, adapters: Sequence[int]) -> 
 
 
 def prompts_need(workload: Workload, stored: Stored, adapters: Sequence[int]) -> Need:
-    """Returns what all prompts of a round need: every weight once, and each token but the shared ones."""
+    """What all prompts of a round need: every weight once, and each token but the shared ones."""
     length = (workload.shortest + workload.prompt_tokens) / 2
     distinct = len(set(adapters)) or 1
     shared = workload.shared_prefix * max(0, workload.requests - distinct)

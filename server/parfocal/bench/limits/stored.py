@@ -28,14 +28,14 @@ class Stored:
         return f"{self.dtype}{rounded}"
 
     def adapter_bytes(self, shape: Shape, rank: int) -> int:
-        """Returns what an adapter weighs; as integers every row of its matrices has a scale."""
+        """What an adapter weighs; as integers every row of its matrices has a scale."""
         size = shape.adapter_parameters(rank) * DTYPE_BYTES[self.adapters]
         rows = sum(rank + linear.tall for linear in shape.linears)
         return size + (rows * _SCALE_BYTES if self.adapters.startswith("int") else 0)
 
 
 def stored_types(workload: Workload, dtype: str, device: str) -> Stored:
-    """Returns how a server that reports `dtype` and `device` holds what the workload asks for."""
+    """How a server that reports `dtype` and `device` holds what the workload asks for."""
     is_rounded = workload.dtype == "auto" and dtype == "float32" and _has_kernels(workload, device)
     asked = workload.adapter_dtype
     if not is_rounded:

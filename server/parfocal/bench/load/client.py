@@ -15,7 +15,7 @@ from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
 
 def model_at(address: str) -> pb.Model:
-    """Returns what the server says of its base and limits; raises RemoteError."""
+    """What the server says of its base and limits; raises RemoteError."""
     with open_blocking_channel(address) as channel:
         try:
             return pb_grpc.InferenceServiceStub(channel).GetModel(pb.GetModelRequest())

@@ -32,7 +32,7 @@ class Figures:
 
 
 def figures_of(rounds: Sequence[Round]) -> Figures:
-    """Returns the figures of one or more rounds."""
+    """The figures of one or more rounds."""
     answers = [answer for each in rounds for answer in each.answers]
     speeds = tuple(each.tokens / each.seconds for each in rounds)
     return Figures(
@@ -45,7 +45,7 @@ def figures_of(rounds: Sequence[Round]) -> Figures:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Returns the value below which `share` of the values lie, interpolated between neighbours.
+    """The value below which `share` of the values lie, interpolated between neighbours.
 
     >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
     2.5

@@ -25,7 +25,7 @@ class Saturation:
 
 
 def saturation_stages(workload: Workload) -> int:
-    """Returns how many stages `find_saturation` reports."""
+    """How many stages `find_saturation` reports."""
     return _ROUNDS + min(workload.warmup, 1) if workload.rate_share else 0
 
 

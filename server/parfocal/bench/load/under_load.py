@@ -65,25 +65,25 @@ class _Kind:
 
 
 def rounds_of_load(workload: Workload, has_alternative: bool = False) -> int:
-    """Returns how many stages `put_under_load` reports, at most."""
+    """How many stages `put_under_load` reports, at most."""
     kinds = 3 if has_alternative else 2
     return kinds * (workload.warmup + workload.repeats) + workload.repeats * len(workload.sweep)
 
 
 def round_numbers(workload: Workload) -> Sequence[int]:
-    """Returns the numbers of the warm-up's rounds and then of the timed ones."""
+    """The numbers of the warm-up's rounds and then of the timed ones."""
     return (*range(WARMUP_ROUND, WARMUP_ROUND + workload.warmup), *range(workload.repeats))
 
 
 def round_title(who: str, workload: Workload, number: int, what: str) -> str:
-    """Returns the progress line for a round."""
+    """The progress line for a round."""
     is_timed = number < WARMUP_ROUND
     kind = f"round {number + 1} of {workload.repeats}" if is_timed else "warm-up"
     return f"{who}: {kind}, {workload.requests} requests, {what}"
 
 
 def swept(workload: Workload, adapters: int) -> Workload:
-    """Returns the workload with so many adapters: at its own rate and popularity, where it has a rate.
+    """The workload with so many adapters: at its own rate and popularity, where it has a rate.
 
     Otherwise all requests come at once, on the adapters in turn.
     """

@@ -23,7 +23,7 @@ _STD = 0.02
 
 
 def cached_base(shape: Shape, cache: Path) -> Path:
-    """Returns the folder of the shape's random base under `cache`, written at its first use.
+    """The folder of the shape's random base under `cache`, written at its first use.
 
     The folder appears whole or not at all, so two benches may ask for it at once.
     """
@@ -57,7 +57,7 @@ def write_settings(shape: Shape, folder: Path) -> None:
 
 
 def normal(random: np.random.Generator, size: tuple[int, ...], std: float) -> Weights:
-    """Returns normal numbers in half precision, which is how weights of bases and adapters are stored."""
+    """Normal numbers in half precision, which is how weights of bases and adapters are stored."""
     return (random.standard_normal(size, dtype=np.float32) * np.float32(std)).astype(np.float16)
 
 

@@ -19,7 +19,7 @@ _FORMAT = 1
 
 
 def registry_folder(workload: Workload, base: Path, cache: Path) -> Path:
-    """Returns where the workload's adapters are kept; more of the same kind are added to those there are."""
+    """Where the workload's adapters are kept; more of the same kind are added to those there are."""
     kind = repr((base.name, workload.ranks or (workload.rank,), workload.seed, _FORMAT))
     return cache / f"adapters-{workload.shape}-{sha256(kind.encode()).hexdigest()[:12]}"
 
@@ -48,7 +48,7 @@ def publish_adapters(
 
 
 def adapter_folders(workload: Workload, registry: FolderRegistry) -> Mapping[str, Path]:
-    """Returns each adapter's folder, by name: the bytes that the server reads are everybody's."""
+    """Each adapter's folder, by name: the bytes that the server reads are everybody's."""
     names = workload.adapter_names()
     return {name: registry.materialise(registry.resolve(name).digest) for name in names}
 

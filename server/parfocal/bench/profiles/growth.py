@@ -22,11 +22,11 @@ class Point:
     adapters: int
 
     def row_adapters(self) -> list[int | None]:
-        """Returns each row's adapter."""
+        """Each row's adapter."""
         return [row % self.adapters if self.adapters else None for row in range(self.rows)]
 
     def numbers(self) -> list[int]:
-        """Returns the number of each row's adapter; none where there are none."""
+        """The number of each row's adapter; none where there are none."""
         return [number for number in self.row_adapters() if number is not None]
 
 
@@ -39,7 +39,7 @@ class Visits:
     by_adapters: Sequence[Point]
 
     def points(self) -> list[Point]:
-        """Returns every kind of step once."""
+        """Every kind of step once."""
         lines = [*self.by_rows.values(), self.by_adapters]
         return list(dict.fromkeys(point for line in lines for point in line))
 
@@ -50,7 +50,7 @@ class Visits:
 
 
 def growth_visits(workload: Workload, rows: Sequence[int] = _ROWS, mixed_rows: int = _MIXED_ROWS) -> Visits:
-    """Returns the visits of so many rows, and of `mixed_rows` with ever more distinct adapters."""
+    """The visits of so many rows, and of `mixed_rows` with ever more distinct adapters."""
     most = max(rows)
     distinct = [count for count in (0, *rows) if count <= mixed_rows]
     return Visits(
@@ -74,7 +74,7 @@ def growth_visits(workload: Workload, rows: Sequence[int] = _ROWS, mixed_rows: i
 
 
 def measure_growth(bench: StepBench, visits: Visits, stages: Stages) -> dict[Point, float]:
-    """Returns the median seconds of a step of each kind. Prompts are the same in every round, and cached."""
+    """The median seconds of a step of each kind. Prompts are the same in every round, and cached."""
     taken: dict[Point, list[float]] = {point: [] for point in visits.points()}
     for number in round_numbers(visits.workload):
         is_timed = number < WARMUP_ROUND

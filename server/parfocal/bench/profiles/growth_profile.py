@@ -28,12 +28,12 @@ class GrowthProfile:
         return self.visits.workload
 
     def need(self, point: Point) -> Need:
-        """Returns what a step of this kind needs at least."""
+        """What a step of this kind needs at least."""
         work = replace(self.workload, requests=point.rows, max_requests=point.rows)
         return decode_need(work, self.stored, point.numbers())
 
     def document(self) -> Document:
-        """Returns everything as JSON."""
+        """Everything as JSON."""
         visits = self.visits
         return {
             "profile": "growth",
@@ -47,7 +47,7 @@ class GrowthProfile:
         }
 
     def sections(self) -> list[Section]:
-        """Returns it as tables."""
+        """As tables."""
         visits = self.visits
         measured = [
             ("base", f"{self.workload.shape} in {self.stored.text}; kernels {self.workload.kernels}"),
@@ -62,7 +62,7 @@ class GrowthProfile:
         ]
 
     def limits(self) -> dict[Point, float]:
-        """Returns the seconds that a step of each kind takes at least."""
+        """The seconds that a step of each kind takes at least."""
         return {point: self.need(point).seconds(self.hardware) for point in self.found}
 
     def _line(self, title: str, points: Sequence[Point]) -> Section:

@@ -27,10 +27,10 @@ class Profile(Protocol):
     """What a profile found."""
 
     def document(self) -> Document:
-        """Returns everything as JSON."""
+        """Everything as JSON."""
 
     def sections(self) -> list[Section]:
-        """Returns it as tables."""
+        """As tables."""
 
 
 def profile_steps(setup: Setup) -> Profile:

@@ -119,7 +119,7 @@ class StepBench:
 
 
 def step_bench(workload: Workload, device: str, base: Path, folders: Sequence[Path], kept: int) -> StepBench:
-    """Returns an engine for batches of the workload, with room for `kept` prompts at once.
+    """An engine for batches of the workload, with room for `kept` prompts at once.
 
     Raises EngineError.
     """

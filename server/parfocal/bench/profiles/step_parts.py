@@ -55,7 +55,7 @@ def measure_steps(
 
 
 def step_time(plain: Sequence[Step], clocked: Sequence[Step], parts: Sequence[str]) -> StepTime:
-    """Returns the medians of steps of one kind; `parts` are those that the clock tells."""
+    """The medians of steps of one kind; `parts` are those that the clock tells."""
     return StepTime(
         steps=len(plain),
         tokens=round(statistics.median(step.tokens for step in plain)),

@@ -21,7 +21,7 @@ class StepsProfile:
     versions: Mapping[str, str]
 
     def document(self) -> Document:
-        """Returns everything as JSON."""
+        """Everything as JSON."""
         return {
             "profile": "steps",
             "steps": {
@@ -41,7 +41,7 @@ class StepsProfile:
         }
 
     def need(self, name: str) -> Need:
-        """Returns what a step of this kind needs at least."""
+        """What a step of this kind needs at least."""
         work, rows = self.workload, adapters_of_batch(self.workload)
         if name != PROMPTS:
             return decode_need(work, self.stored, rows if name == DECODE else ())
@@ -50,11 +50,11 @@ class StepsProfile:
         return prompts_need(replace(work, requests=prompts, shared_prefix=0), self.stored, rows[:prompts])
 
     def share(self, name: str) -> float:
-        """Returns the part of a step's time that the hardware needs at least."""
+        """The part of a step's time that the hardware needs at least."""
         return self.need(name).seconds(self.hardware) / self.found[name].seconds
 
     def sections(self) -> list[Section]:
-        """Returns it as tables."""
+        """As tables."""
         names = list(self.found)
         parts = list(next(iter(self.found.values())).all_parts)
         rows = [(part, *(_cell(self.found[name], part) for name in names)) for part in parts]
@@ -67,7 +67,7 @@ class StepsProfile:
         return [Section(title, rows, headings), Section("Measured on", self._measured_on())]
 
     def limits(self) -> dict[str, float]:
-        """Returns the seconds that each kind of step takes at least."""
+        """The seconds that each kind of step takes at least."""
         return {name: self.need(name).seconds(self.hardware) for name in self.found}
 
     def _measured_on(self) -> list[tuple[str, str]]:

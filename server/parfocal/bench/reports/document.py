@@ -40,7 +40,7 @@ class Summary:
 
 
 def summary_of(bench: Bench) -> Summary:
-    """Returns the medians of all rounds; PEFT's in the type in which it is fastest."""
+    """The medians of all rounds; PEFT's in the type in which it is fastest."""
     medians = {dtype: statistics.median(speeds) for dtype, speeds in bench.peft.items()}
     fastest = max(medians, key=lambda dtype: medians[dtype]) if medians else None
     load = bench.served.load
@@ -56,7 +56,7 @@ def summary_of(bench: Bench) -> Summary:
 
 
 def document(bench: Bench) -> Document:
-    """Returns everything that was measured, as JSON."""
+    """Everything that was measured, as JSON."""
     summary, served, load = summary_of(bench), bench.served, bench.served.load
     return {
         "tokens_per_second": summary.tokens_per_second,
@@ -94,7 +94,7 @@ def document(bench: Bench) -> Document:
 
 
 def rooflines(bench: Bench) -> dict[str, Roofline]:
-    """Returns what the workload's rounds need: with adapters, and of the base only."""
+    """What the workload's rounds need: with adapters, and of the base only."""
     stored = bench.served.stored
     return {
         "mixed": roofline(bench.workload, stored),
@@ -103,12 +103,12 @@ def rooflines(bench: Bench) -> dict[str, Roofline]:
 
 
 def sweep_limit(bench: Bench, adapters: int) -> float:
-    """Returns the tokens per second that the hardware allows a whole round with so many distinct adapters."""
+    """The tokens per second that the hardware allows a whole round with so many distinct adapters."""
     return roofline(swept(bench.workload, adapters), bench.served.stored).run_limit(bench.hardware)
 
 
 def need_document(need: Need, hardware: Hardware) -> Document:
-    """Returns a need in bytes and operations, part by part, and the time that it takes at least."""
+    """A need in bytes and operations, part by part, and the time that it takes at least."""
     return {
         "bytes": asdict(need.bytes) | {"total": need.bytes.total},
         "flops": asdict(need.flops) | {"total": need.flops.total},
@@ -118,7 +118,7 @@ def need_document(need: Need, hardware: Hardware) -> Document:
 
 
 def hardware_document(hardware: Hardware) -> Document:
-    """Returns what the machine can do at most."""
+    """What the machine can do at most."""
     return asdict(hardware) | {
         "bytes_per_second": hardware.bytes_per_second,
         "flops_per_second": hardware.flops_per_second,
@@ -127,7 +127,7 @@ def hardware_document(hardware: Hardware) -> Document:
 
 
 def figures_document(figures: Figures) -> Document:
-    """Returns what several rounds gave."""
+    """What several rounds gave."""
     return {
         "tokens_per_second": figures.tokens_per_second,
         "rounds": list(figures.rounds),

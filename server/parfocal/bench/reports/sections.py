@@ -14,7 +14,7 @@ class Section:
 
 
 def mebibytes(size_bytes: int) -> str:
-    """Returns a size in one unit, so that sizes can be compared at a glance.
+    """A size in one unit, so that sizes can be compared at a glance.
 
     >>> mebibytes(3 << 30)
     '3,072.0 MiB'

@@ -16,7 +16,7 @@ _LIMIT_HEADINGS = ("", "bytes", "operations", "at least", "bound by", "tokens/s 
 
 
 def bench_sections(bench: Bench) -> list[Section]:
-    """Returns workload, speeds, ratios, limits, the server's state and the machine."""
+    """Workload, speeds, ratios, limits, the server's state and the machine."""
     limit = f"Limit: {hardware_text(bench.hardware)}, as measured here"
     sections = [
         Section("Workload", _workload(bench)),
@@ -33,7 +33,7 @@ def bench_sections(bench: Bench) -> list[Section]:
 
 
 def hardware_text(hardware: Hardware) -> str:
-    """Returns what the machine can do at most, in words."""
+    """What the machine can do at most, in words."""
     moved = f"{hardware.bytes_per_second / 1e9:.1f} GB/s"
     return f"{moved} and {hardware.flops_per_second / 1e9:.0f} GFLOP/s in {hardware.fastest_dtype}"
 

@@ -72,7 +72,7 @@ class ServerWatch:
     memory: list[MemorySample] = field(default_factory=list)
 
     def begin_round(self, requests: int) -> Callable[[], None]:
-        """Returns what to call after each of so many answers."""
+        """What to call after each of so many answers."""
         if not self.memory:
             self._sample()
         before = self.answered
@@ -87,7 +87,7 @@ class ServerWatch:
         return count
 
     def end(self) -> Watched | None:
-        """Returns what was seen. Raises RemoteError."""
+        """What was seen. Raises RemoteError."""
         url = self.process.metrics_url
         if url is None or not self.memory:
             return None
@@ -100,7 +100,7 @@ class ServerWatch:
 
 
 def rss_bytes(pid: int) -> int | None:
-    """Returns a process's resident memory; None on systems without /proc."""
+    """A process's resident memory; None on systems without /proc."""
     try:
         found = _RSS.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -109,7 +109,7 @@ def rss_bytes(pid: int) -> int | None:
 
 
 def series_in(page: str) -> dict[str, dict[str, int]]:
-    """Returns the values of a metrics page by name and by `state` or `outcome`, added up over other labels.
+    """The values of a metrics page by name and by `state` or `outcome`, added up over other labels.
 
     >>> series_in('parfocal_kv_blocks{state="used"} 3.0')["parfocal_kv_blocks"]["used"]
     3

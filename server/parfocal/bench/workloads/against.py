@@ -31,7 +31,7 @@ class Against:
 
 
 def against_in(text: str, workload: Workload) -> Against:
-    """Returns what `slots=64` or `adapters=32,slots=32` or `ranks=8x15,16` makes of a workload.
+    """What `slots=64` or `adapters=32,slots=32` or `ranks=8x15,16` makes of a workload.
 
     Raises BadWorkload.
     """

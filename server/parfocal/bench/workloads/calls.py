@@ -21,7 +21,7 @@ class Call:
 
 
 def calls_of_round(workload: Workload, number: int, base_only: bool) -> list[Call]:
-    """Returns the requests of a round; the same workload and number give the same prompts every time.
+    """The requests of a round; the same workload and number give the same prompts every time.
 
     A base-only round has other prompts, but their lengths, arrivals and shared beginnings are the same.
     """
@@ -46,7 +46,7 @@ def calls_of_round(workload: Workload, number: int, base_only: bool) -> list[Cal
 
 
 def adapters_of_round(workload: Workload, number: int) -> list[int]:
-    """Returns the number of the adapter that each request of a round names."""
+    """The number of the adapter that each request of a round names."""
     if workload.zipf is None:
         return [index % workload.adapters for index in range(workload.requests)]
     draw = _draw(workload, number, "popularity")
@@ -54,12 +54,12 @@ def adapters_of_round(workload: Workload, number: int) -> list[int]:
 
 
 def ranks_of_batch(workload: Workload) -> tuple[int, ...]:
-    """Returns the rank of each distinct adapter among the requests that first fill a batch."""
+    """The rank of each distinct adapter among the requests that first fill a batch."""
     return tuple(workload.rank_of(adapter) for adapter in dict.fromkeys(adapters_of_batch(workload)))
 
 
 def adapters_of_batch(workload: Workload) -> list[int]:
-    """Returns the number of the adapter of each request that first fills a batch.
+    """The number of the adapter of each request that first fills a batch.
 
     A request whose adapter finds no slot is passed over.
     """

@@ -5,7 +5,7 @@ from itertools import accumulate, repeat
 
 
 def popular_numbers(draw: random.Random, exponent: float, among: int, count: int) -> list[int]:
-    """Returns `count` numbers below `among`; number n comes with a chance proportional to (n + 1)^-exponent.
+    """`count` numbers below `among`; number n comes with a chance proportional to (n + 1)^-exponent.
 
     >>> popular_numbers(random.Random(0), 0.0, 1, 3)
     [0, 0, 0]
@@ -15,12 +15,12 @@ def popular_numbers(draw: random.Random, exponent: float, among: int, count: int
 
 
 def uniform_lengths(draw: random.Random, shortest: int, longest: int, count: int) -> list[int]:
-    """Returns `count` lengths, each from `shortest` to `longest` with the same chance."""
+    """`count` lengths, each from `shortest` to `longest` with the same chance."""
     return [draw.randint(shortest, longest) for _ in range(count)]
 
 
 def poisson_arrivals(draw: random.Random, per_second: float, count: int) -> list[float]:
-    """Returns when requests arrive, in seconds from the first, as independent people send them.
+    """When requests arrive, in seconds from the first, as independent people send them.
 
     >>> poisson_arrivals(random.Random(0), 5.0, 1)
     [0.0]

@@ -10,7 +10,7 @@ _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
 def ranks_in(text: str) -> tuple[int, ...]:
-    """Returns the ranks of a list such as 8x15,128. Raises BadWorkload.
+    """The ranks of a list such as 8x15,128. Raises BadWorkload.
 
     >>> ranks_in("8x2,128")
     (8, 8, 128)
@@ -31,7 +31,7 @@ def ranks_in(text: str) -> tuple[int, ...]:
 
 
 def lengths_in(text: str) -> tuple[int, int]:
-    """Returns the shortest and longest length of a number or a range. Raises BadWorkload.
+    """The shortest and longest length of a number or a range. Raises BadWorkload.
 
     >>> lengths_in("64-256"), lengths_in("128")
     ((64, 256), (128, 128))
@@ -46,7 +46,7 @@ def lengths_in(text: str) -> tuple[int, int]:
 
 
 def rate_in(text: str) -> tuple[float | None, float | None]:
-    """Returns a rate in requests per second, or a share of saturation; the other one is None.
+    """A rate in requests per second, or a share of saturation; the other one is None.
 
     >>> rate_in("2.5"), rate_in("50%")
     ((2.5, None), (None, 0.5))
@@ -64,7 +64,7 @@ def rate_in(text: str) -> tuple[float | None, float | None]:
 
 
 def sweep_in(text: str) -> tuple[int, ...]:
-    """Returns the numbers of adapters of adapters=1,2,4. Raises BadWorkload.
+    """The numbers of adapters of adapters=1,2,4. Raises BadWorkload.
 
     >>> sweep_in("adapters=1,2,4")
     (1, 2, 4)
@@ -78,7 +78,7 @@ def sweep_in(text: str) -> tuple[int, ...]:
 
 
 def numbers_in(text: str, field: str) -> tuple[int, ...]:
-    """Returns the numbers of a list whose parts are numbers or ranges. Raises BadWorkload, naming `field`.
+    """The numbers of a list whose parts are numbers or ranges. Raises BadWorkload, naming `field`.
 
     >>> numbers_in("0-2,7", "lora_ids")
     (0, 1, 2, 7)

@@ -64,11 +64,11 @@ class Shape:
         return self.vocabulary * self.hidden
 
     def adapter_parameters(self, rank: int) -> int:
-        """Returns the weights of an adapter of this rank on all linears."""
+        """The weights of an adapter of this rank on all linears."""
         return sum(rank * (linear.wide + linear.tall) for linear in self.linears)
 
     def kv_values(self) -> int:
-        """Returns how many numbers one token leaves in the KV cache."""
+        """How many numbers one token leaves in the KV cache."""
         return 2 * self.layers * self.kv_heads * self.head_dim
 
 
@@ -82,7 +82,7 @@ SHAPES: Mapping[str, Shape] = {shape.name: shape for shape in _ALL}
 
 
 def shape_named(name: str) -> Shape:
-    """Returns the shape of this name. Raises BadWorkload, naming those there are."""
+    """The shape of this name. Raises BadWorkload, naming those there are."""
     if name not in SHAPES:
         raise BadWorkload(f"there is no shape {name!r}; there are {', '.join(SHAPES)}", field="shape")
     return SHAPES[name]

@@ -57,7 +57,7 @@ class Workload:
     sweep: tuple[int, ...] = ()
 
     def sizes(self) -> Shape:
-        """Returns the base's sizes. Raises BadWorkload for an unknown name."""
+        """The base's sizes. Raises BadWorkload for an unknown name."""
         return shape_named(self.shape)
 
     def check(self) -> None:
@@ -100,11 +100,11 @@ class Workload:
         return self.requests * self.new_tokens
 
     def adapter_names(self) -> tuple[str, ...]:
-        """Returns the names under which the adapters are published."""
+        """The names under which the adapters are published."""
         return tuple(f"bench/adapter-{number}" for number in range(self.adapters))
 
     def rank_of(self, number: int) -> int:
-        """Returns the rank of the adapter of this number."""
+        """The rank of the adapter of this number."""
         return self.ranks[number % len(self.ranks)] if self.ranks else self.rank
 
     def _check_numbers(self) -> None:

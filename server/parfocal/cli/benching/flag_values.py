@@ -19,7 +19,7 @@ _RUN = ("warmup", "repeats", "seed", "shared_prefix", "zipf", "slots", "max_requ
 
 
 def workload_in(given: Given) -> Workload:
-    """Returns the workload. Raises BadWorkload."""
+    """The workload. Raises BadWorkload."""
     plain = {name: given[name] for name in (*_WORK, *_SETTINGS, *_RUN) if name in given}
     workload = replace(Workload(), **plain)  # type: ignore[arg-type]  # the flags have the fields' types
     if "ranks" in given:
@@ -38,7 +38,7 @@ def workload_in(given: Given) -> Workload:
 
 
 def endpoints_given(given: Given) -> "tuple[ServerRival, ...]":
-    """Returns the other servers. Raises BadWorkload, and CheckoutMissing where nothing can ask them."""
+    """The other servers. Raises BadWorkload, and CheckoutMissing where nothing can ask them."""
     urls, models, base_models, lora_ids = (_texts(given, name) for name in _ENDPOINTS)
     if not (urls or models or base_models or lora_ids):
         return ()
@@ -48,12 +48,12 @@ def endpoints_given(given: Given) -> "tuple[ServerRival, ...]":
 
 
 def against_given(given: Given, workload: Workload) -> Against | None:
-    """Returns what the workload is compared to. Raises BadWorkload."""
+    """What the workload is compared to. Raises BadWorkload."""
     return against_in(str(given["against"]), workload) if "against" in given else None
 
 
 def profile_given(given: Given) -> str | None:
-    """Returns which profile is wanted. Raises BadWorkload."""
+    """Which profile is wanted. Raises BadWorkload."""
     profile = given.get("profile")
     if profile is not None and profile not in PROFILES:
         raise BadWorkload(f"profile is {profile!r}; there are {', '.join(PROFILES)}", field="profile")

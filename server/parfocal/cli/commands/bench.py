@@ -103,7 +103,7 @@ def _additions(what: str) -> "Additions":
 
 
 def _peft() -> "BatchRival | None":
-    """Returns PEFT if it can be measured; otherwise prints one line that says why not."""
+    """PEFT if it can be measured; otherwise prints one line that says why not."""
     from parfocal.bench import additions
 
     found = additions()
@@ -114,7 +114,7 @@ def _peft() -> "BatchRival | None":
 
 
 def _picture(given: Given) -> Path | None:
-    """Returns where to draw; raises CheckoutMissing now, not after minutes of measuring."""
+    """Where to draw; raises CheckoutMissing now, not after minutes of measuring."""
     path = _writable(given, "plot")
     if path is None:
         return None
@@ -125,7 +125,7 @@ def _picture(given: Given) -> Path | None:
 
 
 def _writable(given: Given, name: str) -> Path | None:
-    """Returns where to write; refuses an impossible path before minutes of measuring."""
+    """Where to write; refuses an impossible path before minutes of measuring."""
     path = given.get(name)
     if path is None:
         return None

@@ -24,7 +24,7 @@ CacheOption = Annotated[
 
 
 def build_cache() -> typer.Typer:
-    """Returns the group of commands."""
+    """The group of commands."""
     group = typer.Typer(
         name="cache",
         help="Show or remove the bases that servers keep ready.",
@@ -105,7 +105,7 @@ def _opened(folder: str) -> BaseCache:
 
 
 def _chosen(bases: list[CachedBase], names: list[str] | None) -> list[CachedBase]:
-    """Returns the bases that have one of these names or whose key begins with one; all without names."""
+    """The bases that have one of these names or whose key begins with one; all without names."""
     if not names:
         return bases
     chosen: dict[str, CachedBase] = {}

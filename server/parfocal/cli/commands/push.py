@@ -68,7 +68,7 @@ def push(
 
 
 def _latest(registry: Registry, name: str) -> int:
-    """Returns the highest live version; 0 where there is none."""
+    """The highest live version; 0 where there is none."""
     try:
         return registry.resolve(name).version
     except (AdapterNotFound, VersionNotFound):
@@ -76,7 +76,7 @@ def _latest(registry: Registry, name: str) -> int:
 
 
 def _named_by(folder: Path) -> str | None:
-    """Returns the base that the folder's configuration names: a folder that is still there, or a Hub id."""
+    """The base that the folder's configuration names: a folder that is still there, or a Hub id."""
     config = read_config(folder)
     if config.base is not None and Path(config.base).expanduser().is_dir():
         return config.base
@@ -85,7 +85,7 @@ def _named_by(folder: Path) -> str | None:
 
 
 def _seen(base: str | None) -> BaseContract | None:
-    """Returns the base's contract; None where nobody named one, which publishing refuses with advice."""
+    """The base's contract; None where nobody named one, which publishing refuses with advice."""
     if base is None:
         return None
     with spinner(f"Reading the configuration of {base}"):

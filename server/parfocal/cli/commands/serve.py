@@ -55,7 +55,7 @@ _LAST_RESORT_S = 10.0
 
 
 def build_serve(load: "Load | None" = None) -> Callable[..., None]:
-    """Returns the command, with one flag for each setting; `load` replaces what loads the base, for tests."""
+    """The command, with one flag for each setting; `load` replaces what loads the base, for tests."""
     flags = [_CONFIG, *map(_flag, settings_of(ServeConfig))]
     return command("serve", _DOC, flags, functools.partial(_serve, load or _load))
 
@@ -128,7 +128,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _values(given: Given) -> dict[str, Value]:
-    """Returns the values of the flags; a bad one is a usage error."""
+    """The values of the flags; a bad one is a usage error."""
     known = {setting.name: setting for setting in settings_of(ServeConfig)}
     values: dict[str, Value] = {}
     for name, value in given.items():
@@ -160,7 +160,7 @@ async def _serve_until_terminated(resolved: Resolved, load: "Load") -> None:
 
 
 async def _loaded(config: ServeConfig, doors: "Doors", load: "Load") -> "Loaded | None":
-    """Returns what `load` returns, without blocking the loop; None if a signal came first."""
+    """What `load` returns, without blocking the loop; None if a signal came first."""
     thread = ThreadPoolExecutor(1, "parfocal-load-base")
     loading = asyncio.get_running_loop().run_in_executor(thread, load, config)
     terminated = asyncio.ensure_future(doors.wire.wait_terminated())
@@ -200,7 +200,7 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
 
 
 def _voice(config: ServeConfig) -> Callable[[str], None]:
-    """Returns what reports startup to an operator: plain lines, or log lines for machines."""
+    """What reports startup to an operator: plain lines, or log lines for machines."""
     return _say if config.log_format == "text" else log.info
 
 

@@ -86,7 +86,7 @@ _WITH_PUBLISH_RUN = {"publish_run", "registry", "name", "json"}
 
 
 def build_train() -> Callable[..., None]:
-    """Returns the command, with one flag for each field of the configuration."""
+    """The command, with one flag for each field of the configuration."""
     return command("train", _DOC, (*FIELDS, *_MODES), _train)
 
 
@@ -184,7 +184,7 @@ def _settings(given: Given) -> dict[str, Any]:
 
 
 def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":
-    """Returns the run's watcher: a bar on a terminal, lines elsewhere; with JSON, lines on stderr."""
+    """The run's watcher: a bar on a terminal, lines elsewhere; with JSON, lines on stderr."""
     from rich.console import Console
 
     from parfocal.training import BarWatcher, PlainWatcher

@@ -12,7 +12,7 @@ _METRICS = re.compile(r"^Metrics at (\S+)$", re.MULTILINE)
 
 
 def metrics_url(log: Path) -> str:
-    """Returns the address of the metrics page that a server wrote to its log."""
+    """The address of the metrics page that a server wrote to its log."""
     found = _METRICS.search(log.read_text("utf-8", "replace"))
     assert found is not None, "a server that serves has said where its metrics are"
     return found[1]
@@ -27,15 +27,15 @@ class Metrics:
         self._samples = [s for family in text_string_to_metric_families(page) for s in family.samples]
 
     def total(self, name: str, **labels: str) -> float:
-        """Returns the sum of a metric's samples that carry `labels`."""
+        """The sum of a metric's samples that carry `labels`."""
         return sum(sample.value for sample in self._named(name) if labels.items() <= sample.labels.items())
 
     def rows(self, name: str) -> list[tuple[dict[str, str], float]]:
-        """Returns each sample's labels and value."""
+        """Each sample's labels and value."""
         return [(dict(sample.labels), sample.value) for sample in self._named(name)]
 
     def mean(self, name: str) -> float:
-        """Returns a histogram's mean; 0 if nothing was observed."""
+        """A histogram's mean; 0 if nothing was observed."""
         count = self.total(f"{name}_count")
         return self.total(f"{name}_sum") / count if count else 0.0
 
@@ -44,7 +44,7 @@ class Metrics:
 
 
 def summary(metrics: Metrics) -> list[tuple[str, str]]:
-    """Returns a few figures as (name, value)."""
+    """A few figures as (name, value)."""
     first = metrics.mean("parfocal_time_to_first_token_seconds")
     further = metrics.mean("parfocal_time_per_output_token_seconds")
     hits = metrics.total("parfocal_adapter_lookups_total", result="hit")

@@ -22,7 +22,7 @@ class Kept:
 
 
 def hints(kept: Kept, command: str) -> list[str]:
-    """Returns shell lines. The last but one ends the server that the first starts."""
+    """Shell lines. The last but one ends the server that the first starts."""
     registry, rows = _quoted(kept.registry), _quoted(str(kept.rows))
     reference = f"{kept.adapter}@{kept.alias}"
     return [
@@ -37,7 +37,7 @@ def hints(kept: Kept, command: str) -> list[str]:
 
 
 def command_as_typed(called_as: str, path: str | None = None) -> str:
-    """Returns how to call this command again: by name if the shell finds it, otherwise by path.
+    """How to call this command again: by name if the shell finds it, otherwise by path.
 
     `path` lists the folders that the shell searches; None: those of this process.
     """

@@ -40,7 +40,7 @@ class Lessons:
 
 
 def full_lessons() -> Lessons:
-    """Returns the lessons of the demo: e-mail to JSON, note to memo, and the memo's new house style."""
+    """The lessons of the demo: e-mail to JSON, note to memo, and the memo's new house style."""
     emails = datasets(support_emails, training=800, held_out=50, seed=1)
     notes = datasets(office_memos, training=500, held_out=50, seed=2)
     style = datasets(office_memos, training=160, held_out=30, seed=3)
@@ -76,7 +76,7 @@ def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> Trai
 
 
 def rows_of(lesson: Lesson, folder: Path) -> Path:
-    """Returns where `learn` leaves the rows that the lesson teaches."""
+    """Where `learn` leaves the rows that the lesson teaches."""
     return _run(lesson, folder).with_suffix(".jsonl")
 
 

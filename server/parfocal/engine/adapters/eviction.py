@@ -44,17 +44,17 @@ class Ageing:
 
 
 def copy_cost(size_bytes: int) -> float:
-    """Returns the cost of a load from host memory."""
+    """The cost of a load from host memory."""
     return _COPY_OVERHEAD + size_bytes
 
 
 def read_cost(size_bytes: int) -> float:
-    """Returns the cost of a load from the adapter's files."""
+    """The cost of a load from the adapter's files."""
     return _READ_OVERHEAD + _READ_FACTOR * size_bytes
 
 
 def worth(use: Use, cost: float, size_bytes: int) -> tuple[float, int]:
-    """Returns what keeping it is worth; the most recent use breaks ties.
+    """What keeping it is worth; the most recent use breaks ties.
 
     >>> rare, often = Use(1, 0.0, 1), Use(3, 0.0, 2)
     >>> worth(rare, copy_cost(1 << 20), 1 << 20), worth(often, read_cost(1 << 20), 1 << 20)

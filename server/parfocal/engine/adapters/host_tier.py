@@ -56,7 +56,7 @@ class HostTier:
         return iter(tuple(self._entries.values()))
 
     def find(self, digest: str) -> HostEntry | None:
-        """Returns the adapter's entry."""
+        """The adapter's entry."""
         return self._entries.get(digest)
 
     def use(self, digest: str) -> None:
@@ -65,7 +65,7 @@ class HostTier:
             self._ageing.use(entry.use)
 
     def held_bytes(self, needed: Collection[str]) -> int:
-        """Returns the bytes of those adapters among `needed` that are here."""
+        """The bytes of those adapters among `needed` that are here."""
         return sum(self._entries[digest].content.size_bytes for digest in needed if digest in self._entries)
 
     def keep(self, entry: HostEntry, needed: Collection[str]) -> list[HostEntry] | None:

@@ -77,11 +77,11 @@ class SlotTable:
         return len(self._slots)
 
     def find(self, digest: str) -> Slot | None:
-        """Returns the adapter's slot, whatever its state."""
+        """The adapter's slot, whatever its state."""
         return self._slots.get(digest)
 
     def victim(self, cost: Callable[[Slot], float], *, must: bool = False) -> Slot | None:
-        """Returns the slot to evict before the next `open`; None if none can or need be evicted.
+        """The slot to evict before the next `open`; None if none can or need be evicted.
 
         One `must` be evicted even with slots left if the device's memory is full. `cost` is what it takes to
         load an adapter again.
@@ -100,7 +100,7 @@ class SlotTable:
         return len(self._slots) < self.capacity
 
     def open(self, adapter: AdapterKey) -> Slot:
-        """Returns a new slot for an adapter that is not in the table. Check `can_open` first."""
+        """A new slot for an adapter that is not in the table. Check `can_open` first."""
         assert self.can_open() and adapter.digest not in self._slots
         slot = self._slots[adapter.digest] = Slot(adapter)
         return slot

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def choose_backend(config: EngineConfig, at: torch.device, dtype: torch.dtype, head_dim: int) -> Backend:
-    """Returns the fastest backend that runs here, suits the base, and `config` allows."""
+    """The fastest backend that runs here, suits the base, and `config` allows."""
     device = device_at(at)
     chosen: Backend | None = None
     if config.kernels == "auto":
@@ -32,7 +32,7 @@ def _native(config: EngineConfig, at: torch.device, dtype: torch.dtype, head_dim
 
 
 def _numbers(config: EngineConfig) -> Numbers:
-    """Returns the number format in which native kernels multiply 4-bit weights."""
+    """The number format in which native kernels multiply 4-bit weights."""
     if config.dtype == "float32":
         return Numbers.EXACT
     return Numbers.NARROW if config.activation_bits == 8 else Numbers.WIDE

@@ -35,10 +35,10 @@ class Device(Protocol):
         """Whether it computes beside the calling thread, from memory that is not the machine's."""
 
     def total_bytes(self) -> int:
-        """Returns all of its memory."""
+        """All of its memory."""
 
     def reachable_bytes(self) -> int:
-        """Returns the memory that this process already holds or that no process has taken."""
+        """The memory that this process already holds or that no process has taken."""
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether this process can compute nothing on it any more, `error` being what it raised."""
@@ -50,10 +50,10 @@ class Device(Protocol):
         """Makes it the calling thread's current device, on which kernels are launched."""
 
     def finish(self) -> None:
-        """Returns once it has computed all that the calling thread has queued; raises what failed there."""
+        """Waits until it has computed all that the calling thread has queued; raises what failed there."""
 
     def marks(self) -> Marks:
-        """Returns its clock."""
+        """Its clock."""
 
 
 class Machine:
@@ -67,15 +67,15 @@ class Machine:
         self._module = torch.get_device_module(self.at)
 
     def total_bytes(self) -> int:
-        """Returns the machine's memory; in a container, as much as the container may use."""
+        """The machine's memory; in a container, as much as the container may use."""
         return machine_bytes()
 
     def reachable_bytes(self) -> int:
-        """Returns the same: the system may swap out what others hold."""
+        """The same: the system may swap out what others hold."""
         return machine_bytes()
 
     def is_lost(self, error: BaseException) -> bool:
-        """Returns False: a process outlives no failure of the machine that it runs on."""
+        """False: a process outlives no failure of the machine that it runs on."""
         del error
         return False
 
@@ -90,7 +90,7 @@ class Machine:
         self._module.synchronize()
 
     def marks(self) -> Marks:
-        """Returns the calling thread's clock."""
+        """The calling thread's clock."""
         return CpuMarks()
 
 
@@ -98,10 +98,10 @@ class Cuda(Protocol):
     """What CUDA says of a device and its memory; `torch.cuda` is one."""
 
     def mem_get_info(self, device: torch.device) -> tuple[int, int]:
-        """Returns the free bytes and the total bytes."""
+        """The free bytes and the total bytes."""
 
     def memory_reserved(self, device: torch.device) -> int:
-        """Returns the bytes that torch has taken for this process, used or not."""
+        """The bytes that torch has taken for this process, used or not."""
 
     def empty_cache(self) -> None:
         """Gives back what torch has taken and does not use."""
@@ -121,11 +121,11 @@ class Gpu:
         self._cuda = cuda
 
     def total_bytes(self) -> int:
-        """Returns all of its memory."""
+        """All of its memory."""
         return int(self._cuda.mem_get_info(self.at)[1])
 
     def reachable_bytes(self) -> int:
-        """Returns the memory that torch already holds here or that nobody has taken."""
+        """The memory that torch already holds here or that nobody has taken."""
         return int(self._cuda.mem_get_info(self.at)[0]) + self._cuda.memory_reserved(self.at)
 
     def is_lost(self, error: BaseException) -> bool:
@@ -145,14 +145,14 @@ class Gpu:
         torch.cuda.set_device(self.at)
 
     def finish(self) -> None:
-        """Returns once the current stream is done; other streams may go on."""
+        """Waits until the current stream is done; other streams may go on."""
         # The thread sleeps: one that spins keeps a CPU from the loading threads.
         done = torch.cuda.Event(blocking=True)
         done.record()
         done.synchronize()
 
     def marks(self) -> Marks:
-        """Returns the device's own clock."""
+        """The device's own clock."""
         return EventMarks()
 
     def _answers(self) -> bool:
@@ -165,12 +165,12 @@ class Gpu:
 
 
 def device_at(at: torch.device) -> Device:
-    """Returns the device that torch names so."""
+    """The device that torch names so."""
     return Gpu(at) if at.type == "cuda" else Machine(at)
 
 
 def machine_bytes() -> int:
-    """Returns the machine's memory; in a container, as much as the container may use."""
+    """The machine's memory; in a container, as much as the container may use."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_container_limits()])
 

@@ -35,7 +35,7 @@ from parfocal.engine.text import end_token_ids
 
 
 def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
-    """Returns the one 4-bit recipe: NF4, double quantisation (QLoRA, arXiv 2305.14314), blocks of 64."""
+    """The one 4-bit recipe: NF4, double quantisation (QLoRA, arXiv 2305.14314), blocks of 64."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -143,7 +143,7 @@ def load_quantised(folder: Path, loading: Loading) -> nn.Module:
 
 
 def _model(folder: Path, loading: Loading, linears: LinearLayout, cache: BaseCache | None) -> nn.Module:
-    """Returns the model with NF4 linears in the backend's layout, through the cache if there is one."""
+    """The model with NF4 linears in the backend's layout, through the cache if there is one."""
     if cache is None:
         return _fresh_model(folder, loading, linears)
     recipe = quantisation_config(loading.dtype).to_json_string()
@@ -184,7 +184,7 @@ def _keep_exact(model: nn.Module) -> None:
 
 
 def _adaptable_linears(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Returns every linear in the decoder layers, of any class; embeddings and head are not adapted."""
+    """Every linear in the decoder layers, of any class; embeddings and head are not adapted."""
     return {
         path: (module.in_features, module.out_features)
         for path, module in model.named_modules()

@@ -17,7 +17,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def checked_config(folder: Path) -> PretrainedConfig:
-    """Returns the configuration in `folder`; raises BaseRefused unless such a base can be served."""
+    """The configuration in `folder`; raises BaseRefused unless such a base can be served."""
     if not (folder / "config.json").is_file():
         raise BaseRefused(
             f"{folder} has no config.json; give a folder that transformers can load a decoder from"
@@ -67,7 +67,7 @@ def _fields(folder: Path) -> dict[str, Any]:
 
 
 def device_of(name: str) -> torch.device:
-    """Returns the device that a setting names; raises BaseRefused if there is none such."""
+    """The device that a setting names; raises BaseRefused if there is none such."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -85,7 +85,7 @@ def device_of(name: str) -> torch.device:
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """Returns the type of numbers that the setting `dtype` names on a device."""
+    """The type of numbers that the setting `dtype` names on a device."""
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return _DTYPES[name]

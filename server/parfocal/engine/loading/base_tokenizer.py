@@ -13,7 +13,7 @@ _ADVICE = "download the base again, or save its tokenizer again"
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Returns the tokenizer of transformers in `folder`; raises BaseRefused where it cannot read one."""
+    """The tokenizer of transformers in `folder`; raises BaseRefused where it cannot read one."""
     # Some classes of transformers are content without, and know no word.
     if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
         raise BaseRefused(f"{folder} holds no tokenizer, such as tokenizer.json; {_ADVICE}")

@@ -27,7 +27,7 @@ def build_engine(
     observer: Observer | None = None,
     memory: MemoryTable | None = None,
 ) -> Engine:
-    """Returns an engine that serves `base` with adapters from `source`, in `memory` if already planned.
+    """An engine that serves `base` with adapters from `source`, in `memory` if already planned.
 
     Raises:
         EngineMisconfigured: the memory cannot hold the engine.

@@ -39,7 +39,7 @@ class Frozen:
 
 
 def weight_facts(folder: Path) -> dict[str, object]:
-    """Returns what identifies the weights in `folder` without reading them.
+    """What identifies the weights in `folder` without reading them.
 
     It includes each file's ctime: unlike mtime, no tool sets it back.
     """
@@ -60,7 +60,7 @@ class CacheEntry:
         self.folder = cache.root / self._key
 
     def read(self, device: torch.device) -> Frozen | None:
-        """Returns the entry with its tensors on `device`, marked as in use; None if there is none.
+        """The entry with its tensors on `device`, marked as in use; None if there is none.
 
         A corrupt one is moved aside, one that the disk does not give is left; both with a warning, and count
         as none.
@@ -130,7 +130,7 @@ class CacheEntry:
             _sync(path)
 
     def _fault(self) -> str:
-        """Returns what is wrong with the entry, empty if it is intact; raises OSError if it cannot tell."""
+        """What is wrong with the entry, empty if it is intact; raises OSError if it cannot tell."""
         try:
             seal = json.loads((self.folder / SEAL).read_bytes())
             expected = seal["size"], seal["crc32"]
@@ -156,7 +156,7 @@ def _rename(new: Path, folder: Path) -> None:
 
 
 def _sum(path: Path) -> tuple[int, int]:
-    """Returns the file's size and CRC-32, which finds damage eight times as fast as SHA-256."""
+    """The file's size and CRC-32, which finds damage eight times as fast as SHA-256."""
     size = checksum = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -13,6 +13,6 @@ Result = TypeVar("Result")
 
 
 def on_passing_thread(work: Callable[[], Result]) -> Result:
-    """Returns the result of `work`, run on a thread whose team of workers ends with it."""
+    """The result of `work`, run on a thread whose team of workers ends with it."""
     with ThreadPoolExecutor(1, "parfocal-once") as pool:
         return pool.submit(work).result()

@@ -18,7 +18,7 @@ LAYOUT = 4  # 3: only bases whose weights are complete and finite; 4: heads are 
 
 
 def layout_facts(device: torch.device, linears: LinearLayout) -> dict[str, object]:
-    """Returns what else the tensors depend on: what made them, and for which kernels and device."""
+    """What else the tensors depend on: what made them, and for which kernels and device."""
     return {
         "layout": LAYOUT,
         "device": device.type,
@@ -28,7 +28,7 @@ def layout_facts(device: torch.device, linears: LinearLayout) -> dict[str, objec
 
 
 def freeze(model: nn.Module, linears: LinearLayout) -> Frozen:
-    """Returns the tensors of a model that is loaded and packed but otherwise unchanged.
+    """The tensors of a model that is loaded and packed but otherwise unchanged.
 
     A tensor shared by two modules is stored once.
     """
@@ -57,7 +57,7 @@ class Shell:
     attention: str
 
     def model(self) -> Any:
-        """Returns the model of the folder's configuration, its tensors without memory."""
+        """The model of the folder's configuration, its tensors without memory."""
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(
                 AutoConfig.from_pretrained(self.folder), dtype=self.dtype, attn_implementation=self.attention
@@ -68,7 +68,7 @@ class Shell:
 
 
 def thaw(shell: Shell, frozen: Frozen, linears: LinearLayout) -> nn.Module:
-    """Returns the shell's model filled with the tensors, without copying them."""
+    """The shell's model filled with the tensors, without copying them."""
     model = shell.model()
     tensors = dict(frozen.tensors)
     tensors |= {name: tensors[first] for name, first in frozen.notes["aliases"].items()}
@@ -99,7 +99,7 @@ def _named(path: str, parts: Mapping[str, torch.Tensor | None]) -> dict[str, tor
 
 
 def _grouped(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    """Returns the parts of the linears by path; other tensors have names without a colon."""
+    """The parts of the linears by path; other tensors have names without a colon."""
     found: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         path, colon, part = name.partition(":")
@@ -109,7 +109,7 @@ def _grouped(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.T
 
 
 def _once(found: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Returns each tensor under its first name, and the first names of the others."""
+    """Each tensor under its first name, and the first names of the others."""
     firsts: dict[tuple[object, ...], str] = {}
     aliases = {}
     for name, tensor in found.items():

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def held_bytes(model: nn.Module) -> int:
-    """Returns the bytes of all storage behind the model's tensors, each counted once."""
+    """The bytes of all storage behind the model's tensors, each counted once."""
     found = (tensor.untyped_storage() for module in model.modules() for tensor in _tensors(vars(module)))
     return sum({storage.data_ptr(): storage.nbytes() for storage in found}.values())
 

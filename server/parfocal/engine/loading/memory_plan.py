@@ -17,7 +17,7 @@ _HOST_SHARE = 1 / 8
 
 
 def plan_memory(base: ResidentBase, config: EngineConfig) -> MemoryTable:
-    """Returns how the memory of the base's device is divided.
+    """How the memory of the base's device is divided.
 
     Raises:
         EngineMisconfigured: the parts do not fit.

@@ -39,7 +39,7 @@ class AdaptedLinear(nn.Module):
         self.active = active
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, tokens, out]` for `x` `[…, tokens, in]`."""
+        """`[…, tokens, out]` for `x` `[…, tokens, in]`."""
         y: torch.Tensor = self.base(x)
         if self.active.work is not None:
             self.active.work.add_to(y, x, self.path)

@@ -57,7 +57,7 @@ def read_adapter(
     dtype: torch.dtype,
     max_rank: int,
 ) -> LoraWeights:
-    """Returns the adapter in `folder` as matrices of `dtype`, which do not alias the file.
+    """The adapter in `folder` as matrices of `dtype`, which do not alias the file.
 
     `shapes` maps the path of each linear that may be adapted to its (in_features, out_features). Tensors must
     be those of the folder's modules; their names and shapes are checked before their bytes are read.
@@ -133,7 +133,7 @@ def _read_modules(
 
 
 def _module_path(name: str, shapes: Mapping[str, tuple[int, int]]) -> str:
-    """Returns the module that tensor `name` belongs to."""
+    """The module that tensor `name` belongs to."""
     stem = next((name.removesuffix(one) for one in (_SUFFIX_A, _SUFFIX_B) if name.endswith(one)), None)
     if stem is None or not stem.startswith(_PREFIX):
         raise AdapterRefused(

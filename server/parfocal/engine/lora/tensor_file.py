@@ -24,23 +24,23 @@ class Header(Protocol):
     """What safetensors knows of a tensor before its bytes are read."""
 
     def get_shape(self) -> list[int]:
-        """Returns the sizes of its dimensions."""
+        """The sizes of its dimensions."""
 
     def get_dtype(self) -> str:
-        """Returns the stored type in the format's own notation."""
+        """The stored type in the format's own notation."""
 
 
 class TensorFile(Protocol):
     """An open safetensors file; the library itself is published without types."""
 
     def keys(self) -> list[str]:
-        """Returns the names."""
+        """The names."""
 
     def offset_keys(self) -> list[str]:
-        """Returns the names in the order of their data."""
+        """The names in the order of their data."""
 
     def get_slice(self, name: str) -> Header:
-        """Returns what the header says of a tensor."""
+        """What the header says of a tensor."""
 
 
 class NotFinite(ValueError):
@@ -76,7 +76,7 @@ def opened(path: Path) -> Iterator[TensorFile]:
 def read_scaled(
     path: Path, file: TensorFile, scales: Mapping[str, float], dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
-    """Returns every tensor of the file times its scale (1 where none is given), as numbers of `dtype`.
+    """Every tensor of the file times its scale (1 where none is given), as numbers of `dtype`.
 
     Raises NotFinite, and OSError if the file is shorter than its header says.
     """

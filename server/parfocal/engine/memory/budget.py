@@ -16,7 +16,7 @@ class Workspace:
     context_token_bytes: int
 
     def size_bytes(self, context_tokens: int) -> int:
-        """Returns the bytes of a step whose longest row has `context_tokens`."""
+        """The bytes of a step whose longest row has `context_tokens`."""
         return self.fixed_bytes + self.context_token_bytes * context_tokens
 
 
@@ -39,7 +39,7 @@ class KvNeeds:
     most_blocks: int
 
     def context(self, blocks: int) -> int:
-        """Returns the longest context that a row can have with so many blocks."""
+        """The longest context that a row can have with so many blocks."""
         return min(self.context_tokens, blocks * self.block_tokens)
 
 
@@ -107,7 +107,7 @@ class MemoryTable:
         return parts + self.graph_bytes + self.host.counted_bytes
 
     def lines(self) -> list[str]:
-        """Returns the table as text, one part a line."""
+        """The table as text, one part a line."""
         budget = self.budget
         limit = "" if budget is None else f"of {_shown(budget.size_bytes)}, {budget.source}"
         rows = [
@@ -127,7 +127,7 @@ class MemoryTable:
 
 
 def divide(needs: Needs, budget: Budget) -> MemoryTable:
-    """Returns the division that gives the KV cache all that the other parts leave, up to what it can use.
+    """The division that gives the KV cache all that the other parts leave, up to what it can use.
 
     Raises:
         EngineMisconfigured: less than one block is left.
@@ -139,7 +139,7 @@ def divide(needs: Needs, budget: Budget) -> MemoryTable:
 
 
 def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> MemoryTable:
-    """Returns the division with a KV cache of the given size, up to what it can use.
+    """The division with a KV cache of the given size, up to what it can use.
 
     Raises:
         EngineMisconfigured: it cannot hold one block, or all parts together exceed the budget.
@@ -162,7 +162,7 @@ def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> M
 
 
 def _fitting_blocks(needs: Needs, budget_bytes: int) -> int:
-    """Returns how many blocks fit; the workspace grows with the blocks until one row can fill its context."""
+    """How many blocks fit; the workspace grows with the blocks until one row can fill its context."""
     kv, work = needs.kv, needs.workspace
     stays = needs.base_bytes + needs.adapter_bytes + needs.host.counted_bytes + needs.graph_bytes
     left = budget_bytes - stays - work.fixed_bytes

@@ -11,4 +11,4 @@ class Forward(Protocol):
     """Runs the base once over a flat batch."""
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
-        """Returns the logits `[places, vocabulary]` of the batch's places `last`, as float32."""
+        """The logits `[places, vocabulary]` of the batch's places `last`, as float32."""

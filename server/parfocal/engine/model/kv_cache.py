@@ -43,7 +43,7 @@ class KvCache:
             store.index_fill_(0, blocks, 0.0)
 
     def read(self, layer: int, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns keys and values `[rows, tokens, kv_heads, head_dim]` of `blocks` `[rows, blocks]`.
+        """Keys and values `[rows, tokens, kv_heads, head_dim]` of `blocks` `[rows, blocks]`.
 
         Whole blocks are copied at once: on a CPU that is 15 times faster than token by token.
         """

@@ -27,10 +27,10 @@ class LinearLayout(Protocol):
         """Gives a freshly quantised model the backend's own linears, in place."""
 
     def keep(self, module: nn.Module) -> Kept | None:
-        """Returns a module of the backend's own, and all within it, as tensors; None for any other."""
+        """A module of the backend's own, and all within it, as tensors; None for any other."""
 
     def make(self, kept: Kept) -> nn.Module:
-        """Returns the module that `kept` describes."""
+        """The module that `kept` describes."""
 
 
 def put(model: nn.Module, path: str, module: nn.Module) -> None:

@@ -17,7 +17,7 @@ class ModelForward:
         self._work = work
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
-        """Returns the logits `[places, vocabulary]` of the batch's places `last`, as float32."""
+        """The logits `[places, vocabulary]` of the batch's places `last`, as float32."""
         base, watch = self._base, self._base.backend.watch
         ids = torch.tensor([[t for item in laid for t in item.row.token_ids]], device=base.device)
         at = [p for item in laid for p in range(item.row.start, item.length)]

@@ -20,7 +20,7 @@ class RmsNorm:
 
 
 def rms_norm_of(module: nn.Module) -> RmsNorm | None:
-    """Returns what one of transformers' norms computes; None for any other module.
+    """What one of transformers' norms computes; None for any other module.
 
     Gemma's weights are offsets from 1 (arXiv 2403.08295).
     """

@@ -41,7 +41,7 @@ class StepProfile(Protocol):
         """Times steps while the scope lasts; outside it the engine pays nothing."""
 
     def take(self) -> Mapping[str, float]:
-        """Returns the seconds by part since the last call, and begins anew."""
+        """The seconds by part since the last call, and begins anew."""
 
 
 class ModuleProfile:
@@ -72,7 +72,7 @@ class ModuleProfile:
             yield
 
     def take(self) -> Mapping[str, float]:
-        """Returns the seconds by part since the last call."""
+        """The seconds by part since the last call."""
         return self._watch.take()
 
     def _modules(self) -> Iterator[tuple[nn.Module, str]]:
@@ -100,12 +100,12 @@ class ModuleProfile:
 
 
 def watched_lora(work: LoraWork | None, watch: Stopwatch) -> LoraWork | None:
-    """Returns a step's LoRA work, timed while someone watches."""
+    """A step's LoRA work, timed while someone watches."""
     return _WatchedLora(work, watch) if watch.is_on and work is not None else work
 
 
 def watched_attention(work: AttentionWork, watch: Stopwatch) -> AttentionWork:
-    """Returns a step's attention, timed while someone watches."""
+    """A step's attention, timed while someone watches."""
     return _WatchedAttention(work, watch) if watch.is_on else work
 
 

@@ -105,7 +105,7 @@ class Backend(Protocol):
         """Replaces, in place, a packed model's other modules by the fastest ones."""
 
     def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
-        """Returns what its steps take of the `room_bytes` that the base leaves on the device.
+        """What its steps take of the `room_bytes` that the base leaves on the device.
 
         Raises:
             EngineMisconfigured: a configured size does not fit.
@@ -114,10 +114,10 @@ class Backend(Protocol):
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns what computes the base's steps in `memory`; reports rejected kernels to `observer`."""
+        """What computes the base's steps in `memory`; reports rejected kernels to `observer`."""
 
     def take_over(self, cpu_threads: int) -> None:
         """Prepares the calling thread to run steps, torch's own operations on up to `cpu_threads` threads."""
 
     def profile(self, base: ResidentBase) -> StepProfile:
-        """Returns the profile of the base's steps."""
+        """The profile of the base's steps."""

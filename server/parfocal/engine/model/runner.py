@@ -36,7 +36,7 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> list[SampledToken | None]:
-        """Returns each row's sampled token, in the plan's order; None where a prompt is unfinished.
+        """Each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
         Calls `meanwhile` once all work is queued, before it waits for the tokens.
 

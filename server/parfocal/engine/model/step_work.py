@@ -11,7 +11,7 @@ class StepWork(Protocol):
     """Prepares what all layers of one step share."""
 
     def lora(self, laid: list[LaidRow]) -> LoraWork | None:
-        """Returns the rows' LoRA work; None if no row uses an adapter."""
+        """The rows' LoRA work; None if no row uses an adapter."""
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
-        """Returns the rows' attention."""
+        """The rows' attention."""

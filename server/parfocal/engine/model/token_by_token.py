@@ -21,7 +21,7 @@ class TokenByToken:
         self._block_tokens = block_tokens
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
-        """Returns the logits `[places, vocabulary]` of the batch's places `last`, as float32."""
+        """The logits `[places, vocabulary]` of the batch's places `last`, as float32."""
         kept = set(last)
         found: dict[int, torch.Tensor] = {}
         for item in laid:
@@ -33,7 +33,7 @@ class TokenByToken:
         return torch.cat([found[place] for place in last]) if last else answer
 
     def _alone(self, item: LaidRow, place: int) -> LaidRow:
-        """Returns one token of a row as a batch of its own, with no block beyond those it sees."""
+        """One token of a row as a batch of its own, with no block beyond those it sees."""
         number = place - item.start
         at = item.row.start + number
         row = replace(

@@ -23,7 +23,7 @@ _LOGIT_COPIES = 8
 
 
 def activation_bytes(base: ResidentBase, config: EngineConfig) -> int:
-    """Returns a bound on the activations and logits of any step, without its attention's own."""
+    """A bound on the activations and logits of any step, without its attention's own."""
     model: Any = base.model
     text = model.config.get_text_config()
     widest = max((max(shape) for shape in base.shapes.values()), default=text.hidden_size)
@@ -41,6 +41,6 @@ def activation_bytes(base: ResidentBase, config: EngineConfig) -> int:
 
 
 def query_heads(base: ResidentBase) -> int:
-    """Returns how many query heads each layer has."""
+    """How many query heads each layer has."""
     heads: int = base.model.config.get_text_config().num_attention_heads  # type: ignore[operator, union-attr]
     return heads

@@ -44,7 +44,7 @@ def ban(scores: torch.Tensor, banned: Sequence[Sequence[int]]) -> None:
 
 
 def lowest_kept(weights: torch.Tensor, rows: Sequence[Sampling]) -> torch.Tensor:
-    """Returns the lowest weight that each row keeps ([rows]): top-k, top-p of what that leaves, min-p.
+    """The lowest weight that each row keeps ([rows]): top-k, top-p of what that leaves, min-p.
 
     `weights` [rows, vocabulary] are probabilities after temperature, of any sum; a row's best token is always
     kept. Sources: top-k arXiv 1805.04833, top-p arXiv 1904.09751, min-p arXiv 2407.01082, as in transformers.
@@ -87,7 +87,7 @@ def _top_k_floors(weights: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
 
 
 def _top_p_floors(weights: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
-    """Returns the weight of the last token of each row's nucleus; sorts whole rows only where it must."""
+    """The weight of the last token of each row's nucleus; sorts whole rows only where it must."""
     best = weights.topk(min(_NUCLEUS_CANDIDATES, weights.shape[-1]), dim=-1).values
     floors, reached = _nucleus(best, masses)
     if best.shape[-1] < weights.shape[-1]:
@@ -99,7 +99,7 @@ def _top_p_floors(weights: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
 
 
 def _nucleus(best: torch.Tensor, masses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the lowest weight in each row's nucleus and whether `best` (descending) reached its mass.
+    """The lowest weight in each row's nucleus and whether `best` (descending) reached its mass.
 
     The nucleus is every token before which less than the mass has been collected.
     """

@@ -19,7 +19,7 @@ Words = tuple[npt.NDArray[np.uint64], ...]
 
 
 def uniforms(seeds: Sequence[int], positions: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Returns one number in (0, 1] with 53 random bits for each (seed, position), whatever stands beside it.
+    """One number in (0, 1] with 53 random bits for each (seed, position), whatever stands beside it.
 
     Any integer is a seed; seeds are taken modulo 2**64.
     """
@@ -32,7 +32,7 @@ def uniforms(seeds: Sequence[int], positions: Sequence[int]) -> npt.NDArray[np.f
 
 
 def philox4x32(counter: Words, key: Words) -> Words:
-    """Returns four words of 32 bits (in 64-bit arrays) for a counter of four and a key of two such words."""
+    """Four words of 32 bits (in 64-bit arrays) for a counter of four and a key of two such words."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):

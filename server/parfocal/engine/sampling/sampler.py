@@ -30,7 +30,7 @@ class Sampler:
         rows: Sequence[SamplingRow],
         meanwhile: Callable[[], None] = lambda: None,
     ) -> list[SampledToken]:
-        """Returns one token per row of `logits` ([rows, vocabulary], any float type, left unchanged).
+        """One token per row of `logits` ([rows, vocabulary], any float type, left unchanged).
 
         Calls `meanwhile` before it waits for the device: once, unless log-probabilities are asked for.
 
@@ -64,13 +64,13 @@ class Sampler:
         ]
 
     def _together(self, count: int) -> list[slice]:
-        """Returns which of `count` rows share tensors."""
+        """Which of `count` rows share tensors."""
         most = 1 if self._row_by_row else count
         return [slice(first, first + most) for first in range(0, count, most)] if count else []
 
 
 def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns each row's highest logit and the first place that has it; NaN is the highest of all.
+    """Each row's highest logit and the first place that has it; NaN is the highest of all.
 
     On a CPU numpy finds it ten times faster than torch.
     """
@@ -82,7 +82,7 @@ def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _choose(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
-    """Returns the token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
+    """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
     seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
     penalise(scores, seen)
     ban(scores, [row.banned_ids for row in rows])
@@ -96,7 +96,7 @@ def _choose(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
 
 
 def _draw(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
-    """Returns one random token per row of `scores`, whose highest is 0 so that no temperature overflows."""
+    """One random token per row of `scores`, whose highest is 0 so that no temperature overflows."""
     samplings = [row.sampling for row in rows]
     temperatures = torch.tensor([one.temperature for one in samplings], device=scores.device)
     scores.div_(temperatures[:, None])
@@ -116,7 +116,7 @@ def _draw(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
 def _logprobs(
     logits: torch.Tensor, rows: Sequence[SamplingRow], token_ids: Sequence[int], asking: Sequence[int]
 ) -> dict[int, TokenLogprob]:
-    """Returns the log-probabilities of the rows `asking`, by row."""
+    """The log-probabilities of the rows `asking`, by row."""
     places = torch.tensor(asking, device=logits.device)
     asked = logits.index_select(0, places).float().log_softmax(dim=-1)
     chosen = torch.tensor([token_ids[i] for i in asking], device=logits.device)
@@ -131,7 +131,7 @@ def _logprobs(
 
 
 def _failure(logits: torch.Tensor) -> SampledToken:
-    """Returns a row's failure ([vocabulary]), which says what is wrong with it."""
+    """A row's failure ([vocabulary]), which says what is wrong with it."""
     for name, broken in (("NaN", logits.isnan()), ("+inf", logits.isposinf())):
         if count := int(broken.sum()):
             return SampledToken(_FAILED, error=f"{count} of {logits.numel()} logits are {name}")

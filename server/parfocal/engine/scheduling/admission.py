@@ -30,7 +30,7 @@ class Admission:
             raise _out_of_range("options.top_logprobs", request.top_logprobs, f"0 to {MAX_TOP_LOGPROBS}")
 
     def max_tokens(self, request: Request) -> int:
-        """Returns how many tokens the request may generate: what it asked for, cut where no more fit."""
+        """How many tokens the request may generate: what it asked for, cut where no more fit."""
         room = min(self.context_tokens, self.cache_tokens) - len(request.prompt_ids)
         return room if request.stop.max_tokens is None else min(room, request.stop.max_tokens)
 

@@ -13,12 +13,12 @@ BlockHash = bytes
 
 
 def chain_seed(adapter_digest: str) -> BlockHash:
-    """Returns the start of a hash chain; the empty string stands for the base."""
+    """The start of a hash chain; the empty string stands for the base."""
     return hashlib.blake2b(adapter_digest.encode(), digest_size=16).digest()
 
 
 def chain_next(parent: BlockHash, token_ids: Sequence[int]) -> BlockHash:
-    """Returns the name of the block that holds `token_ids` after the prefix named `parent`."""
+    """The name of the block that holds `token_ids` after the prefix named `parent`."""
     body = b"".join(token.to_bytes(4, "little") for token in token_ids)
     return hashlib.blake2b(parent + body, digest_size=16).digest()
 
@@ -54,7 +54,7 @@ class BlockPool:
         return self._cached
 
     def find(self, names: Sequence[BlockHash]) -> list[int]:
-        """Returns the blocks of the longest known prefix of `names`, without taking them."""
+        """The blocks of the longest known prefix of `names`, without taking them."""
         return [self._block_of[name] for name in takewhile(self._block_of.__contains__, names)]
 
     def can_take(self, found: Sequence[int], new: int) -> bool:
@@ -70,7 +70,7 @@ class BlockPool:
             self._references[block] += 1
 
     def take(self, count: int) -> list[int]:
-        """Returns `count` empty blocks, each with one reference. Check `can_take` first."""
+        """`count` empty blocks, each with one reference. Check `can_take` first."""
         return [self._take_oldest() for _ in range(count)]
 
     def name(self, block: int, name: BlockHash) -> None:

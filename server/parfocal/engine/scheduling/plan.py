@@ -81,7 +81,7 @@ class Plan:
         return sum(len(row.token_ids) for row in self.rows)
 
     def alone(self) -> list["Plan"]:
-        """Returns the same work as one plan for each row, to find the row that fails."""
+        """The same work as one plan for each row, to find the row that fails."""
         return [Plan((row,)) for row in self.rows]
 
 
@@ -139,7 +139,7 @@ def lay_out(plan: Plan) -> list[LaidRow]:
 
 
 def segments(laid: list[LaidRow]) -> list[Segment]:
-    """Returns the tokens of each row that uses an adapter."""
+    """The tokens of each row that uses an adapter."""
     return [Segment(item.row.place, item.start, item.end) for item in laid if item.row.place is not None]
 
 
@@ -154,7 +154,7 @@ def merge(found: Sequence[Segment]) -> list[Segment]:
 
 
 def token_places(blocks: Sequence[int], start: int, end: int, block_tokens: int) -> list[int]:
-    """Returns where the tokens at `start` to `end` (exclusive) of a row with these blocks lie in the cache.
+    """Where the tokens at `start` to `end` (exclusive) of a row with these blocks lie in the cache.
 
     >>> token_places([3, 0], 2, 6, 4)
     [14, 15, 0, 1]
@@ -163,7 +163,7 @@ def token_places(blocks: Sequence[int], start: int, end: int, block_tokens: int)
 
 
 def written_places(laid: Sequence[LaidRow], block_tokens: int) -> list[int]:
-    """Returns the cache place of each token's key and value in a step."""
+    """The cache place of each token's key and value in a step."""
     return [
         place
         for item in laid

@@ -20,7 +20,7 @@ class Clock:
     ended: float | None = None
 
     def timings(self) -> Timings:
-        """Returns the phases' lengths; a phase that was not reached lasts 0 seconds."""
+        """The phases' lengths; a phase that was not reached lasts 0 seconds."""
         end = self.ended if self.ended is not None else time.monotonic()
         started = self.started if self.started is not None else end
         first = self.first_token if self.first_token is not None else end
@@ -68,7 +68,7 @@ class Sequence:
         return self.length - self.computed
 
     def tokens(self, start: int, end: int) -> tuple[int, ...]:
-        """Returns the known tokens at the positions `start` to `end` (exclusive)."""
+        """The known tokens at the positions `start` to `end` (exclusive)."""
         prompt = self.request.prompt_ids
         if end <= len(prompt):
             return prompt[start:end]
@@ -77,7 +77,7 @@ class Sequence:
         return prompt[start:] + tuple(self.output_ids[: end - len(prompt)])
 
     def block_names(self, count: int, block_tokens: int) -> list[BlockHash]:
-        """Returns the names of the first `count` blocks; all their tokens are known."""
+        """The names of the first `count` blocks; all their tokens are known."""
         while len(self.names) < count:
             parent = self.names[-1] if self.names else chain_seed(self.digest)
             start = len(self.names) * block_tokens

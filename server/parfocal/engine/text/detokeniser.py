@@ -30,7 +30,7 @@ class Detokeniser:
         self._context = 0  # how many of its tokens are only context for those after them
 
     def push(self, token_id: int) -> str:
-        """Returns the characters that became certain."""
+        """The characters that became certain."""
         self._window.append(token_id)
         text = self._decode(self._window)
         if text == self._text and self._is_textless(token_id):
@@ -45,7 +45,7 @@ class Detokeniser:
         return self._take(certain)
 
     def _release_invalid(self, certain: int) -> str:
-        """Returns text that a character begun in the last tokens cannot change, though it may be invalid."""
+        """Text that a character begun in the last tokens cannot change, though it may be invalid."""
         last = len(self._window)
         for tokens in range(last - 1, last - _CHARACTER_TOKENS, -1):
             head = self._decode(self._window[:tokens])
@@ -55,7 +55,7 @@ class Detokeniser:
         return self._take(certain)
 
     def _release(self, certain: int, tokens: int) -> str:
-        """Returns what is new in `certain` characters; the window's first `tokens` become mere context."""
+        """What is new in `certain` characters; the window's first `tokens` become mere context."""
         piece = self._take(certain)
         held = len(self._text) - self._left
         self._window = self._window[self._context :]

@@ -25,7 +25,7 @@ class TextStream:
         return "".join(self._pieces)
 
     def push(self, token_ids: Sequence[int], *, may_stop: bool = True) -> str:
-        """Returns the text that `token_ids` make certain: whole characters that no stop string can cut.
+        """The text that `token_ids` make certain: whole characters that no stop string can cut.
 
         Special tokens have no text. With `may_stop` false (before min_tokens) no stop string may use this
         text. After a stop nothing more is returned.
@@ -33,7 +33,7 @@ class TextStream:
         return self._emit("".join(self._scan(self._detokeniser.push(one), may_stop) for one in token_ids))
 
     def finish(self) -> str:
-        """Returns what was held back for a stop string that never came; never half a character."""
+        """What was held back for a stop string that never came; never half a character."""
         return "" if self.stopped else self._emit(self._stops.give_up())
 
     def _scan(self, text: str, may_stop: bool) -> str:
@@ -66,7 +66,7 @@ class StopStrings:
         self._held = ""
 
     def push(self, text: str) -> tuple[str, str]:
-        """Returns the text that no stop string can still cut, and the stop string found or an empty one.
+        """The text that no stop string can still cut, and the stop string found or an empty one.
 
         With a match the text ends before it, and the scan is over.
         """
@@ -81,7 +81,7 @@ class StopStrings:
         return seen[:certain], ""
 
     def give_up(self) -> str:
-        """Returns the text held back and forgets it: it can no longer become a stop string."""
+        """Gives out the text held back: it can no longer become a stop string."""
         held, self._held = self._held, ""
         self._matched = [0] * len(self._matched)
         return held

@@ -79,7 +79,7 @@ def _text(start: "StartResponse", status: str, text: str, *headers: tuple[str, s
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Returns host and port; raises AddressInvalid."""
+    """Host and port; raises AddressInvalid."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or "/" in host:
         raise AddressInvalid(

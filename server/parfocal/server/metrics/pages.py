@@ -119,7 +119,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _environ(head: str) -> "WSGIEnvironment | None":
-    """Returns what WSGI tells an application of a request, None if this is none."""
+    """What WSGI tells an application of a request, None if this is none."""
     first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     parts = first.split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):

@@ -18,7 +18,7 @@ class AdapterLister(Protocol):
     """Knows which adapters are in memory now; the engine is one."""
 
     def adapters(self) -> Sequence[AdapterStatus]:
-        """Returns the adapters that are held, loading or leaving."""
+        """The adapters that are held, loading or leaving."""
 
 
 class ResidentCollector(Collector):
@@ -64,6 +64,6 @@ class ResidentCollector(Collector):
 
 
 def _bytes_by_tier(status: AdapterStatus) -> dict[str, int]:
-    """Returns what the adapter takes in each tier; one on the device may be kept in host memory too."""
+    """What the adapter takes in each tier; one on the device may be kept in host memory too."""
     kept = {"host": status.host_bytes} if status.host_bytes else {}
     return kept | {status.tier: status.size_bytes}

@@ -28,7 +28,7 @@ _PSEUDO = frozenset({BASE, OTHER, UNKNOWN})
 
 
 def label_of(adapter: AdapterKey | None) -> AdapterLabel:
-    """Returns the display labels of `adapter`; None is the base."""
+    """The display labels of `adapter`; None is the base."""
     return (
         BASE if adapter is None else AdapterLabel(adapter.name or adapter.digest, str(adapter.version or ""))
     )
@@ -59,12 +59,12 @@ class RequestTally:
             self._counts[label, outcome] += 1
 
     def rows(self) -> list[tuple[AdapterLabel, str, int]]:
-        """Returns every series: label, outcome, count."""
+        """Every series: label, outcome, count."""
         with self._lock:
             return [(label, outcome, count) for (label, outcome), count in self._counts.items()]
 
     def label(self, wanted: AdapterLabel) -> AdapterLabel:
-        """Returns the label that `wanted` has now; never makes a new one."""
+        """The label that `wanted` has now; never makes a new one."""
         with self._lock:
             return self._table.label(wanted)
 
@@ -114,7 +114,7 @@ class LabelTable:
         return self._contend(wanted)
 
     def label(self, wanted: AdapterLabel) -> AdapterLabel:
-        """Returns the label to write for `wanted`, without counting a use."""
+        """The label to write for `wanted`, without counting a use."""
         return wanted if wanted in self._labelled else OTHER
 
     def _contend(self, wanted: AdapterLabel) -> tuple[AdapterLabel, AdapterLabel | None]:

@@ -75,11 +75,11 @@ class PromptEncoder:
         return [name for name in variables if name not in read]
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """Returns the text that the tokens spell, special tokens included."""
+        """The text that the tokens spell, special tokens included."""
         return self._tokenizer.decode(list(token_ids))
 
     def texts(self, token_ids: Sequence[int]) -> list[str]:
-        """Returns each token's own text; a token that is a part of a character shows as U+FFFD."""
+        """Each token's own text; a token that is a part of a character shows as U+FFFD."""
         return [self._tokenizer.decode([token_id]) for token_id in token_ids]
 
     def _refuse_hopeless(self, characters: int, field: str) -> None:
@@ -103,7 +103,7 @@ class EncoderPool:
         self._threads = ThreadPoolExecutor(len(encoders), thread_name_prefix="parfocal-text")
 
     async def run(self, work: Callable[[PromptEncoder], _T]) -> _T:
-        """Returns what `work` returns for a free encoder; raises what it raises."""
+        """What `work` returns for a free encoder; raises what it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_encoder, work)
 
     def close(self) -> None:

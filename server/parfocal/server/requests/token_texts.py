@@ -11,7 +11,7 @@ class TokenTexts:
         self._texts: dict[int, str] = {}
 
     def __call__(self, token_id: int) -> str:
-        """Returns the token's text. The memory is bounded by the vocabulary."""
+        """The token's text. The memory is bounded by the vocabulary."""
         if token_id not in self._texts:
             self._texts[token_id] = self._tokenizer.decode([token_id])
         return self._texts[token_id]

@@ -117,5 +117,5 @@ class ServeConfig:
         return ServiceLimits(**{each.name: getattr(self, each.name) for each in fields(ServiceLimits)})
 
     def engine(self) -> EngineConfig:
-        """Returns the part of these settings that sizes the engine."""
+        """The part of these settings that sizes the engine."""
         return EngineConfig(**{each.name: getattr(self, each.name) for each in fields(EngineConfig)})

@@ -6,7 +6,7 @@ from parfocal.registry.disk import cache_home
 
 
 def base_cache_folder(setting: str) -> Path | None:
-    """Returns where `base_cache` keeps bases; None for nowhere."""
+    """Where `base_cache` keeps bases; None for nowhere."""
     if setting == "auto":
         return cache_home() / "bases"
     return Path(setting).expanduser() if setting else None

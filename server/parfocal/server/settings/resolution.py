@@ -31,11 +31,11 @@ class Resolved:
     sources: Mapping[str, str]
 
     def values(self) -> dict[str, Value]:
-        """Returns the value of each setting, in order of declaration."""
+        """The value of each setting, in order of declaration."""
         return {each.name: getattr(self.config, each.name) for each in fields(self.config)}
 
     def lines(self) -> list[str]:
-        """Returns one `key = value  (source)` line per setting, in order of declaration."""
+        """One `key = value  (source)` line per setting, in order of declaration."""
         rows = self.values()
         width = max(map(len, rows))
         return [f"{name:<{width}} = {_shown(value)}  ({self.sources[name]})" for name, value in rows.items()]
@@ -44,7 +44,7 @@ class Resolved:
 def resolve_settings(
     file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Value]
 ) -> Resolved:
-    """Returns the settings in force. `flags` holds only flags that were given.
+    """The settings in force. `flags` holds only flags that were given.
 
     Raises `BadSetting` for an unknown key (naming the nearest), a value that cannot be used, or a file that
     cannot be read.

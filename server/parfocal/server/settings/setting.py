@@ -40,7 +40,7 @@ class Setting:
     bounds: Bounds
 
     def parse(self, text: str, source: str) -> Value:
-        """Returns the value that a text from the environment or a flag stands for.
+        """The value that a text from the environment or a flag stands for.
 
         Numbers of bytes may end in KiB, MiB, GiB or TiB. Raises `BadSetting` naming `source`.
         """
@@ -52,7 +52,7 @@ class Setting:
             raise self._refusal(text, source) from None
 
     def accept(self, value: object, source: str) -> Value:
-        """Returns a value that has a type already, as from TOML. Raises `BadSetting` naming `source`."""
+        """A value that has a type already, as from TOML. Raises `BadSetting` naming `source`."""
         if self._is_size and isinstance(value, str):
             return self.parse(value, source)
         if self.kind is float and type(value) is int:
@@ -95,7 +95,7 @@ class Setting:
 
 
 def settings_of(declaring: type) -> tuple[Setting, ...]:
-    """Returns what a dataclass whose fields are made by `declare` or `declared_by` declares, in its order."""
+    """What a dataclass whose fields are made by `declare` or `declared_by` declares, in its order."""
     hints = get_type_hints(declaring)
     return tuple(_setting(each, hints[each.name]) for each in fields(declaring))
 

@@ -25,7 +25,7 @@ class Card:
 
 
 def card_of(device: torch.device) -> Card:
-    """Returns the card behind a CUDA device, which becomes the thread's current one."""
+    """The card behind a CUDA device, which becomes the thread's current one."""
     torch.cuda.set_device(device)
     return Card(
         processors=processors_of(device),

@@ -20,7 +20,7 @@ class CudaClock:
         self._filled = torch.empty(_FILLED_CACHES * cache_bytes, dtype=torch.uint8, device=device)
 
     def seconds(self, work: Callable[[], object]) -> float:
-        """Returns how long the device takes for what `work` queues, in seconds."""
+        """How long the device takes for what `work` queues, in seconds."""
         self._filled.zero_()
         begin = self._marks.now()
         work()

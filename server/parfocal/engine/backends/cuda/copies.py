@@ -18,7 +18,7 @@ class CopyStream(Protocol):
         """Queues the calling thread's work here while the scope lasts."""
 
     def finish(self) -> None:
-        """Returns once everything queued here is done; no other thread waits."""
+        """Waits until everything queued here is done; no other thread waits."""
 
 
 class CudaCopies:
@@ -67,7 +67,7 @@ class TorchCopyStream:
         return torch.cuda.stream(self._stream)
 
     def finish(self) -> None:
-        """Returns once everything queued here is done."""
+        """Waits until everything queued here is done."""
         # The thread sleeps: one that spins keeps a CPU from the step thread.
         done = torch.cuda.Event(blocking=True)
         done.record(self._stream)

@@ -55,20 +55,20 @@ class Clock(Protocol):
     """Times work on the device."""
 
     def seconds(self, work: Callable[[], object]) -> float:
-        """Returns how long the device takes for what `work` queues, in seconds."""
+        """How long the device takes for what `work` queues, in seconds."""
 
 
 class TwoWays(Protocol):
     """A linear with two implementations."""
 
     def example(self, rows: int) -> torch.Tensor:
-        """Returns an input of so many rows."""
+        """An input of so many rows."""
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the output without materialising the whole weight."""
+        """The output without materialising the whole weight."""
 
     def dequantised(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the output by way of the dequantised weight."""
+        """The output by way of the dequantised weight."""
 
 
 class SwitchedLinear4bit(nn.Module):
@@ -92,32 +92,32 @@ class SwitchedLinear4bit(nn.Module):
         self._product = product or fused_product(weight.device, base.in_features, self._state)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, out]` for `x` `[…, in]`, in x's type, computed in the base's."""
+        """`[…, out]` for `x` `[…, in]`, in x's type, computed in the base's."""
         rows = x.to(self._dtype)
         is_few = x.numel() < self._point.rows * self.in_features
         y = self.fused(rows) if is_few else self.dequantised(rows)
         return y.to(x.dtype)
 
     def fused(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, out]` for `x` `[…, in]` of the base's dtype; never holds the whole weight."""
+        """`[…, out]` for `x` `[…, in]` of the base's dtype; never holds the whole weight."""
         state, (absmax, *nested) = self._state, self._scales
         return self._product(
             x, self._weight, state.shape, absmax, state.blocksize, state.quant_type, self._bias, *nested
         )
 
     def dequantised(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the same by way of the dequantised weight `[out, in]`, which is freed right away."""
+        """The same by way of the dequantised weight `[out, in]`, which is freed right away."""
         return functional.linear(x, dequantize_4bit(self._weight, self._state), self._bias)
 
     def example(self, rows: int) -> torch.Tensor:
-        """Returns plausible random input `[rows, in]` of the base's dtype."""
+        """Plausible random input `[rows, in]` of the base's dtype."""
         return torch.randn(rows, self.in_features, dtype=self._dtype, device=self._weight.device)
 
 
 def fused_product(
     device: torch.device, inputs: int, state: QuantState, kernels: object | None = None
 ) -> Product:
-    """Returns bitsandbytes' fused kernel itself, or its operation, which may dequantise after all.
+    """bitsandbytes' fused kernel itself, or its operation, which may dequantise after all.
 
     The operation stands in where there is no such kernel: on a CPU, for rows that end within a block of
     scales, and in versions of bitsandbytes that no longer have it under its private name. `kernels` is the
@@ -134,7 +134,7 @@ def fused_product(
 
 
 def measure_switch(linear: TwoWays, rows: Sequence[int], clock: Clock) -> int:
-    """Returns the lowest of the rising row counts `rows` at which and above which dequantising is faster.
+    """The lowest of the rising row counts `rows` at which and above which dequantising is faster.
 
     One more than the highest if it is slower even there. Searched from above, so that one odd measurement
     among the small counts changes nothing.
@@ -150,7 +150,7 @@ def measure_switch(linear: TwoWays, rows: Sequence[int], clock: Clock) -> int:
 
 @torch.inference_mode()
 def measure_switches(model: nn.Module, most_rows: int, clock: Clock) -> dict[Shape, SwitchPoint]:
-    """Returns the switch point of each shape of 4-bit linear in the model, for up to `most_rows` rows."""
+    """The switch point of each shape of 4-bit linear in the model, for up to `most_rows` rows."""
     points = {}
     for shape, linear in _one_of_each(model).items():
         points[shape] = SwitchPoint(measure_switch(linear, _powers(most_rows), clock))
@@ -195,18 +195,18 @@ def _shape(linear: Linear4bit) -> Shape:
 
 
 def _powers(most: int) -> list[int]:
-    """Returns the powers of two up to `most`, and `most`."""
+    """The powers of two up to `most`, and `most`."""
     return sorted({most, *(1 << power for power in range(most.bit_length()))})
 
 
 def _seconds(clock: Clock, work: Callable[[], object]) -> float:
-    """Returns the median of several measurements, after one untimed run."""
+    """The median of several measurements, after one untimed run."""
     work()
     return statistics.median(clock.seconds(work) for _ in range(_TIMES))
 
 
 def _scales(state: QuantState) -> tuple[torch.Tensor | None, ...]:
-    """Returns the scales as the fused product takes them: outer, then nested with code and offset."""
+    """The scales as the fused product takes them: outer, then nested with code and offset."""
     if state.state2 is None:
         return state.absmax, None, None, None
     return state.state2.absmax, state.absmax, state.state2.code, state.offset

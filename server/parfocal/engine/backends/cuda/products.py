@@ -7,7 +7,7 @@ _PRODUCTS = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat1
 
 
 def product_type(given: torch.Tensor) -> tl.dtype:
-    """Returns the dtype in which products of such numbers are computed: their own, on a GPU.
+    """The dtype in which products of such numbers are computed: their own, on a GPU.
 
     Triton's interpreter would take bfloat16's bits for integers, so there they are float32.
     """

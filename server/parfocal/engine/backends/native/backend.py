@@ -74,7 +74,7 @@ class NativeBackend:
         _take_head(self._library, model)
 
     def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
-        """Returns bounds on what its steps and slabs take.
+        """Bounds on what its steps and slabs take.
 
         The kernels read keys and values where they lie and keep one row of scores for each thread.
         """
@@ -85,7 +85,7 @@ class NativeBackend:
     def computing(
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
-        """Returns one native call for all decoder layers, or transformers' code where they do not fit.
+        """One native call for all decoder layers, or transformers' code where they do not fit.
 
         The kernels give a token the same bits in every batch. Other code is called with one token at a time,
         where that must be so.
@@ -109,7 +109,7 @@ class NativeBackend:
         torch.set_num_threads(1)
 
     def profile(self, base: ResidentBase) -> StepProfile:
-        """Returns hooks on the model, together with the kernels' own clock where one call does all layers."""
+        """Hooks on the model, together with the kernels' own clock where one call does all layers."""
         hooks = ModuleProfile(base.model, adapted_linears, self.watch)
         if parts_of(base.model) is None:
             return hooks

@@ -42,7 +42,7 @@ class NativeForward:
         self._struct = self._decoder_struct(base)
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
-        """Returns the logits `[places, vocabulary]` of the batch's places `last`."""
+        """The logits `[places, vocabulary]` of the batch's places `last`."""
         ids = torch.tensor([[token for item in laid for token in item.row.token_ids]])
         hidden: torch.Tensor = self._decoder.embed_tokens(ids).contiguous()
         self._run_layers(laid, hidden)
@@ -87,7 +87,7 @@ class NativeForward:
     def _rotations(
         self, hidden: torch.Tensor, positions: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Returns cosines and sines `[1, tokens, rotated dimensions]` for each kind of rotation."""
+        """Cosines and sines `[1, tokens, rotated dimensions]` for each kind of rotation."""
         found = [self._decoder.rotary_emb(hidden, positions, *kind) for kind in self._kinds]
         return [(cos.contiguous(), sin.contiguous()) for cos, sin in found]
 
@@ -149,7 +149,7 @@ def _address(norm: NativeRmsNorm | None) -> int | None:
 
 
 def _rotation_kinds(parts: DecoderParts, decoder: Any) -> list[tuple[str, ...]]:
-    """Returns the rotary module's layer types, if it has several; otherwise nothing."""
+    """The rotary module's layer types, if it has several; otherwise nothing."""
     kinds = sorted({layer.kind for layer in parts.layers})
     by_kind = hasattr(decoder.rotary_emb, f"{kinds[0]}_inv_freq")
     return [(kind,) for kind in kinds] if by_kind else [()]

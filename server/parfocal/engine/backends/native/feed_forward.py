@@ -17,7 +17,7 @@ class NativeFeedForward(nn.Module):
         self._kernel = library.silu_times
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, hidden]` for `x` `[…, hidden]`."""
+        """`[…, hidden]` for `x` `[…, hidden]`."""
         gate, up = self.gate_proj(x).contiguous(), self.up_proj(x).contiguous()
         self._kernel(gate.data_ptr(), up.data_ptr(), gate.numel())
         answer: torch.Tensor = self.down_proj(gate)

@@ -63,7 +63,7 @@ class DecoderParts:
 
 
 def parts_of(model: nn.Module) -> DecoderParts | None:
-    """Returns the model's parts; None if the native decoder cannot compute one of them."""
+    """The model's parts; None if the native decoder cannot compute one of them."""
     known: Any = model
     text = known.config.get_text_config()
     activation = _ACTIVATIONS.get(getattr(text, "hidden_activation", None) or text.hidden_act)
@@ -111,7 +111,7 @@ def _layer(layer: Any, text: Any) -> LayerParts | None:
 
 
 def _projections(owner: Any, *names: str) -> tuple[Projection, ...]:
-    """Returns the linears of these names; none of them if one is missing or is not native."""
+    """The linears of these names; none of them if one is missing or is not native."""
     modules = [getattr(owner, name, None) for name in names]
     found = [
         Projection(module.path, module.base)
@@ -122,7 +122,7 @@ def _projections(owner: Any, *names: str) -> tuple[Projection, ...]:
 
 
 def _norms(layer: Any) -> tuple[Any, Any, Any, Any]:
-    """Returns the norms before and after attention, before and after the feed-forward layer.
+    """The norms before and after attention, before and after the feed-forward layer.
 
     Gemma has all four; elsewhere the one that is called `post_attention` stands before the feed-forward
     layer.

@@ -38,7 +38,7 @@ class Library:
 
 @cache
 def load() -> Library | None:
-    """Returns the kernels; None, with a warning that says why, where they cannot run."""
+    """The kernels; None, with a warning that says why, where they cannot run."""
     reason = fault(LIBRARY)
     if reason:
         log.warning("no native CPU kernels: %s; using PyTorch: slower", reason)
@@ -66,7 +66,7 @@ def _typed(function: Any, result: Any, *arguments: Any) -> Any:
 
 
 def fault(library: Path, twins: Mapping[str, type[ctypes.Structure]] = TWINS) -> str:
-    """Returns why the compiled `library` cannot be used here, or an empty string."""
+    """Why the compiled `library` cannot be used here, or an empty string."""
     if not library.is_file():
         return "they were not compiled when parfocal was installed (g++ is needed)"
     try:
@@ -84,6 +84,6 @@ def fault(library: Path, twins: Mapping[str, type[ctypes.Structure]] = TWINS) ->
 
 
 def sources_digest() -> str:
-    """Returns the digest of the sources beside the library."""
+    """The digest of the sources beside the library."""
     files = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

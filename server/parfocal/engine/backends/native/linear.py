@@ -85,7 +85,7 @@ class NativeLinear(nn.Module):
         return Numbers(self.struct.numbers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, rows, out]` for float32 `x` `[…, rows, in]`."""
+        """`[…, rows, out]` for float32 `x` `[…, rows, in]`."""
         x = x.contiguous()
         y = torch.empty(*x.shape[:-1], self.out_features)
         self._kernel(addressof(self.struct), x.data_ptr(), y.data_ptr(), x.numel() // self.in_features)
@@ -108,7 +108,7 @@ class NativeHead(nn.Module):
         self.near = near
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns logits `[1, rows, vocabulary]` for float32 `x` `[1, rows, hidden]`."""
+        """Logits `[1, rows, vocabulary]` for float32 `x` `[1, rows, hidden]`."""
         x = x.contiguous()
         logits: torch.Tensor = self.near(x)
         self._refine(
@@ -134,7 +134,7 @@ def can_pack(module: nn.Module) -> bool:
 
 
 def pack(library: Library, module: Linear4bit, numbers: Numbers = Numbers.WIDE) -> NativeLinear:
-    """Returns the 4-bit linear in the kernel's layout, its codes unchanged."""
+    """The 4-bit linear in the kernel's layout, its codes unchanged."""
     weight: Any = module.weight  # bitsandbytes' Params4bit, which adds to a tensor the state of its numbers
     state = weight.quant_state
     outputs, inputs = module.out_features, module.in_features
@@ -158,7 +158,7 @@ def pack(library: Library, module: Linear4bit, numbers: Numbers = Numbers.WIDE) 
 def pack_dense(
     library: Library, weight: torch.Tensor, bias: torch.Tensor | None, numbers: Numbers = Numbers.DENSE_WIDE
 ) -> NativeLinear:
-    """Returns a linear for dense `weight` `[outputs, inputs]`, rounded in blocks of 64 inputs."""
+    """A linear for dense `weight` `[outputs, inputs]`, rounded in blocks of 64 inputs."""
     outputs, inputs = weight.shape
     blocks = _padded(weight.float()).unflatten(1, (-1, _BLOCK))
     most = blocks.abs().amax(-1)
@@ -192,7 +192,7 @@ def _padded(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _tiled_nibbles(codes: torch.Tensor) -> torch.Tensor:
-    """Returns `[tiles, blocks, groups of 8 inputs, halves, outputs, 2]` 16-bit words of four codes each."""
+    """`[tiles, blocks, groups of 8 inputs, halves, outputs, 2]` 16-bit words of four codes each."""
     inputs = codes.shape[1]
     parts = codes.view(-1, 2, _TILE // 2, inputs // _BLOCK, _BLOCK // 8, 4, 2).to(torch.int32)
     shifts = 4 * torch.arange(4, dtype=torch.int32)
@@ -201,7 +201,7 @@ def _tiled_nibbles(codes: torch.Tensor) -> torch.Tensor:
 
 
 def _tiled_words(codes: torch.Tensor) -> torch.Tensor:
-    """Returns `[tiles, blocks, pairs of inputs, halves, outputs, 2]` 16-bit integers.
+    """`[tiles, blocks, pairs of inputs, halves, outputs, 2]` 16-bit integers.
 
     `codes` are `[outputs, blocks, 64]`.
     """
@@ -210,12 +210,12 @@ def _tiled_words(codes: torch.Tensor) -> torch.Tensor:
 
 
 def _tiled_bytes(codes: torch.Tensor) -> torch.Tensor:
-    """Returns `[tiles, blocks, fours of inputs, halves, outputs, 4]` bytes without a sign."""
+    """`[tiles, blocks, fours of inputs, halves, outputs, 4]` bytes without a sign."""
     eights = (codes + _OFFSET).to(torch.uint8).view(*codes.shape[:2], -1, 8)
     tiles = eights[..., _ORDER].view(-1, 2, _TILE // 2, codes.shape[1], _BLOCK // 4, 4)
     return tiles.permute(0, 3, 4, 1, 2, 5).contiguous()
 
 
 def _tiled_scales(scales: torch.Tensor) -> torch.Tensor:
-    """Returns `[tiles, blocks, outputs of the tile]`."""
+    """`[tiles, blocks, outputs of the tile]`."""
     return scales.view(-1, _TILE, scales.shape[1]).transpose(1, 2).contiguous()

@@ -18,7 +18,7 @@ class NativeRmsNorm(nn.Module):
         self._kernel, self.scale, self.epsilon = library.rms_norm, weight.float().contiguous(), epsilon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the normalised `x` `[…, size]`."""
+        """The normalised `x` `[…, size]`."""
         x = x.contiguous()
         out, size = torch.empty_like(x), x.shape[-1]
         rows = x.numel() // size
@@ -36,7 +36,7 @@ class NativeDense(nn.Module):
         self._kernel = library.dense
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, rows, out]` for float32 `x` `[…, rows, in]`."""
+        """`[…, rows, out]` for float32 `x` `[…, rows, in]`."""
         x = x.contiguous()
         y = torch.empty(*x.shape[:-1], self.out_features)
         self._kernel(
@@ -52,6 +52,6 @@ class NativeDense(nn.Module):
 
 
 def replaced(library: Library, module: nn.Module) -> NativeRmsNorm | None:
-    """Returns the native version of one of transformers' norms; None for any other module."""
+    """The native version of one of transformers' norms; None for any other module."""
     found = rms_norm_of(module)
     return None if found is None else NativeRmsNorm(library, found.weight, found.epsilon)

@@ -32,7 +32,7 @@ class NativeProfile:
             self._library.profile(0)
 
     def seconds(self) -> dict[str, float]:
-        """Returns the seconds of each phase since the last call."""
+        """The seconds of each phase since the last call."""
         found = (ctypes.c_double * len(PHASES))()
         self._library.profiled(ctypes.addressof(found))
         return dict(zip(PHASES, found, strict=True))
@@ -56,7 +56,7 @@ class FusedProfile:
             yield
 
     def take(self) -> Mapping[str, float]:
-        """Returns the seconds by part since the last call."""
+        """The seconds by part since the last call."""
         seconds: dict[str, float] = defaultdict(float)
         for part, more in self._around.take().items():
             seconds[ROWS if part in _ROW_WISE else part] += more

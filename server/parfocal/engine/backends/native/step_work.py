@@ -32,12 +32,12 @@ class NativeStepWork:
         self._store = store
 
     def lora(self, laid: list[LaidRow]) -> LoraWork | None:
-        """Returns the rows' LoRA work; None if no row uses an adapter."""
+        """The rows' LoRA work; None if no row uses an adapter."""
         found = segments(laid)
         return NativeLora(self._library, found, self._store.slabs) if found else None
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
-        """Returns the rows' attention."""
+        """The rows' attention."""
         return NativeAttention(self._library, self._cache, contexts_of(laid, self._cache))
 
 

@@ -154,7 +154,7 @@ TWINS: Mapping[str, type[ctypes.Structure]] = {
 
 
 def layout_fault(layouts: str, twins: Mapping[str, type[ctypes.Structure]] = TWINS) -> str:
-    """Returns where Python's structures differ from the library's `layouts`; empty if nowhere."""
+    """Where Python's structures differ from the library's `layouts`; empty if nowhere."""
     told = {line.split()[0]: line for line in layouts.splitlines()}
     for name, twin in twins.items():
         ours, theirs = layout_text(name, twin), told.get(name, "nothing")
@@ -165,7 +165,7 @@ def layout_fault(layouts: str, twins: Mapping[str, type[ctypes.Structure]] = TWI
 
 
 def layout_text(name: str, twin: type[ctypes.Structure]) -> str:
-    """Returns a structure's name, size, and each field's name, offset and size, as layout.cpp writes them.
+    """A structure's name, size, and each field's name, offset and size, as layout.cpp writes them.
 
     >>> layout_text("Slab", SlabStruct)
     'Slab 24 pairs 0 8 rank 8 8 numbers 16 8'
@@ -176,6 +176,6 @@ def layout_text(name: str, twin: type[ctypes.Structure]) -> str:
 
 
 def array_of(kind: Any, items: Iterable[Any]) -> Any:
-    """Returns a C array of structures. It copies them, but not what their pointers point to."""
+    """A C array of structures. It copies them, but not what their pointers point to."""
     found = list(items)
     return (kind * len(found))(*found)

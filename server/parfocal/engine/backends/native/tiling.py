@@ -50,7 +50,7 @@ class TiledLinears:
             model.lm_head = self._rounded_head(head)
 
     def keep(self, module: nn.Module) -> Kept | None:
-        """Returns a native linear or head as tensors; None for any other module."""
+        """A native linear or head as tensors; None for any other module."""
         if isinstance(module, NativeLinear):
             return Kept(_notes(module), module.kept)
         if isinstance(module, NativeHead):
@@ -60,7 +60,7 @@ class TiledLinears:
         return None
 
     def make(self, kept: Kept) -> nn.Module:
-        """Returns the module that `kept` describes."""
+        """The module that `kept` describes."""
         if "near" not in kept.notes:
             return self._linear(kept.notes, kept.tensors)
         own = {name: part for name, part in kept.tensors.items() if not name.startswith("near.")}

@@ -75,7 +75,7 @@ class AttentionStep:
         return out
 
     def decode_mask(self, rows: DecodeRows, window: int | None) -> torch.Tensor:
-        """Returns the context that each decoding row sees, `[rows, 1, 1, context]`, cached by window."""
+        """The context that each decoding row sees, `[rows, 1, 1, context]`, cached by window."""
         mask = self._masks.get((-1, window))
         if mask is None:
             context = rows.blocks.shape[1] * self.cache.block_tokens
@@ -87,7 +87,7 @@ class AttentionStep:
         return mask
 
     def chunk_mask(self, number: int, window: int | None) -> torch.Tensor | None:
-        """Returns the context that a chunk's tokens see, `[1, 1, tokens, length]`; None if plainly causal."""
+        """The context that a chunk's tokens see, `[1, 1, tokens, length]`; None if plainly causal."""
         key = (number, window)
         if key not in self._masks:
             self._masks[key] = self._make_chunk_mask(self.chunks[number], window)

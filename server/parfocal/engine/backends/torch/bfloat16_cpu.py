@@ -37,7 +37,7 @@ class PackedLinear(nn.Module):
         self._bias = None if base.bias is None else base.bias.data
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, rows, out]` for `x` `[…, rows, in]`, in x's dtype."""
+        """`[…, rows, out]` for `x` `[…, rows, in]`, in x's dtype."""
         rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
         y: torch.Tensor
         if rows.shape[0] <= MOST_PACKED_ROWS:
@@ -56,7 +56,7 @@ class Bfloat16Head(nn.Module):
         self._weight = head.weight.data.to(torch.bfloat16)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns logits `[1, rows, vocabulary]` in float32 for `x` `[1, rows, hidden]`."""
+        """Logits `[1, rows, vocabulary]` in float32 for `x` `[1, rows, hidden]`."""
         rows = x[0]
         logits = (rows.to(torch.bfloat16) @ self._weight.t()).float()
         top = logits.amax(-1, keepdim=True)

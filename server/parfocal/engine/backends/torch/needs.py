@@ -11,7 +11,7 @@ _SCORE_COPIES = 4
 
 
 def at_most(base: ResidentBase, config: EngineConfig) -> Workspace:
-    """Returns an upper bound for any step."""
+    """An upper bound for any step."""
     weight = max((wide * tall for wide, tall in base.shapes.values()), default=0)
     width = max(FLOAT_BYTES, base.dtype.itemsize)
     # One weight at a time is dequantised.
@@ -20,7 +20,7 @@ def at_most(base: ResidentBase, config: EngineConfig) -> Workspace:
 
 
 def slab_bytes(base: ResidentBase, config: EngineConfig) -> int:
-    """Returns a bound on what adapters of any ranks take in slabs.
+    """A bound on what adapters of any ranks take in slabs.
 
     Raises:
         EngineMisconfigured: the settings give a size for pages.
@@ -34,7 +34,7 @@ def slab_bytes(base: ResidentBase, config: EngineConfig) -> int:
 
 
 def _attention_bytes(base: ResidentBase, config: EngineConfig) -> int:
-    """Returns what one layer's attention takes for each token of the longest context.
+    """What one layer's attention takes for each token of the longest context.
 
     torch gathers the context of all rows, padded to the longest, and may repeat it for each query head.
     """

@@ -15,7 +15,7 @@ class Operands(NamedTuple):
 
 
 def attend(given: Operands, mask: torch.Tensor | None, scaling: float, softcap: float | None) -> torch.Tensor:
-    """Returns softmax(q kᵀ · scaling) v, `[rows, heads, tokens, head_dim]`.
+    """softmax(q kᵀ · scaling) v, `[rows, heads, tokens, head_dim]`.
 
     `mask` `[rows or 1, 1, tokens or 1, length]` is True where a query sees a key; None means plainly causal.
     `softcap` bounds the scores to ± its value (Gemma 2, arXiv 2408.00118).

@@ -19,12 +19,12 @@ class TorchStepWork:
         self._device = device
 
     def lora(self, laid: list[LaidRow]) -> LoraWork | None:
-        """Returns the rows' LoRA work; None if no row uses an adapter."""
+        """The rows' LoRA work; None if no row uses an adapter."""
         found = segments(laid)
         return LoraBatch(found, self._slabs, self._device) if found else None
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
-        """Returns the rows' attention."""
+        """The rows' attention."""
         self._clear_begun_blocks(laid)
         written = torch.tensor(written_places(laid, self._cache.block_tokens), device=self._device)
         chunks = tuple(self._chunk(item) for item in laid if item.tokens > 1)
@@ -60,6 +60,6 @@ class TorchStepWork:
 
 
 def _begun_block(item: LaidRow, size: int) -> int | None:
-    """Returns the row's last block if this step writes its first token and not its last."""
+    """The row's last block if this step writes its first token and not its last."""
     last = (item.length - 1) // size
     return item.row.blocks[last] if last * size >= item.row.start and item.length % size else None

@@ -35,7 +35,7 @@ class UnpackedLinear(nn.Module):
         self._turned, self._bias = weight.t().contiguous(), bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, rows, out]` for `x` `[…, rows, in]`."""
+        """`[…, rows, out]` for `x` `[…, rows, in]`."""
         y = x @ self._turned
         return y if self._bias is None else y.add_(self._bias)
 
@@ -48,7 +48,7 @@ class TiedHead(nn.Module):
         self._weight, self._bias = head.weight.data, None if head.bias is None else head.bias.data
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns logits `[1, rows, vocabulary]` for `x` `[1, rows, hidden]`."""
+        """Logits `[1, rows, vocabulary]` for `x` `[1, rows, hidden]`."""
         if x.shape[1] == 1 or x.shape[1] > _MOST_HEAD_ROWS:
             return functional.linear(x, self._weight, self._bias)
         logits = (self._weight @ x[0].t()).t().contiguous()[None]
@@ -56,7 +56,7 @@ class TiedHead(nn.Module):
 
 
 def unpacked_bytes(model: nn.Module) -> int:
-    """Returns the bytes of the 4-bit linears as float32; 0 unless they compute in it, on a CPU."""
+    """The bytes of the 4-bit linears as float32; 0 unless they compute in it, on a CPU."""
     linears = [module for module in model.modules() if isinstance(module, Linear4bit)]
     if any(m.weight.device.type != "cpu" or m.compute_dtype is not torch.float32 for m in linears):
         return 0
@@ -64,7 +64,7 @@ def unpacked_bytes(model: nn.Module) -> int:
 
 
 def room_for_unpacked() -> int:
-    """Returns how many bytes unpacked weights may take on this machine by default."""
+    """How many bytes unpacked weights may take on this machine by default."""
     return machine_bytes() // _MEMORY_PART
 
 

@@ -25,7 +25,7 @@ _Key = tuple[str, int, str]
 def loaded_page(
     statuses: Sequence[AdapterStatus], request: pb.ListLoadedAdaptersRequest
 ) -> pb.ListLoadedAdaptersResponse:
-    """Returns one page of `statuses`, sorted, without adapters that failed to load.
+    """One page of `statuses`, sorted, without adapters that failed to load.
 
     A page begins after the last adapter of the previous page, so adapters that come and go shift nothing.
     Raises BadRequest.

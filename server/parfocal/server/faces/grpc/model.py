@@ -23,7 +23,7 @@ def describe_model(
     has_chat: bool,
     pinned: Sequence[AdapterKey] = (),
 ) -> pb.Model:
-    """Returns what callers may know of the base that runs here."""
+    """What callers may know of the base that runs here."""
     return pb.Model(
         base=base_message(contract),
         architecture=info.architecture,

@@ -31,7 +31,7 @@ class ReplyWriter:
     warnings: tuple[str, ...] = ()
 
     def delta(self, delta: Delta, is_first: bool) -> pb.GenerateStreamResponse:
-        """Returns a stream's next message; the last one has `final`."""
+        """A stream's next message; the last one has `final`."""
         return pb.GenerateStreamResponse(
             delta_text=self.echo + delta.text if is_first else delta.text,
             delta_token_ids=delta.token_ids,
@@ -40,7 +40,7 @@ class ReplyWriter:
         )
 
     def completion(self, completion: Completion) -> pb.GenerateResponse:
-        """Returns the whole result."""
+        """The whole result."""
         return pb.GenerateResponse(
             text=self.echo + completion.text,
             token_ids=completion.token_ids,

@@ -61,7 +61,7 @@ class GenerateCall:
     request_id: str
 
     def request(self, ids: tuple[int, ...], adapter: AdapterKey | None, deadline: float | None) -> Request:
-        """Returns the engine's request; `deadline` is a `time.monotonic()` instant."""
+        """The engine's request; `deadline` is a `time.monotonic()` instant."""
         return Request(
             request_id=self.request_id,
             prompt_ids=ids,
@@ -75,7 +75,7 @@ class GenerateCall:
 
 
 def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
-    """Returns what `message` asks for, under `own_id` if the caller gave it no id.
+    """What `message` asks for, under `own_id` if the caller gave it no id.
 
     Raises BadRequest naming the field at fault.
     """
@@ -106,7 +106,7 @@ def read_input(message: pb.GenerateRequest | pb.TokenizeRequest) -> Input:
 
 
 def deadline_after(remaining_s: float | None) -> float | None:
-    """Returns when generation must end so that its answer arrives before the caller's deadline.
+    """When generation must end so that its answer arrives before the caller's deadline.
 
     `remaining_s` is the caller's time left, None without a deadline; the result is on `time.monotonic()`.
     """

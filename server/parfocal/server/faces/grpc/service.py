@@ -25,7 +25,7 @@ class DeltaStream(Protocol):
     """One request's deltas, the last with a completion; the engine's `Stream` is one."""
 
     def __aiter__(self) -> AsyncIterator[Delta]:
-        """Returns the deltas."""
+        """The deltas."""
 
     def cancel(self) -> None:
         """Ends the request; no effect once it has ended."""
@@ -35,7 +35,7 @@ class Submitter(Protocol):
     """Takes requests; the engine's thread is one."""
 
     def submit(self, request: Request) -> DeltaStream:
-        """Returns the request's deltas; raises an EngineError if it is refused."""
+        """The request's deltas; raises an EngineError if it is refused."""
 
 
 class Resolver(Protocol):
@@ -65,7 +65,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self._parts = parts
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
-        """Returns the whole answer."""
+        """The whole answer."""
         account = self._account(request)
         stream, writer = await self._admit(request, context, account)
         async for delta in stream:
@@ -87,7 +87,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             is_first = False
 
     async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
-        """Returns the token ids that Generate would use, and each one's text."""
+        """The token ids that Generate would use, and each one's text."""
         given = read_input(request)
         resolved = await self._parts.resolver.resolve(request.adapter)
 
@@ -98,13 +98,13 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         return await self._parts.encoders.run(tokenised)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
-        """Returns the resident base and the limits."""
+        """The resident base and the limits."""
         return self._parts.model
 
     async def ListLoadedAdapters(
         self, request: pb.ListLoadedAdaptersRequest, context: Context
     ) -> pb.ListLoadedAdaptersResponse:
-        """Returns a page of the adapters that the engine holds now."""
+        """A page of the adapters that the engine holds now."""
         return loaded_page(self._parts.residents.adapters(), request)
 
     def _account(self, message: pb.GenerateRequest) -> Account:
@@ -127,7 +127,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         return stream, ReplyWriter(self._parts.token_text, echo, warnings)
 
     async def _built(self, delta: Delta, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Returns what `write` returns, from a thread where that would hold up the others on the loop."""
+        """What `write` returns, from a thread where that would hold up the others on the loop."""
         logprobs = delta.completion.logprobs if delta.completion is not None else ()
         if len(logprobs) * (1 + len(logprobs[0].top) if logprobs else 0) <= _MANY_LOGPROBS:
             return write(*args, **kwargs)
@@ -146,5 +146,5 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         return ids, (*resolved.warnings(given.form), *about)
 
     async def _echo(self, call: GenerateCall, ids: tuple[int, ...]) -> str:
-        """Returns the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
+        """The prompt as it was sent, or as its tokens spell it, which the engine has checked."""
         return call.prompt or await self._parts.encoders.run(lambda encoder: encoder.text(ids))

@@ -42,7 +42,7 @@ class Varlen(Protocol):
         seqused_k: torch.Tensor | None,
         block_table: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Returns answers `[tokens, heads, head_dim]` for a query of that shape.
+        """Answers `[tokens, heads, head_dim]` for a query of that shape.
 
         key and value are pages `[pages, page tokens, kv_heads, head_dim]`.
         """
@@ -64,7 +64,7 @@ class Trial(Protocol):
     """Calls the function once on the device where it would run."""
 
     def __call__(self, function: Varlen, need: Need) -> str:
-        """Returns what is wrong with its answer, or nothing. What the function raises passes through."""
+        """What is wrong with its answer, or nothing. What the function raises passes through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Support:
 
 
 def installed() -> Varlen | None:
-    """Returns torch's function; None if this torch has none."""
+    """torch's function; None if this torch has none."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -125,7 +125,7 @@ class DeviceTrial:
     device: torch.device
 
     def __call__(self, function: Varlen, need: Need) -> str:
-        """Returns what is wrong with the answer, or nothing."""
+        """What is wrong with the answer, or nothing."""
         for window, expected in ((None, [1.5, 3.0]), (2, [1.5, 4.0])):
             found = self._ask(function, need, window)
             if not found.eq(torch.tensor(expected, device=self.device)[:, None]).all():
@@ -133,7 +133,7 @@ class DeviceTrial:
         return ""
 
     def _ask(self, function: Varlen, need: Need, window: int | None) -> torch.Tensor:
-        """Returns what the last two tokens of three, whose keys are equal, get from the values 1, 2 and 6."""
+        """What the last two tokens of three, whose keys are equal, get from the values 1, 2 and 6."""
         pages = -(-4 // need.block_tokens)
         shape = (pages, need.block_tokens, need.kv_heads, need.head_dim)
         keys, values = torch.full((2, *shape), torch.nan, dtype=need.dtype, device=self.device)
@@ -185,7 +185,7 @@ class VarlenAttentionStep:
 
 
 def varlen_step(function: Varlen, cache: KvCache, laid: Sequence[LaidRow]) -> VarlenAttentionStep:
-    """Returns the attention of `laid`, for this step alone."""
+    """The attention of `laid`, for this step alone."""
     device = cache.keys[0].device
     starts, lengths = (
         torch.tensor(numbers, dtype=torch.int32, device=device)

@@ -24,7 +24,7 @@ class LinearGroup:
         self._waiting: dict[int, torch.Tensor] = {}
 
     def output(self, index: int, x: torch.Tensor) -> torch.Tensor:
-        """Returns one linear's output `[…, tokens, out]` for `x` `[…, tokens, in]`.
+        """One linear's output `[…, tokens, out]` for `x` `[…, tokens, in]`.
 
         A linear called on another tensor than the first, or twice, starts a new computation.
         """
@@ -53,7 +53,7 @@ class GroupedLinear(nn.Module):
         self._index = index
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `[…, tokens, out]` for `x` `[…, tokens, in]`."""
+        """`[…, tokens, out]` for `x` `[…, tokens, in]`."""
         return self._group.output(self._index, x)
 
 
@@ -68,5 +68,5 @@ def group_linears(model: nn.Module, groups: Sequence[Group], active: ActiveAdapt
 
 
 def _bare(linear: nn.Module) -> nn.Module:
-    """Returns the base's own linear, without its LoRA wrapper."""
+    """The base's own linear, without its LoRA wrapper."""
     return linear.base if isinstance(linear, AdaptedLinear | GroupedLinear) else linear

@@ -9,7 +9,7 @@ Group = tuple[str, ...]
 
 
 def groups_of(shapes: Mapping[str, tuple[int, int]]) -> list[Group]:
-    """Returns the paths of `shapes` in groups of one to three that have one parent and one input.
+    """The paths of `shapes` in groups of one to three that have one parent and one input.
 
     >>> groups_of({"a.q_proj": (8, 8), "a.k_proj": (8, 4), "a.o_proj": (8, 8), "b.up_proj": (8, 9)})
     [('a.q_proj', 'a.k_proj'), ('a.o_proj',), ('b.up_proj',)]
@@ -24,7 +24,7 @@ def groups_of(shapes: Mapping[str, tuple[int, int]]) -> list[Group]:
 
 
 def columns_of(groups: Iterable[Group]) -> list[str]:
-    """Returns all paths, those of a group side by side."""
+    """All paths, those of a group side by side."""
     return [path for group in groups for path in group]
 
 

@@ -38,7 +38,7 @@ class PagePool:
         return self.count - len(self._free)
 
     def take(self, count: int) -> tuple[int, ...]:
-        """Returns the numbers of `count` pages.
+        """The numbers of `count` pages.
 
         On failure takes none: raises NoRoom if others hold them, AdapterRefused if the pool is too small.
         """
@@ -53,14 +53,14 @@ class PagePool:
             return tuple(self._free.pop() for _ in range(count))
 
     def give(self, pages: Sequence[int]) -> None:
-        """Returns pages to the pool."""
+        """Gives pages back to the pool."""
         with self._lock:
             assert not set(pages) & set(self._free), f"pages {pages} were given back twice"
             self._free += pages
 
 
 def page_bytes(largest_matrix: int) -> int:
-    """Returns a page's size: a power of two that holds the largest matrix.
+    """A page's size: a power of two that holds the largest matrix.
 
     >>> page_bytes(1), page_bytes(14336 * 64 * 2)
     (65536, 2097152)
@@ -91,5 +91,5 @@ def pack(sizes: Sequence[int], size_bytes: int) -> Packing:
 
 
 def aligned(size_bytes: int) -> int:
-    """Returns the bytes that a matrix takes with padding that aligns the next one to vectors."""
+    """The bytes that a matrix takes with padding that aligns the next one to vectors."""
     return -(-size_bytes // _ALIGNED_BYTES) * _ALIGNED_BYTES

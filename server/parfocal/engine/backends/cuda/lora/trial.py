@@ -18,7 +18,7 @@ _RANKS = (3, 16, 40)
 def lora_trial(
     dtype: torch.dtype, adapter_dtype: torch.dtype, device: torch.device
 ) -> Trial[GroupGuard | None]:
-    """Returns the task: adapters of several ranks in short tiles, then in long ones. None is plain torch."""
+    """The task: adapters of several ranks in short tiles, then in long ones. None is plain torch."""
     shapes = {path: (_INPUTS, outputs) for path, outputs in zip(_PATHS, _OUTPUTS, strict=True)}
     shape = StoreShape(shapes, adapter_dtype, max(_RANKS), device)
     room = Room(len(_RANKS), len(_RANKS) * shape.most_pages * shape.page_bytes)

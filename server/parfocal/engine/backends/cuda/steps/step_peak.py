@@ -40,14 +40,14 @@ class StepMaker(Protocol):
     """Makes what is measured."""
 
     def __call__(self, base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
-        """Returns the forward pass over a cache, with one adapter of the highest rank on every linear."""
+        """The forward pass over a cache, with one adapter of the highest rank on every linear."""
 
 
 class Peak(Protocol):
     """Measures peak device memory."""
 
     def most_bytes(self, work: Callable[[], object]) -> int:
-        """Returns the peak bytes of all tensors on the device while `work` runs."""
+        """The peak bytes of all tensors on the device while `work` runs."""
 
 
 class CudaPeak:
@@ -57,7 +57,7 @@ class CudaPeak:
         self._device = device
 
     def most_bytes(self, work: Callable[[], object]) -> int:
-        """Returns the peak bytes of all tensors on the device while `work` runs."""
+        """The peak bytes of all tensors on the device while `work` runs."""
         torch.cuda.reset_peak_memory_stats(self._device)
         try:
             work()
@@ -79,7 +79,7 @@ class MeasuredWorkspace:
         self._peak = peak
 
     def __call__(self, base: ResidentBase, config: EngineConfig) -> Workspace:
-        """Returns the most that a step of `base` takes under `config`."""
+        """The most that a step of `base` takes under `config`."""
         try:
             return self._measured(base, config)
         except failures() as error:
@@ -105,7 +105,7 @@ class MeasuredWorkspace:
 
 
 def largest_plans(config: EngineConfig, context: int, place: Place) -> list[Plan]:
-    """Returns steps of the most tokens: of as few rows as hold them, and of as many rows as there may be.
+    """Steps of the most tokens: of as few rows as hold them, and of as many rows as there may be.
 
     All rows use the adapter at `place`, have `context` tokens, sample, and share the first block of the
     cache.
