@@ -43,7 +43,7 @@ class Schedule:
     def still_falling(self) -> bool:
         """Whether the held-out loss had not come to rest when the run ended."""
         if self._open:
-            return not self._rested
+            return not self._rested and self._waited < _PATIENCE
         return len(self._losses) > 1 and _fell(self._losses[-2], self._losses[-1], _STILL)
 
     def factor(self, step: int) -> float:
