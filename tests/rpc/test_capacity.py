@@ -100,6 +100,18 @@ def test_a_caller_that_opens_an_rpc_and_sends_nothing_takes_room_until_it_goes()
     assert asyncio.run(scenario()) == ("TOO_MANY_RPCS", [b"x"])
 
 
+def test_a_connection_beyond_the_limit_is_closed() -> None:
+    async def scenario() -> tuple[str, list[bytes]]:
+        async with serving(Echo(), max_connections=1) as (server, first):
+            await call(first, "UnaryUnary")
+            own = [("grpc.use_local_subchannel_pool", 1)]
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", own) as second:
+                refused = await refusal_of(second, "UnaryUnary")
+            return refused.status, await call(first, "UnaryUnary")
+
+    assert asyncio.run(scenario()) == ("UNAVAILABLE", [b"x"])
+
+
 def test_a_full_server_answers_probes() -> None:
     async def scenario() -> int:
         async with serving(Echo(), max_rpcs=1) as (_, channel):
