@@ -1,5 +1,7 @@
 """The native LoRA kernel gives every row its own adapter's part, and base rows nothing."""
 
+import weakref
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from fakes.engine.lora_weights import SHAPES, added, random_adapter
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native.rows import SlabTables
 from parfocal.engine.backends.native.step_work import NativeLora
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.lora.store import LoraStore
@@ -20,6 +23,33 @@ rows_of = st.lists(
     min_size=1,
     max_size=12,
 )
+
+
+def test_an_empty_slab_gives_its_memory_back_though_the_last_step_used_it() -> None:
+    store = LoraStore(SHAPES, torch.float32, torch.device("cpu"), slab_slots=1)
+    places = [store.put(random_adapter(8, seed=seed)) for seed in range(4)]
+    tables = SlabTables(list(SHAPES))
+    tables.of({place.slab: store.slabs[place.slab] for place in places})
+    held = [weakref.ref(pair.a) for slab in store.slabs.values() for pair in slab.weights.values()]
+    for place in places[:3]:
+        store.free(place)
+
+    assert sum(each() is not None for each in held) == len(SHAPES)
+
+
+def test_a_slab_in_the_place_of_an_empty_one_is_seen_anew() -> None:
+    store = LoraStore(SHAPES, torch.float32, torch.device("cpu"), slab_slots=1)
+    tables = SlabTables(list(SHAPES))
+    for seed in range(5):
+        place = store.put(random_adapter(8, seed=seed))
+        slab = store.slabs[place.slab]
+        (struct,) = tables.of({place.slab: slab})
+
+        assert [struct.pairs[at].a for at in range(len(SHAPES))] == [
+            slab.weights[path].a.data_ptr() for path in SHAPES
+        ]
+        store.free(place)
+        del slab
 
 
 @pytest.fixture(scope="module")

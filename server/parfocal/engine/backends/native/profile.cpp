@@ -17,6 +17,10 @@ void took(Phase phase, double more) {
   seconds[static_cast<int>(phase)] += more;
 }
 
+void hold_times() { lock.lock(); }
+
+void release_times() { lock.unlock(); }
+
 Shared::~Shared() {
   if (!on_) return;
   const double all = std::chrono::duration<double>(Clock::now() - begun_).count();

@@ -17,6 +17,10 @@ extern std::atomic<bool> profiling;
 // Adds to what the phase has taken.
 void took(Phase phase, double seconds);
 
+// Keeps what the phases have taken as it is, for a fork.
+void hold_times();
+void release_times();
+
 // Adds the time from its making to its end to a phase.
 class Timed {
  public:

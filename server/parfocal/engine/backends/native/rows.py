@@ -1,5 +1,6 @@
 """A step's rows as native kernels see them: contexts in the cache, and adapters' weights."""
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,9 +66,12 @@ def pair_struct(pair: AdapterPair | None) -> PairStruct:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A slab's table, for as many modules as the slab had when it was made."""
+    """A slab's table, for as many modules as the slab had when it was made.
 
-    slab: Slab
+    It does not keep the slab: one that is empty gives its memory back at once, not when others are used.
+    """
+
+    slab: "weakref.ref[Slab]"
     modules: int
     struct: SlabStruct
 
@@ -91,8 +95,8 @@ class SlabTables:
     def _table(self, number: int, slab: Slab) -> _Table:
         modules = len(slab.weights)
         known = self._tables.get(number)
-        if known is not None and known.slab is slab and known.modules == modules:
+        if known is not None and known.slab() is slab and known.modules == modules:
             return known
         pairs = array_of(PairStruct, (pair_struct(slab.weights.get(path)) for path in self._paths))
         some = next(iter(slab.weights.values()))
-        return _Table(slab, modules, SlabStruct(pairs, slab.rank, ADAPTER_NUMBERS[some.a.dtype]))
+        return _Table(weakref.ref(slab), modules, SlabStruct(pairs, slab.rank, ADAPTER_NUMBERS[some.a.dtype]))

@@ -1,5 +1,7 @@
 #include "threads.h"
 
+#include "profile.h"
+
 #include <immintrin.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -75,12 +77,28 @@ void help() {
   }
 }
 
+// Around a fork no job runs and both locks are this thread's: else a child would begin in the middle of a job, with a
+// lock that a thread of its parent holds for ever. A job's own threads may take times, so its lock comes first.
+void before_fork() {
+  one_job.lock();
+  parfocal::hold_times();
+}
+
+void after_fork() {
+  parfocal::release_times();
+  one_job.unlock();
+}
+
 // A child process has none of its parent's threads.
-void forget_helpers() {
+void in_child() {
   helpers.store(0);
   sleeping.store(0);
   ticket.store(kClosed);
+  after_fork();
 }
+
+// Registered when the library is loaded: at that time no other thread uses it.
+[[maybe_unused]] const int handled = pthread_atfork(before_fork, after_fork, in_child);
 
 }  // namespace
 
@@ -118,8 +136,6 @@ extern "C" {
 
 // Lets `threads` threads share the kernels' work, the calling one among them. More are started if need be; none ends.
 void parfocal_threads(int threads) {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, forget_helpers); });
   const std::lock_guard<std::mutex> lock(one_job);
   for (; helpers.load() + 1 < threads; helpers.fetch_add(1)) std::thread(help).detach();
 }
