@@ -1,5 +1,6 @@
 """Adapters load beside the steps: slow, failing or corrupt ones cost only their own requests."""
 
+import gc
 import shutil
 import threading
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from parfocal.engine.adapters.slots import SlotState
 from parfocal.engine.engine import Engine
 from parfocal.engine.loading import build_engine, load_base
 from parfocal.engine.lora.loader import AdapterLoader
-from parfocal.engine.lora.store import LoraStore
+from parfocal.engine.lora.store import LoraStore, Slab
 from parfocal.engine.model import ResidentBase
 
 PATIENCE_SECONDS = 60.0
@@ -259,3 +260,61 @@ def test_an_adapter_is_read_ahead_while_the_only_slot_is_taken(
 
     assert source.asked == ["a", "b"]
     assert set(stage.seen.completions) == {"first", "second"}
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["a load", "a prefetch"])
+def test_closing_does_not_wait_for_a_fetch_that_hangs(
+    base: ResidentBase, good: AdapterFolder, caplog: pytest.LogCaptureFixture, ahead: bool
+) -> None:
+    source, store = Source({"hangs": good}), LoraStore(base.shapes, torch.float32, torch.device("cpu"))
+    ended = threading.Event()
+    loader = AdapterLoader(
+        source,
+        store,
+        lambda told: ended.set() if isinstance(told, LoadEnded | PrefetchEnded) else None,
+        1,
+        16,
+    )
+    loader.closing_seconds = 0.0
+    if ahead:
+        loader.prefetch(AdapterKey("hangs"))
+    else:
+        loader.start(AdapterKey("hangs"), None)
+    assert source.entered.wait(PATIENCE_SECONDS)
+    loader.close()
+
+    assert not ended.is_set()
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 adapters still load after 0 s; leaving them"
+    ]
+    source.gate.set()
+    assert ended.wait(PATIENCE_SECONDS), "what comes late is lost"
+
+
+def _slabs() -> set[int]:
+    gc.collect()
+    return {id(each) for each in gc.get_objects() if type(each) is Slab}
+
+
+@pytest.mark.parametrize("kernels", ["auto", "torch"])
+def test_an_evicted_adapters_slab_is_gone_while_the_next_one_is_fetched(
+    llama_base: Path, good: AdapterFolder, kernels: str
+) -> None:
+    config = replace(CONFIG, slots=1, kernels=kernels)
+    source, before = Source({"a": good, "b": good}), _slabs()
+    resident = load_base(llama_base, config)
+    engine = build_engine(resident, config, source)
+    stage = Stage(resident, source, engine)
+    source.gate.set()
+    stage.submit("first", "a")
+    stage.settle()
+    assert len(_slabs() - before) == 1
+    source.gate.clear()
+    stage.submit("second", "b")
+    stage.step_until(lambda: source.asked == ["a", "b"])
+
+    assert not _slabs() - before
+    source.gate.set()
+    stage.settle()
+    engine.close()
+    assert stage.seen.completions["first"].token_ids == stage.seen.completions["second"].token_ids

@@ -55,7 +55,7 @@ class SlotResidency:
         self._observer = observer
         self._prefetches = Prefetches(tiers.host, loader.prefetch, tiers.prefetches)
         self._copying: dict[str, Slot] = {}
-        # The last load did not fit the device's memory, and nothing has been evicted since.
+        # The last load did not fit the device's memory beside others, and none of these has left since.
         self._full = False
         # Slots whose adapter is already being prefetched.
         self._joined: dict[str, Slot] = {}
@@ -110,7 +110,8 @@ class SlotResidency:
         if result.staged is not None:
             self._keep(HostEntry(adapter, result.staged, result.seconds))
         if result.place is None:
-            self._full = any(other.place is not None for other in self._table)
+            # Those on their way count too: trying beside them again would find no more room.
+            self._full = any(not other.is_lost for other in self._table if other is not slot)
             self._lose(slot, SlotState.NO_ROOM)
             return
         slot.state = SlotState.READY
@@ -213,6 +214,8 @@ class SlotResidency:
         self._table.remove(slot)
         if slot.place is not None:
             self._loader.free(slot.place)
+        # A load that failed may have held memory too.
+        if slot.state is not SlotState.NO_ROOM or all(other.is_lost for other in self._table):
             self._full = False
 
     def _report(self, event: str, adapter: AdapterKey) -> None:

@@ -3,9 +3,10 @@
 The step thread never waits here. A load's result arrives in the engine's inbox.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 import torch
@@ -24,6 +25,10 @@ from parfocal.engine.adapters import (
 from parfocal.engine.errors import NoRoom
 from parfocal.engine.lora.adapter_files import LoraWeights, read_adapter
 from parfocal.engine.request import AdapterKey
+
+log = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 5.0
 
 
 class AdapterSource(Protocol):
@@ -64,7 +69,8 @@ class AdapterLoader:
     `tell` is called on the loading threads, which change no engine state.
 
     Copies from host memory have a thread of their own: a copy of milliseconds never waits for a disk. Nor
-    does the load of an adapter that has a slot wait for a prefetch.
+    does the load of an adapter that has a slot wait for a prefetch. `close` waits up to `closing_seconds` for
+    running loads.
     """
 
     def __init__(
@@ -79,7 +85,9 @@ class AdapterLoader:
         self._store = store
         self._tell = tell
         self._max_rank = max_rank
+        self.closing_seconds = CLOSING_SECONDS
         self._loads, self._copies, self._prefetches = _pool(threads), _pool(1), _pool(threads)
+        self._under_way: set[Future[Any]] = set()
 
     def start(self, adapter: AdapterKey, staged: Staged | None) -> None:
         """Begins to load an adapter, from host memory if it is `staged`."""
@@ -87,11 +95,13 @@ class AdapterLoader:
             future = self._loads.submit(self._load, adapter)
         else:
             future = self._copies.submit(self._load_staged, adapter, staged)
+        self._follow(future)
         future.add_done_callback(lambda finished: self._tell(LoadEnded(adapter, finished)))
 
     def prefetch(self, adapter: AdapterKey) -> None:
         """Begins to read an adapter into host memory."""
         future = self._prefetches.submit(self._prefetch, adapter)
+        self._follow(future)
         future.add_done_callback(lambda finished: self._tell(PrefetchEnded(adapter, finished)))
 
     def free(self, place: Place) -> None:
@@ -99,11 +109,21 @@ class AdapterLoader:
         self._store.free(place)
 
     def close(self) -> None:
-        """Lets running loads finish and starts no others."""
-        for pool in (self._prefetches, self._loads, self._copies):
+        """Starts no other loads and lets running ones finish, but leaves those that hang."""
+        pools = (self._prefetches, self._loads, self._copies)
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
-        for pool in (self._prefetches, self._loads, self._copies):
+        hanging = wait(tuple(self._under_way), self.closing_seconds).not_done
+        if hanging:
+            seconds = self.closing_seconds
+            log.warning("%d adapters still load after %g s; leaving them", len(hanging), seconds)
+            return
+        for pool in pools:
             pool.shutdown(wait=True)
+
+    def _follow(self, future: Future[Any]) -> None:
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
 
     def _load(self, adapter: AdapterKey) -> Loaded:
         laid, seconds = self._staged(adapter, lambda: self._tell(LoadAdvanced(adapter, SlotState.STAGED)))

@@ -151,10 +151,11 @@ class Scheduler:
         adapter = sequence.request.adapter
         if adapter is None:
             return True
-        lost = sequence.slot is not None and sequence.slot.is_lost
-        if lost or self._turns.holds_back(sequence):
+        is_held_back = self._turns.holds_back(sequence)
+        if is_held_back or (sequence.slot is not None and sequence.slot.is_lost):
             self._unpin(sequence)
-        elif sequence.slot is None:
+        # One that found no room tries again at once: nothing else might wake an idle engine for it.
+        if sequence.slot is None and not is_held_back:
             sequence.slot = self._residency.reserve(adapter, again=sequence.looked_up)
             sequence.looked_up = True
         return sequence.slot is not None

@@ -1,7 +1,8 @@
 """From an adapter reference to the adapter's identity and files, through a registry. Knows no request.
 
-A reference is resolved anew every time: a moved alias takes effect with the next request. Whether a
-version fits the base never changes, so that is judged once.
+A reference is resolved anew every time: a moved alias takes effect with the next request. So does a deletion,
+also of an adapter that is on the device: requests admitted before it end as if it were there, later ones are
+refused. Whether a version fits the base never changes, so that is judged once.
 """
 
 import asyncio
