@@ -13,10 +13,14 @@ from parfocal.engine.backends.cuda.fallback import Guarded, Trial, choose, repor
 
 Path = Callable[[torch.Tensor], torch.Tensor]
 TRIAL = Trial[Path](lambda path: path(torch.tensor([1.0, -4.0])), tolerance=0.01)
+FULL_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("Triton Error [CUDA]: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
 FAILURES = [
     OutOfResources(300_000, 100_000, "shared memory"),
     RuntimeError("no kernel image is available for execution on the device"),
-    torch.OutOfMemoryError("CUDA out of memory"),
     torch.AcceleratorError("an illegal memory access was encountered"),
     OSError("libcuda.so: cannot open shared object file"),
     ImportError("No module named 'triton'"),
@@ -72,7 +76,7 @@ def test_a_fast_path_that_agrees_is_chosen_without_a_word(
     assert (reports.all, warnings_in(caplog)) == ([], [])
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", FAILURES + FULL_MEMORY, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("when", ["made", "run"])
 def test_a_fast_path_that_fails_is_given_up_with_one_warning_and_one_report(
     error: Exception, when: str, reports: Reports, caplog: pytest.LogCaptureFixture
@@ -157,6 +161,58 @@ def test_the_first_failed_launch_ends_the_fast_path_and_costs_no_answer(
     assert (fast.calls, guarded.is_fast) == (3, False)
     assert [kernel for kernel, _ in reports.all] == ["attention"]
     assert len(warnings_in(caplog)) == 1
+
+
+class FailsOnce:
+    """Doubles every time but the third."""
+
+    def __init__(self, error: Exception) -> None:
+        self.calls, self._error = 0, error
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls == 3:
+            raise self._error
+        return x * 2
+
+
+@pytest.mark.parametrize("error", FULL_MEMORY, ids=lambda error: type(error).__name__)
+def test_memory_that_is_full_for_once_costs_the_fast_path_one_call(
+    error: Exception, reports: Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast = FailsOnce(error)
+    plain = FailsOnce(error)
+    guarded = Guarded("lora", fast, plain, reports)
+    answers = [guarded(torch.tensor([number])).tolist() for number in range(6)]
+
+    assert answers == [[0], [2], [4], [6], [8], [10]]
+    assert (fast.calls, plain.calls, guarded.is_fast) == (6, 1, True)
+    assert (reports.all, warnings_in(caplog)) == ([], [])
+
+
+def test_full_memory_that_leaves_the_plain_path_none_either_is_raised_and_passes(reports: Reports) -> None:
+    fast, plain = (WearsOut(0, FULL_MEMORY[0]) for _ in range(2))
+    guarded = Guarded("lora", fast, plain, reports)
+    with pytest.raises(torch.OutOfMemoryError):
+        guarded(torch.ones(1))
+
+    assert guarded.is_fast
+    assert reports.all == []
+
+
+@pytest.mark.parametrize("error", FULL_MEMORY, ids=lambda error: type(error).__name__)
+def test_memory_that_is_full_at_the_trial_is_given_back_and_the_trial_repeated(
+    error: Exception, reports: Reports
+) -> None:
+    errors = [error]
+
+    def once_full(x: torch.Tensor) -> torch.Tensor:
+        if errors:
+            raise errors.pop()
+        return x * 2
+
+    assert choose("graphs", lambda: once_full, doubled, TRIAL, reports) is once_full
+    assert reports.all == []
 
 
 def test_what_fails_on_the_plain_path_too_is_raised(reports: Reports) -> None:

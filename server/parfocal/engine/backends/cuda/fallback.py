@@ -37,6 +37,8 @@ _FAILURES: tuple[type[Exception], ...] = (
     subprocess.CalledProcessError,
 )
 _LONGEST_REASON = 300
+# As the driver says it through Triton, and as cuBLAS does.
+_MEMORY_FULL = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)  # Python 3.11 cannot call a generic class with slots by its parameters
@@ -55,27 +57,27 @@ def choose(name: str, fast: Callable[[], T], plain: T, trial: Trial[T], report: 
     """Returns what `fast` makes if its trial on this card agrees with `plain`'s, otherwise `plain`.
 
     Called once, at start. If the fast path is rejected, one warning says why and `report` gets the kernel's
-    name and the reason. An error of the plain path propagates.
+    name and the reason. Where memory was full, it is tried once more without what torch only keeps. An error
+    of the plain path propagates.
     """
     card = card_name()
     # Read on the host, so that a failure on the device surfaces here.
     right = trial.run(plain).double().cpu()
-    try:
-        path = fast()
-        reason = _difference(trial.run(path), right, trial.tolerance)
-    except failures() as error:
-        reason = _described(error)
-    else:
-        if not reason:
-            return path
-    _give_up(name, card, reason, report)
+    tried = _tried(fast, right, trial)
+    if tried.is_memory_full:
+        torch.cuda.empty_cache()
+        tried = _tried(fast, right, trial)
+    if tried.path is not None:
+        return tried.path
+    _give_up(name, card, tried.reason, report)
     return plain
 
 
 class Guarded(Generic[P, R]):
     """A fast function, replaced for good by a plain one at its first failure, with a warning and a report.
 
-    The plain one must be correct whatever the failed one left half done. For one thread.
+    Full memory is no failure of the function and passes: it is replaced for that call only. The plain one
+    must be correct whatever the failed one left half done. For one thread.
     """
 
     def __init__(self, name: str, fast: Callable[P, R], plain: Callable[P, R], report: Report) -> None:
@@ -91,11 +93,13 @@ class Guarded(Generic[P, R]):
         try:
             answer = self._fast(*args, **kwargs)
         except failures() as error:
-            reason = _described(error)
+            reason, self.is_fast = _described(error), is_memory_full(error)
         else:
             return answer
-        self.is_fast = False
-        _give_up(self._name, self._card, reason, self._report)
+        if self.is_fast:
+            log.info("%s: memory was full (%s); this once by PyTorch", self._name, reason)
+        else:
+            _give_up(self._name, self._card, reason, self._report)
         return self._plain(*args, **kwargs)
 
 
@@ -115,10 +119,33 @@ def failures() -> tuple[type[Exception], ...]:
     return (*_FAILURES, TritonError)
 
 
+def is_memory_full(error: Exception) -> bool:
+    """Whether an error says that the device's memory is full now, whoever asked for it."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _MEMORY_FULL)
+
+
 @cache
 def card_name() -> str:
     """Returns the current device's display name."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "a machine without a CUDA card"
+
+
+@dataclass(frozen=True)  # as above
+class _Tried(Generic[T]):
+    """What came of a trial: the path if it passed, otherwise why not."""
+
+    path: T | None
+    reason: str
+    is_memory_full: bool = False
+
+
+def _tried(fast: Callable[[], T], right: torch.Tensor, trial: Trial[T]) -> _Tried[T]:
+    try:
+        path = fast()
+        reason = _difference(trial.run(path), right, trial.tolerance)
+    except failures() as error:
+        return _Tried(None, _described(error), is_memory_full(error))
+    return _Tried(None if reason else path, reason)
 
 
 def _difference(found: torch.Tensor, right: torch.Tensor, tolerance: float) -> str:
