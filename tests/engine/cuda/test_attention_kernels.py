@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 from fakes.engine.paged_rows import Context, Drawn, Heads, PagedRows
 from parfocal.engine.backends.cuda.attention.rows import CudaAttention, CudaAttentionStep, split_count
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
-from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.model import NewTokens, Scoring
 from parfocal.engine.scheduling import token_places
 
@@ -52,7 +52,8 @@ def attention(rows: PagedRows) -> CudaAttention:
 def refillable(rows: PagedRows, count: int) -> tuple[CudaAttentionStep, DecodeInputs]:
     """Returns a step of `count` empty rows, and the inputs that it reads."""
     device = rows.cache.keys[0].device
-    inputs = decode_inputs(count, 30, device)
+    there = torch.empty(Parts.size(count, 30), dtype=torch.int32, device=device)
+    inputs = decode_inputs(count, 30, there)
     table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.device.blocks)
     return attention(rows).step_on(table, inputs.device.written), inputs
 

@@ -14,6 +14,7 @@ from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
 from parfocal.engine.backends.cuda import Card, CudaBackend
 from parfocal.engine.backends.cuda.lora.page_store import StoreShape
+from parfocal.engine.backends.cuda.steps.decode_inputs import input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import Replay
 from parfocal.engine.devices import Machine
 from parfocal.engine.engine import Engine
@@ -180,3 +181,22 @@ def test_too_little_memory_for_adapters_is_refused_with_the_numbers(llama_base: 
         opened(llama_base, {}, Broken(), slots=1, adapter_bytes=1000)
     with pytest.raises(EngineMisconfigured, match=r"adapter_bytes is for CUDA .* leave it out on cpu"):
         open_engine(llama_base, {}, replace(CPU, adapter_bytes=1 << 30))
+
+
+class NothingRuns:
+    """Memory of which nothing is known."""
+
+    def most_bytes(self, work: Callable[[], object]) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("most", [1, 64, 256, 512])
+def test_the_bound_on_graphs_covers_what_all_of_them_keep(llama_base: Path, most: int) -> None:
+    config = replace(CPU, max_requests=most, max_batch_tokens=most, max_rank=16, slots=2)
+    base = load_base(llama_base, config)
+    card = Card(4, PlainCopies(), Broken(), EveryTimeTheSame, NothingRuns())
+    needs = CudaBackend(Machine(), card, torch.float32).needs(base, config, 1 << 30)
+    blocks = -(-base.info.context_tokens // config.block_tokens)
+
+    logits = most * base.info.vocabulary * 4
+    assert needs.graph_bytes >= logits + input_bytes(most, blocks)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parfocal.engine.adapters.slots import Place
-from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import (
     DecodeGraphs,
     GraphForward,
@@ -189,3 +189,52 @@ def test_a_step_that_cannot_be_captured_is_told() -> None:
         made.capture()
     assert len(made) == 0
     assert made.logits(laid(row(1, 0, (0,)))) is None
+
+
+class Keeping(Recorder):
+    """Keeps what graphs keep for as long as they live: what they read and what they return."""
+
+    def __init__(self, vocabulary: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.numbers, self.dtype = vocabulary, dtype
+        self.kept: dict[int, int] = {}
+
+    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
+        self._keep(inputs.device_values)
+        return torch.zeros(inputs.rows, self.numbers, dtype=self.dtype)
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        output = run()
+        self._keep(output)
+        assert output.dtype is torch.float32
+        return lambda: output
+
+    def _keep(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        self.kept[storage.data_ptr()] = storage.nbytes()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 64, 256, 512])
+def test_graphs_of_all_sizes_keep_no_more_than_the_largest(rows: int, dtype: torch.dtype) -> None:
+    keeping, limits = Keeping(50, dtype), GraphLimits(rows, most_blocks=30, block_tokens=4)
+    made = DecodeGraphs(keeping, keeping, limits, CPU)
+    made.capture()
+
+    assert len(made) == 2 * len(buckets(rows))
+    assert sorted(keeping.kept.values()) == sorted([rows * 50 * 4, input_bytes(rows, 30)])
+
+
+def test_a_capture_that_fails_at_a_smaller_size_keeps_none() -> None:
+    recorder = Recorder()
+    made = DecodeGraphs(recorder, recorder, LIMITS, CPU)
+    times = iter([0.0, 0.0, 0.0])
+
+    def clock() -> float:
+        recorder.broken = next(times, None) is None
+        return 0.0
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        made.capture(clock)
+    assert recorder.captured
+    assert len(made) == 0

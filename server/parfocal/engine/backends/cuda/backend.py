@@ -10,6 +10,7 @@ from parfocal.engine.backends.cuda.assembly import cuda_parts, measured_workspac
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import reports_to
 from parfocal.engine.backends.cuda.lora import GroupedLinear, StoreShape
+from parfocal.engine.backends.cuda.steps import input_bytes
 from parfocal.engine.backends.torch import FourBitLinears, at_most
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device
@@ -42,13 +43,14 @@ class CudaBackend:
     def needs(self, base: ResidentBase, config: EngineConfig, room_bytes: int) -> DeviceNeeds:
         """Returns the pages of all adapters, the largest steps' measured workspace, and a bound on graphs.
 
-        All captured steps share the memory of the largest decode step.
+        All captured steps share the memory of the largest decode step, its logits and inputs among it.
         """
         decode = replace(config, max_batch_tokens=config.max_requests)
+        inputs = input_bytes(config.max_requests, -(-base.info.context_tokens // config.block_tokens))
         return DeviceNeeds(
             adapter_bytes=_page_bytes(base, config, room_bytes),
             workspace=measured_workspace(self._card)(base, config),
-            graph_bytes=at_most(base, decode).fixed_bytes,
+            graph_bytes=at_most(base, decode).fixed_bytes + inputs,
         )
 
     def computing(

@@ -1,6 +1,7 @@
 """Decode steps as CUDA graphs, their inputs, and the memory that steps take."""
 
 from parfocal.engine.backends.cuda.steps.decode import CudaDecode
+from parfocal.engine.backends.cuda.steps.decode_inputs import input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import (
     Capturer,
     CudaCapturer,
@@ -23,4 +24,5 @@ __all__ = [
     "Measured",
     "MeasuredWorkspace",
     "Peak",
+    "input_bytes",
 ]

@@ -18,7 +18,7 @@ class CudaDecode:
         self._ranks = ranks
 
     def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
-        """Returns the logits `[rows, vocabulary]` as float32; without `adapted`, no row uses an adapter."""
+        """Returns the logits `[rows, vocabulary]` in the base's type; without `adapted`, no row uses one."""
         lora = CudaLora(self._store, inputs.tiles, self._ranks) if adapted else None
         table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.device.blocks)
         with self._base.active.during(lora):
@@ -29,4 +29,4 @@ class CudaDecode:
                 step=self._attention.step_on(table, inputs.device.written),
             )
         logits: torch.Tensor = output.logits[0]
-        return logits.float()
+        return logits

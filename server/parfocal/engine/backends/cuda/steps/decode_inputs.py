@@ -94,13 +94,21 @@ class DecodeInputs:
         self.listed[number] = own
 
 
-def decode_inputs(rows: int, most_blocks: int, device: torch.device) -> DecodeInputs:
-    """Returns inputs for a bucket of `rows`, all rows empty."""
+def decode_inputs(rows: int, most_blocks: int, device_values: torch.Tensor) -> DecodeInputs:
+    """Returns inputs for a bucket of `rows`, all rows empty, at the beginning of `device_values` (int32).
+
+    Steps of other buckets may use the same memory: each writes all that it reads.
+    """
     size = Parts.size(rows, most_blocks)
-    values = torch.zeros(size, dtype=torch.int32, pin_memory=device.type == "cuda")
+    values = torch.zeros(size, dtype=torch.int32, pin_memory=device_values.is_cuda)
     host = Parts.of(values, rows, most_blocks)
     host.written.fill_(_NOWHERE)
     host.tiles.copy_(padded([], rows))
-    there = values.to(device, copy=True)
-    tokens = torch.arange(rows, dtype=torch.int32, device=device)
+    there = device_values[:size].copy_(values)
+    tokens = torch.arange(rows, dtype=torch.int32, device=there.device)
     return DecodeInputs(values, there, host, Parts.of(there, rows, most_blocks), tokens, [()] * rows)
+
+
+def input_bytes(rows: int, most_blocks: int) -> int:
+    """Returns the bytes that the inputs of steps of up to `rows` rows take on the device."""
+    return Parts.size(rows, most_blocks) * torch.int32.itemsize

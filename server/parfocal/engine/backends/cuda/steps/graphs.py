@@ -7,13 +7,14 @@ capture, because kernels find them through a table on the device.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import torch
 
-from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, decode_inputs
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.model import Forward
 from parfocal.engine.scheduling import LaidRow
 from parfocal.engine.stopwatch import GRAPH, Stopwatch
@@ -42,7 +43,7 @@ class DecodeStep(Protocol):
     """One decode step of the base on inputs that lie on the device."""
 
     def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
-        """Returns the logits `[rows, vocabulary]` as float32; without `adapted`, no row uses an adapter."""
+        """Returns the logits `[rows, vocabulary]`, of any type; without `adapted`, no row uses an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,11 @@ def buckets(most: int) -> list[int]:
 
 
 class DecodeGraphs:
-    """The captured steps, by rows and by whether there are adapters among them."""
+    """The captured steps, by rows and by whether there are adapters among them.
+
+    What lives as long as a graph is there once for all of them, as large as for the largest: one runs at a
+    time, and of dozens each would keep its own.
+    """
 
     def __init__(
         self, step: DecodeStep, capturer: Capturer, limits: GraphLimits, device: torch.device
@@ -75,6 +80,9 @@ class DecodeGraphs:
         self._capturer = capturer
         self._limits = limits
         self._device = device
+        numbers = Parts.size(limits.rows, limits.most_blocks)
+        self._inputs = torch.empty(numbers, dtype=torch.int32, device=device)
+        self._logits: torch.Tensor | None = None
         self._captured: dict[tuple[int, bool], tuple[DecodeInputs, Replay]] = {}
 
     def __len__(self) -> int:
@@ -86,13 +94,10 @@ class DecodeGraphs:
         Raises RuntimeError if one cannot be captured: then none is kept.
         """
         begun = clock()
-        for rows in reversed(buckets(self._limits.rows)):
-            if clock() - begun > self._limits.seconds:
-                log.warning(
-                    "%d graphs in %.0f s; smaller steps take a larger graph", len(self), clock() - begun
-                )
-                break
-            self._capture(rows)
+        with ExitStack() as unless_captured:
+            unless_captured.callback(self._captured.clear)
+            self._capture_all(begun, clock)
+            unless_captured.pop_all()
         return clock() - begun
 
     def find(self, rows: int, *, adapted: bool) -> tuple[DecodeInputs, Replay] | None:
@@ -109,13 +114,30 @@ class DecodeGraphs:
         inputs.fill(laid, self._limits.block_tokens)
         return replay()[: len(laid)]
 
+    def _capture_all(self, begun: float, clock: Callable[[], float]) -> None:
+        for rows in reversed(buckets(self._limits.rows)):
+            if clock() - begun > self._limits.seconds:
+                log.warning(
+                    "%d graphs in %.0f s; smaller steps take a larger graph", len(self), clock() - begun
+                )
+                break
+            self._capture(rows)
+
     def _capture(self, rows: int) -> None:
-        inputs = decode_inputs(rows, self._limits.most_blocks, self._device)
+        inputs = decode_inputs(rows, self._limits.most_blocks, self._inputs)
         made = {}
         for adapted in (False, True):
-            run = partial(self._step.decode, inputs, adapted=adapted)
+            run = partial(self._decode, inputs, adapted=adapted)
             made[rows, adapted] = (inputs, self._capturer.capture(run))
         self._captured |= made
+
+    def _decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
+        """Returns a step's logits as float32, in the first rows of the buffer of all graphs."""
+        logits = self._step.decode(inputs, adapted=adapted)
+        if self._logits is None:
+            shape = (self._limits.rows, logits.shape[1])
+            self._logits = torch.empty(shape, dtype=torch.float32, device=logits.device)
+        return self._logits[: inputs.rows].copy_(logits)
 
 
 class GraphForward:
@@ -150,7 +172,7 @@ class CudaCapturer:
         self._pool = torch.cuda.graph_pool_handle()
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
-        """Runs twice so that everything lazy is built and tuned, then captures."""
+        """Runs twice so that everything lazy is built, allocated and tuned, then captures."""
         side = torch.cuda.Stream(self._device)
         side.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(side):
