@@ -98,6 +98,20 @@ def test_no_adapter_takes_more_than_one_of_the_highest_rank_everywhere(some: dic
     assert real <= laid.size_bytes <= 2 * filled + shape.page_bytes
 
 
+@settings(max_examples=30)
+@given(ranks, st.sampled_from([torch.float32, torch.bfloat16, torch.int8]))
+def test_what_is_counted_of_host_memory_is_what_torch_takes_and_the_next_adapter_can_reuse(
+    some: dict[str, int], dtype: torch.dtype
+) -> None:
+    """torch rounds each page-locked piece up to a power of two, and keeps it for one of the same size."""
+    store = new_store(dtype)
+    laid = store.lay_out(adapter("any", some, torch.float32 if dtype is torch.int8 else dtype))
+    pieces = {page.untyped_storage().data_ptr(): page.untyped_storage().nbytes() for page in laid.pages}
+
+    assert set(pieces.values()) == {StoreShape(LAYER, dtype, 64, CPU).page_bytes}
+    assert sum(1 << (size - 1).bit_length() for size in pieces.values()) == laid.size_bytes
+
+
 def test_thousands_of_swaps_of_all_sizes_leave_nothing_behind() -> None:
     store, draw = new_store(slots=6), random.Random(0)
     laid = [store.lay_out(adapter(f"n{rank}", dict.fromkeys(LAYER, rank))) for rank in (1, 4, 16, 33, 64)]

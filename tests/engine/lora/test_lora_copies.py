@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from fakes.engine.lora_weights import SHAPES, random_adapter
@@ -82,3 +83,19 @@ def test_adapters_that_are_loaded_at_once_make_their_slab_once() -> None:
 
     assert store.places_used == 2
     assert copies.zeroed_bytes == store.size_bytes
+
+
+class Locking(PlainCopies):
+    """Copies that would be faster from page-locked memory."""
+
+    pinned = True
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
+def test_what_has_a_size_of_its_own_is_not_page_locked(dtype: torch.dtype) -> None:
+    """torch would round it up and keep it for another of the same size, which may never come."""
+    laid = LoraStore(SHAPES, dtype, CPU, copies=Locking()).lay_out(random_adapter(5))
+    parts = [part for pair in laid.modules.values() for part in pair.parts]
+
+    assert not any(part.is_pinned() for part in parts)
+    assert sum(part.nbytes for part in parts) == laid.size_bytes

@@ -14,7 +14,7 @@ class Copies(Protocol):
 
     @property
     def pinned(self) -> bool:
-        """Whether host memory should be page-locked, which makes copies to the device fast."""
+        """Whether pages in host memory should be page-locked, which makes copies to the device fast."""
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
         """Copies each source, in host memory, to its target of the same shape and dtype."""
@@ -26,8 +26,7 @@ class Copies(Protocol):
 class PlainCopies:
     """Writes on the calling thread, which is all that a CPU needs."""
 
-    def __init__(self, *, pinned: bool = False) -> None:
-        self.pinned = pinned
+    pinned = False
 
     def copy(self, targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
         """Copies each source to its target."""

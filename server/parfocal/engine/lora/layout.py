@@ -76,7 +76,8 @@ class LaidAdapter:
     """A whole adapter in a slot's layout: `modules` has pairs of one slot, of the slab's rank.
 
     `rank` is the adapter's own, `size_bytes` the size of the pairs, here and in a slot. The pairs are views
-    of a few pieces of memory, page-locked where that makes copies to the device fast.
+    of a few pieces of memory, of a size that only this adapter has: page-locked they would be rounded up to
+    powers of two, and kept when the adapter is gone.
     """
 
     digest: str
@@ -90,11 +91,11 @@ class LaidAdapter:
         return slab_rank(self.rank)
 
 
-def lay_out(weights: LoraWeights, dtype: torch.dtype, *, pinned: bool = False) -> LaidAdapter:
+def lay_out(weights: LoraWeights, dtype: torch.dtype) -> LaidAdapter:
     """Returns the adapter in a slot's layout and dtype, zero-padded to the slab's rank."""
     rank = slab_rank(weights.rank)
     lay = _as_floats if dtype.is_floating_point else _as_integers
-    modules = lay(weights.modules, rank, dtype, pinned=pinned)
+    modules = lay(weights.modules, rank, dtype)
     # Summed once, on the loading thread, because the step thread's budgets ask for it often.
     size_bytes = sum(pair.size_bytes for pair in modules.values())
     return LaidAdapter(weights.digest, weights.rank, modules, size_bytes)
@@ -110,13 +111,11 @@ def pair_shapes(
     return (slots, -(-wide // 2), rank, 2), (slots, -(-tall // _LANES), rank // 2, _LANES, 2)
 
 
-def _as_floats(
-    modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype, *, pinned: bool
-) -> dict[str, AdapterPair]:
+def _as_floats(modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype) -> dict[str, AdapterPair]:
     """Transposes all matrices in one call, so that hundreds do not each take the GIL."""
     shapes = [pair_shapes(_shape(module), 1, slab, dtype) for module in modules.values()]
     sizes = [math.prod(shape) for pair in shapes for shape in pair]
-    pieces = iter(torch.zeros(sum(sizes), dtype=dtype, pin_memory=pinned).split(sizes))
+    pieces = iter(torch.zeros(sum(sizes), dtype=dtype).split(sizes))
     laid, targets, sources = {}, [], []
     for (path, module), (a, b) in zip(modules.items(), shapes, strict=True):
         pair = laid[path] = AdapterPair(module.a.shape[1], next(pieces).view(a), next(pieces).view(b))
@@ -127,9 +126,7 @@ def _as_floats(
     return laid
 
 
-def _as_integers(
-    modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype, *, pinned: bool
-) -> dict[str, AdapterPair]:
+def _as_integers(modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype) -> dict[str, AdapterPair]:
     """Rounds modules of the same shape together: a model has few shapes and hundreds of modules."""
     alike: dict[tuple[torch.Size, torch.Size], list[str]] = {}
     for path, module in modules.items():
@@ -140,13 +137,13 @@ def _as_integers(
         b, b_scale = rounded(torch.stack([modules[path].b for path in paths]), dtype)
         (rank, wide), tall = a.shape[1:], b.shape[1]
         shapes = pair_shapes((wide, tall), len(paths), slab, dtype)
-        all_a, all_b = (torch.zeros(shape, dtype=dtype, pin_memory=pinned) for shape in shapes)
+        all_a, all_b = (torch.zeros(shape, dtype=dtype) for shape in shapes)
         even = functional.pad(a, (0, wide % 2))
         _pairs(all_a)[:, :, :rank] = _pairs(even.view(len(paths), rank, -1, 2)).transpose(1, 2)
         full = functional.pad(b, (0, slab - rank, 0, -tall % _LANES))
         _pairs(all_b)[:] = _pairs(full.view(len(paths), -1, _LANES, slab // 2, 2)).transpose(2, 3)
         a_scales = functional.pad(a_scale, (0, slab - rank))
-        parts = (all_a, all_b, *(one.pin_memory() if pinned else one for one in (a_scales, b_scale)))
+        parts = (all_a, all_b, a_scales, b_scale)
         for path, *own in zip(paths, *(part.split(1) for part in parts), strict=True):
             laid[path] = AdapterPair(wide, *own)
     return laid

@@ -123,7 +123,7 @@ class LoraStore:
 
     def lay_out(self, weights: LoraWeights) -> LaidAdapter:
         """Returns the adapter in host memory, laid out as in a slot."""
-        return lay_out(weights, self.dtype, pinned=self._copies.pinned)
+        return lay_out(weights, self.dtype)
 
     def put(self, weights: LoraWeights) -> Place:
         """Lays an adapter out and copies it to a free place."""

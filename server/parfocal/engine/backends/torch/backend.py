@@ -10,7 +10,7 @@ from parfocal.engine.backends.torch.needs import at_most, slab_bytes
 from parfocal.engine.backends.torch.step_work import TorchStepWork
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device
-from parfocal.engine.lora import SLAB_SLOTS, AdaptedLinear, LoraStore, PlainCopies
+from parfocal.engine.lora import SLAB_SLOTS, AdaptedLinear, LoraStore
 from parfocal.engine.memory import DeviceNeeds
 from parfocal.engine.model import (
     Computing,
@@ -84,13 +84,7 @@ class TorchBackend:
         one by one.
         """
         del observer
-        store = LoraStore(
-            base.shapes,
-            base.adapter_dtype,
-            base.device,
-            min(SLAB_SLOTS, config.slots),
-            PlainCopies(pinned=self.device.overlaps),
-        )
+        store = LoraStore(base.shapes, base.adapter_dtype, base.device, min(SLAB_SLOTS, config.slots))
         work = TorchStepWork(memory.cache, store.slabs, base.device)
         forward: Forward = ModelForward(base, work)
         if config.deterministic:

@@ -27,19 +27,20 @@ _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 class PagedAdapter:
     """An adapter in host memory, laid out as in its pages.
 
-    `pages` `[pages, bytes]`; `entries` `[linears, FIELDS]` counts from the adapter's own first page; `rank`
-    is the highest of its modules.
+    `entries` `[linears, FIELDS]` counts from the adapter's own first page; `rank` is the highest of its
+    modules. Each of `pages` `[bytes]` is page-locked by itself: torch rounds such memory up to a power of
+    two, which a page is, and never gives it back, so that equal pieces are what the next adapter can take.
     """
 
     digest: str
     rank: int
-    pages: torch.Tensor
+    pages: tuple[torch.Tensor, ...]
     entries: torch.Tensor
 
     @property
     def size_bytes(self) -> int:
         """The bytes of its pages."""
-        return self.pages.nbytes
+        return sum(page.nbytes for page in self.pages)
 
 
 class PageStore:
@@ -101,12 +102,11 @@ class PageStore:
         """Returns the adapter in host memory, page-locked where that makes copies to the device fast."""
         parts = [part for path, module in weights.modules.items() for part in self._parts(path, module)]
         packing = pack([part.tensor.nbytes for part in parts], self._page_bytes)
-        shape = packing.pages, self._page_bytes
-        pages = torch.zeros(shape, dtype=torch.uint8, pin_memory=self._copies.pinned)
+        pages = tuple(self._new_page() for _ in range(packing.pages))
         entries = torch.zeros(len(self.order), FIELDS, dtype=torch.int64)
         for part, (page, at) in zip(parts, packing.places, strict=True):
             size = part.tensor.nbytes
-            pages[page, at : at + size].copy_(part.tensor.view(-1).view(torch.uint8))
+            pages[page][at : at + size].copy_(part.tensor.view(-1).view(torch.uint8))
             # The offset within the adapter's pages; the page's number is added when it is known.
             entries[part.column, part.field] = page * self._page_bytes + at
         for path, module in weights.modules.items():
@@ -115,7 +115,7 @@ class PageStore:
 
     def zeros(self, rank: int) -> PagedAdapter:
         """Returns an adapter that adds 0 to every linear, its matrices sharing a page: for measurements."""
-        pages = torch.zeros(1, self._page_bytes, dtype=torch.uint8)
+        pages = (torch.zeros(self._page_bytes, dtype=torch.uint8),)
         entries = torch.zeros(len(self.order), FIELDS, dtype=torch.int64)
         entries[:, FIELDS - 1] = rank
         return PagedAdapter("zeros", rank, pages, entries)
@@ -163,6 +163,9 @@ class PageStore:
             return a, b
         scales = [self.scales[at * UNIT :][:n, None] for at, n in ((at_a_scale, rank), (at_b_scale, tall))]
         return a * scales[0].to(dtype), b * scales[1].to(dtype)
+
+    def _new_page(self) -> torch.Tensor:
+        return torch.zeros(self._page_bytes, dtype=torch.uint8, pin_memory=self._copies.pinned)
 
     def _parts(self, path: str, module: ModuleWeights) -> list["_Part"]:
         column = self.order[path]
