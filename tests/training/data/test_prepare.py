@@ -1,5 +1,6 @@
 """One pass over the data names every fault at once, before torch or any model is loaded."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.training import JsonRow, chat_row, chat_rows, write_jsonl
+from oracle.bases import byte_tokenizer, configurations
 from parfocal.training import BaseUnfit, DataUnreadable, Finding, InvalidConfig, Severity, TrainConfig, check
 from parfocal.training.data.prepare import Prepared, prepare
 
@@ -204,3 +206,15 @@ def test_a_base_without_a_tokenizer_is_unfit(data: Path, tmp_path: Path) -> None
 
     with pytest.raises(BaseUnfit, match="no tokenizer"):
         check(config(data, tmp_path / "base"))
+
+
+def test_a_tokenizer_of_a_model_that_nobody_knows_is_named(data: Path, tmp_path: Path) -> None:
+    write_jsonl(data, chat_rows(100))
+    base = tmp_path / "base"
+    configurations()["llama"].save_pretrained(base)
+    byte_tokenizer().save_pretrained(base)
+    file = base / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model": {"type": "Trie", "vocab": {}}}))
+
+    with pytest.raises(BaseUnfit, match=r"its model\.type is 'Trie'"):
+        check(config(data, base))
