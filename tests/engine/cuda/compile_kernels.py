@@ -8,14 +8,23 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from parfocal.engine.backends.cuda.attention import kernels as attention_kernels
+from parfocal.engine.backends.cuda.invariant import kernels as invariant_kernels
+from parfocal.engine.backends.cuda.invariant.linears import (
+    FOUR_BIT_INPUTS,
+    HEAD_OUTPUTS,
+    OUTPUTS,
+    ROWS,
+    dense_inputs,
+)
 from parfocal.engine.backends.cuda.lora import kernels as lora_kernels
-from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, numbers_at_once
+from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, inputs_at_once, outputs_at_once
 
 # Numbers that a GPU can load as vectors: a model's sizes, and strides of whole tokens and heads.
 _SIZES = [
@@ -31,16 +40,23 @@ _SIZES = [
     "outputs0",
     "outputs1",
     "outputs2",
+    "outputs",
+    "size",
 ]
 _TYPES = {
     **dict.fromkeys(
-        ["out", "query", "key", "value", "keys", "values", "x", "y0", "y1", "y2", "weights"], "*bf16"
+        [
+            *("out", "query", "key", "value", "keys", "values", "x", "y0", "y1", "y2", "weights"),
+            *("y", "weight", "bias"),
+        ],
+        "*bf16",
     ),
-    **dict.fromkeys(["answers", "logs", "scales", "h"], "*fp32"),
-    **dict.fromkeys(["blocks", "lengths", "tiles"], "*i32"),
-    **dict.fromkeys(["most", "window", "splits", "modules", "first"], "i32"),
+    **dict.fromkeys(["answers", "logs", "scales", "h", "levels", "outer_levels", "offset"], "*fp32"),
+    **dict.fromkeys(["blocks", "lengths", "lines", "tiles"], "*i32"),
+    **dict.fromkeys(["most", "window", "room", "modules", "first", "rows"], "i32"),
     **dict.fromkeys(_SIZES, "i32"),
-    **dict.fromkeys(("inner", "outer"), "fp32"),
+    **dict.fromkeys(("inner", "outer", "epsilon"), "fp32"),
+    "codes": "*u8",
     **dict.fromkeys(("places", "table"), "*i64"),
 }
 
@@ -57,21 +73,41 @@ def attention_sizes(kernel: str) -> dict[str, object]:
         "DIM": 128,
         "ROOM": rooms.get(kernel, 16),
         "DIM_ROOM": 128,
-        "SPLIT_ROOM": 32,
         "TILE": 64,
+        "LEAST": 128,
+        "MOST": 32,
     }
 
 
 def lora_sizes(tile: int, *, scaled: bool) -> dict[str, object]:
     """Returns what adapters of 16 bits, or with scales of 8, are compiled for."""
     return {
+        "PARTS": 4,
         "SPLITS": 4 if tile == SHORT else 1,
         "SCALED": scaled,
         "DOT": tl.bfloat16,
         "M": tile,
-        "K": numbers_at_once(tile),
-        "N": numbers_at_once(tile),
+        "K": inputs_at_once(torch.bfloat16),
+        "N": outputs_at_once(tile),
         "R": 16,
+    }
+
+
+def invariant_sizes(kernel: str, dtype: torch.dtype) -> dict[str, object]:
+    """Returns what linears and norms of a Llama are compiled for, with everything that they may have."""
+    four_bit = kernel == "four_bit_kernel"
+    return {
+        "NESTED": True,
+        "BIASED": True,
+        "WHOLE": True,
+        "BLOCK": 64,
+        "OUTER": 256,
+        "DOT": {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}[dtype],
+        "M": ROWS,
+        "N": OUTPUTS if four_bit else HEAD_OUTPUTS,
+        "K": FOUR_BIT_INPUTS if four_bit else dense_inputs(dtype),
+        "ROUNDS_FIRST": True,
+        "ROOM": 4096,
     }
 
 
@@ -79,6 +115,15 @@ def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]
     """Yields a name, the kernel, its constants, and those types that differ from the usual ones."""
     for name in ("store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"):
         yield name, getattr(attention_kernels, name), attention_sizes(name), {"tokens": "*i32"}
+    for name in ("dense_kernel", "four_bit_kernel", "norm_kernel"):
+        for dtype, told in ((torch.bfloat16, "*bf16"), (torch.float32, "*fp32")):
+            types = dict.fromkeys(("x", "y", "weight", "bias"), told) | {"outer": "*fp32"}
+            if name == "norm_kernel":
+                types["weight"] = "*fp32"
+            if name == "four_bit_kernel":
+                types["scales"] = "*u8"
+            kernel = getattr(invariant_kernels, name)
+            yield f"{name}_{told[1:]}", kernel, invariant_sizes(name, dtype), types
     for name in ("shrink", "expand"):
         for tile in (SHORT, LONG):
             for scaled in (False, True):

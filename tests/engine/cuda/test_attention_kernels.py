@@ -1,6 +1,7 @@
 """The CUDA attention equals the formula in double precision, whatever lies in the rest of the cache."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,11 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from fakes.engine.paged_rows import Context, Drawn, Heads, PagedRows
-from parfocal.engine.backends.cuda.attention.rows import CudaAttention, CudaAttentionStep, split_count
+from parfocal.engine.backends.cuda.attention.rows import (
+    MOST_ROWS,
+    CudaAttention,
+    CudaAttentionStep,
+    program_count,
+)
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.model import NewTokens, Scoring
-from parfocal.engine.scheduling import token_places
+from parfocal.engine.scheduling import LaidRow, token_places
 
 PLAIN = Scoring(0.25, None, None)
 pasts = st.integers(0, 30) | st.integers(60, 199)
@@ -49,28 +55,32 @@ def attention(rows: PagedRows) -> CudaAttention:
     return CudaAttention(rows.cache, rows.heads.kv_heads * rows.heads.group, processors=1)
 
 
+def singly(rows: PagedRows) -> CudaAttention:
+    return replace(attention(rows), singly=True)
+
+
 def refillable(rows: PagedRows, count: int) -> tuple[CudaAttentionStep, DecodeInputs]:
     """Returns a step of `count` empty rows, and the inputs that it reads."""
     device = rows.cache.keys[0].device
     there = torch.empty(Parts.size(count, 30), dtype=torch.int32, device=device)
     inputs = decode_inputs(count, 30, there)
-    table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.device.blocks)
+    table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.tokens, inputs.device.blocks)
     return attention(rows).step_on(table, inputs.device.written), inputs
 
 
-def decode_step(rows: PagedRows, picked: list[int], splits: int) -> tuple[CudaAttentionStep, NewTokens]:
+def decode_step(rows: PagedRows, picked: list[int], programs: int) -> tuple[CudaAttentionStep, NewTokens]:
     """Returns a step of the rows numbered `picked` alone, and their operands."""
     laid = [replace(rows.laid[n], start=at, end=at + 1) for at, n in enumerate(picked)]
-    return replace(attention(rows).step(laid), splits=splits), rows.new(picked)
+    return replace(attention(rows).step(laid), programs=programs), rows.new(picked)
 
 
 @settings(max_examples=40)
-@given(batches(singles, most=3), scores, st.integers(1, 4))
+@given(batches(singles, most=3), scores, st.integers(1, 2))
 def test_decoding_rows_get_what_the_formula_says(
-    device: torch.device, drawn: Drawn, scoring: Scoring, splits: int
+    device: torch.device, drawn: Drawn, scoring: Scoring, programs: int
 ) -> None:
     rows = PagedRows(drawn, device)
-    step = replace(attention(rows).step(rows.laid), splits=splits)
+    step = replace(attention(rows).step(rows.laid), programs=programs)
 
     rows.check(step.attend(0, rows.new(), scoring)[0], scoring)
 
@@ -123,19 +133,77 @@ def test_one_key_head_may_serve_more_query_heads_than_a_tile_has_room_for(device
     rows.check(attention(rows).step(rows.laid).attend(0, rows.new(), PLAIN)[0], PLAIN)
 
 
+@pytest.mark.parametrize("window", [None, 300])
+def test_a_context_that_is_cut_gets_what_the_formula_says(device: torch.device, window: int | None) -> None:
+    # Two shares, three, and one short of two; with the window, two of the last positions only.
+    rows = PagedRows(Drawn(Heads(), [(256, 1), (400, 1), (254, 1)], block_tokens=16), device)
+    scoring = Scoring(0.25, window, None)
+
+    rows.check(attention(rows).step(rows.laid).attend(0, rows.new(), scoring)[0], scoring)
+
+
 @settings(max_examples=10)
-@given(batches(singles, most=4), scores, st.integers(1, 3))
+@given(batches(singles, most=4), scores, st.integers(1, 3), st.integers(1, 3))
 def test_a_row_gets_the_same_bits_alone_as_among_others(
-    device: torch.device, drawn: Drawn, scoring: Scoring, splits: int
+    device: torch.device, drawn: Drawn, scoring: Scoring, programs: int, other_programs: int
 ) -> None:
     rows = PagedRows(drawn, device)
     everyone = list(range(len(rows.laid)))
-    step, new = decode_step(rows, everyone, splits)
+    step, new = decode_step(rows, everyone, programs)
     together = step.attend(0, new, scoring)[0]
 
     for number in everyone:
-        step, new = decode_step(rows, [number], splits)
+        step, new = decode_step(rows, [number], other_programs)
         assert torch.equal(step.attend(0, new, scoring)[0, 0], together[number])
+
+
+def test_a_row_gets_the_same_bits_beside_one_whose_context_is_longer(device: torch.device) -> None:
+    rows = PagedRows(Drawn(Heads(), [(300, 1), (600, 1), (3, 1)], block_tokens=16), device)
+    fewest, most = CudaAttention(rows.cache, 4, processors=1), CudaAttention(rows.cache, 4, processors=99)
+    alone = most.step(rows.laid[:1])
+    beside = fewest.step(rows.laid)
+
+    assert (alone.programs, beside.programs) == (2, 1)
+    right = alone.attend(0, rows.new([0]), PLAIN)[0, 0]
+    assert torch.equal(beside.attend(0, rows.new(), PLAIN)[0, 0], right)
+
+
+@settings(max_examples=10)
+@given(batches(singles | chunks, most=3), scores)
+def test_token_by_token_a_chunk_gets_what_the_formula_says(
+    device: torch.device, drawn: Drawn, scoring: Scoring
+) -> None:
+    rows = PagedRows(drawn, device)
+
+    rows.check(singly(rows).step(rows.laid).attend(0, rows.new(), scoring)[0], scoring)
+
+
+@settings(max_examples=10)
+@given(chunks | st.just((250, 8)), scores, st.data())
+def test_token_by_token_a_chunk_gets_the_same_bits_however_it_is_cut(
+    device: torch.device, context: Context, scoring: Scoring, data: st.DataObject
+) -> None:
+    whole = PagedRows(Drawn(Heads(), [context]), device)
+    (item,) = whole.laid
+    new = whole.new()
+    right = singly(whole).step(whole.laid).attend(0, new, scoring)[0]
+    cuts = sorted(data.draw(st.sets(st.integers(1, item.tokens - 1), max_size=4)))
+    whole.forget()
+
+    found = []
+    for begin, end in pairwise([0, *cuts, item.tokens]):
+        row = replace(item.row, token_ids=[0] * (end - begin), start=item.row.start + begin)
+        part = NewTokens(*(tensor[:, :, begin:end] for tensor in new))
+        step = singly(whole).step([LaidRow(row, 0, 0, end - begin)])
+        found.append(step.attend(0, part, scoring)[0])
+
+    assert torch.equal(torch.cat(found), right)
+
+
+def test_more_rows_than_one_launch_takes_are_attended_too(device: torch.device) -> None:
+    rows = PagedRows(Drawn(Heads(1, 1), [(5, MOST_ROWS + 3), (70, 1)]), device)
+
+    rows.check(singly(rows).step(rows.laid).attend(0, rows.new(), PLAIN)[0], PLAIN)
 
 
 def test_padding_writes_nothing_and_answers_zeros(device: torch.device) -> None:
@@ -192,16 +260,16 @@ def test_a_captured_step_answers_for_the_rows_it_is_refilled_with(device: torch.
 
 
 @pytest.mark.parametrize(
-    ("programs", "most_tokens", "processors", "count"),
+    ("pairs", "most_shares", "processors", "count"),
     [
-        (8, 32768, 132, 32),  # one row of a long context: as many as can be joined
-        (64, 32768, 132, 5),  # some rows: two programs for each processor
-        (512, 32768, 132, 1),  # many rows keep the device busy by themselves
-        (8, 512, 132, 4),  # a short context is not worth more
-        (8, 16, 132, 1),
+        (8, 32, 132, 32),  # one row of a long context: each share has a program
+        (64, 32, 132, 5),  # some rows: two programs for each processor
+        (512, 32, 132, 1),  # many rows keep the device busy by themselves
+        (8, 4, 132, 4),  # a short context has no more shares
+        (8, 1, 132, 1),
     ],
 )
-def test_contexts_are_cut_where_that_keeps_the_device_busy(
-    programs: int, most_tokens: int, processors: int, count: int
+def test_shares_get_as_many_programs_as_keep_the_device_busy(
+    pairs: int, most_shares: int, processors: int, count: int
 ) -> None:
-    assert split_count(programs, most_tokens, processors) == count
+    assert program_count(pairs, most_shares, processors) == count

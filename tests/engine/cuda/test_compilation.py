@@ -25,5 +25,8 @@ def test_the_kernels_compile_and_fit(capability: int, tmp_path: Path) -> None:
     taken = dict(line.split() for line in run.stdout.splitlines())
     attention = {"store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"}
     lora = {f"{name}_{tile}" for name in ("shrink", "expand") for tile in (16, 64)}
-    assert taken.keys() == attention | lora | {f"{name}_8bit" for name in lora}
+    invariant = {
+        f"{name}_kernel_{kind}" for name in ("dense", "four_bit", "norm") for kind in ("bf16", "fp32")
+    }
+    assert taken.keys() == attention | invariant | lora | {f"{name}_8bit" for name in lora}
     assert max(int(shared) for shared in taken.values()) <= LEAST_SHARED_BYTES

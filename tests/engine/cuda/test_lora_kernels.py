@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
-from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows
+from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows, tiles_of
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.lora.copies import PlainCopies
 from parfocal.engine.scheduling.plan import Segment
@@ -182,6 +182,27 @@ def test_a_row_gets_the_same_bits_whoever_is_beside_it(device: torch.device) -> 
 
     assert torch.equal(together[1], alone[1])
     assert not alone[0].any()
+
+
+@pytest.mark.parametrize("numbers", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("adapter_numbers", [None, torch.int8])
+def test_a_row_gets_the_same_bits_beside_a_long_prompt(
+    device: torch.device, numbers: torch.dtype, adapter_numbers: torch.dtype | None
+) -> None:
+    wide = {path: (4096, outputs) for path, (_, outputs) in SHAPES.items()}
+    full = dict.fromkeys(SHAPES, 24)
+    adapters = [weights(number, full, torch.float32, wide) for number in range(2)]
+    store = filled(adapter_numbers or torch.float32, adapters, device, wide)
+    x = torch.randn(71, 4096, generator=torch.Generator().manual_seed(1)).to(device, numbers)
+    found = []
+    for beside in (0, 1, 4, 20, 70):
+        segments = [Segment(Place(0, 0), 0, 1), Segment(Place(0, 1), 1, 1 + beside)]
+        y = torch.zeros(1 + beside, 33, dtype=numbers, device=device)
+        CudaLora(store, tiles_of(segments, device), 129).add_to(y, x[: 1 + beside], "down")
+        found.append(y[0])
+
+    assert found[0].any()
+    assert all(torch.equal(found[0], row) for row in found[1:])
 
 
 def test_an_adapter_that_took_anothers_place_answers_at_once(device: torch.device) -> None:

@@ -8,6 +8,7 @@ from parfocal.engine.backends.cuda.attention import CudaAttention, choose_attent
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Guarded, Report, Trial, choose
 from parfocal.engine.backends.cuda.four_bit import speed_up
+from parfocal.engine.backends.cuda.invariant import is_invariant, make_invariant
 from parfocal.engine.backends.cuda.lora import (
     GroupGuard,
     PageStore,
@@ -39,6 +40,7 @@ from parfocal.engine.model import (
     ModelForward,
     ResidentBase,
     StepMemory,
+    TokenByToken,
     query_heads,
 )
 from parfocal.engine.scheduling import Plan, PlanRow, lay_out
@@ -52,16 +54,22 @@ def cuda_parts(
 ) -> Computing:
     """Returns the fastest parts that are correct on the card; calls `report` for every kernel it rejects.
 
-    Replaces the base's linears.
+    Replaces the base's linears. To be deterministic, all kernels must be right; otherwise tokens are computed
+    one by one.
     """
-    cache = memory.cache
+    cache, invariant = memory.cache, config.deterministic
     store = _prepared(base, config, Room(config.slots, memory.adapter_bytes), report, card)
-    attention = CudaAttention(cache, query_heads(base), card.processors)
+    attention = CudaAttention(cache, query_heads(base), card.processors, singly=invariant)
     plain = TorchStepWork(cache, {}, base.device)
     attend, right = choose_attention(base, attention, plain.attention, report)
-    guard = _lora_guard(base, report)
-    eager = ModelForward(base, CudaStepWork(store, config.max_rank, attend, guard))
-    if guard is None or not right:
+    guard = _lora_guard(base, report, invariant)
+    work = CudaStepWork(store, config.max_rank, attend, guard, invariant=invariant)
+    eager = ModelForward(base, work)
+    all_right = right and guard is not None
+    if invariant and not (all_right and is_invariant(base.model)):
+        log.warning("deterministic: for want of kernels, tokens are computed one by one, which is slow")
+        return Computing(TokenByToken(eager, cache.block_tokens), store)
+    if not all_right:
         return Computing(eager, store)
     decode = CudaDecode(base, store, attention, config.max_rank)
     blocks = -(-base.info.context_tokens // cache.block_tokens)
@@ -75,9 +83,10 @@ def measured_workspace(card: Card) -> MeasuredWorkspace:
 
     def make(base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
         store = _prepared(base, config, None, _untold, card)
-        attention = CudaAttention(cache, query_heads(base), card.processors)
+        invariant = config.deterministic
+        attention = CudaAttention(cache, query_heads(base), card.processors, singly=invariant)
         # Too little memory must end the measurement, not disable a kernel.
-        work = CudaStepWork(store, config.max_rank, attention.step, Unguarded())
+        work = CudaStepWork(store, config.max_rank, attention.step, Unguarded(), invariant=invariant)
         forward = ModelForward(base, work)
         return Measured(forward, store.copy_in(store.zeros(config.max_rank)), store.size_bytes)
 
@@ -93,19 +102,21 @@ def _prepared(
 ) -> PageStore:
     """Returns a store of that size, at least a page; switches and groups the base's linears, once."""
     groups = groups_of(base.shapes)
-    speed_up(base.model, config.max_batch_tokens, card.clock(), report)
+    if not (config.deterministic and make_invariant(base.model, report)):
+        speed_up(base.model, config.max_batch_tokens, card.clock(), report)
     group_linears(base.model, groups, base.active)
     shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
     one = Room(1, shape.page_bytes)
     return PageStore(columns_of(groups), shape, room or one, card.copies)
 
 
-def _lora_guard(base: ResidentBase, report: Report) -> GroupGuard | None:
+def _lora_guard(base: ResidentBase, report: Report, invariant: bool) -> GroupGuard | None:
+    """Returns what adds adapters; None for plain torch, to which an invariant step may not turn later."""
     trial = lora_trial(base.dtype, base.adapter_dtype, base.device)
     # Tried unguarded: a guard would let plain torch pass the trial.
     if choose("lora", Unguarded, None, trial, report) is None:
         return None
-    return Guarded("lora", by_kernels, by_torch, report)
+    return Unguarded() if invariant else Guarded("lora", by_kernels, by_torch, report)
 
 
 def _with_graphs(base: ResidentBase, eager: Forward, graphs: DecodeGraphs, report: Report) -> Forward:

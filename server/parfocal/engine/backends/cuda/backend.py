@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from parfocal.engine.backends.cuda.assembly import cuda_parts, measured_workspace
+from parfocal.engine.backends.cuda.attention import shares_bytes
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import reports_to
 from parfocal.engine.backends.cuda.lora import GroupedLinear, StoreShape
@@ -16,7 +17,14 @@ from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device
 from parfocal.engine.errors import EngineMisconfigured
 from parfocal.engine.memory import DeviceNeeds
-from parfocal.engine.model import Computing, ModuleProfile, ResidentBase, StepMemory, StepProfile
+from parfocal.engine.model import (
+    Computing,
+    ModuleProfile,
+    ResidentBase,
+    StepMemory,
+    StepProfile,
+    query_heads,
+)
 from parfocal.engine.observer import Observer
 from parfocal.engine.stopwatch import PARTS, ROWS, Stopwatch
 
@@ -47,10 +55,11 @@ class CudaBackend:
         """
         decode = replace(config, max_batch_tokens=config.max_requests)
         inputs = input_bytes(config.max_requests, -(-base.info.context_tokens // config.block_tokens))
+        shares = shares_bytes(config.max_requests, query_heads(base), base.kv_shape.head_dim)
         return DeviceNeeds(
             adapter_bytes=_page_bytes(base, config, room_bytes),
             workspace=measured_workspace(self._card)(base, config),
-            graph_bytes=at_most(base, decode).fixed_bytes + inputs,
+            graph_bytes=at_most(base, decode).fixed_bytes + inputs + shares,
         )
 
     def computing(

@@ -1,7 +1,7 @@
 """Attention over the paged cache on CUDA, and the choice of implementation."""
 
 from parfocal.engine.backends.cuda.attention.choice import choose_attention
-from parfocal.engine.backends.cuda.attention.rows import CudaAttention, processors_of
+from parfocal.engine.backends.cuda.attention.rows import CudaAttention, processors_of, shares_bytes
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable
 
 __all__ = [
@@ -9,4 +9,5 @@ __all__ = [
     "DecodeTable",
     "choose_attention",
     "processors_of",
+    "shares_bytes",
 ]

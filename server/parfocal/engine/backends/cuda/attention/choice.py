@@ -30,10 +30,13 @@ def choose_attention(
 ) -> tuple[Attend, bool]:
     """Returns what prepares a step's attention, and whether our kernels are correct on this card.
 
-    torch's own is preferred where it can read our cache; a captured step uses our kernels in any case.
+    torch's own is preferred where it can read our cache, unless a row's bits must depend on no other row; a
+    captured step uses our kernels in any case.
     """
     trial = _trial(kernels.cache, kernels.heads, base.dtype)
     chosen = choose("attention", lambda: kernels.step, plain, trial, report)
+    if kernels.singly:
+        return chosen, chosen is not plain
     function = installed()
     support = supported(function, _need(base, kernels), DeviceTrial(base.device))
     if function is not None and support.usable:

@@ -2,8 +2,9 @@
 
 Every program takes the queries of one key head together and folds its tiles of the context into a running
 softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691). The context of a row that computes one token
-is split among several programs, whose partial results a second kernel combines (Flash-Decoding, PyTorch blog
-2023).
+is cut into shares, whose results a second kernel combines (Flash-Decoding, PyTorch blog 2023). Where it is
+cut depends on its own length alone, and only who computes a share on the batch: so a row gets the same bits
+whatever is beside it.
 
 The cache holds `[blocks, BLOCK_TOKENS, kv_heads, DIM]`; PLACE is the numbers of one token, kv_heads * DIM. A
 `…ROOM` is a size rounded up to the power of two that Triton asks for. Nothing past a row's last token is ever
@@ -103,14 +104,18 @@ def _attend(
 
 
 @triton.jit
-def _share_out(length, window, splits, TILE: tl.constexpr):
-    """Returns the first position that a row's last token sees, and how many positions each share has."""
+def _share_out(length, window, LEAST: tl.constexpr, MOST: tl.constexpr, TILE: tl.constexpr):
+    """Returns the first position that a row's last token sees, and how many positions each share has.
+
+    There are at most `MOST` shares, and no more than leave each `LEAST` positions.
+    """
     first = tl.maximum(length - window, 0)
-    tiles = (length - first + TILE - 1) // TILE
-    return first, (tiles + splits - 1) // splits * TILE
+    shares = tl.minimum(tl.maximum((length - first) // LEAST, 1), MOST)
+    tiles = tl.maximum((length - first + TILE - 1) // TILE, 1)
+    return first, (tiles + shares - 1) // shares * TILE
 
 
-@triton.jit(do_not_specialize=["most", "window"])
+@triton.jit(do_not_specialize=["most", "window", "room"])
 def decode_kernel(
     answers,
     logs,
@@ -119,6 +124,7 @@ def decode_kernel(
     values,
     tokens,
     lengths,
+    lines,
     blocks,
     most,
     query_token,
@@ -126,6 +132,7 @@ def decode_kernel(
     window,
     inner,
     outer,
+    room,
     CAPPED: tl.constexpr,
     DOT: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr,
@@ -135,18 +142,20 @@ def decode_kernel(
     ROOM: tl.constexpr,
     DIM_ROOM: tl.constexpr,
     TILE: tl.constexpr,
+    LEAST: tl.constexpr,
+    MOST: tl.constexpr,
 ):
-    """Attends a row's last token to one split of its context. Grid: (rows, kv_heads, splits).
+    """Attends a row's last token to the shares of its context. Grid: (rows, kv_heads, programs).
 
-    Writes the result and the log-sum of its weights at `[row, head, split]`; an empty split writes nothing.
+    The programs of a head take its shares in turn. Writes each one's result and the log-sum of its weights
+    at `[row, head, share]`, where there is `room` for so many shares.
     """
     row = tl.program_id(0)
     kv_head = tl.program_id(1)
     length = tl.load(lengths + row)
-    seen, share = _share_out(length, window, tl.num_programs(2), TILE)
-    first = seen + tl.program_id(2) * share
-    end = tl.minimum(first + share, length)
-    if first >= end:
+    seen, size = _share_out(length, window, LEAST, MOST, TILE)
+    shares = (length - seen + size - 1) // size
+    if tl.program_id(2) >= shares:
         return
     item = tl.arange(0, ROOM)
     dim = tl.arange(0, DIM_ROOM)
@@ -156,17 +165,20 @@ def decode_kernel(
     asked = token * query_token + head[:, None] * query_head + dim[None, :]
     q = tl.load(query + asked, mask=inside, other=0.0).to(DOT)
     own = tl.full([ROOM], 0, tl.int32) + (length - 1)
-    table = blocks + row * most
+    table = blocks + tl.load(lines + row) * most
     k, v = keys + kv_head * DIM, values + kv_head * DIM
-    best, total, answer = _attend(
-        q, own, table, k, v, first, end, window, inner, outer, CAPPED, BLOCK_TOKENS, PLACE, DIM, TILE
-    )
-    at = (row * tl.num_programs(1) * GROUP + head) * tl.num_programs(2) + tl.program_id(2)
-    tl.store(logs + at, best + tl.log2(total), mask=item < GROUP)
-    tl.store(answers + at[:, None] * DIM + dim[None, :], answer / total[:, None], mask=inside)
+    for share in range(tl.program_id(2), shares, tl.num_programs(2)):
+        first = seen + share * size
+        end = tl.minimum(first + size, length)
+        best, total, answer = _attend(
+            q, own, table, k, v, first, end, window, inner, outer, CAPPED, BLOCK_TOKENS, PLACE, DIM, TILE
+        )
+        at = (row * tl.num_programs(1) * GROUP + head) * room + share
+        tl.store(logs + at, best + tl.log2(total), mask=item < GROUP)
+        tl.store(answers + at[:, None] * DIM + dim[None, :], answer / total[:, None], mask=inside)
 
 
-@triton.jit(do_not_specialize=["window", "splits"])
+@triton.jit(do_not_specialize=["window", "room"])
 def combine_kernel(
     out,
     answers,
@@ -174,22 +186,23 @@ def combine_kernel(
     tokens,
     lengths,
     window,
-    splits,
+    room,
     DIM: tl.constexpr,
     DIM_ROOM: tl.constexpr,
-    SPLIT_ROOM: tl.constexpr,
     TILE: tl.constexpr,
+    LEAST: tl.constexpr,
+    MOST: tl.constexpr,
 ):
-    """Combines the results of a row's splits; a row without context gets zeros. Grid: (rows, heads)."""
+    """Combines the results of a row's shares; a row without context gets zeros. Grid: (rows, heads)."""
     row = tl.program_id(0)
     head = tl.program_id(1)
     heads = tl.num_programs(1)
     length = tl.load(lengths + row)
-    first, share = _share_out(length, window, splits, TILE)
-    split = tl.arange(0, SPLIT_ROOM)
+    first, size = _share_out(length, window, LEAST, MOST, TILE)
+    share = tl.arange(0, MOST)
     dim = tl.arange(0, DIM_ROOM)
-    used = (split < splits) & (first + split * share < length)
-    at = (row * heads + head) * splits + split
+    used = first + share * size < length
+    at = (row * heads + head) * room + share
     log = tl.load(logs + at, mask=used, other=float("-inf"))
     best = tl.max(log, 0)
     weights = tl.exp2(log - tl.where(best == float("-inf"), 0.0, best))

@@ -20,8 +20,8 @@ from parfocal.engine.backends.cuda.attention.kernels import (
 from parfocal.engine.backends.cuda.attention.tables import (
     DecodeTable,
     PrefillTiles,
-    decode_table,
     prefill_tiles,
+    token_table,
 )
 from parfocal.engine.backends.cuda.products import product_type
 from parfocal.engine.model import KvCache, NewTokens, Scoring
@@ -30,24 +30,28 @@ from parfocal.engine.scheduling import LaidRow, written_places
 LOG2E = math.log2(math.e)
 # More positions than any context has.
 NO_WINDOW = 2**31 - 1
-MOST_SPLITS = 32
-# A program that attends to less than this is dominated by its launch and the combining.
+# How a context is cut into shares, whatever else is in the batch.
+MOST_SHARES = 32
+# Keeping and combining shares of 128 positions is a sixteenth of reading them where four query heads share a
+# key head, and less elsewhere.
 LEAST_SHARE = 128
+# Rows that are attended by one launch.
+MOST_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class CudaAttentionStep:
     """One step's attention.
 
-    `written` `[tokens]` is where each token's key and value go, -1 for padding. A row's context is shared out
-    among `splits` programs for each key head.
+    `written` `[tokens]` is where each token's key and value go, -1 for padding. `programs` take the shares of
+    a row's context in turn, for each key head; how many they are changes no bit of the answers.
     """
 
     cache: KvCache
     written: torch.Tensor
     decode: DecodeTable | None
     prefill: PrefillTiles | None
-    splits: int
+    programs: int
 
     def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
@@ -57,7 +61,7 @@ class CudaAttentionStep:
         out = query.new_empty(1, tokens, heads, dim)
         work = _Work(query, self.cache, layer, scoring)
         if self.decode is not None:
-            _attend_rows(work, self.decode, self.splits, out)
+            _attend_rows(work, self.decode, self.programs, out)
         if self.prefill is not None:
             _attend_tiles(work, self.prefill, out)
         return out
@@ -67,23 +71,25 @@ class CudaAttentionStep:
 class CudaAttention:
     """Prepares the attention of steps over `cache` for layers of `heads` query heads.
 
-    `processors` is how many multiprocessors the device has.
+    `processors` is how many multiprocessors the device has. With `singly`, prompts are attended token by
+    token, as answers are, so that how a prompt was cut changes no bit.
     """
 
     cache: KvCache
     heads: int
     processors: int
+    singly: bool = False
 
     def step(self, laid: Sequence[LaidRow]) -> CudaAttentionStep:
         """Returns the attention of `laid`, for this step only."""
         size, device = self.cache.block_tokens, self.cache.keys[0].device
-        single = [item for item in laid if item.tokens == 1]
-        chunks = [item for item in laid if item.tokens > 1]
-        decode = decode_table(single, size, len(single)).to(device) if single else None
+        single = [item for item in laid if self.singly or item.tokens == 1]
+        chunks = [item for item in laid if not self.singly and item.tokens > 1]
+        decode = token_table(single, size).to(device) if single else None
         tiles = prefill_tiles(chunks, size, self.tile_tokens).to(device) if chunks else None
         written = torch.tensor(written_places(laid, size), device=device)
-        splits = self._splits(decode) if decode else 1
-        return CudaAttentionStep(self.cache, written, decode, tiles, splits)
+        programs = self._programs(decode) if decode else 1
+        return CudaAttentionStep(self.cache, written, decode, tiles, programs)
 
     def step_on(self, table: DecodeTable, written: torch.Tensor) -> CudaAttentionStep:
         """Returns a decode step on tensors that the caller refills before each replay of a graph.
@@ -91,7 +97,7 @@ class CudaAttention:
         Launch parameters depend only on the tensors' sizes; the kernels read everything else from them.
         Attend once before the capture: a kernel's first launch compiles it.
         """
-        return CudaAttentionStep(self.cache, written, table, None, self._splits(table))
+        return CudaAttentionStep(self.cache, written, table, None, self._programs(table))
 
     @property
     def tile_tokens(self) -> int:
@@ -100,19 +106,17 @@ class CudaAttention:
         queries = min(128, 2**15 // (_room(keys.shape[3]) * keys.element_size()))
         return max(1, queries * keys.shape[2] // self.heads)
 
-    def _splits(self, table: DecodeTable) -> int:
-        rows, most = table.blocks.shape
-        programs = rows * self.cache.keys[0].shape[2]
-        return split_count(programs, most * self.cache.block_tokens, self.processors)
+    def _programs(self, table: DecodeTable) -> int:
+        pairs = len(table.lengths) * self.cache.keys[0].shape[2]
+        return program_count(pairs, _room_for_shares(table, self.cache.block_tokens), self.processors)
 
 
-def split_count(programs: int, most_tokens: int, processors: int) -> int:
-    """Returns how many shares a context of up to `most_tokens` is cut into, where each takes `programs`.
+def program_count(pairs: int, most_shares: int, processors: int) -> int:
+    """Returns how many programs take the shares of each of so many pairs of a row and a key head.
 
-    Enough to give each processor two programs, as long as each has enough to do.
+    Enough to give each processor two programs, as long as each has a share.
     """
-    wanted = -(-2 * processors // programs)
-    return max(1, min(wanted, most_tokens // LEAST_SHARE, MOST_SPLITS))
+    return max(1, min(-(-2 * processors // pairs), most_shares))
 
 
 def processors_of(device: torch.device) -> int:
@@ -190,24 +194,45 @@ class _Work(NamedTuple):
         }
 
 
-def _attend_rows(work: _Work, table: DecodeTable, splits: int, out: torch.Tensor) -> None:
+def _attend_rows(work: _Work, table: DecodeTable, programs: int, out: torch.Tensor) -> None:
+    """Attends some rows after the other, so that the shares of many prompts' tokens take little memory."""
     heads, _, dim = work.query.shape
-    rows = len(table.lengths)
-    answers = out.new_empty(rows, heads, splits, dim, dtype=torch.float32)
-    logs = out.new_empty(rows, heads, splits, dtype=torch.float32)
-    decode_kernel[rows, heads // work.group, splits](
-        answers,
-        logs,
-        *work.tensors,
-        table.tokens,
-        table.lengths,
-        table.blocks,
-        table.blocks.stride(0),
-        *work.numbers,
-        **work.sizes(work.group),
-    )
-    sizes = {"DIM": dim, "DIM_ROOM": _room(dim), "SPLIT_ROOM": MOST_SPLITS, "TILE": work.tile}
-    combine_kernel[rows, heads](out, answers, logs, table.tokens, table.lengths, work.window, splits, **sizes)
+    rows, room = len(table.lengths), _room_for_shares(table, work.cache.block_tokens)
+    some = min(rows, MOST_ROWS)
+    answers = out.new_empty(some, heads, room, dim, dtype=torch.float32)
+    logs = out.new_empty(some, heads, room, dtype=torch.float32)
+    cut = {"LEAST": LEAST_SHARE, "MOST": MOST_SHARES}
+    for first in range(0, rows, some):
+        part = slice(first, first + some)
+        tokens, lengths = table.tokens[part], table.lengths[part]
+        decode_kernel[len(tokens), heads // work.group, programs](
+            answers,
+            logs,
+            *work.tensors,
+            tokens,
+            lengths,
+            table.lines[part],
+            table.blocks,
+            table.blocks.stride(0),
+            *work.numbers,
+            room,
+            **work.sizes(work.group),
+            **cut,
+        )
+        sizes = {"DIM": dim, "DIM_ROOM": _room(dim), "TILE": work.tile}
+        combine_kernel[len(tokens), heads](
+            out, answers, logs, tokens, lengths, work.window, room, **sizes, **cut
+        )
+
+
+def shares_bytes(rows: int, heads: int, head_dim: int) -> int:
+    """Returns the most bytes that the shares of so many rows take."""
+    return min(rows, MOST_ROWS) * heads * MOST_SHARES * (head_dim + 1) * torch.float32.itemsize
+
+
+def _room_for_shares(table: DecodeTable, block_tokens: int) -> int:
+    """Returns the most shares that a row of the table may have."""
+    return max(1, min(table.blocks.shape[1] * block_tokens // LEAST_SHARE, MOST_SHARES))
 
 
 def _attend_tiles(work: _Work, given: PrefillTiles, out: torch.Tensor) -> None:

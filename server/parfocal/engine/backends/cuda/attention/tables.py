@@ -14,17 +14,19 @@ class DecodeTable:
     """Rows with one new token each; a row of length 0 is padding.
 
     `tokens` `[rows]` are their places in the batch, `lengths` `[rows]` their numbers of cached tokens, and
-    `blocks` `[rows, most]` the blocks that hold them; nothing after a row's last block is read. All are
-    int32.
+    `lines` `[rows]` their lines in `blocks` `[lines, most]`, the blocks that hold these; nothing after a
+    row's last block is read. All are int32.
     """
 
     tokens: torch.Tensor
     lengths: torch.Tensor
+    lines: torch.Tensor
     blocks: torch.Tensor
 
     def to(self, device: torch.device) -> "DecodeTable":
         """Returns the table in `device`'s memory."""
-        return DecodeTable(self.tokens.to(device), self.lengths.to(device), self.blocks.to(device))
+        tensors = (self.tokens, self.lengths, self.lines, self.blocks)
+        return DecodeTable(*(tensor.to(device) for tensor in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,13 @@ class PrefillTiles:
         return PrefillTiles(self.tiles.to(device), self.blocks.to(device), self.tile_tokens)
 
 
-def decode_table(rows: Sequence[LaidRow], block_tokens: int, bucket: int) -> DecodeTable:
-    """Returns `rows`, which compute one token each, and padding up to `bucket` rows.
-
-    Padding follows the rows, in the batch too.
-    """
-    padding = range(len(rows), bucket)
+def token_table(rows: Sequence[LaidRow], block_tokens: int) -> DecodeTable:
+    """Returns every new token of `rows` as a row of its own; those of one row share its line of blocks."""
     return DecodeTable(
-        tokens=_int32([item.start for item in rows] + list(padding)),
-        lengths=_int32([item.length for item in rows] + [0] * len(padding)),
-        blocks=block_table(rows, block_tokens, bucket),
+        tokens=_int32([place for item in rows for place in range(item.start, item.end)]),
+        lengths=_int32([at + 1 for item in rows for at in range(item.row.start, item.length)]),
+        lines=_int32([line for line, item in enumerate(rows) for _ in range(item.tokens)]),
+        blocks=block_table(rows, block_tokens, len(rows)),
     )
 
 

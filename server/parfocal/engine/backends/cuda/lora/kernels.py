@@ -4,7 +4,8 @@ A tile is some neighbouring tokens of one adapter. Where an adapter's matrices l
 the device, so one launch serves all adapters, of any ranks, and all linears that share an input; and a
 captured launch goes on serving when adapters come and go. The work follows each adapter's own rank: nothing
 is padded to another's. The input may be split over programs (split-K); the partial sums are added in a fixed
-order, so that a row's answer depends on nobody else's. Compare SGMV (Punica, arXiv 2310.18547).
+order, whatever the tile, so that a row's answer depends on nobody else's. Compare SGMV (Punica, arXiv
+2310.18547).
 """
 
 import triton
@@ -21,7 +22,6 @@ UNIT = tl.constexpr(16)
 def shrink(
     x,
     weights,
-    scales,
     table,
     tiles,
     h,
@@ -31,18 +31,20 @@ def shrink(
     first,
     x_stride,
     h_stride,
+    PARTS: tl.constexpr,
     SPLITS: tl.constexpr,
-    SCALED: tl.constexpr,
     DOT: tl.constexpr,
     M: tl.constexpr,
     K: tl.constexpr,
     R: tl.constexpr,
 ):
-    """Stores x Aᵀ of a tile, for one linear and a part of the input: `h` [splits, linears, tokens, ranks].
+    """Stores x Aᵀ of a tile, for one linear and a share of the input: `h` [splits, linears, tokens, ranks].
 
-    Programs: [tiles, linears, SPLITS]. `x` [tokens, inputs]; A [rank, inputs].
+    Programs: [tiles, linears, SPLITS]. `x` [tokens, inputs]; A [rank, inputs]. The input is cut into PARTS,
+    whose sums are added in order: by `expand` if each part has a program (SPLITS is PARTS), here if one
+    program takes them all (SPLITS is 1). A's scales come after that, in `expand`.
     """
-    tile, linear, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    tile, linear, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     place = tl.load(tiles + tile * 3)
     if place < 0:
         return
@@ -50,25 +52,25 @@ def shrink(
     entry = table + (place.to(tl.int64) * modules + first + linear) * FIELDS
     rank = tl.load(entry + 4).to(tl.int32)
     a = weights + tl.load(entry) * UNIT
-    a_scale = scales + tl.load(entry + 2) * UNIT
     own = tl.arange(0, M)
     row = (start + own).to(tl.int64)
-    target = h + ((part * tl.num_programs(1) + linear).to(tl.int64) * tokens + row) * h_stride
+    target = h + ((split * tl.num_programs(1) + linear).to(tl.int64) * tokens + row) * h_stride
     for r0 in range(0, rank, R):
         r = r0 + tl.arange(0, R)
         sums = tl.zeros((M, R), dtype=tl.float32)
-        for k0 in range(part * K, inputs, SPLITS * K):
-            k = k0 + tl.arange(0, K)
-            xs = tl.load(
-                x + row[:, None] * x_stride + k[None, :],
-                mask=(own < count)[:, None] & (k < inputs)[None, :],
-                other=0.0,
-            )
-            at = r.to(tl.int64)[:, None] * inputs + k[None, :]
-            ws = tl.load(a + at, mask=(r < rank)[:, None] & (k < inputs)[None, :], other=0)
-            sums += tl.dot(xs.to(DOT), tl.trans(ws.to(DOT)), input_precision="ieee")
-        if SCALED:
-            sums *= tl.load(a_scale + r, mask=r < rank, other=0.0)[None, :]
+        for part in range(split, PARTS, SPLITS):
+            own_sums = tl.zeros((M, R), dtype=tl.float32)
+            for k0 in range(part * K, inputs, PARTS * K):
+                k = k0 + tl.arange(0, K)
+                xs = tl.load(
+                    x + row[:, None] * x_stride + k[None, :],
+                    mask=(own < count)[:, None] & (k < inputs)[None, :],
+                    other=0.0,
+                )
+                at = r.to(tl.int64)[:, None] * inputs + k[None, :]
+                ws = tl.load(a + at, mask=(r < rank)[:, None] & (k < inputs)[None, :], other=0)
+                own_sums += tl.dot(xs.to(DOT), tl.trans(ws.to(DOT)), input_precision="ieee")
+            sums += own_sums
         tl.store(target[:, None] + r[None, :], sums, mask=(own < count)[:, None] & (r < rank)[None, :])
 
 
@@ -88,6 +90,7 @@ def _joined(
 def _expanded(
     h,
     b,
+    a_scale,
     linear,
     row,
     own,
@@ -97,6 +100,7 @@ def _expanded(
     tokens,
     h_stride,
     SPLITS: tl.constexpr,
+    SCALED: tl.constexpr,
     DOT: tl.constexpr,
     M: tl.constexpr,
     N: tl.constexpr,
@@ -109,6 +113,8 @@ def _expanded(
         r = r0 + tl.arange(0, R)
         real = own[:, None] & (r < rank)[None, :]
         hs = _joined(h, linear, row, r, real, tokens, h_stride, SPLITS, M, R)
+        if SCALED:
+            hs *= tl.load(a_scale + r, mask=r < rank, other=0.0)[None, :]
         at = n.to(tl.int64)[:, None] * stride + r[None, :]
         # Masked at the end of the padded row, not at the rank, so that whole vectors are in or out.
         ws = tl.load(b + at, mask=(n < outputs)[:, None] & (r < stride)[None, :], other=0)
@@ -161,7 +167,10 @@ def expand(
     row = (tl.load(tiles + tile * 3 + 1) + tl.arange(0, M)).to(tl.int64)
     n = block * N + tl.arange(0, N)
     b = weights + tl.load(entry + 1) * UNIT
-    sums = _expanded(h, b, linear, row, own, n, outputs, rank, tokens, h_stride, SPLITS, DOT, M, N, R)
+    a_scale = scales + tl.load(entry + 2) * UNIT
+    sums = _expanded(
+        h, b, a_scale, linear, row, own, n, outputs, rank, tokens, h_stride, SPLITS, SCALED, DOT, M, N, R
+    )
     if SCALED:
         b_scale = scales + tl.load(entry + 3) * UNIT
         sums *= tl.load(b_scale + n, mask=n < outputs, other=0.0)[None, :]

@@ -15,10 +15,13 @@ from parfocal.engine.scheduling import Segment, merge
 SHORT, LONG = 16, 64
 _BASE = -1
 _RANKS = 16
-_AT_ONCE = {SHORT: 128, LONG: 64}
-# A decode step has few tiles; splitting the input gives every multiprocessor something to read.
+_OUTPUTS_AT_ONCE = {SHORT: 128, LONG: 64}
+# How a row's sums are cut, in tiles of every size, so that a neighbour's long prompt changes no bit: into
+# parts, which are enough to give every multiprocessor something to read in a decode step, and what a program
+# multiplies at once, of which more would not fit into it.
 _PART_INPUTS = 1024
 _MOST_PARTS = 16
+_BYTES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,14 @@ def tile_rows(segments: Sequence[Segment], size: int) -> list[tuple[int, int, in
     ]
 
 
-def tiles_of(segments: Sequence[Segment], device: torch.device) -> Tiles:
-    """Returns a step's tiles, of the size that suits its longest segment."""
+def tiles_of(segments: Sequence[Segment], device: torch.device, *, short: bool = False) -> Tiles:
+    """Returns a step's tiles, of the size that suits its longest segment.
+
+    The order of a row's sums is the same in both sizes, but devices multiply them by different instructions:
+    with `short` there is only the smaller one.
+    """
     longest = max((segment.tokens for segment in merge(segments)), default=0)
-    size = LONG if longest > 2 * SHORT else SHORT
+    size = LONG if longest > 2 * SHORT and not short else SHORT
     rows = tile_rows(segments, size)
     return Tiles(torch.tensor(rows, dtype=torch.int32).view(-1, 3).to(device, non_blocking=True), size)
 
@@ -62,9 +69,19 @@ def padded(rows: Sequence[tuple[int, int, int]], count: int) -> torch.Tensor:
     return torch.tensor([*rows, *[(_BASE, 0, 0)] * (count - len(rows))], dtype=torch.int32).view(-1, 3)
 
 
-def numbers_at_once(size: int) -> int:
-    """Returns how many inputs or outputs one program takes at once, for tiles of `size`."""
-    return _AT_ONCE[size]
+def inputs_at_once(dtype: torch.dtype) -> int:
+    """Returns how many of a row's inputs are multiplied at once."""
+    return _BYTES_AT_ONCE // dtype.itemsize
+
+
+def outputs_at_once(size: int) -> int:
+    """Returns how many outputs one program takes at once, for tiles of `size`."""
+    return _OUTPUTS_AT_ONCE[size]
+
+
+def parts_of(inputs: int) -> int:
+    """Returns into how many parts a row's input is cut."""
+    return min(_MOST_PARTS, max(1, inputs // _PART_INPUTS))
 
 
 class CudaLora(LoraWork):
@@ -88,18 +105,18 @@ class CudaLora(LoraWork):
             return
         rows = x.reshape(-1, x.shape[-1])
         outs = [y.view(-1, y.shape[-1]) for y in ys]
-        parts = self._parts(rows.shape[1])
-        h = torch.empty((parts, len(outs), len(rows), self._ranks), dtype=torch.float32, device=x.device)
+        # Long tiles keep every multiprocessor busy without.
+        splits = parts_of(rows.shape[1]) if self._tiles.size == SHORT else 1
+        h = torch.empty((splits, len(outs), len(rows), self._ranks), dtype=torch.float32, device=x.device)
         self._shrink(rows, h, paths)
         self._expand(outs, h, paths)
 
     def _shrink(self, x: torch.Tensor, h: torch.Tensor, paths: Sequence[str]) -> None:
         store, tiles = self._store, self._tiles
-        parts, linears, tokens, ranks = h.shape
-        shrink[(tiles.count, linears, parts)](
+        splits, linears, tokens, ranks = h.shape
+        shrink[(tiles.count, linears, splits)](
             x,
             store.weights,
-            store.scales,
             store.table,
             tiles.table,
             h,
@@ -109,19 +126,19 @@ class CudaLora(LoraWork):
             store.order[paths[0]],
             x.stride(0),
             ranks,
-            SPLITS=parts,
-            SCALED=not store.dtype.is_floating_point,
+            PARTS=parts_of(x.shape[1]),
+            SPLITS=splits,
             DOT=product_type(x),
             M=tiles.size,
-            K=numbers_at_once(tiles.size),
+            K=inputs_at_once(x.dtype),
             R=_RANKS,
         )
 
     def _expand(self, ys: Sequence[torch.Tensor], h: torch.Tensor, paths: Sequence[str]) -> None:
         store, tiles = self._store, self._tiles
-        parts, linears, tokens, ranks = h.shape
+        splits, linears, tokens, ranks = h.shape
         three = [*ys, *[ys[0]] * (3 - len(ys))]
-        width = numbers_at_once(tiles.size)
+        width = outputs_at_once(tiles.size)
         blocks = -(-max(y.shape[1] for y in ys) // width)
         expand[(tiles.count, linears, blocks)](
             h,
@@ -135,14 +152,10 @@ class CudaLora(LoraWork):
             len(store.order),
             store.order[paths[0]],
             ranks,
-            SPLITS=parts,
+            SPLITS=splits,
             SCALED=not store.dtype.is_floating_point,
             DOT=product_type(ys[0]),
             M=tiles.size,
             N=width,
             R=_RANKS,
         )
-
-    def _parts(self, inputs: int) -> int:
-        """Returns how many programs share a tile's input: the same for every step of one kind and shape."""
-        return 1 if self._tiles.size == LONG else min(_MOST_PARTS, max(1, inputs // _PART_INPUTS))

@@ -20,7 +20,8 @@ class CudaDecode:
     def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
         """Returns the logits `[rows, vocabulary]` in the base's type; without `adapted`, no row uses one."""
         lora = CudaLora(self._store, inputs.tiles, self._ranks) if adapted else None
-        table = DecodeTable(inputs.tokens, inputs.device.lengths, inputs.device.blocks)
+        own = inputs.tokens  # row by row, in the batch and among the blocks
+        table = DecodeTable(own, inputs.device.lengths, own, inputs.device.blocks)
         with self._base.active.during(lora):
             output = self._base.model(
                 input_ids=inputs.device.ids[None],

@@ -9,7 +9,10 @@ from parfocal.engine.scheduling import LaidRow, segments
 
 
 class CudaStepWork:
-    """`attention` prepares a step's attention. With `guard` None, adapters are computed by plain torch."""
+    """`attention` prepares a step's attention. With `guard` None, adapters are computed by plain torch.
+
+    With `invariant`, a row's bits depend on no other row, if the attention's do not.
+    """
 
     def __init__(
         self,
@@ -17,11 +20,14 @@ class CudaStepWork:
         ranks: int,
         attention: Callable[[list[LaidRow]], AttentionWork],
         guard: GroupGuard | None,
+        *,
+        invariant: bool = False,
     ) -> None:
         self._store = store
         self._ranks = ranks
         self._attention = attention
         self._guard = guard
+        self._invariant = invariant
 
     def lora(self, laid: list[LaidRow]) -> LoraWork | None:
         """Returns the rows' LoRA work; None if no row uses an adapter."""
@@ -31,7 +37,8 @@ class CudaStepWork:
         plain = PlainLora(self._store, found)
         if self._guard is None or not self._guard.is_fast:
             return plain
-        kernels = CudaLora(self._store, tiles_of(found, self._store.table.device), self._ranks)
+        tiles = tiles_of(found, self._store.table.device, short=self._invariant)
+        kernels = CudaLora(self._store, tiles, self._ranks)
         return StepLora(kernels, plain, self._guard)
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
