@@ -65,6 +65,22 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(tmp_path: Pa
     }
 
 
+def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(tmp_path: Path) -> None:
+    places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(tmp_path / "results")}
+    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "same"]
+
+    done = subprocess.run(
+        command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["parts"]["same"]["summary"]
+    assert found.keys() == {"usual", "deterministic", "cost_alone", "cost_beside"}
+    promised = found["deterministic"]
+    assert promised["prompts"] == promised["same_tokens"] == promised["same_logprobs"] > 0
+    assert promised["largest_logprob_difference"] == 0.0
+
+
 def test_without_a_gpu_only_a_dry_run_is_run(tmp_path: Path) -> None:
     places = {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT / "tests")}
 

@@ -32,10 +32,11 @@ LIMITS_S = {
     "many": 100.0,
     "cold": 35.0,
     "int8": 60.0,
+    "same": 90.0,
     "train": 90.0,
     "sanitizer": 90.0,
 }
-_ON_ADAPTERS = {"decode", "mixed", "many", "cold", "int8", "train"}
+_ON_ADAPTERS = {"decode", "mixed", "many", "cold", "int8", "same", "train"}
 _ON_HARDWARE = {"decode", "mixed", "cold"}
 _LIBRARIES = (
     "torch",
