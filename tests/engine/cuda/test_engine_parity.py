@@ -11,7 +11,15 @@ from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
-from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Stop
+from parfocal.engine import (
+    AdapterKey,
+    Completion,
+    EngineConfig,
+    EngineMisconfigured,
+    Request,
+    Sampling,
+    Stop,
+)
 from parfocal.engine.backends.cuda import Card, CudaBackend
 from parfocal.engine.backends.cuda.lora.page_store import StoreShape
 from parfocal.engine.backends.cuda.steps.decode_inputs import input_bytes
@@ -200,3 +208,24 @@ def test_the_bound_on_graphs_covers_what_all_of_them_keep(llama_base: Path, most
 
     logits = most * base.info.vocabulary * 4
     assert needs.graph_bytes >= logits + input_bytes(most, blocks)
+
+
+def test_a_deterministic_engine_gives_the_same_bits_in_any_batch(tmp_path: Path) -> None:
+    kind = configurations()["llama"]
+    kind.update({"num_hidden_layers": 2, "intermediate_size": 128})
+    base = write_base(tmp_path / "base", kind)
+    folders = {name: write_adapter(tmp_path / name, base, ADAPTERS[name], 1) for name in ("r7", "pattern")}
+    drawn = Sampling(temperature=1.0, top_p=0.9, seed=5)
+
+    def answer(together: int, batch_tokens: int) -> Completion:
+        capturer, asked = RunAgain(), [replace(one, sampling=drawn, top_logprobs=5) for one in requests()]
+        asked = [replace(one, prompt_ids=one.prompt_ids[:9]) for one in asked[-together:]]
+        limits = {"max_requests": together, "max_batch_tokens": batch_tokens, "context_tokens": 32}
+        engine, reports = opened(base, folders, capturer, 2, deterministic=True, unpack_bytes=0, **limits)
+        found = run_all(engine, asked).completions["q4"]
+        assert reports.kernels == []
+        assert capturer.replayed > 0
+        return found
+
+    alone, beside = answer(1, 8), answer(2, 3)
+    assert (beside.token_ids, beside.logprobs) == (alone.token_ids, alone.logprobs)
