@@ -46,11 +46,15 @@ class StopsAt(RecordingWatcher):
 
 @pytest.fixture
 def settings(base_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    return settings_of(tmp_path, base_folder)
+
+
+def settings_of(folder: Path, base: Path) -> dict[str, Any]:
     return {
-        "data": write_jsonl(tmp_path / "data.jsonl", chat_rows(70)),
+        "data": write_jsonl(folder / "data.jsonl", chat_rows(70)),
         "name": "letters",
-        "base": str(base_folder),
-        "output": tmp_path / "run",
+        "base": str(base),
+        "output": folder / "run",
         "steps": STEPS,
         "evaluations": 3,
         "rank": 4,
@@ -234,16 +238,22 @@ def test_without_its_damaged_checkpoint_the_run_starts_anew(
     assert resume(settings["output"]).metrics() == whole.metrics()
 
 
-@pytest.fixture
-def registry(settings: dict[str, Any], tmp_path: Path) -> FolderRegistry:
-    """Holds two versions of team/parent, of which prod is the first."""
-    location = tmp_path / "registry"
+@pytest.fixture(scope="module")
+def parents(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with two versions of team/parent, of which prod is the first."""
+    folder = tmp_path_factory.mktemp("parents")
+    settings = settings_of(folder, base_folder) | {"name": "team/parent", "steps": 3}
     for seed in (1, 2):
-        parent = settings | {"name": "team/parent", "output": tmp_path / f"parent{seed}", "seed": seed}
-        train(TrainConfig(**parent | {"registry": str(location), "steps": 3}))
-    found = FolderRegistry(location)
-    found.set_alias("team/parent", "prod", 1)
-    return found
+        own = {"output": folder / f"run{seed}", "seed": seed, "registry": str(folder / "registry")}
+        train(TrainConfig(**settings | own))
+    FolderRegistry(folder / "registry").set_alias("team/parent", "prod", 1)
+    return folder / "registry"
+
+
+@pytest.fixture
+def registry(parents: Path, tmp_path: Path) -> FolderRegistry:
+    """A copy of `parents`."""
+    return FolderRegistry(shutil.copytree(parents, tmp_path / "registry"))
 
 
 def child_of(parent: str, settings: dict[str, Any], registry: FolderRegistry) -> dict[str, Any]:

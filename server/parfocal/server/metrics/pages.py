@@ -63,6 +63,9 @@ class PageServer:
         try:
             await self._stopping.wait()
         finally:
+            # Before the server closes: a connection that asyncio has accepted, but not handed over, would stay open.
+            while accepting := asyncio.all_tasks() - {asyncio.current_task(), *self._connections}:
+                await asyncio.wait(accepting)
             server.close()
             for task in list(self._connections):
                 self._drop(task)
