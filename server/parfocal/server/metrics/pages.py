@@ -63,7 +63,7 @@ class PageServer:
         try:
             await self._stopping.wait()
         finally:
-            # Before the server closes: a connection that asyncio has accepted, but not handed over, would stay open.
+            # Before the server closes: else one that asyncio has accepted, but not handed over, stays open.
             while accepting := asyncio.all_tasks() - {asyncio.current_task(), *self._connections}:
                 await asyncio.wait(accepting)
             server.close()
