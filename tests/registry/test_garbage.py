@@ -7,7 +7,7 @@ import pytest
 
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.disk import FolderLock
-from parfocal.registry.errors import VersionNotFound
+from parfocal.registry.errors import RegistryBusy, VersionNotFound
 
 Write = Callable[..., Path]
 
@@ -109,7 +109,7 @@ def test_collection_waits_for_a_publish_under_way(
         try:
             with FolderLock(tmp_path / "registry" / "lock", patience_s=0).exclusive():
                 held.append(False)
-        except Exception:
+        except RegistryBusy:
             held.append(True)
 
     registry.publish("x", adapter(), publication, look)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fakes.registry.disk_trouble import refusal, said
 from fakes.registry.publisher import numbered_adapter, small_publication
-from parfocal.registry import FolderRegistry, back_up, rebuild_folder
+from parfocal.registry import FolderRegistry, Publication, back_up, rebuild_folder
 from parfocal.registry.blobs import FolderBlobs
 
 
@@ -95,10 +95,7 @@ def shared(folder: Path) -> dict[str, object]:
         return {"versions": [version.version for version in found]}
 
     def die() -> dict[str, object]:
-        FolderRegistry(path).publish(
-            "x", adapters[1], publication, lambda done, total: os.kill(os.getpid(), 9)
-        )
-        return {}
+        return _killed_while_publishing(path, adapters[1], publication)
 
     def tend() -> dict[str, object]:
         registry = FolderRegistry(path)
@@ -131,10 +128,7 @@ def careful(folder: Path) -> dict[str, object]:
         return {"version": version.version, "copy": registry.materialise(version.digest).is_relative_to(path)}
 
     def die() -> dict[str, object]:
-        FolderRegistry(path).publish(
-            "x", adapters[1], publication, lambda done, total: os.kill(os.getpid(), 9)
-        )
-        return {}
+        return _killed_while_publishing(path, adapters[1], publication)
 
     def rebuild() -> dict[str, object]:
         os.truncate(path / "index.sqlite", 0)
@@ -244,6 +238,14 @@ def as_user(
     os.waitpid(child, 0)
     found: dict[str, object] = json.loads(text or "{}")
     return found
+
+
+def _killed_while_publishing(path: Path, adapter: Path, publication: Publication) -> dict[str, object]:
+    """Ends this process by SIGKILL in the midst of a publication; returns only if that was not reached."""
+    FolderRegistry(path).publish(
+        "x", adapter, publication, lambda done, total: os.kill(os.getpid(), signal.SIGKILL)
+    )
+    return {"failed": "the publication ended"}
 
 
 def _locked(path: Path) -> bool:
