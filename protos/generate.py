@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from google.rpc import status_pb2
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
@@ -34,7 +35,8 @@ def compile_to(folder: Path) -> int:
     # The plugins are scripts beside the interpreter, which PATH holds only in an activated environment.
     scripts = Path(sys.executable).parent
     plugins = [f"--plugin={name}={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
-    common = ["protoc", f"-I{ROOT}", f"-I{importlib.resources.files('grpc_tools') / '_proto'}", *plugins]
+    known = (importlib.resources.files("grpc_tools") / "_proto", Path(status_pb2.__file__).parents[2])
+    common = ["protoc", f"-I{ROOT}", *(f"-I{path}" for path in known), *plugins]
     return int(
         protoc.main([*common, f"--python_out={folder}", f"--mypy_out=quiet:{folder}", *messages])
         or protoc.main([*common, f"--grpc_python_out={folder}", f"--mypy_grpc_out=quiet:{folder}", *services])

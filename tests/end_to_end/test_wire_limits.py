@@ -277,6 +277,14 @@ TRIES: dict[Limit, Try] = {
     limits.STOP_STRING_BYTES: lambda wire, size: generate(wire, stop(strings=["n" * size])),
     limits.STOP_TOKENS: lambda wire, count: generate(wire, stop(token_ids=[1] * count)),
     limits.TOP_LOGPROBS: top_logprobs,
+    limits.CHOICES: lambda wire, count: generate(
+        wire, pb.GenerateRequest(prompt="x", options=pb.Options(choices=count))
+    ),
+    limits.BATCH_REQUESTS: lambda wire, count: said(
+        lambda: wire.inference.GenerateBatch(
+            pb.GenerateBatchRequest(requests=[pb.GenerateRequest()] * count), timeout=60
+        )
+    ),
     limits.REQUEST_ID_CHARACTERS: lambda wire, count: generate(
         wire, pb.GenerateRequest(prompt="x", request_id="r" * count)
     ),

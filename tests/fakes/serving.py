@@ -13,7 +13,7 @@ from parfocal.engine.scheduling import Admission
 from parfocal.rpc import Service, WireServer, open_channel
 from parfocal.server.faces.grpc.service import InferenceService, ServiceParts
 from parfocal.server.metrics.server_metrics import ServerMetrics
-from parfocal.server.requests import EncoderPool, Manner, PromptEncoder, Resolved, Tokenizer
+from parfocal.server.requests import EncoderPool, Intake, Manner, PromptEncoder, Resolved, Tokenizer
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
@@ -73,13 +73,17 @@ async def serving(
     )
     encoders = EncoderPool([PromptEncoder(tokenizer, context_tokens, 4)])
     parts = ServiceParts(
-        engine=engine,
+        intake=Intake(engine, resolver, encoders),
         residents=engine,
         resolver=resolver,
         encoders=encoders,
         token_text=chr,
         refusals=metrics,
-        model=pb.Model(context_tokens=context_tokens, has_chat_template=chat_template is not None),
+        model=pb.Model(
+            context_tokens=context_tokens,
+            vocabulary_size=0x110000,
+            has_chat_template=chat_template is not None,
+        ),
     )
     service = Service(pb_grpc.add_InferenceServiceServicer_to_server, InferenceService(parts), NAME)
     wire = WireServer(f"127.0.0.1:{port}", [service, *beside])

@@ -16,9 +16,10 @@ from parfocal.rpc.errors import (
     TooManyRpcs,
     WireError,
 )
-from parfocal.rpc.outcomes import Call, current_call
+from parfocal.rpc.outcomes import Call, current_call, status_of
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
+from parfocal.rpc.status import DomainError, is_domain_error
 from parfocal.rpc.surround import Context
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "AddressUnavailable",
     "Call",
     "Context",
+    "DomainError",
     "Draining",
     "FirstMessageLate",
     "Loading",
@@ -41,7 +43,9 @@ __all__ = [
     "WireServer",
     "current_call",
     "endless",
+    "is_domain_error",
     "open_blocking_channel",
     "open_channel",
     "remote_error",
+    "status_of",
 ]

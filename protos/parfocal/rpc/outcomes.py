@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import grpc
+from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from parfocal.rpc.status import DomainError, is_domain_error, rich_status
@@ -47,6 +48,13 @@ def current_call() -> Call:
     return _call.get(None) or Call("none")
 
 
+def status_of(error: BaseException) -> status_pb2.Status:
+    """What one part of an rpc ended with, where its other parts go on; logged as an rpc's end would be."""
+    shown = error if is_domain_error(error) else _Unexpected()
+    _tell(error, shown, f"/{current_call().method}")
+    return rich_status(shown)
+
+
 class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
     """Logs every rpc when it has ended; those of gRPC's own services, which probes call, at DEBUG only.
 
@@ -65,7 +73,7 @@ class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
 
 @contextlib.asynccontextmanager
 async def _told(method: str, context: Context) -> AsyncIterator[None]:
-    async with _logged(method, context), _errors_as_statuses(method, context):
+    async with _logged(method, context), _errors_as_statuses(context):
         yield
 
 
@@ -88,26 +96,24 @@ async def _logged(method: str, context: Context) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _errors_as_statuses(method: str, context: Context) -> AsyncIterator[None]:
+async def _errors_as_statuses(context: Context) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AbortError:  # the rpc has already ended itself with a status
         raise
     except Exception as error:  # the wire's one broad except: whatever it is, it ends only this rpc
-        await _end(error, method, context)
+        await _end(error, context)
 
 
-async def _end(error: Exception, method: str, context: Context) -> None:
-    shown = error if is_domain_error(error) else _Unexpected()
-    _tell(error, shown, method)
-    status = rpc_status.to_status(rich_status(shown))
+async def _end(error: Exception, context: Context) -> None:
+    status = rpc_status.to_status(status_of(error))
     trailing = (*(context.trailing_metadata() or ()), *status.trailing_metadata)
     # The rpc may have ended itself and been cut off while it did so: then the status that it sent stands.
     with contextlib.suppress(grpc.aio.UsageError):
         await context.abort(status.code, status.details, trailing)
 
 
-def _tell(error: Exception, shown: DomainError, method: str) -> None:
+def _tell(error: BaseException, shown: DomainError, method: str) -> None:
     """Notes how the rpc ends, and logs in full what is not the caller's fault."""
     call = current_call()
     call.reason = shown.reason

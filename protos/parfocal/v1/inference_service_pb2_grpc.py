@@ -45,10 +45,25 @@ class InferenceServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateStreamResponse.FromString,
                 _registered_method=True)
+        self.GenerateBatch = channel.unary_unary(
+                '/parfocal.v1.InferenceService/GenerateBatch',
+                request_serializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateBatchRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateBatchResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/parfocal.v1.InferenceService/Embed',
+                request_serializer=parfocal_dot_v1_dot_inference__service__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_inference__service__pb2.EmbedResponse.FromString,
+                _registered_method=True)
         self.Tokenize = channel.unary_unary(
                 '/parfocal.v1.InferenceService/Tokenize',
                 request_serializer=parfocal_dot_v1_dot_inference__service__pb2.TokenizeRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_inference__service__pb2.TokenizeResponse.FromString,
+                _registered_method=True)
+        self.Detokenize = channel.unary_unary(
+                '/parfocal.v1.InferenceService/Detokenize',
+                request_serializer=parfocal_dot_v1_dot_inference__service__pb2.DetokenizeRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_inference__service__pb2.DetokenizeResponse.FromString,
                 _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/parfocal.v1.InferenceService/GetModel',
@@ -82,8 +97,30 @@ class InferenceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateBatch(self, request, context):
+        """Answers many requests in one call, each as Generate would: one that fails ends with its status and no other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Turns texts into vectors: the base's last hidden states, with or without an adapter, pooled. Errors are those of
+        Generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Tokenize(self, request, context):
         """Turns text or a chat into token ids, as Generate would.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Detokenize(self, request, context):
+        """Turns token ids into text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,10 +153,25 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateStreamResponse.SerializeToString,
             ),
+            'GenerateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateBatch,
+                    request_deserializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateBatchRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_inference__service__pb2.GenerateBatchResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=parfocal_dot_v1_dot_inference__service__pb2.EmbedRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_inference__service__pb2.EmbedResponse.SerializeToString,
+            ),
             'Tokenize': grpc.unary_unary_rpc_method_handler(
                     servicer.Tokenize,
                     request_deserializer=parfocal_dot_v1_dot_inference__service__pb2.TokenizeRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_inference__service__pb2.TokenizeResponse.SerializeToString,
+            ),
+            'Detokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Detokenize,
+                    request_deserializer=parfocal_dot_v1_dot_inference__service__pb2.DetokenizeRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_inference__service__pb2.DetokenizeResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -198,6 +250,60 @@ class InferenceService(object):
             _registered_method=True)
 
     @staticmethod
+    def GenerateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.InferenceService/GenerateBatch',
+            parfocal_dot_v1_dot_inference__service__pb2.GenerateBatchRequest.SerializeToString,
+            parfocal_dot_v1_dot_inference__service__pb2.GenerateBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.InferenceService/Embed',
+            parfocal_dot_v1_dot_inference__service__pb2.EmbedRequest.SerializeToString,
+            parfocal_dot_v1_dot_inference__service__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Tokenize(request,
             target,
             options=(),
@@ -214,6 +320,33 @@ class InferenceService(object):
             '/parfocal.v1.InferenceService/Tokenize',
             parfocal_dot_v1_dot_inference__service__pb2.TokenizeRequest.SerializeToString,
             parfocal_dot_v1_dot_inference__service__pb2.TokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Detokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.InferenceService/Detokenize',
+            parfocal_dot_v1_dot_inference__service__pb2.DetokenizeRequest.SerializeToString,
+            parfocal_dot_v1_dot_inference__service__pb2.DetokenizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

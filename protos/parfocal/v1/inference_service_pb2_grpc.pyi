@@ -43,8 +43,16 @@ class InferenceServiceStub:
     """
     GenerateStream: _grpc.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateStreamResponse]
     """Generates an answer and sends it as it becomes certain. The last message has `final`. Errors are those of Generate."""
+    GenerateBatch: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.GenerateBatchRequest, _inference_service_pb2.GenerateBatchResponse]
+    """Answers many requests in one call, each as Generate would: one that fails ends with its status and no other."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]
+    """Turns texts into vectors: the base's last hidden states, with or without an adapter, pooled. Errors are those of
+    Generate.
+    """
     Tokenize: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.TokenizeRequest, _inference_service_pb2.TokenizeResponse]
     """Turns text or a chat into token ids, as Generate would."""
+    Detokenize: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.DetokenizeRequest, _inference_service_pb2.DetokenizeResponse]
+    """Turns token ids into text."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.GetModelRequest, _inference_service_pb2.Model]
     """Describes the resident base and the limits of the server."""
     ListLoadedAdapters: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.ListLoadedAdaptersRequest, _inference_service_pb2.ListLoadedAdaptersResponse]
@@ -62,8 +70,16 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """
     GenerateStream: _aio.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateStreamResponse]  # type: ignore[assignment]
     """Generates an answer and sends it as it becomes certain. The last message has `final`. Errors are those of Generate."""
+    GenerateBatch: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.GenerateBatchRequest, _inference_service_pb2.GenerateBatchResponse]  # type: ignore[assignment]
+    """Answers many requests in one call, each as Generate would: one that fails ends with its status and no other."""
+    Embed: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Turns texts into vectors: the base's last hidden states, with or without an adapter, pooled. Errors are those of
+    Generate.
+    """
     Tokenize: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.TokenizeRequest, _inference_service_pb2.TokenizeResponse]  # type: ignore[assignment]
     """Turns text or a chat into token ids, as Generate would."""
+    Detokenize: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.DetokenizeRequest, _inference_service_pb2.DetokenizeResponse]  # type: ignore[assignment]
+    """Turns token ids into text."""
     GetModel: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.GetModelRequest, _inference_service_pb2.Model]  # type: ignore[assignment]
     """Describes the resident base and the limits of the server."""
     ListLoadedAdapters: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ListLoadedAdaptersRequest, _inference_service_pb2.ListLoadedAdaptersResponse]  # type: ignore[assignment]
@@ -92,12 +108,38 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Generates an answer and sends it as it becomes certain. The last message has `final`. Errors are those of Generate."""
 
     @_abc_1.abstractmethod
+    def GenerateBatch(
+        self,
+        request: _inference_service_pb2.GenerateBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.GenerateBatchResponse, _abc.Awaitable[_inference_service_pb2.GenerateBatchResponse]]:
+        """Answers many requests in one call, each as Generate would: one that fails ends with its status and no other."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _inference_service_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.EmbedResponse, _abc.Awaitable[_inference_service_pb2.EmbedResponse]]:
+        """Turns texts into vectors: the base's last hidden states, with or without an adapter, pooled. Errors are those of
+        Generate.
+        """
+
+    @_abc_1.abstractmethod
     def Tokenize(
         self,
         request: _inference_service_pb2.TokenizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inference_service_pb2.TokenizeResponse, _abc.Awaitable[_inference_service_pb2.TokenizeResponse]]:
         """Turns text or a chat into token ids, as Generate would."""
+
+    @_abc_1.abstractmethod
+    def Detokenize(
+        self,
+        request: _inference_service_pb2.DetokenizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.DetokenizeResponse, _abc.Awaitable[_inference_service_pb2.DetokenizeResponse]]:
+        """Turns token ids into text."""
 
     @_abc_1.abstractmethod
     def GetModel(

@@ -165,6 +165,15 @@ STOP_TOKENS = Limit("Stop.token_ids", 1024, "tokens", "each is compared with eve
 TOP_LOGPROBS = Limit(
     "Options.top_logprobs", 20, "tokens", "each costs as much of a reply as the token that was drawn"
 )
+CHOICES = Limit(
+    "Options.choices", 32, "choices", "each is a request of its own, in the queue and in the batch"
+)
+BATCH_REQUESTS = Limit(
+    "GenerateBatchRequest.requests",
+    256,
+    "requests",
+    "they are read while others wait, and answered in one reply",
+)
 REQUEST_ID_CHARACTERS = Limit("request_id", 128, "characters", "it stands in the log and in every reply")
 
 LIMITS: tuple[Limit, ...] = (
@@ -199,5 +208,7 @@ LIMITS: tuple[Limit, ...] = (
     STOP_STRING_BYTES,
     STOP_TOKENS,
     TOP_LOGPROBS,
+    CHOICES,
+    BATCH_REQUESTS,
     REQUEST_ID_CHARACTERS,
 )

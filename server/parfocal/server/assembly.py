@@ -34,6 +34,7 @@ from parfocal.server.metrics import ServerMetrics, Usage
 from parfocal.server.requests import (
     AdapterResolver,
     EncoderPool,
+    Intake,
     PromptEncoder,
     RegistryAdapterSource,
     Tokenizer,
@@ -176,11 +177,12 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         engine.start()
         stack.push_async_callback(asyncio.to_thread, engine.stop)
         has_chat = base.tokenizer.chat_template is not None
+        encoders = _encoders(base, config.text_threads, stack)
         parts = ServiceParts(
-            engine=engine,
+            intake=Intake(engine, resolver, encoders),
             residents=built,
             resolver=resolver,
-            encoders=_encoders(base, config.text_threads, stack),
+            encoders=encoders,
             token_text=TokenTexts(_tokenizer_copy(base)),
             refusals=metrics,
             model=describe_model(loaded.contract, base.info, config, has_chat, pinned),

@@ -53,6 +53,26 @@ def test_tokenize_without_input_is_refused() -> None:
     assert asyncio.run(scenario()) == "input"
 
 
+def test_detokenize_spells_tokens() -> None:
+    async def scenario() -> str:
+        async with serving() as served:
+            reply = await served.stub.Detokenize(pb.DetokenizeRequest(token_ids=map(ord, "Häuser")))
+            return reply.text
+
+    assert asyncio.run(scenario()) == "Häuser"
+
+
+@pytest.mark.parametrize("ids", [[], [-1], [5, 0x110000]])
+def test_detokenize_refuses_what_is_no_token(ids: list[int]) -> None:
+    async def scenario() -> str | None:
+        async with serving() as served:
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await served.stub.Detokenize(pb.DetokenizeRequest(token_ids=ids))
+            return remote_error(failed.value).field
+
+    assert asyncio.run(scenario()) == "token_ids"
+
+
 def test_get_model_describes_the_base() -> None:
     async def scenario() -> pb.Model:
         async with serving() as served:

@@ -1,19 +1,40 @@
-"""What every face needs before a request reaches the engine: adapters, prompts, refusals. Knows no wire."""
+"""What every face needs before a request reaches the engine: what is asked, of whom, in tokens. No wire."""
 
-from parfocal.server.requests.account import Account, RefusalCounter
+from parfocal.server.requests.account import Account, Line, RefusalCounter
 from parfocal.server.requests.adapters import AdapterResolver, Manner, RegistryAdapterSource, Resolved
+from parfocal.server.requests.calls import (
+    GenerateCall,
+    Input,
+    chat_input,
+    hold,
+    prompt_input,
+    tokens_input,
+)
+from parfocal.server.requests.intake import DeltaStream, Generation, Intake, Resolver, Submitter
 from parfocal.server.requests.prompts import EncoderPool, PromptEncoder, Tokenizer
 from parfocal.server.requests.token_texts import TokenTexts
 
 __all__ = [
     "Account",
     "AdapterResolver",
+    "DeltaStream",
     "EncoderPool",
+    "GenerateCall",
+    "Generation",
+    "Input",
+    "Intake",
+    "Line",
     "Manner",
     "PromptEncoder",
     "RefusalCounter",
     "RegistryAdapterSource",
     "Resolved",
+    "Resolver",
+    "Submitter",
     "TokenTexts",
     "Tokenizer",
+    "chat_input",
+    "hold",
+    "prompt_input",
+    "tokens_input",
 ]

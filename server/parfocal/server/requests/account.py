@@ -40,6 +40,7 @@ class Account:
         self._counter = counter
         self._adapter: AdapterKey | None = None
         self._is_resolved = not reference
+        self._generated = 0
         if request_id:
             line.request_id = request_id
         line.facts["adapter"] = reference or "base"
@@ -62,12 +63,15 @@ class Account:
         self._line.facts["completion_tokens"] = 0
 
     def progressed(self, delta: Delta) -> None:
-        """Counts generated tokens, so that even an abandoned request is logged with its progress."""
+        """Counts generated tokens, so that even an abandoned request is logged with its progress.
+
+        Of several choices, all tokens count; what else is told is that of the last one to end.
+        """
+        self._generated += len(delta.token_ids)
         if delta.completion is not None:
             self._ended(delta.completion)
         else:
-            facts = self._line.facts
-            facts["completion_tokens"] = int(facts["completion_tokens"]) + len(delta.token_ids)
+            self._line.facts["completion_tokens"] = self._generated
 
     def __enter__(self) -> None:
         return None
@@ -89,7 +93,7 @@ class Account:
         self._line.facts |= {
             "prompt_tokens": completion.prompt_tokens,
             "cached_tokens": completion.cached_tokens,
-            "completion_tokens": len(completion.token_ids),
+            "completion_tokens": self._generated,
             "finish_reason": completion.finish_reason.value,
             **_seconds(completion.timings),
         }

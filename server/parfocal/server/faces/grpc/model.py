@@ -10,7 +10,7 @@ from parfocal.registry.wire import base_message
 from parfocal.server.build_info import package_version
 from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
-from parfocal.v1.limits import REQUEST_BYTES
+from parfocal.v1.limits import CHOICES, REQUEST_BYTES
 
 if TYPE_CHECKING:  # what describes a base imports torch
     from parfocal.engine.model import BaseInfo
@@ -39,6 +39,7 @@ def describe_model(
             max_rank=config.max_rank,
             max_top_logprobs=MAX_TOP_LOGPROBS,
             max_message_bytes=REQUEST_BYTES.most,
+            max_choices=CHOICES.most,
         ),
         eos_token_ids=info.eos_ids,
         has_chat_template=has_chat,

@@ -1,6 +1,6 @@
 """Writes the engine's results as messages. Knows neither rpcs nor the engine's queue."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
@@ -31,34 +31,41 @@ class ReplyWriter:
     warnings: tuple[str, ...] = ()
 
     def delta(self, delta: Delta, is_first: bool) -> pb.GenerateStreamResponse:
-        """A stream's next message; the last one has `final`."""
+        """A stream's next message, without what only its last one has."""
         return pb.GenerateStreamResponse(
             delta_text=self.echo + delta.text if is_first else delta.text,
             delta_token_ids=delta.token_ids,
-            delta_logprobs=self._logprobs(delta.logprobs),
-            final=None if delta.completion is None else self.completion(delta.completion),
+            delta_logprobs=self.logprobs(delta.logprobs),
         )
 
-    def completion(self, completion: Completion) -> pb.GenerateResponse:
-        """The whole result."""
+    def response(self, completions: Sequence[Completion]) -> pb.GenerateResponse:
+        """The whole result: that of the first choice, and of all of them where there are more."""
+        first = completions[0]
         return pb.GenerateResponse(
+            text=self.echo + first.text,
+            token_ids=first.token_ids,
+            finish_reason=_FINISH_REASONS[first.finish_reason],
+            stop_string=first.stop_string,
+            logprobs=self.logprobs(first.logprobs),
+            usage=_usage(completions),
+            adapter=_adapter(first.adapter),
+            timings=_timings(first.timings),
+            request_id=first.request_id.removesuffix("/0") if len(completions) > 1 else first.request_id,
+            warnings=self.warnings,
+            choices=map(self._choice, completions) if len(completions) > 1 else (),
+        )
+
+    def _choice(self, completion: Completion) -> pb.AnswerChoice:
+        return pb.AnswerChoice(
             text=self.echo + completion.text,
             token_ids=completion.token_ids,
             finish_reason=_FINISH_REASONS[completion.finish_reason],
             stop_string=completion.stop_string,
-            logprobs=self._logprobs(completion.logprobs),
-            usage=pb.Usage(
-                prompt_tokens=completion.prompt_tokens,
-                cached_tokens=completion.cached_tokens,
-                completion_tokens=len(completion.token_ids),
-            ),
-            adapter=_adapter(completion.adapter),
-            timings=_timings(completion.timings),
-            request_id=completion.request_id,
-            warnings=self.warnings,
+            logprobs=self.logprobs(completion.logprobs),
         )
 
-    def _logprobs(self, logprobs: Iterable[TokenLogprob]) -> list[pb.TokenLogprob]:
+    def logprobs(self, logprobs: Iterable[TokenLogprob]) -> list[pb.TokenLogprob]:
+        """Tokens with their log-probabilities."""
         return [
             pb.TokenLogprob(
                 token_id=each.token_id,
@@ -71,6 +78,43 @@ class ReplyWriter:
             )
             for each in logprobs
         ]
+
+
+class StreamWriter:
+    """Writes the messages of one stream: the last of them has the whole result."""
+
+    def __init__(self, writer: ReplyWriter, choices: int) -> None:
+        self._writer = writer
+        self._choices = choices
+        self._begun: set[int] = set()
+        self._ended: dict[int, Completion] = {}
+
+    def ending(self, delta: Delta) -> list[Completion]:
+        """The completions that the message for this delta will hold."""
+        if delta.completion is None or len(self._ended) + 1 < self._choices:
+            return []
+        return [*self._ended.values(), delta.completion]
+
+    def delta(self, choice: int, delta: Delta) -> pb.GenerateStreamResponse:
+        """The next message."""
+        message = self._writer.delta(delta, choice not in self._begun)
+        self._begun.add(choice)
+        message.choice = choice
+        if delta.completion is not None:
+            self._ended[choice] = delta.completion
+            message.finish_reason = _FINISH_REASONS[delta.completion.finish_reason]
+        if len(self._ended) == self._choices:
+            completions = [self._ended[number] for number in range(self._choices)]
+            message.final.CopyFrom(self._writer.response(completions))
+        return message
+
+
+def _usage(completions: Sequence[Completion]) -> pb.Usage:
+    return pb.Usage(
+        prompt_tokens=completions[0].prompt_tokens,
+        cached_tokens=completions[0].cached_tokens,
+        completion_tokens=sum(len(each.token_ids) for each in completions),
+    )
 
 
 def _adapter(adapter: AdapterKey | None) -> pb.ResolvedAdapter | None:

@@ -1,18 +1,31 @@
 """InferenceService: from message to engine to reply. Knows no torch, tokenizer or storage."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
-from parfocal.engine import Delta, EngineError, Request
-from parfocal.rpc import Context, current_call
+from parfocal.engine import Completion
+from parfocal.rpc import Context, MethodNotImplemented, current_call
+from parfocal.server.errors import BadRequest
+from parfocal.server.faces.grpc.batches import answer_each
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
-from parfocal.server.faces.grpc.replies import ReplyWriter, TokenText
-from parfocal.server.faces.grpc.requests import GenerateCall, Input, deadline_after, read_generate, read_input
+from parfocal.server.faces.grpc.replies import ReplyWriter, StreamWriter, TokenText
+from parfocal.server.faces.grpc.requests import deadline_after, read_generate, read_input
 from parfocal.server.metrics import AdapterLister
-from parfocal.server.requests import Account, EncoderPool, PromptEncoder, RefusalCounter, Resolved
+from parfocal.server.requests import (
+    Account,
+    EncoderPool,
+    Generation,
+    Intake,
+    Line,
+    PromptEncoder,
+    RefusalCounter,
+    Resolver,
+    hold,
+)
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
+from parfocal.v1.limits import BATCH_REQUESTS, PROMPT_TOKENS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,35 +34,11 @@ T = TypeVar("T")
 _MANY_LOGPROBS = 2000
 
 
-class DeltaStream(Protocol):
-    """One request's deltas, the last with a completion; the engine's `Stream` is one."""
-
-    def __aiter__(self) -> AsyncIterator[Delta]:
-        """The deltas."""
-
-    def cancel(self) -> None:
-        """Ends the request; no effect once it has ended."""
-
-
-class Submitter(Protocol):
-    """Takes requests; the engine's thread is one."""
-
-    def submit(self, request: Request) -> DeltaStream:
-        """The request's deltas; raises an EngineError if it is refused."""
-
-
-class Resolver(Protocol):
-    """Knows what adapter references mean."""
-
-    async def resolve(self, reference: str) -> Resolved:
-        """What `reference` means now."""
-
-
 @dataclass(frozen=True, slots=True)
 class ServiceParts:
     """What the service works with. `model` is the reply to GetModel."""
 
-    engine: Submitter
+    intake: Intake
     residents: AdapterLister
     resolver: Resolver
     encoders: EncoderPool
@@ -66,25 +55,45 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
         """The whole answer."""
-        account = self._account(request)
-        stream, writer = await self._admit(request, context, account)
-        async for delta in stream:
-            account.progressed(delta)
+        return await self._answer(request, context, current_call())
+
+    async def GenerateBatch(
+        self, request: pb.GenerateBatchRequest, context: Context
+    ) -> pb.GenerateBatchResponse:
+        """Each request's whole answer, or the status that it ended with."""
+        hold(BATCH_REQUESTS, len(request.requests), "requests")
+        if not request.requests:
+            raise BadRequest("the batch is empty; give it at least one request", field="requests")
+
+        def answer(each: pb.GenerateRequest, line: Line) -> Awaitable[pb.GenerateResponse]:
+            return self._answer(each, context, line)
+
+        return await answer_each(request.requests, answer, current_call())
+
+    async def _answer(self, request: pb.GenerateRequest, context: Context, line: Line) -> pb.GenerateResponse:
+        generation = await self._admit(request, context, line)
+        writer = ReplyWriter(self._parts.token_text, generation.echo, generation.warnings)
+        ended: dict[int, Completion] = {}
+        async for choice, delta in generation.deltas():
             if delta.completion is not None:
-                return await self._built(delta, writer.completion, delta.completion)
-        raise EngineError("the request ended without a result")
+                ended[choice] = delta.completion
+        completions = [ended[choice] for choice in sorted(ended)]
+        return await self._built(completions, writer.response, completions)
 
     async def GenerateStream(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateStreamResponse]:
         """Streams the answer as it becomes certain."""
-        account = self._account(request)
-        stream, writer = await self._admit(request, context, account)
-        is_first = True
-        async for delta in stream:
-            account.progressed(delta)
-            yield await self._built(delta, writer.delta, delta, is_first)
-            is_first = False
+        generation = await self._admit(request, context, current_call())
+        writer = StreamWriter(
+            ReplyWriter(self._parts.token_text, generation.echo, generation.warnings), len(generation.streams)
+        )
+        async for choice, delta in generation.deltas():
+            yield await self._built(writer.ending(delta), writer.delta, choice, delta)
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        """Not served yet."""
+        raise MethodNotImplemented("this server does not embed yet", method="Embed")
 
     async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
         """The token ids that Generate would use, and each one's text."""
@@ -97,6 +106,21 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
         return await self._parts.encoders.run(tokenised)
 
+    async def Detokenize(self, request: pb.DetokenizeRequest, context: Context) -> pb.DetokenizeResponse:
+        """What the tokens spell."""
+        hold(PROMPT_TOKENS, len(request.token_ids), "token_ids")
+        ids = tuple(request.token_ids)
+        if not ids:
+            raise BadRequest("there are no token ids; give at least one", field="token_ids")
+        size = self._parts.model.vocabulary_size
+        wrong = next((each for each in (min(ids), max(ids)) if not 0 <= each < size), None)
+        if wrong is not None:
+            raise BadRequest(
+                f"token_ids has {wrong}; the vocabulary has ids from 0 to {size - 1}", field="token_ids"
+            )
+        text = await self._parts.encoders.run(lambda encoder: encoder.text(ids))
+        return pb.DetokenizeResponse(text=text)
+
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """The resident base and the limits."""
         return self._parts.model
@@ -107,44 +131,25 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         """A page of the adapters that the engine holds now."""
         return loaded_page(self._parts.residents.adapters(), request)
 
-    def _account(self, message: pb.GenerateRequest) -> Account:
-        return Account(current_call(), self._parts.refusals, message.request_id, message.adapter)
-
-    async def _admit(
-        self, message: pb.GenerateRequest, context: Context, account: Account
-    ) -> tuple[DeltaStream, ReplyWriter]:
+    async def _admit(self, message: pb.GenerateRequest, context: Context, line: Line) -> Generation:
+        account = Account(line, self._parts.refusals, message.request_id, message.adapter)
         deadline = deadline_after(context.time_remaining())
         with account:
             call = read_generate(message, account.request_id)
-            resolved = await self._parts.resolver.resolve(call.adapter)
-            account.resolved(resolved.adapter)
-            ids, warnings = await self._encoded(call.input, resolved)
-            account.admitted(len(ids))
-            stream = self._parts.engine.submit(call.request(ids, resolved.adapter, deadline))
-        # Cancel on any RPC end. Keep this line await-free after submit().
-        context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]  # any callable will do
-        echo = await self._echo(call, ids) if call.echo else ""
-        return stream, ReplyWriter(self._parts.token_text, echo, warnings)
+            generation = await self._parts.intake.admit(call, account, deadline)
+        # Cancel on any RPC end. Keep this line await-free after admit().
+        context.add_done_callback(lambda _: generation.cancel())  # type: ignore[arg-type]  # any callable will do
+        return generation
 
-    async def _built(self, delta: Delta, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _built(
+        self, ended: Sequence[Completion], write: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """What `write` returns, from a thread where that would hold up the others on the loop."""
-        logprobs = delta.completion.logprobs if delta.completion is not None else ()
-        if len(logprobs) * (1 + len(logprobs[0].top) if logprobs else 0) <= _MANY_LOGPROBS:
+        if sum(map(_logprobs, ended)) <= _MANY_LOGPROBS:
             return write(*args, **kwargs)
         return await self._parts.encoders.run(lambda _: write(*args, **kwargs))
 
-    async def _encoded(self, given: Input, resolved: Resolved) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """The prompt's token ids, and warnings for the caller about its form."""
-        manner = resolved.manner
-        ids, unread = await self._parts.encoders.run(
-            lambda encoder: (
-                given.encode(encoder, manner),
-                encoder.unread(given.variables, manner.template),
-            )
-        )
-        about = [f"the chat template does not read the template variable {name!r}" for name in unread]
-        return ids, (*resolved.warnings(given.form), *about)
 
-    async def _echo(self, call: GenerateCall, ids: tuple[int, ...]) -> str:
-        """The prompt as it was sent, or as its tokens spell it, which the engine has checked."""
-        return call.prompt or await self._parts.encoders.run(lambda encoder: encoder.text(ids))
+def _logprobs(completion: Completion) -> int:
+    logprobs = completion.logprobs
+    return len(logprobs) * (1 + len(logprobs[0].top) if logprobs else 0)

@@ -1,0 +1,155 @@
+"""The way of a request into the engine, the same from every face: resolve, encode, submit. Knows no wire."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from parfocal.engine import Delta, EngineError, Request
+from parfocal.server.requests.account import Account
+from parfocal.server.requests.adapters import Resolved
+from parfocal.server.requests.calls import GenerateCall, Input
+from parfocal.server.requests.prompts import EncoderPool
+
+
+class DeltaStream(Protocol):
+    """One request's deltas, the last with a completion; the engine's `Stream` is one."""
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """The deltas."""
+
+    def cancel(self) -> None:
+        """Ends the request; no effect once it has ended."""
+
+
+class Submitter(Protocol):
+    """Takes requests; the engine's thread is one."""
+
+    def submit(self, request: Request) -> DeltaStream:
+        """The request's deltas; raises an EngineError if it is refused."""
+
+
+class Resolver(Protocol):
+    """Knows what adapter references mean."""
+
+    async def resolve(self, reference: str) -> Resolved:
+        """What `reference` means now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An admitted request: a stream of deltas for each choice.
+
+    `echo` is what stands before each answer: the prompt, or nothing. `warnings` are sentences for the caller.
+    """
+
+    account: Account
+    streams: tuple[DeltaStream, ...]
+    resolved: Resolved
+    prompt_ids: tuple[int, ...]
+    echo: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def cancel(self) -> None:
+        """Ends every choice; no effect on those that have ended."""
+        for stream in self.streams:
+            stream.cancel()
+
+    async def deltas(self) -> AsyncIterator[tuple[int, Delta]]:
+        """Each choice's deltas as they come, with its number; the last of each has a completion.
+
+        Raises what ends a choice without one, and then ends the others.
+        """
+        if len(self.streams) > 1:
+            async for pair in self._merged():
+                yield pair
+            return
+        async for delta in self.streams[0]:
+            self.account.progressed(delta)
+            yield 0, delta
+            if delta.completion is not None:
+                return
+        raise EngineError("the request ended without a result")
+
+    async def _merged(self) -> AsyncIterator[tuple[int, Delta]]:
+        arrived: asyncio.Queue[tuple[int, Delta] | BaseException] = asyncio.Queue()
+
+        async def read(choice: int, stream: DeltaStream) -> None:
+            try:
+                async for delta in stream:
+                    arrived.put_nowait((choice, delta))
+            except BaseException as error:
+                arrived.put_nowait(error)
+                raise
+
+        readers = [asyncio.ensure_future(read(*pair)) for pair in enumerate(self.streams)]
+        try:
+            running = len(readers)
+            while running:
+                came = await arrived.get()
+                if isinstance(came, BaseException):
+                    raise came
+                running -= came[1].completion is not None
+                self.account.progressed(came[1])
+                yield came
+        finally:
+            self.cancel()
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+
+
+class Intake:
+    """Takes calls in. Adapters are resolved once, here; a refusal is counted by the call's account."""
+
+    def __init__(self, engine: Submitter, resolver: Resolver, encoders: EncoderPool) -> None:
+        self._engine = engine
+        self._resolver = resolver
+        self._encoders = encoders
+
+    async def admit(self, call: GenerateCall, account: Account, deadline: float | None) -> Generation:
+        """The request, running or queued; cancel it when its caller leaves, before anything else is awaited.
+
+        Raises what resolving, encoding and submitting raise.
+        """
+        resolved = await self._resolver.resolve(call.adapter)
+        account.resolved(resolved.adapter)
+        ids, warnings = await self._encoded(call.input, resolved)
+        account.admitted(len(ids))
+        streams = self._submitted(call.requests(ids, resolved.adapter, deadline))
+        generation = Generation(account, streams, resolved, ids, "", warnings)
+        return await self._echoing(generation, call) if call.echo else generation
+
+    async def _echoing(self, generation: Generation, call: GenerateCall) -> Generation:
+        """With the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
+        try:
+            ids = generation.prompt_ids
+            echo = call.prompt or await self._encoders.run(lambda encoder: encoder.text(ids))
+        except BaseException:
+            generation.cancel()
+            raise
+        return replace(generation, echo=echo)
+
+    def _submitted(self, requests: list[Request]) -> tuple[DeltaStream, ...]:
+        """All of them or none: where one is refused, those before it are cancelled."""
+        streams: list[DeltaStream] = []
+        try:
+            for request in requests:
+                streams.append(self._engine.submit(request))
+        except EngineError:
+            for stream in streams:
+                stream.cancel()
+            raise
+        return tuple(streams)
+
+    async def _encoded(self, given: Input, resolved: Resolved) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The prompt's token ids, and warnings for the caller about its form."""
+        manner = resolved.manner
+        ids, unread = await self._encoders.run(
+            lambda encoder: (
+                given.encode(encoder, manner),
+                encoder.unread(given.variables, manner.template),
+            )
+        )
+        about = [f"the chat template does not read the template variable {name!r}" for name in unread]
+        return ids, (*resolved.warnings(given.form), *about)
