@@ -29,7 +29,7 @@ from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
 Run = Callable[..., Result]
-FREE = ("--grpc-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
+FREE = ("--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0")
 
 
 @dataclass
@@ -152,7 +152,14 @@ def test_a_registry_that_does_not_answer_is_told_of_and_the_base_is_served(base:
 
 def test_nobody_who_reads_what_it_says_is_no_reason_to_stop(base: Path, tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/grpc.sock"
-    where = ("--grpc-address", address, "--metrics-address", "127.0.0.1:0", "--kv-cache-bytes", "4MiB")
+    where = (
+        "--grpc-address",
+        address,
+        "--http-address=127.0.0.1:0",
+        "--metrics-address=127.0.0.1:0",
+        "--kv-cache-bytes",
+        "4MiB",
+    )
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "parfocal.cli", "serve", "--base", str(base), *where]

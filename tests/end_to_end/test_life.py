@@ -36,6 +36,7 @@ def test_a_version_takes_over_while_requests_run(lessons: Lessons, tmp_path: Pat
         "base": "tiny",
         "registry": str(tmp_path / "registry"),
         "grpc_address": "127.0.0.1:0",
+        "http_address": "127.0.0.1:0",
         "metrics_address": "127.0.0.1:0",
     }
 

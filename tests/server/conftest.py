@@ -67,6 +67,7 @@ def loaded(served_base: Path, served_registry: Path) -> "Loaded":
             base=str(served_base),
             registry=str(served_registry),
             grpc_address="127.0.0.1:0",
+            http_address="127.0.0.1:0",
             metrics_address="127.0.0.1:0",
             dtype="float32",
             slots=2,

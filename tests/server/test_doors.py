@@ -11,11 +11,11 @@ from parfocal.server.doors import Doors, listening
 from parfocal.server.settings import ServeConfig
 
 FREE = "127.0.0.1:0"
-CONFIG = ServeConfig(grpc_address=FREE, metrics_address=FREE)
+CONFIG = ServeConfig(grpc_address=FREE, http_address=FREE, metrics_address=FREE)
 
 
-def _config(grpc_address: str = FREE, metrics_address: str = FREE) -> ServeConfig:
-    return ServeConfig(grpc_address=grpc_address, metrics_address=metrics_address)
+def _config(grpc_address: str = FREE, metrics_address: str = FREE, http_address: str = FREE) -> ServeConfig:
+    return ServeConfig(grpc_address=grpc_address, http_address=http_address, metrics_address=metrics_address)
 
 
 class FakeEngine(EngineThread):
@@ -59,7 +59,7 @@ def test_a_server_is_ready_only_while_its_engine_takes_requests() -> None:
     ]
 
 
-@pytest.mark.parametrize("setting", ["grpc_address", "metrics_address"])
+@pytest.mark.parametrize("setting", ["grpc_address", "http_address", "metrics_address"])
 def test_a_taken_address_is_refused_with_its_flag(setting: str) -> None:
     async def scenario() -> None:
         async with listening(CONFIG) as doors:
@@ -74,7 +74,7 @@ def test_a_taken_address_is_refused_with_its_flag(setting: str) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("setting", ["grpc_address", "metrics_address"])
+@pytest.mark.parametrize("setting", ["grpc_address", "http_address", "metrics_address"])
 def test_a_malformed_address_is_refused_with_its_flag(setting: str) -> None:
     async def scenario() -> None:
         async with listening(_config(**{setting: "nowhere"})):

@@ -16,7 +16,7 @@ from parfocal.rpc.errors import (
     TooManyRpcs,
     WireError,
 )
-from parfocal.rpc.outcomes import Call, current_call, status_of
+from parfocal.rpc.outcomes import Call, call_told, current_call, failure_told, status_of
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
@@ -41,8 +41,10 @@ __all__ = [
     "TooManyRpcs",
     "WireError",
     "WireServer",
+    "call_told",
     "current_call",
     "endless",
+    "failure_told",
     "is_domain_error",
     "open_blocking_channel",
     "open_channel",

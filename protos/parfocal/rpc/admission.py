@@ -111,6 +111,22 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg
         for task in (*self._under_way, *self._own):
             task.cancel()
 
+    @contextlib.asynccontextmanager
+    async def admitted(self, method: str) -> AsyncIterator[None]:
+        """The scope of a request of another face: refused, counted and cut as an rpc is.
+
+        Raises Loading, Draining or TooManyRpcs.
+        """
+        if not self._is_open:
+            raise _loading()
+        if not self._rpcs.take():
+            raise _too_many(method, self._rpcs)
+        try:
+            async with self._counted(method):
+                yield
+        finally:
+            self._rpcs.give_back()
+
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> RpcMethod:
@@ -149,14 +165,14 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg
 
         async def refuse(requests: object, context: Context) -> None:
             if not self._is_open:
-                raise Loading("this server is still loading; try again soon", retry_after_s=_RETRY_AFTER_S)
+                raise _loading()
             raise MethodNotImplemented(f"this server knows no rpc {method}", method=method)
 
         # The caller may take it for any kind of rpc; any kind can be refused before its first message.
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     @contextlib.asynccontextmanager
-    async def _counted(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _counted(self, method: str, context: object = None) -> AsyncIterator[None]:
         if self._draining:
             raise Draining(self._refusal)
         self._idle.clear()
@@ -204,18 +220,25 @@ def _give_back(rooms: list[Room]) -> None:
         room.give_back()
 
 
-def _refusing(method: str, room: Room) -> RpcMethod:
+def _loading() -> Loading:
+    return Loading("this server is still loading; try again soon", retry_after_s=_RETRY_AFTER_S)
+
+
+def _too_many(method: str, room: Room) -> TooManyRpcs:
     flag = f"--{room.setting.replace('_', '-')}"
     advice = f"; try again soon, or give the server more with {flag}" if room.setting else "; try again soon"
+    return TooManyRpcs(
+        f"the server already serves {room.most} rpcs like {method}, as many as it may{advice}",
+        retry_after_s=_RETRY_AFTER_S,
+        method=method,
+        limit=str(room.most),
+        setting=room.setting,
+    )
 
+
+def _refusing(method: str, room: Room) -> RpcMethod:
     async def refuse(requests: object, context: Context) -> None:
-        raise TooManyRpcs(
-            f"the server already serves {room.most} rpcs like {method}, as many as it may{advice}",
-            retry_after_s=_RETRY_AFTER_S,
-            method=method,
-            limit=str(room.most),
-            setting=room.setting,
-        )
+        raise _too_many(method, room)
 
     # The caller may take it for any kind of rpc; any kind can be refused before its first message.
     return grpc.stream_stream_rpc_method_handler(refuse)

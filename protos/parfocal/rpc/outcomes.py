@@ -29,7 +29,7 @@ SERVER_FAULTS = frozenset({"INTERNAL", "DATA_LOSS", "UNKNOWN"})
 
 @dataclass(slots=True)
 class Call:
-    """One rpc's log line. `facts` are its further fields, in order."""
+    """The log line of an rpc, or of a request of another face. `facts` are its further fields, in order."""
 
     method: str
     peer: str = ""
@@ -38,6 +38,11 @@ class Call:
     reason: str = ""
     facts: dict[str, str | int | float] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_rpc(self) -> bool:
+        """Whether it is one; other faces name a method of HTTP and a path."""
+        return " " not in self.method
 
 
 _call: ContextVar[Call] = ContextVar("parfocal-call")
@@ -48,11 +53,28 @@ def current_call() -> Call:
     return _call.get(None) or Call("none")
 
 
+@contextlib.asynccontextmanager
+async def call_told(call: Call) -> AsyncIterator[None]:
+    """The scope of a request of any face: `current_call` within it, one log line when it has ended."""
+    # Never reset: each request is served in a task of its own, whose variables end with it.
+    _call.set(call)
+    try:
+        yield
+    finally:
+        _write(call)
+
+
+def failure_told(error: BaseException, call: Call) -> DomainError:
+    """What a caller may know of an error; its cause is logged where it is not the caller's fault."""
+    shown = error if is_domain_error(error) else _Unexpected()
+    call.status = shown.status
+    _tell(error, shown, call)
+    return shown
+
+
 def status_of(error: BaseException) -> status_pb2.Status:
     """What one part of an rpc ended with, where its other parts go on; logged as an rpc's end would be."""
-    shown = error if is_domain_error(error) else _Unexpected()
-    _tell(error, shown, f"/{current_call().method}")
-    return rich_status(shown)
+    return rich_status(failure_told(error, current_call()))
 
 
 class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
@@ -80,19 +102,16 @@ async def _told(method: str, context: Context) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _logged(method: str, context: Context) -> AsyncIterator[None]:
     call = Call(method.removeprefix("/"), context.peer())
-    # Never reset: gRPC serves each rpc in a task of its own, whose variables end with it.
-    _call.set(call)
-    try:
-        yield
-    except grpc.aio.AbortError:
-        call.status = grpc.StatusCode(context.code()).name
-        raise
-    except (asyncio.CancelledError, GeneratorExit):  # the caller went away
-        left = context.time_remaining()
-        call.status = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
-        raise
-    finally:
-        _write(call)
+    async with call_told(call):
+        try:
+            yield
+        except grpc.aio.AbortError:
+            call.status = grpc.StatusCode(context.code()).name
+            raise
+        except (asyncio.CancelledError, GeneratorExit):  # the caller went away
+            left = context.time_remaining()
+            call.status = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+            raise
 
 
 @contextlib.asynccontextmanager
@@ -113,13 +132,12 @@ async def _end(error: Exception, context: Context) -> None:
         await context.abort(status.code, status.details, trailing)
 
 
-def _tell(error: BaseException, shown: DomainError, method: str) -> None:
-    """Notes how the rpc ends, and logs in full what is not the caller's fault."""
-    call = current_call()
+def _tell(error: BaseException, shown: DomainError, call: Call) -> None:
+    """Notes how the request ends, and logs in full what is not the caller's fault."""
     call.reason = shown.reason
     if shown.status not in SERVER_FAULTS:
         return
-    what = f"{method} failed"
+    what = f"/{call.method} failed" if call.is_rpc else f"{call.method} failed"
     if isinstance(shown, _Unexpected):
         call.facts["error_id"] = shown.metadata["error_id"]
         what += f" unexpectedly, error id {shown.metadata['error_id']}"

@@ -1,6 +1,7 @@
 """A gRPC server that starts and stops well: health, reflection, limits, drain. Knows no service by name."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import signal
@@ -93,6 +94,10 @@ class WireServer:
     def is_draining(self) -> bool:
         """Whether it is stopping, or has stopped."""
         return self._terminated.is_set() or self._admission.draining
+
+    def admitted(self, method: str) -> contextlib.AbstractAsyncContextManager[None]:
+        """The scope of a request of another face: refused, counted, drained and cut as rpcs are."""
+        return self._admission.admitted(method)
 
     async def start(self) -> None:
         """Listens, opens and reports SERVING. Raises AddressUnavailable."""

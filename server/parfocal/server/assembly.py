@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from parfocal.engine import AdapterKey, BaseCache, EngineFailed, EngineThread
-from parfocal.engine.chats import TemplateProcess
+from parfocal.engine.chats import TemplateProcess, default_template
 from parfocal.engine.loading import build_engine, load_base, plan_memory
 from parfocal.engine.memory import MemoryTable
 from parfocal.engine.model import ResidentBase
@@ -30,6 +30,7 @@ from parfocal.rpc import Service, WireError, WireServer
 from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
+from parfocal.server.faces.openai import RestParts, ServedBase
 from parfocal.server.metrics import ServerMetrics, Usage
 from parfocal.server.requests import (
     AdapterResolver,
@@ -69,13 +70,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that answers. `metrics_port` is 0 where there is no metrics page."""
+    """A server that answers. `metrics_port` is 0 where there is no metrics page, `http_port` without HTTP."""
 
     config: ServeConfig
     engine: EngineThread
     wire: WireServer
     metrics: ServerMetrics
     metrics_port: int
+    http_port: int = 0
 
     @property
     def address(self) -> str:
@@ -191,8 +193,9 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         doors.serves(engine)
         registry_service = RegistryService(loaded.registry, limits=config.service())
         metrics.bounded(_usage(doors.wire, registry_service))
+        doors.rest.serves(_rest_parts(parts, loaded))
         await doors.wire.open(_services(parts, registry_service))
-        yield RunningServer(config, engine, doors.wire, metrics, doors.metrics_port)
+        yield RunningServer(config, engine, doors.wire, metrics, doors.metrics_port, doors.http_port)
 
 
 async def _pinned(resolver: AdapterResolver, config: ServeConfig) -> list[AdapterKey]:
@@ -225,6 +228,30 @@ def _templates(base: ResidentBase, stack: contextlib.AsyncExitStack) -> Template
 def _tokenizer_copy(base: ResidentBase) -> Tokenizer:
     """A tokenizer for one thread alone: using one changes it."""
     return cast(Tokenizer, copy.deepcopy(base.tokenizer))
+
+
+def _rest_parts(parts: ServiceParts, loaded: Loaded) -> RestParts:
+    info, tokenizer = loaded.base.info, loaded.base.tokenizer
+    return RestParts(
+        intake=parts.intake,
+        resolver=parts.resolver,
+        encoders=parts.encoders,
+        token_text=parts.token_text,
+        refusals=parts.refusals,
+        adapters=loaded.registry,
+        base=ServedBase(
+            id=loaded.contract.id,
+            digest=loaded.contract.config_digest,
+            context_tokens=info.context_tokens,
+            vocabulary_size=info.vocabulary,
+            tokenizer={
+                "bos_token": tokenizer.bos_token,
+                "eos_token": tokenizer.eos_token,
+                "pad_token": tokenizer.pad_token,
+                "chat_template": default_template(tokenizer.chat_template, tools=False),
+            },
+        ),
+    )
 
 
 def _usage(wire: WireServer, registry: RegistryService) -> Usage:

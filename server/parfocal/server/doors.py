@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
+from parfocal.server.faces.openai import RestApp, RestServer
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
 
@@ -21,6 +22,8 @@ class Doors:
         )
         self.metrics = ServerMetrics(config.adapter_labels)
         self.metrics_port = 0
+        self.rest = RestApp(self.wire.admitted, self.state)
+        self.http_port = 0
         self._engine: EngineThread | None = None
 
     def serves(self, engine: EngineThread) -> None:
@@ -47,6 +50,12 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
             doors = Doors(config)
             await doors.wire.listen()
         stack.push_async_callback(doors.wire.stop)
+        if config.http_address:
+            with _naming("http_address"):
+                rest = RestServer(doors.rest, config.http_address)
+            stack.push_async_callback(rest.stop)
+            rest.start()
+            doors.http_port = rest.port
         if config.metrics_address:
             with _naming("metrics_address"):
                 pages = MetricsEndpoint(doors.metrics.registry, config.metrics_address, doors.state)

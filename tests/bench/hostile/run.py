@@ -82,6 +82,7 @@ def _measured(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         "base": "tiny",
         "registry": str(folder / "registry"),
         "grpc_address": "127.0.0.1:0",
+        "http_address": "127.0.0.1:0",
         "metrics_address": "127.0.0.1:0",
         "log_level": "warning",
     }

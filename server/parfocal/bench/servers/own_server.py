@@ -47,6 +47,7 @@ class ServerPlace:
             "base": str(self.base),
             "registry": str(self.registry),
             "grpc_address": "127.0.0.1:0",
+            "http_address": "127.0.0.1:0",
             "metrics_address": "127.0.0.1:0",
             "device": self.device,
             "dtype": workload.dtype,

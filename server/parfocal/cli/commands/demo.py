@@ -63,6 +63,7 @@ def _serve(tour: "Tour", place: Path) -> bool:
         "base": "tiny",
         "registry": str(place / "registry"),
         "grpc_address": "127.0.0.1:0",
+        "http_address": "127.0.0.1:0",
         "metrics_address": "127.0.0.1:0",
     }
     with server_process(settings, log) as server:

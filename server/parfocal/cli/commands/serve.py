@@ -186,6 +186,9 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
         for line in loaded.memory.lines():
             tell(f"Memory: {line}")
         tell(f"Serving {loaded.contract.id} at {server.address}")
+        if server.http_port:
+            host = loaded.config.http_address.rpartition(":")[0]
+            tell(f"OpenAI's API at http://{host}:{server.http_port}/v1")
         if server.metrics_port:
             host = loaded.config.metrics_address.rpartition(":")[0]
             tell(f"Metrics at http://{host}:{server.metrics_port}/metrics")

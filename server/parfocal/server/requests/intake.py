@@ -1,7 +1,7 @@
 """The way of a request into the engine, the same from every face: resolve, encode, submit. Knows no wire."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class Generation:
         for stream in self.streams:
             stream.cancel()
 
-    async def deltas(self) -> AsyncIterator[tuple[int, Delta]]:
+    async def deltas(self) -> AsyncGenerator[tuple[int, Delta], None]:
         """Each choice's deltas as they come, with its number; the last of each has a completion.
 
         Raises what ends a choice without one, and then ends the others.

@@ -59,6 +59,11 @@ class PromptEncoder:
         self._refuse_hopeless(len(text), "prompt")
         return tuple(self._tokenizer(text, verbose=False)["input_ids"])
 
+    def plain(self, text: str) -> tuple[int, ...]:
+        """Token ids of a plain text and of nothing else. Raises PromptTooLong."""
+        self._refuse_hopeless(len(text), "prompt")
+        return tuple(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
     def chat(self, chat: Chat, template: str | None = None) -> tuple[int, ...]:
         """Token ids of a conversation up to where the answer begins; `template` replaces the base's own.
 

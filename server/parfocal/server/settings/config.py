@@ -18,6 +18,9 @@ class ServeConfig:
     base: str = declare("tiny", "The base model: tiny, a local folder, or a Hugging Face Hub id.")
     registry: str = declare(DEFAULT_REGISTRY, "Where adapters come from: a folder, or grpc://host:port.")
     grpc_address: str = declare(DEFAULT_GRPC_ADDRESS, "Where gRPC listens: host:port, or unix:/path.")
+    http_address: str = declare(
+        "127.0.0.1:8000", "Where OpenAI's API is served over HTTP: host:port. Empty: not at all."
+    )
     metrics_address: str = declare(
         "127.0.0.1:9464", "Where Prometheus finds /metrics: host:port. Empty: no metrics page."
     )

@@ -34,7 +34,7 @@ async def answer_each(
         for each in ended
     ]
     failed = sum(each.HasField("error") for each in results)
-    call.reason = ""
+    call.status, call.reason = "OK", ""
     call.facts |= {"requests": len(requests), "failed": failed, **_sums(lines)}
     return pb.GenerateBatchResponse(results=results)
 

@@ -1,0 +1,99 @@
+"""Completions and chat completions: from call to reply, whole or as events. Knows no body's fields."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from parfocal.engine import Completion, Delta
+from parfocal.server.faces.openai.replies import Head, Json, usage
+from parfocal.server.requests import Generation
+
+
+class Writer(Protocol):
+    """Writes the choices of one prompt; `ChatReplies` and `TextReplies` do."""
+
+    def choice(self, number: int, completion: Completion) -> Json:
+        """A whole answer."""
+
+    def first(self, number: int) -> Json | None:
+        """The chunk that opens an answer, if it has one."""
+
+    def chunk(self, number: int, delta: Delta) -> Json | None:
+        """A piece of an answer, if it says anything."""
+
+    def last(self, number: int, completion: Completion) -> Json:
+        """The chunk that closes an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """One prompt of a request, running or queued; its choices are numbered from `first` on."""
+
+    generation: Generation
+    writer: Writer
+    first: int = 0
+
+    @property
+    def choices(self) -> range:
+        """The numbers of its choices."""
+        return range(self.first, self.first + len(self.generation.streams))
+
+
+async def whole(head: Head, prompts: Sequence[Prompted]) -> Json:
+    """The reply to a request, once every choice has ended."""
+    try:
+        groups = await asyncio.gather(*(_completions(each.generation) for each in prompts))
+    finally:
+        cancel(prompts)
+    choices = [
+        each.writer.choice(number, completion)
+        for each, group in zip(prompts, groups, strict=True)
+        for number, completion in zip(each.choices, group, strict=True)
+    ]
+    return {**head.begin(), "choices": choices, "usage": usage(groups)}
+
+
+def cancel(prompts: Sequence[Prompted]) -> None:
+    """Ends what still runs of them."""
+    for each in prompts:
+        each.generation.cancel()
+
+
+async def events(head: Head, kind: str, prompts: Sequence[Prompted], with_usage: bool) -> AsyncIterator[Json]:
+    """The reply as chunks; with usage, one more that has no choice."""
+    begin = head.begin(kind)
+    groups: list[list[Completion]] = []
+    for each in prompts:
+        for number in each.choices:
+            if (opening := each.writer.first(number)) is not None:
+                yield {**begin, "choices": [opening]}
+        ended: list[Completion] = []
+        async with aclosing(each.generation.deltas()) as deltas:
+            async for choice, delta in deltas:
+                for chunk in _chunks(each, choice, delta):
+                    yield {**begin, "choices": [chunk]}
+                if delta.completion is not None:
+                    ended.append(delta.completion)
+        groups.append(ended)
+    if with_usage:
+        yield {**begin, "choices": [], "usage": usage(groups)}
+
+
+def _chunks(prompt: Prompted, choice: int, delta: Delta) -> list[Json]:
+    number = prompt.first + choice
+    piece = prompt.writer.chunk(number, delta)
+    pieces = [] if piece is None else [piece]
+    if delta.completion is not None:
+        pieces.append(prompt.writer.last(number, delta.completion))
+    return pieces
+
+
+async def _completions(generation: Generation) -> list[Completion]:
+    ended: dict[int, Completion] = {}
+    async with aclosing(generation.deltas()) as deltas:
+        async for choice, delta in deltas:
+            if delta.completion is not None:
+                ended[choice] = delta.completion
+    return [ended[choice] for choice in sorted(ended)]

@@ -1,0 +1,190 @@
+"""From OpenAI's bodies to calls: the same values that a gRPC message becomes. Knows no route and no reply."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from parfocal.engine import Sampling, Stop
+from parfocal.engine.chats import Chat, Message, Value, check_variables
+from parfocal.server.errors import BadRequest
+from parfocal.server.faces.openai.schemas import (
+    ChatBody,
+    ChatMessage,
+    CompletionBody,
+    Drawing,
+    TokenizeBody,
+    ToolCall,
+)
+from parfocal.server.requests import GenerateCall, Input, chat_input, hold, prompt_input, tokens_input
+from parfocal.v1.limits import CHAT_MESSAGES, TOOL_CALLS, TOOL_CHARACTERS, VARIABLES_BYTES
+
+ROLES = ("system", "user", "assistant", "tool")
+# What OpenAI's API takes where nothing is said; our own wire's default is greedy.
+_TEMPERATURE = 1.0
+_COMPLETION_TOKENS = 16
+
+
+def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCall:
+    """What a chat completion asks for; raises BadRequest."""
+    if body.max_tokens is not None and body.max_completion_tokens is not None:
+        raise BadRequest(
+            "max_tokens and max_completion_tokens mean the same; give one of them",
+            field="max_completion_tokens",
+        )
+    most = body.max_completion_tokens if body.max_tokens is None else body.max_tokens
+    call = GenerateCall(
+        adapter=adapter,
+        input=chat_of(body.messages, body.tools, body.chat_template_kwargs),
+        prompt="",
+        sampling=_sampling(body),
+        stop=_stop(body, most),
+        logprobs=bool(body.logprobs),
+        top_logprobs=body.top_logprobs or 0,
+        echo=False,
+        request_id=request_id,
+        choices=1 if body.n is None else body.n,
+    )
+    call.check()
+    return call
+
+
+def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -> list[GenerateCall]:
+    """What a completion asks for: a call for each of its prompts; raises BadRequest."""
+    if body.best_of not in (None, 1, body.n):
+        raise BadRequest(
+            f"best_of is {body.best_of}; only n itself is served, so leave it out", field="best_of"
+        )
+    prompts = _prompts(body)
+    most = _COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
+    calls = [
+        GenerateCall(
+            adapter=adapter,
+            input=given,
+            prompt=text,
+            sampling=_sampling(body),
+            stop=_stop(body, most),
+            logprobs=body.logprobs is not None,
+            top_logprobs=body.logprobs or 0,
+            echo=bool(body.echo),
+            request_id=request_id if len(prompts) == 1 else f"{request_id}/prompt-{place}",
+            choices=1 if body.n is None else body.n,
+        )
+        for place, (given, text) in enumerate(prompts)
+    ]
+    for call in calls:
+        call.check()
+    return calls
+
+
+def tokenize_input(body: TokenizeBody) -> Input:
+    """What to turn into tokens; raises BadRequest."""
+    if (body.prompt is None) == (body.messages is None):
+        raise BadRequest("give either a prompt or messages", field="prompt")
+    if body.messages is not None:
+        return chat_of(body.messages, body.tools, body.chat_template_kwargs)
+    text = body.prompt or ""
+    if body.add_special_tokens:
+        return Input("raw", lambda encoder, manner: encoder.prompt(text))
+    return Input("raw", lambda encoder, manner: encoder.plain(text))
+
+
+def chat_of(
+    messages: Sequence[ChatMessage],
+    tools: Sequence[Mapping[str, Any]] | None,
+    variables: Mapping[str, Any] | None,
+) -> Input:
+    """A chat as templates read it; raises BadRequest, or InvalidRequest for a variable's name."""
+    hold(CHAT_MESSAGES, len(messages), "messages")
+    calls = [call for message in messages for call in message.tool_calls or ()]
+    hold(TOOL_CALLS, len(tools or ()) + len(calls), "tools")
+    characters = sum(len(json.dumps(tool)) for tool in tools or ())
+    hold(TOOL_CHARACTERS, characters + sum(len(call.function.arguments) for call in calls), "tools")
+    variables = variables or {}
+    hold(VARIABLES_BYTES, len(json.dumps(variables)) if variables else 0, "chat_template_kwargs")
+    check_variables(variables, "chat_template_kwargs")
+    read = tuple(_message(message, f"messages[{place}]") for place, message in enumerate(messages))
+    return chat_input(Chat(read, variables, tuple(tools or ())))
+
+
+def _message(message: ChatMessage, field: str) -> Message:
+    role = "system" if message.role == "developer" else message.role
+    if role not in ROLES:
+        raise BadRequest(
+            f"role {message.role[:40]!r} is unknown; it must be one of {', '.join(ROLES)}",
+            field=f"{field}.role",
+        )
+    if message.tool_calls and role != "assistant":
+        raise BadRequest(
+            f"a message of role {role!r} has tool_calls; only an assistant calls tools",
+            field=f"{field}.tool_calls",
+        )
+    read: dict[str, Value] = {"role": role, "content": _content(message, field)}
+    if message.tool_calls:
+        read["tool_calls"] = [
+            _call(call, f"{field}.tool_calls[{place}]") for place, call in enumerate(message.tool_calls)
+        ]
+    for name in ("tool_call_id", "name", "reasoning_content"):
+        if text := getattr(message, name):
+            read[name] = text
+    return read
+
+
+def _content(message: ChatMessage, field: str) -> str:
+    if message.content is None and not message.tool_calls:
+        raise BadRequest("the message has no content; give it a text", field=f"{field}.content")
+    if isinstance(message.content, list):
+        return "".join(part.text for part in message.content)
+    return message.content or ""
+
+
+def _call(call: ToolCall, field: str) -> Mapping[str, Value]:
+    try:
+        arguments = json.loads(call.function.arguments or "{}")
+    except ValueError as error:
+        raise BadRequest(
+            f"this is not JSON: {error}; give one JSON object", field=f"{field}.function.arguments"
+        ) from error
+    if not isinstance(arguments, dict):
+        raise BadRequest(
+            "this is JSON, but not an object; give one in braces", field=f"{field}.function.arguments"
+        )
+    read: dict[str, Value] = {
+        "type": "function",
+        "function": {"name": call.function.name, "arguments": arguments},
+    }
+    return {**read, "id": call.id} if call.id else read
+
+
+def _prompts(body: CompletionBody) -> list[tuple[Input, str]]:
+    """Each prompt, and its text where it is known."""
+    return [
+        (prompt_input(each), each) if isinstance(each, str) else (tokens_input(tuple(each)), "")
+        for each in listed(body.prompt)
+    ]
+
+
+def listed(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    """OpenAI's four ways to write one or several inputs, as a list of texts and of token ids."""
+    if isinstance(given, str):
+        return [given]
+    if given and isinstance(given[0], int):
+        return [[each for each in given if isinstance(each, int)]]
+    return [each for each in given if not isinstance(each, int)]
+
+
+def _sampling(body: Drawing) -> Sampling:
+    temperature = _TEMPERATURE if body.temperature is None else body.temperature
+    names = ("top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "seed")
+    given = {name: value for name in names if (value := getattr(body, name)) is not None}
+    return Sampling(temperature=temperature, **given)
+
+
+def _stop(body: Drawing, max_tokens: int | None) -> Stop:
+    strings = [body.stop] if isinstance(body.stop, str) else body.stop or []
+    return Stop(
+        max_tokens=max_tokens,
+        min_tokens=body.min_tokens or 0,
+        strings=tuple(strings),
+        token_ids=tuple(body.stop_token_ids or ()),
+        ignore_eos=bool(body.ignore_eos),
+    )

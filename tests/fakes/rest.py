@@ -1,0 +1,120 @@
+"""OpenAI's routes on a fake engine, over a real port; and a client that shows what came over the wire."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from fakes.engine.engine_thread import FakeEngineThread
+from fakes.serving import FakeResolver
+from fakes.tokenizer import ALTERNATE, character_tokenizer
+from parfocal.engine.scheduling import Admission
+from parfocal.registry import AdapterNotFound, AdapterSummary, Page, Version
+from parfocal.rpc import WireServer
+from parfocal.server.faces.openai import RestApp, RestParts, RestServer, ServedBase
+from parfocal.server.metrics.server_metrics import ServerMetrics
+from parfocal.server.requests import EncoderPool, Intake, PromptEncoder, Tokenizer
+
+BASE = ServedBase("tiny", "sha256:" + "b" * 64, context_tokens=64, vocabulary_size=0x110000, since=1)
+
+
+@dataclass
+class FakeAdapters:
+    """A registry that lists what a test put there, two adapters a page."""
+
+    summaries: list[AdapterSummary] = field(default_factory=list)
+
+    def add(self, name: str, **aliases: int) -> None:
+        """An adapter of three versions."""
+        now = datetime.fromtimestamp(1000, UTC)
+        self.summaries.append(AdapterSummary(name, 3, 3, now, now, aliases))
+
+    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
+        """Returns two of them."""
+        begin = int(page_token or 0)
+        rest = begin + 2 < len(self.summaries)
+        return Page(tuple(self.summaries[begin : begin + 2]), str(begin + 2) if rest else "")
+
+    def resolve(self, reference: str) -> Version:
+        """Knows none."""
+        raise AdapterNotFound(f"no adapter is named {reference!r}", adapter=reference)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, object]:
+        """The body as an object."""
+        value = json.loads(self.body)
+        assert isinstance(value, dict)
+        return value
+
+    def events(self) -> list[dict[str, object]]:
+        """The events of a stream but the last one, which must say that it is."""
+        lines = [line for line in self.body.decode().split("\n\n") if line]
+        assert lines[-1] == "data: [DONE]"
+        return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+
+
+@dataclass
+class Rest:
+    """A server that runs and the parts behind it."""
+
+    port: int
+    engine: FakeEngineThread
+    resolver: FakeResolver
+    adapters: FakeAdapters
+    metrics: ServerMetrics
+    wire: WireServer
+    state: list[str]
+
+    async def post(self, path: str, body: object, **headers: str) -> Reply:
+        """Sends JSON, or bytes as they are."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        kind = {"content-type": "application/json"}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await asyncio.to_thread(self._sent, "POST", path, raw, kind | given)
+
+    async def get(self, path: str, method: str = "GET") -> Reply:
+        """Asks for a page."""
+        return await asyncio.to_thread(self._sent, method, path, None, {})
+
+    def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read())
+
+
+@contextlib.asynccontextmanager
+async def rest_serving(chat_template: str | None = ALTERNATE, opened: bool = True) -> AsyncIterator[Rest]:
+    """Serves a fake engine over HTTP, admitted as rpcs are."""
+    tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
+    engine = FakeEngineThread(admission=Admission(64, 4096, 0x110000))
+    resolver, metrics, adapters = FakeResolver(), ServerMetrics(adapter_labels=50), FakeAdapters()
+    encoders = EncoderPool([PromptEncoder(tokenizer, 64, 4)])
+    wire, state = WireServer("127.0.0.1:0"), ["loading"]
+    app = RestApp(wire.admitted, lambda: state[0])
+    server = RestServer(app, "127.0.0.1:0")
+    server.start()
+    await wire.listen()
+    try:
+        if opened:
+            intake = Intake(engine, resolver, encoders)
+            app.serves(RestParts(intake, resolver, encoders, chr, metrics, adapters, BASE))
+            await wire.open([])
+            state[0] = "ready"
+        yield Rest(server.port, engine, resolver, adapters, metrics, wire, state)
+    finally:
+        await server.stop()
+        await wire.stop()
+        encoders.close()
