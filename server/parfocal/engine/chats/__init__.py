@@ -1,5 +1,6 @@
 """Chats in token ids: one rendering for serving, training, evaluation and the command. Knows no torch."""
 
+from parfocal.engine.chats.call_format import CallFormat, learnt_format
 from parfocal.engine.chats.encoding import ChatEncoder, ChatTokenizer
 from parfocal.engine.chats.isolation import TemplateLimits, TemplateProcess
 from parfocal.engine.chats.messages import Chat, Message, Value, plain_messages
@@ -13,6 +14,7 @@ from parfocal.engine.chats.templates import (
 )
 
 __all__ = [
+    "CallFormat",
     "Chat",
     "ChatEncoder",
     "ChatTokenizer",
@@ -25,6 +27,7 @@ __all__ = [
     "Written",
     "check_variables",
     "default_template",
+    "learnt_format",
     "plain_messages",
     "run_template",
 ]

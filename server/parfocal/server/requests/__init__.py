@@ -13,10 +13,12 @@ from parfocal.server.requests.calls import (
 from parfocal.server.requests.intake import DeltaStream, Generation, Intake, Resolver, Submitter
 from parfocal.server.requests.prompts import EncoderPool, PromptEncoder, Tokenizer
 from parfocal.server.requests.token_texts import TokenTexts
+from parfocal.server.requests.tool_calls import CallReader, Said, ToolCall, ToolUse
 
 __all__ = [
     "Account",
     "AdapterResolver",
+    "CallReader",
     "DeltaStream",
     "EncoderPool",
     "GenerateCall",
@@ -30,9 +32,12 @@ __all__ = [
     "RegistryAdapterSource",
     "Resolved",
     "Resolver",
+    "Said",
     "Submitter",
     "TokenTexts",
     "Tokenizer",
+    "ToolCall",
+    "ToolUse",
     "chat_input",
     "hold",
     "prompt_input",

@@ -1,10 +1,10 @@
 """What a caller asks for, as every face reads it: checked, but its adapter and tokens are not known yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
-from parfocal.engine.chats import Chat
+from parfocal.engine.chats import Chat, Value
 from parfocal.server.errors import BadRequest
 from parfocal.server.requests.adapters import Manner
 from parfocal.server.requests.prompts import PromptEncoder
@@ -30,12 +30,14 @@ _SEEDS = 1 << 64
 class Input:
     """What to answer. `form` is `chat`, `raw` or None for token ids; `encode` gives the prompt's ids.
 
-    `variables` are the names of what the caller sets for the template to read beside the messages.
+    `variables` are the names of what the caller sets for the template to read beside the messages, `tools`
+    those of the tools that the answer may call.
     """
 
     form: str | None
     encode: Encode
     variables: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,15 @@ def chat_input(chat: Chat) -> Input:
         variables = {**manner.variables, **chat.variables}
         return encoder.chat(replace(chat, variables=variables), manner.template)
 
-    return Input("chat", encode, (*chat.variables, *(["tools"] if chat.tools else [])))
+    variables = (*chat.variables, *(["tools"] if chat.tools else []))
+    return Input("chat", encode, variables, tuple(map(_tool_name, chat.tools)))
+
+
+def _tool_name(tool: Mapping[str, Value]) -> str:
+    """As OpenAI describes a tool, or as some templates want it: without the outer object."""
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else tool.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def hold(limit: Limit, count: int, field: str) -> None:

@@ -10,6 +10,7 @@ from parfocal.server.requests.account import Account
 from parfocal.server.requests.adapters import Resolved
 from parfocal.server.requests.calls import GenerateCall, Input
 from parfocal.server.requests.prompts import EncoderPool
+from parfocal.server.requests.tool_calls import ToolUse
 
 
 class DeltaStream(Protocol):
@@ -41,6 +42,7 @@ class Generation:
     """An admitted request: a stream of deltas for each choice.
 
     `echo` is what stands before each answer: the prompt, or nothing. `warnings` are sentences for the caller.
+    `tools` tells how answers call tools, where there are any.
     """
 
     account: Account
@@ -49,6 +51,7 @@ class Generation:
     prompt_ids: tuple[int, ...]
     echo: str = ""
     warnings: tuple[str, ...] = ()
+    tools: ToolUse | None = None
 
     def cancel(self) -> None:
         """Ends every choice; no effect on those that have ended."""
@@ -114,10 +117,10 @@ class Intake:
         """
         resolved = await self._resolver.resolve(call.adapter)
         account.resolved(resolved.adapter)
-        ids, warnings = await self._encoded(call.input, resolved)
+        ids, warnings, tools = await self._encoded(call.input, resolved)
         account.admitted(len(ids))
         streams = self._submitted(call.requests(ids, resolved.adapter, deadline))
-        generation = Generation(account, streams, resolved, ids, "", warnings)
+        generation = Generation(account, streams, resolved, ids, "", warnings, tools)
         return await self._echoing(generation, call) if call.echo else generation
 
     async def _echoing(self, generation: Generation, call: GenerateCall) -> Generation:
@@ -142,14 +145,18 @@ class Intake:
             raise
         return tuple(streams)
 
-    async def _encoded(self, given: Input, resolved: Resolved) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """The prompt's token ids, and warnings for the caller about its form."""
+    async def _encoded(
+        self, given: Input, resolved: Resolved
+    ) -> tuple[tuple[int, ...], tuple[str, ...], ToolUse | None]:
+        """The prompt's token ids, warnings for the caller about its form, and how tools are called."""
         manner = resolved.manner
-        ids, unread = await self._encoders.run(
+        ids, unread, form = await self._encoders.run(
             lambda encoder: (
                 given.encode(encoder, manner),
                 encoder.unread(given.variables, manner.template),
+                encoder.call_format(manner.template) if given.tools else None,
             )
         )
         about = [f"the chat template does not read the template variable {name!r}" for name in unread]
-        return ids, (*resolved.warnings(given.form), *about)
+        tools = None if form is None else ToolUse(form, given.tools)
+        return ids, (*resolved.warnings(given.form), *about), tools

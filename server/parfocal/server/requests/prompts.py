@@ -12,15 +12,22 @@ from typing import Any, Protocol, TypeVar
 
 from parfocal.engine import PromptTooLong
 from parfocal.engine.chats import (
+    CallFormat,
     Chat,
     ChatEncoder,
     ChatTokenizer,
     TemplateRunner,
     default_template,
+    learnt_format,
     run_template,
 )
+from parfocal.registry.values import Recent
 
 _T = TypeVar("_T")
+
+# A format is some words; its key is a template, which anyone who publishes adapters may have written.
+_FORMATS_BYTES = 4 << 20
+_FORMAT_BYTES = 1000
 
 
 class Tokenizer(ChatTokenizer, Protocol):
@@ -50,6 +57,9 @@ class PromptEncoder:
         self._chats = ChatEncoder(tokenizer, run, functools.partial(self._refuse_hopeless, field="chat"))
         self._context_tokens = context_tokens
         self._longest_token = longest_token
+        added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
+        self._special_texts = frozenset(token.content for token in added if token.special)
+        self._formats: Recent[str, CallFormat] = Recent(_FORMATS_BYTES)
 
     def prompt(self, text: str) -> tuple[int, ...]:
         """Token ids of a plain text, special tokens added as the tokenizer does by default.
@@ -71,6 +81,15 @@ class PromptEncoder:
         """
         return tuple(self._chats.ids(self._chats.write(chat, template=template)))
 
+    def call_format(self, template: str | None = None) -> CallFormat:
+        """How the base's template, or another, writes the calls of tools; learnt once for each template."""
+        key = template or ""
+        found = self._formats.get(key)
+        if found is None:
+            found = learnt_format(functools.partial(self._written, template), self._special_texts)
+            self._formats.put(key, found, _FORMAT_BYTES + 4 * len(key))
+        return found
+
     def unread(self, variables: Collection[str], template: str | None = None) -> list[str]:
         """The template variables that the template never mentions."""
         if not variables:
@@ -86,6 +105,9 @@ class PromptEncoder:
     def texts(self, token_ids: Sequence[int]) -> list[str]:
         """Each token's own text; a token that is a part of a character shows as U+FFFD."""
         return [self._tokenizer.decode([token_id]) for token_id in token_ids]
+
+    def _written(self, template: str | None, chat: Chat, generation_prompt: bool) -> str:
+        return self._chats.write(chat, template=template, generation_prompt=generation_prompt).text
 
     def _refuse_hopeless(self, characters: int, field: str) -> None:
         """Refuses, before tokenising it, text that would not fit even in the longest tokens."""

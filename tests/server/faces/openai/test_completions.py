@@ -139,3 +139,46 @@ def test_a_full_queue_tells_when_to_try_again() -> None:
     assert reply.headers["retry-after-ms"] == "2500"
     said: Any = reply.json()
     assert said["error"]["code"] == "rate_limit_exceeded"
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+WORDS = ("Let me see. ", '{"na', 'me": "weather", "arguments": {"city": "Ulm"}}')
+
+
+def calling(words: tuple[str, ...], **fields: object) -> Reply:
+    async def scenario() -> Reply:
+        async with rest_serving() as rest:
+            rest.engine.words = words
+            return await rest.post("/v1/chat/completions", chat(tools=TOOLS, **fields))
+
+    return asyncio.run(scenario())
+
+
+def test_a_call_of_a_tool_comes_back_as_one() -> None:
+    said: Any = calling(WORDS[1:]).json()
+
+    choice = said["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    assert choice["message"]["tool_calls"][0]["function"] == {
+        "name": "weather",
+        "arguments": '{"city": "Ulm"}',
+    }
+    assert choice["message"]["tool_calls"][0]["id"].startswith("call_")
+
+
+def test_a_call_is_streamed_whole() -> None:
+    events: list[Any] = calling(WORDS[1:], stream=True).events()
+
+    deltas = [each["choices"][0]["delta"] for each in events]
+    calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
+    assert [(call["index"], call["function"]["name"]) for call in calls] == [(0, "weather")]
+    assert not any(delta.get("content") for delta in deltas)
+    assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_text_that_is_no_call_is_streamed_as_text() -> None:
+    events: list[Any] = calling(WORDS, stream=True).events()
+
+    deltas = [each["choices"][0]["delta"] for each in events]
+    assert "".join(delta.get("content", "") for delta in deltas) == "".join(WORDS)

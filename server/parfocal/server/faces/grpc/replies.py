@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 
 from parfocal.engine import AdapterKey, Completion, Delta, FinishReason, Timings, TokenLogprob
+from parfocal.server.requests import ToolUse
 from parfocal.v1 import inference_service_pb2 as pb
 
 _FINISH_REASONS = {
@@ -23,12 +24,13 @@ TokenText = Callable[[int], str]
 class ReplyWriter:
     """Writes one request's replies. `echo` is what stands before the answer: the prompt, or nothing.
 
-    `warnings` are sentences for the caller.
+    `warnings` are sentences for the caller; `tools` tells how answers call tools.
     """
 
     token_text: TokenText
     echo: str = ""
     warnings: tuple[str, ...] = ()
+    tools: ToolUse | None = None
 
     def delta(self, delta: Delta, is_first: bool) -> pb.GenerateStreamResponse:
         """A stream's next message, without what only its last one has."""
@@ -52,6 +54,7 @@ class ReplyWriter:
             timings=_timings(first.timings),
             request_id=first.request_id.removesuffix("/0") if len(completions) > 1 else first.request_id,
             warnings=self.warnings,
+            tool_calls=self._tool_calls(first),
             choices=map(self._choice, completions) if len(completions) > 1 else (),
         )
 
@@ -62,7 +65,14 @@ class ReplyWriter:
             finish_reason=_FINISH_REASONS[completion.finish_reason],
             stop_string=completion.stop_string,
             logprobs=self.logprobs(completion.logprobs),
+            tool_calls=self._tool_calls(completion),
         )
+
+    def _tool_calls(self, completion: Completion) -> list[pb.ToolCall]:
+        if self.tools is None:
+            return []
+        calls = self.tools.read(completion.text).calls
+        return [pb.ToolCall(name=each.name, arguments=each.arguments) for each in calls]
 
     def logprobs(self, logprobs: Iterable[TokenLogprob]) -> list[pb.TokenLogprob]:
         """Tokens with their log-probabilities."""

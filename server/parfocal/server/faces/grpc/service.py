@@ -72,7 +72,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     async def _answer(self, request: pb.GenerateRequest, context: Context, line: Line) -> pb.GenerateResponse:
         generation = await self._admit(request, context, line)
-        writer = ReplyWriter(self._parts.token_text, generation.echo, generation.warnings)
+        writer = self._writer(generation)
         ended: dict[int, Completion] = {}
         async for choice, delta in generation.deltas():
             if delta.completion is not None:
@@ -85,9 +85,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     ) -> AsyncIterator[pb.GenerateStreamResponse]:
         """Streams the answer as it becomes certain."""
         generation = await self._admit(request, context, current_call())
-        writer = StreamWriter(
-            ReplyWriter(self._parts.token_text, generation.echo, generation.warnings), len(generation.streams)
-        )
+        writer = StreamWriter(self._writer(generation), len(generation.streams))
         async for choice, delta in generation.deltas():
             yield await self._built(writer.ending(delta), writer.delta, choice, delta)
 
@@ -130,6 +128,9 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     ) -> pb.ListLoadedAdaptersResponse:
         """A page of the adapters that the engine holds now."""
         return loaded_page(self._parts.residents.adapters(), request)
+
+    def _writer(self, generation: Generation) -> ReplyWriter:
+        return ReplyWriter(self._parts.token_text, generation.echo, generation.warnings, generation.tools)
 
     async def _admit(self, message: pb.GenerateRequest, context: Context, line: Line) -> Generation:
         account = Account(line, self._parts.refusals, message.request_id, message.adapter)

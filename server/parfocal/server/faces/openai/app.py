@@ -135,7 +135,7 @@ class _Routes:
         body = await read_body(request, ChatBody)
         call = read_chat_call(body, self._adapter(body.model), current_call().request_id)
         generation = await self._admitted(call)
-        writer = ChatReplies(self._parts.token_text, bool(body.logprobs))
+        writer = ChatReplies(self._parts.token_text, bool(body.logprobs), generation.tools)
         head = self._head("chatcmpl", "chat.completion", body.model, generation)
         prompted = [Prompted(generation, writer)]
         return await self._reply(request, head, prompted, _streaming(body.stream, body.stream_options))

@@ -1,7 +1,7 @@
 """Completions and chat completions: from call to reply, whole or as events. Knows no body's fields."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,11 +20,8 @@ class Writer(Protocol):
     def first(self, number: int) -> Json | None:
         """The chunk that opens an answer, if it has one."""
 
-    def chunk(self, number: int, delta: Delta) -> Json | None:
-        """A piece of an answer, if it says anything."""
-
-    def last(self, number: int, completion: Completion) -> Json:
-        """The chunk that closes an answer."""
+    def chunks(self, number: int, delta: Delta) -> Iterable[Json]:
+        """What a piece of an answer says, and with the last piece how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +69,13 @@ async def events(head: Head, kind: str, prompts: Sequence[Prompted], with_usage:
         ended: list[Completion] = []
         async with aclosing(each.generation.deltas()) as deltas:
             async for choice, delta in deltas:
-                for chunk in _chunks(each, choice, delta):
+                for chunk in each.writer.chunks(each.first + choice, delta):
                     yield {**begin, "choices": [chunk]}
                 if delta.completion is not None:
                     ended.append(delta.completion)
         groups.append(ended)
     if with_usage:
         yield {**begin, "choices": [], "usage": usage(groups)}
-
-
-def _chunks(prompt: Prompted, choice: int, delta: Delta) -> list[Json]:
-    number = prompt.first + choice
-    piece = prompt.writer.chunk(number, delta)
-    pieces = [] if piece is None else [piece]
-    if delta.completion is not None:
-        pieces.append(prompt.writer.last(number, delta.completion))
-    return pieces
 
 
 async def _completions(generation: Generation) -> list[Completion]:

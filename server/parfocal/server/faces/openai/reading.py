@@ -31,10 +31,19 @@ def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCal
             "max_tokens and max_completion_tokens mean the same; give one of them",
             field="max_completion_tokens",
         )
+    if body.parallel_tool_calls is False:
+        raise BadRequest(
+            "parallel_tool_calls is false, which is not served; leave it out", field="parallel_tool_calls"
+        )
+    if body.tool_choice not in (None, "auto", "none"):
+        raise BadRequest(
+            "tool_choice that makes the model call a tool is not served; use auto", field="tool_choice"
+        )
+    tools = None if body.tool_choice == "none" else body.tools
     most = body.max_completion_tokens if body.max_tokens is None else body.max_tokens
     call = GenerateCall(
         adapter=adapter,
-        input=chat_of(body.messages, body.tools, body.chat_template_kwargs),
+        input=chat_of(body.messages, tools, body.chat_template_kwargs),
         prompt="",
         sampling=_sampling(body),
         stop=_stop(body, most),
@@ -44,6 +53,7 @@ def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCal
         request_id=request_id,
         choices=1 if body.n is None else body.n,
     )
+    _refuse_unserved(body)
     call.check()
     return call
 
@@ -71,9 +81,19 @@ def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -
         )
         for place, (given, text) in enumerate(prompts)
     ]
+    _refuse_unserved(body)
     for call in calls:
         call.check()
     return calls
+
+
+def _refuse_unserved(body: ChatBody | CompletionBody) -> None:
+    given = {
+        "logit_bias": bool(body.logit_bias),
+        "response_format": body.response_format is not None and body.response_format.type != "text",
+    }
+    for field in filter(given.__getitem__, given):
+        raise BadRequest(f"{field} is not served by this version; leave it out", field=field)
 
 
 def tokenize_input(body: TokenizeBody) -> Input:

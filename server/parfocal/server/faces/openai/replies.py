@@ -1,11 +1,14 @@
 """OpenAI's replies, as plain objects: completions, chunks of them, log-probabilities, usage. No routes."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from parfocal.engine import AdapterKey, Completion, Delta, FinishReason, TokenLogprob
+from parfocal.server.requests import CallReader, Said, ToolCall, ToolUse
 
 Json = dict[str, Any]
 TokenText = Callable[[int], str]
@@ -75,34 +78,55 @@ def usage(groups: Iterable[Sequence[Completion]]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class ChatReplies:
-    """Writes chat completions and their chunks."""
+    """Writes one request's chat completions, or their chunks. `tools` tells how answers call tools."""
 
     token_text: TokenText
     with_logprobs: bool
+    tools: ToolUse | None = None
+    readers: dict[int, CallReader] = field(default_factory=dict)
+    called: Counter[int] = field(default_factory=Counter)
 
     def choice(self, number: int, completion: Completion) -> Json:
         """A whole answer."""
+        said = Said(completion.text) if self.tools is None else self.tools.read(completion.text)
+        message: Json = {"role": "assistant", "content": said.content or None, "refusal": None}
+        if said.calls:
+            message["tool_calls"] = [_call(each) for each in said.calls]
+        else:
+            message["content"] = said.content
         return {
             "index": number,
-            "message": {"role": "assistant", "content": completion.text, "refusal": None},
+            "message": message,
             "logprobs": self._logprobs(completion.logprobs),
-            "finish_reason": finish_reason(completion),
+            "finish_reason": "tool_calls" if said.calls else finish_reason(completion),
         }
 
     def first(self, number: int) -> Json:
         """The chunk that opens an answer."""
         return self._chunk(number, {"role": "assistant", "content": "", "refusal": None})
 
-    def chunk(self, number: int, delta: Delta) -> Json | None:
-        """The chunk of a piece of an answer; None where it says nothing."""
-        if not delta.text and not (self.with_logprobs and delta.logprobs):
-            return None
-        chunk = self._chunk(number, {"content": delta.text})
-        return {**chunk, "logprobs": self._logprobs(delta.logprobs)}
+    def chunks(self, number: int, delta: Delta) -> Iterator[Json]:
+        """What a piece of an answer says, and with the last piece how it ended."""
+        said = self._said(number, delta)
+        if said.content or (self.with_logprobs and delta.logprobs):
+            chunk = self._chunk(number, {"content": said.content})
+            yield {**chunk, "logprobs": self._logprobs(delta.logprobs)}
+        for call in said.calls:
+            yield self._chunk(number, {"tool_calls": [{"index": self.called[number], **_call(call)}]})
+            self.called[number] += 1
+        if delta.completion is not None:
+            ended = "tool_calls" if self.called[number] else finish_reason(delta.completion)
+            yield {**self._chunk(number, {}), "finish_reason": ended}
 
-    def last(self, number: int, completion: Completion) -> Json:
-        """The chunk that closes an answer."""
-        return {**self._chunk(number, {}), "finish_reason": finish_reason(completion)}
+    def _said(self, number: int, delta: Delta) -> Said:
+        if self.tools is None:
+            return Said(delta.text)
+        reader = self.readers.setdefault(number, self.tools.reader())
+        said = reader.push(delta.text)
+        if delta.completion is None:
+            return said
+        rest = reader.finish()
+        return Said(said.content + rest.content, said.calls + rest.calls)
 
     def _chunk(self, number: int, delta: Json) -> Json:
         return {"index": number, "delta": delta, "logprobs": None, "finish_reason": None}
@@ -147,16 +171,14 @@ class TextReplies:
             return None
         return {"index": number, "text": self.echo, "logprobs": None, "finish_reason": None}
 
-    def chunk(self, number: int, delta: Delta) -> Json | None:
-        """The chunk of a piece of an answer; None where it says nothing."""
-        if not delta.text and not (self.with_logprobs and delta.logprobs):
-            return None
-        logprobs = self._logprobs(number, delta.logprobs)
-        return {"index": number, "text": delta.text, "logprobs": logprobs, "finish_reason": None}
-
-    def last(self, number: int, completion: Completion) -> Json:
-        """The chunk that closes an answer."""
-        return {"index": number, "text": "", "logprobs": None, "finish_reason": finish_reason(completion)}
+    def chunks(self, number: int, delta: Delta) -> Iterator[Json]:
+        """What a piece of an answer says, and with the last piece how it ended."""
+        if delta.text or (self.with_logprobs and delta.logprobs):
+            logprobs = self._logprobs(number, delta.logprobs)
+            yield {"index": number, "text": delta.text, "logprobs": logprobs, "finish_reason": None}
+        if delta.completion is not None:
+            ended = finish_reason(delta.completion)
+            yield {"index": number, "text": "", "logprobs": None, "finish_reason": ended}
 
     def _logprobs(self, number: int, logprobs: Sequence[TokenLogprob]) -> Json | None:
         if not self.with_logprobs:
@@ -176,3 +198,8 @@ class TextReplies:
             ],
             "text_offset": offsets,
         }
+
+
+def _call(call: ToolCall) -> Json:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
