@@ -86,13 +86,23 @@ def test_deltas_add_up_to_the_completion_and_carry_their_own_tokens(
 
 def test_the_token_that_ended_a_request_is_listed_but_has_no_text() -> None:
     call = Call(Stop())
-    call.sequence.finish_reason = FinishReason.STOP
+    call.sequence.finish_reason, call.sequence.ends_in_stop_token = FinishReason.STOP, True
     call.sequence.output_ids += [*b"ab"]  # a stop token that is a letter
     call.live.push()
     call.live.emit_completion()
 
     assert call.text == "a"
     assert call.deltas[-1].token_ids == tuple(b"ab")
+
+
+def test_the_token_that_completes_a_constraint_has_its_text() -> None:
+    call = Call(Stop())
+    call.sequence.finish_reason = FinishReason.STOP
+    call.sequence.output_ids += [*b"ab"]
+    call.live.push()
+    call.live.emit_completion()
+
+    assert call.text == "ab"
 
 
 def test_text_held_back_comes_with_a_later_delta_and_tokens_come_at_once() -> None:

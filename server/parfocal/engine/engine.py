@@ -14,7 +14,14 @@ import threading
 import time
 
 from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
-from parfocal.engine.errors import DeviceLost, EngineDraining, InvalidRequest, QueueFull, StepFailed
+from parfocal.engine.errors import (
+    DeviceLost,
+    EngineDraining,
+    EngineError,
+    InvalidRequest,
+    QueueFull,
+    StepFailed,
+)
 from parfocal.engine.inbox import Cancelled, Message, Submitted
 from parfocal.engine.live import Emit, LiveRequest, LiveRequests
 from parfocal.engine.observer import StepReport
@@ -183,6 +190,7 @@ class Engine:
             max_tokens=self._parts.admission.max_tokens(request),
             draw_seed=seed if seed is not None else self._seeds.getrandbits(63),
             clock=Clock(time.monotonic()),
+            constraint=None if request.constraint is None else request.constraint.start(),
         )
         return LiveRequest(sequence, self._parts.text(request.stop.strings), emit)
 
@@ -255,7 +263,9 @@ class Engine:
         """Commits the good rows. A row whose logits were not finite ends in an error."""
         good = []
         for row, token in zip(plan.rows, drawn, strict=True):
-            if token is not None and token.error:
+            if token is not None and token.refusal is not None:
+                self._refuse_row(row, token.refusal)
+            elif token is not None and token.error:
                 self._fail_row(row, token.error)
             good.append((token.token_id, token.logprob) if token is not None and not token.error else None)
         with self._parts.watch.part(SCHEDULING):
@@ -268,6 +278,11 @@ class Engine:
             failed = StepFailed(f"the model failed on this request: {cause}; other requests go on")
             failed.__cause__ = raised  # so that the log of the request's end shows where the model failed
             self._live.fail(sequence, failed)
+
+    def _refuse_row(self, row: PlanRow, refusal: EngineError) -> None:
+        """Ends a row's request with what it alone is at fault for, unless it has ended meanwhile."""
+        if sequence := self._parts.scheduler.planned(row):
+            self._live.fail(sequence, refusal)
 
     def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
         """The figures of a step that took `seconds` and generated `generated` tokens."""

@@ -4,8 +4,11 @@ EngineError
 ├── InvalidRequest          INVALID_ARGUMENT      a field of the request is out of its range
 │   ├── PromptTooLong       INVALID_ARGUMENT      prompt and answer exceed the context
 │   ├── ChatRefused         INVALID_ARGUMENT      the chat template refuses the messages
-│   └── RequestTooLarge     INVALID_ARGUMENT      it could never fit the KV cache
+│   ├── RequestTooLarge     INVALID_ARGUMENT      it could never fit the KV cache
+│   └── ConstraintRefused   INVALID_ARGUMENT      its constraint is wrong, not supported or too large
 ├── NoChatTemplate          FAILED_PRECONDITION   a chat was sent where there is no chat template
+├── ConstraintsUnavailable  FAILED_PRECONDITION   no constraint can be kept here
+├── ConstraintFailed        FAILED_PRECONDITION   no token may follow that its constraint allows
 ├── QueueFull               RESOURCE_EXHAUSTED    too many requests wait already
 ├── EngineDraining          UNAVAILABLE           the engine is stopping
 ├── EngineFailed            UNAVAILABLE           the engine has ended: it computes nothing any more
@@ -57,6 +60,26 @@ class ChatRefused(InvalidRequest):
     """The chat template refuses these messages, fails on them, or takes too long or too much memory."""
 
     reason = "CHAT_REFUSED"
+
+
+class ConstraintRefused(InvalidRequest):
+    """What an answer is to look like is wrong in itself, asks for what is not supported, or is too large."""
+
+    reason = "CONSTRAINT_REFUSED"
+
+
+class ConstraintsUnavailable(EngineError):
+    """Answers cannot be held to a constraint here: the library is missing, or the tokenizer is unknown."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "CONSTRAINTS_UNAVAILABLE"
+
+
+class ConstraintFailed(EngineError):
+    """The answer cannot go on: its constraint allows no token here, or takes too long to tell."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "CONSTRAINT_FAILED"
 
 
 class NoChatTemplate(EngineError):

@@ -56,7 +56,7 @@ class LiveRequest:
         string ends a request.
         """
         ids = self.sequence.output_ids
-        end = len(ids) - (self.sequence.finish_reason is FinishReason.STOP)
+        end = len(ids) - self.sequence.ends_in_stop_token
         unstoppable = min(end, max(self.pushed, self.sequence.request.stop.min_tokens - 1))
         self.pending += self.text.push(ids[self.pushed : unstoppable], may_stop=False)
         self.pending += self.text.push(ids[unstoppable:end])
@@ -115,7 +115,13 @@ class LiveRequest:
             cached_tokens=sequence.cached_tokens or 0,
             timings=sequence.clock.timings(),
             adapter=sequence.request.adapter,
+            constraint_met=self._constraint_met(),
         )
+
+    def _constraint_met(self) -> bool | None:
+        constraint = self.sequence.constraint
+        # A stop string cuts text that the constraint has seen.
+        return None if constraint is None else constraint.is_satisfied and not self.text.stopped
 
 
 class LiveRequests:

@@ -3,6 +3,8 @@
 import enum
 from dataclasses import dataclass, field
 
+from parfocal.engine.constraints import Constraint
+
 
 class FinishReason(enum.Enum):
     """Why a request ended."""
@@ -64,7 +66,8 @@ class Request:
     """One generation. `prompt_ids` are token ids; `deadline` is a `time.monotonic()` instant in seconds.
 
     `logprobs` asks for the chosen token's log-probability, `top_logprobs` for that many of the likeliest
-    beside it; both are of the model's own distribution, before temperature and penalties.
+    beside it; both are of the model's own distribution, before temperature, penalties and constraint.
+    The answer is held to `constraint`, which `ConstraintCompiler` makes.
     """
 
     request_id: str
@@ -75,6 +78,7 @@ class Request:
     logprobs: bool = False
     top_logprobs: int = 0
     deadline: float | None = None
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The whole result of a request. `cached_tokens` prompt tokens came from the prefix cache."""
+    """The whole result of a request. `cached_tokens` prompt tokens came from the prefix cache.
+
+    `constraint_met` is whether the text is all that the request's constraint asks for: False for an answer
+    that was cut, by `max_tokens` for example, None where there was no constraint.
+    """
 
     request_id: str
     text: str
@@ -113,6 +121,7 @@ class Completion:
     cached_tokens: int
     timings: Timings
     adapter: AdapterKey | None
+    constraint_met: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

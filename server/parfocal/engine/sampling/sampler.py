@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import TokenLogprob
+from parfocal.engine.sampling.allowed_tokens import Allowed, allowed_by, keep_allowed
 from parfocal.engine.sampling.logit_rules import ban, lowest_kept, penalise
 from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.scheduling import SampledToken, SamplingRow
@@ -15,10 +17,10 @@ _FAILED = -1
 class Sampler:
     """Draws tokens; stateless.
 
-    Order: penalties, bans, temperature, top-k, top-p, min-p, draw: that of transformers and vLLM. A row's
-    token depends only on that row: not on the others, nor on its place among them. The last bits of its sums
-    may: torch cuts a sum by the number of rows, and vectors by where a row begins. With `row_by_row` each row
-    that is more than greedy is drawn by itself, and not even they do.
+    Order: penalties, bans, constraints, temperature, top-k, top-p, min-p, draw: that of transformers and
+    vLLM. A row's token depends only on that row: not on the others, nor on its place among them. The last
+    bits of its sums may: torch cuts a sum by the number of rows, and vectors by where a row begins. With
+    `row_by_row` each row that is more than greedy is drawn by itself, and not even they do.
     """
 
     def __init__(self, *, row_by_row: bool = False) -> None:
@@ -35,31 +37,41 @@ class Sampler:
         Calls `meanwhile` before it waits for the device: once, unless log-probabilities are asked for.
 
         A row that holds NaN or +inf, or that has no token left to draw, comes back with an error; the other
-        rows are not affected. Log-probabilities are of the raw logits, before penalties and temperature.
+        rows are not affected. Log-probabilities are of the raw logits, before penalties, constraints and
+        temperature.
         """
         if not rows:
             return []
+        allowed = allowed_by([row.constraint for row in rows])
         peaks, best = _highest(logits)
         failed = ~peaks.isfinite()
         chosen = best.masked_fill(failed, _FAILED)
-        changed = [i for i, row in enumerate(rows) if row.penalised or row.banned_ids or not row.greedy]
+        changed = [i for i, row in enumerate(rows) if _is_changed(row)]
         if changed:
             places = torch.tensor(changed, device=logits.device)
             drawn = torch.cat(
                 [
-                    _choose(logits.index_select(0, places[group]).float(), [rows[i] for i in changed[group]])
+                    _choose(
+                        logits.index_select(0, places[group]).float(),
+                        [rows[i] for i in changed[group]],
+                        [allowed.bits.get(i) for i in changed[group]],
+                    )
                     for group in self._together(len(changed))
                 ]
             )
             chosen[places] = drawn.masked_fill(failed[places], _FAILED)
         meanwhile()
         token_ids: list[int] = chosen.tolist()
+        for i in allowed.failed:
+            token_ids[i] = _FAILED
         asking = [i for i, row in enumerate(rows) if row.wants_logprobs and token_ids[i] != _FAILED]
         logprobs: dict[int, TokenLogprob] = {}
         for group in self._together(len(asking)):
             logprobs |= _logprobs(logits, rows, token_ids, asking[group])
         return [
-            SampledToken(token_id, logprobs.get(i)) if token_id != _FAILED else _failure(logits[i])
+            SampledToken(token_id, logprobs.get(i))
+            if token_id != _FAILED
+            else _failure(logits[i], i, allowed)
             for i, token_id in enumerate(token_ids)
         ]
 
@@ -81,11 +93,19 @@ def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return logits.gather(1, best[:, None]).squeeze(1), best
 
 
-def _choose(scores: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
+def _is_changed(row: SamplingRow) -> bool:
+    """Whether a row may draw another token than the likeliest."""
+    return row.penalised or bool(row.banned_ids) or not row.greedy or row.constraint is not None
+
+
+def _choose(
+    scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
+) -> torch.Tensor:
     """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
     seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
     penalise(scores, seen)
     ban(scores, [row.banned_ids for row in rows])
+    keep_allowed(scores, allowed)
     peaks, chosen = scores.max(dim=-1)
     drawing = [i for i, row in enumerate(rows) if not row.greedy]
     if drawing:
@@ -130,9 +150,17 @@ def _logprobs(
     }
 
 
-def _failure(logits: torch.Tensor) -> SampledToken:
+def _failure(logits: torch.Tensor, row: int, allowed: Allowed) -> SampledToken:
     """A row's failure ([vocabulary]), which says what is wrong with it."""
+    if row in allowed.failed:
+        return SampledToken(_FAILED, error=str(allowed.failed[row]), refusal=allowed.failed[row])
     for name, broken in (("NaN", logits.isnan()), ("+inf", logits.isposinf())):
         if count := int(broken.sum()):
             return SampledToken(_FAILED, error=f"{count} of {logits.numel()} logits are {name}")
+    if row in allowed.bits:
+        refusal = ConstraintFailed(
+            "no token that the constraint allows may be drawn: the others are banned or have no probability; "
+            "ask for fewer bans or another constraint"
+        )
+        return SampledToken(_FAILED, error=str(refusal), refusal=refusal)
     return SampledToken(_FAILED, error=f"all {logits.numel()} logits are -inf after penalties and bans")

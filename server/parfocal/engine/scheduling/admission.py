@@ -28,6 +28,12 @@ class Admission:
         self._check_stop(request.stop)
         if not 0 <= request.top_logprobs <= MAX_TOP_LOGPROBS:
             raise _out_of_range("options.top_logprobs", request.top_logprobs, f"0 to {MAX_TOP_LOGPROBS}")
+        if request.constraint is not None and request.constraint.vocabulary != self.vocabulary:
+            raise InvalidRequest(
+                f"the constraint was compiled for {request.constraint.vocabulary} tokens, but the base has "
+                f"{self.vocabulary}; compile it for this base",
+                field="constraint",
+            )
 
     def max_tokens(self, request: Request) -> int:
         """How many tokens the request may generate: what it asked for, cut where no more fit."""

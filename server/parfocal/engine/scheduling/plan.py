@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parfocal.engine.adapters import Place
+from parfocal.engine.constraints import ConstraintState
+from parfocal.engine.errors import EngineError
 from parfocal.engine.request import Sampling, TokenLogprob
 
 # Below this, temperature means greedy: dividing by it would leave one token anyway, or overflow.
@@ -19,7 +21,7 @@ class SamplingRow:
 
     `position` counts the tokens generated so far; with `draw_seed` (the request's seed, or one chosen at
     random for it) it fixes the row's random number. `banned_ids` may not be drawn now. `output_ids` are the
-    generated tokens; penalties read them and `prompt_ids`.
+    generated tokens; penalties read them and `prompt_ids`. `constraint` says which tokens may be drawn.
     """
 
     sampling: Sampling
@@ -30,6 +32,7 @@ class SamplingRow:
     logprobs: bool
     top_logprobs: int
     draw_seed: int
+    constraint: ConstraintState | None = None
 
     @property
     def greedy(self) -> bool:
@@ -87,11 +90,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
-    """A row's token. With a non-empty `error` there is none: `token_id` is -1, the row's request must end."""
+    """A row's token. With a non-empty `error` there is none: `token_id` is -1, the row's request must end.
+
+    `refusal` is what it ends with where that is not the model's fault.
+    """
 
     token_id: int
     logprob: TokenLogprob | None = None
     error: str = ""
+    refusal: EngineError | None = None
 
 
 @dataclass(frozen=True, slots=True)

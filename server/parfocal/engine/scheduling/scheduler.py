@@ -221,11 +221,19 @@ class Scheduler:
             position=generated,
             prompt_ids=request.prompt_ids,
             output_ids=sequence.output_ids,
-            banned_ids=tuple(self._ending_ids(sequence)) if generated < request.stop.min_tokens else (),
+            banned_ids=tuple(self._banned_ids(sequence)),
             logprobs=request.logprobs,
             top_logprobs=request.top_logprobs,
             draw_seed=sequence.draw_seed,
+            constraint=sequence.constraint,
         )
+
+    def _banned_ids(self, sequence: Sequence) -> frozenset[int]:
+        stop = sequence.request.stop
+        too_early = len(sequence.output_ids) < stop.min_tokens
+        banned = self._ending_ids(sequence) if too_early else frozenset()
+        # An end token has no place inside, and outside nothing follows.
+        return banned | self.limits.eos_ids if sequence.constraint is not None and stop.ignore_eos else banned
 
     def _ending_ids(self, sequence: Sequence) -> frozenset[int]:
         stop = sequence.request.stop
@@ -238,6 +246,9 @@ class Scheduler:
         if logprob is not None:
             sequence.logprobs.append(logprob)
         if token in self._ending_ids(sequence):
+            sequence.ends_in_stop_token = True
+            self.finish(sequence, FinishReason.STOP)
+        elif _completes(sequence, token):
             self.finish(sequence, FinishReason.STOP)
         elif len(sequence.output_ids) >= sequence.max_tokens:
             self.finish(sequence, FinishReason.LENGTH)
@@ -262,3 +273,11 @@ class Scheduler:
         if sequence.slot is not None:
             slot, sequence.slot = sequence.slot, None
             self._residency.release(slot)
+
+
+def _completes(sequence: Sequence, token: int) -> bool:
+    """Whether a token completes what the sequence's constraint asks for, having accepted it."""
+    if sequence.constraint is None:
+        return False
+    sequence.constraint.accept(token)
+    return sequence.constraint.is_complete

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from parfocal.engine.adapters import Slot
+from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.request import FinishReason, Request, Timings, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockHash, chain_next, chain_seed
 
@@ -30,7 +31,10 @@ class Clock:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """A request, its tokens so far, and what it holds: blocks of KV cache and a pin on a slot."""
+    """A request, its tokens so far, and what it holds: blocks of KV cache and a pin on a slot.
+
+    `constraint` has accepted all tokens but one that only ends the answer, which `ends_in_stop_token` tells.
+    """
 
     request: Request
     max_tokens: int
@@ -46,6 +50,8 @@ class Sequence:
     looked_up: bool = False
     cached_tokens: int | None = None
     finish_reason: FinishReason | None = None
+    constraint: ConstraintState | None = None
+    ends_in_stop_token: bool = False
 
     @property
     def digest(self) -> str:

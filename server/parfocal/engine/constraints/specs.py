@@ -1,0 +1,42 @@
+"""What a caller may ask an answer to look like: plain values, checked and compiled elsewhere."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """JSON that a schema accepts; `text` is the schema, itself JSON (draft 4 to 2020-12)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """Any JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """Text that a regular expression matches as a whole. `\\d` and `\\w` are ASCII; no look-around."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """Text that a context-free grammar derives from its rule `root`.
+
+    `text` is EBNF as llama.cpp writes it (GBNF): `root ::= "yes" | "no" tail*`.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of these texts."""
+
+    options: tuple[str, ...]
+
+
+ConstraintSpec = JsonSchema | JsonObject | Regex | Grammar | Choice
