@@ -14,6 +14,7 @@ class Listed:
     vocabulary: int
     eos: int | None = None
     started: int = 0
+    is_spent: bool = False
 
     def start(self) -> "ListedState":
         """Returns the state of an empty answer."""

@@ -1,6 +1,8 @@
 """What answers must look like: JSON schemas, regular expressions, grammars and choices, token by token."""
 
+from parfocal.engine.constraints.compiler import CompilerLimits, ConstraintCompiler
 from parfocal.engine.constraints.constraint import Constraint, ConstraintState
+from parfocal.engine.constraints.guided_compiler import open_compiler
 from parfocal.engine.constraints.specs import (
     Choice,
     ConstraintSpec,
@@ -9,14 +11,19 @@ from parfocal.engine.constraints.specs import (
     JsonSchema,
     Regex,
 )
+from parfocal.engine.constraints.trial import TrialLimits
 
 __all__ = [
     "Choice",
+    "CompilerLimits",
     "Constraint",
+    "ConstraintCompiler",
     "ConstraintSpec",
     "ConstraintState",
     "Grammar",
     "JsonObject",
     "JsonSchema",
     "Regex",
+    "TrialLimits",
+    "open_compiler",
 ]

@@ -34,5 +34,9 @@ class Constraint(Protocol):
     def vocabulary(self) -> int:
         """How many tokens it was compiled for: the width of the logits."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether an answer has failed under it, so that the next one should get a new one."""
+
     def start(self) -> ConstraintState:
         """The state of an empty answer."""
