@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from parfocal.client.transfer import Progress, file_pieces, never_silent, upload_parts
 from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.publishing import Publication, draft
@@ -18,8 +19,7 @@ from parfocal.registry.remote.replies import (
     checked_version,
     checked_versions,
 )
-from parfocal.registry.remote.silence import never_silent
-from parfocal.registry.remote.upload import Progress, upload
+from parfocal.registry.remote.upload import publish_header, sources
 from parfocal.registry.remote.watch import RemoteWatch
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,
@@ -27,7 +27,6 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
-    FileEntry,
     Manifest,
     Page,
     Reference,
@@ -84,7 +83,7 @@ class RemoteRegistry:
         """The version that the PEFT folder became; refuses what is wrong before sending."""
         adapter = str(AdapterName.parse(name))
         prepared = draft(folder, publication)
-        parts = upload(adapter, prepared, progress)
+        parts = upload_parts(publish_header(adapter, prepared.publication), sources(prepared), progress)
         with registry_errors():
             version = checked_version(read_version(self._stub.PublishVersion(parts)), adapter)
         # Files beside the adapter are not sent, so only this side can warn of them.
@@ -244,7 +243,7 @@ class RemoteRegistry:
             with never_silent(call, self._silence_s) as replies:
                 version = _first(replies, digest)
                 for entry in version.manifest.files:
-                    self._cache.keep_file(digest, entry, _pieces(replies, entry))
+                    self._cache.keep_file(digest, entry, file_pieces(replies, entry.path, entry.size))
             self._cache.keep_manifest(version.manifest)
 
 
@@ -258,17 +257,3 @@ def _first(replies: Iterator[pb.DownloadVersionResponse], digest: str) -> Versio
             actual=version.digest,
         )
     return checked_version(version)
-
-
-def _pieces(replies: Iterator[pb.DownloadVersionResponse], entry: FileEntry) -> Iterator[bytes]:
-    """Yields the pieces of one file, little more than its size; fewer when the stream ends.
-
-    An empty piece ends it too: a stream of them would never end.
-    """
-    received = 0
-    while received < entry.size:
-        reply = next(replies, None)
-        if reply is None or reply.chunk.path != entry.path or not reply.chunk.data:
-            return
-        received += len(reply.chunk.data)
-        yield reply.chunk.data

@@ -46,7 +46,7 @@ def never_silent(call: Stream[T_co], limit_s: float) -> Iterator[Iterator[T_co]]
             heard[0] += 1
             yield reply
 
-    threading.Thread(target=watch, name="registry-silence", daemon=True).start()
+    threading.Thread(target=watch, name="parfocal-silence", daemon=True).start()
     try:
         yield replies()
     except grpc.RpcError as error:

@@ -1,0 +1,80 @@
+"""The client for asyncio."""
+
+from typing import Self, Unpack
+
+from parfocal.client import rpcs
+from parfocal.client.answers import Answer, LoadedAdapter, Model, Tokens
+from parfocal.client.asking import Input, Options
+from parfocal.client.async_registries import AsyncRegistryClient
+from parfocal.client.calling import AsyncCaller, AsyncStream, Retries
+from parfocal.client.client import DEFAULT_SERVER, SCHEME, Client
+from parfocal.client.errors import TimedOut, Unavailable
+from parfocal.client.paging import every_item_async
+from parfocal.rpc import open_channel
+
+
+class AsyncClient:
+    """A server at `host:port` or `unix:path`, as an asynchronous context manager of one event loop.
+
+    See Client, which has the same calls and arguments.
+
+    Example:
+        async with AsyncClient() as client:
+            async for delta in client.stream("Once upon a time", max_tokens=64):
+                print(delta.text, end="", flush=True)
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        timeout: float | None = None,
+        retries: Retries = Retries(),  # noqa: B008  # frozen
+    ) -> None:
+        self._channel = open_channel(server.removeprefix(SCHEME))
+        self._caller = AsyncCaller(self._channel, retries, timeout)
+        self.registry = AsyncRegistryClient(self._caller, lambda: Client(server, retries=retries))
+
+    async def generate(
+        self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Options]
+    ) -> Answer:
+        """The whole answer to a prompt, to `messages` or to `tokens`."""
+        return await self._caller.ask(rpcs.generate(prompt, **options), timeout)
+
+    def stream(
+        self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Options]
+    ) -> AsyncStream:
+        """The answer to a prompt, to `messages` or to `tokens`, as it becomes certain."""
+        return self._caller.stream(rpcs.generate_stream(prompt, **options), timeout)
+
+    async def tokenize(
+        self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Input]
+    ) -> Tokens:
+        """The tokens of a prompt, or of `messages` as they would be written for the `adapter`."""
+        return await self._caller.ask(rpcs.tokenize(prompt, **options), timeout)
+
+    async def model(self, *, timeout: float | None = None) -> Model:
+        """The resident base and the limits of the server."""
+        return await self._caller.ask(rpcs.model(), timeout)
+
+    async def loaded_adapters(self, *, timeout: float | None = None) -> tuple[LoadedAdapter, ...]:
+        """The adapters that the engine holds now."""
+        pages = every_item_async(lambda token: self._caller.ask(rpcs.loaded_adapters(token), timeout))
+        return tuple([each async for each in pages])
+
+    async def is_serving(self, *, timeout: float = 5.0) -> bool:
+        """Whether a server is there and says that it serves."""
+        try:
+            return await self._caller.ask(rpcs.is_serving(), timeout)
+        except (Unavailable, TimedOut):
+            return False
+
+    async def close(self) -> None:
+        """Ends the connection; calls under way are cancelled."""
+        await self._channel.close(None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()

@@ -1,0 +1,87 @@
+"""The client that blocks."""
+
+from typing import Self, Unpack
+
+from parfocal.client import rpcs
+from parfocal.client.answers import Answer, LoadedAdapter, Model, Tokens
+from parfocal.client.asking import Input, Options
+from parfocal.client.calling import Caller, Retries, Stream
+from parfocal.client.errors import TimedOut, Unavailable
+from parfocal.client.paging import every_item
+from parfocal.client.registries import RegistryClient
+from parfocal.rpc import open_blocking_channel
+
+DEFAULT_SERVER = "127.0.0.1:50051"
+SCHEME = "grpc://"
+
+
+class Client:
+    """A server at `host:port` or `unix:path`, as a context manager; it connects at the first call.
+
+    `timeout` is how many seconds a call may take, retries included, where it is given none of its own; None
+    is no limit. `retries` say how often a call is made that found no server, or a full one. May be used by
+    any number of threads. All calls raise ClientError.
+
+    Example:
+        with Client() as client:
+            print(client.generate("Dear support, my parcel", adapter="team/support@prod").text)
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        timeout: float | None = None,
+        retries: Retries = Retries(),  # noqa: B008  # frozen
+    ) -> None:
+        self._channel = open_blocking_channel(server.removeprefix(SCHEME))
+        self._caller = Caller(self._channel, retries, timeout)
+        self.registry = RegistryClient(self._caller)
+
+    def generate(
+        self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Options]
+    ) -> Answer:
+        """The whole answer to a prompt, to `messages` or to `tokens`."""
+        return self._caller.ask(rpcs.generate(prompt, **options), timeout)
+
+    def stream(
+        self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Options]
+    ) -> Stream:
+        """The answer to a prompt, to `messages` or to `tokens`, as it becomes certain.
+
+        Example:
+            for delta in client.stream("Once upon a time", max_tokens=64):
+                print(delta.text, end="", flush=True)
+        """
+        return self._caller.stream(rpcs.generate_stream(prompt, **options), timeout)
+
+    def tokenize(
+        self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Input]
+    ) -> Tokens:
+        """The tokens of a prompt, or of `messages` as they would be written for the `adapter`."""
+        return self._caller.ask(rpcs.tokenize(prompt, **options), timeout)
+
+    def model(self, *, timeout: float | None = None) -> Model:
+        """The resident base and the limits of the server."""
+        return self._caller.ask(rpcs.model(), timeout)
+
+    def loaded_adapters(self, *, timeout: float | None = None) -> tuple[LoadedAdapter, ...]:
+        """The adapters that the engine holds now."""
+        return tuple(every_item(lambda token: self._caller.ask(rpcs.loaded_adapters(token), timeout)))
+
+    def is_serving(self, *, timeout: float = 5.0) -> bool:
+        """Whether a server is there and says that it serves."""
+        try:
+            return self._caller.ask(rpcs.is_serving(), timeout)
+        except (Unavailable, TimedOut):
+            return False
+
+    def close(self) -> None:
+        """Ends the connection; calls under way are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
