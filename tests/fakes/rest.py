@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from fakes.engine.constraints import FakeCompiler
 from fakes.engine.engine_thread import FakeEngineThread
 from fakes.serving import FakeResolver
 from fakes.tokenizer import ALTERNATE, character_tokenizer
@@ -75,6 +76,7 @@ class Rest:
     metrics: ServerMetrics
     wire: WireServer
     state: list[str]
+    compiler: FakeCompiler
 
     async def post(self, path: str, body: object, **headers: str) -> Reply:
         """Sends JSON, or bytes as they are."""
@@ -102,6 +104,7 @@ async def rest_serving(chat_template: str | None = ALTERNATE, opened: bool = Tru
     engine = FakeEngineThread(admission=Admission(64, 4096, 0x110000))
     resolver, metrics, adapters = FakeResolver(), ServerMetrics(adapter_labels=50), FakeAdapters()
     encoders = EncoderPool([PromptEncoder(tokenizer, 64, 4)])
+    compiler = FakeCompiler()
     wire, state = WireServer("127.0.0.1:0"), ["loading"]
     app = RestApp(wire.admitted, lambda: state[0])
     server = RestServer(app, "127.0.0.1:0")
@@ -109,11 +112,11 @@ async def rest_serving(chat_template: str | None = ALTERNATE, opened: bool = Tru
     await wire.listen()
     try:
         if opened:
-            intake = Intake(engine, resolver, encoders)
+            intake = Intake(engine, resolver, encoders, compiler)
             app.serves(RestParts(intake, resolver, encoders, chr, metrics, adapters, BASE))
             await wire.open([])
             state[0] = "ready"
-        yield Rest(server.port, engine, resolver, adapters, metrics, wire, state)
+        yield Rest(server.port, engine, resolver, adapters, metrics, wire, state, compiler)
     finally:
         await server.stop()
         await wire.stop()

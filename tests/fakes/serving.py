@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from fakes.engine.constraints import FakeCompiler
 from fakes.engine.engine_thread import FakeEngineThread
 from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine import AdapterKey
@@ -53,6 +54,7 @@ class Served:
     metrics: ServerMetrics
     wire: WireServer
     channel: grpc.aio.Channel
+    compiler: FakeCompiler
 
     def requests(self, adapter: str, version: str, outcome: str) -> float:
         """Returns what `parfocal_requests_total` says of these labels."""
@@ -66,6 +68,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serves a fake engine, and other services beside it, on a port of the loopback; 0 is a free one."""
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
+    compiler = FakeCompiler()
     engine, resolver, metrics = (
         FakeEngineThread(admission=Admission(context_tokens, max(4096, context_tokens), 0x110000)),
         FakeResolver(),
@@ -73,7 +76,7 @@ async def serving(
     )
     encoders = EncoderPool([PromptEncoder(tokenizer, context_tokens, 4)])
     parts = ServiceParts(
-        intake=Intake(engine, resolver, encoders),
+        intake=Intake(engine, resolver, encoders, compiler),
         residents=engine,
         resolver=resolver,
         encoders=encoders,
@@ -91,7 +94,7 @@ async def serving(
     try:
         async with open_channel(f"127.0.0.1:{wire.port}") as channel:
             stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
-            yield Served(stub, engine, resolver, metrics, wire, channel)
+            yield Served(stub, engine, resolver, metrics, wire, channel, compiler)
     finally:
         await wire.stop()
         encoders.close()

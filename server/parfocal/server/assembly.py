@@ -14,6 +14,7 @@ from typing import cast
 
 from parfocal.engine import AdapterKey, BaseCache, EngineFailed, EngineThread
 from parfocal.engine.chats import TemplateProcess, default_template
+from parfocal.engine.constraints import ConstraintCompiler, open_compiler
 from parfocal.engine.loading import build_engine, load_base, plan_memory
 from parfocal.engine.memory import MemoryTable
 from parfocal.engine.model import ResidentBase
@@ -181,7 +182,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         has_chat = base.tokenizer.chat_template is not None
         encoders = _encoders(base, config.text_threads, stack)
         parts = ServiceParts(
-            intake=Intake(engine, resolver, encoders),
+            intake=Intake(engine, resolver, encoders, _compiler(base, stack)),
             residents=built,
             resolver=resolver,
             encoders=encoders,
@@ -214,6 +215,14 @@ def _encoders(base: ResidentBase, threads: int, stack: contextlib.AsyncExitStack
     )
     stack.callback(encoders.close)
     return encoders
+
+
+def _compiler(base: ResidentBase, stack: contextlib.AsyncExitStack) -> ConstraintCompiler:
+    """Nothing of it is loaded before a request asks for a form; then it is compiled off the loop."""
+    info = base.info
+    compiler = open_compiler(base.tokenizer.backend_tokenizer, info.vocabulary, info.eos_ids)
+    stack.push_async_callback(asyncio.to_thread, compiler.close)
+    return compiler
 
 
 def _templates(base: ResidentBase, stack: contextlib.AsyncExitStack) -> TemplateProcess:

@@ -209,7 +209,7 @@ def test_what_cannot_be_kept_is_refused_when_it_is_compiled(
         start(vocabulary, spec)
 
     assert says in str(refused.value)
-    assert refused.value.field == "constraint"
+    assert refused.value.field == "output_format"
     assert "\n" not in str(refused.value)
 
 

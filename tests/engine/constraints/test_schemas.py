@@ -12,7 +12,7 @@ from parfocal.engine.constraints.schemas import MOST_CHARACTERS, MOST_LEVELS, pl
 def refusal(schema: Any) -> str:
     with pytest.raises(ConstraintRefused) as refused:
         read_schema(schema if isinstance(schema, str) else json.dumps(schema))
-    assert refused.value.field == "constraint"
+    assert refused.value.field == "output_format"
     return str(refused.value)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from parfocal.engine.constraints import Constraint, ConstraintSpec
 from parfocal.engine.errors import ConstraintFailed
 
 
@@ -20,6 +21,21 @@ class Listed:
         """Returns the state of an empty answer."""
         self.started += 1
         return ListedState(self)
+
+
+@dataclass
+class FakeCompiler:
+    """Compiles nothing: notes what it was asked for, and gives a constraint of one answer, or `refusal`."""
+
+    asked: list[ConstraintSpec] = field(default_factory=list)
+    refusal: Exception | None = None
+
+    async def compile(self, spec: ConstraintSpec) -> Constraint:
+        """Notes the spec."""
+        self.asked.append(spec)
+        if self.refusal is not None:
+            raise self.refusal
+        return Listed(((1,),), 0x110000)
 
 
 @dataclass

@@ -219,4 +219,4 @@ def _hex(point: int) -> str:
 
 
 def _refused(line: int, fault: str, advice: str) -> ConstraintRefused:
-    return ConstraintRefused(f"the grammar, line {line}: {fault}; {advice}", field="constraint")
+    return ConstraintRefused(f"the grammar, line {line}: {fault}; {advice}", field="output_format")

@@ -51,7 +51,7 @@ def _json(schema: dict[str, object]) -> str:
 
 def _regex(pattern: str) -> str:
     if fault := regex_fault(_short(pattern, "the regular expression")):
-        raise ConstraintRefused(f"the regular expression {fault.what}; {fault.advice}", field="constraint")
+        raise ConstraintRefused(f"the regular expression {fault.what}; {fault.advice}", field="output_format")
     return f"/{_in_slashes(pattern)}/"
 
 
@@ -65,7 +65,7 @@ def _in_slashes(pattern: str) -> str:
 def _alternatives(options: tuple[str, ...]) -> str:
     if not options or "" in options:
         what = "an option is empty" if options else "there are no options"
-        raise ConstraintRefused(f"{what}; name at least one, and none that is empty", field="constraint")
+        raise ConstraintRefused(f"{what}; name at least one, and none that is empty", field="output_format")
     _short("".join(options), "all options together")
     return " | ".join(json.dumps(each) for each in dict.fromkeys(options))
 
@@ -74,6 +74,6 @@ def _short(text: str, what: str) -> str:
     if len(text) > MOST_CHARACTERS:
         raise ConstraintRefused(
             f"{what} has {len(text)} characters, more than {MOST_CHARACTERS}; make it shorter",
-            field="constraint",
+            field="output_format",
         )
     return text

@@ -66,7 +66,7 @@ class GuidedVocabulary:
         if not matcher.is_error():
             matcher.compute_bitmask()
         if matcher.is_error():
-            raise ConstraintRefused(_fault(matcher), field="constraint")
+            raise ConstraintRefused(_fault(matcher), field="output_format")
         return GuidedConstraint(matcher, self.size)
 
 

@@ -55,7 +55,7 @@ def read_schema(text: str) -> dict[str, Any]:
 
 def refused(path: str, fault: str, advice: str) -> ConstraintRefused:
     """A refusal of what stands at `path` in a schema, such as `$.properties.name.pattern`."""
-    return ConstraintRefused(f"{path}: {fault}; {advice}", field="constraint", path=path)
+    return ConstraintRefused(f"{path}: {fault}; {advice}", field="output_format", path=path)
 
 
 def _parsed(text: str) -> Any:

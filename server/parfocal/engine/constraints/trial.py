@@ -40,16 +40,16 @@ class Trial:
             raise ConstraintRefused(
                 f"the constraint takes longer than {self._limits.seconds:g} seconds to compile; make it "
                 "simpler: smaller counts and multiples, fewer alternatives",
-                field="constraint",
+                field="output_format",
             ) from error
         except EOFError as error:
             raise ConstraintRefused(
                 "the constraint takes too much memory to compile; make it simpler: smaller counts, fewer "
                 "alternatives, less nesting",
-                field="constraint",
+                field="output_format",
             ) from error
         if "refusal" in reply:
-            raise ConstraintRefused(str(reply["refusal"]), field="constraint")
+            raise ConstraintRefused(str(reply["refusal"]), field="output_format")
 
     def start(self) -> None:
         """Starts the process without waiting for it, which shortens the first trial's wait."""

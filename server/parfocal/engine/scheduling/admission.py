@@ -32,7 +32,7 @@ class Admission:
             raise InvalidRequest(
                 f"the constraint was compiled for {request.constraint.vocabulary} tokens, but the base has "
                 f"{self.vocabulary}; compile it for this base",
-                field="constraint",
+                field="output_format",
             )
 
     def max_tokens(self, request: Request) -> int:

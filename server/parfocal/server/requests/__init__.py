@@ -10,7 +10,7 @@ from parfocal.server.requests.calls import (
     prompt_input,
     tokens_input,
 )
-from parfocal.server.requests.intake import DeltaStream, Generation, Intake, Resolver, Submitter
+from parfocal.server.requests.intake import Compiler, DeltaStream, Generation, Intake, Resolver, Submitter
 from parfocal.server.requests.prompts import EncoderPool, PromptEncoder, Tokenizer
 from parfocal.server.requests.token_texts import TokenTexts
 from parfocal.server.requests.tool_calls import CallReader, Said, ToolCall, ToolUse
@@ -19,6 +19,7 @@ __all__ = [
     "Account",
     "AdapterResolver",
     "CallReader",
+    "Compiler",
     "DeltaStream",
     "EncoderPool",
     "GenerateCall",

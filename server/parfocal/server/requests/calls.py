@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
 from parfocal.engine.chats import Chat, Value
+from parfocal.engine.constraints import Constraint, ConstraintSpec
 from parfocal.server.errors import BadRequest
 from parfocal.server.requests.adapters import Manner
 from parfocal.server.requests.prompts import PromptEncoder
@@ -59,6 +60,7 @@ class GenerateCall:
     echo: bool
     request_id: str
     choices: int = 1
+    output_format: ConstraintSpec | None = None
 
     def check(self) -> None:
         """Raises BadRequest naming the field at fault, as the wire's messages call it."""
@@ -74,9 +76,16 @@ class GenerateCall:
         _check_id(self.request_id)
 
     def requests(
-        self, ids: tuple[int, ...], adapter: AdapterKey | None, deadline: float | None
+        self,
+        ids: tuple[int, ...],
+        adapter: AdapterKey | None,
+        deadline: float | None,
+        constraint: Constraint | None = None,
     ) -> list[Request]:
-        """The engine's requests, one for each choice; `deadline` is a `time.monotonic()` instant."""
+        """The engine's requests, one for each choice; `deadline` is a `time.monotonic()` instant.
+
+        `constraint` is what `output_format` was compiled to.
+        """
         first = Request(
             request_id=self.request_id,
             prompt_ids=ids,
@@ -86,6 +95,7 @@ class GenerateCall:
             logprobs=self.logprobs,
             top_logprobs=self.top_logprobs,
             deadline=deadline,
+            constraint=constraint,
         )
         if self.choices == 1:
             return [first]

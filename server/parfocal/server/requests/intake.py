@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from parfocal.engine import Delta, EngineError, Request
+from parfocal.engine.constraints import Constraint, ConstraintSpec
 from parfocal.server.requests.account import Account
 from parfocal.server.requests.adapters import Resolved
 from parfocal.server.requests.calls import GenerateCall, Input
@@ -35,6 +36,13 @@ class Resolver(Protocol):
 
     async def resolve(self, reference: str) -> Resolved:
         """What `reference` means now."""
+
+
+class Compiler(Protocol):
+    """Compiles what answers must look like; the engine's `ConstraintCompiler` is one."""
+
+    async def compile(self, spec: ConstraintSpec) -> Constraint:
+        """What holds an answer to `spec`; raises an EngineError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +113,25 @@ class Generation:
 class Intake:
     """Takes calls in. Adapters are resolved once, here; a refusal is counted by the call's account."""
 
-    def __init__(self, engine: Submitter, resolver: Resolver, encoders: EncoderPool) -> None:
+    def __init__(
+        self, engine: Submitter, resolver: Resolver, encoders: EncoderPool, compiler: Compiler
+    ) -> None:
         self._engine = engine
         self._resolver = resolver
         self._encoders = encoders
+        self._compiler = compiler
 
     async def admit(self, call: GenerateCall, account: Account, deadline: float | None) -> Generation:
         """The request, running or queued; cancel it when its caller leaves, before anything else is awaited.
 
-        Raises what resolving, encoding and submitting raise.
+        Raises what resolving, encoding, compiling and submitting raise.
         """
         resolved = await self._resolver.resolve(call.adapter)
         account.resolved(resolved.adapter)
         ids, warnings, tools = await self._encoded(call.input, resolved)
         account.admitted(len(ids))
-        streams = self._submitted(call.requests(ids, resolved.adapter, deadline))
+        constraint = await self._compiler.compile(call.output_format) if call.output_format else None
+        streams = self._submitted(call.requests(ids, resolved.adapter, deadline, constraint))
         generation = Generation(account, streams, resolved, ids, "", warnings, tools)
         return await self._echoing(generation, call) if call.echo else generation
 

@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from fakes.rest import Reply, rest_serving
-from parfocal.engine import AdapterKey, QueueFull, StepFailed
+from parfocal.engine import AdapterKey, ConstraintRefused, QueueFull, StepFailed
+from parfocal.engine.constraints import Choice, ConstraintSpec, Grammar, JsonObject, JsonSchema, Regex
 
 KEY = AdapterKey("sha256:" + "1" * 64, "team/invoices", 3)
 HELLO = [{"role": "user", "content": "Hi"}]
@@ -182,3 +185,43 @@ def test_text_that_is_no_call_is_streamed_as_text() -> None:
 
     deltas = [each["choices"][0]["delta"] for each in events]
     assert "".join(delta.get("content", "") for delta in deltas) == "".join(WORDS)
+
+
+FORMATS: list[tuple[dict[str, object], ConstraintSpec]] = [
+    ({"type": "json_object"}, JsonObject()),
+    ({"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}, JsonSchema("{}")),
+    ({"type": "regex", "pattern": "a+"}, Regex("a+")),
+    ({"type": "grammar", "grammar": 'root ::= "a"'}, Grammar('root ::= "a"')),
+    ({"type": "choice", "choices": ["yes", "no"]}, Choice(("yes", "no"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), FORMATS)
+def test_a_response_format_holds_the_answer_to_it(given: dict[str, object], expected: ConstraintSpec) -> None:
+    async def scenario() -> tuple[list[ConstraintSpec], bool]:
+        async with rest_serving() as rest:
+            await rest.post("/v1/chat/completions", chat(response_format=given))
+            return rest.compiler.asked, rest.engine.submitted[0].request.constraint is not None
+
+    assert asyncio.run(scenario()) == ([expected], True)
+
+
+def test_text_is_no_format() -> None:
+    async def scenario() -> list[ConstraintSpec]:
+        async with rest_serving() as rest:
+            await rest.post("/v1/chat/completions", chat(response_format={"type": "text"}))
+            return rest.compiler.asked
+
+    assert asyncio.run(scenario()) == []
+
+
+def test_a_format_that_cannot_be_kept_is_refused_by_its_name() -> None:
+    async def scenario() -> list[Reply]:
+        async with rest_serving() as rest:
+            rest.compiler.refusal = ConstraintRefused("$.not: cannot be kept", field="output_format")
+            bodies = ({"type": "json_object"}, {"type": "regex"})
+            return [await rest.post("/v1/chat/completions", chat(response_format=each)) for each in bodies]
+
+    for reply in asyncio.run(scenario()):
+        said: Any = reply.json()
+        assert (reply.status, said["error"]["param"]) == (400, "response_format")

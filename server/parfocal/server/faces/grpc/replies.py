@@ -55,6 +55,7 @@ class ReplyWriter:
             request_id=first.request_id.removesuffix("/0") if len(completions) > 1 else first.request_id,
             warnings=self.warnings,
             tool_calls=self._tool_calls(first),
+            incomplete=first.constraint_met is False,
             choices=map(self._choice, completions) if len(completions) > 1 else (),
         )
 
@@ -66,6 +67,7 @@ class ReplyWriter:
             stop_string=completion.stop_string,
             logprobs=self.logprobs(completion.logprobs),
             tool_calls=self._tool_calls(completion),
+            incomplete=completion.constraint_met is False,
         )
 
     def _tool_calls(self, completion: Completion) -> list[pb.ToolCall]:

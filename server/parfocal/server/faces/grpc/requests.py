@@ -7,6 +7,7 @@ import math
 import time
 
 from parfocal.engine import Sampling, Stop
+from parfocal.engine.constraints import Choice, ConstraintSpec, Grammar, JsonObject, JsonSchema, Regex
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.grpc.chats import read_chat, tool_characters, tool_count
 from parfocal.server.requests import GenerateCall, Input, chat_input, hold, prompt_input, tokens_input
@@ -36,6 +37,7 @@ def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
         echo=options.echo,
         request_id=message.request_id or own_id,
         choices=options.choices if options.HasField("choices") else 1,
+        output_format=_output_format(message.output_format) if message.HasField("output_format") else None,
     )
     call.check()
     return call
@@ -67,7 +69,6 @@ def deadline_after(remaining_s: float | None) -> float | None:
 def _refuse_unserved(message: pb.GenerateRequest) -> None:
     given = {
         "blend": bool(message.blend),
-        "output_format": message.HasField("output_format"),
         "sampling.logit_bias": bool(message.sampling.logit_bias),
         "options.prompt_logprobs": message.options.HasField("prompt_logprobs"),
         "chat.tool_choice": message.chat.HasField("tool_choice"),
@@ -87,6 +88,24 @@ def _chat(message: pb.Chat) -> Input:
 def _sampling(message: pb.Sampling) -> Sampling:
     """An unset field keeps the engine's default: `ListFields` gives only what was set, even to 0."""
     return Sampling(**{field.name: value for field, value in message.ListFields()})
+
+
+def _output_format(message: pb.OutputFormat) -> ConstraintSpec:
+    match message.WhichOneof("form"):
+        case "json_schema":
+            return JsonSchema(message.json_schema)
+        case "json_object" if message.json_object:
+            return JsonObject()
+        case "regex":
+            return Regex(message.regex)
+        case "grammar":
+            return Grammar(message.grammar)
+        case "choice":
+            return Choice(tuple(message.choice.texts))
+    raise BadRequest(
+        "the output_format has no form; give it a json_schema, json_object, regex, grammar or choice",
+        field="output_format",
+    )
 
 
 def _stop(message: pb.Stop) -> Stop:

@@ -6,12 +6,14 @@ from typing import Any
 
 from parfocal.engine import Sampling, Stop
 from parfocal.engine.chats import Chat, Message, Value, check_variables
+from parfocal.engine.constraints import Choice, ConstraintSpec, Grammar, JsonObject, JsonSchema, Regex
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.openai.schemas import (
     ChatBody,
     ChatMessage,
     CompletionBody,
     Drawing,
+    ResponseFormat,
     TokenizeBody,
     ToolCall,
 )
@@ -52,6 +54,7 @@ def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCal
         echo=False,
         request_id=request_id,
         choices=1 if body.n is None else body.n,
+        output_format=_output_format(body.response_format),
     )
     _refuse_unserved(body)
     call.check()
@@ -78,6 +81,7 @@ def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -
             echo=bool(body.echo),
             request_id=request_id if len(prompts) == 1 else f"{request_id}/prompt-{place}",
             choices=1 if body.n is None else body.n,
+            output_format=_output_format(body.response_format),
         )
         for place, (given, text) in enumerate(prompts)
     ]
@@ -87,10 +91,30 @@ def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -
     return calls
 
 
+def _output_format(given: ResponseFormat | None) -> ConstraintSpec | None:
+    if given is None or given.type == "text":
+        return None
+    match given.type:
+        case "json_object":
+            return JsonObject()
+        case "json_schema" if given.json_schema is not None and given.json_schema.schema_ is not None:
+            return JsonSchema(json.dumps(given.json_schema.schema_))
+        case "regex" if given.pattern is not None:
+            return Regex(given.pattern)
+        case "grammar" if given.grammar is not None:
+            return Grammar(given.grammar)
+        case "choice" if given.choices is not None:
+            return Choice(tuple(given.choices))
+    needed = {"json_schema": "json_schema.schema", "regex": "pattern", "choice": "choices"}
+    raise BadRequest(
+        f"response_format of type {given.type} needs {needed.get(given.type, given.type)}; give it",
+        field="response_format",
+    )
+
+
 def _refuse_unserved(body: ChatBody | CompletionBody) -> None:
     given = {
         "logit_bias": bool(body.logit_bias),
-        "response_format": body.response_format is not None and body.response_format.type != "text",
     }
     for field in filter(given.__getitem__, given):
         raise BadRequest(f"{field} is not served by this version; leave it out", field=field)
