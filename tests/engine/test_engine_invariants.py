@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from fakes.engine.engines import World
-from parfocal.engine import EngineError, FinishReason
+from parfocal.engine import EngineError, FinishReason, Pooling
 
 digests = st.sampled_from(["", "a", "b", "c", "d", "e", "f"])
 # Many begin alike, so that blocks are found again, shared, and left half computed.
@@ -28,6 +28,23 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(prompt=prompts, digest=digests, tokens=st.integers(1, 20))
     def submit(self, prompt: tuple[int, ...], digest: str, tokens: int) -> None:
         self.world.submit(prompt, digest, tokens)
+
+    @rule(
+        prompt=prompts,
+        digest=digests,
+        tokens=st.integers(0, 5),
+        top=st.integers(0, 2),
+        pooling=st.sampled_from([None, None, *Pooling]),
+    )
+    def ask_of_the_prompt(
+        self, prompt: tuple[int, ...], digest: str, tokens: int, top: int, pooling: Pooling | None
+    ) -> None:
+        tokens = 0 if pooling else tokens
+        self.world.submit(prompt, digest, tokens, prompt_logprobs=top, pooling=pooling)
+
+    @rule(prompt=prompts, digest=digests, pooling=st.sampled_from(Pooling))
+    def embed(self, prompt: tuple[int, ...], digest: str, pooling: Pooling) -> None:
+        self.world.submit(prompt, digest, 0, pooling=pooling)
 
     @rule(steps=st.integers(1, 6))
     def step(self, steps: int) -> None:
@@ -88,6 +105,7 @@ class EngineMachine(RuleBasedStateMachine):
                 assert got == right[: len(got)]
             else:
                 assert got == right
+            world.check_outputs(name)
         for name, error in world.errors.items():
             assert isinstance(error, EngineError)
             assert name in self.broken or "the disk is gone" in str(error)

@@ -52,6 +52,12 @@ class _HearingForward:
         self._heard.take(laid, last, found)
         return found
 
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        return self._forward.states(laid, places)
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        return self._forward.head(states)
+
 
 class _HearingBackend:
     """A backend, all of whose answers are heard."""

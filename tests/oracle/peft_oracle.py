@@ -1,6 +1,7 @@
 """PEFT on the same NF4 base: makes adapters and says which tokens a request must get."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,37 @@ class PeftOracle:
                 return self._generate(prompt, tokens)
         self._model.set_adapter(adapter)
         return self._generate(prompt, tokens)
+
+    @torch.inference_mode()
+    def logprobs(self, prompt: Sequence[int], adapter: str) -> torch.Tensor:
+        """Returns the log-probabilities `[tokens, vocabulary]` after a prompt's tokens; "" is the base."""
+        with self._under(adapter):
+            logits: torch.Tensor = self._model(input_ids=self._ids(prompt), use_cache=False).logits[0]
+        return logits.log_softmax(-1)
+
+    @torch.inference_mode()
+    def states(self, prompt: Sequence[int], adapter: str) -> torch.Tensor:
+        """Returns the last hidden states `[tokens, hidden]` of a prompt; "" is the base."""
+        model: Any = self._model.get_base_model() if isinstance(self._model, PeftModel) else self._model
+        with self._under(adapter):
+            states: torch.Tensor = model.model(input_ids=self._ids(prompt), use_cache=False).last_hidden_state
+        return states[0]
+
+    def blend(self, name: str, parts: Mapping[str, float]) -> None:
+        """Adds an adapter that is PEFT's own concatenation of others with weights."""
+        self._model.add_weighted_adapter(
+            list(parts), list(parts.values()), adapter_name=name, combination_type="cat"
+        )
+
+    def _under(self, adapter: str) -> AbstractContextManager[None]:
+        if not adapter:
+            disabled: AbstractContextManager[None] = self._model.disable_adapter()
+            return disabled
+        self._model.set_adapter(adapter)
+        return nullcontext()
+
+    def _ids(self, prompt: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([list(prompt)], device=self._device)
 
     def _generate(self, prompt: Sequence[int], tokens: int) -> list[int]:
         ids = torch.tensor([list(prompt)], device=self._device)

@@ -582,7 +582,7 @@ class Sampling(_message.Message):
     """
     @_builtins.property
     def logit_bias(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:
-        """Added to the logits of these tokens, by id, after the penalties and before the temperature, also when greedy; each in
+        """Added to the logits of these tokens, by id, before the penalties and the temperature, also when greedy; each in
         [-100, 100]. Default: none.
         """
 

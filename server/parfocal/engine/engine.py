@@ -26,8 +26,8 @@ from parfocal.engine.inbox import Cancelled, Message, Submitted
 from parfocal.engine.live import Emit, LiveRequest, LiveRequests
 from parfocal.engine.observer import StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
-from parfocal.engine.request import AdapterKey, FinishReason, Request
-from parfocal.engine.scheduling import BlockPool, Clock, Plan, PlanRow, Sequence
+from parfocal.engine.request import AdapterKey, FinishReason, Request, TokenLogprob
+from parfocal.engine.scheduling import BlockPool, Clock, Plan, PlanRow, PromptOutputs, PromptRead, Sequence
 from parfocal.engine.self_check import Drawn, SelfCheck
 from parfocal.engine.stopwatch import SCHEDULING
 from parfocal.engine.tracebacks import in_short, release_frames
@@ -129,7 +129,8 @@ class Engine:
         self._live.hold(advanced)
         if not self._parts.runner.overlaps:
             self._send_held()
-        self._parts.observer.step(self._report(plan, len(advanced), time.monotonic() - begun))
+        generated = sum(sequence.max_tokens > 0 for sequence in advanced)
+        self._parts.observer.step(self._report(plan, generated, time.monotonic() - begun))
         return True
 
     def wait(self, seconds: float) -> None:
@@ -191,6 +192,7 @@ class Engine:
             draw_seed=seed if seed is not None else self._seeds.getrandbits(63),
             clock=Clock(time.monotonic()),
             constraint=None if request.constraint is None else request.constraint.start(),
+            outputs=PromptOutputs.of(request),
         )
         return LiveRequest(sequence, self._parts.text(request.stop.strings), emit)
 
@@ -261,15 +263,19 @@ class Engine:
 
     def _commit(self, plan: Plan, drawn: Drawn) -> list[Sequence]:
         """Commits the good rows. A row whose logits were not finite ends in an error."""
-        good = []
+        good: list[tuple[int, TokenLogprob | None] | None] = []
+        read: dict[PlanRow, PromptRead] = {}
         for row, token in zip(plan.rows, drawn, strict=True):
             if token is not None and token.refusal is not None:
                 self._refuse_row(row, token.refusal)
             elif token is not None and token.error:
                 self._fail_row(row, token.error)
-            good.append((token.token_id, token.logprob) if token is not None and not token.error else None)
+            elif token is not None and token.read is not None:
+                read[row] = token.read
+            is_drawn = row.sampling is not None and token is not None and not token.error
+            good.append((token.token_id, token.logprob) if token is not None and is_drawn else None)
         with self._parts.watch.part(SCHEDULING):
-            return self._parts.scheduler.commit(plan, good)
+            return self._parts.scheduler.commit(plan, good, read)
 
     def _fail_row(self, row: PlanRow, cause: str, raised: Exception | None = None) -> None:
         """Ends a row's request, unless it has ended while the row was computed."""

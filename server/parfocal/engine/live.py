@@ -28,8 +28,9 @@ class LiveRequest:
 
     It is what the engine knows a request by: an id may be used again once its request has ended.
 
-    `pushed` and `sent` count the tokens read and sent so far. `cut_by` is why the answer ended before it was
-    complete; `broken` is what went wrong with its text or with `emit`.
+    `pushed` and `sent` count the tokens read and sent so far; `told` is whether what was asked of the prompt
+    has been sent. `cut_by` is why the answer ended before it was complete; `broken` is what went wrong with
+    its text or with `emit`.
     """
 
     sequence: Sequence
@@ -37,6 +38,7 @@ class LiveRequest:
     emit: Emit
     pushed: int = 0
     sent: int = 0
+    told: bool = False
     pending: str = ""
     cut_by: FinishReason | None = None
     broken: Exception | None = None
@@ -98,10 +100,13 @@ class LiveRequest:
         ids = tuple(self.sequence.output_ids[self.sent :])
         logprobs = tuple(self.sequence.logprobs[self.sent :])
         text, self.pending, self.sent = self.pending, "", self.sent + len(ids)
-        return Delta(text, ids, logprobs, completion)
+        if self.told or self.sequence.outputs is None:
+            return Delta(text, ids, logprobs, completion)
+        self.told = True
+        return Delta(text, ids, logprobs, completion, self.sequence.outputs.logprobs or ())
 
     def _completion(self) -> Completion:
-        sequence = self.sequence
+        sequence, outputs = self.sequence, self.sequence.outputs
         reason = self.finish_reason
         assert reason is not None, "a completion needs a finish reason"
         return Completion(
@@ -116,6 +121,8 @@ class LiveRequest:
             timings=sequence.clock.timings(),
             adapter=sequence.request.adapter,
             constraint_met=self._constraint_met(),
+            prompt_logprobs=(outputs.logprobs or ()) if outputs else (),
+            embedding=outputs.embedding() if outputs else (),
         )
 
     def _constraint_met(self) -> bool | None:

@@ -65,6 +65,12 @@ class Eager:
         self.steps += 1
         return torch.full((len(last), 2), -1.0)
 
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        return torch.full((len(places), 4), -2.0)
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(states), 2), -3.0)
+
 
 def row(token: int, start: int, blocks: tuple[int, ...], slot: int | None = None, tokens: int = 1) -> PlanRow:
     place = None if slot is None else Place(0, slot)
@@ -159,6 +165,16 @@ def test_prompts_and_steps_larger_than_any_graph_go_the_ordinary_way() -> None:
     forward.logits(laid(*(row(token, 0, (0,)) for token in range(9))), list(range(9)))
 
     assert (eager.steps, recorder.replayed) == (2, [])
+
+
+def test_prompts_are_read_the_ordinary_way_also_in_decode_steps() -> None:
+    recorder = Recorder()
+    forward = GraphForward(Eager(), graphs(recorder), Stopwatch())
+    states = forward.states(laid(row(1, 0, (0,)), row(2, 0, (0,))), [0, 1])
+
+    assert states.unique().tolist() == [-2.0]
+    assert forward.head(states).unique().tolist() == [-3.0]
+    assert recorder.replayed == []
 
 
 def test_only_the_places_that_are_asked_for_come_back() -> None:

@@ -69,6 +69,12 @@ class Watched:
         assert answer.isfinite().all()
         return answer
 
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        return self._inner.states(laid, places)
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        return self._inner.head(states)
+
 
 def test_the_workspace_grows_from_the_short_measurement_to_the_long_one(base: ResidentBase) -> None:
     watched = Watched()

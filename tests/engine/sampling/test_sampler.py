@@ -47,6 +47,53 @@ def test_the_least_temperatures_draw_the_likeliest_token() -> None:
     assert ids(Sampler().sample(logits, rows)) == logits.argmax(-1).tolist()
 
 
+def test_a_bias_changes_what_is_likeliest() -> None:
+    logits = torch.tensor([[5.0, 4.5, 4.0, 0.0]]).repeat(3, 1)
+    rows = [row(Sampling(logit_bias=bias)) for bias in ({}, {1: 0.75}, {0: -2.0, 1: -1.0})]
+
+    assert ids(Sampler().sample(logits, rows)) == [0, 1, 2]
+
+
+def test_a_bias_of_minus_100_bans_and_of_100_forces() -> None:
+    logits = random_logits(40)
+    rows = [
+        row(Sampling(temperature=1.0, logit_bias={seed % VOCABULARY: 100.0}), draw_seed=seed)
+        for seed in range(40)
+    ]
+    banned = dict.fromkeys(range(VOCABULARY - 1), -100.0)
+    others = [row(Sampling(temperature=1.0, logit_bias=banned), draw_seed=seed) for seed in range(40)]
+
+    assert ids(Sampler().sample(logits, rows)) == [seed % VOCABULARY for seed in range(40)]
+    assert set(ids(Sampler().sample(logits, others))) == {VOCABULARY - 1}
+
+
+def test_a_bias_comes_before_penalties() -> None:
+    logits = torch.tensor([[4.0, 1.2, 0.0]])
+    asked = Sampling(repetition_penalty=2.0, logit_bias={0: -1.0})
+
+    # (4.0 - 1.0) / 2 = 1.5 > 1.2; the other order would give 4.0 / 2 - 1.0 = 1.0.
+    assert ids(Sampler().sample(logits, [row(asked, output_ids=(0,))])) == [0]
+
+
+def test_log_probabilities_do_not_know_the_bias() -> None:
+    logits = random_logits(1)
+    asked = row(Sampling(logit_bias={3: 100.0}), logprobs=True)
+    (token,) = Sampler().sample(logits, [asked])
+
+    assert token.logprob is not None
+    assert token.token_id == 3
+    assert token.logprob.logprob == pytest.approx(float(logits.log_softmax(-1)[0, 3]))
+
+
+def test_a_rows_bias_is_its_own() -> None:
+    logits = random_logits(5)
+    rows = [PLAIN, row(Sampling(logit_bias={7: 100.0})), DRAWN, row(Sampling(logit_bias={9: 100.0})), PLAIN]
+    without = [PLAIN, PLAIN, DRAWN, PLAIN, PLAIN]
+    found, plain = (ids(Sampler().sample(logits, each)) for each in (rows, without))
+
+    assert found == [plain[0], 7, plain[2], 9, plain[4]]
+
+
 def test_presence_and_frequency_count_generated_tokens_only() -> None:
     logits = torch.tensor([[5.0, 4.5, 4.0, 0.0]])
     asked = Sampling(presence_penalty=0.2, frequency_penalty=0.4)

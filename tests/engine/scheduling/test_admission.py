@@ -145,3 +145,25 @@ def test_what_is_accepted_gets_at_least_one_token_and_fits_context_and_cache(
     allowed = admission.max_tokens(request)
     assert 1 <= allowed <= (max_tokens or allowed)
     assert prompt + allowed <= min(admission.context_tokens, admission.cache_tokens)
+
+
+def test_a_bias_is_taken_for_any_token_up_to_its_bounds() -> None:
+    ADMISSION.check(dataclasses.replace(GOOD, sampling=Sampling(logit_bias={0: -100.0, 99: 100.0, 5: 0.5})))
+
+
+@pytest.mark.parametrize(
+    ("bias", "shown"),
+    [
+        ({100: 1.0}, "logit_bias[100] is for no token; ids are 0 to 99"),
+        ({-1: 1.0}, "logit_bias[-1] is for no token"),
+        ({5: 100.5}, "logit_bias[5] is 100.5"),
+        ({5: math.nan}, "logit_bias[5] is nan"),
+        ({5: -math.inf}, "logit_bias[5] is -inf"),
+        (dict.fromkeys(range(1025), 1.0), "1025 tokens; at most 1024"),
+    ],
+)
+def test_a_bias_out_of_range_is_refused_by_token_and_value(bias: dict[int, float], shown: str) -> None:
+    error = refusal(dataclasses.replace(GOOD, sampling=Sampling(logit_bias=bias)))
+
+    assert error.field == "sampling.logit_bias"
+    assert shown in str(error)

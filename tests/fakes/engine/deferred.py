@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 from fakes.engine.engines import World
-from fakes.engine.runner import FakeDevice, next_token
+from fakes.engine.runner import FakeDevice, next_token, read_prompt
 from parfocal.engine.model import Runner
 from parfocal.engine.parts import PlanRunner
 from parfocal.engine.sampling import Sampler
-from parfocal.engine.scheduling import LaidRow, PlanRow, SampledToken, SamplingRow
+from parfocal.engine.scheduling import LaidRow, PlanRow, Reading, SampledToken, SamplingRow
 from parfocal.engine.stopwatch import Stopwatch
 
 EMPTY = "nothing"
@@ -76,19 +76,35 @@ class DeferredForward:
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> Answers:
         """Returns the answers at the batch's places `last`."""
+        return self.head(self.states(laid, last))
+
+    def states(self, laid: list[LaidRow], places: list[int]) -> list[PlanRow]:
+        """Returns the row of each of the batch's `places`, once their work is queued."""
         rows = [item.row for item in laid]
         inputs = self._filled(rows)
         self._weather.blows("launch", rows)
         for number, row in enumerate(rows):
             self._device.queue.append(partial(self._write, inputs, number, row, self._lying(row)))
         self._weather.blows("half", rows)
-        answers = Answers(rows, [SampledToken(-1, error="1 logit is NaN")] * len(last))
-        ends = {item.end - 1: item.row for item in laid}
-        for order, place in enumerate(last):
-            row = ends[place]
+        return [next(item.row for item in laid if item.start <= place < item.end) for place in places]
+
+    def head(self, states: list[PlanRow]) -> Answers:
+        """Returns the answers at the ends of rows."""
+        answers = Answers(states, [SampledToken(-1, error="1 logit is NaN")] * len(states))
+        for order, row in enumerate(states):
             if not self._weather.spoils(row):
-                self._device.queue.append(partial(self._read, answers, order, row, self._lying(row)))
+                self._device.queue.append(partial(self._draw, answers, order, row, self._lying(row)))
         return answers
+
+    def read(self, states: list[PlanRow], readings: Sequence[Reading]) -> list[SampledToken]:
+        """Returns what is read of rows, having waited for the device."""
+        answers = Answers(states, [SampledToken(-1, error="1 state is NaN")] * len(readings))
+        for order, reading in enumerate(readings):
+            row = next(row for row in states if row.reading is reading)
+            if not self._weather.spoils(row):
+                self._device.queue.append(partial(self._take, answers, order, row, self._lying(row)))
+        self._device.finish()
+        return answers.tokens
 
     def _filled(self, rows: list[PlanRow]) -> list[PlanRow]:
         if any(len(row.token_ids) > 1 for row in rows):
@@ -107,12 +123,21 @@ class DeferredForward:
         for at, token in enumerate(row.token_ids, start=row.start):
             self._device.cache[self._at(row, at)] = (token, found)
 
-    def _read(self, answers: Answers, order: int, row: PlanRow, digest: str) -> None:
+    def _draw(self, answers: Answers, order: int, row: PlanRow, digest: str) -> None:
+        answers.tokens[order] = SampledToken(next_token(self._known(row, digest), digest))
+
+    def _take(self, answers: Answers, order: int, row: PlanRow, digest: str) -> None:
+        assert row.reading is not None
+        read = read_prompt(self._known(row, digest), row.start, digest, row.reading)
+        answers.tokens[order] = SampledToken(-1, read=read)
+
+    def _known(self, row: PlanRow, digest: str) -> tuple[int, ...]:
+        """Returns a row's tokens to its end, as they lie in the cache."""
         cells = [self._device.cache[self._at(row, at)] for at in range(row.start + len(row.token_ids))]
         owners = {owner for _, owner in cells} | {self._lying(row)}
         if owners != {digest}:
             self._device.faults.append(f"a row of {digest or 'the base'} reads what {owners} computed")
-        answers.tokens[order] = SampledToken(next_token(tuple(token for token, _ in cells), digest))
+        return tuple(token for token, _ in cells)
 
     def _at(self, row: PlanRow, position: int) -> tuple[int, int]:
         return row.blocks[position // self._block_tokens], position % self._block_tokens
@@ -166,4 +191,4 @@ class DeferredWorld(World):
         forward = DeferredForward(self.late, self.block_tokens, self._weather)
         backend = _Backend(self.late, Stopwatch())
         sampler = DeferredSampler(self.late, self._weather)
-        return Runner(cast(Any, forward), cast(Any, backend), sampler)
+        return Runner(cast(Any, forward), cast(Any, backend), sampler, cast(Any, forward))

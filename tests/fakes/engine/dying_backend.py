@@ -58,6 +58,19 @@ class _Forward:
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
         """Returns the other's, or raises what CUDA raises."""
+        self._check()
+        return self._forward.logits(laid, last)
+
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        """Returns the other's, or raises what CUDA raises."""
+        self._check()
+        return self._forward.states(laid, places)
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Returns the other's, or raises what CUDA raises."""
+        self._check()
+        return self._forward.head(states)
+
+    def _check(self) -> None:
         if self._is_dead():
             raise torch.AcceleratorError(ILLEGAL)
-        return self._forward.logits(laid, last)

@@ -3,8 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fakes.engine.runner import VOCABULARY, FakeDevice, FakeLoader, FakeRunner, right_answer
-from parfocal.engine import AdapterKey, Completion, Delta, Observer, Request, SilentObserver, Stop
+from fakes.engine.runner import (
+    VOCABULARY,
+    FakeDevice,
+    FakeLoader,
+    FakeRunner,
+    right_answer,
+    right_embedding,
+    right_logprobs,
+)
+from parfocal.engine import (
+    AdapterKey,
+    Completion,
+    Delta,
+    FinishReason,
+    Observer,
+    Request,
+    SilentObserver,
+    Stop,
+)
 from parfocal.engine.adapters.host_tier import HostTier
 from parfocal.engine.adapters.residency import SlotResidency, Tiers
 from parfocal.engine.adapters.slots import SlotTable
@@ -154,6 +171,12 @@ class World:
         digest = request.adapter.digest if request.adapter else ""
         return right_answer(request.prompt_ids, digest, request.stop.max_tokens or 0)
 
+    def check_outputs(self, name: str) -> None:
+        """Raises unless a completion has of its prompt what was asked for, or the beginning if it was cut."""
+        request, done = self.requests[name], self.completions[name]
+        fault = wrong_outputs(request, done)
+        assert not fault, f"{name}: {fault}"
+
     def check_invariants(self) -> None:
         """Raises if a block, slot or pin is lost, doubled or held by nobody, or a caller is told too much."""
         assert not self.faults
@@ -175,3 +198,19 @@ class World:
         assert self.pool.free == self.pool.total
         assert all(slot.pins == 0 for slot in self.table)
         assert set(self.completions) | set(self.errors) == set(self.requests), "a request was lost"
+
+
+def wrong_outputs(request: Request, done: Completion) -> str:
+    """Returns what is wrong with what a request was told of its prompt; empty if nothing."""
+    digest = request.adapter.digest if request.adapter else ""
+    told, top = list(done.prompt_logprobs), request.prompt_logprobs
+    right = [] if top is None else right_logprobs(request.prompt_ids, digest, top)
+    is_cut = done.finish_reason in (FinishReason.CANCELLED, FinishReason.DEADLINE)
+    if told != (right[: len(told)] if is_cut else right):
+        return f"the prompt's log-probabilities are {told} instead of {right}"
+    pooling = request.pooling
+    normalised = request.normalised
+    right_one = right_embedding(request.prompt_ids, digest, pooling, normalised=normalised) if pooling else ()
+    if tuple(done.embedding) not in (right_one, () if is_cut else right_one):
+        return f"the embedding is {done.embedding} instead of {right_one}"
+    return ""

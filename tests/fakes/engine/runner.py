@@ -3,7 +3,9 @@
 A runner whose tokens are a function of the prefix and the adapter, and a loader by hand.
 """
 
+import math
 import threading
+from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -11,8 +13,8 @@ from dataclasses import dataclass, field
 from parfocal.engine.adapters.host_tier import Staged
 from parfocal.engine.adapters.loads import LoadAdvanced, Loaded, LoadEnded, Prefetched, PrefetchEnded
 from parfocal.engine.adapters.slots import Place, SlotState
-from parfocal.engine.request import AdapterKey
-from parfocal.engine.scheduling.plan import Plan, PlanRow, SampledToken
+from parfocal.engine.request import AdapterKey, Pooling, TokenLogprob
+from parfocal.engine.scheduling.plan import Plan, PlanRow, PromptRead, Reading, SampledToken
 
 VOCABULARY = 97
 TORN = "half written"
@@ -29,6 +31,52 @@ def right_answer(prompt: tuple[int, ...], digest: str, tokens: int) -> list[int]
     for _ in range(tokens):
         known += (next_token(known, digest),)
     return list(known[len(prompt) :])
+
+
+def score(prefix: tuple[int, ...], digest: str, token: int) -> float:
+    """Returns the one right log-probability of `token` after `prefix`; float32 holds it exactly."""
+    return -(hash((prefix, tuple(digest.encode()), token)) % 1024) / 64
+
+
+def state(prefix: tuple[int, ...], digest: str) -> list[float]:
+    """Returns the one right hidden state of the last token of `prefix`: whole numbers."""
+    return [float(hash((prefix, tuple(digest.encode()), axis)) % 257 - 128) for axis in range(3)]
+
+
+def right_logprobs(prompt: tuple[int, ...], digest: str, top: int) -> list[TokenLogprob | None]:
+    """Returns the right entry of each token of a prompt; the `top` likeliest are the first ids."""
+    entries: list[TokenLogprob | None] = [None]
+    for at, token in enumerate(prompt[1:], start=1):
+        likeliest = tuple((one, score(prompt[:at], digest, one)) for one in range(top))
+        entries.append(TokenLogprob(token, score(prompt[:at], digest, token), likeliest))
+    return entries
+
+
+def right_embedding(
+    prompt: tuple[int, ...], digest: str, pooling: Pooling, *, normalised: bool = True
+) -> tuple[float, ...]:
+    """Returns a prompt's right embedding."""
+    first = 0 if pooling is Pooling.MEAN else len(prompt) - 1
+    states = [state(prompt[: at + 1], digest) for at in range(first, len(prompt))]
+    pooled = [sum(axis) for axis in zip(*states, strict=True)]
+    length = (math.hypot(*pooled) or 1.0) if normalised else float(len(states))
+    return tuple(value / length for value in pooled)
+
+
+def read_prompt(known: tuple[int, ...], start: int, digest: str, reading: Reading) -> PromptRead:
+    """Returns what is to be read of a row that begins at `start` and whose tokens are `known` to its end."""
+    prefixes = [known[: start + place + 1] for place in range(reading.first, reading.end)]
+    scored = list(zip(prefixes, reading.targets, strict=False))
+    top = range(reading.top)
+    states = [state(prefix, digest) for prefix in prefixes if reading.pooling is not None]
+    if reading.pooling is Pooling.LAST:
+        states = states[-1:]
+    return PromptRead(
+        logprobs=array("f", [score(prefix, digest, target) for prefix, target in scored]),
+        top_ids=array("i", [one for _ in scored for one in top]),
+        top_logprobs=array("f", [score(prefix, digest, one) for prefix, _ in scored for one in top]),
+        states=[sum(axis) for axis in zip(*states, strict=True)],
+    )
 
 
 @dataclass
@@ -82,7 +130,7 @@ class FakeRunner:
             self._write(row)
         meanwhile()
         self.after_sending()
-        return [self._read(row) if row.sampling else None for row in plan.rows]
+        return [self._read(row) if row.sampling or row.reading else None for row in plan.rows]
 
     def is_lost(self, error: BaseException) -> bool:
         """Answers as it was told to."""
@@ -107,7 +155,9 @@ class FakeRunner:
         digest = self._digest(row)
         cells = [self.device.cache[self._at(row, p)] for p in range(row.start + len(row.token_ids))]
         assert {owner for _, owner in cells} == {digest}, "a row reads KV that another adapter computed"
-        return SampledToken(next_token(tuple(token for token, _ in cells), digest))
+        known = tuple(token for token, _ in cells)
+        read = read_prompt(known, row.start, digest, row.reading) if row.reading else None
+        return SampledToken(next_token(known, digest) if row.sampling else -1, read=read)
 
 
 class FakeLoader:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from fakes.engine.deferred import DeferredWorld
-from fakes.engine.engines import NumberText
+from fakes.engine.engines import NumberText, wrong_outputs
 from fakes.engine.runner import right_answer
 from parfocal.engine import (
     AdapterKey,
@@ -18,6 +18,7 @@ from parfocal.engine import (
     Delta,
     FinishReason,
     InvalidRequest,
+    Pooling,
     Request,
     RequestReport,
     SendingFailed,
@@ -178,6 +179,13 @@ class Schedule:
         )
         adapter = AdapterKey(digest) if digest else None
         request = Request(f"x{draw.randrange(6)}", prompt, adapter, stop=stop)
+        kind = draw.choice(("", "", "", "scored", "scored alone", "embedded", "both"))
+        if "scored" in kind or kind == "both":
+            request = replace(request, prompt_logprobs=draw.randrange(3))
+        if kind in ("scored alone", "embedded", "both"):
+            request = replace(request, stop=Stop(max_tokens=0))
+        if kind in ("embedded", "both"):
+            request = replace(request, pooling=draw.choice(tuple(Pooling)), normalised=draw.random() < 0.5)
         self._send(Call(request, again=draw.choice((0, 0, 1, 2))))
 
     def step(self) -> None:
@@ -352,7 +360,10 @@ class Schedule:
             return f"{call.request} got a delta after its end"
         right, reason = call.right()
         got, found = list(last.completion.token_ids), last.completion.finish_reason
+        if fault := wrong_outputs(call.request, last.completion):
+            return f"{call.request}: {fault}"
         if (got, found) == (right, reason):
             return ""
-        cut = found in call.asked and len(got) < len(right) and got == right[: len(got)]
+        is_short = len(got) < len(right) or not right
+        cut = found in call.asked and is_short and got == right[: len(got)]
         return "" if cut else f"{call.request} got {got} ({found}) instead of {right} ({reason})"

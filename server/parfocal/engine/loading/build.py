@@ -11,7 +11,7 @@ from parfocal.engine.inbox import Inbox
 from parfocal.engine.loading.memory_plan import plan_memory
 from parfocal.engine.lora import AdapterLoader, AdapterSource
 from parfocal.engine.memory import MemoryTable
-from parfocal.engine.model import KvCache, ResidentBase, Runner, StepMemory
+from parfocal.engine.model import KvCache, PromptReader, ResidentBase, Runner, StepMemory
 from parfocal.engine.observer import Observer, SilentObserver
 from parfocal.engine.owner import Owner
 from parfocal.engine.parts import Parts
@@ -50,11 +50,14 @@ def build_engine(
         frozenset(base.info.eos_ids),
         config.prefix_cache,
     )
+    alone = config.deterministic
+    # As many logits as a step of the most rows draws from: the workspace holds those.
+    reader = PromptReader(computing.forward, config.max_requests, row_by_row=alone)
     tokenizer: Tokenizer = base.tokenizer.backend_tokenizer
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(computing.forward, base.backend, Sampler(row_by_row=config.deterministic)),
+            runner=Runner(computing.forward, base.backend, Sampler(row_by_row=alone), reader),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),

@@ -13,6 +13,7 @@ from parfocal.engine.model.linears import Kept, LinearLayout, put
 from parfocal.engine.model.model_forward import ModelForward
 from parfocal.engine.model.norms import RmsNorm, rms_norm_of
 from parfocal.engine.model.profile import ModuleProfile, StepProfile
+from parfocal.engine.model.prompt_reader import PromptReader
 from parfocal.engine.model.resident import Backend, BaseInfo, Computing, ResidentBase, StepMemory
 from parfocal.engine.model.runner import Runner
 from parfocal.engine.model.step_work import StepWork
@@ -34,6 +35,7 @@ __all__ = [
     "ModelForward",
     "ModuleProfile",
     "NewTokens",
+    "PromptReader",
     "ResidentBase",
     "RmsNorm",
     "Runner",

@@ -8,7 +8,17 @@ from parfocal.engine.scheduling import LaidRow
 
 
 class Forward(Protocol):
-    """Runs the base once over a flat batch."""
+    """Runs the base once over a flat batch.
+
+    Most steps need a few logits only. Those that read prompts ask for the states of many places, and take
+    them through the head in parts: all logits of a long prompt would not fit.
+    """
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
         """The logits `[places, vocabulary]` of the batch's places `last`, as float32."""
+
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        """The hidden states `[places, hidden]` of the batch's `places` after the final norm."""
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """The logits `[places, vocabulary]` of `states` `[places, hidden]`, as float32."""

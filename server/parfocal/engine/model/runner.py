@@ -4,14 +4,16 @@ Knows no queues, and not how requests end.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.prompt_reader import PromptReader
 from parfocal.engine.model.resident import Backend
 from parfocal.engine.sampling import Sampler
-from parfocal.engine.scheduling import Plan, SampledToken, lay_out
+from parfocal.engine.scheduling import LaidRow, Plan, SampledToken, lay_out
 from parfocal.engine.stopwatch import SAMPLING
 
 
@@ -19,13 +21,21 @@ class Runner:
     """Runs plans on the resident base. No row of a batch sees another one's numbers; see `deterministic` in
     `EngineConfig` for the last bits of its own.
 
-    torch's own operations may use as many CPU threads as they could where the runner was made.
+    torch's own operations may use as many CPU threads as they could where the runner was made. Prompts are
+    read by `reader`.
     """
 
-    def __init__(self, forward: Forward, backend: Backend, sampler: Sampler | None = None) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        backend: Backend,
+        sampler: Sampler | None = None,
+        reader: PromptReader | None = None,
+    ) -> None:
         self._forward = forward
         self._backend = backend
         self._sampler = sampler or Sampler()
+        self._reader = reader or PromptReader(forward, 1)
         self._cpu_threads = torch.get_num_threads()
         self._stepping: int | None = None
 
@@ -36,7 +46,7 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> list[SampledToken | None]:
-        """Each row's sampled token, in the plan's order; None where a prompt is unfinished.
+        """Each row's sampled token and what was read, in the plan's order; None where there is neither.
 
         Calls `meanwhile` once all work is queued, before it waits for the tokens.
 
@@ -53,8 +63,14 @@ class Runner:
     def _run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         laid = lay_out(plan)
         drawing = [item for item in laid if item.row.sampling is not None]
-        logits = self._forward.logits(laid, [item.end - 1 for item in drawing])
+        reading = [item for item in laid if item.row.reading is not None]
+        last = [item.end - 1 for item in drawing]
         result: list[SampledToken | None] = [None] * len(plan.rows)
+        if reading:
+            states = self._forward.states(laid, last + [at for item in reading for at in _read_places(item)])
+            logits = self._forward.head(states[: len(last)]) if last else states
+        else:
+            logits = self._forward.logits(laid, last)
         if drawing:
             rows = [item.row.sampling for item in drawing if item.row.sampling is not None]
             with self._backend.watch.part(SAMPLING):
@@ -63,7 +79,24 @@ class Runner:
                 result[item.order] = token
         else:
             meanwhile()
+        if reading:
+            del logits  # not to be held beside those of the prompts
+            self._read(states[len(last) :], reading, result)
         return result
+
+    def _read(
+        self, states: torch.Tensor, reading: Sequence[LaidRow], result: list[SampledToken | None]
+    ) -> None:
+        """Adds to a step's `result` what `reading` rows want to know of their prompts."""
+        wanted = [item.row.reading for item in reading if item.row.reading is not None]
+        with self._backend.watch.part(SAMPLING):
+            found = self._reader.read(states, wanted)
+        for item, read in zip(reading, found, strict=True):
+            drawn = result[item.order]
+            if drawn is None or read.error:
+                result[item.order] = read
+            elif not drawn.error:
+                result[item.order] = replace(drawn, read=read.read)
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether the device can compute nothing any more, `error` being what it raised."""
@@ -82,3 +115,9 @@ class Runner:
             return
         self._stepping = threading.get_ident()
         self._backend.take_over(self._cpu_threads)
+
+
+def _read_places(item: LaidRow) -> Sequence[int]:
+    """The places of the batch at which a row's prompt is read."""
+    reading = item.row.reading
+    return () if reading is None else range(item.start + reading.first, item.start + reading.end)

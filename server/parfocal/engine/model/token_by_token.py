@@ -1,5 +1,6 @@
 """A forward pass for libraries that cut their sums by the batch: every token is a batch of its own."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -22,15 +23,31 @@ class TokenByToken:
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
         """The logits `[places, vocabulary]` of the batch's places `last`, as float32."""
-        kept = set(last)
+        return self._one_by_one(self._forward.logits, laid, last or [0])
+
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        """The hidden states `[places, hidden]` of the batch's `places` after the final norm."""
+        return self._one_by_one(self._forward.states, laid, places)
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """The logits `[places, vocabulary]` of `states` `[places, hidden]`, as float32."""
+        return torch.cat([self._forward.head(state).clone() for state in states.split(1)])
+
+    def _one_by_one(
+        self,
+        run: Callable[[list[LaidRow], list[int]], torch.Tensor],
+        laid: list[LaidRow],
+        places: list[int],
+    ) -> torch.Tensor:
+        kept = set(places)
         found: dict[int, torch.Tensor] = {}
         for item in laid:
             for place in range(item.start, item.end):
                 # Copied: a forward pass may return the same memory each time.
-                answer = self._forward.logits([self._alone(item, place)], [0])
+                answer = run([self._alone(item, place)], [0])
                 if place in kept:
                     found[place] = answer.clone()
-        return torch.cat([found[place] for place in last]) if last else answer
+        return torch.cat([found[place] for place in places])
 
     def _alone(self, item: LaidRow, place: int) -> LaidRow:
         """One token of a row as a batch of its own, with no block beyond those it sees."""

@@ -1,7 +1,10 @@
 """From logits to tokens: penalties, truncation and draws, vectorised over independent rows."""
 
+from parfocal.engine.sampling.prompt_scores import Scores, score
 from parfocal.engine.sampling.sampler import Sampler
 
 __all__ = [
     "Sampler",
+    "Scores",
+    "score",
 ]

@@ -1,10 +1,10 @@
-"""The rules that change or truncate logits: penalties, bans, top-k, top-p, min-p. Draws nothing.
+"""The rules that change or truncate logits: bias, penalties, bans, top-k, top-p, min-p. Draws nothing.
 
 A cut is the lowest weight that a row keeps, so tokens that tie with the last one kept stay: a row's result
 never depends on how a sort happens to order ties.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,18 @@ from parfocal.engine.request import Sampling
 _NUCLEUS_CANDIDATES = 1024
 
 Penalised = tuple[Sampling, Sequence[int], Sequence[int]]
+
+
+def add_bias(scores: torch.Tensor, rows: Sequence[Mapping[int, float]]) -> None:
+    """Adds each row's bias in place to `scores` [rows, vocabulary], by token id."""
+    counts = [len(bias) for bias in rows]
+    if not any(counts):
+        return
+    places = np.repeat(np.arange(len(rows)), counts)
+    ids = np.fromiter((token for bias in rows for token in bias), np.int64, len(places))
+    values = np.fromiter((value for bias in rows for value in bias.values()), np.float32, len(places))
+    where = tuple(torch.from_numpy(one).to(scores.device) for one in (places, ids))
+    scores[where] += torch.from_numpy(values).to(scores.device)
 
 
 def penalise(scores: torch.Tensor, rows: Sequence[Penalised | None]) -> None:

@@ -7,7 +7,7 @@ import torch
 from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import TokenLogprob
 from parfocal.engine.sampling.allowed_tokens import Allowed, allowed_by, keep_allowed
-from parfocal.engine.sampling.logit_rules import ban, lowest_kept, penalise
+from parfocal.engine.sampling.logit_rules import add_bias, ban, lowest_kept, penalise
 from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.scheduling import SampledToken, SamplingRow
 
@@ -17,8 +17,8 @@ _FAILED = -1
 class Sampler:
     """Draws tokens; stateless.
 
-    Order: penalties, bans, constraints, temperature, top-k, top-p, min-p, draw: that of transformers and
-    vLLM. A row's token depends only on that row: not on the others, nor on its place among them. The last
+    Order: bias, penalties, bans, constraints, temperature, top-k, top-p, min-p, draw: that of transformers
+    and vLLM. A row's token depends only on that row: not on the others, nor on its place among them. The last
     bits of its sums may: torch cuts a sum by the number of rows, and vectors by where a row begins. With
     `row_by_row` each row that is more than greedy is drawn by itself, and not even they do.
     """
@@ -37,8 +37,8 @@ class Sampler:
         Calls `meanwhile` before it waits for the device: once, unless log-probabilities are asked for.
 
         A row that holds NaN or +inf, or that has no token left to draw, comes back with an error; the other
-        rows are not affected. Log-probabilities are of the raw logits, before penalties, constraints and
-        temperature.
+        rows are not affected. Log-probabilities are of the raw logits, before bias, penalties, constraints
+        and temperature.
         """
         if not rows:
             return []
@@ -95,13 +95,15 @@ def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _is_changed(row: SamplingRow) -> bool:
     """Whether a row may draw another token than the likeliest."""
-    return row.penalised or bool(row.banned_ids) or not row.greedy or row.constraint is not None
+    is_bent = row.penalised or bool(row.banned_ids) or bool(row.sampling.logit_bias)
+    return is_bent or not row.greedy or row.constraint is not None
 
 
 def _choose(
     scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
 ) -> torch.Tensor:
     """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
+    add_bias(scores, [row.sampling.logit_bias for row in rows])
     seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
     penalise(scores, seen)
     ban(scores, [row.banned_ids for row in rows])

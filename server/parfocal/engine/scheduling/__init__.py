@@ -7,6 +7,8 @@ from parfocal.engine.scheduling.plan import (
     LaidRow,
     Plan,
     PlanRow,
+    PromptRead,
+    Reading,
     SampledToken,
     SamplingRow,
     Segment,
@@ -16,6 +18,7 @@ from parfocal.engine.scheduling.plan import (
     token_places,
     written_places,
 )
+from parfocal.engine.scheduling.prompt_outputs import PromptOutputs
 from parfocal.engine.scheduling.scheduler import Scheduler
 from parfocal.engine.scheduling.sequence import Clock, Sequence
 
@@ -28,6 +31,9 @@ __all__ = [
     "Limits",
     "Plan",
     "PlanRow",
+    "PromptOutputs",
+    "PromptRead",
+    "Reading",
     "SampledToken",
     "SamplingRow",
     "Scheduler",

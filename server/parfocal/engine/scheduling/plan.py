@@ -3,13 +3,14 @@
 The seam between the scheduler (no torch) and the runner (no queues).
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parfocal.engine.adapters import Place
 from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.errors import EngineError
-from parfocal.engine.request import Sampling, TokenLogprob
+from parfocal.engine.request import Pooling, Sampling, TokenLogprob
 
 # Below this, temperature means greedy: dividing by it would leave one token anyway, or overflow.
 GREEDY_TEMPERATURE = 1e-5
@@ -55,13 +56,42 @@ class SamplingRow:
         return self.logprobs or self.top_logprobs > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be read of a row's prompt tokens, from its token `first` up to `end` (exclusive).
+
+    `targets` are the prompt tokens that follow them, of which log-probabilities are wanted, with `top` of the
+    likeliest each: none, or one for each token but a prompt's last. `pooling` is how the tokens' hidden
+    states are pooled.
+    """
+
+    first: int
+    end: int
+    targets: Sequence[int]
+    top: int
+    pooling: Pooling | None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRead:
+    """What was read: log-probabilities of the targets, as many times `top` ids and theirs, pooled states.
+
+    `states` [hidden] are the sum of the tokens' states, or the last one's; empty if they are not pooled.
+    """
+
+    logprobs: "array[float]"
+    top_ids: "array[int]"
+    top_logprobs: "array[float]"
+    states: Sequence[float] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanRow:
     """The share of one request in a step. Rows are equal only to themselves, however alike they are.
 
     `token_ids` are computed now, the first at position `start`; `blocks` hold the positions 0 to
-    `start + len(token_ids)`; `place` is None for the base. `sampling` is None while the prompt is unfinished.
-    `request_id` is for people and never looked up.
+    `start + len(token_ids)`; `place` is None for the base. `sampling` is None while the prompt is unfinished,
+    `reading` unless something is to be read of the prompt. `request_id` is for people and never looked up.
     """
 
     request_id: str
@@ -70,6 +100,7 @@ class PlanRow:
     blocks: Sequence[int]
     place: Place | None
     sampling: SamplingRow | None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +121,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
-    """A row's token. With a non-empty `error` there is none: `token_id` is -1, the row's request must end.
+    """A row's token, and what was read of its prompt. `token_id` is -1 if there is none.
 
-    `refusal` is what it ends with where that is not the model's fault.
+    With a non-empty `error` there is neither, and the row's request must end; `refusal` is what it ends with
+    where that is not the model's fault.
     """
 
     token_id: int
     logprob: TokenLogprob | None = None
     error: str = ""
     refusal: EngineError | None = None
+    read: PromptRead | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ scheduler.)
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,9 +18,11 @@ from parfocal.engine.adapters import SlotState
 from parfocal.engine.request import FinishReason, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits, Residency
-from parfocal.engine.scheduling.plan import Plan, PlanRow, SamplingRow
+from parfocal.engine.scheduling.plan import Plan, PlanRow, PromptRead, SamplingRow
 from parfocal.engine.scheduling.sequence import Sequence
 from parfocal.engine.scheduling.turns import Turns
+
+_NOTHING: Mapping[PlanRow, PromptRead] = {}
 
 
 @dataclass(slots=True)
@@ -76,10 +78,16 @@ class Scheduler:
         sequence = self._planned.get(row)
         return None if sequence is None or sequence.is_over else sequence
 
-    def commit(self, plan: Plan, drawn: Many[tuple[int, TokenLogprob | None] | None]) -> list[Sequence]:
-        """Applies a plan's result, one (token, logprob) or None for each row; returns who got a token.
+    def commit(
+        self,
+        plan: Plan,
+        drawn: Many[tuple[int, TokenLogprob | None] | None],
+        read: Mapping[PlanRow, PromptRead] = _NOTHING,
+    ) -> list[Sequence]:
+        """Applies a plan's result, one (token, logprob) or None for each row, and what was `read` of prompts.
 
-        A request that a token ends has its `finish_reason` set and releases everything.
+        Returns who got a token, and who is done without one. A request that ends has its `finish_reason` set
+        and releases everything.
         """
         advanced = []
         for row, token in zip(plan.rows, drawn, strict=True):
@@ -89,8 +97,13 @@ class Scheduler:
             named = sequence.computed // self._pool.block_tokens
             sequence.computed += len(row.token_ids)
             self._name_blocks(sequence, named)
+            if sequence.outputs is not None and row.reading is not None:
+                sequence.outputs.add(row.start, row.reading, read[row])
             if token is not None:
                 self._append(sequence, *token)
+                advanced.append(sequence)
+            elif sequence.max_tokens == 0 and sequence.uncomputed == 0:
+                self.finish(sequence, FinishReason.LENGTH)
                 advanced.append(sequence)
         return advanced
 
@@ -190,10 +203,10 @@ class Scheduler:
         return True
 
     def _cached_prefix(self, sequence: Sequence) -> list[int]:
-        """Leaves at least one token to compute: the request needs its logits."""
+        """Leaves the tokens to compute whose outputs the request needs, the last one at least."""
         if not self.limits.prefix_cache:
             return []
-        whole_blocks = (sequence.length - 1) // self._pool.block_tokens
+        whole_blocks = sequence.reusable // self._pool.block_tokens
         return self._pool.find(sequence.block_names(whole_blocks, self._pool.block_tokens))
 
     def _preempt(self, sequence: Sequence) -> None:
@@ -211,7 +224,8 @@ class Scheduler:
             start=sequence.computed,
             blocks=tuple(sequence.blocks),
             place=sequence.slot.place if sequence.slot else None,
-            sampling=self._sampling(sequence) if end == sequence.length else None,
+            sampling=self._sampling(sequence) if end == sequence.length and sequence.max_tokens else None,
+            reading=sequence.outputs.reading(sequence.computed, end) if sequence.outputs else None,
         )
 
     def _sampling(self, sequence: Sequence) -> SamplingRow:

@@ -7,6 +7,7 @@ from parfocal.engine.adapters import Slot
 from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.request import FinishReason, Request, Timings, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockHash, chain_next, chain_seed
+from parfocal.engine.scheduling.prompt_outputs import PromptOutputs
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Sequence:
     skips: int = 0
     looked_up: bool = False
     cached_tokens: int | None = None
+    outputs: PromptOutputs | None = None
     finish_reason: FinishReason | None = None
     constraint: ConstraintState | None = None
     ends_in_stop_token: bool = False
@@ -57,6 +59,12 @@ class Sequence:
     def digest(self) -> str:
         """The adapter's digest, empty for the base."""
         return self.request.adapter.digest if self.request.adapter else ""
+
+    @property
+    def reusable(self) -> int:
+        """How many of its first tokens may come from the prefix cache. The last one's outputs are needed."""
+        most = self.length - 1
+        return most if self.outputs is None else self.outputs.reusable(most)
 
     @property
     def is_over(self) -> bool:

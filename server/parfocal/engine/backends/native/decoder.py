@@ -43,10 +43,19 @@ class NativeForward:
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> torch.Tensor:
         """The logits `[places, vocabulary]` of the batch's places `last`."""
+        return self.head(self.states(laid, last or [0]))
+
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        """The hidden states `[places, hidden]` of the batch's `places` after the final norm."""
         ids = torch.tensor([[token for item in laid for token in item.row.token_ids]])
         hidden: torch.Tensor = self._decoder.embed_tokens(ids).contiguous()
         self._run_layers(laid, hidden)
-        logits: torch.Tensor = self._head(self._decoder.norm(hidden[:, last or [0]]))[0]
+        states: torch.Tensor = self._decoder.norm(hidden[:, places])[0]
+        return states
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """The logits `[places, vocabulary]` of `states` `[places, hidden]`."""
+        logits: torch.Tensor = self._head(states[None])[0]
         cap = self._parts.logit_softcap
         return logits if cap is None else (logits / cap).tanh_() * cap
 

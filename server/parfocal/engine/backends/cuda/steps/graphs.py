@@ -157,6 +157,14 @@ class GraphForward:
             return found
         return found[torch.tensor(last or [0], device=found.device)]
 
+    def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
+        """Returns the hidden states `[places, hidden]` of the batch's `places` after the final norm."""
+        return self._eager.states(laid, places)
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Returns the logits `[places, vocabulary]` of `states` `[places, hidden]`, as float32."""
+        return self._eager.head(states)
+
     def _replayed(self, laid: list[LaidRow]) -> torch.Tensor | None:
         if not laid or any(item.tokens != 1 for item in laid):
             return None
