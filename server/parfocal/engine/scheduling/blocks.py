@@ -57,6 +57,10 @@ class BlockPool:
         """The blocks of the longest known prefix of `names`, without taking them."""
         return [self._block_of[name] for name in takewhile(self._block_of.__contains__, names)]
 
+    def __contains__(self, name: BlockHash) -> bool:
+        """Whether a block with this name can be found."""
+        return name in self._block_of
+
     def can_take(self, found: Sequence[int], new: int) -> bool:
         """Whether `found` blocks and `new` empty ones can be taken together."""
         return len(self._free) - sum(1 for block in found if block in self._free) >= new

@@ -19,6 +19,7 @@ from parfocal.engine.request import FinishReason, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits, Residency
 from parfocal.engine.scheduling.plan import Plan, PlanRow, PromptRead, SamplingRow
+from parfocal.engine.scheduling.promises import Promises
 from parfocal.engine.scheduling.sequence import Sequence
 from parfocal.engine.scheduling.turns import Turns
 
@@ -54,6 +55,7 @@ class Scheduler:
         self._residency = residency
         self._now = now
         self._turns = Turns(limits.max_skips)
+        self._promises = Promises()
         self._planned: dict[PlanRow, Sequence] = {}
 
     def add(self, sequence: Sequence) -> None:
@@ -144,7 +146,10 @@ class Scheduler:
             room = draft.budget > 0 and len(self.running) < self.limits.max_requests and memory_left
             if not room or not self._adapter_ready(sequence):
                 continue
-            memory_left = self._start(sequence, draft)
+            found = None if self._is_awaiting(sequence) else self._cached_prefix(sequence)
+            if found is None:
+                continue
+            memory_left = self._start(sequence, found, draft)
             if memory_left and sequence.slot is not None and self._turns.pass_over(passed, sequence.slot):
                 self._turns.plan(waiting, self.running)
         self._residency.want([s.request.adapter for s in passed if s.request.adapter])
@@ -183,8 +188,7 @@ class Scheduler:
             sequence.clock.slot_missing_since = self._now()
         return False
 
-    def _start(self, sequence: Sequence, draft: _Draft) -> bool:
-        found = self._cached_prefix(sequence)
+    def _start(self, sequence: Sequence, found: list[int], draft: _Draft) -> bool:
         cached = len(found) * self._pool.block_tokens
         tokens = min(sequence.length - cached, draft.budget)
         missing = self._blocks_for(cached + tokens) - len(found)
@@ -200,14 +204,28 @@ class Scheduler:
         self.waiting.remove(sequence)
         self.running.append(sequence)
         draft.add(sequence, tokens)
+        if self.limits.prefix_cache:
+            whole = sequence.block_names(sequence.length // self._pool.block_tokens, self._pool.block_tokens)
+            self._promises.make(sequence, whole[len(found) :])
         return True
 
-    def _cached_prefix(self, sequence: Sequence) -> list[int]:
-        """Leaves the tokens to compute whose outputs the request needs, the last one at least."""
+    def _is_awaiting(self, sequence: Sequence) -> bool:
+        """Whether another request still computes what this one waits for."""
+        name = sequence.awaited
+        return name is not None and name in self._promises and name not in self._pool
+
+    def _cached_prefix(self, sequence: Sequence) -> list[int] | None:
+        """The blocks that need not be computed; None if another request is computing more of them.
+
+        Leaves the tokens to compute whose outputs the request needs, the last one at least.
+        """
         if not self.limits.prefix_cache:
             return []
         whole_blocks = sequence.reusable // self._pool.block_tokens
-        return self._pool.find(sequence.block_names(whole_blocks, self._pool.block_tokens))
+        names = sequence.block_names(whole_blocks, self._pool.block_tokens)
+        found = self._pool.find(names)
+        sequence.awaited = self._promises.coming(names[len(found) :])
+        return found if sequence.awaited is None else None
 
     def _preempt(self, sequence: Sequence) -> None:
         """Moves a running request back to the queue's head; its tokens stay, its KV is recomputed."""
@@ -274,11 +292,14 @@ class Scheduler:
         names = sequence.block_names(full, self._pool.block_tokens)
         for block, name in zip(sequence.blocks[named:full], names[named:], strict=True):
             self._pool.name(block, name)
+        if names[-1] == self._promises.last_of(sequence):
+            self._promises.end(sequence)
 
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // self._pool.block_tokens)
 
     def _give_back(self, sequence: Sequence) -> None:
+        self._promises.end(sequence)
         self._pool.release(sequence.blocks)
         sequence.blocks = []
         self._unpin(sequence)

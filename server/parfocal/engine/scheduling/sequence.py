@@ -35,6 +35,7 @@ class Sequence:
     """A request, its tokens so far, and what it holds: blocks of KV cache and a pin on a slot.
 
     `constraint` has accepted all tokens but one that only ends the answer, which `ends_in_stop_token` tells.
+    `awaited` is the block that another request computes and this one waits for.
     """
 
     request: Request
@@ -50,6 +51,7 @@ class Sequence:
     skips: int = 0
     looked_up: bool = False
     cached_tokens: int | None = None
+    awaited: BlockHash | None = None
     outputs: PromptOutputs | None = None
     finish_reason: FinishReason | None = None
     constraint: ConstraintState | None = None
