@@ -4,6 +4,7 @@ No torch comes with it: `parfocal.engine.loading` loads a base and builds an eng
 """
 
 from parfocal.engine.adapter_folder import AdapterFolder, RankAndScale
+from parfocal.engine.adapters import MAX_BLENDED, blend
 from parfocal.engine.base_cache import BaseCache, CachedBase
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.declared import Bounds, declare, declared_by
@@ -56,6 +57,7 @@ from parfocal.engine.thread import EngineThread
 from parfocal.engine.waiting import wait_briefly
 
 __all__ = [
+    "MAX_BLENDED",
     "AdapterCorrupt",
     "AdapterFolder",
     "AdapterKey",
@@ -101,6 +103,7 @@ __all__ = [
     "Stop",
     "Timings",
     "TokenLogprob",
+    "blend",
     "calm_libraries",
     "declare",
     "declared_by",

@@ -28,7 +28,8 @@ class Pooling(enum.Enum):
 class AdapterKey:
     """An adapter as the engine knows it: its content digest is its only identity, also for `==` and `hash`.
 
-    `name` and `version` are carried for people (metrics, logs, replies) and never looked up.
+    `name` and `version` are carried for people (metrics, logs, replies) and never looked up. A blend has
+    `parts`: adapters and their weights; `blend` makes one.
 
     >>> AdapterKey("sha256:1", "team/old", 1) == AdapterKey("sha256:1", "team/new", 7)
     True
@@ -37,6 +38,7 @@ class AdapterKey:
     digest: str
     name: str = field(default="", compare=False)
     version: int = field(default=0, compare=False)
+    parts: tuple[tuple["AdapterKey", float], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

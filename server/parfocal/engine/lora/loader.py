@@ -5,7 +5,7 @@ The step thread never waits here. A load's result arrives in the engine's inbox.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from parfocal.engine.adapters import (
 )
 from parfocal.engine.errors import NoRoom
 from parfocal.engine.lora.adapter_files import LoraWeights, read_adapter
+from parfocal.engine.lora.blending import blended
 from parfocal.engine.request import AdapterKey
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,10 @@ class AdapterSource(Protocol):
     """Provides an adapter's local folder and what its weights mean, fetching it first if need be."""
 
     def folder(self, adapter: AdapterKey) -> AdapterFolder:
-        """Returns a folder in which every byte has just been verified. Blocks; raises domain errors."""
+        """Returns a folder in which every byte has just been verified. Blocks; raises domain errors.
+
+        Is never asked for a blend, but for each of its parts.
+        """
 
 
 class AdapterStore(Protocol):
@@ -136,14 +140,23 @@ class AdapterLoader:
     @torch.inference_mode()
     def _staged(self, adapter: AdapterKey, fetched: Callable[[], None]) -> tuple[Staged, dict[str, float]]:
         begun = time.monotonic()
-        folder = self._source.folder(adapter)
+        folders = [self._source.folder(part) for part, _ in adapter.parts or ((adapter, 1.0),)]
         read = time.monotonic()
         fetched()
-        store = self._store
-        laid = store.lay_out(
-            read_adapter(folder, adapter.digest, store.shapes, store.read_dtype, self._max_rank)
-        )
+        laid = self._store.lay_out(self._read(adapter, folders))
         return laid, {"fetch": read - begun, "stage": time.monotonic() - read}
+
+    def _read(self, adapter: AdapterKey, folders: Sequence[AdapterFolder]) -> LoraWeights:
+        """The adapter's weights, or those of a blend of adapters, each in its folder."""
+        shapes, dtype, most = self._store.shapes, self._store.read_dtype, self._max_rank
+        if not adapter.parts:
+            return read_adapter(folders[0], adapter.digest, shapes, dtype, most)
+        # Rounded once, when they are blended.
+        parts = [
+            (read_adapter(folder, part.digest, shapes, torch.float32, most), weight)
+            for folder, (part, weight) in zip(folders, adapter.parts, strict=True)
+        ]
+        return blended(parts, adapter.digest, dtype, most)
 
     @torch.inference_mode()
     def _load_staged(self, adapter: AdapterKey, laid: Staged) -> Loaded:
