@@ -1,6 +1,7 @@
 """`parfocal serve` as a process of its own: settings told at the start, answers, a drain on SIGTERM."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -85,6 +86,23 @@ def _serving(*flags: str, module: Sequence[str] = ("parfocal.cli",), **environme
             process.reader.join()
 
 
+@contextmanager
+def _heard_by_systemd(folder: Path) -> Iterator[Callable[[], list[str]]]:
+    """Yields a function that returns what was sent to the socket `notify` in the folder."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(folder / "notify"))
+        listener.setblocking(False)
+
+        def heard() -> list[str]:
+            messages = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    messages.append(listener.recv(4096).decode())
+            return messages
+
+        yield heard
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_base(tmp_path_factory.mktemp("bases") / "llama", configurations()["llama"])
@@ -106,16 +124,22 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
             return replies[-1].final, remote_error(refused.value).reason
 
     sizes = ("--dtype", "float32", "--kv-cache-bytes", "4MiB")
-    with _serving(
-        *FREE, *sizes, PARFOCAL_BASE=str(base), PARFOCAL_REGISTRY=str(tmp_path / "registry")
-    ) as process:
+    environment = {"PARFOCAL_BASE": str(base), "PARFOCAL_REGISTRY": str(tmp_path / "registry")}
+    with (
+        _heard_by_systemd(tmp_path) as heard,
+        _serving(*FREE, *sizes, **environment, NOTIFY_SOCKET=str(tmp_path / "notify")) as process,
+    ):
         final, reason = asyncio.run(scenario(process))
         code = process.end()
+        said = heard()
 
     assert (final.finish_reason, final.usage.completion_tokens) == (pb.FINISH_REASON_LENGTH, 150)
     assert reason == "DRAINING"
     assert code == 0
     assert process.lines[-1] == "Stopped"
+    assert said[0].startswith("STATUS=Loading the base ")
+    assert said[1].startswith("READY=1\nSTATUS=Serving llama at 127.0.0.1:")
+    assert said[2:] == ["STOPPING=1\nSTATUS=Draining"]
     assert not any("Loading weights" in line or "gemm_4bit" in line for line in process.lines)
     lines = (line.split(" = ") for line in process.lines if " = " in line)
     settings = {name.strip(): value for name, value in lines}

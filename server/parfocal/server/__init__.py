@@ -20,6 +20,7 @@ from parfocal.server.settings import (
     resolve_settings,
     settings_of,
 )
+from parfocal.server.supervisor import Supervisor, supervised
 
 __all__ = [
     "DEFAULT_GRPC_ADDRESS",
@@ -31,9 +32,11 @@ __all__ = [
     "ServeConfig",
     "ServerError",
     "Setting",
+    "Supervisor",
     "build_info",
     "log_to_stderr",
     "package_version",
     "resolve_settings",
     "settings_of",
+    "supervised",
 ]

@@ -42,7 +42,7 @@ from parfocal.server.requests import (
     Tokenizer,
     TokenTexts,
 )
-from parfocal.server.settings import ServeConfig, base_cache_folder
+from parfocal.server.settings import ServeConfig, base_cache_folder, kept_folders
 from parfocal.server.warm_up import warm_up
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -174,6 +174,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         pinned = await _pinned(resolver, config)
         built = build_engine(base, config.engine(), source, metrics, loaded.memory)
         await asyncio.to_thread(warm_up, built, pinned)
+        metrics.keeps(kept_folders(config.registry, config.base_cache))
         metrics.base_loaded(base.info.memory_bytes)
         metrics.watch(built)
         engine = EngineThread(built)

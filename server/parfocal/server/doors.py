@@ -30,6 +30,10 @@ class Doors:
         """Notes that requests find `engine` from now on."""
         self._engine = engine
 
+    def is_well(self) -> bool:
+        """Whether the server does what it should: all but one whose engine has failed."""
+        return self.state() != "failed"
+
     def state(self) -> str:
         """The server's state: loading, ready, draining or failed. May be called on any thread."""
         if self.wire.is_draining:

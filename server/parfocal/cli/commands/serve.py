@@ -24,9 +24,11 @@ from parfocal.server import (
     Resolved,
     ServeConfig,
     Setting,
+    Supervisor,
     log_to_stderr,
     resolve_settings,
     settings_of,
+    supervised,
 )
 from parfocal.server.settings import Value
 
@@ -150,12 +152,17 @@ async def _serve_until_terminated(resolved: Resolved, load: "Load") -> None:
     # Prometheus `_created` series: half of all series, and unused.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     config, tell = resolved.config, _voice(resolved.config)
-    async with listening(config) as doors:
+    supervisor = Supervisor(os.environ)
+    async with (
+        listening(config) as doors,
+        supervised(supervisor, doors.is_well, doors.wire.wait_terminated),
+    ):
         doors.wire.terminate_on_signals(last_resort=lambda: os._exit(1))
         tell(f"Loading the base {config.base}")
+        supervisor.status(f"Loading the base {config.base}")
         loaded = await _loaded(config, doors, load)
         if loaded is not None:
-            await _answer(resolved, loaded, doors)
+            await _answer(resolved, loaded, doors, supervisor)
     tell("Stopped")
 
 
@@ -177,7 +184,7 @@ def _load(config: ServeConfig) -> "Loaded":
     return load(config)
 
 
-async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
+async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors", supervisor: Supervisor) -> None:
     from parfocal.server.assembly import running
 
     tell = _voice(resolved.config)
@@ -192,6 +199,7 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors") -> None:
         if server.metrics_port:
             host = loaded.config.metrics_address.rpartition(":")[0]
             tell(f"Metrics at http://{host}:{server.metrics_port}/metrics")
+        supervisor.ready(f"Serving {loaded.contract.id} at {server.address}")
         try:
             await server.run_until_terminated()
         except EngineFailed as failure:

@@ -1,9 +1,13 @@
 """Every metric that a server shows, and what the engine's reports do to them. Knows no HTTP and no gRPC."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from parfocal.engine import AdapterKey, AdapterReport, FinishReason, KernelReport, RequestReport, StepReport
 from parfocal.server.build_info import build_info
+from parfocal.server.metrics.disks import DiskCollector
 from parfocal.server.metrics.residents import AdapterLister, ResidentCollector
 from parfocal.server.metrics.tally import BASE, UNKNOWN, RequestTally, TallyCollector, label_of
 from parfocal.server.metrics.usage import Usage, UsageCollector
@@ -39,6 +43,8 @@ class ServerMetrics:
         self.registry.register(self._residents)
         self._usage = UsageCollector()
         self.registry.register(self._usage)
+        self._disks = DiskCollector()
+        self.registry.register(self._disks)
         ProcessCollector(registry=self.registry)
         self._requests = _RequestMetrics(self.registry)
         self._steps = _StepMetrics(self.registry)
@@ -61,6 +67,10 @@ class ServerMetrics:
     def bounded(self, usage: Usage) -> None:
         """Shows from now on how much of what the server bounds is taken."""
         self._usage.watch(usage)
+
+    def keeps(self, folders: Mapping[str, Path]) -> None:
+        """Shows from now on how full the disks of these folders are, each named by what it keeps."""
+        self._disks.watch(folders)
 
     def refused(self, adapter: AdapterKey | None, outcome: str) -> None:
         """Counts a request that ended before the engine took it; `adapter` is None where it is the base's."""

@@ -1,7 +1,7 @@
 """Everything that `parfocal serve` can be told, and where each value comes from."""
 
 from parfocal.server.settings.config import DEFAULT_GRPC_ADDRESS, DEFAULT_REGISTRY, ServeConfig
-from parfocal.server.settings.folders import base_cache_folder
+from parfocal.server.settings.folders import base_cache_folder, kept_folders
 from parfocal.server.settings.resolution import Resolved, resolve_settings
 from parfocal.server.settings.setting import Setting, Value, settings_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "Setting",
     "Value",
     "base_cache_folder",
+    "kept_folders",
     "resolve_settings",
     "settings_of",
 ]

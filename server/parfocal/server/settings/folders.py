@@ -1,4 +1,4 @@
-"""The folders that settings name by a word."""
+"""The folders that settings name, in words or as paths."""
 
 from pathlib import Path
 
@@ -10,3 +10,11 @@ def base_cache_folder(setting: str) -> Path | None:
     if setting == "auto":
         return cache_home() / "bases"
     return Path(setting).expanduser() if setting else None
+
+
+def kept_folders(registry: str, base_cache: str) -> dict[str, Path]:
+    """Where a server keeps what grows, by what it is."""
+    is_remote = "://" in registry
+    folders = {"copies": cache_home()} if is_remote else {"registry": Path(registry).expanduser()}
+    bases = base_cache_folder(base_cache)
+    return folders if bases is None else {**folders, "bases": bases}
