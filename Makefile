@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 KERNELS := $(wildcard server/parfocal/engine/backends/native/*.cpp server/parfocal/engine/backends/native/*.h) server/compile_kernels.py
 
-.PHONY: install demo serve check test lint style types imports quick whole format protos clean
+.PHONY: install demo serve check test lint style types imports quick whole deploy-tools format protos clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -58,6 +58,10 @@ test: install
 
 whole: style imports
 	$(PYTEST) $(ARGS)
+
+# What deploy/check runs: linters, Helm and Debian's promtool. Without it, tests skip what they cannot check.
+deploy-tools: install
+	PYTHONPATH=deploy $(BIN)/python -m checks.get_tools
 
 format: install
 	$(BIN)/ruff check --fix .

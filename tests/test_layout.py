@@ -30,7 +30,7 @@ VAGUE_NAMES = {
 
 SOURCES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
-    for folder in (*PORTIONS, "tests")
+    for folder in (*PORTIONS, "tests", "deploy")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "_pb2" not in path.name
 }
