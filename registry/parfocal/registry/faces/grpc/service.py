@@ -253,7 +253,7 @@ class RegistryService(RegistryServiceServicer):
         return version_message(version, self._registry.aliases(version.name))
 
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
-        return self._registry.publish(header.name, folder, read_publication(header, folder))
+        return self._registry.publish(header.name, folder, read_publication(header))
 
     def _chosen(self, request: pb.DownloadVersionRequest) -> Version:
         if request.HasField("digest"):
