@@ -20,6 +20,7 @@ from parfocal.rpc.outcomes import Call, current_call
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.surround import Context
+from parfocal.rpc.written import as_reply
 
 __all__ = [
     "AddressInvalid",
@@ -39,6 +40,7 @@ __all__ = [
     "TooManyRpcs",
     "WireError",
     "WireServer",
+    "as_reply",
     "current_call",
     "endless",
     "open_blocking_channel",
