@@ -76,7 +76,8 @@ def test_written_bytes_are_those_of_the_message(
     data = version_bytes(version, pointing, told.SerializeToString())
     read = adapter_pb2.Version.FromString(data)
     assert (read.name, read.version, read.manifest_json) == (name, number, manifest)
-    assert (read.manifest, read.aliases) == (told, sorted(aliases))
+    assert read.manifest == told
+    assert list(read.aliases) == sorted(aliases)
     page = pb.ListVersionsResponse.FromString(versions_bytes([data, data], name))
     assert (list(page.versions), page.next_page_token) == ([read, read], name)
     assert pb.DownloadVersionResponse.FromString(first_of_download_bytes(data)).version == read
