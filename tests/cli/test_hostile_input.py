@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from fakes.ready_runner import ReadyRunner
 from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from fakes.served_aside import served_aside
 from parfocal.cli.app import build_app
@@ -98,6 +99,17 @@ def _commands() -> dict[str, Any]:
         if not hasattr(command, "commands"):
             found[words] = command
     return found
+
+
+@pytest.fixture(scope="module")
+def ready() -> ReadyRunner:
+    return ReadyRunner(build_app())
+
+
+@pytest.fixture
+def run(ready: ReadyRunner) -> Run:
+    """Returns a function that runs `parfocal`, which is built once for hundreds of calls."""
+    return lambda *words: ready.call([str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
