@@ -3,6 +3,7 @@
 Fixtures of one area live in that area's folder.
 """
 
+import gc
 import os
 import signal
 import tempfile
@@ -54,7 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Removes the temporary caches."""
+    """Removes the temporary caches, and leaves nothing out of the last collection."""
+    gc.unfreeze()
     config.stash[_HERMETIC].cleanup()
 
 
@@ -71,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and not _has_accelerator():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no accelerator on this machine"))
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector what the libraries hold: it would go through all of torch hundreds of times."""
+    gc.collect()
+    gc.freeze()
 
 
 def _has_accelerator() -> bool:

@@ -33,20 +33,28 @@ def setting(tmp_path: Path) -> Setting:
     return setting
 
 
-def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(tmp_path: Path) -> None:
-    places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(tmp_path / "results")}
-    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "cold"]
+@pytest.fixture(scope="module")
+def dried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a dry run of two parts prints."""
+    folder = tmp_path_factory.mktemp("dry")
+    places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(folder / "results")}
+    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "cold", "same"]
 
     done = subprocess.run(
-        command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=tmp_path
+        command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=folder
     )
 
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
-    assert summary.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
-    assert (summary["is_dry"], summary["results"]) == (True, str(tmp_path / "results"))
-    parts = summary["parts"]
-    assert parts.keys() == {"prepare", "hardware", "cold"}
+    assert summary["results"] == str(folder / "results")
+    return summary
+
+
+def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[str, Any]) -> None:
+    assert dried.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
+    assert dried["is_dry"] is True
+    parts = dried["parts"]
+    assert parts.keys() == {"prepare", "hardware", "cold", "same"}
     assert all(part["status"] == "ok" for part in parts.values())
     assert parts["hardware"]["summary"].keys() == {
         "copy_gb_per_second",
@@ -57,24 +65,17 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(tmp_path: Pa
     cold = parts["cold"]["summary"]
     assert cold["loads"] > 0 and cold["ready_ms"] >= cold["copy_ms"] > 0.0
     assert cold["ready_over_bus"] == pytest.approx(cold["ready_ms"] / cold["bus_ms"])
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {
+    assert {path.name for path in Path(dried["results"]).iterdir()} == {
         "prepare.json",
         "hardware.json",
         "cold.json",
+        "same.json",
         "summary.json",
     }
 
 
-def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(tmp_path: Path) -> None:
-    places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(tmp_path / "results")}
-    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "same"]
-
-    done = subprocess.run(
-        command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["parts"]["same"]["summary"]
+def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(dried: dict[str, Any]) -> None:
+    found = dried["parts"]["same"]["summary"]
     assert found.keys() == {"usual", "deterministic", "cost_alone", "cost_beside"}
     promised = found["deterministic"]
     assert promised["prompts"] == promised["same_tokens"] == promised["same_logprobs"] > 0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from fakes.registry.peft_folders import Adapter, write_adapter, write_base
@@ -27,10 +28,16 @@ def log_given_back() -> Iterator[None]:
         root.removeHandler(handler)
 
 
+@pytest.fixture(scope="session")
+def app() -> typer.Typer:
+    """The command, which keeps nothing from one call to the next."""
+    return build_app()
+
+
 @pytest.fixture
-def run() -> Run:
+def run(app: typer.Typer) -> Run:
     """Returns a function that runs `parfocal` with these arguments."""
-    app, runner = build_app(), CliRunner()
+    runner = CliRunner()
     return lambda *arguments, stdin=None: runner.invoke(app, [str(each) for each in arguments], input=stdin)
 
 

@@ -75,9 +75,8 @@ class Process:
 @contextmanager
 def _serving(*flags: str, module: Sequence[str] = ("parfocal.cli",), **environment: str) -> Iterator[Process]:
     command = [sys.executable, "-m", *module, "serve", *flags]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    ) as popen:
+    around = {name: value for name, value in os.environ.items() if not name.startswith("PARFOCAL_")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**around, **environment}) as popen:
         process = Process(popen)
         try:
             yield process
@@ -108,11 +107,39 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_base(tmp_path_factory.mktemp("bases") / "llama", configurations()["llama"])
 
 
-def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tmp_path: Path) -> None:
-    async def scenario(process: Process) -> tuple[pb.GenerateResponse, str]:
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What a server that cannot reach its registry answered until SIGTERM ended it, and what it said.
+
+    `told` is what systemd heard.
+    """
+
+    registry: str
+    lines: list[str]
+    code: int
+    told: list[str]
+    warning: str
+    answer: pb.GenerateResponse
+    unreachable: str
+    streamed: pb.GenerateResponse
+    refusal: str
+
+
+@pytest.fixture(scope="module")
+def life(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    folder = tmp_path_factory.mktemp("life")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dead = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
+
+    async def scenario(process: Process) -> tuple[str, pb.GenerateResponse, str, pb.GenerateResponse, str]:
         address = await asyncio.to_thread(process.wait_for, r"Serving llama at (\S+)")
+        warning = await asyncio.to_thread(process.wait_for, r"(registry grpc.*)")
         async with open_channel(address) as channel:
             stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
+            few = pb.Stop(max_tokens=2, ignore_eos=True)
+            answer = await stub.Generate(pb.GenerateRequest(prompt="Hello", stop=few))
+            with pytest.raises(grpc.aio.AioRpcError) as unreachable:
+                await stub.Generate(pb.GenerateRequest(prompt="Hello", adapter="team/x", stop=few))
             stop = pb.Stop(max_tokens=150, ignore_eos=True)
             stream = aiter(stub.GenerateStream(pb.GenerateRequest(prompt="Hello", stop=stop)))
             await anext(stream)
@@ -121,57 +148,44 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(base: Path, tm
                 while True:
                     await stub.Generate(pb.GenerateRequest(prompt="Hi", stop=pb.Stop(max_tokens=1)))
             replies = [reply async for reply in stream]
-            return replies[-1].final, remote_error(refused.value).reason
+        reasons = remote_error(unreachable.value).status, remote_error(refused.value).reason
+        return warning, answer, reasons[0], replies[-1].final, reasons[1]
 
-    sizes = ("--dtype", "float32", "--kv-cache-bytes", "4MiB")
-    environment = {"PARFOCAL_BASE": str(base), "PARFOCAL_REGISTRY": str(tmp_path / "registry")}
-    with (
-        _heard_by_systemd(tmp_path) as heard,
-        _serving(*FREE, *sizes, **environment, NOTIFY_SOCKET=str(tmp_path / "notify")) as process,
-    ):
-        final, reason = asyncio.run(scenario(process))
+    flags = (*FREE, "--dtype", "float32", "--kv-cache-bytes", "4MiB", "--registry", dead)
+    environment = {"PARFOCAL_BASE": str(base), "NOTIFY_SOCKET": str(folder / "notify")}
+    with _heard_by_systemd(folder) as heard, _serving(*flags, **environment) as process:
+        found = asyncio.run(scenario(process))
         code = process.end()
-        said = heard()
+        told = heard()
+    return Life(dead, process.lines, code, told, *found)
 
-    assert (final.finish_reason, final.usage.completion_tokens) == (pb.FINISH_REASON_LENGTH, 150)
-    assert reason == "DRAINING"
-    assert code == 0
-    assert process.lines[-1] == "Stopped"
-    assert said[0].startswith("STATUS=Loading the base ")
-    assert said[1].startswith("READY=1\nSTATUS=Serving llama at 127.0.0.1:")
-    assert said[2:] == ["STOPPING=1\nSTATUS=Draining"]
-    assert not any("Loading weights" in line or "gemm_4bit" in line for line in process.lines)
-    lines = (line.split(" = ") for line in process.lines if " = " in line)
+
+def test_systemd_is_told_how_the_server_fares(life: Life) -> None:
+    assert life.told[0].startswith("STATUS=Loading the base ")
+    assert life.told[1].startswith("READY=1\nSTATUS=Serving llama at 127.0.0.1:")
+    assert life.told[2:] == ["STOPPING=1\nSTATUS=Draining"]
+
+
+def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(life: Life, base: Path) -> None:
+    assert life.streamed.finish_reason == pb.FINISH_REASON_LENGTH
+    assert life.streamed.usage.completion_tokens == 150
+    assert life.refusal == "DRAINING"
+    assert life.code == 0
+    assert life.lines[-1] == "Stopped"
+    assert not any("Loading weights" in line or "gemm_4bit" in line for line in life.lines)
+    lines = (line.split(" = ") for line in life.lines if " = " in line)
     settings = {name.strip(): value for name, value in lines}
     assert settings["kv_cache_bytes"] == "4194304  (--kv-cache-bytes)"
-    memory = [line.split()[1] for line in process.lines if line.startswith("Memory: ")]
+    memory = [line.split()[1] for line in life.lines if line.startswith("Memory: ")]
     assert memory == ["base", "adapters", "host", "KV", "workspace", "total"]
     assert settings["base"] == f"{base}  (PARFOCAL_BASE)"
 
 
-def test_a_registry_that_does_not_answer_is_told_of_and_the_base_is_served(base: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        dead = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
-
-    async def scenario(process: Process) -> tuple[str, int, str]:
-        address = await asyncio.to_thread(process.wait_for, r"Serving llama at (\S+)")
-        warning = await asyncio.to_thread(process.wait_for, r"(registry grpc.*)")
-        async with open_channel(address) as channel:
-            stub: pb_grpc.InferenceServiceAsyncStub = pb_grpc.InferenceServiceStub(channel)
-            stop = pb.Stop(max_tokens=2, ignore_eos=True)
-            answer = await stub.Generate(pb.GenerateRequest(prompt="Hello", stop=stop))
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await stub.Generate(pb.GenerateRequest(prompt="Hello", adapter="team/x", stop=stop))
-        process.popen.send_signal(signal.SIGTERM)
-        return warning, answer.usage.completion_tokens, remote_error(refused.value).status
-
-    with _serving(*FREE, "--base", str(base), "--registry", dead, "--kv-cache-bytes", "4MiB") as process:
-        warning, tokens, status = asyncio.run(scenario(process))
-        assert process.end() == 0
-
-    assert warning.startswith(f"registry {dead} does not answer; until it does, only the base and adapters")
-    assert (tokens, status) == (2, "UNAVAILABLE")
-    assert sum("does not answer" in line for line in process.lines) == 1
+def test_a_registry_that_does_not_answer_is_told_of_and_the_base_is_served(life: Life) -> None:
+    said = f"registry {life.registry} does not answer; until it does, only the base and adapters"
+    assert life.warning.startswith(said)
+    assert (life.answer.usage.completion_tokens, life.unreachable) == (2, "UNAVAILABLE")
+    assert sum("does not answer" in line for line in life.lines) == 1
 
 
 def test_nobody_who_reads_what_it_says_is_no_reason_to_stop(base: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oracle.churn import PROMPTS, RANKS, Call, Stage, Tiers, check_churn, open_stage
+from oracle.churn import PROMPTS, RANKS, Call, Cast, Stage, Tiers, check_churn, open_stage, write_cast
 
 calls = st.builds(
     Call,
@@ -19,13 +19,16 @@ calls = st.builds(
 TIERS = [Tiers(2, 0), Tiers(2, 2), Tiers(1, 1), Tiers(2, 100)]
 
 
+@pytest.fixture(scope="module")
+def cast(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Cast:
+    return write_cast(llama_base, tmp_path_factory.mktemp("adapters"))
+
+
 @pytest.fixture(
     scope="module", params=TIERS, ids=lambda tiers: f"{tiers.slots} slots, {tiers.on_host} on the host"
 )
-def stage(
-    request: pytest.FixtureRequest, llama_base: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Stage:
-    return open_stage(llama_base, tmp_path_factory.mktemp("adapters"), request.param)
+def stage(request: pytest.FixtureRequest, cast: Cast) -> Stage:
+    return open_stage(cast, request.param)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,5 +1,6 @@
 """A mixed batch says what PEFT says for each request alone, token by token, on every architecture."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,27 @@ ADAPTERS = {
 }
 # Five adapters, one twice with a shared prefix, and base rows.
 NAMES = ["r4", "r8", "r16", "r64", "pattern", "", "", "r16"]
-NEW_TOKENS = 20
+NEW_TOKENS = 12
+
+
+@dataclass(frozen=True)
+class Known:
+    """A base, its adapters, and what PEFT says with them."""
+
+    base: Path
+    folders: dict[str, Path]
+    oracle: PeftOracle
+
+
+@pytest.fixture(scope="module", params=configurations())
+def known(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Known:
+    root = tmp_path_factory.mktemp(request.param)
+    base = write_base(root / "base", configurations(layers=2)[request.param])
+    folders = {
+        name: write_adapter(root / name, base, shape, seed)
+        for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
+    }
+    return Known(base, folders, PeftOracle(base, folders))
 
 
 @pytest.mark.parametrize(
@@ -29,15 +50,7 @@ NEW_TOKENS = 20
     [("auto", None), ("torch", None), ("torch", 0)],
     ids=["native", "unpacked", "packed"],
 )
-@pytest.mark.parametrize("architecture", configurations())
-def test_a_mixed_batch_says_what_peft_says(
-    architecture: str, kernels: str, unpack_bytes: int | None, tmp_path: Path
-) -> None:
-    base = write_base(tmp_path / "base", configurations()[architecture])
-    folders = {
-        name: write_adapter(tmp_path / name, base, shape, seed)
-        for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
-    }
+def test_a_mixed_batch_says_what_peft_says(known: Known, kernels: str, unpack_bytes: int | None) -> None:
     config = EngineConfig(
         device="cpu",
         dtype="float32",
@@ -46,6 +59,6 @@ def test_a_mixed_batch_says_what_peft_says(
         unpack_bytes=unpack_bytes,
         kernels=kernels,
     )
-    engine = open_engine(base, folders, config)
+    engine = open_engine(known.base, known.folders, config)
 
-    check_against_peft(engine, mixed_requests(NAMES, NEW_TOKENS, seed=7), PeftOracle(base, folders))
+    check_against_peft(engine, mixed_requests(NAMES, NEW_TOKENS, seed=7), known.oracle)

@@ -1,6 +1,7 @@
 """Stand-ins around training: a watcher that remembers, a registry that fails, rows that are easy to learn."""
 
 import json
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,21 @@ class RecordingWatcher:
     def step(self, done: StepDone) -> None:
         """Remembers the step."""
         self.steps.append(done)
+
+
+class StopsAt(RecordingWatcher):
+    """Sends this process a signal when a step is reported, as a person at the keyboard would."""
+
+    def __init__(self, step: int, number: signal.Signals = signal.SIGINT) -> None:
+        super().__init__()
+        self._step = step
+        self._number = number
+
+    def step(self, done: StepDone) -> None:
+        """Sends the signal at its step."""
+        super().step(done)
+        if done.step == self._step:
+            signal.raise_signal(self._number)
 
 
 class FailingRegistry(FolderRegistry):
@@ -72,3 +88,8 @@ def hyperparameters_of(rows: int = 1000, **settings: Any) -> Hyperparameters:
     """What is chosen for so many rows on a Llama of 8 B, with `settings` as a person gives them."""
     config = TrainConfig(data=Path("d"), name="n", **settings)
     return choose(config, DataFacts(rows, 300, 50_000), BaseFacts("llama", 4096, 8192))
+
+
+def weights(run: Path) -> bytes:
+    """The weights that the run has exported."""
+    return (run / "adapter" / "adapter_model.safetensors").read_bytes()

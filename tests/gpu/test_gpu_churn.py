@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oracle.churn import PROMPTS, RANKS, Call, Stage, Tiers, check_churn, open_stage
+from oracle.churn import PROMPTS, RANKS, Call, Cast, Stage, Tiers, check_churn, open_stage, write_cast
 
 pytestmark = pytest.mark.gpu
 
@@ -13,13 +13,16 @@ TIERS = [Tiers(1, 100), Tiers(2, 0), Tiers(2, 2), Tiers(2, 100)]
 _PLANS = 8
 
 
+@pytest.fixture(scope="module")
+def cast(llama_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Cast:
+    return write_cast(llama_base, tmp_path_factory.mktemp("adapters"), "cuda")
+
+
 @pytest.fixture(
     scope="module", params=TIERS, ids=lambda tiers: f"{tiers.slots} slots, {tiers.on_host} on the host"
 )
-def stage(
-    request: pytest.FixtureRequest, llama_base: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Stage:
-    return open_stage(llama_base, tmp_path_factory.mktemp("adapters"), request.param, "cuda")
+def stage(request: pytest.FixtureRequest, cast: Cast) -> Stage:
+    return open_stage(cast, request.param)
 
 
 @pytest.mark.parametrize("plan", range(_PLANS))

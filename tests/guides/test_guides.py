@@ -1,6 +1,7 @@
 """Every command that a guide shows is run as it stands there; every file and command that it names exists."""
 
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -44,15 +45,22 @@ def _changes() -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    """A folder with what readers are told to bring: rows, and adapters that PEFT has written."""
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What readers are told to bring: rows, and adapters that PEFT has written."""
+    folder = tmp_path_factory.mktemp("brought")
     tiny = locate_base("tiny", weights=True).folder
     for seed, name in ((1, "my-adapter"), (2, "my-adapter-2")):
-        write_adapter(tmp_path / name, tiny, AdapterShape(rank=4), seed)
+        write_adapter(folder / name, tiny, AdapterShape(rank=4), seed)
     rows = (f'{{"prompt": "Number {n}", "completion": "{n} it is"}}\n' for n in range(60))
-    (tmp_path / "rows.jsonl").write_text("".join(rows), "utf-8")
-    return tmp_path
+    (folder / "rows.jsonl").write_text("".join(rows), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def desk(brought: Path, tmp_path: Path) -> Path:
+    """A reader's own folder with all that."""
+    return Path(shutil.copytree(brought, tmp_path / "desk"))
 
 
 @pytest.mark.parametrize("name", GUIDES)

@@ -23,7 +23,6 @@ _SIZE: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 128,
     "intermediate_size": 192,
-    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
@@ -35,18 +34,22 @@ _SIZE: dict[str, Any] = {
 _LAYERS = ["sliding_attention", "full_attention", "sliding_attention"]
 
 
-def configurations() -> dict[str, PretrainedConfig]:
-    """Returns one configuration for each supported architecture, with its own features switched on."""
+def configurations(layers: int = 3) -> dict[str, PretrainedConfig]:
+    """Returns one configuration for each supported architecture, with its own features switched on.
+
+    Two layers are the fewest that have one of each kind, where layers differ.
+    """
+    size = _SIZE | {"num_hidden_layers": layers}
     return {
-        "llama": LlamaConfig(**_SIZE),
-        "mistral": MistralConfig(**_SIZE, sliding_window=24),
-        "qwen2": Qwen2Config(**_SIZE),
-        "qwen3": Qwen3Config(**_SIZE, head_dim=64),
+        "llama": LlamaConfig(**size),
+        "mistral": MistralConfig(**size, sliding_window=24),
+        "qwen2": Qwen2Config(**size),
+        "qwen3": Qwen3Config(**size, head_dim=64),
         "gemma2": Gemma2Config(
-            **_SIZE, head_dim=32, sliding_window=24, attn_logit_softcapping=20.0, final_logit_softcapping=10.0
+            **size, head_dim=32, sliding_window=24, attn_logit_softcapping=20.0, final_logit_softcapping=10.0
         ),
-        "gemma3": Gemma3TextConfig(**_SIZE, head_dim=64, sliding_window=24, layer_types=_LAYERS),
-        "phi3": Phi3Config(**_SIZE, sliding_window=40),
+        "gemma3": Gemma3TextConfig(**size, head_dim=64, sliding_window=24, layer_types=_LAYERS[:layers]),
+        "phi3": Phi3Config(**size, sliding_window=40),
     }
 
 

@@ -43,6 +43,16 @@ class Call:
     leaves: int | None
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Who plays on every stage: the small Llama, its adapters by digest, and PEFT with all of them."""
+
+    base: Path
+    folders: dict[str, Path]
+    oracle: PeftOracle
+    device: str
+
+
 @dataclass
 class Stage:
     """A real engine with few slots, and PEFT's answers to a few prompts under every adapter."""
@@ -52,26 +62,29 @@ class Stage:
     prompts: list[tuple[int, ...]]
     slots: int
     host_bytes: int
+    made: int = 0
 
-    def __post_init__(self) -> None:
-        self.right = functools.cache(self._right)
-        self.made = 0
-
-    def _right(self, prompt: int, digest: str) -> list[int]:
+    def right(self, prompt: int, digest: str) -> list[int]:
+        """Returns the tokens of a whole answer."""
         return self.oracle.greedy(self.prompts[prompt], digest, _NEW_TOKENS)
 
 
-def open_stage(base: Path, root: Path, tiers: Tiers, device: str = "cpu") -> Stage:
-    """Returns a stage over the small Llama in `base`, its adapters written under `root`."""
+def write_cast(base: Path, root: Path, device: str = "cpu") -> Cast:
+    """Writes the adapters under `root`."""
     folders = {
         digest: write_adapter(root / digest, base, AdapterShape(rank), seed)
         for seed, (digest, rank) in enumerate(RANKS.items(), start=1)
     }
+    return Cast(base, folders, PeftOracle(base, folders, device), device)
+
+
+def open_stage(cast: Cast, tiers: Tiers) -> Stage:
+    """Returns a stage for the cast."""
     config = EngineConfig(
-        device=device,
+        device=cast.device,
         dtype="float32",
         slots=tiers.slots,
-        host_cache_bytes=tiers.on_host * _adapter_bytes(base),
+        host_cache_bytes=tiers.on_host * _adapter_bytes(cast.base),
         max_requests=5,
         max_batch_tokens=40,
         max_skips=2,
@@ -84,8 +97,8 @@ def open_stage(base: Path, root: Path, tiers: Tiers, device: str = "cpu") -> Sta
     prompts.append(tuple(torch.randint(256, (5,)).tolist()))
     assert len(prompts) == PROMPTS
     return Stage(
-        open_engine(base, folders, config),
-        PeftOracle(base, folders, device),
+        open_engine(cast.base, cast.folders, config),
+        cast.oracle,
         prompts,
         tiers.slots,
         config.host_cache_bytes or 0,

@@ -10,7 +10,7 @@ import torch
 from fakes.engine.folder_source import FolderSource
 from parfocal.engine import EngineConfig
 from parfocal.engine.engine import Engine
-from parfocal.engine.loading import build_engine, load_base
+from parfocal.engine.loading import build_engine
 from parfocal.engine.model import Backend, Computing, Forward, ResidentBase
 from parfocal.engine.scheduling import LaidRow
 
@@ -78,7 +78,9 @@ def hearing(base: ResidentBase, heard: Heard) -> ResidentBase:
     return replace(base, backend=cast(Backend, _HearingBackend(base.backend, heard)))
 
 
-def open_heard_engine(base: Path, adapters: dict[str, Path], config: EngineConfig) -> tuple[Engine, Heard]:
-    """Returns an engine over a base folder, and what is heard of it."""
+def open_heard_engine(
+    base: ResidentBase, adapters: dict[str, Path], config: EngineConfig
+) -> tuple[Engine, Heard]:
+    """Returns an engine over a base, and what is heard of it."""
     heard = Heard()
-    return build_engine(hearing(load_base(base, config), heard), config, FolderSource(adapters)), heard
+    return build_engine(hearing(base, heard), config, FolderSource(adapters)), heard

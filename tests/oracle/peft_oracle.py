@@ -44,10 +44,14 @@ def write_adapter(folder: Path, base: Path, shape: AdapterShape, seed: int) -> P
 
 
 class PeftOracle:
-    """One quantised base in PEFT, with transformers' eager attention and every adapter loaded."""
+    """One quantised base in PEFT, with transformers' eager attention and every adapter loaded.
+
+    It computes each answer once.
+    """
 
     def __init__(self, base: Path, adapters: dict[str, Path], device: str = "cpu") -> None:
         self._device = torch.device(device)
+        self._answers: dict[tuple[tuple[int, ...], str, int], list[int]] = {}
         model = load_quantised(base, Loading(torch.float32, self._device, "eager", exact=True))
         self._model: Any = model
         for name, folder in adapters.items():
@@ -57,9 +61,15 @@ class PeftOracle:
                 self._model = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
         self._model.eval()
 
-    @torch.inference_mode()
     def greedy(self, prompt: Sequence[int], adapter: str, tokens: int) -> list[int]:
         """Returns the `tokens` most likely next tokens one by one, alone in the batch; "" is the base."""
+        asked = (tuple(prompt), adapter, tokens)
+        if asked not in self._answers:
+            self._answers[asked] = self._answer(*asked)
+        return self._answers[asked]
+
+    @torch.inference_mode()
+    def _answer(self, prompt: Sequence[int], adapter: str, tokens: int) -> list[int]:
         if not adapter:
             with self._model.disable_adapter():
                 return self._generate(prompt, tokens)

@@ -235,7 +235,7 @@ def test_a_registry_in_a_folder_writes_no_file_that_no_adapter_has(
     files = (*version.manifest.files, FileEntry(path, evil.size, evil.digest))
     manifest = replace(version.manifest, files=files)
     index = SqliteIndex(tmp_path / "registry" / "index.sqlite", lambda: None)
-    index.add_version("x", manifest)
+    index.add_version("x", manifest.to_bytes())
     index.close()
     with pytest.raises(DataLoss):
         registry.materialise(manifest.digest)

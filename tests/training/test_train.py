@@ -1,6 +1,8 @@
 """A whole run: data in, a measured and published adapter out, the same every time."""
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +29,71 @@ from parfocal.training import (
 from parfocal.training.data.prepare import prepare
 from parfocal.training.data.split import lines_in_words
 
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_jsonl(tmp_path / "data.jsonl", chat_rows(80))
+STEPS = 6
 
 
-@pytest.fixture
-def settings(data: Path, base_folder: Path, tmp_path: Path) -> dict[str, Any]:
+def settings_of(folder: Path, base: Path) -> dict[str, Any]:
     return {
-        "data": data,
+        "data": write_jsonl(folder / "data.jsonl", chat_rows(80)),
         "name": "team/letters",
-        "base": str(base_folder),
-        "output": tmp_path / "run",
-        "registry": str(tmp_path / "registry"),
-        "steps": 10,
+        "base": str(base),
+        "output": folder / "run",
+        "registry": str(folder / "registry"),
+        "steps": STEPS,
         "evaluations": 2,
         "rank": 4,
     }
 
 
 @pytest.fixture
-def trained(settings: dict[str, Any]) -> TrainResult:
-    return train(TrainConfig(**settings, exact_match=3, template_variables={"enable_thinking": False}))
+def settings(base_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    return settings_of(tmp_path, base_folder)
+
+
+@pytest.fixture
+def short(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run of which only the end counts."""
+    return settings | {"steps": 1, "evaluations": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A run, what it was told, and what it told."""
+
+    settings: dict[str, Any]
+    result: TrainResult
+    watcher: RecordingWatcher
+
+    @property
+    def registry(self) -> Path:
+        return Path(self.settings["registry"])
+
+
+@pytest.fixture(scope="module")
+def whole(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A published run for all tests that change nothing of it."""
+    settings = settings_of(tmp_path_factory.mktemp("whole"), base_folder)
+    settings |= {"exact_match": 3, "template_variables": {"enable_thinking": False}}
+    watcher = RecordingWatcher()
+    return Whole(settings, train(TrainConfig(**settings), watcher), watcher)
+
+
+@pytest.fixture
+def trained(whole: Whole) -> TrainResult:
+    return whole.result
+
+
+@pytest.fixture(scope="module")
+def unpublished(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """A run without a registry, which tests copy before they change it."""
+    settings = settings_of(tmp_path_factory.mktemp("unpublished"), base_folder)
+    return train(TrainConfig(**settings | {"registry": None, "steps": 1, "evaluations": 1}))
+
+
+@pytest.fixture
+def alone(unpublished: TrainResult, tmp_path: Path) -> Path:
+    """The folder of a copy of it."""
+    return Path(shutil.copytree(unpublished.output, tmp_path / "alone"))
 
 
 def test_the_adapter_is_better_than_its_base_and_says_so(trained: TrainResult) -> None:
@@ -59,9 +103,9 @@ def test_the_adapter_is_better_than_its_base_and_says_so(trained: TrainResult) -
 
 
 def test_the_version_carries_where_it_came_from_and_how_good_it_is(
-    trained: TrainResult, settings: dict[str, Any]
+    trained: TrainResult, whole: Whole
 ) -> None:
-    version = FolderRegistry(Path(settings["registry"])).resolve("team/letters")
+    version = FolderRegistry(whole.registry).resolve("team/letters")
     manifest = version.manifest
 
     assert (version.version, version.digest) == (trained.version, trained.digest)
@@ -69,7 +113,7 @@ def test_the_version_carries_where_it_came_from_and_how_good_it_is(
     assert {target.rank for target in manifest.contract.targets} == {4}
     assert manifest.provenance is not None and manifest.evaluation is not None
     assert manifest.provenance.seed == 0
-    assert manifest.provenance.hyper_parameters["steps"] == 10
+    assert manifest.provenance.hyper_parameters["steps"] == STEPS
     assert manifest.contract.rendering == Rendering(
         "chat", manifest.contract.base.chat_template_digest, {"enable_thinking": False}
     )
@@ -79,10 +123,8 @@ def test_the_version_carries_where_it_came_from_and_how_good_it_is(
     assert {"base_exact_match", "adapter_exact_match"} <= trained.metrics().keys()
 
 
-def test_report_curve_and_result_lie_in_the_folder_of_the_run(
-    trained: TrainResult, settings: dict[str, Any]
-) -> None:
-    output = settings["output"]
+def test_report_curve_and_result_lie_in_the_folder_of_the_run(trained: TrainResult) -> None:
+    output = trained.output
 
     assert json.loads((output / "data-report.json").read_text())["accepted"]
     assert (output / "curve.png").read_bytes().startswith(b"\x89PNG")
@@ -90,30 +132,29 @@ def test_report_curve_and_result_lie_in_the_folder_of_the_run(
     assert not (output / "checkpoints").exists()
 
 
-def test_the_same_run_again_gives_the_same_version(settings: dict[str, Any], tmp_path: Path) -> None:
-    first = train(TrainConfig(**settings))
-    again = train(TrainConfig(**(settings | {"output": tmp_path / "again"})))
+def test_the_same_run_again_gives_the_same_version(whole: Whole, tmp_path: Path) -> None:
+    shutil.copytree(whole.registry, tmp_path / "registry")
+    own = {"output": tmp_path / "again", "registry": str(tmp_path / "registry")}
+    again = train(TrainConfig(**whole.settings | own))
 
-    assert (again.version, again.digest) == (first.version, first.digest)
+    assert (again.version, again.digest) == (whole.result.version, whole.result.digest) == (1, again.digest)
 
 
-def test_a_watcher_is_told_the_reasons_the_steps_and_the_table(settings: dict[str, Any]) -> None:
-    watcher = RecordingWatcher()
-    train(TrainConfig(**settings), watcher)
-    text = "\n".join(watcher.said)
+def test_a_watcher_is_told_the_reasons_the_steps_and_the_table(whole: Whole) -> None:
+    text = "\n".join(whole.watcher.said)
 
     assert "Tinker cookbook" in text
     assert "72 rows to train on, 4 to choose the adapter on, 4 to report on" in text
-    assert "step 5/10: validation loss" in text
+    assert f"step 3/{STEPS}: validation loss" in text
     assert "4 held-out rows" in text
     assert "Published as team/letters@1" in text
-    assert [done.step for done in watcher.steps] == list(range(1, 11))
+    assert [done.step for done in whole.watcher.steps] == list(range(1, STEPS + 1))
 
 
 def test_the_version_names_the_rows_that_its_figures_are_of(
     settings: dict[str, Any], base_folder: Path
 ) -> None:
-    config = TrainConfig(**settings | {"learning_rate": 0.03, "evaluations": 10})
+    config = TrainConfig(**settings | {"learning_rate": 0.03, "evaluations": STEPS})
     result = train(config)
     manifest = FolderRegistry(Path(settings["registry"])).resolve("team/letters").manifest
     assert manifest.provenance is not None and manifest.evaluation is not None
@@ -132,19 +173,21 @@ def test_where_nothing_is_chosen_the_held_out_rows_are_watched_and_all_reported(
     settings: dict[str, Any],
 ) -> None:
     watcher = RecordingWatcher()
-    result = train(TrainConfig(**settings | {"keep": "last"}), watcher)
+    result = train(TrainConfig(**settings | {"keep": "last", "steps": 2}), watcher)
 
     assert result.examples == 8
     assert result.best_step == result.steps
-    assert any("step 5/10: held-out loss" in line for line in watcher.said)
+    assert any("step 1/2: held-out loss" in line for line in watcher.said)
 
 
-def test_without_rows_to_choose_on_the_last_adapter_is_kept(settings: dict[str, Any], data: Path) -> None:
-    write_jsonl(data, [chat_row("same", f"{n % 3}") for n in range(55)] + [chat_row("other", "x")])
-    result = train(TrainConfig(**settings | {"learning_rate": 0.1, "evaluations": 10}))
+def test_without_rows_to_choose_on_the_last_adapter_is_kept(settings: dict[str, Any]) -> None:
+    write_jsonl(
+        settings["data"], [chat_row("same", f"{n % 3}") for n in range(55)] + [chat_row("other", "x")]
+    )
+    result = train(TrainConfig(**settings | {"learning_rate": 0.1, "evaluations": STEPS}))
 
     assert result.examples == 1
-    assert result.best_step == result.steps == 10
+    assert result.best_step == result.steps == STEPS
 
 
 class Flips(RecordingWatcher):
@@ -168,14 +211,14 @@ def flip(file: Path) -> None:
 
 
 def test_an_adapter_that_changed_between_training_and_publishing_is_not_published(
-    settings: dict[str, Any],
+    short: dict[str, Any],
 ) -> None:
-    weights = settings["output"] / "adapter" / "adapter_model.safetensors"
+    weights = short["output"] / "adapter" / "adapter_model.safetensors"
     with pytest.raises(RunDamaged, match=r"adapter_model\.safetensors is not as it was written.*train again"):
-        train(TrainConfig(**settings), Flips("Scoring", weights))
+        train(TrainConfig(**short), Flips("Scoring", weights))
 
-    assert list(FolderRegistry(Path(settings["registry"])).adapters().items) == []
-    assert resume(settings["output"]).version == 1
+    assert list(FolderRegistry(Path(short["registry"])).adapters().items) == []
+    assert resume(short["output"]).version == 1
 
 
 @pytest.mark.parametrize(
@@ -188,17 +231,17 @@ def test_an_adapter_that_changed_between_training_and_publishing_is_not_publishe
     ],
 )
 def test_a_finished_run_that_changed_is_not_published_later(
-    settings: dict[str, Any], name: str, said: str
+    alone: Path, tmp_path: Path, name: str, said: str
 ) -> None:
-    result = train(TrainConfig(**settings | {"registry": None}))
-    flip(result.output / name)
+    flip(alone / name)
 
     with pytest.raises(RunDamaged, match=said):
-        publish_run(result.output, registry=settings["registry"])
-    assert not Path(settings["registry"]).exists()
+        publish_run(alone, registry=str(tmp_path / "registry"))
+    assert not (tmp_path / "registry").exists()
 
 
-def test_faulty_data_leaves_no_run_behind(settings: dict[str, Any], data: Path) -> None:
+def test_faulty_data_leaves_no_run_behind(settings: dict[str, Any]) -> None:
+    data = settings["data"]
     data.write_text(data.read_text() + "{oops\n")
 
     with pytest.raises(DataRefused, match=r"BAD_JSON .*line 81") as refusal:
@@ -207,61 +250,53 @@ def test_faulty_data_leaves_no_run_behind(settings: dict[str, Any], data: Path) 
     assert not settings["output"].exists()
 
 
-def test_an_earlier_run_is_not_overwritten(trained: TrainResult, settings: dict[str, Any]) -> None:
+def test_an_earlier_run_is_not_overwritten(whole: Whole) -> None:
     with pytest.raises(RunExists):
-        train(TrainConfig(**settings))
+        train(TrainConfig(**whole.settings))
 
 
-def test_without_a_registry_nothing_is_published(settings: dict[str, Any]) -> None:
-    result = train(TrainConfig(**(settings | {"registry": None})))
-
-    assert result.version is None
-    assert (result.adapter_folder / "adapter_model.safetensors").is_file()
+def test_without_a_registry_nothing_is_published(unpublished: TrainResult) -> None:
+    assert unpublished.version is None
+    assert (unpublished.adapter_folder / "adapter_model.safetensors").is_file()
 
 
-def test_a_run_that_could_not_be_published_is_published_by_resuming(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
-    failing = FailingRegistry(tmp_path / "failing")
+def test_a_run_that_could_not_be_published_is_published_by_resuming(whole: Whole, tmp_path: Path) -> None:
+    own = {"output": tmp_path / "run", "registry": str(tmp_path / "registry")}
     with pytest.raises(StorageError):
-        train(TrainConfig(**settings), registry=failing)
+        train(TrainConfig(**whole.settings | own), registry=FailingRegistry(tmp_path / "failing"))
     watcher = RecordingWatcher()
-    result = resume(settings["output"], watcher)
+    result = resume(tmp_path / "run", watcher)
 
     assert result.version == 1
     assert watcher.steps == []
-    assert result.digest == train(TrainConfig(**(settings | {"output": tmp_path / "whole"}))).digest
+    assert result.digest == whole.result.digest
 
 
 def test_a_run_without_a_registry_is_published_later_with_its_evaluation(
-    settings: dict[str, Any], tmp_path: Path
+    unpublished: TrainResult, alone: Path, tmp_path: Path
 ) -> None:
-    later = train(TrainConfig(**settings | {"output": tmp_path / "later", "registry": None}))
-    version = publish_run(later.output, registry=str(tmp_path / "registry"), name="other/letters")
+    version = publish_run(alone, registry=str(tmp_path / "registry"), name="other/letters")
     manifest = version.manifest
 
     assert (version.name, version.version) == ("other/letters", 1)
     assert manifest.evaluation is not None and manifest.provenance is not None
-    assert manifest.evaluation.metrics == pytest.approx(later.metrics())
-    assert manifest.provenance.hyper_parameters["steps"] == later.steps
+    assert manifest.evaluation.metrics == pytest.approx(unpublished.metrics())
+    assert manifest.provenance.hyper_parameters["steps"] == unpublished.steps
 
 
-def test_there_must_be_a_finished_run_and_a_place_to_publish(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
-    alone = train(TrainConfig(**settings | {"output": tmp_path / "alone", "registry": None}))
+def test_there_must_be_a_finished_run_and_a_place_to_publish(alone: Path, tmp_path: Path) -> None:
     with pytest.raises(NothingToPublish, match="--registry"):
-        publish_run(alone.output)
-    assert publish_run(alone.output, fallback=str(tmp_path / "usual")).version == 1
-    (alone.output / "publication.json").write_text("{}")
+        publish_run(alone)
+    assert publish_run(alone, fallback=str(tmp_path / "usual")).version == 1
+    (alone / "publication.json").write_text("{}")
     with pytest.raises(RunDamaged, match="parfocal push"):
-        publish_run(alone.output, registry=str(tmp_path / "registry"))
-    (alone.output / "publication.json").unlink()
+        publish_run(alone, registry=str(tmp_path / "registry"))
+    (alone / "publication.json").unlink()
     with pytest.raises(NothingToPublish, match="earlier Parfocal"):
-        publish_run(alone.output, registry=str(tmp_path / "registry"))
-    (alone.output / "result.json").unlink()
+        publish_run(alone, registry=str(tmp_path / "registry"))
+    (alone / "result.json").unlink()
     with pytest.raises(NothingToPublish, match="--resume"):
-        publish_run(alone.output, registry=str(tmp_path / "registry"))
+        publish_run(alone, registry=str(tmp_path / "registry"))
 
 
 def test_a_registry_that_does_not_answer_is_found_out_before_the_run_begins(
@@ -322,11 +357,12 @@ def test_the_check_asks_for_the_parent_too(settings: dict[str, Any], tmp_path: P
 
 
 def test_a_run_may_continue_from_a_published_adapter(
-    trained: TrainResult, settings: dict[str, Any], tmp_path: Path
+    trained: TrainResult, whole: Whole, tmp_path: Path
 ) -> None:
-    more = settings | {"output": tmp_path / "more", "parent": "team/letters@1", "learning_rate": 1e-9}
-    result = train(TrainConfig(**more))
-    version = FolderRegistry(Path(settings["registry"])).resolve("team/letters@2")
+    registry = shutil.copytree(whole.registry, tmp_path / "registry")
+    own = {"output": tmp_path / "more", "registry": str(registry), "steps": 1, "evaluations": 1}
+    result = train(TrainConfig(**whole.settings | own | {"parent": "team/letters@1", "learning_rate": 1e-9}))
+    version = FolderRegistry(registry).resolve("team/letters@2")
 
     assert result.version == 2
     assert version.manifest.provenance is not None
@@ -335,10 +371,8 @@ def test_a_run_may_continue_from_a_published_adapter(
     assert result.base.loss == trained.base.loss
 
 
-def test_a_parent_of_another_shape_is_refused(
-    trained: TrainResult, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    more = settings | {"output": tmp_path / "more", "parent": "team/letters", "rank": 8}
+def test_a_parent_of_another_shape_is_refused(whole: Whole, tmp_path: Path) -> None:
+    more = whole.settings | {"output": tmp_path / "more", "parent": "team/letters", "rank": 8}
 
     with pytest.raises(ParentMismatch, match="has r 4, this run 8"):
         train(TrainConfig(**more))

@@ -21,6 +21,7 @@ from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
 from parfocal.rpc.surround import Context
+from parfocal.rpc.written import as_reply
 
 __all__ = [
     "AddressInvalid",
@@ -41,6 +42,7 @@ __all__ = [
     "TooManyRpcs",
     "WireError",
     "WireServer",
+    "as_reply",
     "call_told",
     "current_call",
     "endless",

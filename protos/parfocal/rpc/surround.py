@@ -16,6 +16,7 @@ from parfocal.rpc.errors import (
     MessageUnreadable,
     MethodNotImplemented,
 )
+from parfocal.rpc.written import writer
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
@@ -45,9 +46,10 @@ def surround(
         surrounded = _around_coroutine(behaviour, read, method, scope)
     else:
         surrounded = _around_coroutine(_placeholder(method), read, method, scope)
+    write = writer(rpc.response_serializer)
     if rpc.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(surrounded, None, rpc.response_serializer)
-    return grpc.stream_unary_rpc_method_handler(surrounded, None, rpc.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(surrounded, None, write)
+    return grpc.stream_unary_rpc_method_handler(surrounded, None, write)
 
 
 def behaviour_of(rpc: RpcMethod) -> Callable[..., Any]:

@@ -46,6 +46,7 @@ RegistryError
     └── IndexLost              …                     the index is gone, or older than what lies beside it
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -344,3 +345,14 @@ class IndexLost(DataLoss):
     """The index is gone, empty or older than the blobs and the journal beside it; nothing was changed."""
 
     reason = "INDEX_LOST"
+
+
+def kinds_of_error() -> dict[str, type[RegistryError]]:
+    """Every class of this file by its name."""
+    return {kind.__name__: kind for kind in _kinds(RegistryError)}
+
+
+def _kinds(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.copies import LocalCopies
-from parfocal.registry.disk import FolderLock, cache_home, disk_errors, make_folder
+from parfocal.registry.disk import FolderLock, Staging, cache_home, disk_errors, make_folder
 from parfocal.registry.errors import NotARegistry
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.keeping import check_nothing_is_lost
+from parfocal.registry.publishing import IsolatedCheck, check_here
 from parfocal.registry.stored_registry import StoredRegistry
 
 INDEX = "index.sqlite"
@@ -20,12 +21,19 @@ class FolderRegistry(StoredRegistry):
     """The registry in the folder `path`, which is made when absent unless `create` is false.
 
     Local copies go into `cache`; without one into the folder itself, and where that cannot be written into
-    the user's cache. Reads work even where nothing can be written. Raises NotARegistry, IndexLost,
-    IndexCorrupt, RegistryTooNew or another StorageError.
+    the user's cache. Reads work even where nothing can be written. If `isolated`, what is published is
+    checked in a process of its own. Raises NotARegistry, IndexLost, IndexCorrupt, RegistryTooNew or another
+    StorageError.
     """
 
     def __init__(
-        self, path: Path, *, create: bool = True, cache: Path | None = None, blobs: FolderBlobs | None = None
+        self,
+        path: Path,
+        *,
+        create: bool = True,
+        cache: Path | None = None,
+        blobs: FolderBlobs | None = None,
+        isolated: bool = False,
     ) -> None:
         self._path = path
         with disk_errors(path), ExitStack() as unless_open:
@@ -40,7 +48,8 @@ class FolderRegistry(StoredRegistry):
                 unless_open.callback(FolderLock(path / USE_LOCK).share_with(self))
             index = SqliteIndex(path / INDEX, lambda: check_nothing_is_lost(stored, str(path)))
             copies = [LocalCopies(home) for home in ([cache] if cache else [path, cache_home()])]
-            super().__init__(str(path), index, stored, copies)
+            check = IsolatedCheck(Staging(path / "staging")) if isolated else check_here
+            super().__init__(str(path), index, stored, copies, check)
             if index.is_writable:
                 stored.clean()
                 self.catch_up()

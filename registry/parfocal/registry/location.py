@@ -9,8 +9,9 @@ from parfocal.registry.registry import Registry
 _GRPC = "grpc://"
 
 
-def open_registry(location: str, *, create: bool = True) -> Registry:
-    """The registry at `location`; a folder is made when absent, unless `create` is false.
+def open_registry(location: str, *, create: bool = True, isolated: bool = False) -> Registry:
+    """The registry at `location`; a folder is made when absent, unless `create` is false. If `isolated`,
+    what is published there is checked in a process of its own, as becomes a server.
 
     Raises InvalidArgument for a scheme that is not known, and what FolderRegistry raises.
     """
@@ -25,4 +26,4 @@ def open_registry(location: str, *, create: bool = True) -> Registry:
         )
     if not location:
         raise InvalidArgument("registry is empty; give a folder or grpc://host:port", field="registry")
-    return FolderRegistry(Path(location).expanduser(), create=create)
+    return FolderRegistry(Path(location).expanduser(), create=create, isolated=isolated)

@@ -32,7 +32,7 @@ from parfocal.registry.keeping import (
     every_event,
     verify,
 )
-from parfocal.registry.publishing import Publication, draft, fault_of_files, store
+from parfocal.registry.publishing import Check, Publication, check_here, fault_of_files
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,
     AdapterName,
@@ -78,11 +78,19 @@ class StoredRegistry:
     not belong together.
     """
 
-    def __init__(self, location: str, index: Index, blobs: BlobStore, copies: Sequence[LocalCopies]) -> None:
+    def __init__(
+        self,
+        location: str,
+        index: Index,
+        blobs: BlobStore,
+        copies: Sequence[LocalCopies],
+        check: Check = check_here,
+    ) -> None:
         self._location = location
         self._index = index
         self._blobs = blobs
         self._copies = copies
+        self._check = check
         self._changes = Changes()
         self._answers: tuple[object | None, Recent[str, Version]] = (None, Recent(_ANSWERS_BYTES))
         check_index(index, blobs, location)
@@ -91,9 +99,13 @@ class StoredRegistry:
         self, name: str, folder: Path, publication: Publication, progress: Progress | None = None
     ) -> Version:
         adapter = str(AdapterName.parse(name))
-        prepared = draft(folder, publication)
-        with self._changing(), self._index.publishing():
-            return self._index.add_version(adapter, store(prepared, self._blobs, progress))
+        with (
+            disk_errors(self._location),
+            self._check(folder, publication) as ready,
+            self._changing(),
+            self._index.publishing(),
+        ):
+            return self._index.add_version(adapter, ready.store(self._blobs, progress)).found_readable()
 
     def resolve(self, reference: str) -> Version:
         # Asked before the look-up, so an answer is never kept for a moment later than its own.

@@ -113,7 +113,7 @@ def load(config: ServeConfig) -> Loaded:
     Raises BadSetting, and what the registry and the engine raise: unknown adapter to be pinned, unreachable
     or unsupported base, unreadable registry, too little memory.
     """
-    registry = open_registry(config.registry)
+    registry = open_registry(config.registry, isolated=True)
     _check_pinned(config, registry)
     _check_reachable(config.registry, registry)
     files = locate_base(config.base, weights=True)

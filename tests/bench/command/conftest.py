@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from parfocal.cli.app import build_app
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., Result]:
     """Returns a function that runs `parfocal` with these arguments."""
     app, runner = build_app(), CliRunner()

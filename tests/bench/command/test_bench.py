@@ -3,16 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
-WORKLOAD = {"requests": 3, "adapters": 2, "rank": 4, "prompt_tokens": 20, "new_tokens": 6, "warmup": 1}
-
-
-def _bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "parfocal.cli", "bench", "--shape", "llama-test", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+WORKLOAD = {"requests": 3, "adapters": 2, "rank": 4, "prompt_tokens": 20, "new_tokens": 3, "warmup": 1}
+SMALLEST = ("bench", "--shape", "llama-test")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,9 @@ def _flags(cache: Path, **more: object) -> list[str]:
 
 def test_a_bench_measures_us_and_peft_and_says_on_what(cache: Path, tmp_path: Path) -> None:
     written = tmp_path / "bench.json"
-    done = _bench(*_flags(cache, repeats=2, output=written), "--json")
+    command = [sys.executable, "-m", "parfocal.cli", *SMALLEST, "--json"]
+    flags = _flags(cache, repeats=2, output=written)
+    done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -47,17 +47,18 @@ def test_a_bench_measures_us_and_peft_and_says_on_what(cache: Path, tmp_path: Pa
     assert 0.0 < found["limit"]["mixed"]["share_reached"] < 1.0
 
 
-def test_a_bench_without_peft_prints_our_own_figures(cache: Path) -> None:
-    done = _bench(*_flags(cache, repeats=1), "--skip-peft")
+def test_a_bench_without_peft_prints_our_own_figures(run: Callable[..., Result], cache: Path) -> None:
+    done = run(*SMALLEST, *_flags(cache, repeats=1, warmup=0), "--skip-peft")
 
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "Parfocal, adapters in turn" in done.stdout
     assert "to our base only" in done.stdout
     assert "PEFT" not in done.stdout
 
 
-def test_an_impossible_workload_is_refused_in_one_line() -> None:
-    done = _bench("--prompt-tokens", "600")
+def test_an_impossible_workload_is_refused_in_one_line(run: Callable[..., Result]) -> None:
+    done = run(*SMALLEST, "--prompt-tokens", "600")
 
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("parfocal: 600 prompt and 64 new tokens exceed the 512 tokens")
+    assert done.stderr.count("\n") == 1

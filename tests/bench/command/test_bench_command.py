@@ -1,8 +1,6 @@
 """The flags of `parfocal bench`: what is refused before anything is measured, and one run with everything."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +72,7 @@ def test_work_that_cannot_be_done_is_refused_in_one_line(run: Run, arguments: li
     assert result.stderr.count("\n") == 1
 
 
-def test_one_run_measures_every_kind_of_load_beside_another_server(tmp_path: Path) -> None:
+def test_one_run_measures_every_kind_of_load_beside_another_server(run: Run, tmp_path: Path) -> None:
     flags = {
         "shape": "llama-test",
         "requests": 4,
@@ -94,11 +92,10 @@ def test_one_run_measures_every_kind_of_load_beside_another_server(tmp_path: Pat
         "plot": tmp_path / "bench.png",
     }
     with openai_endpoint(FakeEndpoint()) as fake:
-        command = [sys.executable, "-m", "parfocal.cli", "bench", "--json", f"--endpoint=peer={fake.url}"]
         given = [f"--{name}={value}" for name, value in flags.items()]
-        done = subprocess.run([*command, *given], capture_output=True, text=True, check=False)
+        done = run("bench", "--json", f"--endpoint=peer={fake.url}", *given)
 
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["peft_tokens_per_second"] is None
     assert 0.0 < found["ttft_seconds"]["p50"] <= found["ttft_seconds"]["p90"] <= found["ttft_seconds"]["p99"]

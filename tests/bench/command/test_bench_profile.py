@@ -2,15 +2,14 @@
 
 import ctypes
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
+from typer.testing import Result
 
 from bench.pictures.growth_picture import growth_figure
 from bench.pictures.steps_picture import steps_figure
@@ -24,6 +23,7 @@ from parfocal.engine.model import ModuleProfile
 from parfocal.engine.stopwatch import ATTENTION, HEAD, LORA, NORMS, ROTATION, ROWS, CpuMarks, Stopwatch
 from parfocal.engine.stopwatch import BASE as BASE_LINEARS
 
+Run = Callable[..., Result]
 SMALL = Workload("llama-test", requests=4, adapters=3, rank=4, prompt_tokens=24, new_tokens=5)
 
 
@@ -222,21 +222,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def _profile(cache: Path, plot: Path, *arguments: str) -> dict[str, Any]:
+def _profile(run: Run, cache: Path, plot: Path, *arguments: str) -> dict[str, Any]:
     size = ("--requests=4", "--adapters=3", "--rank=4", "--prompt-tokens=20-24", "--new-tokens=5")
     flags = ["--shape=llama-test", *size, *arguments]
-    command = [sys.executable, "-m", "parfocal.cli", "bench", "--json", f"--cache={cache}", f"--plot={plot}"]
-    done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run("bench", "--json", f"--cache={cache}", f"--plot={plot}", *flags)
+    assert done.exit_code == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 @pytest.mark.parametrize("kernels", ["auto", "torch"])
 def test_a_profile_of_steps_tells_of_every_kind_whatever_the_kernels(
-    cache: Path, tmp_path: Path, kernels: str
+    run: Run, cache: Path, tmp_path: Path, kernels: str
 ) -> None:
-    found = _profile(cache, tmp_path / "steps.png", "--profile=steps", f"--kernels={kernels}")
+    found = _profile(run, cache, tmp_path / "steps.png", "--profile=steps", f"--kernels={kernels}")
 
     assert found["steps"].keys() == {"decode step", "decode step, base only", "prompt step"}
     for name, step in found["steps"].items():
@@ -252,8 +251,10 @@ def test_a_profile_of_steps_tells_of_every_kind_whatever_the_kernels(
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_profile_of_growth_has_a_time_and_a_limit_for_every_step(cache: Path, tmp_path: Path) -> None:
-    found = _profile(cache, tmp_path / "growth.png", "--profile=growth", "--warmup=0")
+def test_a_profile_of_growth_has_a_time_and_a_limit_for_every_step(
+    run: Run, cache: Path, tmp_path: Path
+) -> None:
+    found = _profile(run, cache, tmp_path / "growth.png", "--profile=growth", "--warmup=0")
 
     points = [*found["by_adapters"], *(point for line in found["by_rows"].values() for point in line)]
     assert len(points) == 6 + 3 * 7

@@ -36,7 +36,7 @@ class Tally:
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            self.ends[f"{attack}: {error.code().name}"] += 1
+            self.ends[f"{attack}: {error.code().name}{_told(error)}"] += 1
         except OSError:
             self.ends[f"{attack}: closed"] += 1
         else:
@@ -145,6 +145,11 @@ ATTACKS = (
     half_open,
     silent_pages,
 )
+
+
+def _told(error: grpc.aio.AioRpcError) -> str:
+    """What INTERNAL is about: gRPC's client makes one itself where a refusal overtakes what it sends."""
+    return f" ({(error.details() or '')[:60]})" if error.code() is grpc.StatusCode.INTERNAL else ""
 
 
 async def _kept_open(count: int, attack: Callable[[], Awaitable[None]]) -> None:

@@ -1,7 +1,7 @@
-"""Compiles the kernels for a GPU of the given capability, which need not be there.
+"""Compiles the kernels for GPUs of the given capabilities, which need not be there.
 
 Runs in a process of its own, for the tests' Triton interprets; the interpreter takes much that the compiler
-refuses. Prints each kernel's name and the bytes of shared memory it takes.
+refuses. Prints the capability, each kernel's name and the bytes of shared memory it takes.
 """
 
 import sys
@@ -151,5 +151,7 @@ def shared_bytes(
 
 
 if __name__ == "__main__":
-    for name, kernel, constants, others in all_kernels():
-        print(name, shared_bytes(kernel, constants, others, GPUTarget("cuda", int(sys.argv[1]), 32)))
+    for capability in sys.argv[1:]:
+        target = GPUTarget("cuda", int(capability), 32)
+        for name, kernel, constants, others in all_kernels():
+            print(capability, name, shared_bytes(kernel, constants, others, target))

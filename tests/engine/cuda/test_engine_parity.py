@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PretrainedConfig
 
 from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
@@ -13,7 +14,6 @@ from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
 from parfocal.engine import (
     AdapterKey,
-    Completion,
     EngineConfig,
     EngineMisconfigured,
     Request,
@@ -35,7 +35,8 @@ ADAPTERS = {
     "r7": AdapterShape(7, alpha=14, options={"use_rslora": True}),
     "pattern": AdapterShape(8, options={"rank_pattern": {"layers.1.self_attn.o_proj": 21}}),
 }
-NEW_TOKENS = 4
+NEW_TOKENS = 3
+SHORT = {"max_batch_tokens": 4, "context_tokens": 16}
 CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch")
 
 
@@ -65,10 +66,9 @@ class Broken:
 
 
 class EveryTimeTheSame:
-    """A clock on which everything takes as long."""
+    """A clock on which everything takes as long; what is timed has run once before."""
 
     def seconds(self, work: Callable[[], object]) -> float:
-        work()
         return 1.0
 
 
@@ -101,9 +101,9 @@ def opened(
         device="cpu",
         dtype="float32",
         kernels="torch",
-        max_batch_tokens=48,
+        max_batch_tokens=24,
         max_requests=2,
-        context_tokens=64,
+        context_tokens=32,
         kv_cache_bytes=1 << 20,
         slots=slots,
         max_rank=32,
@@ -113,6 +113,18 @@ def opened(
     reports = Reports()
     resident = replace(load_base(base, config), backend=CudaBackend(Machine(), card, torch.float32))
     return build_engine(resident, config, FolderSource(folders), reports), reports
+
+
+def narrow(architecture: str, layers: int) -> PretrainedConfig:
+    """Returns a configuration that takes few programs, in the interpreter a millisecond each.
+
+    Where it has a window, that is shorter than most prompts.
+    """
+    kind = configurations(layers)[architecture]
+    kind.update({"hidden_size": 64, "intermediate_size": 128, "head_dim": 16})
+    if getattr(kind, "sliding_window", None):
+        kind.update({"sliding_window": 8})
+    return kind
 
 
 def requests() -> list[Request]:
@@ -125,15 +137,21 @@ def requests() -> list[Request]:
             adapter=AdapterKey(name) if name else None,
             stop=Stop(max_tokens=NEW_TOKENS, ignore_eos=True),
         )
-        for number, (name, length) in enumerate(zip(names, (3, 17, 9, 21, 5), strict=True))
+        for number, (name, length) in enumerate(zip(names, (3, 13, 6, 21, 5), strict=True))
     ]
+
+
+@pytest.fixture(scope="module")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a Llama of one layer, as narrow as blocks of 64 allow."""
+    return write_base(tmp_path_factory.mktemp("bases") / "small", narrow("llama", layers=1))
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
     architecture: str, tmp_path: Path
 ) -> None:
-    base = write_base(tmp_path / "base", configurations()[architecture])
+    base = write_base(tmp_path / "base", narrow(architecture, layers=2))
     folders = {
         name: write_adapter(tmp_path / name, base, shape, seed)
         for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
@@ -152,43 +170,43 @@ def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
     assert capturer.replayed > NEW_TOKENS
 
 
-def test_a_card_that_cannot_capture_answers_all_the_same(llama_base: Path) -> None:
-    engine, reports = opened(llama_base, {}, Broken(), slots=1)
+def test_a_card_that_cannot_capture_answers_all_the_same(small_base: Path) -> None:
+    engine, reports = opened(small_base, {}, Broken(), slots=1, **SHORT)
     question = Request("q", (1, 2, 3), None, stop=Stop(max_tokens=3, ignore_eos=True))
     answer = run_all(engine, [question]).completions["q"]
-    plain = open_engine(llama_base, {}, CPU)
+    plain = open_engine(small_base, {}, CPU)
 
     assert answer.token_ids == run_all(plain, [question]).completions["q"].token_ids
     assert reports.kernels == ["graphs"]
 
 
-def test_adapters_that_find_no_memory_wait_for_others_to_leave(llama_base: Path, tmp_path: Path) -> None:
+def test_adapters_that_find_no_memory_wait_for_others_to_leave(small_base: Path, tmp_path: Path) -> None:
     names = ("a", "b", "c")
     folders = {
-        name: write_adapter(tmp_path / name, llama_base, AdapterShape(16), seed)
+        name: write_adapter(tmp_path / name, small_base, AdapterShape(16), seed)
         for seed, name in enumerate(names)
     }
-    one = StoreShape(load_base(llama_base, CPU).shapes, torch.float32, 16, torch.device("cpu"))
+    one = StoreShape(load_base(small_base, CPU).shapes, torch.float32, 16, torch.device("cpu"))
     only_one = one.most_pages * one.page_bytes
-    engine, _ = opened(llama_base, folders, Broken(), slots=3, max_rank=16, adapter_bytes=only_one)
+    engine, _ = opened(small_base, folders, Broken(), slots=3, max_rank=16, adapter_bytes=only_one, **SHORT)
     asked = [
         Request(f"q-{name}", (1, 2, 3), AdapterKey(name), stop=Stop(max_tokens=2, ignore_eos=True))
         for name in names
     ]
     done = run_all(engine, asked)
 
-    oracle = PeftOracle(llama_base, folders)
+    oracle = PeftOracle(small_base, folders)
     for name in names:
         assert list(done.completions[f"q-{name}"].token_ids) == oracle.greedy((1, 2, 3), name, 2)
 
 
-def test_too_little_memory_for_adapters_is_refused_with_the_numbers(llama_base: Path) -> None:
+def test_too_little_memory_for_adapters_is_refused_with_the_numbers(small_base: Path) -> None:
     with pytest.raises(
         EngineMisconfigured, match=r"adapter_bytes 1000 cannot hold one adapter of rank 32 on all"
     ):
-        opened(llama_base, {}, Broken(), slots=1, adapter_bytes=1000)
+        opened(small_base, {}, Broken(), slots=1, adapter_bytes=1000)
     with pytest.raises(EngineMisconfigured, match=r"adapter_bytes is for CUDA .* leave it out on cpu"):
-        open_engine(llama_base, {}, replace(CPU, adapter_bytes=1 << 30))
+        open_engine(small_base, {}, replace(CPU, adapter_bytes=1 << 30))
 
 
 class NothingRuns:
@@ -199,9 +217,9 @@ class NothingRuns:
 
 
 @pytest.mark.parametrize("most", [1, 64, 256, 512])
-def test_the_bound_on_graphs_covers_what_all_of_them_keep(llama_base: Path, most: int) -> None:
+def test_the_bound_on_graphs_covers_what_all_of_them_keep(small_base: Path, most: int) -> None:
     config = replace(CPU, max_requests=most, max_batch_tokens=most, max_rank=16, slots=2)
-    base = load_base(llama_base, config)
+    base = load_base(small_base, config)
     card = Card(4, PlainCopies(), Broken(), EveryTimeTheSame, NothingRuns())
     needs = CudaBackend(Machine(), card, torch.float32).needs(base, config, 1 << 30)
     blocks = -(-base.info.context_tokens // config.block_tokens)
@@ -210,22 +228,18 @@ def test_the_bound_on_graphs_covers_what_all_of_them_keep(llama_base: Path, most
     assert needs.graph_bytes >= logits + input_bytes(most, blocks)
 
 
-def test_a_deterministic_engine_gives_the_same_bits_in_any_batch(tmp_path: Path) -> None:
+def test_a_deterministic_engine_gives_the_same_bits_in_any_batch(small_base: Path, tmp_path: Path) -> None:
     drawn = Sampling(temperature=1.0, top_p=0.9, seed=5)
-    kind = configurations()["llama"]
-    kind.update({"num_hidden_layers": 1, "intermediate_size": 128})
-    base = write_base(tmp_path / "base", kind)
-    folders = {name: write_adapter(tmp_path / name, base, ADAPTERS[name], 1) for name in ("r1", "r7")}
+    folders = {name: write_adapter(tmp_path / name, small_base, ADAPTERS[name], 1) for name in ("r1", "r7")}
     first, *_, last = (replace(one, sampling=drawn, top_logprobs=5) for one in requests())
 
-    def answer(together: int, batch_tokens: int) -> Completion:
-        capturer, asked = RunAgain(), [first, last][-together:]
-        limits = {"max_requests": together, "max_batch_tokens": batch_tokens, "context_tokens": 32}
-        engine, reports = opened(base, folders, capturer, 2, deterministic=True, unpack_bytes=0, **limits)
-        found = run_all(engine, asked).completions["q4"]
-        assert reports.kernels == []
-        assert capturer.replayed > 0
-        return found
+    capturer = RunAgain()
+    limits = {"deterministic": True, "unpack_bytes": 0, "max_batch_tokens": 3}
+    engine, reports = opened(small_base, folders, capturer, 2, **limits)
+    # Alone the prompt of five tokens is cut after three, beside the other one after two.
+    alone = run_all(engine, [last]).completions["q4"]
+    beside = run_all(engine, [first, last]).completions["q4"]
 
-    alone, beside = answer(1, 8), answer(2, 3)
+    assert reports.kernels == []
+    assert capturer.replayed > 0
     assert (beside.token_ids, beside.logprobs) == (alone.token_ids, alone.logprobs)

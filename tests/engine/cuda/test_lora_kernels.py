@@ -17,7 +17,9 @@ from parfocal.engine.scheduling.plan import Segment
 
 SHAPES = {"q": (96, 80), "k": (96, 24), "v": (96, 40), "down": (2048, 33)}
 GROUPS = [("q", "k", "v"), ("down",)]
-RANKS = st.one_of(st.integers(1, 129), st.sampled_from([1, 8, 16, 17, 64, 129]))
+RANKS = st.one_of(st.integers(1, 40), st.sampled_from([1, 8, 16, 17, 64, 129]))
+# Of one part and of several, in whole steps and not.
+LENGTHS = st.one_of(st.integers(1, 300), st.sampled_from([1024, 2047, 2048, 2100]))
 TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 BASE = -1
 
@@ -49,7 +51,7 @@ def cases(draw: st.DrawFn) -> Case:
     linear_ranks = st.fixed_dictionaries({path: st.one_of(RANKS, st.just(0)) for path in SHAPES})
     ranks = draw(st.lists(linear_ranks, min_size=1, max_size=3))
     runs = draw(st.lists(st.tuples(st.integers(BASE, len(ranks) - 1), st.integers(1, 20)), max_size=5))
-    wide, long = draw(st.integers(1, 160)), draw(st.integers(1, 2100))
+    wide, long = draw(st.integers(1, 160)), draw(LENGTHS)
     inputs = {path: wide for path in GROUPS[0]} | {path: long for path in GROUPS[1]}
     shapes = {path: (inputs[path], draw(st.integers(2, 150))) for path in SHAPES}
     order = sorted(runs, key=lambda run: run[0] if run[0] != BASE else 99)
@@ -189,13 +191,14 @@ def test_a_row_gets_the_same_bits_whoever_is_beside_it(device: torch.device) -> 
 def test_a_row_gets_the_same_bits_beside_a_long_prompt(
     device: torch.device, numbers: torch.dtype, adapter_numbers: torch.dtype | None
 ) -> None:
-    wide = {path: (4096, outputs) for path, (_, outputs) in SHAPES.items()}
-    full = dict.fromkeys(SHAPES, 24)
+    # Three parts: the order of two changes nothing.
+    wide = {path: (3072, outputs) for path, (_, outputs) in SHAPES.items()}
+    full = dict.fromkeys(SHAPES, 8)
     adapters = [weights(number, full, torch.float32, wide) for number in range(2)]
     store = filled(adapter_numbers or torch.float32, adapters, device, wide)
-    x = torch.randn(71, 4096, generator=torch.Generator().manual_seed(1)).to(device, numbers)
+    x = torch.randn(71, 3072, generator=torch.Generator().manual_seed(1)).to(device, numbers)
     found = []
-    for beside in (0, 1, 4, 20, 70):
+    for beside in (0, 4, 20, 70):
         segments = [Segment(Place(0, 0), 0, 1), Segment(Place(0, 1), 1, 1 + beside)]
         y = torch.zeros(1 + beside, 33, dtype=numbers, device=device)
         CudaLora(store, tiles_of(segments, device), 129).add_to(y, x[: 1 + beside], "down")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,11 +44,8 @@ def _held(model: nn.Module) -> dict[str, object]:
         for name, value in parts.items():
             if isinstance(value, torch.Tensor):
                 assert not value.is_meta, f"{path}.{name} was not filled"
-                found[f"{path}.{name}"] = (
-                    value.shape,
-                    value.dtype,
-                    value.reshape(-1).view(torch.uint8).tolist(),
-                )
+                content = value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
+                found[f"{path}.{name}"] = (value.shape, value.dtype, content)
             elif isinstance(value, bool | int | float | str | torch.dtype) and name not in _LABELS:
                 found[f"{path}.{name}"] = value
     return found
@@ -71,7 +69,7 @@ def never_fresh(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_a_cached_base_is_a_fresh_one_bit_by_bit(
     tmp_path: Path, never_fresh: Callable[[], None], kind: str, dtype: str, kernels: str
 ) -> None:
-    folder = write_base(tmp_path / kind, configurations()[kind])
+    folder = write_base(tmp_path / kind, configurations(layers=2)[kind])
     config = EngineConfig(device="cpu", dtype=dtype, kernels=kernels, kv_cache_bytes=1 << 22)
     fresh = load_base(folder, config)
     first = load_base(folder, config, cache=BaseCache(tmp_path / "bases"))
@@ -87,13 +85,14 @@ def test_a_cached_base_is_a_fresh_one_bit_by_bit(
 
 
 def test_another_recipe_kernel_or_weight_is_another_entry(tmp_path: Path) -> None:
-    folder, cache = write_base(tmp_path / "base", configurations()["llama"]), tmp_path / "bases"
+    kind = configurations(layers=1)["llama"]
+    folder, cache = write_base(tmp_path / "base", kind), tmp_path / "bases"
     config = EngineConfig(device="cpu", dtype="float32")
     for other in (config, config, replace(config, dtype="bfloat16"), replace(config, dtype="float32")):
         load_base(folder, other, cache=BaseCache(cache))
     assert len(list(cache.iterdir())) == 2
 
-    write_base(folder, configurations()["llama"], seed=1)
+    write_base(folder, kind, seed=1)
     changed = load_base(folder, config, cache=BaseCache(cache))
 
     assert len(list(cache.iterdir())) == 3
@@ -102,7 +101,8 @@ def test_another_recipe_kernel_or_weight_is_another_entry(tmp_path: Path) -> Non
 
 def test_a_base_that_is_served_no_more_makes_room_for_the_next(tmp_path: Path) -> None:
     root, config = tmp_path / "bases", EngineConfig(device="cpu", dtype="float32")
-    folders = [write_base(tmp_path / str(seed), configurations()["llama"], seed=seed) for seed in range(3)]
+    kind = configurations(layers=1)["llama"]
+    folders = [write_base(tmp_path / str(seed), kind, seed=seed) for seed in range(3)]
     left = []
     for folder, is_served_on in zip(folders, (True, False, False), strict=True):
         cache = BaseCache(root, 1, folder.name)
@@ -267,25 +267,33 @@ def test_an_entry_that_cannot_be_read_costs_a_warning_and_is_left(
     assert len(caplog.records) == 1
 
 
+@pytest.fixture(scope="module")
+def troubles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Returns what happened on each disk that takes no cache, all in one process: its start is slow."""
+    root, apart = tmp_path_factory.mktemp("troubles"), ["unshare", "-m"]
+    folder = write_base(root / "base", configurations(layers=1)["llama"])
+    mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    may_mount = subprocess.run(mount, capture_output=True).returncode == 0
+    names = ["limited", "full", "read_only"] if may_mount else ["limited"]
+    serve = [sys.executable, "-m", "fakes.engine.cache_trouble", str(folder), str(root), *names]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [*(apart if may_mount else []), *serve]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(names, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
 @pytest.mark.parametrize("trouble", ["limited", "full", "read_only"])
 def test_a_disk_that_takes_no_cache_costs_a_warning_and_the_base_is_served(
-    tmp_path: Path, trouble: str
+    troubles: dict[str, Any], trouble: str
 ) -> None:
-    folder = write_base(tmp_path / "base", configurations()["llama"])
-    apart = [] if trouble == "limited" else ["unshare", "-m"]
-    mount = [*apart, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    if apart and subprocess.run(mount, capture_output=True).returncode:
+    if trouble not in troubles:
         pytest.skip("this user may not mount")
-    serve = [sys.executable, "-m", "fakes.engine.cache_trouble", trouble, str(folder), str(tmp_path)]
-    command = [*apart, *serve]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    happened = troubles[trouble]
 
-    assert done.returncode == 0, done.stderr
-    happened = json.loads(done.stdout)
     assert happened["tokens"] == 3
     [warning] = happened["warnings"]
-    assert warning.startswith(f"cannot write base cache {tmp_path / 'disk' / 'bases'}: ")
+    assert warning.startswith(f"cannot write base cache {happened['root']}: ")
     assert happened["left"] == []
 
 

@@ -36,7 +36,7 @@ def hostile_registry(path: Path, folder: Path) -> None:
     manifest = hostile_manifest(second.manifest)
     index = SqliteIndex(path / "index.sqlite", lambda: None)
     FolderBlobs(path).put(io.BytesIO(manifest.to_bytes()))
-    index.add_version("team/x", manifest)
+    index.add_version("team/x", manifest.to_bytes())
     for version in (1, 2):
         index.set_alias("team/x", "prod", version, None, f"eve{ESCAPES}")
     index.close()

@@ -15,7 +15,6 @@ from parfocal.registry.values import (
     AliasMove,
     Event,
     EventKind,
-    Manifest,
     Version,
     digest_of,
     rollback_target,
@@ -97,14 +96,13 @@ class MemoryIndex:
         events = _slice(found, limit, lambda event: str(event.sequence))
         return Slice(tuple(event.move() for event in events.items), events.next_key)
 
-    def add_version(self, name: str, manifest: Manifest) -> Version:
-        data = manifest.to_bytes()
-        digest = digest_of(data)
+    def add_version(self, name: str, manifest: bytes) -> Version:
+        digest = digest_of(manifest)
         with self._lock:
             there = self._live_with(name, digest)
             if there is not None:
                 return there
-            self._manifests[digest] = data
+            self._manifests[digest] = manifest
             number = max(self._published(name), default=0) + 1
             self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest)
             return self.version(name, number)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,13 +86,15 @@ def numbered_adapter(folder: Path, number: int) -> Path:
 
 def main() -> None:
     """Carries out the orders on stdin, one after the other."""
+    with tempfile.TemporaryDirectory() as scratch:
+        publication = small_publication(Path(scratch))
     for line in sys.stdin:
         order = Order(**json.loads(line))
         answers, told = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(answers)
-            _carry_out(order, told)
+            _carry_out(order, publication, told)
             os._exit(0)
         os.close(told)
         print(child, flush=True)
@@ -102,13 +104,15 @@ def main() -> None:
         print(json.dumps([status, versions]), flush=True)
 
 
-def _carry_out(order: Order, told: int) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        publication = small_publication(Path(scratch))
-        folders = [numbered_adapter(Path(scratch), order.first + index) for index in range(order.count)]
+def _carry_out(order: Order, publication: Publication, told: int) -> None:
+    path = Path(order.registry)
+    # Beside the registry, for whoever is killed leaves it there.
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        numbers = range(order.first, order.first + order.count)
+        folders: Iterable[Path] = (numbered_adapter(Path(scratch), number) for number in numbers)
         if order.kill_at:
+            folders = list(folders)
             _die_at(order.kill_at)
-        path = Path(order.registry)
         if order.deed == "rebuild":
             os.write(told, f"{rebuild_folder(path).rebuilt.versions} ".encode())
             return

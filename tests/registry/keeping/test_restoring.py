@@ -39,7 +39,7 @@ def history(seed: int) -> list[Event]:
                 case 4 | 5:
                     index.set_alias(name, alias, number, None, "")
                 case _:
-                    index.add_version(name, choose.choice(CONTENTS))
+                    index.add_version(name, choose.choice(CONTENTS).to_bytes())
     return index.events(0, 1000)
 
 

@@ -84,6 +84,10 @@ def _chat(**fields: str) -> adapter_pb2.Rendering:
     return adapter_pb2.Rendering(form=adapter_pb2.RENDERING_FORM_CHAT, **fields)
 
 
+def _hyper_parameters(numbers: str) -> adapter_pb2.Provenance:
+    return adapter_pb2.Provenance(hyper_parameters_json=f'{{"x":[{numbers}0]}}')
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
@@ -102,6 +106,7 @@ def _chat(**fields: str) -> adapter_pb2.Rendering:
         ({"files": [*announced(), *announced()]}, "INVALID_UPLOAD"),
         ({"provenance": adapter_pb2.Provenance(hyper_parameters_json="{")}, "INVALID_PUBLICATION"),
         ({"provenance": adapter_pb2.Provenance(hyper_parameters_json="[]")}, "INVALID_PUBLICATION"),
+        ({"provenance": _hyper_parameters("0," * 40_000)}, "INVALID_PUBLICATION"),
         ({"evaluation": adapter_pb2.Evaluation(metrics={"loss": float("nan")})}, "INVALID_PUBLICATION"),
         ({"rendering": adapter_pb2.Rendering()}, "INVALID_PUBLICATION"),
         ({"rendering": _chat(template_variables_json="[")}, "INVALID_PUBLICATION"),

@@ -17,6 +17,7 @@ from parfocal.registry import (
     Provenance,
     Publication,
     Rendering,
+    Version,
     describe_base,
     locate_base,
 )
@@ -153,6 +154,25 @@ def test_an_adapter_of_another_base_is_refused_with_field_and_values(
     assert caught.value.metadata["actual"] == next(iter(change.values()))
     assert f"{field} is" in str(caught.value)
     assert caught.value.adapter.version == 1
+
+
+def test_what_is_asked_for_again_is_refused_again_without_reading_its_manifest(
+    registry: FolderRegistry, base: BaseContract
+) -> None:
+    class Unreadable(FolderRegistry):
+        def resolve(self, reference: str) -> Version:
+            found = super().resolve(reference)
+            return replace(found, manifest_bytes=b"", known=None) if asked else found
+
+    asked: list[ContractMismatch] = []
+    with_other = replace(base, config_digest="sha256:" + "0" * 64)
+    resolver = AdapterResolver(Unreadable(registry.path), with_other, threads=1)
+    for _ in range(2):
+        with pytest.raises(ContractMismatch) as caught:
+            asyncio.run(resolver.resolve("team/invoices@1"))
+        asked.append(caught.value)
+    resolver.close()
+    assert str(asked[0]) == str(asked[1])
 
 
 def test_a_base_under_another_name_is_served_and_logged_once(

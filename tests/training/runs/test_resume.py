@@ -7,153 +7,141 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.training import RecordingWatcher, chat_row, chat_rows, write_jsonl
-from parfocal.registry import FolderRegistry
+from fakes.training import RecordingWatcher, StopsAt, chat_row, chat_rows, weights, write_jsonl
 from parfocal.training import (
     Interrupted,
     NothingToResume,
-    ParentMismatch,
     ResumeMismatch,
     RunDamaged,
     StepDone,
     TrainConfig,
+    TrainResult,
     resume,
     train,
 )
+from parfocal.training.runs.run_folder import RunFolder
 
-STEPS = 14
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A run that was stopped after `step`, and what handled Ctrl-C before and after it."""
+
+    folder: Path
+    step: int
+    handlers: tuple[object, object]
 
 
-class StopsAt(RecordingWatcher):
-    """Sends this process a signal when a step is reported, as a person at the keyboard would."""
-
-    def __init__(self, step: int, number: signal.Signals = signal.SIGINT) -> None:
-        super().__init__()
-        self._step = step
-        self._number = number
-
-    def step(self, done: StepDone) -> None:
-        """Sends the signal at its step."""
-        super().step(done)
-        if done.step == self._step:
-            signal.raise_signal(self._number)
+@pytest.fixture(scope="module")
+def halted(shared: dict[str, Any]) -> Halted:
+    """The same run, stopped on its way. Tests that change it copy it."""
+    folder = shared["output"].with_name("halted")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match=r"parfocal train --resume --output .*halted") as stop:
+        train(TrainConfig(**shared | {"output": folder}), StopsAt(5))
+    return Halted(folder, stop.value.step, (before, signal.getsignal(signal.SIGINT)))
 
 
 @pytest.fixture
-def settings(base_folder: Path, tmp_path: Path) -> dict[str, Any]:
-    return settings_of(tmp_path, base_folder)
+def interrupted(halted: Halted, tmp_path: Path) -> Path:
+    """A copy of the stopped run."""
+    return Path(shutil.copytree(halted.folder, tmp_path / "interrupted"))
 
 
-def settings_of(folder: Path, base: Path) -> dict[str, Any]:
-    return {
-        "data": write_jsonl(folder / "data.jsonl", chat_rows(70)),
-        "name": "letters",
-        "base": str(base),
-        "output": folder / "run",
-        "steps": STEPS,
-        "evaluations": 3,
-        "rank": 4,
-        "dropout": 0.1,
-    }
+def checkpoint_of(run: Path) -> Path:
+    (folder,) = run.glob("checkpoints/checkpoint-*")
+    return folder
 
 
-def weights(folder: Path) -> bytes:
-    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_resumes_bit_for_bit(
-    settings: dict[str, Any], tmp_path: Path, number: signal.Signals
+def test_an_interrupted_run_resumes_bit_for_bit_wherever_its_folder_was_moved(
+    whole: TrainResult, halted: Halted, interrupted: Path
 ) -> None:
-    whole = train(TrainConfig(**settings))
-    broken = settings | {"output": tmp_path / "broken"}
-    with pytest.raises(Interrupted, match=r"parfocal train --resume --output .*broken") as stop:
-        train(TrainConfig(**broken), StopsAt(6, number))
     watcher = RecordingWatcher()
-    resumed = resume(broken["output"], watcher)
+    resumed = resume(interrupted, watcher, settings={"output": interrupted})
 
-    assert 6 <= stop.value.step < STEPS
-    assert watcher.steps[0].step == stop.value.step + 1
-    assert weights(broken["output"]) == weights(settings["output"])
+    assert 5 <= halted.step < whole.steps
+    assert watcher.steps[0].step == halted.step + 1
+    assert weights(interrupted) == weights(whole.output)
+    assert resumed.metrics() == whole.metrics()
+    assert (resumed.best_step, resumed.steps) == (whole.best_step, whole.steps)
+    assert resumed.output == interrupted
+    assert not (halted.folder / "adapter").exists()
+
+
+def test_a_run_may_be_interrupted_twice_and_by_either_signal(
+    settings: dict[str, Any], whole: TrainResult
+) -> None:
+    with pytest.raises(Interrupted) as first:
+        train(TrainConfig(**settings), StopsAt(2, signal.SIGTERM))
+    with pytest.raises(Interrupted) as second:
+        resume(settings["output"], StopsAt(5, signal.SIGINT))
+    watcher = RecordingWatcher()
+    resumed = resume(settings["output"], watcher)
+
+    assert 2 <= first.value.step < 5 <= second.value.step < whole.steps
+    assert watcher.steps[0].step == second.value.step + 1
+    assert weights(settings["output"]) == weights(whole.output)
     assert resumed.metrics() == whole.metrics()
     assert resumed.best_step == whole.best_step
 
 
 def test_an_early_best_adapter_survives_the_interruption(settings: dict[str, Any]) -> None:
-    spoiling = settings | {"learning_rate": 0.03, "evaluations": STEPS}
+    spoiling = settings | {"learning_rate": 0.03, "evaluations": settings["steps"]}
     with pytest.raises(Interrupted):
-        train(TrainConfig(**spoiling), StopsAt(12))
-    best_step = json.loads(next(settings["output"].glob("checkpoints/*/complete.json")).read_text())["note"]
+        train(TrainConfig(**spoiling), StopsAt(settings["steps"] - 2))
+    note = json.loads((checkpoint_of(settings["output"]) / "complete.json").read_text())["note"]
     result = resume(settings["output"])
 
-    assert result.best_step >= best_step["best_step"]
+    assert result.best_step >= note["best_step"]
     assert (settings["output"] / "adapter").is_dir()
 
 
-def test_a_run_may_be_interrupted_twice(settings: dict[str, Any], tmp_path: Path) -> None:
-    train(TrainConfig(**settings))
-    broken = settings | {"output": tmp_path / "broken"}
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**broken), StopsAt(4))
-    with pytest.raises(Interrupted):
-        resume(broken["output"], StopsAt(9))
-    resume(broken["output"])
+def test_the_handlers_of_the_process_come_back(halted: Halted) -> None:
+    before, after = halted.handlers
 
-    assert weights(broken["output"]) == weights(settings["output"])
-
-
-def test_the_handlers_of_the_process_come_back(settings: dict[str, Any]) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**settings), StopsAt(2))
-
-    assert signal.getsignal(signal.SIGINT) is before
+    assert after is before
 
 
 def test_training_in_a_thread_leaves_signals_alone(settings: dict[str, Any]) -> None:
     results: list[object] = []
-    thread = threading.Thread(target=lambda: results.append(train(TrainConfig(**settings))))
+    short = TrainConfig(**settings | {"steps": 1, "evaluations": 1})
+    thread = threading.Thread(target=lambda: results.append(train(short)))
     thread.start()
     thread.join()
 
     assert len(results) == 1
 
 
-def test_other_data_is_not_the_same_run(settings: dict[str, Any]) -> None:
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**settings), StopsAt(3))
-    write_jsonl(settings["data"], chat_rows(71))
-
-    with pytest.raises(ResumeMismatch, match="data of this run changed"):
-        resume(settings["output"])
+def test_other_data_is_not_the_same_run(halted: Halted, shared: dict[str, Any]) -> None:
+    before = shared["data"].read_bytes()
+    write_jsonl(shared["data"], chat_rows(71))
+    try:
+        with pytest.raises(ResumeMismatch, match="data of this run changed"):
+            resume(halted.folder)
+    finally:
+        shared["data"].write_bytes(before)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("steps", 20), ("rank", 8), ("learning_rate", 1e-3), ("name", "numbers"), ("keep", "last")],
 )
-def test_a_setting_that_decides_the_adapter_cannot_change(
-    settings: dict[str, Any], name: str, value: object
-) -> None:
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**settings), StopsAt(3))
-
+def test_a_setting_that_decides_the_adapter_cannot_change(halted: Halted, name: str, value: object) -> None:
     with pytest.raises(ResumeMismatch, match=f"{name} is .* in this run and cannot become .*new run"):
-        resume(settings["output"], settings={name: value})
+        resume(halted.folder, settings={name: value})
 
 
 def test_what_was_given_before_may_be_given_again_and_the_registry_anew(
-    settings: dict[str, Any], tmp_path: Path
+    interrupted: Path, shared: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**settings), StopsAt(3))
-    again = {"rank": 4, "data": settings["data"], "registry": str(tmp_path / "elsewhere"), "exact_match": 2}
-    result = resume(settings["output"], settings=again)
+    again = {"rank": 4, "data": shared["data"], "registry": str(tmp_path / "elsewhere"), "exact_match": 2}
+    result = resume(interrupted, settings=again)
 
     assert result.version == 1
     assert result.adapter.exact_match is not None
@@ -168,7 +156,7 @@ def test_other_held_out_or_validation_rows_are_not_the_same_run(
         for name in ("held_out", "validation")
     }
     with pytest.raises(Interrupted):
-        train(TrainConfig(**settings, **files), StopsAt(3))
+        train(TrainConfig(**settings | {"steps": 3}, **files), StopsAt(1))
     for name, words in (("held_out", "held-out"), ("validation", "validation")):
         before = files[name].read_bytes()
         write_jsonl(files[name], [chat_row(f"{name} {n}", "x") for n in range(13)])
@@ -179,18 +167,8 @@ def test_other_held_out_or_validation_rows_are_not_the_same_run(
     assert resume(settings["output"]).examples == 12
 
 
-@pytest.fixture
-def interrupted(settings: dict[str, Any]) -> Path:
-    """The checkpoint of a run that was stopped."""
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**settings), StopsAt(6))
-    (folder,) = settings["output"].glob("checkpoints/checkpoint-*")
-    assert isinstance(folder, Path)
-    return folder
-
-
-def test_no_byte_of_a_checkpoint_may_change(interrupted: Path, settings: dict[str, Any]) -> None:
-    files = [path for path in sorted(interrupted.rglob("*")) if path.is_file()]
+def test_no_byte_of_a_checkpoint_may_change(interrupted: Path, halted: Halted) -> None:
+    files = [path for path in sorted(checkpoint_of(interrupted).rglob("*")) if path.is_file()]
     names = {path.name for path in files}
     assert {"adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "best.safetensors"} <= names
     for path in files:
@@ -198,125 +176,37 @@ def test_no_byte_of_a_checkpoint_may_change(interrupted: Path, settings: dict[st
         for changed in (before[:-1], bytes([before[0] ^ 1]) + before[1:]):
             path.write_bytes(changed)
             with pytest.raises(RunDamaged, match=path.name):
-                resume(settings["output"])
+                resume(interrupted)
         path.write_bytes(before)
 
-    assert resume(settings["output"]).steps == STEPS
+    found = RunFolder.open(interrupted)[0].checkpoints.latest()
+    assert found is not None and found.step == halted.step
 
 
-def test_a_checkpoint_of_a_twin_run_is_not_resumed(
-    interrupted: Path, settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_a_twin_run_is_not_resumed(interrupted: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(Interrupted):
-        train(TrainConfig(**settings | {"output": tmp_path / "twin"}), StopsAt(9))
-    shutil.rmtree(interrupted.parent)
-    shutil.copytree(tmp_path / "twin" / "checkpoints", interrupted.parent)
+        train(TrainConfig(**settings), StopsAt(1))
+    shutil.rmtree(interrupted / "checkpoints")
+    shutil.copytree(settings["output"] / "checkpoints", interrupted / "checkpoints")
 
     with pytest.raises(RunDamaged, match="another run wrote it"):
-        resume(settings["output"])
+        resume(interrupted)
 
 
-def test_a_run_whose_folder_was_moved_goes_on_there(
-    interrupted: Path, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    moved = settings["output"].rename(tmp_path / "moved")
-    result = resume(moved, settings={"output": moved})
-
-    assert (result.output, result.steps) == (moved, STEPS)
-    assert not settings["output"].exists()
-
-
-def test_without_its_damaged_checkpoint_the_run_starts_anew(
-    interrupted: Path, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    whole = train(TrainConfig(**settings | {"output": tmp_path / "whole"}))
-    (interrupted / "optimizer.pt").write_bytes(b"")
+def test_without_its_damaged_checkpoint_the_run_starts_anew(interrupted: Path, whole: TrainResult) -> None:
+    (checkpoint_of(interrupted) / "optimizer.pt").write_bytes(b"")
     with pytest.raises(RunDamaged, match="remove that folder"):
-        resume(settings["output"])
-    shutil.rmtree(interrupted)
+        resume(interrupted)
+    shutil.rmtree(checkpoint_of(interrupted))
 
-    assert resume(settings["output"]).metrics() == whole.metrics()
-
-
-@pytest.fixture(scope="module")
-def parents(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry with two versions of team/parent, of which prod is the first."""
-    folder = tmp_path_factory.mktemp("parents")
-    settings = settings_of(folder, base_folder) | {"name": "team/parent", "steps": 3}
-    for seed in (1, 2):
-        own = {"output": folder / f"run{seed}", "seed": seed, "registry": str(folder / "registry")}
-        train(TrainConfig(**settings | own))
-    FolderRegistry(folder / "registry").set_alias("team/parent", "prod", 1)
-    return folder / "registry"
-
-
-@pytest.fixture
-def registry(parents: Path, tmp_path: Path) -> FolderRegistry:
-    """A copy of `parents`."""
-    return FolderRegistry(shutil.copytree(parents, tmp_path / "registry"))
-
-
-def child_of(parent: str, settings: dict[str, Any], registry: FolderRegistry) -> dict[str, Any]:
-    return settings | {"name": "team/child", "parent": parent, "registry": str(registry.path)}
-
-
-@pytest.mark.parametrize("stopped_early", [False, True])
-def test_the_parent_stays_what_the_alias_meant_when_the_run_began(
-    settings: dict[str, Any], registry: FolderRegistry, tmp_path: Path, stopped_early: bool
-) -> None:
-    straight = child_of("team/parent@1", settings, registry)
-    train(TrainConfig(**straight | {"output": tmp_path / "straight", "registry": str(registry.path)}))
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**child_of("team/parent@prod", settings, registry)), StopsAt(4))
-    registry.set_alias("team/parent", "prod", 2)
-    if stopped_early:
-        shutil.rmtree(settings["output"] / "checkpoints")
-    result = resume(settings["output"])
-    provenance = registry.resolve(f"team/child@{result.version}").manifest.provenance
-
-    assert provenance is not None
-    assert provenance.parent == "team/parent@1"
-    assert provenance.hyper_parameters["parent_digest"] == registry.resolve("team/parent@1").digest
-    assert weights(settings["output"]) == weights(tmp_path / "straight")
-
-
-def test_a_parent_without_a_version_stays_the_latest_of_then(
-    settings: dict[str, Any], registry: FolderRegistry, tmp_path: Path
-) -> None:
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**child_of("team/parent", settings, registry)), StopsAt(4))
-    newest = settings | {"name": "team/parent", "output": tmp_path / "parent3", "seed": 3, "steps": 3}
-    train(TrainConfig(**newest | {"registry": str(registry.path)}))
-    resume(settings["output"])
-    provenance = registry.resolve("team/child").manifest.provenance
-
-    assert provenance is not None
-    assert provenance.parent == "team/parent@2"
-
-
-def test_a_registry_without_the_parent_does_only_once_there_is_a_checkpoint(
-    settings: dict[str, Any], registry: FolderRegistry, tmp_path: Path
-) -> None:
-    digest = registry.resolve("team/parent@2").digest
-    with pytest.raises(Interrupted):
-        train(TrainConfig(**child_of("team/parent@2", settings, registry)), StopsAt(4))
-    shutil.copytree(settings["output"], tmp_path / "early")
-    elsewhere = {"registry": str(tmp_path / "elsewhere")}
-    resume(settings["output"], settings=elsewhere)
-    provenance = FolderRegistry(tmp_path / "elsewhere").resolve("team/child").manifest.provenance
-    assert provenance is not None
-    assert provenance.hyper_parameters["parent_digest"] == digest
-
-    shutil.rmtree(tmp_path / "early" / "checkpoints")
-    with pytest.raises(ParentMismatch, match=f"began from team/parent@2 .{digest}.*start a new run"):
-        resume(tmp_path / "early", settings=elsewhere)
-    with pytest.raises(ParentMismatch, match=r"began from team/parent@2 .*--registry"):
-        resume(tmp_path / "early", settings={"registry": None})
+    assert resume(interrupted).metrics() == whole.metrics()
 
 
 def test_an_open_run_resumes_bit_for_bit(settings: dict[str, Any], tmp_path: Path) -> None:
-    left_open = settings | {"steps": None, "evaluations": 20}
+    write_jsonl(settings["data"], [chat_row(f"{number}", "x") for number in range(40)])
+    left_open = settings | {"steps": None, "evaluations": 20, "learning_rate": 0.01}
     whole = train(TrainConfig(**left_open))
+    assert not whole.still_falling
     broken = left_open | {"output": tmp_path / "broken"}
     with pytest.raises(Interrupted):
         train(TrainConfig(**broken), StopsAt(whole.steps - 5))
@@ -326,11 +216,9 @@ def test_an_open_run_resumes_bit_for_bit(settings: dict[str, Any], tmp_path: Pat
     assert weights(broken["output"]) == weights(settings["output"])
 
 
-def test_a_finished_run_has_nothing_to_resume(settings: dict[str, Any], tmp_path: Path) -> None:
-    train(TrainConfig(**settings))
-
+def test_a_finished_run_has_nothing_to_resume(whole: TrainResult, tmp_path: Path) -> None:
     with pytest.raises(NothingToResume, match="is finished"):
-        resume(settings["output"])
+        resume(whole.output)
     with pytest.raises(NothingToResume, match="holds no run"):
         resume(tmp_path / "absent")
 
@@ -359,27 +247,49 @@ def _run_until(settings: dict[str, Any], line: str) -> subprocess.Popen[str]:
 def test_ctrl_c_at_the_keyboard_leaves_a_checkpoint_that_resumes(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    long = settings | {"steps": 400, "evaluations": 1}
-    process = _run_until(long, "step 40/")
+    long = settings | {"steps": 200, "evaluations": 1}
+    process = _run_until(long, "step 20/")
     os.kill(process.pid, signal.SIGINT)
     said, _ = process.communicate()
 
     assert process.returncode == 0
     assert "Stopping after this step" in said
-    assert int(said.split("INTERRUPTED")[1]) >= 40
+    assert int(said.split("INTERRUPTED")[1]) >= 20
     marks = list(settings["output"].glob("checkpoints/checkpoint-*/complete.json"))
     assert len(marks) == 1
 
 
-def test_a_killed_run_resumes_from_its_last_whole_checkpoint(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
-    whole = train(TrainConfig(**settings))
-    killed = settings | {"output": tmp_path / "killed", "checkpoint_minutes": 0.01, "steps": STEPS}
-    process = _run_until(killed, "step 7/")
-    process.kill()
-    process.communicate()
-    resumed = resume(killed["output"])
+_OFTEN_MINUTES = 0.01
 
+
+class CopiesAt(StopsAt):
+    """Copies a run at a step, and stops the run at the next."""
+
+    def __init__(self, step: int, run: Path, target: Path) -> None:
+        super().__init__(step + 1)
+        self._at, self._run, self._target = step, run, target
+
+    def step(self, done: StepDone) -> None:
+        """Copies at its step: a process that is killed then leaves no more behind."""
+        if done.step == 1:
+            time.sleep(60 * _OFTEN_MINUTES)  # a checkpoint is due
+        if done.step == self._at:
+            shutil.copytree(self._run, self._target)
+        super().step(done)
+
+
+def test_a_killed_run_resumes_from_its_last_whole_checkpoint(
+    settings: dict[str, Any], whole: TrainResult, tmp_path: Path
+) -> None:
+    killed, often = tmp_path / "killed", TrainConfig(**settings | {"checkpoint_minutes": _OFTEN_MINUTES})
+    with pytest.raises(Interrupted):
+        train(often, CopiesAt(4, settings["output"], killed))
+    last = checkpoint_of(killed)
+    half = shutil.copytree(last, last.with_name("checkpoint-7"))
+    (Path(half) / "complete.json").unlink()
+    watcher = RecordingWatcher()
+    resumed = resume(killed, watcher)
+
+    assert f"checkpoint-{watcher.steps[0].step - 1}" == last.name
     assert resumed.metrics() == whole.metrics()
-    assert weights(killed["output"]) == weights(settings["output"])
+    assert weights(killed) == weights(whole.output)

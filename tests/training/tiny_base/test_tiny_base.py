@@ -49,7 +49,7 @@ def test_the_held_out_loss_of_the_card_can_be_measured_again() -> None:
 @pytest.mark.parametrize("job", [support_emails, office_memos])
 def test_the_base_alone_does_not_know_the_demo_jobs(job: Job) -> None:
     rows = list(job(6, seed=8))
-    answers = [_answer(row["prompt"]) for row in rows]
+    answers = [_answer(row["prompt"], row["completion"]) for row in rows]
     assert all(answers)
     assert not [row for row, answer in zip(rows, answers, strict=True) if answer == row["completion"]]
 
@@ -57,7 +57,7 @@ def test_the_base_alone_does_not_know_the_demo_jobs(job: Job) -> None:
 def test_the_base_fills_in_most_forms_when_asked() -> None:
     source = Source("shipped")
     forms = [extract_by_form(source).turns for _ in range(8)]
-    right = [_answer(asked.content) == answered.content for asked, answered in forms]
+    right = [_answer(asked.content, answered.content) == answered.content for asked, answered in forms]
     assert sum(right) >= 4
 
 
@@ -82,7 +82,10 @@ def _prompt(message: str) -> str:
     return str(TOKENIZER.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
 
 
-def _answer(message: str) -> str:
+def _answer(message: str, right: str) -> str:
+    """Returns the base's answer as far as it takes to tell it from the right one."""
     prompt = TOKENIZER(_prompt(message), return_tensors="pt").input_ids
-    produced = _model().generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=96)  # type: ignore[misc]
+    most = len(TOKENIZER(right).input_ids) + 8
+    given = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt), "max_new_tokens": most}
+    produced = _model().generate(**given)  # type: ignore[misc]
     return str(TOKENIZER.decode(produced[0, prompt.shape[1] :], skip_special_tokens=True))

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Event, Manifest, Version
+from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Event, Version
 
 Item = TypeVar("Item")
 
@@ -93,7 +93,7 @@ class Index(Protocol):
         """
         ...
 
-    def add_version(self, name: str, manifest: Manifest) -> Version:
+    def add_version(self, name: str, manifest: bytes) -> Version:
         """The new version, or the live one of this name that has the same digest already."""
         ...
 

@@ -40,13 +40,19 @@ class PublishedWeights:
 
     def read_from(self, file: BinaryIO) -> BinaryIO:
         """A stream of the published bytes, made from the file that was read."""
-        file.seek(self.skipped)
-        return io.BufferedReader(_Pieces(self._pieces(file))) if self.beginning else file
+        return begun_anew(file, self.beginning, self.skipped)
 
-    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
-        yield self.beginning
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
+
+def begun_anew(file: BinaryIO, beginning: bytes, skipped: int) -> BinaryIO:
+    """A stream of `file` with `beginning` in place of its first `skipped` bytes."""
+    file.seek(skipped)
+    return io.BufferedReader(_Pieces(_pieces(file, beginning))) if beginning else file
+
+
+def _pieces(file: BinaryIO, beginning: bytes) -> Iterator[bytes]:
+    yield beginning
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
 
 
 class _Pieces(io.RawIOBase):

@@ -1,15 +1,19 @@
 """From a PEFT folder, or an upload, to a manifest whose files are stored."""
 
-from parfocal.registry.publishing.draft import Draft, draft, store
+from parfocal.registry.publishing.checking import IsolatedCheck, check_here
+from parfocal.registry.publishing.draft import Draft, draft
 from parfocal.registry.publishing.publication import Publication, base_named_by
+from parfocal.registry.publishing.ready import Check
 from parfocal.registry.publishing.upload import Upload, fault_of_files
 
 __all__ = [
+    "Check",
     "Draft",
+    "IsolatedCheck",
     "Publication",
     "Upload",
     "base_named_by",
+    "check_here",
     "draft",
     "fault_of_files",
-    "store",
 ]

@@ -1,7 +1,6 @@
 """Turns a PEFT folder into a manifest whose files are stored. Knows no names and no version numbers."""
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.publishing.own_template import own_template
 from parfocal.registry.publishing.own_tokens import token_warnings
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
+from parfocal.registry.publishing.ready import Progress, Stored, changed_meanwhile
+from parfocal.registry.publishing.shared_base import with_shared_base
 from parfocal.registry.values import (
     CONFIG_FILE,
     JSON,
@@ -40,8 +41,6 @@ from parfocal.registry.values import (
 # What a publisher may write in several lines; all else is a name, a number or a sentence.
 _FREE_TEXTS = ("provenance.hyper_parameters", "contract.rendering.template_variables")
 _OWN_TEMPLATE = "the adapter carries its own chat template, which writes its chats instead of the base's"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,31 @@ class Draft:
         _check_printable(loads(data))
         return manifest
 
+    def store(self, blobs: BlobStore, progress: Progress | None = None) -> bytes:
+        """Stores the files, then their manifest, and returns it.
+
+        Raises AdapterRefused when the weights were changed since they were checked, and OSError.
+        """
+        stored = Stored(blobs, self.size, progress)
+        stored.put(CONFIG_FILE, io.BytesIO(self.config))
+        published = self.folder.weights
+        with open_regular(self.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
+            weights = stored.put(WEIGHTS_FILE, published.read_from(source))
+        with blobs.open(weights.digest) as file:
+            if read_header(file, WEIGHTS_FILE) != published.header:
+                raise changed_meanwhile(WEIGHTS_FILE)
+        if self.template is not None:
+            stored.put(TEMPLATE_FILE, io.BytesIO(self.template))
+        return stored.under(self.manifest(tuple(stored.files)).to_bytes())
+
 
 def draft(folder: Path, publication: Publication) -> Draft:
     """A draft of what `folder` holds.
 
-    Raises AdapterRefused and its kinds, BaseUnreachable and InvalidPublication.
+    Raises AdapterRefused and its kinds, BaseUnreachable, BaseUnsupported and InvalidPublication.
     """
     try:
+        publication = with_shared_base(folder, publication)
         shape = None if publication.base is None else publication.base.shape
         read = read_peft_folder(folder, shape)
         base = bound_base(read.config, publication)
@@ -123,33 +140,6 @@ def draft(folder: Path, publication: Publication) -> Draft:
     return result
 
 
-def store(prepared: Draft, blobs: BlobStore, progress: Progress | None) -> Manifest:
-    """Stores the files of a draft, then its manifest, and returns the manifest.
-
-    Raises AdapterRefused when the weights were changed since they were checked, and OSError.
-    """
-    counter = _Counter(prepared.size, progress)
-    config = blobs.put(io.BytesIO(prepared.config), counter.advance)
-    published = prepared.folder.weights
-    with open_regular(prepared.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
-        weights = blobs.put(published.read_from(source), counter.advance)
-    with blobs.open(weights.digest) as stored:
-        if read_header(stored, WEIGHTS_FILE) != published.header:
-            raise AdapterRefused(
-                f"{WEIGHTS_FILE} changed while it was published; try again", field=WEIGHTS_FILE
-            )
-    files = [
-        FileEntry(CONFIG_FILE, config.size, config.digest),
-        FileEntry(WEIGHTS_FILE, weights.size, weights.digest),
-    ]
-    if prepared.template is not None:
-        template = blobs.put(io.BytesIO(prepared.template), counter.advance)
-        files.append(FileEntry(TEMPLATE_FILE, template.size, template.digest))
-    manifest = prepared.manifest(tuple(files))
-    blobs.put(io.BytesIO(manifest.to_bytes()))
-    return manifest
-
-
 def _check_printable(manifest: JSON) -> None:
     """Raises InvalidPublication where a text would do something to the terminal of whoever looks at it."""
     field = unprintable_field(manifest, free=_FREE_TEXTS)
@@ -159,17 +149,3 @@ def _check_printable(manifest: JSON) -> None:
             "write it without",
             field=printable(field[:100]),
         )
-
-
-class _Counter:
-    """Adds up bytes and reports them against the total."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total = total
-        self._progress = progress
-        self._done = 0
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, self._total)

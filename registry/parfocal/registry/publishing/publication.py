@@ -16,6 +16,8 @@ class Publication:
     """The base the adapter was made for, where it came from, how good it is, how its rows became text.
 
     Without a described base, or with an unverified one, `unverified_base` must confirm that this is intended.
+    In place of `base`, a stranger may name one to be looked up: `shared_base`, a Hub id or empty for the one
+    that the adapter's configuration names. Folders of this machine are never looked at for it.
     """
 
     base: BaseContract | None = None
@@ -23,6 +25,7 @@ class Publication:
     evaluation: Evaluation | None = None
     unverified_base: bool = False
     rendering: Rendering | None = None
+    shared_base: str | None = None
 
 
 def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:

@@ -14,6 +14,9 @@ from parfocal.registry.values.recent import Recent
 # it takes four times its bytes: 600 of an adapter of 210 modules fit.
 _MANIFEST_GROWTH = 4
 _manifests: Recent[str, Manifest] = Recent(64 << 20)
+# What was read once can be read again: where no more is asked, the largest need not be. 80,000 of them fit.
+_readable: Recent[str, bool] = Recent(8 << 20)
+_READABLE_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,25 @@ class Version:
     def fault(self) -> str | None:
         """Why the manifest cannot be read; None where it can."""
         try:
-            self.manifest  # noqa: B018  # reading it is the question
+            self.checked()
         except (IndexCorrupt, RegistryTooNew) as error:
             return str(error)
         return None
 
     def checked(self) -> "Version":
-        """This version, once its manifest was read; raises IndexCorrupt or RegistryTooNew."""
-        self.manifest  # noqa: B018  # reading it is the check
+        """This version, once its manifest was found readable; raises IndexCorrupt or RegistryTooNew."""
+        if self.known is None and _readable.get(self.digest):
+            self._check_digest()
+        else:
+            self.manifest  # noqa: B018  # reading it is the check
         return self
 
-    def _read(self) -> Manifest:
+    def found_readable(self) -> "Version":
+        """This version, whose manifest somebody has read elsewhere."""
+        _readable.put(self.digest, True, _READABLE_BYTES)
+        return self
+
+    def _check_digest(self) -> None:
         actual = digest_of(self.manifest_bytes)
         if actual != self.digest:
             raise IndexCorrupt(
@@ -61,6 +72,9 @@ class Version:
                 f"delete it with parfocal rm {self}",
                 digest=self.digest,
             )
+
+    def _read(self) -> Manifest:
+        self._check_digest()
         known = _manifests.get(self.digest)
         if known is not None:
             return known
@@ -72,6 +86,7 @@ class Version:
                 f"delete it with parfocal rm {self}",
                 digest=self.digest,
             ) from error
+        self.found_readable()
         _manifests.put(self.digest, manifest, _MANIFEST_GROWTH * len(self.manifest_bytes))
         return manifest
 

@@ -2,6 +2,7 @@
 
 from parfocal.registry.wire.errors import registry_errors
 from parfocal.registry.wire.events import event_message, read_event
+from parfocal.registry.wire.manifest_fields import ManifestFields
 from parfocal.registry.wire.messages import (
     adapter_message,
     alias_message,
@@ -26,14 +27,17 @@ from parfocal.registry.wire.reading import (
     read_rendering,
     read_version,
 )
+from parfocal.registry.wire.written import first_of_download_bytes, version_bytes, versions_bytes
 
 __all__ = [
+    "ManifestFields",
     "adapter_message",
     "alias_message",
     "base_message",
     "evaluation_message",
     "event_message",
     "file_message",
+    "first_of_download_bytes",
     "move_message",
     "provenance_message",
     "read_adapter",
@@ -50,5 +54,7 @@ __all__ = [
     "read_version",
     "registry_errors",
     "rendering_message",
+    "version_bytes",
     "version_message",
+    "versions_bytes",
 ]

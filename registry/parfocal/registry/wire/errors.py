@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from parfocal.registry.errors import Overloaded, RegistryError
+from parfocal.registry.errors import Overloaded, RegistryError, kinds_of_error
 from parfocal.rpc import RemoteError, remote_error
 
 _UNREACHABLE = "UNAVAILABLE"
@@ -21,7 +21,7 @@ def registry_errors() -> Iterator[None]:
 
 
 def _same_error(remote: RemoteError) -> RegistryError | RemoteError:
-    kind = next((kind for kind in _kinds(RegistryError) if kind.reason == remote.reason), None)
+    kind = next((kind for kind in kinds_of_error().values() if kind.reason == remote.reason), None)
     if kind is None:
         return _explained(remote)
     error = kind(str(remote), field=remote.field)
@@ -37,9 +37,3 @@ def _explained(remote: RemoteError) -> RemoteError:
         return remote
     message = f"no registry answers ({remote}); a server has one: parfocal serve"
     return RemoteError(message, remote.status, remote.reason, remote.metadata)
-
-
-def _kinds(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:
-    yield kind
-    for narrower in kind.__subclasses__():
-        yield from _kinds(narrower)

@@ -1,6 +1,7 @@
 """The registry's values as messages of `parfocal.v1`. Knows no service and no registry."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 
@@ -19,7 +20,6 @@ from parfocal.registry.values import (
     Manifest,
     MoveKind,
     Provenance,
-    Recent,
     Rendering,
     Version,
     dumps,
@@ -32,8 +32,6 @@ _KINDS = {
     MoveKind.DELETE: pb.MOVE_KIND_DELETE,
 }
 _FORMS = {"chat": pb.RENDERING_FORM_CHAT, "raw": pb.RENDERING_FORM_RAW}
-_MESSAGE_GROWTH = 3
-_messages: Recent[str, pb.Manifest] = Recent(64 << 20)
 
 
 def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
@@ -42,29 +40,23 @@ def version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
     Its manifest goes out as it is stored; its fields stand beside it where it can be read and holds nothing
     larger than what is published today.
     """
+    message = bare_version_message(version, aliases)
+    message.manifest_json = version.manifest_bytes
+    if len(version.manifest_bytes) <= MAX_MANIFEST_BYTES and version.fault is None:
+        with suppress(ValueError):  # a number of more bits than its field, as was once accepted
+            message.manifest.CopyFrom(manifest_message(version.manifest))
+    return message
+
+
+def bare_version_message(version: Version, aliases: Iterable[Alias]) -> pb.Version:
+    """A version without its manifest, with those of `aliases` that point at it."""
     return pb.Version(
         name=version.name,
         version=version.version,
         digest=version.digest,
         create_time=_timestamp(version.created_at),
         aliases=sorted(alias.alias for alias in aliases if alias.version == version.version),
-        manifest=_told(version),
-        manifest_json=version.manifest_bytes,
     )
-
-
-def _told(version: Version) -> pb.Manifest | None:
-    """The fields of a version's manifest, which take longer to write than to send."""
-    if len(version.manifest_bytes) > MAX_MANIFEST_BYTES or version.fault is not None:
-        return None
-    message = _messages.get(version.digest)
-    if message is None:
-        try:
-            message = _manifest(version.manifest)
-        except ValueError:  # a number of more bits than its field, as was once accepted
-            return None
-        _messages.put(version.digest, message, _MESSAGE_GROWTH * message.ByteSize())
-    return message
 
 
 def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Adapter:
@@ -175,7 +167,8 @@ def file_message(file: FileEntry) -> pb.FileEntry:
     return pb.FileEntry(path=file.path, size=file.size, digest=file.digest)
 
 
-def _manifest(manifest: Manifest) -> pb.Manifest:
+def manifest_message(manifest: Manifest) -> pb.Manifest:
+    """A manifest; raises ValueError for a number of more bits than its field."""
     return pb.Manifest(
         schema=manifest.schema,
         files=[file_message(file) for file in manifest.files],

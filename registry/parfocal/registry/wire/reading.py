@@ -10,6 +10,8 @@ from parfocal.registry.errors import BlobCorrupt, InvalidPublication, ReplyRefus
 from parfocal.registry.values import (
     JSON,
     MAX_METRICS,
+    MAX_PROVENANCE_BYTES,
+    MAX_TEMPLATE_VARIABLES_BYTES,
     MAX_TEXT,
     MEANING,
     PLAIN_PREFIX,
@@ -41,6 +43,8 @@ _KINDS = {
 _FORMS: dict[int, str] = {pb.RENDERING_FORM_CHAT: "chat", pb.RENDERING_FORM_RAW: "raw"}
 # Spaces and line breaks included; recorded without them, it must be shorter still.
 _MAX_OBJECT_LENGTH = 256 << 10
+# A value with its comma takes two bytes at least of those that are recorded.
+_MAX_OBJECT_VALUES = max(MAX_PROVENANCE_BYTES, MAX_TEMPLATE_VARIABLES_BYTES) // 2
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_]{1,60}\.){0,5}")
 _FINGERPRINT = re.compile(r"[a-z0-9-]{1,40}:[0-9a-f]{64}")
 
@@ -182,7 +186,7 @@ def _object(text: str, field: str) -> Mapping[str, JSON]:
             f"{name} has {len(text)} characters; {_MAX_OBJECT_LENGTH} are read: shorten it", field=field
         )
     try:
-        value = loads((text or "{}").encode())
+        value = loads((text or "{}").encode(), max_values=_MAX_OBJECT_VALUES)
     except InvalidJson as error:
         raise InvalidPublication(f"{name} is not strict JSON: {error}", field=field) from error
     if not isinstance(value, Mapping):

@@ -22,6 +22,8 @@ from parfocal.server.errors import ContractMismatch
 # What was judged is remembered: a template may have a megabyte, and most adapters have none.
 _JUDGED_BYTES = 64 << 20
 _JUDGED_ENTRY_BYTES = 1000
+_REFUSED_BYTES = 8 << 20
+_REFUSED_ENTRY_BYTES = 8000
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class AdapterResolver:
         self._base = base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
         self._judged: Recent[tuple[str, int, str], Resolved] = Recent(_JUDGED_BYTES)
+        self._refused: Recent[str, Sequence[Difference]] = Recent(_REFUSED_BYTES)
         self._warned: set[str] = set()
 
     async def resolve(self, reference: str) -> Resolved:
@@ -127,8 +130,12 @@ class AdapterResolver:
         """Holds a version against the base; raises ContractMismatch. What has a digest is judged once."""
         adapter = AdapterKey(version.digest, version.name, version.version)
         # What an adapter published without its base does not record is left for the engine to check.
-        differences = version.manifest.contract.base.differences(self._base)
+        # A manifest may have megabytes, and what is refused can be asked for again at once.
+        differences = self._refused.get(version.digest)
+        if differences is None:
+            differences = version.manifest.contract.base.differences(self._base)
         if differences:
+            self._refused.put(version.digest, differences, _REFUSED_ENTRY_BYTES)
             raise _mismatch(adapter, differences)
         self._warn(adapter, version.manifest.contract.base.cautions(self._base))
         own = version.manifest.contract.chat_template_digest is not None

@@ -55,6 +55,8 @@ class PromptEncoder:
     ) -> None:
         self._tokenizer = tokenizer
         self._chats = ChatEncoder(tokenizer, run, functools.partial(self._refuse_hopeless, field="chat"))
+        # What a template writes of a probe is no prompt, and need not fit the context.
+        self._probes = ChatEncoder(tokenizer, run)
         self._context_tokens = context_tokens
         self._longest_token = longest_token
         added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
@@ -107,7 +109,7 @@ class PromptEncoder:
         return [self._tokenizer.decode([token_id]) for token_id in token_ids]
 
     def _written(self, template: str | None, chat: Chat, generation_prompt: bool) -> str:
-        return self._chats.write(chat, template=template, generation_prompt=generation_prompt).text
+        return self._probes.write(chat, template=template, generation_prompt=generation_prompt).text
 
     def _refuse_hopeless(self, characters: int, field: str) -> None:
         """Refuses, before tokenising it, text that would not fit even in the longest tokens."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from parfocal.registry.values import (
     Alias,
     Event,
     FileEntry,
+    Page,
     Version,
     check_needed,
     check_version,
@@ -34,15 +35,18 @@ from parfocal.registry.values import (
     page_token,
 )
 from parfocal.registry.wire import (
+    ManifestFields,
     adapter_message,
     alias_message,
     event_message,
+    first_of_download_bytes,
     move_message,
     read_file,
     read_publication,
-    version_message,
+    version_bytes,
+    versions_bytes,
 )
-from parfocal.rpc import Context, Room, current_call, endless
+from parfocal.rpc import Context, Room, as_reply, current_call, endless
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.limits import UPLOAD_FILES
@@ -80,6 +84,8 @@ class RegistryService(RegistryServiceServicer):
         self.rpcs = Room(limits.max_registry_rpcs, "max_registry_rpcs")
         # Separate, so that what waits for a lock, a disk or a long check holds up nothing of another kind.
         self._look_ups = Threads(16, "registry-look-up")
+        self._readings = Threads(2, "registry-reading")
+        self._fields = ManifestFields()
         self._changes = Threads(4, "registry-change")
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
@@ -109,7 +115,7 @@ class RegistryService(RegistryServiceServicer):
                     upload.finish()
                     version = await _to_the_end(self._publishing(self._publish, header, folder))
         _tell_of(version)
-        return await self._look_ups(self._version_message, version)
+        return await self._version_reply(version)
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> adapter_pb2.Version:
         """Returns one version."""
@@ -135,7 +141,12 @@ class RegistryService(RegistryServiceServicer):
     ) -> pb.ListVersionsResponse:
         """Lists the versions of an adapter."""
         _tell(request, context)
-        return await self._look_ups(self._list_versions, request)
+        page = await self._look_ups(
+            self._registry.versions, request.name, request.page_size, request.page_token
+        )
+        await self._read_large(page.items)
+        written = await self._look_ups(self._written_versions, request.name, page)
+        return as_reply(pb.ListVersionsResponse, written)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
@@ -196,11 +207,12 @@ class RegistryService(RegistryServiceServicer):
         """Sends a version, then its files, verified just before."""
         _tell(request, context)
         version = await self._look_ups(self._chosen, request)
-        first = await self._look_ups(self._version_message, version)
+        await self._read_large([version])
+        first = await self._look_ups(self._written_version, version)
         _tell_of(version)
-        yield pb.DownloadVersionResponse(version=first)
+        yield as_reply(pb.DownloadVersionResponse, first_of_download_bytes(first))
         folder = await self._downloads(self._registry.materialise, version.digest)
-        for entry in version.manifest.files:
+        for entry in await self._downloads(_files_of, version):
             with await self._downloads((folder / entry.path).open, "rb") as file:
                 pieces = chunks_of(file)
                 while data := await self._downloads(next, pieces, b""):
@@ -240,20 +252,31 @@ class RegistryService(RegistryServiceServicer):
                 await _to_the_end(self._pieces(stack.close))
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
-        version, message = await self._look_ups(self._found, reference)
+        version = await self._look_ups(self._registry.resolve, reference)
         _tell_of(version)
-        return message
+        return await self._version_reply(version)
 
-    def _found(self, reference: str) -> tuple[Version, adapter_pb2.Version]:
-        version = self._registry.resolve(reference)
-        return version, self._version_message(version)
+    async def _version_reply(self, version: Version) -> adapter_pb2.Version:
+        """A version with its manifest, which may be megabytes: never written on the event loop."""
+        await self._read_large([version])
+        return as_reply(adapter_pb2.Version, await self._look_ups(self._written_version, version))
 
-    def _version_message(self, version: Version) -> adapter_pb2.Version:
-        """The message of a version, which may be megabytes: never built on the event loop."""
-        return version_message(version, self._registry.aliases(version.name))
+    async def _read_large(self, versions: Iterable[Version]) -> None:
+        """Has manifests read that keep their reader busy, by threads that no other look-up waits for."""
+        for version in versions:
+            if self._fields.take_long(version):
+                await self._readings(self._fields, version)
+
+    def _written_version(self, version: Version) -> bytes:
+        return version_bytes(version, self._registry.aliases(version.name), self._fields(version))
+
+    def _written_versions(self, name: str, page: Page[Version]) -> bytes:
+        aliases = self._registry.aliases(name)
+        versions = (version_bytes(version, aliases, self._fields(version)) for version in page.items)
+        return versions_bytes(versions, page.next_page_token)
 
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
-        return self._registry.publish(header.name, folder, read_publication(header, folder))
+        return self._registry.publish(header.name, folder, read_publication(header))
 
     def _chosen(self, request: pb.DownloadVersionRequest) -> Version:
         if request.HasField("digest"):
@@ -270,12 +293,6 @@ class RegistryService(RegistryServiceServicer):
         if len(adapters) < len(page.items):
             token = page_token("adapters", adapters[-1].name)
         return pb.ListAdaptersResponse(adapters=adapters, next_page_token=token)
-
-    def _list_versions(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
-        page = self._registry.versions(request.name, request.page_size, request.page_token)
-        aliases = self._registry.aliases(request.name)
-        versions = [version_message(item, aliases) for item in page.items]
-        return pb.ListVersionsResponse(versions=versions, next_page_token=page.next_page_token)
 
     def _list_aliases(self, request: pb.ListAliasesRequest) -> pb.ListAliasesResponse:
         size = checked_page_size(request.page_size)
@@ -323,6 +340,10 @@ def _tell(request: Message, context: Context) -> None:
         be_patient_until(time.monotonic() + left_s - min(_MARGIN_S, _MARGIN_SHARE * left_s))
     asked = {field.name: value for field, value in request.ListFields()}
     current_call().facts |= {name: asked[name] for name in _TOLD if name in asked}
+
+
+def _files_of(version: Version) -> tuple[FileEntry, ...]:
+    return version.manifest.files
 
 
 def _announced(header: pb.PublishHeader) -> list[FileEntry]:

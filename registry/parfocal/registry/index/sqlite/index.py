@@ -25,7 +25,6 @@ from parfocal.registry.values import (
     AliasMove,
     Event,
     EventKind,
-    Manifest,
     Version,
     digest_of,
     rollback_target,
@@ -154,17 +153,17 @@ class SqliteIndex:
         moves = tuple(event_of(row).move() for row in rows[:limit])
         return Slice(moves, str(rows[limit - 1][0]) if len(rows) > limit else "")
 
-    def add_version(self, name: str, manifest: Manifest) -> Version:
-        data = manifest.to_bytes()
-        digest = digest_of(data)
+    def add_version(self, name: str, manifest: bytes) -> Version:
+        digest = digest_of(manifest)
         with self._database.write() as connection:
             there = lookups.live_with_digest(connection, name, digest)
             if there is not None:
-                return there
+                # Its own bytes need not be read to be believed.
+                return there if there.manifest_bytes == manifest else there.checked()
             number = next_number(connection, name)
             event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest)
-            apply(connection, event, data)
-            return lookups.live_version(connection, name, number)
+            apply(connection, event, manifest)
+            return Version(name, number, digest, manifest, event.happened_at)
 
     def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
         with self._database.write() as connection:

@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 
 from parfocal.registry.index import refusals
-from parfocal.registry.index.sqlite.rows import VERSION_COLUMNS, alias_of, version_of
+from parfocal.registry.index.sqlite.rows import VERSION_COLUMNS, alias_of, listed, version_of
 from parfocal.registry.values import MOVE_KINDS, Alias, EventKind, MoveKind, Version
 
 ALIASES = """
@@ -40,8 +40,13 @@ def live_version(connection: sqlite3.Connection, name: str, number: int) -> Vers
 
 
 def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> Version | None:
-    """The live version of `name` with this digest, if there is one."""
-    return version_where(connection, "name = ? AND digest = ? AND deleted_at IS NULL", name, digest)
+    """The live version of `name` with this digest, if there is one, its manifest unread."""
+    row = connection.execute(
+        f"SELECT {VERSION_COLUMNS} FROM versions"
+        " WHERE name = ? AND digest = ? AND deleted_at IS NULL LIMIT 1",
+        (name, digest),
+    ).fetchone()
+    return None if row is None else listed(row)
 
 
 def live_with_digits(connection: sqlite3.Connection, name: str, digits: str) -> list[Version]:

@@ -12,7 +12,7 @@ from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.errors import ContractMismatch, UnsupportedAdapter
 from parfocal.registry.peft.folder import read_peft_folder
 from parfocal.registry.peft.safetensors_header import read_header
-from parfocal.registry.publishing.draft import draft, store
+from parfocal.registry.publishing.draft import draft
 from parfocal.registry.publishing.publication import Publication
 from parfocal.registry.values import WEIGHTS_FILE, BaseContract, BaseShape, Manifest
 
@@ -51,7 +51,8 @@ def write(folder: Path, rename: Callable[[str], str], config: Mapping[str, objec
 def published(folder: Path, home: Path, shape: BaseShape | None = SHAPE) -> tuple[Manifest, FolderBlobs]:
     base = replace(BaseContract.unverified("small-base"), shape=shape)
     blobs = FolderBlobs(home)
-    return store(draft(folder, Publication(base, unverified_base=True)), blobs, None), blobs
+    data = draft(folder, Publication(base, unverified_base=True)).store(blobs)
+    return Manifest.from_bytes(data), blobs
 
 
 @pytest.mark.parametrize("how", RENAMES)

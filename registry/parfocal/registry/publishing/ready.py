@@ -1,0 +1,94 @@
+"""An adapter that passed every check and waits to be stored, and how it is. Checks nothing."""
+
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeAlias
+
+from parfocal.registry.blobs import BlobStore
+from parfocal.registry.errors import AdapterRefused
+from parfocal.registry.peft import MAX_WEIGHTS_BYTES, begun_anew, open_regular
+from parfocal.registry.publishing.publication import Publication
+from parfocal.registry.values import FileEntry
+
+# Beside the files of a checked adapter, until both are stored.
+MANIFEST_FILE = "manifest.json"
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+class Ready(Protocol):
+    """An adapter that passed every check. Nothing is stored yet."""
+
+    def store(self, blobs: BlobStore, progress: Progress | None = None) -> bytes:
+        """Stores the files, then their manifest, and returns it.
+
+        `progress` is told the bytes stored and their total. Raises AdapterRefused when a file was changed
+        since it was checked, and OSError.
+        """
+        ...
+
+
+Check: TypeAlias = Callable[[Path, Publication], AbstractContextManager[Ready]]
+
+
+class Stored:
+    """Files of one adapter, of `total` bytes, as they are stored one after the other."""
+
+    def __init__(self, blobs: BlobStore, total: int, progress: Progress | None) -> None:
+        self.files: list[FileEntry] = []
+        self._blobs = blobs
+        self._total = total
+        self._progress = progress
+        self._done = 0
+
+    def put(self, name: str, source: BinaryIO) -> FileEntry:
+        """Stores the file `name`."""
+        blob = self._blobs.put(source, self._advance)
+        self.files.append(FileEntry(name, blob.size, blob.digest))
+        return self.files[-1]
+
+    def under(self, manifest: bytes) -> bytes:
+        """Stores the manifest over the files, and returns it."""
+        self._blobs.put(io.BytesIO(manifest))
+        return manifest
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyFile:
+    """A file to be stored: the bytes in `beginning`, if any, in place of the first `skipped` of `source`."""
+
+    entry: FileEntry
+    source: Path
+    beginning: Path | None = None
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyFiles:
+    """What another process found ready: files, and the bytes of the manifest over them in a file too."""
+
+    files: tuple[ReadyFile, ...]
+    manifest: Path
+
+    def store(self, blobs: BlobStore, progress: Progress | None = None) -> bytes:
+        """As `Ready` says. Reads neither weights nor manifest for what they mean."""
+        stored = Stored(blobs, sum(file.entry.size for file in self.files), progress)
+        for file in self.files:
+            beginning = b"" if file.beginning is None else file.beginning.read_bytes()
+            with open_regular(file.source, MAX_WEIGHTS_BYTES) as source:
+                if stored.put(file.entry.path, begun_anew(source, beginning, file.skipped)) != file.entry:
+                    raise changed_meanwhile(file.entry.path)
+        return stored.under(self.manifest.read_bytes())
+
+
+def changed_meanwhile(name: str) -> AdapterRefused:
+    """The refusal of a file that somebody wrote to while it was published."""
+    return AdapterRefused(f"{name} changed while it was published; try again", field=name)
