@@ -16,8 +16,7 @@ from parfocal.server.assembly import Loaded, running
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
-# The aim is 40. Two more are let pass: a change may need a file more, and the next one makes up for it.
-MOST = 42
+MOST = 40
 PORTIONS = tuple(parfocal.__path__)
 
 

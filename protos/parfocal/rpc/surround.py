@@ -16,7 +16,6 @@ from parfocal.rpc.errors import (
     MessageUnreadable,
     MethodNotImplemented,
 )
-from parfocal.rpc.written import writer
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
@@ -46,10 +45,17 @@ def surround(
         surrounded = _around_coroutine(behaviour, read, method, scope)
     else:
         surrounded = _around_coroutine(_placeholder(method), read, method, scope)
-    write = writer(rpc.response_serializer)
+    write = _writer(rpc.response_serializer)
     if rpc.response_streaming:
         return grpc.stream_stream_rpc_method_handler(surrounded, None, write)
     return grpc.stream_unary_rpc_method_handler(surrounded, None, write)
+
+
+def _writer(serialise: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """What `serialise` makes of messages, and bytes as they are: some rpcs return what was written before."""
+    if serialise is None:
+        return None
+    return lambda reply: reply if isinstance(reply, bytes) else serialise(reply)
 
 
 def behaviour_of(rpc: RpcMethod) -> Callable[..., Any]:
