@@ -21,12 +21,14 @@ from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.show import show
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.display import say, show_warnings_as_lines
+from parfocal.cli.extras import needing
 from parfocal.cli.failures import OneLineGroup
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, log, rm, gc)
-_TOURS = ("demo", "bench")
+# Each with the extra that it needs.
+_TOURS = {"demo": "all", "bench": "serve"}
 
 
 def build_app() -> typer.Typer:
@@ -42,10 +44,12 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name in _TOURS:
+    for name, extra in _TOURS.items():
         if importlib.util.find_spec(f"parfocal.cli.commands.{name}") is not None:
-            app.command(name)(getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name))
-    for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
+            tour = getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name)
+            app.command(name)(needing(extra, tour))
+    serve, train = needing("serve", build_serve()), needing("train", build_train())
+    for command in (serve, generate, train, *_REGISTRY_COMMANDS):
         app.command()(command)
     app.add_typer(build_registry())
     app.add_typer(build_cache())
