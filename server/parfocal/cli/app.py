@@ -19,6 +19,8 @@ from parfocal.cli.commands.rm import rm
 from parfocal.cli.commands.rollback import rollback
 from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.show import show
+from parfocal.cli.commands.status import status
+from parfocal.cli.commands.top import top
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.display import say, show_warnings_as_lines
 from parfocal.cli.extras import needing
@@ -49,7 +51,7 @@ def build_app() -> typer.Typer:
             tour = getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name)
             app.command(name)(needing(extra, tour))
     serve, train = needing("serve", build_serve()), needing("train", build_train())
-    for command in (serve, generate, train, *_REGISTRY_COMMANDS):
+    for command in (serve, status, top, generate, train, *_REGISTRY_COMMANDS):
         app.command()(command)
     app.add_typer(build_registry())
     app.add_typer(build_cache())

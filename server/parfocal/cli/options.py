@@ -25,6 +25,16 @@ AddressOption = Annotated[
         help="The server to ask; start one with parfocal serve.",
     ),
 ]
+MetricsAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-address",
+        envvar="PARFOCAL_METRICS_ADDRESS",
+        metavar="HOST:PORT",
+        help="Where its metrics page is. Default: where the server says.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 ActorOption = Annotated[
     str | None,
@@ -56,6 +66,7 @@ __all__ = [
     "ExpectOption",
     "FolderArgument",
     "JsonOption",
+    "MetricsAddressOption",
     "NameArgument",
     "RegistryOption",
     "YesOption",

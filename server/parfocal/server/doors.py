@@ -17,6 +17,7 @@ class Doors:
     """A server's wire and its operators' pages, which report its state while it loads, serves and drains."""
 
     def __init__(self, config: ServeConfig) -> None:
+        self._config = config
         self.wire = WireServer(
             config.grpc_address, max_rpcs=config.max_rpcs, max_connections=_most_connections(config)
         )
@@ -25,6 +26,12 @@ class Doors:
         self.rest = RestApp(self.wire.admitted, self.state)
         self.http_port = 0
         self._engine: EngineThread | None = None
+
+    @property
+    def metrics_address(self) -> str:
+        """Where the metrics page is, with port 0 replaced by the port it got; empty if there is none."""
+        host = self._config.metrics_address.rpartition(":")[0]
+        return f"{host}:{self.metrics_port}" if self.metrics_port else ""
 
     def serves(self, engine: EngineThread) -> None:
         """Notes that requests find `engine` from now on."""
