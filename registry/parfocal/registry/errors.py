@@ -54,6 +54,8 @@ class RegistryError(Exception):
 
     status: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "REGISTRY_ERROR"
+    # Seconds after which the same call may succeed; None where trying again does not help.
+    retry_after_s: float | None = None
 
     def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
         super().__init__(message)
@@ -266,6 +268,7 @@ class StorageError(RegistryError):
 
     status = "UNAVAILABLE"
     reason = "STORAGE_ERROR"
+    retry_after_s: float | None = 2.0
 
 
 class RegistryReadOnly(StorageError):
@@ -273,6 +276,7 @@ class RegistryReadOnly(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_READ_ONLY"
+    retry_after_s = None
 
 
 class RegistryForbidden(StorageError):
@@ -280,6 +284,7 @@ class RegistryForbidden(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_FORBIDDEN"
+    retry_after_s = None
 
 
 class RegistryFull(StorageError):
@@ -287,6 +292,7 @@ class RegistryFull(StorageError):
 
     status = "RESOURCE_EXHAUSTED"
     reason = "REGISTRY_FULL"
+    retry_after_s = None  # until somebody makes room
 
 
 class RegistryBusy(StorageError):
@@ -300,6 +306,7 @@ class NotARegistry(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "NOT_A_REGISTRY"
+    retry_after_s = None
 
 
 class RegistryTooNew(StorageError):
@@ -307,6 +314,7 @@ class RegistryTooNew(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_TOO_NEW"
+    retry_after_s = None
 
 
 class DataLoss(RegistryError):

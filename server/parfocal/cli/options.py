@@ -12,7 +12,7 @@ RegistryOption = Annotated[
     typer.Option(
         "--registry",
         envvar="PARFOCAL_REGISTRY",
-        metavar="FOLDER|grpc://HOST:PORT",
+        metavar="FOLDER|grpc[s]://HOST:PORT",
         help="Where adapters are kept.",
     ),
 ]
@@ -21,8 +21,8 @@ AddressOption = Annotated[
     typer.Option(
         "--address",
         envvar="PARFOCAL_ADDRESS",
-        metavar="HOST:PORT",
-        help="The server to ask; start one with parfocal serve.",
+        metavar="[grpcs://]HOST:PORT",
+        help="The server to ask, with grpcs:// over TLS; start one with parfocal serve.",
     ),
 ]
 MetricsAddressOption = Annotated[

@@ -4,6 +4,7 @@ import typer
 
 from parfocal.cli.display import show_json, show_rendered
 from parfocal.cli.options import DEFAULT_GRPC_ADDRESS, AddressOption, JsonOption, MetricsAddressOption
+from parfocal.cli.reach import credentials
 
 
 def status(
@@ -20,7 +21,7 @@ def status(
     from parfocal.cli.monitoring import History, ServerLooker, frame, status_document
     from parfocal.client import Client, Retries
 
-    with Client(address, retries=Retries(attempts=1)) as client:
+    with Client(address, credentials=credentials(), retries=Retries(attempts=1)) as client:
         view = History().add(ServerLooker(address, client, metrics_address).look())
     document = status_document(address, view)
     if as_json:

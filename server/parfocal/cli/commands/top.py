@@ -8,6 +8,7 @@ import typer
 
 from parfocal.cli.display import show_json, show_rendered
 from parfocal.cli.options import DEFAULT_GRPC_ADDRESS, AddressOption, JsonOption, MetricsAddressOption
+from parfocal.cli.reach import credentials
 
 
 def top(
@@ -34,7 +35,7 @@ def top(
     if not once and not as_json and not sys.stdout.isatty():
         raise typer.BadParameter("there is no terminal here; give --once or --json", param_hint="--once")
     # Whoever looks again and again needs no retries.
-    with Client(address, retries=Retries(attempts=1)) as client:
+    with Client(address, credentials=credentials(), retries=Retries(attempts=1)) as client:
         looker = ServerLooker(address, client, metrics_address)
         if not once and not as_json:
             watch(looker, interval, Console(highlight=False))
