@@ -19,7 +19,7 @@ $(BIN)/python:
 # torch first and alone: whatever asks for torch later finds this one and pulls no other build.
 $(STAMP): pyproject.toml constraints.txt $(KERNELS) | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt torch hatchling
-	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[all,dev]'
 	touch $(STAMP)
 
 demo: install

@@ -13,7 +13,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fakes.echo import Echo, call
+from fakes.echo import NAME as ECHO
+from fakes.echo import Echo
 from fakes.echo import serving as echoing
 from fakes.registry.registry_client import CONFIG, WEIGHTS
 from fakes.served_aside import served_aside
@@ -325,16 +326,20 @@ def test_the_waits_are_those_that_the_server_keeps() -> None:
 
 @pytest.mark.parametrize(("size", "arrives"), [(-1, True), (0, True), (1, False)])
 def test_a_client_takes_replies_up_to_the_limit(size: int, arrives: bool) -> None:
-    """Of a server that reads as much, for once."""
+    """Of a server that joins what it is sent piece by piece."""
+    piece = 256 << 10
 
     async def scenario() -> bool:
         most = limits.REPLY_BYTES.most
-        async with echoing(Echo(), max_message_bytes=2 * most) as (_, channel):
+        sizes = [*[piece] * ((most + size) // piece), (most + size) % piece]
+        async with echoing(Echo()) as (_, channel):
+            joined = channel.stream_unary(f"/{ECHO}/StreamUnary", None, None)
             try:
-                return await call(channel, "UnaryUnary", bytes(most + size)) == [bytes(most + size)]
+                answer: bytes = await joined(map(bytes, sizes))
             except grpc.aio.AioRpcError as error:
                 assert f"vs. {most}" in remote_error(error).message
                 return False
+            return answer == bytes(most + size)
 
     assert asyncio.run(scenario()) is arrives
 

@@ -1,4 +1,4 @@
-"""Six adapters over fewer slots, callers that leave, few blocks, one name re-pointed: never a wrong token."""
+"""Adapters and blends over fewer slots, callers that leave, one name re-pointed: never a wrong token."""
 
 from pathlib import Path
 
@@ -6,12 +6,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oracle.churn import PROMPTS, RANKS, Call, Cast, Stage, Tiers, check_churn, open_stage, write_cast
+from oracle.churn import (
+    BLENDS,
+    PROMPTS,
+    RANKS,
+    Call,
+    Cast,
+    Stage,
+    Tiers,
+    check_churn,
+    open_stage,
+    write_cast,
+)
 
 calls = st.builds(
     Call,
     prompt=st.integers(0, PROMPTS - 1),
-    digest=st.sampled_from(["", *RANKS]),
+    digest=st.sampled_from(["", *RANKS, *BLENDS]),
     arrives=st.integers(0, 12),
     leaves=st.none() | st.integers(0, 20),
 )

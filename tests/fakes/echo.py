@@ -98,7 +98,7 @@ def add_echo(servicer: Echo, server: grpc.aio.Server) -> None:
     rpcs: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "UnaryUnary": grpc.unary_unary_rpc_method_handler(servicer.unary_unary),
         "UnaryStream": grpc.unary_stream_rpc_method_handler(servicer.unary_stream),
-        "StreamUnary": grpc.stream_unary_rpc_method_handler(servicer.stream_unary),
+        "StreamUnary": grpc.stream_unary_rpc_method_handler(servicer.stream_unary, bytes),
         "StreamStream": grpc.stream_stream_rpc_method_handler(servicer.stream_stream),
         "Written": grpc.unary_stream_rpc_method_handler(servicer.written),
         "Hold": grpc.unary_stream_rpc_method_handler(servicer.hold),
@@ -112,9 +112,12 @@ def add_echo(servicer: Echo, server: grpc.aio.Server) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(echo: Echo, **limits: int) -> AsyncIterator[tuple[WireServer, grpc.aio.Channel]]:
+async def serving(
+    echo: Echo, max_rpcs: int | None = None, max_connections: int | None = None
+) -> AsyncIterator[tuple[WireServer, grpc.aio.Channel]]:
     """Yields a started server of the echo on a free port of the loopback, and a channel to it."""
-    server = WireServer("127.0.0.1:0", [Service(add_echo, echo, NAME)], **limits)
+    services = [Service(add_echo, echo, NAME)]
+    server = WireServer("127.0.0.1:0", services, max_rpcs=max_rpcs, max_connections=max_connections)
     await server.start()
     try:
         async with open_channel(f"127.0.0.1:{server.port}") as channel:

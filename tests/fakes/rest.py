@@ -14,7 +14,7 @@ from fakes.serving import FakeResolver
 from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine.scheduling import Admission
 from parfocal.registry import AdapterNotFound, AdapterSummary, Page, Version
-from parfocal.rpc import WireServer
+from parfocal.rpc import Guard, WireServer
 from parfocal.server.faces.openai import RestApp, RestParts, RestServer, ServedBase
 from parfocal.server.metrics.server_metrics import ServerMetrics
 from parfocal.server.requests import EncoderPool, Intake, PromptEncoder, Tokenizer
@@ -85,9 +85,9 @@ class Rest:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return await asyncio.to_thread(self._sent, "POST", path, raw, kind | given)
 
-    async def get(self, path: str, method: str = "GET") -> Reply:
+    async def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
         """Asks for a page."""
-        return await asyncio.to_thread(self._sent, method, path, None, {})
+        return await asyncio.to_thread(self._sent, method, path, None, headers)
 
     def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -98,16 +98,20 @@ class Rest:
 
 
 @contextlib.asynccontextmanager
-async def rest_serving(chat_template: str | None = ALTERNATE, opened: bool = True) -> AsyncIterator[Rest]:
-    """Serves a fake engine over HTTP, admitted as rpcs are."""
+async def rest_serving(
+    chat_template: str | None = ALTERNATE,
+    opened: bool = True,
+    guard: Guard = Guard(),  # noqa: B008  # frozen
+) -> AsyncIterator[Rest]:
+    """Serves a fake engine over HTTP, admitted as rpcs are, to whom the guard lets in."""
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
     engine = FakeEngineThread(admission=Admission(64, 4096, 0x110000))
     resolver, metrics, adapters = FakeResolver(), ServerMetrics(adapter_labels=50), FakeAdapters()
     encoders = EncoderPool([PromptEncoder(tokenizer, 64, 4)])
     compiler = FakeCompiler()
     wire, state = WireServer("127.0.0.1:0"), ["loading"]
-    app = RestApp(wire.admitted, lambda: state[0])
-    server = RestServer(app, "127.0.0.1:0")
+    app = RestApp(wire.admitted, lambda: state[0], guard)
+    server = RestServer(app, "127.0.0.1:0", guard.tls)
     server.start()
     await wire.listen()
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fakes.serving import Served, serving
 from fakes.tokenizer import ALTERNATE
-from parfocal.rpc import Service
+from parfocal.rpc import Guard, Service
 
 
 @contextlib.contextmanager
@@ -17,12 +17,15 @@ def served_aside(
     port: int = 0,
     context_tokens: int = 64,
     loop: asyncio.AbstractEventLoop | None = None,
+    guard: Guard = Guard(),  # noqa: B008  # frozen
 ) -> Iterator[Served]:
     """Yields what `serving` serves, on `loop` if one is given; it has ended when the scope is left."""
     ready, done, found = threading.Event(), threading.Event(), []
 
     async def serve() -> None:
-        async with serving(chat_template, *beside, port=port, context_tokens=context_tokens) as served:
+        async with serving(
+            chat_template, *beside, port=port, context_tokens=context_tokens, guard=guard
+        ) as served:
             found.append(served)
             ready.set()
             await asyncio.to_thread(done.wait)

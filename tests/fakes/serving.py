@@ -11,7 +11,7 @@ from fakes.engine.engine_thread import FakeEngineThread
 from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine import AdapterKey
 from parfocal.engine.scheduling import Admission
-from parfocal.rpc import Service, WireServer, open_channel
+from parfocal.rpc import Guard, Service, WireServer, open_channel
 from parfocal.server.faces.grpc.service import InferenceService, ServiceParts
 from parfocal.server.metrics.server_metrics import ServerMetrics
 from parfocal.server.requests import EncoderPool, Intake, Manner, PromptEncoder, Resolved, Tokenizer
@@ -64,7 +64,11 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    chat_template: str | None = ALTERNATE, *beside: Service, port: int = 0, context_tokens: int = 64
+    chat_template: str | None = ALTERNATE,
+    *beside: Service,
+    port: int = 0,
+    context_tokens: int = 64,
+    guard: Guard = Guard(),  # noqa: B008  # frozen
 ) -> AsyncIterator[Served]:
     """Serves a fake engine, and other services beside it, on a port of the loopback; 0 is a free one."""
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
@@ -89,7 +93,7 @@ async def serving(
         ),
     )
     service = Service(pb_grpc.add_InferenceServiceServicer_to_server, InferenceService(parts), NAME)
-    wire = WireServer(f"127.0.0.1:{port}", [service, *beside])
+    wire = WireServer(f"127.0.0.1:{port}", [service, *beside], guard=guard)
     await wire.start()
     try:
         async with open_channel(f"127.0.0.1:{wire.port}") as channel:

@@ -1,4 +1,4 @@
-"""Six adapters over fewer slots, callers that come and leave: every token is held against PEFT's.
+"""Six adapters and two blends over fewer slots, callers that leave: every token is held against PEFT's.
 
 All adapters carry the same name with different versions, as after moves of one alias: only digests tell
 them apart.
@@ -14,11 +14,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from oracle.engines import Collector, open_engine
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
-from parfocal.engine import AdapterKey, EngineConfig, FinishReason, Request, Stop
+from parfocal.engine import AdapterKey, EngineConfig, FinishReason, Request, Stop, blend
 from parfocal.engine.engine import Engine
 from parfocal.engine.live import LiveRequest
 
 RANKS = {"d1": 4, "d2": 8, "d3": 16, "d4": 64, "d5": 8, "d6": 5}
+BLENDS = {"d2+d5": {"d2": 0.5, "d5": 0.75}, "d1+d3+d6": {"d1": 1.0, "d3": -0.5, "d6": 0.25}}
 PROMPTS = 4
 _NEW_TOKENS = 12
 _RESTING = {"device": "ready", "host": "staged"}
@@ -75,7 +76,10 @@ def write_cast(base: Path, root: Path, device: str = "cpu") -> Cast:
         digest: write_adapter(root / digest, base, AdapterShape(rank), seed)
         for seed, (digest, rank) in enumerate(RANKS.items(), start=1)
     }
-    return Cast(base, folders, PeftOracle(base, folders, device), device)
+    oracle = PeftOracle(base, folders, device)
+    for name, parts in BLENDS.items():
+        oracle.blend(name, parts)
+    return Cast(base, folders, oracle, device)
 
 
 def open_stage(cast: Cast, tiers: Tiers) -> Stage:
@@ -136,10 +140,18 @@ def check_churn(stage: Stage, plan: Sequence[Call]) -> None:
 
 
 def _request(stage: Stage, call: Call, name: str) -> Request:
-    version = list(RANKS).index(call.digest) + 1 if call.digest else 0
-    adapter = AdapterKey(call.digest, "team/invoices", version) if call.digest else None
     stop = Stop(max_tokens=_NEW_TOKENS, ignore_eos=True)
-    return Request(name, stage.prompts[call.prompt], adapter, stop=stop)
+    return Request(name, stage.prompts[call.prompt], _adapter(call.digest), stop=stop)
+
+
+def _adapter(digest: str) -> AdapterKey | None:
+    if digest in BLENDS:
+        return blend([(_known(part), weight) for part, weight in BLENDS[digest].items()])
+    return _known(digest) if digest else None
+
+
+def _known(digest: str) -> AdapterKey:
+    return AdapterKey(digest, "team/invoices", list(RANKS).index(digest) + 1)
 
 
 def _check_rest(stage: Stage) -> None:

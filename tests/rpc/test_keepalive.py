@@ -6,6 +6,7 @@ import grpc
 
 from fakes.echo import NAME, Echo, add_echo, call
 from parfocal.rpc import Service, WireServer
+from parfocal.rpc.options import channel_options, server_options
 
 PING_MS = 1_200
 # gRPC forgives two pings in a row that come too early; a fourth is on its way by then.
@@ -39,3 +40,10 @@ def test_a_caller_that_pings_often_keeps_its_call_and_its_idle_connection() -> N
             await server.stop()
 
     assert asyncio.run(scenario()) == ([b"long"], grpc.ChannelConnectivity.READY)
+
+
+def test_our_own_pings_come_no_more_often_than_our_own_server_allows() -> None:
+    client, server = dict(channel_options(1)), dict(server_options(1, None, None))
+
+    assert client["grpc.keepalive_time_ms"] > 10 * server["grpc.http2.min_ping_interval_without_data_ms"]
+    assert server["grpc.keepalive_permit_without_calls"] == client["grpc.keepalive_permit_without_calls"] == 1

@@ -2,9 +2,14 @@
 
 from parfocal.rpc.admission import Room, endless
 from parfocal.rpc.channel import open_blocking_channel, open_channel
+from parfocal.rpc.compression import COMPRESSED_REPLIES
+from parfocal.rpc.credentials import Credentials, read_api_key
+from parfocal.rpc.ending import cause_of_end
+from parfocal.rpc.endpoint import Endpoint
 from parfocal.rpc.errors import (
     AddressInvalid,
     AddressUnavailable,
+    CredentialsInvalid,
     Draining,
     FirstMessageLate,
     Loading,
@@ -16,21 +21,32 @@ from parfocal.rpc.errors import (
     TooManyRpcs,
     WireError,
 )
+from parfocal.rpc.guard import Guard, hold_to
+from parfocal.rpc.key_watch import KeyWatch
 from parfocal.rpc.outcomes import Call, call_told, current_call, failure_told, status_of
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
 from parfocal.rpc.surround import Context
+from parfocal.rpc.tls import TlsFiles, renewing_context, server_context, server_credentials
+from parfocal.rpc.tls_faults import TLS_FAILED, explained
 from parfocal.rpc.written import as_reply
 
 __all__ = [
+    "COMPRESSED_REPLIES",
+    "TLS_FAILED",
     "AddressInvalid",
     "AddressUnavailable",
     "Call",
     "Context",
+    "Credentials",
+    "CredentialsInvalid",
     "DomainError",
     "Draining",
+    "Endpoint",
     "FirstMessageLate",
+    "Guard",
+    "KeyWatch",
     "Loading",
     "MessageMissing",
     "MessageTooLarge",
@@ -39,17 +55,25 @@ __all__ = [
     "RemoteError",
     "Room",
     "Service",
+    "TlsFiles",
     "TooManyRpcs",
     "WireError",
     "WireServer",
     "as_reply",
     "call_told",
+    "cause_of_end",
     "current_call",
     "endless",
+    "explained",
     "failure_told",
+    "hold_to",
     "is_domain_error",
     "open_blocking_channel",
     "open_channel",
+    "read_api_key",
     "remote_error",
+    "renewing_context",
+    "server_context",
+    "server_credentials",
     "status_of",
 ]

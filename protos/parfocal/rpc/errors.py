@@ -3,6 +3,7 @@
 WireError
 ├── AddressInvalid          INVALID_ARGUMENT      not `host:port` or `unix:path`
 ├── AddressUnavailable      FAILED_PRECONDITION   the server cannot listen there
+├── CredentialsInvalid      INVALID_ARGUMENT      a key or certificate file cannot be used
 ├── Draining                UNAVAILABLE           the server is stopping
 ├── Loading                 UNAVAILABLE           the server does not serve yet
 ├── FirstMessageLate        DEADLINE_EXCEEDED     the caller opened an rpc and sent nothing
@@ -22,12 +23,13 @@ class WireError(Exception):
 
     status: str = "INTERNAL"
     reason: str = "WIRE_ERROR"
+    # Seconds after which the same call may succeed; None where trying again does not help.
+    retry_after_s: float | None = None
 
     def __init__(self, message: str, /, **metadata: str) -> None:
         super().__init__(message)
         self.metadata: dict[str, str] = metadata
         self.field: str | None = None
-        self.retry_after_s: float | None = None
 
 
 class AddressInvalid(WireError):
@@ -44,11 +46,19 @@ class AddressUnavailable(WireError):
     reason = "ADDRESS_UNAVAILABLE"
 
 
+class CredentialsInvalid(WireError):
+    """A key, a certificate or its private key cannot be used; the message never repeats a secret."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "CREDENTIALS_INVALID"
+
+
 class Draining(WireError):
     """The server finishes what it has and takes nothing new; another replica may."""
 
     status = "UNAVAILABLE"
     reason = "DRAINING"
+    retry_after_s = 1.0  # another replica may answer at once, this one is back within seconds
 
 
 class Loading(WireError):

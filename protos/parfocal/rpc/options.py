@@ -21,6 +21,9 @@ _LEAST_PING_INTERVAL_MS = 1_000
 # A server that comes back is found again soon; gRPC would wait up to two minutes.
 _LONGEST_RECONNECT_MS = 10_000
 
+# The bits of gRPC's numbers for no compression, 0, and gzip, 2. Deflate looks like a message of protobuf.
+_PLAIN_AND_GZIP = 1 << 0 | 1 << 2
+
 Options = list[tuple[str, int]]
 
 
@@ -46,6 +49,9 @@ def server_options(max_message_bytes: int, max_rpcs: int | None, max_connections
         bounded.append(("grpc.max_concurrent_streams", max_rpcs + PROBE_RPCS.most))
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
+        # Compressed messages are inflated by us, with a bound; gRPC has none.
+        ("grpc.per_message_decompression", 0),
+        ("grpc.compression_enabled_algorithms_bitset", _PLAIN_AND_GZIP),
         *_KEEPALIVE,
         ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
         # A second server on a taken port must fail, not share the port's connections by chance.

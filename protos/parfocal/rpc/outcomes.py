@@ -1,7 +1,7 @@
 """How each rpc ends: an error becomes a status with details, and one log line tells it. Knows no service.
 
-The line has caller, method, duration and status; servicers add to it through `current_call`. What callers
-send and get, prompts and answers, is never logged.
+The line has caller, the id of its API key, method, duration and status; servicers add to it through
+`current_call`. What callers send and get, prompts and answers, is never logged.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ import grpc
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from parfocal.rpc.access import AccessError, current_caller
+from parfocal.rpc.compression import wants_compression
+from parfocal.rpc.ending import cause_of_end
 from parfocal.rpc.status import DomainError, is_domain_error, rich_status
 from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
 
@@ -29,13 +32,17 @@ SERVER_FAULTS = frozenset({"INTERNAL", "DATA_LOSS", "UNKNOWN"})
 
 @dataclass(slots=True)
 class Call:
-    """The log line of an rpc, or of a request of another face. `facts` are its further fields, in order."""
+    """The log line of an rpc, or of a request of another face. `facts` are its further fields, in order.
+
+    `key` is the id of a key that was refused; that of one that was let in is `current_caller`'s.
+    """
 
     method: str
     peer: str = ""
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     status: str = "OK"
     reason: str = ""
+    key: str = ""
     facts: dict[str, str | int | float] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
@@ -68,6 +75,8 @@ def failure_told(error: BaseException, call: Call) -> DomainError:
     """What a caller may know of an error; its cause is logged where it is not the caller's fault."""
     shown = error if is_domain_error(error) else _Unexpected()
     call.status = shown.status
+    if isinstance(error, AccessError):
+        call.key = error.metadata.get("key", "")
     _tell(error, shown, call)
     return shown
 
@@ -95,6 +104,9 @@ class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
 
 @contextlib.asynccontextmanager
 async def _told(method: str, context: Context) -> AsyncIterator[None]:
+    if wants_compression(context.invocation_metadata()):
+        context.set_compression(grpc.Compression.Gzip)
+        await context.send_initial_metadata(())  # sent with the reply, it would leave compression out
     async with _logged(method, context), _errors_as_statuses(context):
         yield
 
@@ -120,6 +132,11 @@ async def _errors_as_statuses(context: Context) -> AsyncIterator[None]:
         yield
     except grpc.aio.AbortError:  # the rpc has already ended itself with a status
         raise
+    except asyncio.CancelledError:  # its caller went away, or it was ended with a cause
+        cause = cause_of_end()
+        if cause is None:
+            raise
+        await _end(cause, context)
     except Exception as error:  # the wire's one broad except: whatever it is, it ends only this rpc
         await _end(error, context)
 
@@ -161,6 +178,8 @@ def _facts(call: Call) -> dict[str, str | int | float]:
     ended: dict[str, str | int | float] = {"status": call.status}
     if call.reason and call.reason != call.status:
         ended["reason"] = call.reason
+    if key := current_caller().key_id or call.key:
+        ended["key"] = key
     seconds = round(time.monotonic() - call.begun, 4)
     return {"request_id": call.request_id, **ended, **call.facts, "total_s": seconds, "peer": call.peer}
 

@@ -35,6 +35,12 @@ def shown_descriptors(
     return pool
 
 
+def rpcs_of(services: Iterable[str]) -> list[str]:
+    """Every rpc of these services, as `package.Service/Method`; names that no file declares are skipped."""
+    found = [service for name in services if (service := _service(name)) is not None]
+    return [f"{service.full_name}/{method.name}" for service in found for method in service.methods]
+
+
 def _service(name: str) -> ServiceDescriptor | None:
     try:
         return _KNOWN.FindServiceByName(name)

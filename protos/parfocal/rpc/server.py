@@ -15,9 +15,11 @@ from grpc_reflection.v1alpha import reflection
 
 from parfocal.rpc.addresses import check_free, checked_address, unavailable
 from parfocal.rpc.admission import AdmissionInterceptor, Room
+from parfocal.rpc.guard import Guard, IdentityInterceptor, PermissionInterceptor
 from parfocal.rpc.options import server_options
 from parfocal.rpc.outcomes import OutcomeInterceptor
-from parfocal.rpc.reflection import shown_descriptors
+from parfocal.rpc.reflection import rpcs_of, shown_descriptors
+from parfocal.rpc.tls import server_credentials
 from parfocal.v1.limits import PROBE_RPCS, REQUEST_BYTES
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class WireServer:
     Built inside a running event loop. Health answers for the whole ("") and for each service by its name.
     It can listen before its services are there: rpcs are refused with Loading until `open`. Rpcs beyond
     `max_rpcs` at a time are refused with TooManyRpcs; connections beyond `max_connections` are closed. None
-    is no limit.
+    is no limit. The `guard` says who is let in, over what; without one, everybody, over plain connections.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class WireServer:
         address: str,
         services: Sequence[Service] = (),
         *,
-        max_message_bytes: int = REQUEST_BYTES.most,
         max_rpcs: int | None = None,
         max_connections: int | None = None,
+        guard: Guard = Guard(),  # noqa: B008  # frozen
     ) -> None:
         self._address = checked_address(address)
+        self._guard = guard
         self._services = services
         self._names = [""]
         self.rpcs = Room(math.inf if max_rpcs is None else max_rpcs, "max_rpcs")
@@ -74,9 +77,14 @@ class WireServer:
         self._port = 0
         self._stopping: asyncio.Future[None] | None = None
         self._server = grpc.aio.server(
-            # The first is the outermost.
-            interceptors=[OutcomeInterceptor(), self._admission],
-            options=server_options(max_message_bytes, max_rpcs, max_connections),
+            # The first is the outermost: strangers take no room.
+            interceptors=[
+                OutcomeInterceptor(),
+                IdentityInterceptor(guard),
+                self._admission,
+                PermissionInterceptor(guard),
+            ],
+            options=server_options(REQUEST_BYTES.most, max_rpcs, max_connections),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
@@ -105,17 +113,24 @@ class WireServer:
         await self.open(self._services)
 
     async def listen(self) -> None:
-        """Listens and reports NOT_SERVING; refuses every rpc with Loading. Raises AddressUnavailable."""
+        """Listens and reports NOT_SERVING; refuses every rpc with Loading.
+
+        Raises AddressUnavailable, or CredentialsInvalid for a certificate that cannot be used.
+        """
         await self.set_serving(False)
         check_free(self._address)
         try:
-            self._port = self._server.add_insecure_port(self._address)
+            self._port = self._add_port()
         except RuntimeError as error:
             raise unavailable(self._address, str(error)) from error
         await self._server.start()
 
     async def open(self, services: Sequence[Service]) -> None:
-        """Serves these from now on and reports SERVING. Call it once."""
+        """Serves these from now on and reports SERVING. Call it once.
+
+        Raises RuleMissing if nobody has decided who may call one of their rpcs.
+        """
+        self._guard.check_total(rpcs_of(service.name for service in services))
         for service in services:
             service.add(service.servicer, self._server)
         self._reflect(services)
@@ -181,6 +196,11 @@ class WireServer:
         """Stops immediately; rpcs under way are cut off with Draining."""
         self._admission.cut()
         await self._server.stop(_SETTLE_S)
+
+    def _add_port(self) -> int:
+        if self._guard.tls is None:
+            return self._server.add_insecure_port(self._address)
+        return self._server.add_secure_port(self._address, server_credentials(self._guard.tls))
 
     def _leave_signals(self) -> None:
         self._watches_signals = False

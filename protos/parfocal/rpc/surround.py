@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
+from parfocal.rpc.compression import inflated
 from parfocal.rpc.errors import (
     FirstMessageLate,
     MessageMissing,
@@ -103,13 +104,13 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
     """What turns what is received into what the rpc takes: its one message, or all of them."""
     parse = rpc.request_deserializer
 
-    def message(received: bytes) -> object:
+    def message(whole: bytes) -> object:
         if parse is None:
-            return received
+            return whole
         try:
-            return parse(received)
+            return parse(whole)
         except (DecodeError, ValueError) as error:
-            raise _unreadable(received, method) from error
+            raise _unreadable(whole, method) from error
 
     async def only(received: _Received) -> object:
         first = await _first(received, method, first_message_s)
@@ -123,7 +124,7 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
             _check_header(first, method)
             yield message(first)
             async for each in received:
-                yield message(each)
+                yield message(inflated(each, method))
 
     async def all_of(received: _Received) -> object:
         # What has no parser is surrounded already: its inner scope reads.
@@ -133,15 +134,16 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
 
 
 async def _first(received: _Received, method: str, patience_s: float) -> bytes | None:
-    """The first message, None if there is none; raises FirstMessageLate."""
+    """The first message, None if there is none; raises FirstMessageLate, and what inflating it raises."""
     try:
         async with asyncio.timeout(patience_s):
-            return await anext(aiter(received), None)
+            first = await anext(aiter(received), None)
     except TimeoutError as error:
         raise FirstMessageLate(
             f"no message came within {patience_s:g} s of the call of {method}; send it with the call",
             method=method,
         ) from error
+    return None if first is None else inflated(first, method)
 
 
 def _check_header(first: bytes, method: str) -> None:

@@ -1528,6 +1528,7 @@ class Model(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
     PINNED_ADAPTERS_FIELD_NUMBER: _builtins.int
+    METRICS_ADDRESS_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """The architecture, as the base's configuration names it, for example `LlamaForCausalLM`."""
     context_tokens: _builtins.int
@@ -1546,6 +1547,8 @@ class Model(_message.Message):
     """The bytes that the base takes on the device."""
     server_version: _builtins.str
     """The version of Parfocal."""
+    metrics_address: _builtins.str
+    """Where the server shows its metrics to Prometheus, `host:port` as it listens there. Empty if nowhere."""
     @_builtins.property
     def base(self) -> _adapter_pb2.BaseContract:
         """What an adapter must have been trained on to run here."""
@@ -1578,10 +1581,11 @@ class Model(_message.Message):
         memory_bytes: _builtins.int = ...,
         server_version: _builtins.str = ...,
         pinned_adapters: _abc.Iterable[Global___ResolvedAdapter] | None = ...,
+        metrics_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "base", b"base", "context_tokens", b"context_tokens", "device", b"device", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "has_chat_template", b"has_chat_template", "limits", b"limits", "memory_bytes", b"memory_bytes", "pinned_adapters", b"pinned_adapters", "server_version", b"server_version", "slots", b"slots", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "base", b"base", "context_tokens", b"context_tokens", "device", b"device", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "has_chat_template", b"has_chat_template", "limits", b"limits", "memory_bytes", b"memory_bytes", "metrics_address", b"metrics_address", "pinned_adapters", b"pinned_adapters", "server_version", b"server_version", "slots", b"slots", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

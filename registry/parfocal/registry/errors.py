@@ -55,6 +55,8 @@ class RegistryError(Exception):
 
     status: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "REGISTRY_ERROR"
+    # Seconds after which the same call may succeed; None where trying again does not help.
+    retry_after_s: float | None = None
 
     def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
         super().__init__(message)
@@ -267,6 +269,7 @@ class StorageError(RegistryError):
 
     status = "UNAVAILABLE"
     reason = "STORAGE_ERROR"
+    retry_after_s: float | None = 2.0
 
 
 class RegistryReadOnly(StorageError):
@@ -274,6 +277,7 @@ class RegistryReadOnly(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_READ_ONLY"
+    retry_after_s = None
 
 
 class RegistryForbidden(StorageError):
@@ -281,6 +285,7 @@ class RegistryForbidden(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_FORBIDDEN"
+    retry_after_s = None
 
 
 class RegistryFull(StorageError):
@@ -288,6 +293,7 @@ class RegistryFull(StorageError):
 
     status = "RESOURCE_EXHAUSTED"
     reason = "REGISTRY_FULL"
+    retry_after_s = None  # until somebody makes room
 
 
 class RegistryBusy(StorageError):
@@ -301,6 +307,7 @@ class NotARegistry(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "NOT_A_REGISTRY"
+    retry_after_s = None
 
 
 class RegistryTooNew(StorageError):
@@ -308,6 +315,7 @@ class RegistryTooNew(StorageError):
 
     status = "FAILED_PRECONDITION"
     reason = "REGISTRY_TOO_NEW"
+    retry_after_s = None
 
 
 class DataLoss(RegistryError):

@@ -1,28 +1,39 @@
-"""Opens a registry from what a user types: a folder's path or `grpc://host:port`."""
+"""Opens a registry from what a user types: a folder's path, `grpc://host:port` or `grpcs://host:port`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parfocal.registry.errors import InvalidArgument
 from parfocal.registry.folder_registry import FolderRegistry
 from parfocal.registry.registry import Registry
 
-_GRPC = "grpc://"
+if TYPE_CHECKING:  # a registry in a folder needs no gRPC
+    from parfocal.registry.remote import Credentials
+
+_REMOTE = ("grpc://", "grpcs://")
 
 
-def open_registry(location: str, *, create: bool = True, isolated: bool = False) -> Registry:
+def open_registry(
+    location: str,
+    *,
+    create: bool = True,
+    isolated: bool = False,
+    credentials: "Credentials | None" = None,
+) -> Registry:
     """The registry at `location`; a folder is made when absent, unless `create` is false. If `isolated`,
     what is published there is checked in a process of its own, as becomes a server.
 
-    Raises InvalidArgument for a scheme that is not known, and what FolderRegistry raises.
+    A server is shown `credentials`, without any those that the environment names. Raises InvalidArgument for
+    a scheme that is not known, and what FolderRegistry and RemoteRegistry raise.
     """
-    if location.startswith(_GRPC):
-        # Imported only here: a registry in a folder needs no gRPC.
+    if location.startswith(_REMOTE):
         from parfocal.registry.remote import RemoteRegistry
 
-        return RemoteRegistry(location)
+        return RemoteRegistry(location, credentials=credentials)
     if "://" in location:
         raise InvalidArgument(
-            f"registry {location[:200]!a} is neither a folder nor grpc://host:port", field="registry"
+            f"registry {location[:200]!a} is neither a folder nor grpc://host:port, nor grpcs:// for TLS",
+            field="registry",
         )
     if not location:
         raise InvalidArgument("registry is empty; give a folder or grpc://host:port", field="registry")

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from parfocal.cli.commands.alias import alias
 from parfocal.cli.commands.cache import build_cache
 from parfocal.cli.commands.gc import gc
 from parfocal.cli.commands.generate import generate
+from parfocal.cli.commands.keys import build_keys
 from parfocal.cli.commands.log import log
 from parfocal.cli.commands.ls import ls
 from parfocal.cli.commands.pull import pull
@@ -19,14 +21,19 @@ from parfocal.cli.commands.rm import rm
 from parfocal.cli.commands.rollback import rollback
 from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.show import show
+from parfocal.cli.commands.status import status
+from parfocal.cli.commands.top import top
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.display import say, show_warnings_as_lines
+from parfocal.cli.extras import needing
 from parfocal.cli.failures import OneLineGroup
+from parfocal.cli.reach import reaching
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
-_REGISTRY_COMMANDS = (push, pull, ls, show, alias, rollback, log, rm, gc)
-_TOURS = ("demo", "bench")
+_REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (push, pull, ls, show, alias, rollback, log, rm)
+# Each with the extra that it needs.
+_TOURS = {"demo": "all", "bench": "serve"}
 
 
 def build_app() -> typer.Typer:
@@ -42,13 +49,17 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name in _TOURS:
+    for name, extra in _TOURS.items():
         if importlib.util.find_spec(f"parfocal.cli.commands.{name}") is not None:
-            app.command(name)(getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name))
-    for command in (build_serve(), generate, build_train(), *_REGISTRY_COMMANDS):
+            tour = getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name)
+            app.command(name)(needing(extra, tour))
+    serve, train = needing("serve", build_serve()), needing("train", build_train())
+    commands: tuple[Callable[..., None], ...] = (status, top, generate)
+    asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
+    for command in (serve, *asking, train, *keeping, gc):
         app.command()(command)
-    app.add_typer(build_registry())
-    app.add_typer(build_cache())
+    for group in (build_registry(), build_keys(), build_cache()):
+        app.add_typer(group)
     app.callback()(_parfocal)
     return app
 

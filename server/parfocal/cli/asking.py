@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import grpc
 
 from parfocal.cli.conversation import Conversation, Said
-from parfocal.rpc import RemoteError, open_blocking_channel, remote_error
+from parfocal.cli.reach import endpoint
+from parfocal.rpc import RemoteError, explained, open_blocking_channel, remote_error
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -72,11 +73,12 @@ def _nth(first: pb.GenerateRequest, number: int) -> pb.GenerateRequest:
 
 @contextlib.contextmanager
 def _server(address: str, timeout_s: float | None) -> Iterator[grpc.Channel]:
-    with open_blocking_channel(address) as channel:
+    server = endpoint(address)
+    with open_blocking_channel(server) as channel:
         try:
             yield channel
         except grpc.RpcError as error:
-            raise _explained(remote_error(error), address, timeout_s) from error
+            raise _explained(explained(remote_error(error), server), address, timeout_s) from error
 
 
 def _explained(error: RemoteError, address: str, timeout_s: float | None) -> RemoteError:

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import typer
@@ -80,6 +80,15 @@ def show_section(title: str, rows: Sequence[tuple[str, ...]], headings: Sequence
 def show_heading(text: str) -> None:
     """Prints a heading after an empty line."""
     _print(Text(f"\n{printable(text)}", style="bold"))
+
+
+def show_rendered(render: Callable[[int], RenderableType]) -> None:
+    """Prints what `render` makes for a width: the terminal's, or a pipe's usual one."""
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(render(console.width))
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def size_text(size_bytes: int) -> str:

@@ -12,7 +12,7 @@ RegistryOption = Annotated[
     typer.Option(
         "--registry",
         envvar="PARFOCAL_REGISTRY",
-        metavar="FOLDER|grpc://HOST:PORT",
+        metavar="FOLDER|grpc[s]://HOST:PORT",
         help="Where adapters are kept.",
     ),
 ]
@@ -21,8 +21,18 @@ AddressOption = Annotated[
     typer.Option(
         "--address",
         envvar="PARFOCAL_ADDRESS",
+        metavar="[grpcs://]HOST:PORT",
+        help="The server to ask, with grpcs:// over TLS; start one with parfocal serve.",
+    ),
+]
+MetricsAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-address",
+        envvar="PARFOCAL_METRICS_ADDRESS",
         metavar="HOST:PORT",
-        help="The server to ask; start one with parfocal serve.",
+        help="Where its metrics page is. Default: where the server says.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
@@ -56,6 +66,7 @@ __all__ = [
     "ExpectOption",
     "FolderArgument",
     "JsonOption",
+    "MetricsAddressOption",
     "NameArgument",
     "RegistryOption",
     "YesOption",

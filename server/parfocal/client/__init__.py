@@ -57,6 +57,7 @@ from parfocal.client.errors import (
     VersionNotFound,
 )
 from parfocal.client.registries import Pulled, RegistryClient
+from parfocal.rpc import Credentials
 
 __all__ = [
     "Adapter",
@@ -76,6 +77,7 @@ __all__ = [
     "ClientError",
     "ContractMismatch",
     "Corrupt",
+    "Credentials",
     "Delta",
     "Evaluation",
     "File",

@@ -7,14 +7,14 @@ from parfocal.client.answers import Answer, LoadedAdapter, Model, Tokens
 from parfocal.client.asking import Input, Options
 from parfocal.client.async_registries import AsyncRegistryClient
 from parfocal.client.calling import AsyncCaller, AsyncStream, Retries
-from parfocal.client.client import DEFAULT_SERVER, SCHEME, Client
+from parfocal.client.client import DEFAULT_SERVER, Client, reached
 from parfocal.client.errors import TimedOut, Unavailable
 from parfocal.client.paging import every_item_async
-from parfocal.rpc import open_channel
+from parfocal.rpc import Credentials, open_channel
 
 
 class AsyncClient:
-    """A server at `host:port` or `unix:path`, as an asynchronous context manager of one event loop.
+    """A server as an asynchronous context manager of one event loop.
 
     See Client, which has the same calls and arguments.
 
@@ -28,12 +28,16 @@ class AsyncClient:
         self,
         server: str = DEFAULT_SERVER,
         *,
+        credentials: Credentials | None = None,
         timeout: float | None = None,
         retries: Retries = Retries(),  # noqa: B008  # frozen
     ) -> None:
-        self._channel = open_channel(server.removeprefix(SCHEME))
-        self._caller = AsyncCaller(self._channel, retries, timeout)
-        self.registry = AsyncRegistryClient(self._caller, lambda: Client(server, retries=retries))
+        endpoint = reached(server, credentials)
+        self._channel = open_channel(endpoint)
+        self._caller = AsyncCaller(endpoint, self._channel, retries, timeout)
+        self.registry = AsyncRegistryClient(
+            self._caller, lambda: Client(server, credentials=endpoint.credentials, retries=retries)
+        )
 
     async def generate(
         self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Options]

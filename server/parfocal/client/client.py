@@ -1,5 +1,6 @@
 """The client that blocks."""
 
+import os
 from typing import Self, Unpack
 
 from parfocal.client import rpcs
@@ -9,15 +10,21 @@ from parfocal.client.calling import Caller, Retries, Stream
 from parfocal.client.errors import TimedOut, Unavailable
 from parfocal.client.paging import every_item
 from parfocal.client.registries import RegistryClient
-from parfocal.rpc import open_blocking_channel
+from parfocal.rpc import Credentials, Endpoint, open_blocking_channel
 
 DEFAULT_SERVER = "127.0.0.1:50051"
-SCHEME = "grpc://"
+
+
+def reached(server: str, credentials: Credentials | None) -> Endpoint:
+    """How a server is reached; without credentials, with those that the environment names."""
+    return Endpoint.parse(server, Credentials.found_in(os.environ) if credentials is None else credentials)
 
 
 class Client:
-    """A server at `host:port` or `unix:path`, as a context manager; it connects at the first call.
+    """A server as a context manager; it connects at the first call.
 
+    `server` is `host:port` or `unix:path`, and `grpcs://host:port` over TLS. It is shown `credentials`, by
+    default those that the environment names: `PARFOCAL_API_KEY`, `PARFOCAL_TLS_CA` and so on.
     `timeout` is how many seconds a call may take, retries included, where it is given none of its own; None
     is no limit. `retries` say how often a call is made that found no server, or a full one. May be used by
     any number of threads. All calls raise ClientError.
@@ -31,11 +38,13 @@ class Client:
         self,
         server: str = DEFAULT_SERVER,
         *,
+        credentials: Credentials | None = None,
         timeout: float | None = None,
         retries: Retries = Retries(),  # noqa: B008  # frozen
     ) -> None:
-        self._channel = open_blocking_channel(server.removeprefix(SCHEME))
-        self._caller = Caller(self._channel, retries, timeout)
+        endpoint = reached(server, credentials)
+        self._channel = open_blocking_channel(endpoint)
+        self._caller = Caller(endpoint, self._channel, retries, timeout)
         self.registry = RegistryClient(self._caller)
 
     def generate(

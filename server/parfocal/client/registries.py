@@ -17,7 +17,7 @@ from parfocal.client.calling import Caller
 from parfocal.client.errors import client_error
 from parfocal.client.paging import every_item
 from parfocal.client.transfer import Progress, folder_sources, never_silent, receive_files, upload_parts
-from parfocal.rpc import RemoteError, remote_error
+from parfocal.rpc import RemoteError
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -75,7 +75,7 @@ class RegistryClient:
         if target is not None:
             _check_new(target)
         call = self._caller.replies(rpcs.download(reference), timeout)
-        with _client_errors(), never_silent(call, _SILENCE_S) as replies:
+        with _client_errors(self._caller), never_silent(call, _SILENCE_S) as replies:
             version = read_version(next(replies, pb.DownloadVersionResponse()).version)
             target = target or Path(version.name.rpartition("/")[2])
             with _new_folder(target) as partial:
@@ -143,11 +143,11 @@ class RegistryClient:
 
 
 @contextlib.contextmanager
-def _client_errors() -> Iterator[None]:
+def _client_errors(caller: Caller) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise client_error(remote_error(error)) from error
+        raise caller.failed(error) from error
     except RemoteError as error:
         raise client_error(error) from error
 

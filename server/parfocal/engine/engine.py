@@ -27,7 +27,16 @@ from parfocal.engine.live import Emit, LiveRequest, LiveRequests
 from parfocal.engine.observer import StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
 from parfocal.engine.request import AdapterKey, FinishReason, Request, TokenLogprob
-from parfocal.engine.scheduling import BlockPool, Clock, Plan, PlanRow, PromptOutputs, PromptRead, Sequence
+from parfocal.engine.scheduling import (
+    BlockPool,
+    Clock,
+    LogitBias,
+    Plan,
+    PlanRow,
+    PromptOutputs,
+    PromptRead,
+    Sequence,
+)
 from parfocal.engine.self_check import Drawn, SelfCheck
 from parfocal.engine.stopwatch import SCHEDULING
 from parfocal.engine.tracebacks import in_short, release_frames
@@ -192,6 +201,7 @@ class Engine:
             draw_seed=seed if seed is not None else self._seeds.getrandbits(63),
             clock=Clock(time.monotonic()),
             constraint=None if request.constraint is None else request.constraint.start(),
+            bias=LogitBias.of(request.sampling.logit_bias),
             outputs=PromptOutputs.of(request),
         )
         return LiveRequest(sequence, self._parts.text(request.stop.strings), emit)

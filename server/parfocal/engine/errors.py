@@ -36,6 +36,8 @@ class EngineError(Exception):
 
     status: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "ENGINE_ERROR"
+    # Seconds after which the same request may succeed; None where trying again does not help.
+    retry_after_s: float | None = None
 
     def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
         super().__init__(message)
@@ -111,6 +113,7 @@ class EngineDraining(EngineError):
 
     status = "UNAVAILABLE"
     reason = "DRAINING"
+    retry_after_s = 1.0
 
 
 class EngineFailed(EngineError):
@@ -118,6 +121,7 @@ class EngineFailed(EngineError):
 
     status = "UNAVAILABLE"
     reason = "ENGINE_FAILED"
+    retry_after_s = 5.0  # whatever watches the process starts it again, and the base loads from its cache
 
 
 class DeviceLost(EngineFailed):
@@ -145,6 +149,7 @@ class AdapterUnavailable(EngineError):
 
     status = "UNAVAILABLE"
     reason = "ADAPTER_UNAVAILABLE"
+    retry_after_s = 2.0  # the registry's machine or the disk may answer again
 
 
 class BaseRefused(EngineError):

@@ -182,6 +182,8 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         stack.push_async_callback(asyncio.to_thread, engine.stop)
         has_chat = base.tokenizer.chat_template is not None
         encoders = _encoders(base, config.text_threads, stack)
+        model = describe_model(loaded.contract, base.info, config, has_chat, pinned)
+        model.metrics_address = doors.metrics_address
         parts = ServiceParts(
             intake=Intake(engine, resolver, encoders, _compiler(base, stack)),
             residents=built,
@@ -189,7 +191,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
             encoders=encoders,
             token_text=TokenTexts(_tokenizer_copy(base)),
             refusals=metrics,
-            model=describe_model(loaded.contract, base.info, config, has_chat, pinned),
+            model=model,
         )
         stack.push_async_callback(doors.wire.stop)
         doors.serves(engine)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
+from parfocal.server.entrance import guard_of
+from parfocal.server.exposure import check_exposure
 from parfocal.server.faces.openai import RestApp, RestServer
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
@@ -14,17 +16,31 @@ _MANY_CONNECTIONS = 1 << 15
 
 
 class Doors:
-    """A server's wire and its operators' pages, which report its state while it loads, serves and drains."""
+    """A server's wire and its operators' pages, which report its state while it loads, serves and drains.
+
+    The `guard` says who is let in, on every face.
+    """
 
     def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self.guard = guard_of(config)
         self.wire = WireServer(
-            config.grpc_address, max_rpcs=config.max_rpcs, max_connections=_most_connections(config)
+            config.grpc_address,
+            max_rpcs=config.max_rpcs,
+            max_connections=_most_connections(config),
+            guard=self.guard,
         )
         self.metrics = ServerMetrics(config.adapter_labels)
         self.metrics_port = 0
-        self.rest = RestApp(self.wire.admitted, self.state)
+        self.rest = RestApp(self.wire.admitted, self.state, self.guard)
         self.http_port = 0
         self._engine: EngineThread | None = None
+
+    @property
+    def metrics_address(self) -> str:
+        """Where the metrics page is, with port 0 replaced by the port it got; empty if there is none."""
+        host = self._config.metrics_address.rpartition(":")[0]
+        return f"{host}:{self.metrics_port}" if self.metrics_port else ""
 
     def serves(self, engine: EngineThread) -> None:
         """Notes that requests find `engine` from now on."""
@@ -47,8 +63,10 @@ class Doors:
 async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
     """Listens at every address of `config` while the scope lasts; rpcs are refused with Loading at first.
 
-    Raises AddressInvalid, or AddressUnavailable naming the address and its setting.
+    Raises AddressInvalid, or AddressUnavailable naming the address and its setting; BadSetting if strangers
+    could reach one and nobody needs a key.
     """
+    check_exposure(config, {"grpc_address": config.grpc_address, "http_address": config.http_address})
     async with contextlib.AsyncExitStack() as stack:
         with _naming("grpc_address"):
             doors = Doors(config)
@@ -56,7 +74,7 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
         stack.push_async_callback(doors.wire.stop)
         if config.http_address:
             with _naming("http_address"):
-                rest = RestServer(doors.rest, config.http_address)
+                rest = RestServer(doors.rest, config.http_address, doors.guard.tls)
             stack.push_async_callback(rest.stop)
             rest.start()
             doors.http_port = rest.port

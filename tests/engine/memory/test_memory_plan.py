@@ -17,7 +17,7 @@ from fakes.engine.folder_source import FolderSource
 from oracle.bases import configurations, write_base
 from oracle.engines import run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
-from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Request, Sampling, Stop
+from parfocal.engine import AdapterKey, EngineConfig, EngineMisconfigured, Pooling, Request, Sampling, Stop
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.devices import machine_bytes
 from parfocal.engine.loading import build_engine, load_base, plan_memory
@@ -228,9 +228,11 @@ def test_no_step_takes_more_than_its_bound(folders: dict[str, Path], kernels: st
             AdapterKey(digest) if digest else None,
             Sampling(temperature=1.0, top_p=0.9, seed=1),
             Stop(max_tokens=4, ignore_eos=True),
+            prompt_logprobs=20 if number == 2 else None,
         )
         for number, (length, digest) in enumerate([(200, "16"), (96, "4"), (200, ""), (9, "16"), (3, "4")])
     ]
+    requests += [Request(f"{way}", tuple(range(2, 202)), pooling=way) for way in Pooling]
     assert not run_all(engine, requests).errors
     with _Peak() as peak:
         run_all(engine, requests)

@@ -87,11 +87,25 @@ def test_a_blend_says_what_pefts_weighted_combination_says(
             assert entry.logprob == pytest.approx(float(right[place, entry.token_id]), abs=1e-4)
 
 
-@pytest.mark.parametrize(("adapter_dtype", "tolerance"), [("int16", 0.01), ("bfloat16", 0.1), ("int8", 0.5)])
-def test_a_blend_is_as_exact_as_its_parts_where_adapters_are_rounded(
-    adapter_dtype: str, tolerance: float, llama_base: Path, folders: dict[str, Path], oracle: PeftOracle
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({"adapter_dtype": "int16", "kernels": "torch"}, 0.01),
+        ({"adapter_dtype": "bfloat16", "kernels": "torch"}, 0.1),
+        ({"adapter_dtype": "int8", "kernels": "torch"}, 0.5),
+        ({"dtype": "auto"}, 0.1),
+        ({"dtype": "auto", "adapter_dtype": "int8"}, 0.5),
+    ],
+    ids=["int16", "bfloat16", "int8", "as served", "as served, int8"],
+)
+def test_a_blend_is_as_exact_as_its_parts_where_numbers_are_rounded(
+    settings: dict[str, str],
+    tolerance: float,
+    llama_base: Path,
+    folders: dict[str, Path],
+    oracle: PeftOracle,
 ) -> None:
-    config = replace(EXACT, adapter_dtype=adapter_dtype, kernels="torch")
+    config = replace(EXACT, **settings)  # type: ignore[arg-type]
     requests = _requests(1)
     done = run_all(open_engine(llama_base, folders, config), requests).completions
     worst: dict[str, float] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from parfocal.engine.request import Sampling
-from parfocal.engine.scheduling.plan import SampledToken, SamplingRow
+from parfocal.engine.scheduling.plan import LogitBias, SampledToken, SamplingRow
 
 VOCABULARY = 50
 PLAIN = SamplingRow(Sampling(), 0, (), (), (), logprobs=False, top_logprobs=0, draw_seed=0)
@@ -15,7 +15,8 @@ LIMITED = dataclasses.replace(PLAIN, sampling=Sampling(temperature=1.0, top_k=5,
 
 
 def row(sampling: Sampling, **changes: object) -> SamplingRow:
-    return dataclasses.replace(PLAIN, sampling=sampling, **changes)  # type: ignore[arg-type]
+    bias = LogitBias.of(sampling.logit_bias)
+    return dataclasses.replace(PLAIN, sampling=sampling, bias=bias, **changes)  # type: ignore[arg-type]
 
 
 def random_logits(rows: int, vocabulary: int = VOCABULARY, seed: int = 0) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """A registry behind `grpc://host:port`. Trusts no byte that it has not verified."""
 
 import logging
+import os
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,27 +50,36 @@ from parfocal.registry.wire import (
     read_version,
     registry_errors,
 )
-from parfocal.rpc import open_blocking_channel
+from parfocal.rpc import Credentials, Endpoint, open_blocking_channel
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 log = logging.getLogger(__name__)
 
-_SCHEME = "grpc://"
 _DEADLINE_S = 60.0
 # A registry reads a version of many gigabytes to the end before it sends the first byte.
 _SILENCE_S = 300.0
 
 
 class RemoteRegistry:
-    """The registry that a server at `location` (`grpc://host:port` or `host:port`) serves.
+    """The registry that a server at `location` (`grpc://host:port`, or `grpcs://…` over TLS) serves.
 
-    Downloads are kept in `cache` (default: the user's cache), and end when nothing comes for `silence_s`
-    seconds. Besides what every registry raises, calls raise RemoteError when the server cannot be reached.
+    It is shown `credentials`, by default those that the environment names (`PARFOCAL_API_KEY`, …). Downloads
+    are kept in `cache` (default: the user's cache), and end when nothing comes for `silence_s` seconds.
+    Besides what every registry raises, calls raise RemoteError when the server cannot be reached.
     """
 
-    def __init__(self, location: str, *, cache: Path | None = None, silence_s: float = _SILENCE_S) -> None:
-        channel = open_blocking_channel(location.removeprefix(_SCHEME))
+    def __init__(
+        self,
+        location: str,
+        *,
+        credentials: Credentials | None = None,
+        cache: Path | None = None,
+        silence_s: float = _SILENCE_S,
+    ) -> None:
+        shown = Credentials.found_in(os.environ) if credentials is None else credentials
+        self._endpoint = Endpoint.parse(location, shown)
+        channel = open_blocking_channel(self._endpoint)
         weakref.finalize(self, channel.close)
         self._stub = RegistryServiceStub(channel)
         self._silence_s = silence_s
@@ -84,7 +94,7 @@ class RemoteRegistry:
         adapter = str(AdapterName.parse(name))
         prepared = draft(folder, publication)
         parts = upload_parts(publish_header(adapter, prepared.publication), sources(prepared), progress)
-        with registry_errors():
+        with registry_errors(self._endpoint):
             version = checked_version(read_version(self._stub.PublishVersion(parts)), adapter)
         # Files beside the adapter are not sent, so only this side can warn of them.
         for warning in prepared.warnings:
@@ -95,7 +105,7 @@ class RemoteRegistry:
     def resolve(self, reference: str) -> Version:
         """The version that a reference means now; see Registry."""
         wanted = Reference.parse(reference)
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.ResolveAdapterRequest(reference=str(wanted))
             reply = self._stub.ResolveAdapter(request, timeout=_DEADLINE_S)
         return checked_resolved(read_version(reply), wanted)
@@ -103,7 +113,7 @@ class RemoteRegistry:
     def find(self, digest: str) -> Version:
         """A version with this digest under any name; see Registry."""
         request = pb.DownloadVersionRequest(digest=parse_digest(digest))
-        with registry_errors():
+        with registry_errors(self._endpoint):
             call = self._stub.DownloadVersion(request, timeout=_DEADLINE_S)
             try:
                 return _first(iter(call), digest)
@@ -130,7 +140,7 @@ class RemoteRegistry:
 
     def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
         """A page of adapters, sorted by name; see Registry."""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.ListAdaptersRequest(page_size=checked_page_size(page_size), page_token=page_token)
             reply = self._stub.ListAdapters(request, timeout=_DEADLINE_S)
         found = checked_adapters([read_adapter(item) for item in reply.adapters])
@@ -139,7 +149,7 @@ class RemoteRegistry:
     def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
         """A page of live versions, the newest first; see Registry."""
         size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.ListVersionsRequest(name=adapter, page_size=size, page_token=page_token)
             reply = self._stub.ListVersions(request, timeout=_DEADLINE_S)
         found = checked_versions([read_listed(item) for item in reply.versions], adapter)
@@ -150,7 +160,7 @@ class RemoteRegistry:
         adapter = str(AdapterName.parse(name))
 
         def page(token: str) -> Page[Alias]:
-            with registry_errors():
+            with registry_errors(self._endpoint):
                 request = pb.ListAliasesRequest(name=adapter, page_token=token)
                 reply = self._stub.ListAliases(request, timeout=_DEADLINE_S)
             found = tuple(checked_alias(read_alias(alias), adapter) for alias in reply.aliases)
@@ -168,7 +178,7 @@ class RemoteRegistry:
     ) -> Page[AliasMove]:
         """A page of moves, of one alias or of all of an adapter, the newest first; see Registry."""
         adapter, word = str(AdapterName.parse(name)), check_alias(alias) if alias else ""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.ListAliasMovesRequest(
                 name=adapter, alias=word, page_size=checked_page_size(page_size), page_token=page_token
             )
@@ -185,7 +195,7 @@ class RemoteRegistry:
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
     ) -> Alias:
         """Points an alias at a live version and records the move; see Registry."""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.SetAliasRequest(
                 name=str(AdapterName.parse(name)),
                 alias=check_alias(alias),
@@ -198,7 +208,7 @@ class RemoteRegistry:
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         """Undoes the last move of an alias that was not undone yet; see Registry."""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.RollbackAliasRequest(
                 name=str(AdapterName.parse(name)),
                 alias=check_alias(alias),
@@ -212,7 +222,7 @@ class RemoteRegistry:
         self, name: str, alias: str, actor: str = "", expected_version: int | None = None
     ) -> None:
         """Deletes an alias and records that; see Registry."""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.DeleteAliasRequest(
                 name=str(AdapterName.parse(name)),
                 alias=check_alias(alias),
@@ -223,7 +233,7 @@ class RemoteRegistry:
 
     def delete_version(self, name: str, version: int, actor: str = "") -> None:
         """Deletes a version that no alias points at; see Registry."""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.DeleteVersionRequest(
                 name=str(AdapterName.parse(name)), version=check_version(version), actor=check_actor(actor)
             )
@@ -231,14 +241,14 @@ class RemoteRegistry:
 
     def delete_adapter(self, name: str, force: bool = False, actor: str = "") -> None:
         """Deletes every version of an adapter, and takes its name from the lists; see Registry."""
-        with registry_errors():
+        with registry_errors(self._endpoint):
             request = pb.DeleteAdapterRequest(
                 name=str(AdapterName.parse(name)), force=force, actor=check_actor(actor)
             )
             self._stub.DeleteAdapter(request, timeout=_DEADLINE_S)
 
     def _download(self, digest: str) -> None:
-        with registry_errors():
+        with registry_errors(self._endpoint):
             call = self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=digest))
             with never_silent(call, self._silence_s) as replies:
                 version = _first(replies, digest)

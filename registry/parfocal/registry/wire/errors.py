@@ -5,19 +5,23 @@ from contextlib import contextmanager
 
 import grpc
 
-from parfocal.registry.errors import Overloaded, RegistryError, kinds_of_error
-from parfocal.rpc import RemoteError, remote_error
+from parfocal.registry.errors import RegistryError, kinds_of_error
+from parfocal.rpc import Endpoint, RemoteError, explained, remote_error
 
 _UNREACHABLE = "UNAVAILABLE"
 
 
 @contextmanager
-def registry_errors() -> Iterator[None]:
-    """Turns a failed rpc of its body into the RegistryError of its reason, otherwise RemoteError."""
+def registry_errors(endpoint: Endpoint | None = None) -> Iterator[None]:
+    """Turns a failed rpc of its body into the RegistryError of its reason, otherwise RemoteError.
+
+    Where the server at `endpoint` was not reached for reasons of TLS, that says why.
+    """
     try:
         yield
     except grpc.RpcError as error:
-        raise _same_error(remote_error(error)) from error
+        remote = remote_error(error)
+        raise _same_error(remote if endpoint is None else explained(remote, endpoint)) from error
 
 
 def _same_error(remote: RemoteError) -> RegistryError | RemoteError:
@@ -26,7 +30,7 @@ def _same_error(remote: RemoteError) -> RegistryError | RemoteError:
         return _explained(remote)
     error = kind(str(remote), field=remote.field)
     error.metadata = dict(remote.metadata)
-    if isinstance(error, Overloaded) and remote.retry_after_s is not None:
+    if remote.retry_after_s is not None:
         error.retry_after_s = remote.retry_after_s
     return error
 

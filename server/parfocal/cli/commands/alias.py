@@ -14,8 +14,8 @@ from parfocal.cli.options import (
     NameArgument,
     RegistryOption,
 )
+from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
-from parfocal.registry import open_registry
 
 
 def alias(
@@ -36,7 +36,7 @@ def alias(
     """
     if (version is None) != delete:
         raise typer.BadParameter("give either a version or --delete", param_hint="VERSION")
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     if version is None:
         opened.delete_alias(name, alias, actor_or_me(actor), expect)
         _tell({"name": name, "alias": alias, "version": 0}, f"Deleted {name}@{alias}", as_json)

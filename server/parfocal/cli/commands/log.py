@@ -9,7 +9,8 @@ from parfocal.cli.display import say, show_json
 from parfocal.cli.documents import move_document
 from parfocal.cli.moves import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from parfocal.registry import Registry, every_item, open_registry
+from parfocal.cli.reach import registry_at
+from parfocal.registry import Registry, every_item
 
 
 def log(
@@ -49,7 +50,7 @@ def log(
         raise typer.BadParameter("name an adapter, or follow all with --follow", param_hint="NAME")
     if after is not None and not follow_on:
         raise typer.BadParameter("it says where to follow from; add --follow", param_hint="--after")
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     if follow_on:
         _follow(opened, name or "", alias or "", after, as_json)
     else:

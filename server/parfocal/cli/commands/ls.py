@@ -8,6 +8,7 @@ import typer
 from parfocal.cli.display import digest_text, show_json, show_table, size_text, time_text
 from parfocal.cli.documents import adapter_document, version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from parfocal.cli.reach import registry_at
 from parfocal.registry import (
     AdapterName,
     AdapterNotFound,
@@ -15,7 +16,6 @@ from parfocal.registry import (
     Registry,
     Version,
     every_item,
-    open_registry,
 )
 
 
@@ -35,7 +35,7 @@ def ls(
 
     Example: parfocal ls team/invoices
     """
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     if name is None:
         _show_adapters(_adapters(opened), as_json)
         return

@@ -12,7 +12,7 @@ import typer
 from parfocal.cli.display import say, show_json
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import spinner
-from parfocal.registry import open_registry
+from parfocal.cli.reach import registry_at
 
 
 def pull(
@@ -32,7 +32,7 @@ def pull(
 
     Example: parfocal pull team/invoices@prod ./invoices
     """
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     version = opened.resolve(reference)
     target = folder or Path(version.name.rpartition("/")[2])
     _check_new(target)

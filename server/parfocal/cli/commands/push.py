@@ -9,6 +9,7 @@ from parfocal.cli.display import say, show_json, size_text
 from parfocal.cli.documents import version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, NameArgument, RegistryOption
 from parfocal.cli.progress import bytes_progress, spinner
+from parfocal.cli.reach import registry_at
 from parfocal.registry import (
     AdapterNotFound,
     BaseContract,
@@ -19,7 +20,6 @@ from parfocal.registry import (
     VersionNotFound,
     describe_base,
     locate_base,
-    open_registry,
 )
 from parfocal.registry.peft import read_config
 from parfocal.registry.publishing import base_named_by
@@ -56,7 +56,7 @@ def push(
     described = _unseen(base) if unverified_base else _seen(base or _named_by(folder))
     with bytes_progress(f"Publishing {name}") as progress:
         publication = Publication(base=described, unverified_base=unverified_base)
-        opened = open_registry(registry)
+        opened = registry_at(registry, create=True)
         before = _latest(opened, name)
         version = opened.publish(name, folder, publication, progress)
     # Numbers only grow, so one that is no higher was there already.

@@ -6,6 +6,7 @@ import typer
 
 from parfocal.cli.display import say
 from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, RegistryOption, YesOption
+from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
 from parfocal.registry import (
     IndexCorrupt,
@@ -13,7 +14,6 @@ from parfocal.registry import (
     Registry,
     RegistryTooNew,
     every_item,
-    open_registry,
     printable,
 )
 
@@ -39,7 +39,7 @@ def rm(
     Example: parfocal rm team/invoices@2
     """
     wanted = Reference.parse(reference)
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     if wanted.version is not None:
         _version(opened, wanted, actor_or_me(actor), yes)
     elif "@" not in reference:

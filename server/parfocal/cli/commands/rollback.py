@@ -14,8 +14,9 @@ from parfocal.cli.options import (
     NameArgument,
     RegistryOption,
 )
+from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
-from parfocal.registry import AliasMoved, MoveKind, Registry, open_registry
+from parfocal.registry import AliasMoved, MoveKind, Registry
 
 
 def rollback(
@@ -33,7 +34,7 @@ def rollback(
 
     Example: parfocal rollback team/invoices prod
     """
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     expected = _pointed_at(opened, name, alias) if expect is None else expect
     moved = opened.rollback_alias(name, alias, expected, actor_or_me(actor))
     if as_json:

@@ -17,6 +17,7 @@ from parfocal.cli.display import (
 from parfocal.cli.documents import alias_document, move_document, version_document
 from parfocal.cli.moves import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from parfocal.cli.reach import registry_at
 from parfocal.registry import (
     Alias,
     AliasMove,
@@ -25,7 +26,6 @@ from parfocal.registry import (
     Provenance,
     Version,
     every_item,
-    open_registry,
 )
 
 
@@ -42,7 +42,7 @@ def show(
 
     Example: parfocal show team/invoices@prod
     """
-    opened = open_registry(registry, create=False)
+    opened = registry_at(registry)
     version = opened.resolve(reference)
     aliases = opened.aliases(version.name)
     moves = list(every_item(lambda token: opened.alias_moves(version.name, page_token=token)))

@@ -32,7 +32,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The resident base and the limits of its server."""
+    """The resident base and the limits of its server.
+
+    `metrics_address` is where the server shows its metrics, as it listens there; empty if nowhere.
+    """
 
     base: Base
     architecture: str
@@ -47,6 +50,7 @@ class Model:
     limits: Limits
     pinned_adapters: tuple[ResolvedAdapter, ...]
     server_version: str
+    metrics_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ def read_model(message: pb.Model) -> Model:
         ),
         pinned_adapters=tuple(read_resolved(each) for each in message.pinned_adapters),
         server_version=message.server_version,
+        metrics_address=message.metrics_address,
     )
 
 

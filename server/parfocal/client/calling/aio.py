@@ -1,7 +1,7 @@
 """Calls of asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self, TypeAlias, TypeVar
 
 import grpc
@@ -10,8 +10,8 @@ from parfocal.client.answers import Answer, Delta, read_delta
 from parfocal.client.calling.blocking import unfinished
 from parfocal.client.calling.retries import Attempts, Retries
 from parfocal.client.calling.rpc import Reply, Rpc, StreamRpc, written
-from parfocal.client.errors import client_error
-from parfocal.rpc import remote_error
+from parfocal.client.errors import ClientError, client_error
+from parfocal.rpc import Endpoint, explained, remote_error
 from parfocal.v1 import inference_service_pb2 as pb
 
 T = TypeVar("T")
@@ -22,7 +22,10 @@ _Call: TypeAlias = Any
 class AsyncCaller:
     """Calls rpcs over one channel, again as `retries` allow. `timeout_s` holds where a call has none."""
 
-    def __init__(self, channel: grpc.aio.Channel, retries: Retries, timeout_s: float | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, channel: grpc.aio.Channel, retries: Retries, timeout_s: float | None
+    ) -> None:
+        self._endpoint = endpoint
         self._channel = channel
         self._retries = retries
         self._timeout_s = timeout_s
@@ -35,13 +38,18 @@ class AsyncCaller:
             try:
                 return rpc.read(await call(rpc.request, timeout=attempts.left_s()))
             except grpc.RpcError as error:
-                await asyncio.sleep(attempts.pause_after(client_error(remote_error(error))))
+                await asyncio.sleep(attempts.pause_after(await self._failed(error)))
 
     def stream(self, rpc: StreamRpc[pb.GenerateStreamResponse], timeout_s: float | None) -> "AsyncStream":
         """A stream of an answer that has begun."""
         attempts = self._attempts(timeout_s, is_repeatable=True)
         call: Any = self._channel.unary_stream(rpc.path, written, rpc.reply.FromString)
-        return AsyncStream(lambda: call(rpc.request, timeout=attempts.left_s()), attempts)
+        begin = lambda: call(rpc.request, timeout=attempts.left_s())  # noqa: E731  # as short as it is
+        return AsyncStream(begin, attempts, self._failed)
+
+    async def _failed(self, error: grpc.RpcError) -> ClientError:
+        """What a failed call ends with; where TLS kept it from the server, that says why."""
+        return client_error(await asyncio.to_thread(explained, remote_error(error), self._endpoint))
 
     def _attempts(self, timeout_s: float | None, is_repeatable: bool) -> Attempts:
         limit = self._timeout_s if timeout_s is None else timeout_s
@@ -56,9 +64,15 @@ class AsyncStream:
     again as retries allow; after that, what breaks it off is raised.
     """
 
-    def __init__(self, begin: Callable[[], _Call], attempts: Attempts) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], _Call],
+        attempts: Attempts,
+        failed: Callable[[grpc.RpcError], Awaitable[ClientError]],
+    ) -> None:
         self._begin = begin
         self._attempts = attempts
+        self._failed = failed
         self._has_piece = self._is_closed = False
         self._answer: Answer | None = None
         self._start()
@@ -86,7 +100,7 @@ class AsyncStream:
             try:
                 delta = read_delta(await anext(self._replies))
             except grpc.RpcError as error:
-                failed = client_error(remote_error(error))
+                failed = await self._failed(error)
                 if self._has_piece:
                     raise failed from error
                 await asyncio.sleep(self._attempts.pause_after(failed))

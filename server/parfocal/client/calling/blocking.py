@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from parfocal.client.answers import Answer, Delta, read_delta
 from parfocal.client.calling.retries import Attempts, Retries
 from parfocal.client.calling.rpc import Reply, Rpc, StreamRpc, written
-from parfocal.client.errors import Cancelled, ServerFailed, client_error
-from parfocal.rpc import remote_error
+from parfocal.client.errors import Cancelled, ClientError, ServerFailed, client_error
+from parfocal.rpc import Endpoint, explained, remote_error
 from parfocal.v1 import inference_service_pb2 as pb
 
 T = TypeVar("T")
@@ -22,7 +22,10 @@ _Call: TypeAlias = Any
 class Caller:
     """Calls rpcs over one channel, again as `retries` allow. `timeout_s` holds where a call has none."""
 
-    def __init__(self, channel: grpc.Channel, retries: Retries, timeout_s: float | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, channel: grpc.Channel, retries: Retries, timeout_s: float | None
+    ) -> None:
+        self._endpoint = endpoint
         self._channel = channel
         self._retries = retries
         self._timeout_s = timeout_s
@@ -35,7 +38,7 @@ class Caller:
             try:
                 return rpc.read(call(rpc.request, timeout=attempts.left_s()))
             except grpc.RpcError as error:
-                time.sleep(attempts.pause_after(client_error(remote_error(error))))
+                time.sleep(attempts.pause_after(self.failed(error)))
 
     def send(
         self,
@@ -57,7 +60,7 @@ class Caller:
             except grpc.RpcError as error:
                 if sent.error is not None:
                     raise sent.error from None
-                time.sleep(attempts.pause_after(client_error(remote_error(error))))
+                time.sleep(attempts.pause_after(self.failed(error)))
 
     def replies(self, rpc: StreamRpc[Reply], timeout_s: float | None = None) -> _Call:
         """A call under way, which raises grpc.RpcError and can be cancelled; without retries."""
@@ -68,7 +71,11 @@ class Caller:
     def stream(self, rpc: StreamRpc[pb.GenerateStreamResponse], timeout_s: float | None) -> "Stream":
         """A stream of an answer that has begun."""
         attempts = self._attempts(timeout_s, is_repeatable=True)
-        return Stream(lambda: self.replies(rpc, attempts.left_s()), attempts)
+        return Stream(lambda: self.replies(rpc, attempts.left_s()), attempts, self.failed)
+
+    def failed(self, error: grpc.RpcError) -> ClientError:
+        """What a failed call ends with; where TLS kept it from the server, that says why."""
+        return client_error(explained(remote_error(error), self._endpoint))
 
     def _attempts(self, timeout_s: float | None, is_repeatable: bool) -> Attempts:
         limit = self._timeout_s if timeout_s is None else timeout_s
@@ -83,9 +90,15 @@ class Stream:
     it off is raised.
     """
 
-    def __init__(self, begin: Callable[[], _Call], attempts: Attempts) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], _Call],
+        attempts: Attempts,
+        failed: Callable[[grpc.RpcError], ClientError],
+    ) -> None:
         self._begin = begin
         self._attempts = attempts
+        self._failed = failed
         self._has_piece = self._is_closed = False
         self._answer: Answer | None = None
         self._call = begin()
@@ -113,7 +126,7 @@ class Stream:
             except grpc.RpcError as error:
                 if self._is_closed:
                     raise StopIteration from None
-                failed = client_error(remote_error(error))
+                failed = self._failed(error)
                 if self._has_piece:
                     raise failed from error
                 time.sleep(self._attempts.pause_after(failed))

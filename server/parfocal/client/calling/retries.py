@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from parfocal.client.errors import ClientError, Overloaded, Unavailable
+from parfocal.rpc import TLS_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Attempts:
     def _may_succeed(self, error: ClientError) -> bool:
         if isinstance(error, Overloaded):
             return error.retry_after_s is not None
-        if not isinstance(error, Unavailable):
+        if not isinstance(error, Unavailable) or error.reason == TLS_FAILED:
             return False
         # With a reason of its own, our server refused before it did anything. Without one, the connection
         # broke, and nobody knows what was done.

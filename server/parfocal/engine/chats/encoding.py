@@ -7,9 +7,7 @@ through a message: its text stays text, whether whole or assembled from parts by
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Protocol
-
-from tokenizers import Encoding, Tokenizer
+from typing import TYPE_CHECKING, Any, Protocol
 
 from parfocal.engine.chats.messages import Chat
 from parfocal.engine.chats.quoting import QuotingTokenizer
@@ -23,6 +21,9 @@ from parfocal.engine.chats.templates import (
 )
 from parfocal.engine.errors import ChatRefused, NoChatTemplate
 
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
 
 class ChatTokenizer(Protocol):
     """The part of a transformers tokenizer that chats need."""
@@ -34,7 +35,7 @@ class ChatTokenizer(Protocol):
         """Special tokens by what they are for, as templates name them: `bos_token`, `eos_token`."""
 
     @property
-    def backend_tokenizer(self) -> Tokenizer:
+    def backend_tokenizer(self) -> "Tokenizer":
         """The Rust tokenizer behind the Python one."""
 
     def __call__(self, text: str, *, add_special_tokens: bool, verbose: bool) -> Any:
@@ -99,7 +100,7 @@ class ChatEncoder:
                 mask[first:stop] = [True] * (stop - first)
         return mask
 
-    def _encoding(self, written: Written) -> Encoding:
+    def _encoding(self, written: Written) -> "Encoding":
         if written.quoted:
             return self._quoter.encode(written.text, written.quoted)
         encoding: Encoding = self._tokenizer(written.text, add_special_tokens=False, verbose=False).encodings[

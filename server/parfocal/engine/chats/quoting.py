@@ -5,11 +5,13 @@ The tokenizer sees the whole text at once, so that spaces and adjacent letters a
 
 import copy
 from collections.abc import Sequence
-
-from tokenizers import AddedToken, Encoding, Tokenizer
+from typing import TYPE_CHECKING
 
 from parfocal.engine.chats.special_texts import SpecialTexts
 from parfocal.engine.errors import ChatRefused
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken, Encoding, Tokenizer
 
 _LAST = 0x10FFFD  # in private-use plane 16; stand-ins are allotted downwards from here
 
@@ -20,7 +22,7 @@ class QuotingTokenizer:
     A stand-in is one private character, repeated to the token's length, so that offsets stay valid.
     """
 
-    def __init__(self, tokenizer: Tokenizer, specials: SpecialTexts) -> None:
+    def __init__(self, tokenizer: "Tokenizer", specials: SpecialTexts) -> None:
         self._specials = specials
         self._tokenizer = copy.deepcopy(tokenizer)
         self._tokenizer.no_truncation()
@@ -32,7 +34,7 @@ class QuotingTokenizer:
             if token.special:
                 self._add(token_id, token)
 
-    def encode(self, text: str, quoted: Sequence[int]) -> Encoding:
+    def encode(self, text: str, quoted: Sequence[int]) -> "Encoding":
         """Tokens of `text`; `quoted` are the places of special tokens that are text. See `true_ids`.
 
         Raises:
@@ -50,19 +52,18 @@ class QuotingTokenizer:
         encodings: list[Encoding] = self._tokenizer.encode_batch([written], add_special_tokens=False)
         return encodings[0]
 
-    def true_ids(self, encoding: Encoding) -> list[int]:
+    def true_ids(self, encoding: "Encoding") -> list[int]:
         """The ids of `encoding` as the model knows them, with no stand-ins."""
         return [self._ids.get(token_id, token_id) for token_id in encoding.ids]
 
-    def _add(self, token_id: int, token: AddedToken) -> None:
+    def _add(self, token_id: int, token: "AddedToken") -> None:
         sign = chr(_LAST - len(self._stand_ins)) * len(token.content)
         self._stand_ins[token.content] = sign
-        self._tokenizer.add_tokens(
-            [AddedToken(sign, lstrip=token.lstrip, rstrip=token.rstrip, normalized=token.normalized)]
-        )
-        stand_in = self._tokenizer.token_to_id(sign)
-        assert stand_in is not None  # it was just added
-        self._ids[stand_in] = token_id
+        stand_in = type(token)(sign, lstrip=token.lstrip, rstrip=token.rstrip, normalized=token.normalized)
+        self._tokenizer.add_tokens([stand_in])
+        stand_in_id = self._tokenizer.token_to_id(sign)
+        assert stand_in_id is not None  # it was just added
+        self._ids[stand_in_id] = token_id
 
     def _with_stand_ins(self, text: str, quoted: Sequence[int]) -> str:
         broken = list(text)

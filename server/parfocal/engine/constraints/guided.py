@@ -7,13 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
-
 from parfocal.engine.constraints.constraint import ConstraintState
 from parfocal.engine.errors import ConstraintFailed, ConstraintRefused, ConstraintsUnavailable
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
+    from tokenizers import Tokenizer
 
 # How much a step may take, about 10 ms in all, and how many lexer states a grammar may have, at 1 to 2 kB.
 _STEP_LEXER_FUEL = 100_000
@@ -21,7 +20,7 @@ _STEP_ITEMS = 50_000
 _LEXER_STATES = 50_000
 
 
-def vocabulary_text(tokenizer: Tokenizer) -> str:
+def vocabulary_text(tokenizer: "Tokenizer") -> str:
     """The tokenizer as JSON in which every added token is special: no text may be made of them."""
     fields = json.loads(tokenizer.to_str())
     for added in fields.get("added_tokens", ()):

@@ -1,8 +1,7 @@
 """Compiles with llguidance: reads a spec, tries it in a process of its own, and then compiles it here."""
 
 import threading
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING
 
 from parfocal.engine.constraints.compiler import CompilerLimits, ConstraintCompiler
 from parfocal.engine.constraints.constraint import Constraint
@@ -11,9 +10,12 @@ from parfocal.engine.constraints.guided import GuidedVocabulary, vocabulary_text
 from parfocal.engine.constraints.specs import ConstraintSpec
 from parfocal.engine.constraints.trial import Trial, TrialLimits
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 
 def open_compiler(
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     vocabulary: int,
     eos_ids: tuple[int, ...],
     limits: CompilerLimits | None = None,
@@ -30,7 +32,7 @@ class _Guided:
     """What llguidance needs for one base, made when it is first needed."""
 
     def __init__(
-        self, tokenizer: Tokenizer, vocabulary: int, eos_ids: tuple[int, ...], limits: TrialLimits | None
+        self, tokenizer: "Tokenizer", vocabulary: int, eos_ids: tuple[int, ...], limits: TrialLimits | None
     ) -> None:
         self._tokenizer = tokenizer
         self._size = vocabulary

@@ -4,12 +4,13 @@ A cut is the lowest weight that a row keeps, so tokens that tie with the last on
 never depends on how a sort happens to order ties.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from parfocal.engine.request import Sampling
+from parfocal.engine.scheduling import LogitBias
 
 # A nucleus nearly always fits in this many tokens, and finding them is faster than sorting a whole row.
 _NUCLEUS_CANDIDATES = 1024
@@ -17,14 +18,14 @@ _NUCLEUS_CANDIDATES = 1024
 Penalised = tuple[Sampling, Sequence[int], Sequence[int]]
 
 
-def add_bias(scores: torch.Tensor, rows: Sequence[Mapping[int, float]]) -> None:
-    """Adds each row's bias in place to `scores` [rows, vocabulary], by token id."""
-    counts = [len(bias) for bias in rows]
-    if not any(counts):
+def add_bias(scores: torch.Tensor, rows: Sequence[LogitBias | None]) -> None:
+    """Adds each row's bias in place to `scores` [rows, vocabulary]; None leaves a row alone."""
+    found = [(place, bias) for place, bias in enumerate(rows) if bias is not None]
+    if not found:
         return
-    places = np.repeat(np.arange(len(rows)), counts)
-    ids = np.fromiter((token for bias in rows for token in bias), np.int64, len(places))
-    values = np.fromiter((value for bias in rows for value in bias.values()), np.float32, len(places))
+    places = np.repeat([place for place, _ in found], [len(bias.ids) for _, bias in found])
+    ids = np.concatenate([np.frombuffer(bias.ids, np.int64) for _, bias in found])
+    values = np.concatenate([np.frombuffer(bias.values, np.float32) for _, bias in found])
     where = tuple(torch.from_numpy(one).to(scores.device) for one in (places, ids))
     scores[where] += torch.from_numpy(values).to(scores.device)
 

@@ -95,7 +95,7 @@ def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _is_changed(row: SamplingRow) -> bool:
     """Whether a row may draw another token than the likeliest."""
-    is_bent = row.penalised or bool(row.banned_ids) or bool(row.sampling.logit_bias)
+    is_bent = row.penalised or bool(row.banned_ids) or row.bias is not None
     return is_bent or not row.greedy or row.constraint is not None
 
 
@@ -103,7 +103,7 @@ def _choose(
     scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
 ) -> torch.Tensor:
     """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
-    add_bias(scores, [row.sampling.logit_bias for row in rows])
+    add_bias(scores, [row.bias for row in rows])
     seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
     penalise(scores, seen)
     ban(scores, [row.banned_ids for row in rows])

@@ -5,6 +5,7 @@ from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits
 from parfocal.engine.scheduling.plan import (
     LaidRow,
+    LogitBias,
     Plan,
     PlanRow,
     PromptRead,
@@ -29,6 +30,7 @@ __all__ = [
     "Clock",
     "LaidRow",
     "Limits",
+    "LogitBias",
     "Plan",
     "PlanRow",
     "PromptOutputs",

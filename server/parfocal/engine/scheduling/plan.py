@@ -4,7 +4,7 @@ The seam between the scheduler (no torch) and the runner (no queues).
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parfocal.engine.adapters import Place
@@ -17,12 +17,26 @@ GREEDY_TEMPERATURE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
+class LogitBias:
+    """What is added to the logits of some token ids, laid out once for all steps of a request."""
+
+    ids: "array[int]"
+    values: "array[float]"
+
+    @classmethod
+    def of(cls, biases: Mapping[int, float]) -> "LogitBias | None":
+        """The biases by token id; None if there are none."""
+        return cls(array("q", biases), array("f", biases.values())) if biases else None
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingRow:
     """What one row of logits needs.
 
     `position` counts the tokens generated so far; with `draw_seed` (the request's seed, or one chosen at
     random for it) it fixes the row's random number. `banned_ids` may not be drawn now. `output_ids` are the
-    generated tokens; penalties read them and `prompt_ids`. `constraint` says which tokens may be drawn.
+    generated tokens; penalties read them and `prompt_ids`. `constraint` says which tokens may be drawn;
+    `bias` are `sampling`'s, laid out.
     """
 
     sampling: Sampling
@@ -34,6 +48,7 @@ class SamplingRow:
     top_logprobs: int
     draw_seed: int
     constraint: ConstraintState | None = None
+    bias: LogitBias | None = None
 
     @property
     def greedy(self) -> bool:

@@ -258,6 +258,7 @@ class Scheduler:
             top_logprobs=request.top_logprobs,
             draw_seed=sequence.draw_seed,
             constraint=sequence.constraint,
+            bias=sequence.bias,
         )
 
     def _banned_ids(self, sequence: Sequence) -> frozenset[int]:

@@ -7,6 +7,7 @@ from parfocal.engine.adapters import Slot
 from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.request import FinishReason, Request, Timings, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockHash, chain_next, chain_seed
+from parfocal.engine.scheduling.plan import LogitBias
 from parfocal.engine.scheduling.prompt_outputs import PromptOutputs
 
 
@@ -55,6 +56,7 @@ class Sequence:
     outputs: PromptOutputs | None = None
     finish_reason: FinishReason | None = None
     constraint: ConstraintState | None = None
+    bias: LogitBias | None = None
     ends_in_stop_token: bool = False
 
     @property

@@ -6,8 +6,11 @@ DecodeStream itself is not used: its window grows without end on special tokens 
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # A UTF-8 character has up to four bytes, and a token that has text has at least one.
@@ -22,7 +25,7 @@ class Detokeniser:
     differ: it takes back a valid character when invalid bytes follow it; that one has left, and stays.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: "Tokenizer") -> None:
         self._tokenizer = tokenizer
         self._window: list[int] = []
         self._text = ""  # the window's text

@@ -1,10 +1,12 @@
 """Turns one request's tokens into text as they come, ending at a stop string. Knows no requests."""
 
 from collections.abc import Sequence
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING
 
 from parfocal.engine.text.detokeniser import Detokeniser
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 class TextStream:
@@ -13,7 +15,7 @@ class TextStream:
     `stopped` is the stop string that ended the text, or empty. A token costs the same however long the text.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop_strings: tuple[str, ...]) -> None:
+    def __init__(self, tokenizer: "Tokenizer", stop_strings: tuple[str, ...]) -> None:
         self.stopped = ""
         self._detokeniser = Detokeniser(tokenizer)
         self._stops = StopStrings(stop_strings)

@@ -88,7 +88,7 @@ class ServerMetrics:
     def request(self, report: RequestReport) -> None:
         """Records an ended request."""
         if self._watching:
-            self._tally.add(label_of(report.adapter), report.outcome)
+            self._tally.add(label_of(report.adapter), report.outcome, report.generated_tokens)
             self._requests.take(report)
 
     def adapter(self, report: AdapterReport) -> None:

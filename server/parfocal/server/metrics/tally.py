@@ -43,6 +43,7 @@ class RequestTally:
     def __init__(self, adapter_labels: int) -> None:
         self._table = LabelTable(adapter_labels)
         self._counts: Counter[tuple[AdapterLabel, str]] = Counter()
+        self._tokens: Counter[AdapterLabel] = Counter()
         self._lock = Lock()
 
     def expect(self, label: AdapterLabel, outcome: str) -> None:
@@ -50,18 +51,24 @@ class RequestTally:
         with self._lock:
             self._counts[label, outcome] += 0
 
-    def add(self, wanted: AdapterLabel, outcome: str) -> None:
-        """Counts one ended request."""
+    def add(self, wanted: AdapterLabel, outcome: str, tokens: int = 0) -> None:
+        """Counts one ended request and the tokens that it generated."""
         with self._lock:
             label, dropped = (wanted, None) if wanted in _PSEUDO else self._table.use(wanted)
             if dropped is not None:
                 self._fold(dropped)
             self._counts[label, outcome] += 1
+            self._tokens[label] += tokens
 
     def rows(self) -> list[tuple[AdapterLabel, str, int]]:
         """Every series: label, outcome, count."""
         with self._lock:
             return [(label, outcome, count) for (label, outcome), count in self._counts.items()]
+
+    def tokens(self) -> list[tuple[AdapterLabel, int]]:
+        """The tokens that ended requests generated, by label."""
+        with self._lock:
+            return list(self._tokens.items())
 
     def label(self, wanted: AdapterLabel) -> AdapterLabel:
         """The label that `wanted` has now; never makes a new one."""
@@ -71,22 +78,31 @@ class RequestTally:
     def _fold(self, dropped: AdapterLabel) -> None:
         for key in [key for key in self._counts if key[0] == dropped]:
             self._counts[OTHER, key[1]] += self._counts.pop(key)
+        self._tokens[OTHER] += self._tokens.pop(dropped, 0)
 
 
 class TallyCollector(Collector):
-    """The counter `parfocal_requests_total`."""
+    """The counters `parfocal_requests_total` and `parfocal_adapter_generated_tokens_total`."""
 
     def __init__(self, tally: RequestTally) -> None:
         self._tally = tally
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yields the family as it is now."""
+        """Yields both families as they are now."""
         family = CounterMetricFamily(
             "parfocal_requests", "Ended requests.", labels=("adapter", "version", "outcome")
         )
         for label, outcome, count in self._tally.rows():
             family.add_metric((label.adapter, label.version, outcome), count)
         yield family
+        tokens = CounterMetricFamily(
+            "parfocal_adapter_generated_tokens",
+            "Tokens of ended requests, by adapter.",
+            labels=("adapter", "version"),
+        )
+        for label, count in self._tally.tokens():
+            tokens.add_metric((label.adapter, label.version), count)
+        yield tokens
 
 
 class LabelTable:

@@ -16,13 +16,36 @@ class ServeConfig:
     """One server's settings; file keys, `PARFOCAL_…` variables and flags are derived from its fields."""
 
     base: str = declare("tiny", "The base model: tiny, a local folder, or a Hugging Face Hub id.")
-    registry: str = declare(DEFAULT_REGISTRY, "Where adapters come from: a folder, or grpc://host:port.")
+    registry: str = declare(
+        DEFAULT_REGISTRY,
+        "Where adapters come from: a folder, or grpc://host:port, or grpcs:// over TLS. A server is shown "
+        "PARFOCAL_API_KEY.",
+    )
     grpc_address: str = declare(DEFAULT_GRPC_ADDRESS, "Where gRPC listens: host:port, or unix:/path.")
     http_address: str = declare(
         "127.0.0.1:8000", "Where OpenAI's API is served over HTTP: host:port. Empty: not at all."
     )
     metrics_address: str = declare(
-        "127.0.0.1:9464", "Where Prometheus finds /metrics: host:port. Empty: no metrics page."
+        "127.0.0.1:9464",
+        "Where Prometheus finds /metrics: host:port. Empty: no metrics page. It asks for no key and tells "
+        "names of adapters: bind it where only your monitoring reaches it.",
+    )
+    keys: str = declare(
+        "",
+        "The file of API keys that callers must show, made with parfocal keys add; changes count within a "
+        "second. Empty: nobody needs a key, and the server listens on this machine only.",
+    )
+    insecure: bool = declare(
+        False, "Serve other machines without keys. Whoever reaches the address may do everything."
+    )
+    tls_cert: str = declare(
+        "",
+        "The server's certificate, with those between it and its authority: a PEM file. Empty: no TLS. A "
+        "renewed file is used from the next connection on.",
+    )
+    tls_key: str = declare("", "The private key of tls_cert: a PEM file.")
+    tls_client_ca: str = declare(
+        "", "The authorities whose certificates callers must have: a PEM file. Empty: callers need none."
     )
     device: str = declared_by(EngineConfig, "device")
     dtype: str = declared_by(EngineConfig, "dtype")

@@ -17,7 +17,19 @@ from parfocal.server.settings.setting import Value, settings_of
 PREFIX = "PARFOCAL_"
 
 # Variables with our prefix that other commands read; the server has no use for them.
-FOREIGN_VARIABLES = frozenset({"PARFOCAL_CONFIG", "PARFOCAL_ADDRESS", "PARFOCAL_ACTOR"})
+FOREIGN_VARIABLES = frozenset(
+    {
+        "PARFOCAL_CONFIG",
+        "PARFOCAL_ADDRESS",
+        "PARFOCAL_ACTOR",
+        # What is shown to a remote registry.
+        "PARFOCAL_API_KEY",
+        "PARFOCAL_API_KEY_FILE",
+        "PARFOCAL_TLS_CA",
+        "PARFOCAL_CLIENT_CERT",
+        "PARFOCAL_CLIENT_KEY",
+    }
+)
 
 # Kubernetes sets these in every container beside a Service called parfocal; they are no mistake.
 _SERVICE_LINK = re.compile(r"PARFOCAL_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")

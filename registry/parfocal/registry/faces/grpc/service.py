@@ -14,6 +14,7 @@ from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_e
 from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload, Overloaded
 from parfocal.registry.faces.grpc.feed import Feed
 from parfocal.registry.faces.grpc.fitting import fitting
+from parfocal.registry.faces.grpc.sight import readable, seen_adapters, signed
 from parfocal.registry.faces.grpc.threads import Threads
 from parfocal.registry.faces.grpc.uploads import Uploads
 from parfocal.registry.faces.limits import ServiceLimits
@@ -47,6 +48,7 @@ from parfocal.registry.wire import (
     versions_bytes,
 )
 from parfocal.rpc import Context, Room, as_reply, current_call, endless
+from parfocal.rpc.access import Caller, current_caller
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.limits import UPLOAD_FILES
@@ -134,7 +136,7 @@ class RegistryService(RegistryServiceServicer):
     ) -> pb.ListAdaptersResponse:
         """Lists the adapters with their aliases."""
         _tell(request, context)
-        return await self._look_ups(self._list_adapters, request)
+        return await self._look_ups(self._list_adapters, request, current_caller())
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
@@ -152,8 +154,9 @@ class RegistryService(RegistryServiceServicer):
         """Points an alias at a version."""
         _tell(request, context)
         target, expected = request.version, _expected(request)
+        actor = signed(request.actor, current_caller())
         alias = await self._changes(
-            self._registry.set_alias, request.name, request.alias, target, expected, request.actor
+            self._registry.set_alias, request.name, request.alias, target, expected, actor
         )
         return alias_message(alias)
 
@@ -177,28 +180,31 @@ class RegistryService(RegistryServiceServicer):
             request.name,
             request.alias,
             check_needed(_expected(request)),
-            request.actor,
+            signed(request.actor, current_caller()),
         )
         return alias_message(alias)
 
     async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Context) -> Empty:
         """Deletes an alias."""
         _tell(request, context)
+        actor = signed(request.actor, current_caller())
         await self._changes(
-            self._registry.delete_alias, request.name, request.alias, request.actor, _expected(request)
+            self._registry.delete_alias, request.name, request.alias, actor, _expected(request)
         )
         return Empty()
 
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> Empty:
         """Deletes a version."""
         _tell(request, context)
-        await self._changes(self._registry.delete_version, request.name, request.version, request.actor)
+        actor = signed(request.actor, current_caller())
+        await self._changes(self._registry.delete_version, request.name, request.version, actor)
         return Empty()
 
     async def DeleteAdapter(self, request: pb.DeleteAdapterRequest, context: Context) -> Empty:
         """Deletes an adapter with its versions."""
         _tell(request, context)
-        await self._changes(self._registry.delete_adapter, request.name, request.force, request.actor)
+        actor = signed(request.actor, current_caller())
+        await self._changes(self._registry.delete_adapter, request.name, request.force, actor)
         return Empty()
 
     async def DownloadVersion(
@@ -206,7 +212,7 @@ class RegistryService(RegistryServiceServicer):
     ) -> AsyncIterator[pb.DownloadVersionResponse]:
         """Sends a version, then its files, verified just before."""
         _tell(request, context)
-        version = await self._look_ups(self._chosen, request)
+        version = await self._look_ups(self._chosen, request, current_caller())
         await self._read_large([version])
         first = await self._look_ups(self._written_version, version)
         _tell_of(version)
@@ -222,11 +228,17 @@ class RegistryService(RegistryServiceServicer):
     async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
         """Sends where the watch begins, then each event."""
         _tell(request, context)
-        after = request.after_sequence if request.HasField("after_sequence") else None
+        after, caller = (
+            request.after_sequence if request.HasField("after_sequence") else None,
+            current_caller(),
+        )
         with self._watching():
             async with contextlib.aclosing(self._feed.events(request.name, after)) as events:
                 async for told in events:
-                    yield event_message(told) if isinstance(told, Event) else pb.WatchResponse(sequence=told)
+                    if not isinstance(told, Event):
+                        yield pb.WatchResponse(sequence=told)
+                    elif caller.sees(told.name):
+                        yield event_message(told)
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
@@ -278,15 +290,15 @@ class RegistryService(RegistryServiceServicer):
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
         return self._registry.publish(header.name, folder, read_publication(header))
 
-    def _chosen(self, request: pb.DownloadVersionRequest) -> Version:
+    def _chosen(self, request: pb.DownloadVersionRequest, caller: Caller) -> Version:
         if request.HasField("digest"):
-            return self._registry.find(request.digest)
+            return readable(self._registry, caller, request.digest)
         if request.HasField("reference"):
             return self._registry.resolve(request.reference)
         raise InvalidArgument("a download needs a reference or a digest", field="selector")
 
-    def _list_adapters(self, request: pb.ListAdaptersRequest) -> pb.ListAdaptersResponse:
-        page = self._registry.adapters(request.page_size, request.page_token)
+    def _list_adapters(self, request: pb.ListAdaptersRequest, caller: Caller) -> pb.ListAdaptersResponse:
+        page = seen_adapters(self._registry, caller, request.page_size, request.page_token)
         messages = (adapter_message(item, self._registry.aliases(item.name)) for item in page.items)
         adapters = fitting(messages)
         token = page.next_page_token

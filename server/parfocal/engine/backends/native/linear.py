@@ -95,6 +95,10 @@ class NativeLinear(nn.Module):
 class NativeHead(nn.Module):
     """The output head with rounded weights; recomputes every logit near the highest in float32.
 
+    The other logits, as those of most tokens of a prompt, have the error of the rounded weights beside that
+    of the layers: on the embedded base and 399 tokens of English, their log-probabilities were off by 0.004
+    on average and by 0.034 at most; with narrow activations by 0.11 and 0.93.
+
     `near` are the rounded weights.
     """
 

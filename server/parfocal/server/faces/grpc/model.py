@@ -7,6 +7,7 @@ from parfocal.engine import AdapterKey
 from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract
 from parfocal.registry.wire import base_message
+from parfocal.rpc.access import Caller
 from parfocal.server.build_info import package_version
 from parfocal.server.settings import ServeConfig
 from parfocal.v1 import inference_service_pb2 as pb
@@ -49,3 +50,15 @@ def describe_model(
             pb.ResolvedAdapter(name=each.name, version=each.version, digest=each.digest) for each in pinned
         ],
     )
+
+
+def seen_model(model: pb.Model, caller: Caller) -> pb.Model:
+    """The description as `caller` may have it: pinned adapters that they do not see are left out."""
+    seen = [each for each in model.pinned_adapters if caller.sees(each.name)]
+    if len(seen) == len(model.pinned_adapters):
+        return model
+    shown = pb.Model()
+    shown.CopyFrom(model)
+    del shown.pinned_adapters[:]
+    shown.pinned_adapters.extend(seen)
+    return shown

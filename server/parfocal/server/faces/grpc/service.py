@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from parfocal.engine import Completion
-from parfocal.rpc import Context, MethodNotImplemented, current_call
+from parfocal.rpc import Context, MethodNotImplemented, current_call, hold_to
+from parfocal.rpc.access import current_caller
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.grpc.batches import answer_each
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
+from parfocal.server.faces.grpc.model import seen_model
 from parfocal.server.faces.grpc.replies import ReplyWriter, StreamWriter, TokenText
 from parfocal.server.faces.grpc.requests import deadline_after, read_generate, read_input
 from parfocal.server.metrics import AdapterLister
@@ -29,6 +31,8 @@ from parfocal.v1.limits import BATCH_REQUESTS, PROMPT_TOKENS
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_GENERATE = "parfocal.v1.InferenceService/Generate"
 
 # Of an answer, counted with those of the likeliest tokens: written in some milliseconds.
 _MANY_LOGPROBS = 2000
@@ -121,13 +125,15 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """The resident base and the limits."""
-        return self._parts.model
+        return seen_model(self._parts.model, current_caller())
 
     async def ListLoadedAdapters(
         self, request: pb.ListLoadedAdaptersRequest, context: Context
     ) -> pb.ListLoadedAdaptersResponse:
         """A page of the adapters that the engine holds now."""
-        return loaded_page(self._parts.residents.adapters(), request)
+        caller = current_caller()
+        seen = [each for each in self._parts.residents.adapters() if caller.sees(each.adapter.name)]
+        return loaded_page(seen, request)
 
     def _writer(self, generation: Generation) -> ReplyWriter:
         return ReplyWriter(self._parts.token_text, generation.echo, generation.warnings, generation.tools)
@@ -136,6 +142,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         account = Account(line, self._parts.refusals, message.request_id, message.adapter)
         deadline = deadline_after(context.time_remaining())
         with account:
+            hold_to(_GENERATE, message)  # each request of a batch by itself
             call = read_generate(message, account.request_id)
             generation = await self._parts.intake.admit(call, account, deadline)
         # Cancel on any RPC end. Keep this line await-free after admit().

@@ -10,8 +10,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from parfocal.rpc import current_call
+from parfocal.registry import AdapterSummary, Page, Version
+from parfocal.rpc import Guard, current_call
+from parfocal.rpc.access import Caller, current_caller
 from parfocal.server.errors import BadRequest, ServerError
+from parfocal.server.faces.openai.access import Entry, check_generate, check_seen
 from parfocal.server.faces.openai.bodies import read_body
 from parfocal.server.faces.openai.connection import EventStream, while_connected
 from parfocal.server.faces.openai.generating import Prompted, Writer, cancel, events, whole
@@ -71,12 +74,20 @@ class RestParts:
 class RestApp:
     """The application. It answers probes from the start; `admitted` lets no other request in before `serves`.
 
-    `state` tells the server's state. What is raised on purpose ends as an error of OpenAI's shape.
+    `state` tells the server's state, the `guard` who is let in. What is raised on purpose ends as an error of
+    OpenAI's shape.
     """
 
-    def __init__(self, admitted: Admitted, state: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        admitted: Admitted,
+        state: Callable[[], str],
+        guard: Guard = Guard(),  # noqa: B008  # frozen
+    ) -> None:
         self._routes = _Routes(state)
-        self._app = Outcomes(_Named(_router(self._routes)), admitted)
+        router, entry = _router(self._routes), Entry(guard)
+        entry.check_total(_names(router))
+        self._app = Outcomes(_Named(router), admitted, entry.enter)
 
     def serves(self, parts: RestParts) -> None:
         """Notes what requests find from now on."""
@@ -121,6 +132,14 @@ def _router(routes: "_Routes") -> Router:
     )
 
 
+def _names(router: Router) -> list[str]:
+    """Every route as the table of access names it; HEAD is GET without a body."""
+    routes = [route for route in router.routes if isinstance(route, Route)]
+    return [
+        f"{method} {route.path}" for route in routes for method in (route.methods or ()) if method != "HEAD"
+    ]
+
+
 class _Routes:
     def __init__(self, state: Callable[[], str]) -> None:
         self.parts: RestParts | None = None
@@ -159,11 +178,13 @@ class _Routes:
         if limit is not None and not (limit.isascii() and limit.isdigit() and len(limit) < 10):
             raise BadRequest(f"limit is {limit[:40]!r}; give a number", field="limit")
         most = None if limit is None else int(limit)
-        parts = self._parts
-        return JSONResponse(await asyncio.to_thread(listed_models, parts.base, parts.adapters, after, most))
+        base, adapters = self._parts.base, _SeenAdapters(self._parts.adapters, current_caller())
+        return JSONResponse(await asyncio.to_thread(listed_models, base, adapters, after, most))
 
     async def model(self, request: Request) -> Response:
         model = request.path_params["model"]
+        if not self._parts.base.is_named(model):
+            check_seen(model)
         return JSONResponse(await asyncio.to_thread(one_model, self._parts.base, self._parts.adapters, model))
 
     async def tokenize(self, request: Request) -> Response:
@@ -207,7 +228,10 @@ class _Routes:
         return JSONResponse(reply, headers=head.headers())
 
     def _adapter(self, model: str) -> str:
-        return "" if self._parts.base.is_named(model) else model
+        """The adapter that a model names, empty for the base; raises ScopeMissing."""
+        adapter = "" if self._parts.base.is_named(model) else model
+        check_generate(adapter)
+        return adapter
 
     def _head(self, prefix: str, kind: str, model: str, generation: Generation) -> Head:
         base, adapter = self._parts.base, generation.resolved.adapter
@@ -230,6 +254,22 @@ class _Routes:
                 generation.cancel()
             raise
         return admitted
+
+
+class _SeenAdapters:
+    """The adapters that a caller sees."""
+
+    def __init__(self, adapters: Adapters, caller: Caller) -> None:
+        self._adapters = adapters
+        self._caller = caller
+
+    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
+        page = self._adapters.adapters(page_size, page_token)
+        seen = tuple(each for each in page.items if self._caller.sees(each.name))
+        return Page(seen, page.next_page_token)
+
+    def resolve(self, reference: str) -> Version:
+        return self._adapters.resolve(reference)
 
 
 def _streaming(stream: bool | None, options: StreamOptions | None) -> StreamOptions | None:

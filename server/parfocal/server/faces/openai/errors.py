@@ -47,6 +47,9 @@ _CODES = {
     "PROMPT_TOO_LONG": "context_length_exceeded",
     "REQUEST_TOO_LARGE": "context_length_exceeded",
     "QUEUE_FULL": "rate_limit_exceeded",
+    "KEY_UNKNOWN": "invalid_api_key",
+    "KEY_EXPIRED": "invalid_api_key",
+    "KEY_REVOKED": "invalid_api_key",
 }
 _PARAMS = {
     "adapter": "model",
@@ -59,6 +62,7 @@ _PARAMS = {
     "chat.template_variables": "chat_template_kwargs",
     "output_format": "response_format",
 }
+_HOW_TO_COME_IN = {"www-authenticate": "Bearer"}
 _ROOMS = ("sampling.", "stop.", "options.", "chat.")
 _PLACE = re.compile(r"\[\d+\]$")
 
@@ -85,7 +89,8 @@ def refusal_of(error: DomainError) -> Refusal:
         "reason": error.reason,
         "metadata": dict(getattr(error, "metadata", None) or {}),
     }
-    return Refusal(status, {"error": body}, _headers(getattr(error, "retry_after_s", None)))
+    headers = _headers(getattr(error, "retry_after_s", None))
+    return Refusal(status, {"error": body}, headers if status != 401 else {**headers, **_HOW_TO_COME_IN})
 
 
 def param_of(error: DomainError) -> str | None:

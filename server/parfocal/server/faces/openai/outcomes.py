@@ -1,5 +1,6 @@
 """How each HTTP request ends: an error becomes an object of OpenAI's, and one log line tells it."""
 
+import asyncio
 import contextlib
 import json
 import uuid
@@ -9,7 +10,7 @@ from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parfocal.rpc import Call, call_told, failure_told
+from parfocal.rpc import Call, call_told, cause_of_end, failure_told
 from parfocal.server.faces.openai.errors import Refusal, refusal_of
 from parfocal.v1.limits import REQUEST_ID_CHARACTERS
 
@@ -27,9 +28,10 @@ class Outcomes:
     the error instead.
     """
 
-    def __init__(self, app: ASGIApp, admitted: Admitted) -> None:
+    def __init__(self, app: ASGIApp, admitted: Admitted, enter: Callable[[Scope], None]) -> None:
         self._app = app
         self._admitted = admitted
+        self._enter = enter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -40,8 +42,14 @@ class Outcomes:
         sender = _Sender(send, call)
         async with call_told(call):
             try:
+                self._enter(scope)
                 async with self._place(scope, call):
                     await self._app(scope, receive, sender)
+            except asyncio.CancelledError:  # its caller went away, or it was ended with a cause
+                cause = cause_of_end()
+                if cause is None:
+                    raise
+                await sender.refuse(refusal_of(failure_told(cause, call)))
             except (
                 Exception
             ) as error:  # this face's one broad except: whatever it is, it ends only this request

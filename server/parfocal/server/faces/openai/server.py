@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from parfocal.rpc import AddressInvalid, AddressUnavailable
+from parfocal.rpc import AddressInvalid, AddressUnavailable, TlsFiles, renewing_context
 from parfocal.v1.limits import HANDSHAKE_S
 
 _BACKLOG = 2048
@@ -24,8 +24,11 @@ _SETTLE_S = 1
 class RestServer:
     """An HTTP server; whoever stops the whole server lets requests end first, gRPC's and these alike."""
 
-    def __init__(self, app: ASGIApp, address: str) -> None:
-        """Binds `host:port`; port 0 takes any free one. Raises AddressInvalid or AddressUnavailable."""
+    def __init__(self, app: ASGIApp, address: str, tls: TlsFiles | None = None) -> None:
+        """Binds `host:port`; port 0 takes any free one. Raises AddressInvalid or AddressUnavailable.
+
+        With `tls`, callers connect over it, as they do to gRPC.
+        """
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -44,6 +47,9 @@ class RestServer:
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_SETTLE_S,
         )
+        if tls is not None:
+            config.load()
+            config.ssl = renewing_context(tls)
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 

@@ -1,0 +1,47 @@
+"""How an rpc under way is ended from outside with an error that its caller is told. Knows no gRPC."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+
+
+class Ending:
+    """The end of the rpc that a task serves; `error` is why it was ended, if it was."""
+
+    def __init__(self, task: "asyncio.Task[object]") -> None:
+        self._task = task
+        self.error: Exception | None = None
+
+    @classmethod
+    def of_this_task(cls) -> "Ending":
+        """That of the rpc that the running task serves: gRPC gives each rpc a task of its own."""
+        task = asyncio.current_task()
+        assert task is not None, "gRPC serves each rpc in a task of its own"
+        ending = cls(task)
+        # Never reset: the task's variables end with it.
+        _ending.set(ending)
+        return ending
+
+    def when_done(self, call: Callable[[], object]) -> None:
+        """Calls when the task has ended, in whatever way."""
+        self._task.add_done_callback(lambda _: call())
+
+    def end(self, error: Exception) -> None:
+        """Cancels the rpc; its caller gets `error`. No effect when it is called again."""
+        if self.error is None:
+            self.error = error
+            self._task.cancel()
+
+
+_ending: ContextVar[Ending | None] = ContextVar("parfocal-ending", default=None)
+
+
+def cause_of_end() -> Exception | None:
+    """Why the rpc that this task serves was ended from outside, None if it was not; undoes the cancelling."""
+    ending = _ending.get()
+    if ending is None or ending.error is None:
+        return None
+    task = asyncio.current_task()
+    assert task is not None, "an rpc has a task"
+    task.uncancel()
+    return ending.error

@@ -1,0 +1,82 @@
+"""Says which extra of the distribution a command needs that is not installed. Imports no library."""
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_DISTRIBUTION = "parfocal"
+_OF_AN_EXTRA = re.compile(r"(?P<name>[\w.-]+)[^;]*;\s*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]\s*")
+_CHOSEN = ("serve", "train")
+_SHOWN = 3
+
+
+class ExtraMissing(Exception):
+    """A command needs libraries that belong to an extra."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "EXTRA_MISSING"
+
+
+def needing(extra: str, command: Callable[P, T]) -> Callable[P, T]:
+    """The command, refused with ExtraMissing where a library of `extra` is absent; `all` is every extra."""
+
+    @functools.wraps(command)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        require(extra, command.__name__)
+        return command(*args, **kwargs)
+
+    return checked
+
+
+def require(extra: str, command: str) -> None:
+    """Raises ExtraMissing unless every library of the extra is installed; looks, and loads nothing."""
+    absent = [name for name in of_extra(extra, _requirements()) if not _is_installed(name)]
+    if absent:
+        absent.sort(key=lambda name: name != "torch")  # what people know, and the largest
+        shown = ", ".join(absent[:_SHOWN]) + (" and more" if len(absent) > _SHOWN else "")
+        raise ExtraMissing(
+            f"parfocal {command} needs {shown}, not installed here: pip install '{_DISTRIBUTION}[{extra}]'"
+        )
+
+
+def owner(module: str) -> str | None:
+    """The extra that brings a module of this name, if one does."""
+    wanted = module.partition(".")[0]
+    extras = dict(_named(_requirements()))
+    return next((each for name, each in extras.items() if name.replace("-", "_") == wanted), None)
+
+
+def of_extra(extra: str, requirements: Iterable[str]) -> list[str]:
+    """The libraries of an extra, or with `all` of every extra that users choose, each once.
+
+    >>> of_extra("serve", ["rich>=13", "torch>=2.11; extra == 'serve'", "peft; extra == 'train'"])
+    ['torch']
+    """
+    chosen = _CHOSEN if extra == "all" else (extra,)
+    return list(dict.fromkeys(name for name, its in _named(requirements) if its in chosen))
+
+
+def _named(requirements: Iterable[str]) -> list[tuple[str, str]]:
+    """Names of libraries with an extra that brings each."""
+    found = (_OF_AN_EXTRA.fullmatch(each) for each in requirements)
+    return [(each["name"], each["extra"]) for each in found if each and each["extra"] in _CHOSEN]
+
+
+def _requirements() -> list[str]:
+    try:
+        return metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # run from sources that nobody installed
+        return []
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

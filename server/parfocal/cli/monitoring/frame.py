@@ -1,0 +1,172 @@
+"""One frame of `parfocal top`, as wide and as high as the terminal is."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from parfocal.cli.display import size_text
+from parfocal.cli.monitoring.drawings import bar, sparkline
+from parfocal.cli.monitoring.figures import Figures, Quantiles
+from parfocal.cli.monitoring.history import View
+from parfocal.cli.monitoring.look import SERVING
+from parfocal.client import LoadedAdapter, Model
+from parfocal.registry import printable
+
+_TIERS = ("device", "host", "disk", "remote")
+_NONE = "-"
+_NARROW, _WIDE = 72, 100
+_LEAST_ROWS = 3
+# With empty lines: the figures and what time they are of; title, headings and rest of the rows.
+_FIGURE_LINES, _TABLE_LINES = 9, 4
+
+
+def frame(address: str, view: View, width: int, height: int | None = None, hint: str = "") -> RenderableType:
+    """The frame; `height` None shows every adapter."""
+    parts = [*_head(address, view, width), *_figures(view, width)]
+    foot = [*_missing(view, width), *([_line(hint, width, "dim")] if hint else [])]
+    figures = _FIGURE_LINES if view.figures is not None else 0
+    taken = len(_head(address, view, width)) + figures + len(foot) + _TABLE_LINES
+    rows = None if height is None else max(_LEAST_ROWS, height - taken)
+    return Group(*parts, *_adapters(view, width, rows), *foot)
+
+
+def _head(address: str, view: View, width: int) -> list[Text]:
+    look, model = view.look, view.model
+    is_serving = look.state == SERVING
+    line = Text("● " if is_serving else "○ ", style="green" if is_serving else "bold red")
+    line.append(f"{look.state}  ", style="bold")
+    line.append(printable(_model(model, address)), style="" if look.model is not None else "dim")
+    return [_cut(line, width), *([_line(printable(look.fault), width, "red")] if look.fault else [])]
+
+
+def _model(model: Model | None, address: str) -> str:
+    if model is None:
+        return address
+    parts = (model.base.id, model.architecture, model.dtype, model.device, address)
+    return " · ".join(part for part in (*parts, f"Parfocal {model.server_version}") if part)
+
+
+def _figures(view: View, width: int) -> Iterable[RenderableType]:
+    figures = view.figures
+    if figures is None:
+        return
+    window = "since the start" if figures.window_s is None else f"last {figures.window_s:.0f} s"
+    yield Text()
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    room = max(8, min(60, width - 34))
+    rate = _NONE if figures.tokens_per_s is None else f"{figures.tokens_per_s:.1f}"
+    grid.add_row(Text("tokens/s", style="bold"), _pair(rate, sparkline(view.tokens_per_s, room), "cyan"))
+    grid.add_row(
+        Text("requests", style="bold"), Text(f"{figures.running} running, {figures.waiting} waiting")
+    )
+    first = _pair(_quantiles(figures.first_token), sparkline(view.first_token_s, room - 16), "magenta")
+    grid.add_row(Text("first token", style="bold"), first)
+    grid.add_row(Text("per token", style="bold"), Text(_quantiles(figures.per_token)))
+    grid.add_row(Text("KV blocks", style="bold"), _blocks(figures, max(8, min(30, width - 56))))
+    grid.add_row(Text("memory", style="bold"), Text(_memory(figures)))
+    grid.add_row(Text("errors", style="bold"), _errors(figures))
+    yield grid
+    yield _line(f"times and errors: {window}", width, "dim")
+
+
+def _pair(figure: str, picture: str, style: str) -> Text:
+    return Text(f"{figure:<10} ").append(picture, style=style)
+
+
+def _quantiles(found: Quantiles | None) -> str:
+    return _NONE if found is None else f"p50 {_seconds(found.p50)}  p99 {_seconds(found.p99)}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def _blocks(figures: Figures, width: int) -> Text:
+    used, cached = figures.blocks.get("used", 0), figures.blocks.get("cached", 0)
+    total = sum(figures.blocks.values())
+    drawn = Text(bar([(used, "█"), (cached, "▒")], total, width), style="cyan")
+    return drawn.append(f" {used} used, {cached} cached, {total}", style="default")
+
+
+def _memory(figures: Figures) -> str:
+    return ", ".join(f"{name} {size_text(size)}" for name, size in figures.memory.items() if size) or _NONE
+
+
+def _errors(figures: Figures) -> Text:
+    if not figures.errors:
+        return Text("none", style="dim")
+    shown = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in figures.errors.items())
+    return Text(printable(shown), style="red")
+
+
+def _adapters(view: View, width: int, rows: int | None) -> Iterable[RenderableType]:
+    look, figures = view.look, view.figures
+    if look.model is None:
+        return
+    yield Text()
+    held = sorted(look.adapters, key=lambda each: (_place(each.tier), -each.pins, each.name, each.version))
+    on_device = sum(each.tier == "device" for each in held)
+    title = f"Adapters: {on_device} of {look.model.slots} slots, {len(held)} held"
+    yield _line(title, width, "bold")
+    if not held:
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False, width=width)
+    table.add_column("ADAPTER", no_wrap=True, overflow="ellipsis", ratio=1)
+    for heading in _columns(width):
+        table.add_column(heading, justify="right", no_wrap=True)
+    shown = held if rows is None else held[:rows]
+    for each in shown:
+        table.add_row(_name(each), *(_cell(heading, each, figures) for heading in _columns(width)))
+    yield table
+    if len(shown) < len(held):
+        yield _line(f"and {len(held) - len(shown)} more", width, "dim")
+
+
+def _columns(width: int) -> tuple[str, ...]:
+    narrow = ("STATE", "TIER", "SIZE", "PINS")
+    if width < _NARROW:
+        return narrow
+    medium = (*narrow, "TOK/S")
+    return medium if width < _WIDE else (*medium, "REQ/S", "RANK")
+
+
+def _name(adapter: LoadedAdapter) -> Text:
+    return Text(printable(str(adapter))).append(" pinned" if adapter.pinned else "", style="yellow")
+
+
+def _cell(heading: str, adapter: LoadedAdapter, figures: Figures | None) -> str:
+    key = (adapter.name, str(adapter.version))
+    tokens = {} if figures is None else figures.tokens_by_adapter
+    requests = {} if figures is None else figures.requests_by_adapter
+    cells = {
+        "STATE": adapter.state,
+        "TIER": adapter.tier,
+        "SIZE": size_text(adapter.size_bytes),
+        "PINS": str(adapter.pins),
+        "RANK": str(adapter.rank),
+        "TOK/S": f"{tokens[key]:.1f}" if key in tokens else _NONE,
+        "REQ/S": f"{requests[key]:.2f}" if key in requests else _NONE,
+    }
+    return cells[heading]
+
+
+def _place(tier: str) -> int:
+    return _TIERS.index(tier) if tier in _TIERS else len(_TIERS)
+
+
+def _missing(view: View, width: int) -> list[Text]:
+    return [_line(f"missing {printable(each)}", width, "yellow") for each in view.look.missing]
+
+
+def _line(text: str, width: int, style: str) -> Text:
+    return _cut(Text(text, style=style), width)
+
+
+def _cut(text: Text, width: int) -> Text:
+    text.truncate(width, overflow="ellipsis")
+    text.no_wrap = True
+    return text
