@@ -16,7 +16,7 @@ from parfocal.server.assembly import Loaded, running
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
-MOST = 46
+MOST = 49
 PORTIONS = tuple(parfocal.__path__)
 
 

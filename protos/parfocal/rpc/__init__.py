@@ -27,10 +27,9 @@ from parfocal.rpc.outcomes import Call, call_told, current_call, failure_told, s
 from parfocal.rpc.remote import remote_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
-from parfocal.rpc.surround import Context
+from parfocal.rpc.surround import Context, as_reply
 from parfocal.rpc.tls import TlsFiles, renewing_context, server_context, server_credentials
 from parfocal.rpc.tls_faults import TLS_FAILED, explained
-from parfocal.rpc.written import as_reply
 
 __all__ = [
     "COMPRESSED_REPLIES",

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from parfocal.rpc.compression import inflated
 from parfocal.rpc.errors import (
@@ -18,6 +18,8 @@ from parfocal.rpc.errors import (
     MethodNotImplemented,
 )
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -50,6 +52,14 @@ def surround(
     if rpc.response_streaming:
         return grpc.stream_stream_rpc_method_handler(surrounded, None, write)
     return grpc.stream_unary_rpc_method_handler(surrounded, None, write)
+
+
+def as_reply(kind: type[AnyMessage], data: bytes) -> AnyMessage:
+    """`data`, to be returned by an rpc whose reply is a message of `kind`: it is sent as it is.
+
+    So large replies are written by whoever has the time, and not by the event loop.
+    """
+    return cast(AnyMessage, data)
 
 
 def _writer(serialise: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
