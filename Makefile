@@ -61,7 +61,7 @@ whole: style imports
 
 # What deploy/check runs: linters, Helm and Debian's promtool. Without it, tests skip what they cannot check.
 deploy-tools: install
-	PYTHONPATH=deploy $(BIN)/python -m checks.get_tools
+	$(BIN)/python deploy/checks/get_tools.py
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -1,7 +1,7 @@
 """Runs a Dockerfile's steps without Docker: each stage in a fresh root, with the same commands and users.
 
-A stage is an overlay over the stage that it is built on, in a mount namespace of its own, so nothing stays
-mounted. Needs Linux and root. Package registries are reached as this machine reaches them.
+A stage is an overlay over the base, in a mount namespace of its own, so nothing stays mounted. It needs Linux
+and root. Package registries are reached as this machine reaches them.
 """
 
 import re
@@ -25,21 +25,21 @@ class StageFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds stages of `file` under `work`, over `base`: the root of the system that the first FROM names, or
-    several folders that make it, the topmost first.
+    """Builds stages of `file` under `work`, over `base`: the root of the system that the first FROM names.
 
     COPY reads from `context`; `arguments` are those of `docker build --build-arg`. A stage in `ready` is
     taken from that folder instead of being built. `lent` are files and folders of this machine that every
-    step sees, such as its pip's settings.
+    step sees, such as its pip's settings; `opened` are folders of the base that every user may enter.
     """
 
     file: Dockerfile
     context: Path
-    base: Sequence[Path]
+    base: Path
     work: Path
     arguments: Mapping[str, str] = field(default_factory=dict)
     ready: Mapping[str, Path] = field(default_factory=dict)
     lent: Sequence[Path] = ()
+    opened: Sequence[Path] = ()
 
     def build(self, name: str) -> Image:
         """Builds what the stage needs, then the stage. Raises StageFailed or StepUnknown."""
@@ -68,8 +68,11 @@ class Builder:
         return ["unshare", "--mount", *apart, "sh", "-euc", "\n".join([*begin, *script])]
 
     def _make(self, stage: Stage) -> None:
-        self._layer(stage.name).mkdir(parents=True)
-        script, below = self._mounts(stage.name), self.file.lineage(stage.name)[:-1]
+        layer, below = self._layer(stage.name), self.file.lineage(stage.name)[:-1]
+        layer.mkdir(parents=True)
+        # A copy of what it is built on: overlays that lie within the base itself cannot be stacked.
+        inherited = [f"cp -a {self._layer(stage.name)}/. {layer}/" for stage in below[-1:]]
+        script = [*inherited, *self._mounts(stage.name)]
         for number, step in enumerate(stage.steps):
             image = image_of([*below, Stage(stage.name, stage.base, stage.steps[:number])])
             if step.word == "WORKDIR":
@@ -86,20 +89,19 @@ class Builder:
             raise StageFailed(f"stage {stage.name} ended with {done.returncode}:\n{said}")
 
     def _mounts(self, name: str) -> list[str]:
-        """Shell lines that mount a stage's root; its own layer can be written to, those below cannot."""
+        """Shell lines that mount a stage's root: what is written there goes into its layer."""
         root, layer = self._root(name), self._layer(name)
-        below = [self._layer(stage.name) for stage in reversed(self.file.lineage(name)[:-1])]
-        lower = ":".join(str(path) for path in (*below, *self.base))
         scratch = layer.with_name("scratch")
         lines = [
             "mount --make-rprivate /",
             f"mkdir -p {root} {scratch}",
-            f"mount -t overlay overlay -o lowerdir={lower},upperdir={layer},workdir={scratch} {root}",
+            f"mount -t overlay overlay -o lowerdir={self.base},upperdir={layer},workdir={scratch} {root}",
             f"mount --rbind /dev {root}/dev",
             f"mount -t proc proc {root}/proc",
             f"mount -t tmpfs tmpfs {root}/tmp",
         ]
-        return lines + [line for path in self.lent for line in _lend(path, root)]
+        lines += [line for path in self.lent for line in _lend(path, root)]
+        return lines + [f"chmod o+rx {root}{path}" for path in self.opened]
 
     def _run(self, stage: Stage, text: str, image: Image) -> list[str]:
         """Shell lines for one RUN: its mounts, its command, and the end of its mounts."""

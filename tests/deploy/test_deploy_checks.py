@@ -16,9 +16,9 @@ from parfocal.rpc import WireError
 from parfocal.server import ServerError
 
 RULES = ROOT / "deploy" / "prometheus" / "rules"
-# Statuses of a server's own faults. What a drain or a start refuses is planned.
+# Statuses of a server's own faults; a drain and a start refuse by plan, and no request changes keys.
 FAULTS = {"INTERNAL", "DATA_LOSS", "UNAVAILABLE"}
-PLANNED = {"draining", "loading"}
+NO_FAULTS = {"draining", "loading", "keys_busy"}
 
 
 def _faults_of(run: Check) -> Found:
@@ -119,7 +119,7 @@ def test_failed_requests_are_those_whose_reason_is_a_servers_fault() -> None:
         reason
         for root in (EngineError, RegistryError, WireError, ServerError)
         for reason in _reasons(root)
-        if reason and reason not in PLANNED
+        if reason and reason not in NO_FAULTS
     }
 
     # Of a bug here, and of a registry elsewhere that says no more than its status.

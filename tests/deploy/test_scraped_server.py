@@ -23,6 +23,8 @@ from fakes.started_server import Started, started
 FOLDER = DEPLOY / "prometheus"
 FREE = "127.0.0.1:0"
 LIMIT_S = 90
+# The disk that tests run on may be as full as it likes.
+OF_THE_MACHINE = {"ParfocalDiskFilling", "ParfocalDiskFull"}
 Ask = Callable[..., Any]
 
 
@@ -113,11 +115,13 @@ def test_prometheus_scrapes_a_server_and_finds_nothing_to_alert_of(prometheus: A
     assert (answered["metric"]["job"], float(answered["value"][1])) == ("parfocal", 1)
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
     assert {rule["state"] for rule in rules if rule["type"] == "alerting"} == {"inactive"}
+    assert len(rules) > 20
 
 
 def _settled(answer: Any) -> list[dict[str, Any]]:
     """The rules, once each was evaluated and none waits for its time: before the first scrape one does."""
-    rules = [rule for group in (answer or {}).get("groups", []) for rule in group["rules"]]
+    groups = (answer or {}).get("groups", [])
+    rules = [rule for group in groups for rule in group["rules"] if rule["name"] not in OF_THE_MACHINE]
     waits = any(rule["health"] == "unknown" or rule.get("state") == "pending" for rule in rules)
     return [] if waits else rules
 

@@ -24,7 +24,7 @@ from parfocal.rpc.errors import (
 from parfocal.rpc.guard import Guard, hold_to
 from parfocal.rpc.key_watch import KeyWatch
 from parfocal.rpc.outcomes import Call, call_told, current_call, failure_told, status_of
-from parfocal.rpc.remote import remote_error
+from parfocal.rpc.remote import remote_error, told_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
 from parfocal.rpc.surround import Context, as_reply
@@ -75,4 +75,5 @@ __all__ = [
     "server_context",
     "server_credentials",
     "status_of",
+    "told_error",
 ]

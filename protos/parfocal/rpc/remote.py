@@ -9,20 +9,30 @@ from grpc_status import rpc_status
 
 from parfocal.rpc.errors import RemoteError
 
+_NAMES: dict[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
+
 
 def remote_error(error: grpc.RpcError) -> RemoteError:
     """A failed call, blocking or asyncio, as a domain error with the details that the server sent."""
-    code = error.code()
+    return _domain_error(error.code().name, error.details() or "", _received(error))
+
+
+def told_error(status: status_pb2.Status) -> RemoteError:
+    """A status within a reply, as of one request of a batch, as a domain error."""
+    return _domain_error(_NAMES.get(status.code, "UNKNOWN"), status.message, status)
+
+
+def _domain_error(code: str, text: str, status: status_pb2.Status) -> RemoteError:
     info, fault, retry = (
         error_details_pb2.ErrorInfo(),
         error_details_pb2.BadRequest(),
         error_details_pb2.RetryInfo(),
     )
-    for packed in _received(error).details:
+    for packed in status.details:
         for known in (info, fault, retry):
             if packed.Is(known.DESCRIPTOR):
                 packed.Unpack(known)
-    remote = RemoteError(error.details() or "", code.name, info.reason or code.name, dict(info.metadata))
+    remote = RemoteError(text, code, info.reason or code, dict(info.metadata))
     if fault.field_violations:
         remote.field = fault.field_violations[0].field
     if retry.HasField("retry_delay"):

@@ -6,7 +6,9 @@ from parfocal.client.answers import (
     AliasMove,
     Answer,
     Base,
+    Choice,
     Delta,
+    Embeddings,
     File,
     FinishReason,
     Limits,
@@ -22,14 +24,15 @@ from parfocal.client.answers import (
 )
 from parfocal.client.asking import (
     ChatMessage,
+    EmbedOptions,
     Evaluation,
     Input,
     Message,
     Options,
     Provenance,
     Publication,
+    Question,
     Rendering,
-    ToolCall,
 )
 from parfocal.client.async_client import AsyncClient
 from parfocal.client.async_registries import AsyncRegistryClient
@@ -57,6 +60,7 @@ from parfocal.client.errors import (
     VersionNotFound,
 )
 from parfocal.client.registries import Pulled, RegistryClient
+from parfocal.client.tool_call import ToolCall
 from parfocal.rpc import Credentials
 
 __all__ = [
@@ -73,12 +77,15 @@ __all__ = [
     "Base",
     "Cancelled",
     "ChatMessage",
+    "Choice",
     "Client",
     "ClientError",
     "ContractMismatch",
     "Corrupt",
     "Credentials",
     "Delta",
+    "EmbedOptions",
+    "Embeddings",
     "Evaluation",
     "File",
     "FinishReason",
@@ -98,6 +105,7 @@ __all__ = [
     "Provenance",
     "Publication",
     "Pulled",
+    "Question",
     "Refused",
     "RegistryClient",
     "Rendering",

@@ -1,14 +1,15 @@
 """The client for asyncio."""
 
+from collections.abc import Sequence
 from typing import Self, Unpack
 
 from parfocal.client import rpcs
-from parfocal.client.answers import Answer, LoadedAdapter, Model, Tokens
-from parfocal.client.asking import Input, Options
+from parfocal.client.answers import Answer, Embeddings, LoadedAdapter, Model, Tokens
+from parfocal.client.asking import EmbedOptions, Input, Options, Question
 from parfocal.client.async_registries import AsyncRegistryClient
 from parfocal.client.calling import AsyncCaller, AsyncStream, Retries
 from parfocal.client.client import DEFAULT_SERVER, Client, reached
-from parfocal.client.errors import TimedOut, Unavailable
+from parfocal.client.errors import ClientError, TimedOut, Unavailable
 from parfocal.client.paging import every_item_async
 from parfocal.rpc import Credentials, open_channel
 
@@ -50,6 +51,30 @@ class AsyncClient:
     ) -> AsyncStream:
         """The answer to a prompt, to `messages` or to `tokens`, as it becomes certain."""
         return self._caller.stream(rpcs.generate_stream(prompt, **options), timeout)
+
+    async def generate_batch(
+        self, questions: Sequence[Question], *, timeout: float | None = None
+    ) -> tuple[Answer | ClientError, ...]:
+        """What became of each of several requests, in order: an answer, or the error that it ended with.
+
+        Example:
+            client.generate_batch([{"prompt": "Hi", "adapter": "team/a"}, {"prompt": "Hi", "max_tokens": 5}])
+        """
+        return await self._caller.ask(rpcs.generate_batch(questions), timeout)
+
+    async def embed(
+        self,
+        inputs: Sequence[str | Sequence[int]],
+        *,
+        timeout: float | None = None,
+        **options: Unpack[EmbedOptions],
+    ) -> Embeddings:
+        """A vector for each text, or list of token ids: the base's last hidden states, pooled."""
+        return await self._caller.ask(rpcs.embed(inputs, **options), timeout)
+
+    async def detokenize(self, token_ids: Sequence[int], *, timeout: float | None = None) -> str:
+        """The text that these tokens spell, special ones included."""
+        return await self._caller.ask(rpcs.detokenize(token_ids), timeout)
 
     async def tokenize(
         self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Input]

@@ -1,13 +1,14 @@
 """The client that blocks."""
 
 import os
+from collections.abc import Sequence
 from typing import Self, Unpack
 
 from parfocal.client import rpcs
-from parfocal.client.answers import Answer, LoadedAdapter, Model, Tokens
-from parfocal.client.asking import Input, Options
+from parfocal.client.answers import Answer, Embeddings, LoadedAdapter, Model, Tokens
+from parfocal.client.asking import EmbedOptions, Input, Options, Question
 from parfocal.client.calling import Caller, Retries, Stream
-from parfocal.client.errors import TimedOut, Unavailable
+from parfocal.client.errors import ClientError, TimedOut, Unavailable
 from parfocal.client.paging import every_item
 from parfocal.client.registries import RegistryClient
 from parfocal.rpc import Credentials, Endpoint, open_blocking_channel
@@ -63,6 +64,30 @@ class Client:
                 print(delta.text, end="", flush=True)
         """
         return self._caller.stream(rpcs.generate_stream(prompt, **options), timeout)
+
+    def generate_batch(
+        self, questions: Sequence[Question], *, timeout: float | None = None
+    ) -> tuple[Answer | ClientError, ...]:
+        """What became of each of several requests, in order: an answer, or the error that it ended with.
+
+        Example:
+            client.generate_batch([{"prompt": "Hi", "adapter": "team/a"}, {"prompt": "Hi", "max_tokens": 5}])
+        """
+        return self._caller.ask(rpcs.generate_batch(questions), timeout)
+
+    def embed(
+        self,
+        inputs: Sequence[str | Sequence[int]],
+        *,
+        timeout: float | None = None,
+        **options: Unpack[EmbedOptions],
+    ) -> Embeddings:
+        """A vector for each text, or list of token ids: the base's last hidden states, pooled."""
+        return self._caller.ask(rpcs.embed(inputs, **options), timeout)
+
+    def detokenize(self, token_ids: Sequence[int], *, timeout: float | None = None) -> str:
+        """The text that these tokens spell, special ones included."""
+        return self._caller.ask(rpcs.detokenize(token_ids), timeout)
 
     def tokenize(
         self, prompt: str | None = None, *, timeout: float | None = None, **options: Unpack[Input]

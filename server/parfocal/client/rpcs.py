@@ -1,5 +1,6 @@
 """Every rpc that both clients call: what is sent where, and how the reply is read. Calls none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, Unpack
 
@@ -11,6 +12,7 @@ from parfocal.client.answers import (
     Alias,
     AliasMove,
     Answer,
+    Embeddings,
     LoadedAdapter,
     Model,
     Tokens,
@@ -18,14 +20,26 @@ from parfocal.client.answers import (
     read_adapter,
     read_alias,
     read_answer,
+    read_embeddings,
     read_loaded,
     read_model,
     read_move,
+    read_results,
     read_tokens,
     read_version,
 )
-from parfocal.client.asking import Input, Options, generate_request, tokenize_request
+from parfocal.client.asking import (
+    EmbedOptions,
+    Input,
+    Options,
+    Question,
+    batch_request,
+    embed_request,
+    generate_request,
+    tokenize_request,
+)
 from parfocal.client.calling import Rpc, StreamRpc
+from parfocal.client.errors import ClientError
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import registry_service_pb2 as registry_pb
@@ -56,6 +70,28 @@ def generate_stream(prompt: str | None, **options: Unpack[Options]) -> StreamRpc
     """An answer piece by piece."""
     request = generate_request(prompt, options)
     return StreamRpc(f"{_INFERENCE}/GenerateStream", request, pb.GenerateStreamResponse)
+
+
+def generate_batch(
+    questions: Sequence[Question],
+) -> Rpc[pb.GenerateBatchResponse, tuple[Answer | ClientError, ...]]:
+    """What becomes of each of several requests."""
+    request = batch_request(questions)
+    return Rpc(f"{_INFERENCE}/GenerateBatch", request, pb.GenerateBatchResponse, read_results)
+
+
+def embed(
+    inputs: Sequence[str | Sequence[int]], **options: Unpack[EmbedOptions]
+) -> Rpc[pb.EmbedResponse, Embeddings]:
+    """A vector for each input."""
+    request = embed_request(inputs, options)
+    return Rpc(f"{_INFERENCE}/Embed", request, pb.EmbedResponse, read_embeddings)
+
+
+def detokenize(token_ids: Sequence[int]) -> Rpc[pb.DetokenizeResponse, str]:
+    """The text that tokens spell."""
+    request = pb.DetokenizeRequest(token_ids=token_ids)
+    return Rpc(f"{_INFERENCE}/Detokenize", request, pb.DetokenizeResponse, lambda reply: reply.text)
 
 
 def tokenize(prompt: str | None, **options: Unpack[Input]) -> Rpc[pb.TokenizeResponse, Tokens]:

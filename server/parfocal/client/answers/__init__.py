@@ -2,7 +2,9 @@
 
 from parfocal.client.answers.answer import (
     Answer,
+    Choice,
     Delta,
+    Embeddings,
     FinishReason,
     ResolvedAdapter,
     Timings,
@@ -12,6 +14,8 @@ from parfocal.client.answers.answer import (
     Usage,
     read_answer,
     read_delta,
+    read_embeddings,
+    read_results,
     read_tokens,
 )
 from parfocal.client.answers.model import (
@@ -40,7 +44,9 @@ __all__ = [
     "AliasMove",
     "Answer",
     "Base",
+    "Choice",
     "Delta",
+    "Embeddings",
     "File",
     "FinishReason",
     "Limits",
@@ -57,9 +63,11 @@ __all__ = [
     "read_alias",
     "read_answer",
     "read_delta",
+    "read_embeddings",
     "read_loaded",
     "read_model",
     "read_move",
+    "read_results",
     "read_tokens",
     "read_version",
 ]

@@ -28,6 +28,7 @@ class Limits:
     max_rank: int
     max_top_logprobs: int
     max_message_bytes: int
+    max_choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def read_model(message: pb.Model) -> Model:
             limits.max_rank,
             limits.max_top_logprobs,
             limits.max_message_bytes,
+            max(1, limits.max_choices),
         ),
         pinned_adapters=tuple(read_resolved(each) for each in message.pinned_adapters),
         server_version=message.server_version,

@@ -1,7 +1,8 @@
 """What a caller asks: chats, options and publications in Python, written as the messages of the wire."""
 
-from parfocal.client.asking.chats import ChatMessage, Message, ToolCall, read_message, read_tool
-from parfocal.client.asking.options import Input, Options
+from parfocal.client.asking.chats import ChatMessage, Message, read_message, read_tool
+from parfocal.client.asking.embedding import EmbedOptions, embed_request
+from parfocal.client.asking.options import Input, Options, Question
 from parfocal.client.asking.publication import (
     Evaluation,
     Provenance,
@@ -9,18 +10,21 @@ from parfocal.client.asking.publication import (
     Rendering,
     publish_header,
 )
-from parfocal.client.asking.requests import generate_request, tokenize_request
+from parfocal.client.asking.requests import batch_request, generate_request, tokenize_request
 
 __all__ = [
     "ChatMessage",
+    "EmbedOptions",
     "Evaluation",
     "Input",
     "Message",
     "Options",
     "Provenance",
     "Publication",
+    "Question",
     "Rendering",
-    "ToolCall",
+    "batch_request",
+    "embed_request",
     "generate_request",
     "publish_header",
     "read_message",

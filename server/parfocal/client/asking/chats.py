@@ -6,17 +6,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from parfocal.client.errors import InvalidRequest
+from parfocal.client.tool_call import ToolCall
 
 _SHAPE = 'write it as {"role": "user", "content": "Hi"}'
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """The call of a tool; `arguments` are a JSON object as text."""
-
-    name: str
-    arguments: str = "{}"
-    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

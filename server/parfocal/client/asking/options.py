@@ -14,6 +14,7 @@ class Input(TypedDict, total=False):
         messages: a chat, the oldest message first.
         tokens: token ids, used as they are.
         tools: the functions that the model may call, in a chat.
+        tool_choice: `auto`, `none`, `required`, or the name of the tool that must be called.
         template_variables: what the chat template reads beside the messages, such as `enable_thinking`.
     """
 
@@ -21,13 +22,18 @@ class Input(TypedDict, total=False):
     messages: Sequence[ChatMessage]
     tokens: Sequence[int]
     tools: Sequence[Mapping[str, Any] | str]
+    tool_choice: str
     template_variables: Mapping[str, Any]
 
 
 class Options(Input, total=False):
     """How tokens are drawn, when the answer ends, what else to return. What is absent, the server decides.
 
+    Of `json_schema`, `json_object`, `regex`, `grammar` and `choice`, at most one says which form the answer
+    must have; where `max_tokens` ends it earlier, it is `incomplete`.
+
     Attributes:
+        blend: several adapters at once, each with a weight, instead of `adapter`.
         temperature: divides the logits; 0 is greedy, the default.
         top_k: draw among so many of the likeliest tokens.
         top_p: draw among the likeliest tokens that together reach this probability.
@@ -44,9 +50,18 @@ class Options(Input, total=False):
         logprobs: return each token's log-probability.
         top_logprobs: and so many of the likeliest at each place; implies `logprobs`.
         echo: begin the text with the prompt.
+        logit_bias: added to the logits of these tokens.
+        n: so many answers, each drawn by itself; all of them are the answer's `choices`.
+        prompt_logprobs: return the prompt's log-probabilities, and so many of the likeliest at each place.
+        json_schema: JSON that is valid under this JSON Schema, an object or its text.
+        json_object: any JSON object.
+        regex: text that matches this regular expression as a whole.
+        grammar: text of this EBNF grammar, which begins with the rule `root`.
+        choice: one of these texts.
         request_id: the caller's name for this request, returned and logged.
     """
 
+    blend: Mapping[str, float]
     temperature: float
     top_k: int
     top_p: float
@@ -63,4 +78,22 @@ class Options(Input, total=False):
     logprobs: bool
     top_logprobs: int
     echo: bool
+    logit_bias: Mapping[int, float]
+    n: int
+    prompt_logprobs: int
+    json_schema: Mapping[str, Any] | str
+    json_object: bool
+    regex: str
+    grammar: str
+    choice: Sequence[str]
     request_id: str
+
+
+class Question(Options, total=False):
+    """One request of a batch: all that `generate` takes, the prompt by name.
+
+    Attributes:
+        prompt: plain text.
+    """
+
+    prompt: str
