@@ -126,6 +126,10 @@ class GuidedState:
             )
         return bits
 
+    def allows(self, token_id: int) -> bool:
+        """Whether this token may follow."""
+        return self._matcher.validate_tokens([token_id]) == 1 and not self._matcher.is_error()
+
     def accept(self, token_id: int) -> None:
         """Goes on by a token; what is wrong with it comes out at the next `allowed`."""
         self._matcher.consume_token(token_id)
