@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
 
-from parfocal.engine import AdapterKey, BaseCache, EngineFailed, EngineThread
+from parfocal.engine import AdapterKey, BaseCache, ConstraintsUnavailable, EngineFailed, EngineThread
 from parfocal.engine.chats import TemplateProcess, default_template
 from parfocal.engine.constraints import ConstraintCompiler, open_compiler
 from parfocal.engine.loading import build_engine, load_base, plan_memory
@@ -185,7 +185,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         model = describe_model(loaded.contract, base.info, config, has_chat, pinned)
         model.metrics_address = doors.metrics_address
         parts = ServiceParts(
-            intake=Intake(engine, resolver, encoders, _compiler(base, stack)),
+            intake=Intake(engine, resolver, encoders, await _compiler(base, stack)),
             residents=built,
             resolver=resolver,
             encoders=encoders,
@@ -220,11 +220,15 @@ def _encoders(base: ResidentBase, threads: int, stack: contextlib.AsyncExitStack
     return encoders
 
 
-def _compiler(base: ResidentBase, stack: contextlib.AsyncExitStack) -> ConstraintCompiler:
-    """Nothing of it is loaded before a request asks for a form; then it is compiled off the loop."""
+async def _compiler(base: ResidentBase, stack: contextlib.AsyncExitStack) -> ConstraintCompiler:
+    """Loads its vocabulary now, while nobody waits: that holds up all Python threads, for up to seconds."""
     info = base.info
     compiler = open_compiler(base.tokenizer.backend_tokenizer, info.vocabulary, info.eos_ids)
     stack.push_async_callback(asyncio.to_thread, compiler.close)
+    try:
+        await asyncio.to_thread(compiler.prepare)
+    except ConstraintsUnavailable as error:
+        log.info("answers will not be held to a form: %s", error)
     return compiler
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from parfocal.engine import ConstraintRefused
-from parfocal.engine.constraints.gbnf import lark_of
+from parfocal.engine.constraints.gbnf import read_grammar
+from parfocal.engine.constraints.productions import Characters, Either, Name, Repeat, Series
 
 
 @pytest.mark.parametrize(
@@ -29,18 +30,37 @@ from parfocal.engine.constraints.gbnf import lark_of
 )
 def test_a_fault_is_named_with_its_line_and_what_to_do(grammar: str, says: str) -> None:
     with pytest.raises(ConstraintRefused) as refused:
-        lark_of(grammar)
+        read_grammar(grammar)
 
     assert says in str(refused.value)
 
 
-def test_every_lexeme_is_one_character() -> None:
-    assert lark_of('root ::= "ab"* [a-c\\]^-] . # all\n') == (
-        r"start: (/\x{61}/ /\x{62}/)* /[\x{61}-\x{63}\x{5D}\x{5E}\x{2D}]/ /[\x{0}-\x{10FFFF}]/"
+def test_a_grammar_is_read_as_it_is_written() -> None:
+    a, b = (Characters(((ord(one), ord(one)),)) for one in "ab")
+    grammar = 'root ::= "ab"* [a-c\\]^-]{2} . # all\n\nlist ::= root?\n'
+
+    assert read_grammar(grammar).rules == {
+        "root": Series(
+            (
+                Repeat(Series((a, b)), 0, None),
+                Repeat(Characters(((0x2D, 0x2D), (0x5D, 0x5D), (0x5E, 0x5E), (0x61, 0x63))), 2, 2),
+                Characters(((0, 0x10FFFF),)),
+            )
+        ),
+        "list": Repeat(Name("root"), 0, 1),
+    }
+
+
+def test_a_negated_set_is_all_the_others() -> None:
+    assert read_grammar("root ::= [^b-d\\x63z]").rules["root"] == Characters(
+        ((0, 0x61), (0x65, 0x79), (0x7B, 0x10FFFF))
     )
 
 
 def test_rules_may_go_over_lines_where_something_must_follow() -> None:
-    assert lark_of('root ::=\n "a" |\n ( "b"\n | )\nother ::= root') == (
-        'start: (/\\x{61}/) | ((/\\x{62}/) | "")\nr1: start'
-    )
+    a, b = (Series((Characters(((ord(one), ord(one)),)),)) for one in "ab")
+
+    assert read_grammar('root ::=\n "a" |\n ( "b"\n | )\nother ::= root').rules == {
+        "root": Either((a, Either((b, Series(()))))),
+        "other": Name("root"),
+    }

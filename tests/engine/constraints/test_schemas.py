@@ -34,6 +34,8 @@ def refusal(schema: Any) -> str:
         ({"patternProperties": {"(?!a)": {}}}, "$.patternProperties: "),
         ({"$ref": "https://example.org/s"}, "does not refer to this schema; copy what is meant into $defs"),
         ({"$ref": "#/$defs/gone"}, 'there is nothing at "#/$defs/gone"; add it, under $defs'),
+        ({"$ref": "#/x-hidden", "x-hidden": {"not": {}}}, "$.$ref.not: not is not supported"),
+        ({"$ref": "#"}, "$: no answer ends: the schema requires itself; make what leads back optional"),
         ({"minLength": "3"}, '$.minLength: "3" is not a count; write 0 or a larger whole number'),
         ({"maxItems": -1}, "$.maxItems: -1 is not a count"),
         ({"minimum": True}, "$.minimum: true is not a number"),
@@ -65,13 +67,42 @@ def test_what_cannot_be_kept_is_named_with_its_place_and_what_to_do(schema: Any,
         {"type": "integer", "format": "int64", "exclusiveMinimum": True, "minimum": 0},
         {"properties": {"not": {"type": "string"}, "if": {"const": {"not": 1}}}},
         {"$defs": {"a/b": {"items": [True, False]}}, "items": {"$ref": "#/$defs/a~1b"}, "x-order": 3},
-        {"$ref": "#"},
         {"minProperties": 1},
         {"required": ["a", "b"], "minProperties": 3},
     ],
 )
 def test_what_is_kept_or_says_nothing_passes(schema: dict[str, Any]) -> None:
     assert read_schema(json.dumps(schema)) == schema
+
+
+NODE = {"type": "object", "required": ["next"]}
+
+
+@pytest.mark.parametrize(
+    ("following", "ends"),
+    [
+        ({"$ref": "#"}, False),
+        ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, False),
+        ({"allOf": [{"$ref": "#"}, {"type": "null"}]}, False),
+        ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, False),
+        ({"type": "array", "prefixItems": [True, {"$ref": "#"}], "minItems": 2}, False),
+        ({"type": "array", "items": [{"$ref": "#"}], "minItems": 1}, False),
+        ({"anyOf": [{"$ref": "#"}, {"type": "null"}]}, True),
+        ({"type": "array", "items": {"$ref": "#"}}, True),
+        ({"type": "array", "prefixItems": [True, {"$ref": "#"}], "minItems": 1}, True),
+        ({"type": "object", "properties": {"a": {"$ref": "#"}}}, True),
+        ({"type": ["object", "null"], "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, True),
+        ({"$ref": "#/$defs/a"}, True),
+    ],
+)
+def test_a_schema_that_requires_itself_is_refused(following: dict[str, Any], ends: bool) -> None:
+    chain = {name: {"$ref": f"#/$defs/{after}"} for name, after in zip("abcdef", "bcdefg", strict=True)}
+    asked = NODE | {"properties": {"next": following}, "$defs": chain | {"g": {"const": 1}}}
+
+    if ends:
+        assert read_schema(json.dumps(asked)) == asked
+    else:
+        assert "the schema requires itself" in refusal(asked)
 
 
 def test_a_schema_that_is_too_large_is_refused_for_its_size() -> None:

@@ -41,6 +41,41 @@ def test_without_temperature_the_likeliest_allowed_token_is_taken() -> None:
     assert ids(Sampler().sample(logits, [held(PLAIN, *FEW)] * 8)) == expected
 
 
+class Asked(ListedState):
+    """Counts how often it was asked for all that is allowed."""
+
+    times = 0
+
+    def allowed(self) -> bytes:
+        self.times += 1
+        return super().allowed()
+
+
+def test_a_greedy_row_that_may_draw_the_likeliest_token_looks_no_further() -> None:
+    logits = random_logits(1)
+    best = int(logits.argmax())
+    likeliest, another = (Asked(state(one).constraint) for one in (best, (best + 1) % VOCABULARY))
+
+    drawn = [
+        ids(Sampler().sample(logits, [dataclasses.replace(PLAIN, constraint=each)]))
+        for each in (likeliest, another)
+    ]
+
+    assert drawn == [[best], [(best + 1) % VOCABULARY]]
+    assert (likeliest.times, another.times) == (0, 1)
+
+
+@pytest.mark.parametrize("banned", [(), (3, 32), (-1, 10**6)])
+def test_every_way_to_find_the_likeliest_allowed_token_finds_the_same(banned: tuple[int, ...]) -> None:
+    logits = random_logits(40)
+    rows = [dataclasses.replace(held(PLAIN, *FEW), banned_ids=banned)] * 40
+    # The other way is that for rows whose earlier tokens count, too; here there are none.
+    penalised = [dataclasses.replace(one, sampling=Sampling(presence_penalty=1.0)) for one in rows]
+
+    assert ids(Sampler().sample(logits, rows)) == ids(Sampler().sample(logits, penalised))
+    assert ids(Sampler().sample(logits, rows)) == ids(Sampler().sample(logits.double(), rows))
+
+
 def test_what_the_model_wants_most_is_drawn_by_its_own_share_among_what_is_allowed() -> None:
     logits = torch.full((400, VOCABULARY), 5.0)
     logits[:, 3], logits[:, 17] = 1.0, 0.0
@@ -114,14 +149,18 @@ def test_a_row_whose_allowed_tokens_are_all_banned_is_refused(asked: SamplingRow
     assert "banned" in token.error
 
 
-def test_broken_logits_are_the_models_fault_also_under_a_constraint() -> None:
+@pytest.mark.parametrize("asked", [PLAIN, DRAWN])
+@pytest.mark.parametrize(("broken", "told"), [(torch.nan, "NaN"), (torch.inf, "+inf")])
+def test_broken_logits_are_the_models_fault_also_under_a_constraint(
+    asked: SamplingRow, broken: float, told: str
+) -> None:
     logits = random_logits(1)
-    logits[0, 40] = torch.nan
+    logits[0, 40] = broken
 
-    token = Sampler().sample(logits, [held(PLAIN, 1)])[0]
+    token = Sampler().sample(logits, [held(asked, 1)])[0]
 
     assert token.refusal is None
-    assert token.error.startswith("1 of 50 logits are NaN")
+    assert token.error.startswith(f"1 of 50 logits are {told}")
 
 
 @pytest.mark.parametrize("vocabulary", [1, 31, 32, 33, 200])

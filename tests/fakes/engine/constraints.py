@@ -64,6 +64,10 @@ class ListedState:
             raise ConstraintFailed("nothing may follow")
         return packed(ids, self.constraint.vocabulary)
 
+    def allows(self, token_id: int) -> bool:
+        """Tells whether a token may follow."""
+        return token_id in self._next() or (self.is_satisfied and token_id == self.constraint.eos)
+
     def accept(self, token_id: int) -> None:
         """Goes on by a token."""
         assert token_id in self._next(), "a token was drawn that was not allowed"

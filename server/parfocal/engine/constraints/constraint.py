@@ -23,6 +23,9 @@ class ConstraintState(Protocol):
             ConstraintFailed: no token may follow, or finding out would take too long.
         """
 
+    def allows(self, token_id: int) -> bool:
+        """Whether this token is among them, which takes a tenth of the time."""
+
     def accept(self, token_id: int) -> None:
         """Goes on by a token that was allowed."""
 

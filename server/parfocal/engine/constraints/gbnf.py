@@ -1,7 +1,4 @@
-"""Translates llama.cpp's EBNF (GBNF) into the Lark dialect of llguidance, character by character.
-
-A parser there takes the longest lexeme, so that `[a-z]* "b"` would never see its `b`. Where every lexeme is a
-single character there is no longest one, and a grammar means what it says.
+"""Reads llama.cpp's EBNF (GBNF).
 
 Source: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
 """
@@ -10,11 +7,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from parfocal.engine.constraints.productions import (
+    LAST_CHARACTER,
+    Characters,
+    Either,
+    Name,
+    Part,
+    Productions,
+    Ranges,
+    Repeat,
+    Series,
+)
 from parfocal.engine.errors import ConstraintRefused
 
-_ROOT = "root"
+ROOT = "root"
 _MOST_GROUPS = 100  # inside one another
 _MOST_REPEATS = 10_000
+_MOST_RULES = 1000
 _WORD = re.compile(
     r"""(?P<space>[ \t]+|\#[^\r\n]*) | (?P<newline>[\r\n]+) | (?P<define>::=) | (?P<name>[A-Za-z0-9_-]+)
     | (?P<literal>"(?:[^"\\]|\\.)*") | (?P<characters>\[(?:[^\]\\]|\\.)*\]) | (?P<mark>[|().])
@@ -26,8 +35,8 @@ _CHARACTER = re.compile(
     r"|\\(?P<escaped>[nrt\"\\\[\]^-])|(?P<plain>[^\\])",
     re.DOTALL,
 )
+_OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
-_LAST_CHARACTER = 0x10FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +48,13 @@ class _Word:
     line: int
 
 
-def lark_of(grammar: str) -> str:
-    """The rules in Lark's notation, from `start` on.
+def read_grammar(text: str) -> Productions:
+    """The rules of a grammar, one of which is `root`.
 
     Raises:
-        ConstraintRefused: the grammar is not written as it must be, or has no rule `root`.
+        ConstraintRefused: the grammar is not written as it must be, or a rule is missing.
     """
-    return _Reader(list(_words(grammar))).rules()
+    return Productions(_Reader(list(_words(text))).rules())
 
 
 def _words(grammar: str) -> Iterator[_Word]:
@@ -72,73 +81,69 @@ class _Reader:
     def __init__(self, words: list[_Word]) -> None:
         self._words = words
         self._at = 0
-        self._names: dict[str, str] = {}  # as they are called in Lark, by their own
         self._used: dict[str, _Word] = {}
 
-    def rules(self) -> str:
-        """Every rule, a line for each."""
-        lines: dict[str, str] = {}
+    def rules(self) -> dict[str, Part]:
+        """Every rule by its name."""
+        rules: dict[str, Part] = {}
         while self._skip_newlines().kind != "end":
             name = self._take("name", "the name of a rule")
             self._take("define", f"::= after {name.text}")
-            if name.text in lines:
+            if name.text in rules:
                 raise _refused(name.line, f"there are two rules {name.text}", "write them as one, with |")
+            if len(rules) >= _MOST_RULES:
+                raise _refused(name.line, f"there are more than {_MOST_RULES} rules", "make it smaller")
             self._skip_newlines()
-            lines[name.text] = f"{self._name(name.text)}: {self._alternatives(0)}"
+            rules[name.text] = self._alternatives(0)
             if self._next.kind not in ("newline", "end"):
                 raise _refused(self._next.line, f"{self._next.text!r} is out of place", "begin a new line")
         for name_used, word in self._used.items():
-            if name_used not in lines:
+            if name_used not in rules:
                 raise _refused(word.line, f"there is no rule {name_used}", "add it")
-        if _ROOT not in lines:
-            raise _refused(1, f"there is no rule {_ROOT}", "name the first rule so")
-        return "\n".join(lines.values())
+        if ROOT not in rules:
+            raise _refused(1, f"there is no rule {ROOT}", "name the first rule so")
+        return rules
 
-    def _alternatives(self, groups: int) -> str:
-        found = [self._sequence(groups)]
+    def _alternatives(self, groups: int) -> Part:
+        found = [self._series(groups)]
         while self._next.text == "|":
             self._at += 1
             self._skip_newlines()
-            found.append(self._sequence(groups))
-        return " | ".join(found)
+            found.append(self._series(groups))
+        return found[0] if len(found) == 1 else Either(tuple(found))
 
-    def _sequence(self, groups: int) -> str:
-        found: list[str] = []
+    def _series(self, groups: int) -> Part:
+        found: list[Part] = []
         while True:
             if groups:
                 self._skip_newlines()
             word = self._next
             if word.kind == "repeat" and found:
-                found[-1] += _repeat(word)
+                found[-1] = _repeat(found[-1], word)
                 self._at += 1
             elif word.kind in ("literal", "characters", "name") or word.text in (".", "("):
                 self._at += 1
                 found.append(self._item(word, groups))
             else:
-                return " ".join(found) or '""'
+                return found[0] if len(found) == 1 else Series(tuple(found))
 
-    def _item(self, word: _Word, groups: int) -> str:
+    def _item(self, word: _Word, groups: int) -> Part:
         if word.kind == "name":
             self._used.setdefault(word.text, word)
-            return self._name(word.text)
+            return Name(word.text)
         if word.kind == "literal":
-            spelt = [f"/{_hex(one)}/" for one in _characters(word)]
-            return f"({' '.join(spelt)})" if spelt else '""'
+            return Series(tuple(Characters(((one, one),)) for one in _characters(word)))
         if word.kind == "characters":
-            return f"/{_class(word)}/"
+            return _class(word)
         if word.text == ".":
-            return f"/[{_hex(0)}-{_hex(_LAST_CHARACTER)}]/"
+            return Characters(((0, LAST_CHARACTER),))
         if groups >= _MOST_GROUPS:
             raise _refused(
                 word.line, f"there are more than {_MOST_GROUPS} groups in one another", "use rules"
             )
         inside = self._alternatives(groups + 1)
         self._take("mark", "a closing parenthesis", ")")
-        return f"({inside})"
-
-    def _name(self, name: str) -> str:
-        """Lark's own names mean something: only lower-case ones are rules."""
-        return self._names.setdefault(name, "start" if name == _ROOT else f"r{len(self._names)}")
+        return inside
 
     @property
     def _next(self) -> _Word:
@@ -158,13 +163,16 @@ class _Reader:
         return self._next
 
 
-def _repeat(word: _Word) -> str:
+def _repeat(part: Part, word: _Word) -> Part:
+    if word.text in _OPERATORS:
+        return Repeat(part, *_OPERATORS[word.text])
     counts = [int(one) for one in re.findall(r"\d+", word.text)]
     if any(one > _MOST_REPEATS for one in counts):
         raise _refused(word.line, f"{word.text} repeats more than {_MOST_REPEATS} times", "write * or +")
-    if len(counts) == 2 and counts[0] > counts[1]:
+    most = None if word.text.rstrip("} ").endswith(",") else counts[-1]
+    if most is not None and counts[0] > most:
         raise _refused(word.line, f"{word.text} ends before it begins", "write the lower number first")
-    return word.text.replace(" ", "")
+    return Repeat(part, counts[0], most)
 
 
 def _characters(word: _Word) -> list[int]:
@@ -182,40 +190,45 @@ def _characters(word: _Word) -> list[int]:
 def _code_point(match: re.Match[str], word: _Word) -> int:
     if number := match["x"] or match["u"] or match["U"]:
         point = int(number, 16)
-        if point > _LAST_CHARACTER or 0xD800 <= point < 0xE000:
+        if point > LAST_CHARACTER or 0xD800 <= point < 0xE000:
             raise _refused(word.line, f"{match[0]} is no character", "write another")
         return point
     return ord(_ESCAPED.get(match["escaped"] or "", match["escaped"] or match["plain"]))
 
 
-def _class(word: _Word) -> str:
-    """A set of characters as regular expressions write it, every one by its number."""
+def _class(word: _Word) -> Part:
+    """A set of characters, or of all others."""
     text = word.text[1:-1]
-    negated = text.startswith("^")
-    points = _characters(_Word(word.kind, f"[{text[negated:]}]", word.line))
-    if not points:
-        raise _refused(word.line, f"{word.text} has no characters", "name at least one")
-    hyphens = _plain_hyphens(text[negated:])
-    parts, at = [], 0
+    is_negated = text.startswith("^")
+    points = _characters(_Word(word.kind, f"[{text[is_negated:]}]", word.line))
+    hyphens = _plain_hyphens(text[is_negated:])
+    ranges, at = list[tuple[int, int]](), 0
     while at < len(points):
-        if at + 2 < len(points) and at + 1 in hyphens:
-            if points[at] > points[at + 2]:
-                raise _refused(word.line, f"{word.text} has a range that ends before it begins", "turn it")
-            parts.append(f"{_hex(points[at])}-{_hex(points[at + 2])}")
-            at += 3
-        else:
-            parts.append(_hex(points[at]))
-            at += 1
-    return f"[{'^' * negated}{''.join(parts)}]"
+        is_range = at + 2 < len(points) and at + 1 in hyphens
+        low, high = points[at], points[at + 2 if is_range else at]
+        if low > high:
+            raise _refused(word.line, f"{word.text} has a range that ends before it begins", "turn it")
+        ranges.append((low, high))
+        at += 3 if is_range else 1
+    kept = _others(ranges) if is_negated else tuple(sorted(ranges))
+    if not kept:
+        raise _refused(word.line, f"{word.text} has no characters", "name at least one")
+    return Characters(kept)
+
+
+def _others(ranges: list[tuple[int, int]]) -> Ranges:
+    """All characters outside the ranges."""
+    found, following = list[tuple[int, int]](), 0
+    for low, high in sorted(ranges):
+        if low > following:
+            found.append((following, low - 1))
+        following = max(following, high + 1)
+    return (*found, (following, LAST_CHARACTER)) if following <= LAST_CHARACTER else tuple(found)
 
 
 def _plain_hyphens(text: str) -> set[int]:
     """Which characters of a set are hyphens without a backslash."""
     return {number for number, match in enumerate(_CHARACTER.finditer(text)) if match[0] == "-"}
-
-
-def _hex(point: int) -> str:
-    return f"\\x{{{point:X}}}"
 
 
 def _refused(line: int, fault: str, advice: str) -> ConstraintRefused:

@@ -6,8 +6,9 @@ tokenised anew at each step, which takes as long as it is long.
 
 import json
 
-from parfocal.engine.constraints.gbnf import lark_of
+from parfocal.engine.constraints.gbnf import ROOT, read_grammar
 from parfocal.engine.constraints.keywords import regex_fault
+from parfocal.engine.constraints.lark import lark_of
 from parfocal.engine.constraints.schemas import read_schema
 from parfocal.engine.constraints.specs import (
     Choice,
@@ -40,13 +41,22 @@ def grammar_text(spec: ConstraintSpec) -> str:
         case Regex(pattern):
             return f"{_HEAD}start: {_regex(pattern)}"
         case Grammar(text):
-            return _HEAD + lark_of(_short(text, "the grammar"))
+            return _HEAD + _grammar(_short(text, "the grammar"))
         case Choice(options):
             return f"{_HEAD}start: CHOICE\nCHOICE: {_alternatives(options)}"
 
 
 def _json(schema: dict[str, object]) -> str:
     return f"{_HEAD}start: %json {json.dumps(schema | _JSON)}"
+
+
+def _grammar(text: str) -> str:
+    try:
+        return lark_of(read_grammar(text), ROOT)
+    except RecursionError as error:
+        raise ConstraintRefused(
+            "the grammar nests rules too deeply; use fewer rules in one another", field="output_format"
+        ) from error
 
 
 def _regex(pattern: str) -> str:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from tokenizers import Tokenizer
 
-# How much a step may take, about 10 ms in all, and how many lexer states a grammar may have, at 1 to 2 kB.
+# How much a step may take, about 10 ms in all; an object of 2,000 optional properties has 8,000 items.
 _STEP_LEXER_FUEL = 100_000
-_STEP_ITEMS = 50_000
+_STEP_ITEMS = 20_000
+_ITEMS_IN_ROW = 10_000
+# At one to two kilobytes.
 _LEXER_STATES = 50_000
 
 
@@ -58,6 +60,7 @@ class GuidedVocabulary:
         limits = LLParserLimits(
             step_lexer_fuel=_STEP_LEXER_FUEL,
             step_max_items=_STEP_ITEMS,
+            max_items_in_row=_ITEMS_IN_ROW,
             max_lexer_states=_LEXER_STATES,
             verbose_errors=False,
         )
@@ -122,6 +125,10 @@ class GuidedState:
                 f"the answer cannot go on under its constraint: {_told(self._matcher)}; ask for a simpler one"
             )
         return bits
+
+    def allows(self, token_id: int) -> bool:
+        """Whether this token may follow."""
+        return self._matcher.validate_tokens([token_id]) == 1 and not self._matcher.is_error()
 
     def accept(self, token_id: int) -> None:
         """Goes on by a token; what is wrong with it comes out at the next `allowed`."""

@@ -9,6 +9,7 @@ from parfocal.engine.constraints.grammar_texts import grammar_text
 from parfocal.engine.constraints.guided import GuidedVocabulary, vocabulary_text
 from parfocal.engine.constraints.specs import ConstraintSpec
 from parfocal.engine.constraints.trial import Trial, TrialLimits
+from parfocal.engine.errors import ConstraintsUnavailable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -40,9 +41,10 @@ class _Guided:
         self._limits = limits
         self._lock = threading.Lock()
         self._opened: tuple[GuidedVocabulary, Trial] | None = None
+        self._refusal = ""  # what was found once will be found again, and takes as long
 
     def prepare(self) -> None:
-        """Loads the library and the vocabulary, and starts the process for trials."""
+        """Loads the library and the vocabulary; the process for trials starts with the first one."""
         self._open()
 
     def build(self, spec: ConstraintSpec) -> Constraint:
@@ -60,10 +62,17 @@ class _Guided:
 
     def _open(self) -> tuple[GuidedVocabulary, Trial]:
         with self._lock:
+            if self._refusal:
+                raise ConstraintsUnavailable(self._refusal)
             if self._opened is None:
-                text = vocabulary_text(self._tokenizer)
-                vocabulary = GuidedVocabulary(text, self._size, self._eos_ids)
-                trial = Trial(text, self._size, self._eos_ids, self._limits)
-                trial.start()
-                self._opened = vocabulary, trial
+                self._opened = self._load()
             return self._opened
+
+    def _load(self) -> tuple[GuidedVocabulary, Trial]:
+        text = vocabulary_text(self._tokenizer)
+        try:
+            vocabulary = GuidedVocabulary(text, self._size, self._eos_ids)
+        except ConstraintsUnavailable as error:
+            self._refusal = str(error)
+            raise
+        return vocabulary, Trial(text, self._size, self._eos_ids, self._limits)

@@ -8,7 +8,9 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
+from parfocal.engine.constraints.endings import some_answer_ends
 from parfocal.engine.constraints.keywords import (
     ASKS_NOTHING,
     KEPT,
@@ -36,19 +38,12 @@ def read_schema(text: str) -> dict[str, Any]:
     schema = _parsed(text)
     if isinstance(schema, bool):
         raise refused("$", f"the schema is {json.dumps(schema)}", "send a JSON object that says more")
-    pending = [("$", schema, 0)]
-    seen = 0
-    while pending:
-        path, each, level = pending.pop()
-        seen += 1
-        if seen > MOST_SCHEMAS or level > MOST_LEVELS:
-            raise refused(
-                path,
-                f"the schema has more than {MOST_SCHEMAS} parts or {MOST_LEVELS} levels",
-                "make it smaller",
-            )
-        _check(path, each, schema)
-        pending += [(at, below, level + 1) for at, below in _below(path, each)]
+    if not some_answer_ends(_checked(schema), lambda reference: _target(schema, reference)):
+        raise refused(
+            "$",
+            "no answer ends: the schema requires itself",
+            "make what leads back optional, or allow null in its place",
+        )
     found: dict[str, Any] = schema
     return found
 
@@ -69,6 +64,25 @@ def _parsed(text: str) -> Any:
         raise refused("$", f"the schema is not JSON: {error}", "send a JSON object") from error
 
 
+def _checked(root: Any) -> list[Any]:
+    """The schema and all that are in it or referred to, each checked."""
+    found: dict[int, Any] = {}
+    pending = [("$", root, 0)]
+    while pending:
+        path, each, level = pending.pop()
+        if len(found) >= MOST_SCHEMAS or level > MOST_LEVELS:
+            raise refused(
+                path,
+                f"the schema has more than {MOST_SCHEMAS} parts or {MOST_LEVELS} levels",
+                "make it smaller",
+            )
+        if id(each) not in found:
+            _check(path, each, root)
+            found[id(each)] = each
+            pending += [(at, below, level + 1) for at, below in _below(path, each, root)]
+    return list(found.values())
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -82,8 +96,8 @@ def _check(path: str, schema: Any, root: Schema) -> None:
     for keyword, value in schema.items():
         at = place(path, keyword)
         _check_keyword(at, keyword, value)
-        if keyword == "$ref":
-            _check_reference(at, value, root)
+        if keyword == "$ref" and _target(root, value) is None:
+            raise refused(at, f"there is nothing at {_shown(value)}", "add it, under $defs for example")
     _check_names(path, schema)
 
 
@@ -100,17 +114,18 @@ def _check_keyword(at: str, keyword: str, value: Any) -> None:
         raise refused(at, f"{keyword} is not a known keyword", meant)
 
 
-def _check_reference(at: str, reference: str, root: Schema) -> None:
-    """Refuses a reference that leads nowhere: RFC 6901, as a fragment."""
+def _target(root: Schema, reference: str) -> Any:
+    """What a reference refers to (RFC 6901, as a fragment), or None."""
     found: Any = root
     for part in reference.removeprefix("#").split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         elif isinstance(found, dict) and key in found:
             found = found[key]
         else:
-            raise refused(at, f"there is nothing at {_shown(reference)}", "add it, under $defs for example")
+            return None
+    return found
 
 
 def _check_names(path: str, schema: Schema) -> None:
@@ -124,8 +139,8 @@ def _check_names(path: str, schema: Schema) -> None:
         )
 
 
-def _below(path: str, schema: Any) -> Iterator[tuple[str, Any]]:
-    """The schemas directly in a schema, with their places. Its keywords have been checked."""
+def _below(path: str, schema: Any, root: Schema) -> Iterator[tuple[str, Any]]:
+    """The schemas directly in a schema or referred to, with their places. Its keywords have been checked."""
     if isinstance(schema, bool):
         return
     for keyword, value in schema.items():
@@ -136,6 +151,8 @@ def _below(path: str, schema: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{at}[{number}]", each) for number, each in enumerate(value))
         elif keyword in MAPS_OF_SCHEMAS:
             yield from ((place(at, name), each) for name, each in value.items())
+        elif keyword == "$ref":
+            yield at, _target(root, value)
 
 
 def place(path: str, name: str) -> str:

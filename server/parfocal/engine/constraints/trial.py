@@ -51,10 +51,6 @@ class Trial:
         if "refusal" in reply:
             raise ConstraintRefused(str(reply["refusal"]), field="output_format")
 
-    def start(self) -> None:
-        """Starts the process without waiting for it, which shortens the first trial's wait."""
-        self._process.start()
-
     def close(self) -> None:
         """Ends the process."""
         self._process.close()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from parfocal.engine.constraints.guided import GuidedVocabulary
+from parfocal.engine.constraints.rehearsal import rehearse
 from parfocal.engine.errors import EngineError
 from parfocal.engine.isolation import answer_lines
 
@@ -21,7 +22,7 @@ def main(memory_bytes: int) -> None:
 
 def _answer(fields: dict[str, Any], vocabulary: GuidedVocabulary) -> dict[str, object]:
     try:
-        vocabulary.constraint(fields["grammar"])
+        rehearse(vocabulary.constraint(fields["grammar"]))
     except EngineError as error:
         return {"refusal": str(error)}
     return {}

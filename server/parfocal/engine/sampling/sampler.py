@@ -1,12 +1,17 @@
 """Samples one step's tokens from logits, for any mix of settings in one pass. Knows rows, not requests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import TokenLogprob
-from parfocal.engine.sampling.allowed_tokens import Allowed, allowed_by, keep_allowed
+from parfocal.engine.sampling.allowed_tokens import (
+    Allowed,
+    allowed_by,
+    keep_allowed,
+    likeliest_allowed,
+)
 from parfocal.engine.sampling.logit_rules import add_bias, ban, lowest_kept, penalise
 from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.scheduling import SampledToken, SamplingRow
@@ -42,11 +47,15 @@ class Sampler:
         """
         if not rows:
             return []
-        allowed = allowed_by([row.constraint for row in rows])
         peaks, best = _highest(logits)
         failed = ~peaks.isfinite()
         chosen = best.masked_fill(failed, _FAILED)
-        changed = [i for i, row in enumerate(rows) if _is_changed(row)]
+        plain = _held_alone(logits, rows)
+        likeliest = chosen.tolist() if plain else []
+        settled = {i for i in plain if _is_settled(rows[i], likeliest[i])}
+        allowed = allowed_by([None if i in settled else row.constraint for i, row in enumerate(rows)])
+        _choose_next_best(logits, rows, chosen, {i: allowed.bits[i] for i in plain if i in allowed.bits})
+        changed = [i for i, row in enumerate(rows) if i not in plain and _is_changed(row)]
         if changed:
             places = torch.tensor(changed, device=logits.device)
             drawn = torch.cat(
@@ -91,6 +100,35 @@ def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return peaks, best
     best = torch.from_numpy(logits.numpy().argmax(axis=-1))
     return logits.gather(1, best[:, None]).squeeze(1), best
+
+
+def _held_alone(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> frozenset[int]:
+    """The rows that only their constraint keeps from the likeliest token of all, where that is at hand.
+
+    On a CPU it is. Under an adapter that has learnt what its constraint asks for it is nearly always allowed.
+    """
+    if logits.device.type != "cpu" or logits.dtype is not torch.float32:
+        return frozenset()
+    return frozenset(
+        i
+        for i, row in enumerate(rows)
+        if row.constraint is not None and row.greedy and not row.penalised and not row.sampling.logit_bias
+    )
+
+
+def _is_settled(row: SamplingRow, best: int) -> bool:
+    """Whether the likeliest token of all may be drawn; a broken row has none and is settled, too."""
+    if best == _FAILED or row.constraint is None:
+        return True
+    return best not in row.banned_ids and row.constraint.allows(best)
+
+
+def _choose_next_best(
+    logits: torch.Tensor, rows: Sequence[SamplingRow], chosen: torch.Tensor, bits: Mapping[int, bytes]
+) -> None:
+    """Chooses, in place, the likeliest allowed token of these rows, or none."""
+    for i, each in bits.items():
+        chosen[i] = likeliest_allowed(logits[i].numpy(), each, rows[i].banned_ids)
 
 
 def _is_changed(row: SamplingRow) -> bool:
