@@ -58,9 +58,10 @@ def test_keys_that_cross_a_network_in_the_open_are_warned_of(
     guard_of(ServeConfig(keys=keys))
     guard_of(ServeConfig(keys=keys, grpc_address="0.0.0.0:0", tls_cert=str(pair.cert), tls_key=str(pair.key)))
     assert caplog.records == []
-    guard_of(ServeConfig(keys=keys, grpc_address="0.0.0.0:0"))
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    guard_of(ServeConfig(keys=keys, grpc_address="0.0.0.0:0", http_address="0.0.0.0:8000"))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "keys cross the network unencrypted to 0.0.0.0:0" in caplog.text
+    assert "unencrypted to 0.0.0.0:8000" in caplog.text
 
 
 def test_every_address_holds_to_keys_and_tls_from_the_start(tmp_path: Path, authority: Authority) -> None:

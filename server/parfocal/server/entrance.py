@@ -15,13 +15,19 @@ log = logging.getLogger(__name__)
 def guard_of(config: ServeConfig) -> Guard:
     """What every face holds its callers to; raises BadSetting."""
     guard = Guard(_keys(config), tls_files(config))
-    if guard.keys is not None and guard.tls is None and not is_loopback(config.grpc_address):
-        log.warning(
-            "keys cross the network unencrypted to %s; give --tls-cert and --tls-key, unless a proxy before "
-            "it speaks TLS",
-            config.grpc_address,
-        )
+    if guard.keys is not None and guard.tls is None:
+        _warn_of_plain_keys(config.grpc_address, config.http_address)
     return guard
+
+
+def _warn_of_plain_keys(*addresses: str) -> None:
+    for address in addresses:
+        if address and not is_loopback(address):
+            log.warning(
+                "keys cross the network unencrypted to %s; give --tls-cert and --tls-key, unless a proxy "
+                "before it speaks TLS",
+                address,
+            )
 
 
 def tls_files(config: ServeConfig) -> TlsFiles | None:
