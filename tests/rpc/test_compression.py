@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fakes.echo import NAME, Echo, serving
 from parfocal.rpc import COMPRESSED_REPLIES, MessageTooLarge, MessageUnreadable, RemoteError, remote_error
-from parfocal.rpc.compression import inflated
+from parfocal.rpc.inflation import inflated
 from parfocal.v1.limits import HEADER_BYTES, REQUEST_BYTES
 
 GZIP = grpc.Compression.Gzip
@@ -67,7 +67,7 @@ def test_the_first_message_of_a_stream_is_held_to_its_own_limit_when_it_is_infla
     assert asyncio.run(scenario()).reason == "MESSAGE_TOO_LARGE"
 
 
-def test_replies_are_compressed_for_who_wants_it_and_only_then() -> None:
+def test_large_replies_are_compressed_for_who_wants_it_and_nothing_else() -> None:
     """Seen by a caller who does not inflate what comes."""
 
     async def scenario() -> list[int]:
@@ -77,11 +77,18 @@ def test_replies_are_compressed_for_who_wants_it_and_only_then() -> None:
             grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options) as channel,
         ):
             unary = channel.unary_unary(f"/{NAME}/UnaryUnary", None, None)
-            return [len(await unary(b"a" * 10_000, metadata=each)) for each in ((), COMPRESSED_REPLIES)]
+            stream = channel.unary_stream(f"/{NAME}/UnaryStream", None, None)
+            sizes = []
+            for size in (10_000, 1000):
+                for metadata in ((), COMPRESSED_REPLIES):
+                    [streamed] = [each async for each in stream(b"a" * size, metadata=metadata)]
+                    sizes += [len(await unary(b"a" * size, metadata=metadata)), len(streamed)]
+            return sizes
 
-    plain, compressed = asyncio.run(scenario())
+    *large, plain, streamed, small, streamed_small = asyncio.run(scenario())
 
-    assert plain == 10_000 and compressed < 200
+    assert large[:2] == [10_000] * 2 and max(large[2:]) < 200
+    assert (plain, streamed, small, streamed_small) == (1000,) * 4
 
 
 @given(st.binary(max_size=2000))

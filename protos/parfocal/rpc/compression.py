@@ -1,54 +1,65 @@
-"""Messages that callers compress, and replies that they want compressed. Knows no rpc.
+"""Replies that callers want compressed: those that are worth it are. Knows no service."""
 
-gRPC itself would inflate a message to the end before it looks at its size: a megabyte, to a gigabyte. So a
-server takes compressed messages as they are, and inflates them here, as far as a message may go.
-"""
-
-import zlib
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from typing import Any
 
 import grpc
 
-from parfocal.rpc.errors import MessageTooLarge, MessageUnreadable
-from parfocal.v1.limits import REQUEST_BYTES
+from parfocal.rpc.surround import Context, Continuation, RpcMethod, behaviour_of, surround
 
 # Metadata of an rpc whose replies are to be compressed: for large ones, over a slow network. gRPC shows no
 # server what its caller would like.
 COMPRESSED_REPLIES = (("accept-encoding", "gzip"),)
 
-# No message of protobuf begins so: it would be a field of a type that there is not.
-_GZIP = b"\x1f\x8b"
-_WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
+# A smaller message costs more time than it saves bytes; a stream of tokens would become slower.
+_WORTH_BYTES = 1024
+
+_context: ContextVar[Context] = ContextVar("parfocal-compressed-rpc")
 
 
-def inflated(received: bytes, method: str) -> bytes:
-    """The message as it was before its caller compressed it, if they did.
+class CompressionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
+    """Compresses the replies of rpcs whose metadata ask for it; adds nothing around others.
 
-    Raises MessageTooLarge beyond what any message may have, MessageUnreadable for what is no gzip.
+    The outermost: it sees every reply as it is sent, also one that was written before.
     """
-    if not received.startswith(_GZIP):
-        return received
-    stream = zlib.decompressobj(_WITH_GZIP_HEADER)
-    try:
-        message = stream.decompress(received, REQUEST_BYTES.most + 1)
-    except zlib.error as error:
-        raise MessageUnreadable(
-            f"the {len(received)} bytes sent to {method} begin as gzip and are none; send them again",
-            method=method,
-        ) from error
-    if len(message) > REQUEST_BYTES.most:
-        raise MessageTooLarge(
-            f"the message to {method} has more than {REQUEST_BYTES.most} bytes when it is inflated; send "
-            "less at once",
-            method=method,
-        )
-    if not stream.eof or stream.unused_data:
-        raise MessageUnreadable(
-            f"the {len(received)} bytes sent to {method} are not one whole gzip stream; send them again",
-            method=method,
-        )
-    return message
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> RpcMethod:
+        """The rpc, its replies compressed if its caller wants that."""
+        rpc = await continuation(handler_call_details)
+        metadata = handler_call_details.invocation_metadata or ()
+        if rpc is None or not any(
+            name == "accept-encoding" and "gzip" in str(value) for name, value in metadata
+        ):
+            return rpc
+        return _sparing(surround(rpc, handler_call_details.method, _compressed))
 
 
-def wants_compression(metadata: grpc.aio.Metadata | None) -> bool:
-    """Whether an rpc's replies are to be compressed."""
-    return any(name == "accept-encoding" and "gzip" in str(value) for name, value in metadata or ())
+@contextlib.asynccontextmanager
+async def _compressed(method: str, context: Context) -> AsyncIterator[None]:
+    _context.set(context)
+    context.set_compression(grpc.Compression.Gzip)
+    with contextlib.suppress(grpc.aio.BaseError):  # the caller is gone, as the rpc will find out
+        await context.send_initial_metadata(())  # sent with the reply, it would leave compression out
+    yield
+
+
+def _sparing(rpc: RpcMethod) -> RpcMethod:
+    """The rpc with small replies left as they are."""
+    serialise: Callable[[Any], bytes] = rpc.response_serializer or bytes
+
+    def spared(message: Any) -> bytes:
+        data = serialise(message)
+        if len(data) < _WORTH_BYTES:
+            _context.get().disable_next_message_compression()
+        return data
+
+    make = (
+        grpc.stream_stream_rpc_method_handler
+        if rpc.response_streaming
+        else grpc.stream_unary_rpc_method_handler
+    )
+    return make(behaviour_of(rpc), None, spared)

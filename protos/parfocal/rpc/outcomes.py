@@ -18,7 +18,6 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from parfocal.rpc.access import AccessError, current_caller
-from parfocal.rpc.compression import wants_compression
 from parfocal.rpc.ending import cause_of_end
 from parfocal.rpc.status import DomainError, is_domain_error, rich_status
 from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
@@ -104,9 +103,6 @@ class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
 
 @contextlib.asynccontextmanager
 async def _told(method: str, context: Context) -> AsyncIterator[None]:
-    if wants_compression(context.invocation_metadata()):
-        context.set_compression(grpc.Compression.Gzip)
-        await context.send_initial_metadata(())  # sent with the reply, it would leave compression out
     async with _logged(method, context), _errors_as_statuses(context):
         yield
 

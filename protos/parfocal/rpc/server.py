@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from parfocal.rpc.addresses import check_free, checked_address, unavailable
 from parfocal.rpc.admission import AdmissionInterceptor, Room
+from parfocal.rpc.compression import CompressionInterceptor
 from parfocal.rpc.guard import Guard, IdentityInterceptor, PermissionInterceptor
 from parfocal.rpc.options import server_options
 from parfocal.rpc.outcomes import OutcomeInterceptor
@@ -79,6 +80,7 @@ class WireServer:
         self._server = grpc.aio.server(
             # The first is the outermost: strangers take no room.
             interceptors=[
+                CompressionInterceptor(),
                 OutcomeInterceptor(),
                 IdentityInterceptor(guard),
                 self._admission,

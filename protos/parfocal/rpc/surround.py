@@ -9,7 +9,6 @@ from typing import Any, TypeAlias, TypeVar, cast
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from parfocal.rpc.compression import inflated
 from parfocal.rpc.errors import (
     FirstMessageLate,
     MessageMissing,
@@ -17,6 +16,7 @@ from parfocal.rpc.errors import (
     MessageUnreadable,
     MethodNotImplemented,
 )
+from parfocal.rpc.inflation import inflated
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
