@@ -25,6 +25,7 @@ from parfocal.rpc import (
     remote_error,
 )
 from parfocal.rpc.access import KeysInForce, RuleMissing, remove_key
+from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1.access import RULES, Rule, Verb
 
 RPCS = (*KINDS, "Hold", "HoldForEver", "HoldUnary")
@@ -213,7 +214,7 @@ def test_the_log_has_the_keys_id_and_never_the_key(path: Path, caplog: pytest.Lo
 
 
 def test_a_server_does_not_start_with_an_rpc_that_nobody_decided_about() -> None:
-    name = "parfocal.v1.InferenceService"
+    name = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
     rules = {rule.of: rule for rule in RULES if rule.of != f"{name}/Tokenize"}
 
     async def scenario() -> None:
