@@ -16,6 +16,8 @@ def main() -> None:
     """
     try:
         _open_what_is_closed()
+        # What gRPC's core writes by itself breaks lines of JSON, and says again what our own lines say.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         # Before Typer is imported, which calls the hook that it finds.
         sys.excepthook = _show_bug
         # Imported here, so that Ctrl-C during the import ends the command without a traceback.

@@ -1,6 +1,8 @@
 """Commands against a server with keys, over TLS that wants certificates: what they show and say."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,6 +131,23 @@ def test_what_is_missing_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
     assert "no public authority" in waiting
     assert "the server speaks TLS; write grpcs://127.0.0.1" in without_tls
     assert "may do generate:base, and this needs read:team/invoices" in without_scope
+
+
+def test_a_handshake_that_fails_is_one_line_of_the_whole_process(tmp_path: Path) -> None:
+    with guarded(tmp_path, "admin") as server:
+        command = [
+            sys.executable,
+            "-m",
+            "parfocal.cli",
+            "generate",
+            "Hi",
+            "--address",
+            f"grpcs://{server.address}",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_file_that_cannot_be_used_is_said_before_anybody_is_asked(run: Run, tmp_path: Path) -> None:

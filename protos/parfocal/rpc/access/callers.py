@@ -9,7 +9,10 @@ from parfocal.rpc.access.keys import split
 from parfocal.rpc.access.scopes import Need, Scope
 from parfocal.v1.access import Verb
 
-_ADVICE = "send it as 'authorization: Bearer pf_…'; the server's operator makes one with parfocal keys add"
+_ADVICE = (
+    "commands show the one in PARFOCAL_API_KEY or --api-key-file, others send 'authorization: Bearer pf_…'; "
+    "the server's operator makes one with parfocal keys add"
+)
 
 
 @dataclass(frozen=True, slots=True)

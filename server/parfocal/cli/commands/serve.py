@@ -195,7 +195,8 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors", supervis
         tell(f"Serving {loaded.contract.id} at {server.address}")
         if server.http_port:
             host = loaded.config.http_address.rpartition(":")[0]
-            tell(f"OpenAI's API at http://{host}:{server.http_port}/v1")
+            scheme = "https" if loaded.config.tls_cert else "http"
+            tell(f"OpenAI's API at {scheme}://{host}:{server.http_port}/v1")
         if server.metrics_port:
             host = loaded.config.metrics_address.rpartition(":")[0]
             tell(f"Metrics at http://{host}:{server.metrics_port}/metrics")
