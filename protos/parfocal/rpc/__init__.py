@@ -28,8 +28,14 @@ from parfocal.rpc.remote import remote_error, told_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
 from parfocal.rpc.surround import Context, as_reply
-from parfocal.rpc.tls import TlsFiles, renewing_context, server_context, server_credentials
-from parfocal.rpc.tls_faults import TLS_FAILED, explained
+from parfocal.rpc.tls import (
+    TLS_FAILED,
+    TlsFiles,
+    explained,
+    renewing_context,
+    server_context,
+    server_credentials,
+)
 
 __all__ = [
     "COMPRESSED_REPLIES",
