@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from parfocal.cli.conversation import Conversation, Message, ToolCall, conversation
+from parfocal.cli.conversation import Conversation, conversation
 from parfocal.cli.template_variables import read_variables
+from parfocal.client import Message, ToolCall
 
 HI = {"role": "user", "content": "Hi"}
 YO = {"role": "assistant", "content": "yo"}

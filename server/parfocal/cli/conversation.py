@@ -10,26 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from parfocal.cli.template_variables import read_variables
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """The call of a tool; `arguments` are a JSON object as text."""
-
-    name: str
-    arguments: str
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What one side says, calls, or answers as a tool."""
-
-    role: str
-    content: str
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str = ""
-    name: str = ""
+from parfocal.client import InvalidRequest, Message
+from parfocal.client.asking import read_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,37 +159,12 @@ def _line(number: int, line: str) -> Any:
 
 
 def _message(place: int, message: Any) -> Message:
-    if not isinstance(message, Mapping):
-        raise typer.BadParameter(f"message {place} is not an object; give {_SHAPE}", param_hint=_FLAG)
-    if "messages" in message:
+    if isinstance(message, Mapping) and "messages" in message:
         raise typer.BadParameter("there is more than one chat; give one", param_hint=_FLAG)
-    if message.get("function_call"):
-        raise typer.BadParameter(f"message {place} has function_call; use tool_calls", param_hint=_FLAG)
-    where = f"message {place}"
-    calls = tuple(
-        _call(where, call) for call in _listed(message.get("tool_calls"), f"the tool_calls of {where}")
-    )
-    role, content = message.get("role"), _content(message.get("content"))
-    if calls and message.get("content") is None:
-        content = ""
-    if not isinstance(role, str) or content is None:
-        raise typer.BadParameter(f"{where} lacks a role or a content of text", param_hint=_FLAG)
-    names = (_optional(where, message, key) for key in ("tool_call_id", "name"))
-    return Message(role, content, calls, *names)
-
-
-def _call(where: str, call: Any) -> ToolCall:
-    """A call as OpenAI writes it; its arguments are an object, or one as text."""
-    function = call.get("function") if isinstance(call, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if not isinstance(name, str) or not isinstance(function, Mapping):
-        raise typer.BadParameter(
-            f'{where} has a tool call that is not {{"function": {{"name": …, "arguments": …}}}}',
-            param_hint=_FLAG,
-        )
-    arguments = function.get("arguments") or {}
-    text = arguments if isinstance(arguments, str) else _json(arguments)
-    return ToolCall(name, text, _optional(where, call, "id"))
+    try:
+        return read_message(f"message {place}", message)
+    except InvalidRequest as error:
+        raise typer.BadParameter(str(error), param_hint=_FLAG) from error
 
 
 def _tool(tool: Any) -> str:
@@ -225,22 +182,5 @@ def _listed(value: Any, what: str) -> list[Any]:
     return value
 
 
-def _optional(where: str, fields: Mapping[str, Any], key: str) -> str:
-    value = fields.get(key) or ""
-    if not isinstance(value, str):
-        raise typer.BadParameter(f"{where} has {key} that is not text", param_hint=_FLAG)
-    return value
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _content(content: Any) -> str | None:
-    """A text, or the text of OpenAI's content parts; None for what is neither."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else [None]
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
-    known = [text for text in texts if isinstance(text, str)]
-    return "".join(known) if len(known) == len(parts) else None

@@ -28,7 +28,7 @@ class Client:
     default those that the environment names: `PARFOCAL_API_KEY`, `PARFOCAL_TLS_CA` and so on.
     `timeout` is how many seconds a call may take, retries included, where it is given none of its own; None
     is no limit. `retries` say how often a call is made that found no server, or a full one. May be used by
-    any number of threads. All calls raise ClientError.
+    any number of threads. All calls raise ClientError; the address may be refused with AddressInvalid.
 
     Example:
         with Client() as client:

@@ -122,6 +122,7 @@ def is_serving() -> Rpc[health_pb2.HealthCheckResponse, bool]:
         health_pb2.HealthCheckRequest(),
         health_pb2.HealthCheckResponse,
         lambda reply: bool(reply.status == health_pb2.HealthCheckResponse.SERVING),
+        is_probe=True,
     )
 
 

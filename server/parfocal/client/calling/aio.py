@@ -8,7 +8,7 @@ import grpc
 
 from parfocal.client.answers import Answer, Delta, read_delta
 from parfocal.client.calling.blocking import unfinished
-from parfocal.client.calling.retries import Attempts, Retries
+from parfocal.client.calling.retries import NEVER, Attempts, Retries
 from parfocal.client.calling.rpc import Reply, Rpc, StreamRpc, written
 from parfocal.client.errors import ClientError, client_error
 from parfocal.rpc import Endpoint, explained, remote_error
@@ -32,7 +32,7 @@ class AsyncCaller:
 
     async def ask(self, rpc: Rpc[Reply, T], timeout_s: float | None = None) -> T:
         """What the reply says; raises ClientError."""
-        attempts = self._attempts(timeout_s, rpc.is_repeatable)
+        attempts = self._attempts(timeout_s, rpc.is_repeatable, rpc.is_probe)
         call: Any = self._channel.unary_unary(rpc.path, written, rpc.reply.FromString)
         while True:
             try:
@@ -42,7 +42,7 @@ class AsyncCaller:
 
     def stream(self, rpc: StreamRpc[pb.GenerateStreamResponse], timeout_s: float | None) -> "AsyncStream":
         """A stream of an answer that has begun."""
-        attempts = self._attempts(timeout_s, is_repeatable=True)
+        attempts = self._attempts(timeout_s)
         call: Any = self._channel.unary_stream(rpc.path, written, rpc.reply.FromString)
         begin = lambda: call(rpc.request, timeout=attempts.left_s())  # noqa: E731  # as short as it is
         return AsyncStream(begin, attempts, self._failed)
@@ -51,9 +51,11 @@ class AsyncCaller:
         """What a failed call ends with; where TLS kept it from the server, that says why."""
         return client_error(await asyncio.to_thread(explained, remote_error(error), self._endpoint))
 
-    def _attempts(self, timeout_s: float | None, is_repeatable: bool) -> Attempts:
+    def _attempts(
+        self, timeout_s: float | None, is_repeatable: bool = True, is_probe: bool = False
+    ) -> Attempts:
         limit = self._timeout_s if timeout_s is None else timeout_s
-        return Attempts(self._retries, limit, is_repeatable)
+        return Attempts(NEVER if is_probe else self._retries, limit, is_repeatable)
 
 
 class AsyncStream:

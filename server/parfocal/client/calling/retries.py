@@ -40,6 +40,9 @@ class Retries:
         return longest * (1.0 + drawn) / 2
 
 
+NEVER = Retries(attempts=1)
+
+
 class Attempts:
     """The attempts of one call, all of them within `timeout_s` seconds from now."""
 

@@ -14,7 +14,8 @@ T = TypeVar("T")
 class Rpc(Generic[Reply, T]):
     """An rpc with one reply, of the type `reply`, that `read` makes a value of.
 
-    `is_repeatable` says that to do it twice does no harm.
+    `is_repeatable` says that to do it twice does no harm; `is_probe`, that failing is an answer too, so that
+    it is asked once.
     """
 
     path: str
@@ -22,6 +23,7 @@ class Rpc(Generic[Reply, T]):
     reply: type[Reply]
     read: Callable[[Reply], T]
     is_repeatable: bool = True
+    is_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
