@@ -20,7 +20,7 @@ from fakes.serving import Served
 from parfocal.cli.monitoring import ServerLooker
 from parfocal.client import Client, Retries
 from parfocal.engine import AdapterKey, AdapterStatus
-from parfocal.rpc import Loading
+from parfocal.rpc import Loading, WireError
 from parfocal.server.metrics import MetricsEndpoint
 
 Run = Callable[..., Result]
@@ -87,6 +87,22 @@ def test_a_server_that_loads_is_not_serving(run: Run) -> None:
         "loading",
         "loading the base",
     )
+
+
+class Denied(WireError):
+    """What a key without the scope gets."""
+
+    status = "PERMISSION_DENIED"
+    reason = "SCOPE_MISSING"
+
+
+def test_what_a_key_may_not_see_is_missing_and_the_server_serves(run: Run) -> None:
+    with scripted(ScriptedInference(Denied("the key lacks the scope admin"))) as address:
+        found = json_of(run, "status", "--address", address)
+
+    assert (found["serving"], found["model"], found["adapters"]) == (True, None, [])
+    assert found["missing"][0] == "model: the key lacks the scope admin"
+    assert [each.partition(":")[0] for each in found["missing"]] == ["model", "adapters", "figures"]
 
 
 def test_top_prints_one_frame_or_one_document(run: Run) -> None:

@@ -2,10 +2,21 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from parfocal.cli.monitoring.metrics_page import MetricsPage, PageUnreadable, read_page
-from parfocal.client import Client, ClientError, LoadedAdapter, Model
+from parfocal.client import (
+    Client,
+    ClientError,
+    LoadedAdapter,
+    Model,
+    NotAllowed,
+    NotAuthenticated,
+    NotSupported,
+)
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 SERVING = "serving"
 UNREACHABLE = "unreachable"
@@ -41,6 +52,13 @@ class Looker(Protocol):
         """What it is like now; never raises for what the server does."""
 
 
+class Ask(Protocol[T_co]):
+    """A call of a client."""
+
+    def __call__(self, *, timeout: float) -> T_co:
+        """What it asks for."""
+
+
 class ServerLooker:
     """Looks at the server of `client`; asks it where its metrics page is unless `metrics_address` says so."""
 
@@ -57,17 +75,25 @@ class ServerLooker:
         return self._address
 
     def look(self) -> Look:
-        taken = time.monotonic()
+        taken, missing = time.monotonic(), list[str]()
         try:
             is_serving = self._client.is_serving(timeout=self._timeout_s)
-            model = self._client.model(timeout=self._timeout_s)
-            adapters = self._client.loaded_adapters(timeout=self._timeout_s)
+            model = self._had("model", missing, self._client.model)
+            adapters = self._had("adapters", missing, self._client.loaded_adapters)
         except ClientError as error:
             return self._not_serving(taken, error)
-        page, missing = self._page(model)
+        page, without = self._page(model)
         state = SERVING if is_serving else "draining"
         fault = "" if is_serving else "the server answers and says that it does not serve"
-        return Look(taken, state, fault, model, adapters, page, missing)
+        return Look(taken, state, fault, model, adapters or (), page, (*missing, *without))
+
+    def _had(self, what: str, missing: list[str], ask: Ask[T]) -> T | None:
+        """What a server tells; None, and a sentence in `missing`, where it tells it to others only."""
+        try:
+            return ask(timeout=self._timeout_s)
+        except (NotAuthenticated, NotAllowed, NotSupported) as error:
+            missing.append(f"{what}: {error}")
+            return None
 
     def _not_serving(self, taken: float, error: ClientError) -> Look:
         """A server that loads has a metrics page already, if we know where."""
