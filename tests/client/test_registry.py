@@ -1,6 +1,7 @@
 """A server's registry through the client: published, pulled, promoted, rolled back."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -252,3 +253,49 @@ def test_a_registry_for_asyncio_does_the_same(address: str, adapter: Write, tmp_
                 await registry.resolve("team/invoices")
 
     asyncio.run(scenario())
+
+
+class HoldingRegistry(FolderRegistry):
+    """Reads a version only when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def materialise(self, digest: str) -> Path:
+        self.entered.set()
+        assert self.released.wait(60)
+        return super().materialise(digest)
+
+
+def test_a_pull_whose_task_is_cancelled_ends_and_leaves_nothing(tmp_path: Path, adapter: Write) -> None:
+    registry = HoldingRegistry(tmp_path / "registry")
+
+    async def scenario(address: str) -> None:
+        async with AsyncClient(address) as client:
+            await client.registry.publish(adapter(), "team/invoices", UNSEEN)
+            pulling = asyncio.create_task(client.registry.pull("team/invoices", tmp_path / "pulled"))
+            assert await asyncio.to_thread(registry.entered.wait, 30)
+            pulling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await pulling
+
+    with serving(registry, tmp_path / "uploads") as address:
+        # The loop waits for its threads when it ends: the one that pulled has noticed.
+        asyncio.run(scenario(address))
+        registry.released.set()
+    assert [each.name for each in tmp_path.glob("*pulled*")] == []
+
+
+def test_a_file_that_vanishes_while_it_is_sent_is_named(client: Client, adapter: Write) -> None:
+    source = adapter()
+
+    def vanish(done: int, total: int) -> None:
+        (source / "adapter_model.safetensors").unlink(missing_ok=True)
+
+    with pytest.raises(FileNotFoundError, match=r"adapter_model\.safetensors"):
+        client.registry.publish(source, "team/invoices", UNSEEN, progress=vanish)
+
+    version = client.registry.publish(adapter(2), "team/invoices", UNSEEN)
+    assert version.version == 1
