@@ -80,6 +80,18 @@ def test_states_alone_need_no_head() -> None:
     assert last.read.states == states[4].tolist()
 
 
+def test_a_sum_of_states_has_the_same_bits_however_the_prompt_is_cut() -> None:
+    states = _states(1000)
+    whole = Reading(0, 1000, (), 0, Pooling.MEAN)
+    parts = [Reading(0, length, (), 0, Pooling.MEAN) for length in (1, 332, 667)]
+    found = [token.read.states for token in PromptReader(Head(), 4).read(states, parts) if token.read]
+    (together,) = PromptReader(Head(), 4).read(states, [whole])
+
+    assert together.read is not None
+    assert [sum(axis) for axis in zip(*found, strict=True)] == together.read.states
+    assert together.read.states == pytest.approx(states.double().sum(0).tolist(), abs=1e-4)
+
+
 @pytest.mark.parametrize("pooling", [None, Pooling.MEAN])
 def test_a_broken_row_ends_in_an_error_alone(pooling: Pooling | None) -> None:
     states = _states(6)

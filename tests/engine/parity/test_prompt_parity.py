@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from oracle.bases import configurations, write_base
-from oracle.engines import open_engine
+from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, PeftOracle, write_adapter
-from oracle.prompt_outputs import check_embeddings, check_logprobs
-from parfocal.engine import EngineConfig, Pooling
+from oracle.prompt_outputs import asked, check_embeddings, check_logprobs
+from parfocal.engine import EngineConfig, Pooling, Stop
 from parfocal.engine.engine import Engine
 
 ADAPTERS = {"r4": AdapterShape(4), "r16": AdapterShape(16, options={"use_rslora": True})}
@@ -45,6 +45,21 @@ def engine(request: pytest.FixtureRequest, base: Path, folders: dict[str, Path])
 
 def test_prompt_log_probabilities_are_pefts(engine: Engine, oracle: PeftOracle) -> None:
     check_logprobs(engine, oracle, LENGTHS)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "torch"])
+def test_what_is_told_has_the_same_bits_whatever_else_is_computed(
+    base: Path, folders: dict[str, Path], kernels: str
+) -> None:
+    config = replace(EXACT, kernels=kernels, deterministic=True)
+    lone = [replace(asked("r4", 50, prompt_logprobs=2, pooling=Pooling.MEAN), request_id="q")]
+    beside = [asked(name, length, stop=Stop(max_tokens=3)) for name, length in LENGTHS.items()]
+    alone = run_all(open_engine(base, folders, config), lone).completions["q"]
+    crowded = open_engine(base, folders, replace(config, max_batch_tokens=9, max_requests=3))
+    among = run_all(crowded, [*beside, *lone]).completions["q"]
+
+    assert list(among.prompt_logprobs) == list(alone.prompt_logprobs)
+    assert among.embedding == alone.embedding
 
 
 @pytest.mark.parametrize("pooling", Pooling)

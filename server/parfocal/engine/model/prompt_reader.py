@@ -12,6 +12,10 @@ from parfocal.engine.request import Pooling
 from parfocal.engine.sampling import Scores, score
 from parfocal.engine.scheduling import PromptRead, Reading, SampledToken
 
+# Whole numbers of such grains add up exactly in any order, so that how a prompt was cut does not show: up to
+# 2²⁹ in sum, where states after a norm are about 1. A float32 near 1 is no finer.
+_GRAINS = 2.0**24
+
 
 class PromptReader:
     """Takes at most `most_places` places through the head at a time, however long the prompts are.
@@ -68,8 +72,12 @@ def _pooled(states: torch.Tensor, pooling: Pooling | None) -> list[float]:
     """The sum of a row's states or the last of them, in double precision where the device has it."""
     if pooling is None:
         return []
-    wide = torch.float32 if states.device.type == "mps" else torch.float64
-    pooled = states[-1].to(wide) if pooling is Pooling.LAST else states.sum(dim=0, dtype=wide)
+    if pooling is Pooling.LAST:
+        pooled = states[-1]
+    elif states.device.type == "mps":
+        pooled = states.sum(dim=0, dtype=torch.float32)
+    else:
+        pooled = states.double().mul_(_GRAINS).round_().sum(dim=0) / _GRAINS
     found: list[float] = pooled.tolist()
     return found
 
