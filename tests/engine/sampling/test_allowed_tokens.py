@@ -41,6 +41,16 @@ def test_without_temperature_the_likeliest_allowed_token_is_taken() -> None:
     assert ids(Sampler().sample(logits, [held(PLAIN, *FEW)] * 8)) == expected
 
 
+def test_a_bias_chooses_among_the_allowed_tokens_and_allows_no_other() -> None:
+    logits = random_logits(8)
+    towards = held(row(Sampling(logit_bias={31: 100.0})), *FEW)
+    elsewhere = held(row(Sampling(logit_bias={5: 100.0})), *FEW)
+
+    assert ids(Sampler().sample(logits, [towards] * 8)) == [31] * 8
+    expected = [FEW[int(each[list(FEW)].argmax())] for each in logits]
+    assert ids(Sampler().sample(logits, [elsewhere] * 8)) == expected
+
+
 class Asked(ListedState):
     """Counts how often it was asked for all that is allowed."""
 
