@@ -65,7 +65,9 @@ class Builder:
         script = [*self._mounts(name), f"exec chroot {self._root(name)} {shlex.join(inner)}"]
         apart = [] if has_network else ["--net"]
         begin = [] if has_network else ["ip link set lo up"]
-        return ["unshare", "--mount", *apart, "sh", "-euc", "\n".join([*begin, *script])]
+        # Of a process namespace of its own nothing is left when its first process ends.
+        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *apart]
+        return [*alone, "sh", "-euc", "\n".join([*begin, *script])]
 
     def _make(self, stage: Stage) -> None:
         layer, below = self._layer(stage.name), self.file.lineage(stage.name)[:-1]

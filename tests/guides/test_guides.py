@@ -20,6 +20,7 @@ GUIDES = {
         "registry/README.md",
         "training/README.md",
         "protos/README.md",
+        "deploy/README.md",
         "tests/bench/README.md",
     )
 }
@@ -36,10 +37,11 @@ def _free_ports(count: int) -> list[int]:
 
 def _changes() -> dict[str, str]:
     """Other ports than those that a person uses, few training steps, and the command of this installation."""
-    grpc, metrics = _free_ports(2)
+    grpc, rest, metrics = _free_ports(3)
     return {
         ".venv/bin/": "",
         "50051": str(grpc),
+        ":8000": f":{rest}",
         "9464": str(metrics),
         "parfocal train ": "parfocal train --steps 2 ",
     }
@@ -67,6 +69,7 @@ def desk(brought: Path, tmp_path: Path) -> Path:
 def test_a_guide_runs_as_it_stands(name: str, desk: Path) -> None:
     changes = _changes()
     command = f"export PARFOCAL_GRPC_ADDRESS=127.0.0.1:{changes['50051']}\n"
+    command += f"export PARFOCAL_HTTP_ADDRESS=127.0.0.1{changes[':8000']}\n"
     command += f"export PARFOCAL_METRICS_ADDRESS=127.0.0.1:{changes['9464']}\n"
     command += f"export PARFOCAL_ADDRESS=127.0.0.1:{changes['50051']}\n"
 
