@@ -87,7 +87,8 @@ def test_json_has_the_whole_reply(run: Run) -> None:
 
     reply = json.loads(result.stdout)
     assert reply["text"] == "Once upon a time"
-    assert reply["adapter"] == {"name": "team/invoices", "version": 3, "digest": KEY.digest}
+    named = {"name": "team/invoices", "version": 3, "digest": KEY.digest, "parts": []}
+    assert reply["adapter"] == named
     assert reply["finish_reason"] == "FINISH_REASON_STOP"
 
 

@@ -650,7 +650,9 @@ class Stop(_message.Message):
     TOKEN_IDS_FIELD_NUMBER: _builtins.int
     IGNORE_EOS_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
-    """At most this many tokens; above 0. Unset means as many as the context leaves room for."""
+    """At most this many tokens; above 0, or 0 with `options.prompt_logprobs`. Unset means as many as the context leaves
+    room for.
+    """
     min_tokens: _builtins.int
     """At least this many tokens: until then end-of-sequence and stop tokens are not drawn. Not negative. Default 0."""
     ignore_eos: _builtins.bool

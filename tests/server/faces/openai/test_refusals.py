@@ -93,7 +93,7 @@ def test_a_head_that_two_servers_could_read_in_two_ways_is_not_served(fields: tu
         async with rest_serving() as rest:
             reader, writer = await asyncio.open_connection("127.0.0.1", rest.port)
             writer.write(head.encode())
-            answer = await reader.read()
+            answer = await asyncio.wait_for(reader.readline(), 10)
             writer.close()
             return answer
 
