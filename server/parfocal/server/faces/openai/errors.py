@@ -89,7 +89,7 @@ def refusal_of(error: DomainError) -> Refusal:
         "reason": error.reason,
         "metadata": dict(getattr(error, "metadata", None) or {}),
     }
-    headers = _headers(getattr(error, "retry_after_s", None))
+    headers = {**_headers(getattr(error, "retry_after_s", None)), **getattr(error, "headers", {})}
     return Refusal(status, {"error": body}, headers if status != 401 else {**headers, **_HOW_TO_COME_IN})
 
 

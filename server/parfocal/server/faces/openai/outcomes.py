@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
+from typing import ClassVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parfocal.rpc import Call, call_told, cause_of_end, failure_told
+from parfocal.server.errors import BadRequest
 from parfocal.server.faces.openai.errors import Refusal, refusal_of
 from parfocal.v1.limits import REQUEST_ID_CHARACTERS
 
@@ -18,6 +20,13 @@ Admitted = Callable[[str], AbstractAsyncContextManager[None]]
 
 # Probes ask often, and also while the server loads or drains.
 UNADMITTED = frozenset({"/healthz", "/readyz"})
+
+
+class AmbiguousLength(BadRequest):
+    """Two servers could read the head in two ways; the connection cannot go on."""
+
+    reason = "AMBIGUOUS_LENGTH"
+    headers: ClassVar[Mapping[str, str]] = {"connection": "close"}
 
 
 class Outcomes:
@@ -42,6 +51,7 @@ class Outcomes:
         sender = _Sender(send, call)
         async with call_told(call):
             try:
+                _check_framing(scope)
                 self._enter(scope)
                 async with self._place(scope, call):
                     await self._app(scope, receive, sender)
@@ -88,6 +98,16 @@ class _Sender:
         head = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self({"type": "http.response.start", "status": refusal.status, "headers": head})
         await self({"type": "http.response.body", "body": body})
+
+
+def _check_framing(scope: Scope) -> None:
+    """Refuses a head that gives its body two lengths: the next server on the way might take the other one."""
+    names = {name for name, _ in scope["headers"]}
+    if b"transfer-encoding" in names and b"content-length" in names:
+        raise AmbiguousLength(
+            "the head has both transfer-encoding and content-length; send one of them",
+            field="transfer-encoding",
+        )
 
 
 def _peer(scope: Scope) -> str:
