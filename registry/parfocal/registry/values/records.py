@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from threading import Lock
 
 from parfocal.registry.errors import IndexCorrupt, InvalidManifest, RegistryTooNew
 from parfocal.registry.values.digest import digest_of
@@ -17,6 +18,10 @@ _manifests: Recent[str, Manifest] = Recent(64 << 20)
 # What was read once can be read again: where no more is asked, the largest need not be. 80,000 of them fit.
 _readable: Recent[str, bool] = Recent(8 << 20)
 _READABLE_BYTES = 100
+# Reading one of the largest keeps Python's lock busy for a second. Threads that do so side by side starve all
+# others; one after the other, those that want the same one find it read.
+_LARGE_BYTES = 64 << 10
+_one_large = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,12 @@ class Version:
         known = _manifests.get(self.digest)
         if known is not None:
             return known
+        if len(self.manifest_bytes) <= _LARGE_BYTES:
+            return self._parsed()
+        with _one_large:
+            return _manifests.get(self.digest) or self._parsed()
+
+    def _parsed(self) -> Manifest:
         try:
             manifest = Manifest.from_bytes(self.manifest_bytes)
         except InvalidManifest as error:

@@ -72,7 +72,8 @@ class SqliteIndex:
 
     def version(self, name: str, number: int) -> Version:
         with self._database.read() as connection:
-            return lookups.live_version(connection, name, number)
+            found = lookups.live_version(connection, name, number)
+        return found.checked()
 
     def latest(self, name: str) -> Version:
         with self._database.read() as connection:
@@ -82,7 +83,7 @@ class SqliteIndex:
             )
         if found is None:
             raise refusals.no_version_left(name)
-        return found
+        return found.checked()
 
     def version_with(self, name: str, digest: str) -> Version:
         with self._database.read() as connection:
@@ -92,12 +93,14 @@ class SqliteIndex:
             raise refusals.no_digest(digest, name)
         if len(found) > 1:
             raise refusals.many_digests(digest, name)
-        return found[0]
+        return found[0].checked()
 
     def target(self, name: str, alias: str) -> Version:
         with self._database.read() as connection:
             lookups.require_adapter(connection, name)
-            return lookups.live_version(connection, name, lookups.the_alias(connection, name, alias).version)
+            number = lookups.the_alias(connection, name, alias).version
+            found = lookups.live_version(connection, name, number)
+        return found.checked()
 
     def find(self, digest: str) -> Version:
         with self._database.read() as connection:
@@ -109,7 +112,7 @@ class SqliteIndex:
             )
         if found is None:
             raise refusals.no_digest(digest)
-        return found
+        return found.checked()
 
     def is_live(self, digest: str) -> bool:
         return self._exists("SELECT 1 FROM versions WHERE digest = ? AND deleted_at IS NULL", digest)

@@ -1,10 +1,10 @@
-"""Look-ups inside an open transaction."""
+"""Look-ups inside an open transaction. They read no manifest: who holds a connection holds up all others."""
 
 import sqlite3
 from typing import Any
 
 from parfocal.registry.index import refusals
-from parfocal.registry.index.sqlite.rows import VERSION_COLUMNS, alias_of, listed, version_of
+from parfocal.registry.index.sqlite.rows import VERSION_COLUMNS, alias_of, listed
 from parfocal.registry.values import MOVE_KINDS, Alias, EventKind, MoveKind, Version
 
 ALIASES = """
@@ -21,7 +21,7 @@ def require_adapter(connection: sqlite3.Connection, name: str) -> None:
 
 
 def require_version(connection: sqlite3.Connection, name: str, number: int) -> str:
-    """The digest of a live version, its manifest unread; raises AdapterNotFound or VersionNotFound."""
+    """The digest of a live version; raises AdapterNotFound or VersionNotFound."""
     require_adapter(connection, name)
     row = connection.execute(
         "SELECT digest, deleted_at FROM versions WHERE name = ? AND version = ?", (name, number)
@@ -40,7 +40,7 @@ def live_version(connection: sqlite3.Connection, name: str, number: int) -> Vers
 
 
 def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> Version | None:
-    """The live version of `name` with this digest, if there is one, its manifest unread."""
+    """The live version of `name` with this digest, if there is one."""
     row = connection.execute(
         f"SELECT {VERSION_COLUMNS} FROM versions"
         " WHERE name = ? AND digest = ? AND deleted_at IS NULL LIMIT 1",
@@ -56,7 +56,7 @@ def live_with_digits(connection: sqlite3.Connection, name: str, digits: str) -> 
         "WHERE name = ? AND substr(digest, 1, ?) = ? AND deleted_at IS NULL LIMIT 2",
         (name, len(digits), digits),
     )
-    return [version_of(row) for row in rows]
+    return [listed(row) for row in rows]
 
 
 def version_where(connection: sqlite3.Connection, condition: str, *values: object) -> Version | None:
@@ -64,7 +64,7 @@ def version_where(connection: sqlite3.Connection, condition: str, *values: objec
     row = connection.execute(
         f"SELECT {VERSION_COLUMNS} FROM versions WHERE {condition} LIMIT 1", values
     ).fetchone()
-    return None if row is None else version_of(row)
+    return None if row is None else listed(row)
 
 
 def live_numbers(connection: sqlite3.Connection, name: str) -> dict[int, str]:

@@ -32,11 +32,6 @@ def moment_in(text: str) -> datetime:
         raise _no_such(f"time {text[:40]!a}") from error
 
 
-def version_of(row: VersionRow) -> Version:
-    """The version in a row, its manifest read; raises IndexCorrupt or RegistryTooNew."""
-    return listed(row).checked()
-
-
 def listed(row: VersionRow) -> Version:
     """The version in a row, whether or not its manifest can be read."""
     name, number, digest, data, created_at = row
