@@ -202,6 +202,35 @@ CALLS: dict[str, Callable[[Stand], object]] = {
             generating(prompt=longest_prompt(), stop=widest_stop(), options=all_logprobs())
         )
     ),
+    "Generate: biases, prompt": lambda stand: stand.inference.Generate(
+        generating(
+            tokens=pb.Tokens(ids=[500] * (limits.PROMPT_LOGPROBS.most // 21)),
+            options=pb.Options(prompt_logprobs=20),
+            sampling=pb.Sampling(logit_bias=dict.fromkeys(range(limits.LOGIT_BIASES.most), 1.0)),
+        )
+    ),
+    "GenerateStream: prompt": lambda stand: list(
+        stand.inference.GenerateStream(
+            generating(
+                tokens=pb.Tokens(ids=[500] * limits.PROMPT_LOGPROBS.most),
+                options=pb.Options(prompt_logprobs=0),
+            )
+        )
+    ),
+    "GenerateBatch": lambda stand: stand.inference.GenerateBatch(
+        pb.GenerateBatchRequest(
+            requests=[generating(prompt="x" * 4000, stop=pb.Stop(max_tokens=0))] * limits.BATCH_REQUESTS.most
+        )
+    ),
+    "Embed": lambda stand: stand.inference.Embed(
+        pb.EmbedRequest(inputs=[pb.EmbedInput(prompt="x" * 4000)] * limits.EMBED_INPUTS.most)
+    ),
+    "Embed: tokens": lambda stand: stand.inference.Embed(
+        pb.EmbedRequest(inputs=[pb.EmbedInput(tokens=pb.Tokens(ids=[500] * 2000))] * 256)
+    ),
+    "Detokenize": lambda stand: stand.inference.Detokenize(
+        pb.DetokenizeRequest(token_ids=[500] * limits.PROMPT_TOKENS.most)
+    ),
     "Tokenize": lambda stand: stand.inference.Tokenize(pb.TokenizeRequest(prompt="x" * 200_000)),
     "GetModel": lambda stand: stand.inference.GetModel(pb.GetModelRequest()),
     "ListLoadedAdapters": lambda stand: stand.inference.ListLoadedAdapters(

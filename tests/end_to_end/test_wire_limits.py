@@ -20,7 +20,8 @@ from fakes.registry.registry_client import CONFIG, WEIGHTS
 from fakes.served_aside import served_aside
 from fakes.serving import Served
 from fakes.tokenizer import ALTERNATE
-from parfocal.engine.scheduling import MAX_TOP_LOGPROBS
+from parfocal.engine import MAX_BLENDED
+from parfocal.engine.scheduling import MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract, Evaluation, FolderRegistry, Provenance, Publication
 from parfocal.registry.errors import InvalidPublication, TooManyAliases, UnsupportedAdapter
 from parfocal.registry.faces import ServiceLimits
@@ -278,6 +279,19 @@ TRIES: dict[Limit, Try] = {
     limits.STOP_STRING_BYTES: lambda wire, size: generate(wire, stop(strings=["n" * size])),
     limits.STOP_TOKENS: lambda wire, count: generate(wire, stop(token_ids=[1] * count)),
     limits.TOP_LOGPROBS: top_logprobs,
+    limits.LOGIT_BIASES: lambda wire, count: generate(
+        wire, pb.GenerateRequest(prompt="x", sampling=pb.Sampling(logit_bias=dict.fromkeys(range(count), 1)))
+    ),
+    limits.PROMPT_LOGPROBS: lambda wire, count: generate(
+        wire,
+        pb.GenerateRequest(tokens=pb.Tokens(ids=[1] * count), options=pb.Options(prompt_logprobs=0)),
+    ),
+    limits.BLEND_PARTS: lambda wire, count: generate(
+        wire, pb.GenerateRequest(prompt="x", blend=[pb.BlendPart(adapter="team/x")] * count)
+    ),
+    limits.EMBED_INPUTS: lambda wire, count: said(
+        lambda: wire.inference.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(prompt="x")] * count), timeout=60)
+    ),
     limits.CHOICES: lambda wire, count: generate(
         wire, pb.GenerateRequest(prompt="x", options=pb.Options(choices=count))
     ),
@@ -344,8 +358,10 @@ def test_a_client_takes_replies_up_to_the_limit(size: int, arrives: bool) -> Non
     assert asyncio.run(scenario()) is arrives
 
 
-def test_the_engine_gives_as_many_logprobs_as_the_wire_takes() -> None:
+def test_the_engine_takes_as_much_as_the_wire() -> None:
     assert limits.TOP_LOGPROBS.most == MAX_TOP_LOGPROBS
+    assert limits.LOGIT_BIASES.most == MAX_LOGIT_BIASES
+    assert limits.BLEND_PARTS.most == MAX_BLENDED
 
 
 def shown(limit: Limit) -> str:

@@ -24,9 +24,10 @@ BASE = ServedBase("tiny", "sha256:" + "b" * 64, context_tokens=64, vocabulary_si
 
 @dataclass
 class FakeAdapters:
-    """A registry that lists what a test put there, two adapters a page."""
+    """A registry that lists what a test put there, two adapters a page unless it says otherwise."""
 
     summaries: list[AdapterSummary] = field(default_factory=list)
+    page: int = 2
 
     def add(self, name: str, **aliases: int) -> None:
         """An adapter of three versions."""
@@ -34,10 +35,9 @@ class FakeAdapters:
         self.summaries.append(AdapterSummary(name, 3, 3, now, now, aliases))
 
     def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
-        """Returns two of them."""
-        begin = int(page_token or 0)
-        rest = begin + 2 < len(self.summaries)
-        return Page(tuple(self.summaries[begin : begin + 2]), str(begin + 2) if rest else "")
+        """Returns as many of them."""
+        begin, end = int(page_token or 0), int(page_token or 0) + self.page
+        return Page(tuple(self.summaries[begin:end]), str(end) if end < len(self.summaries) else "")
 
     def resolve(self, reference: str) -> Version:
         """Knows none."""
@@ -77,22 +77,26 @@ class Rest:
     wire: WireServer
     state: list[str]
     compiler: FakeCompiler
+    routes: list[str]
 
     async def post(self, path: str, body: object, **headers: str) -> Reply:
         """Sends JSON, or bytes as they are."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = {"content-type": "application/json"}
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await asyncio.to_thread(self._sent, "POST", path, raw, kind | given)
+        return await asyncio.to_thread(self.ask, "POST", path, raw, kind | given)
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
         """Asks for a page."""
-        return await asyncio.to_thread(self._sent, method, path, None, headers)
+        return await asyncio.to_thread(self.ask, method, path, None, headers)
 
-    def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Blocks until there is an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
-            connection.request(method, path, body, headers)
+            connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return Reply(response.status, dict(response.getheaders()), response.read())
 
@@ -102,25 +106,30 @@ async def rest_serving(
     chat_template: str | None = ALTERNATE,
     opened: bool = True,
     guard: Guard = Guard(),  # noqa: B008  # frozen
+    context_tokens: int = 64,
+    wait_s: float = 30.0,
 ) -> AsyncIterator[Rest]:
-    """Serves a fake engine over HTTP, admitted as rpcs are, to whom the guard lets in."""
+    """Serves a fake engine over HTTP, admitted as rpcs are, to whom the guard lets in.
+
+    `wait_s` is how long a request's head may take, and its body.
+    """
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
-    engine = FakeEngineThread(admission=Admission(64, 4096, 0x110000))
+    engine = FakeEngineThread(admission=Admission(context_tokens, max(4096, context_tokens), 0x110000))
     resolver, metrics, adapters = FakeResolver(), ServerMetrics(adapter_labels=50), FakeAdapters()
-    encoders = EncoderPool([PromptEncoder(tokenizer, 64, 4)])
+    encoders = EncoderPool([PromptEncoder(tokenizer, context_tokens, 4)])
     compiler = FakeCompiler()
     wire, state = WireServer("127.0.0.1:0"), ["loading"]
     app = RestApp(wire.admitted, lambda: state[0], guard)
-    server = RestServer(app, "127.0.0.1:0", guard.tls)
+    server = RestServer(app, "127.0.0.1:0", guard.tls, wait_s)
     server.start()
     await wire.listen()
     try:
         if opened:
             intake = Intake(engine, resolver, encoders, compiler)
-            app.serves(RestParts(intake, resolver, encoders, chr, metrics, adapters, BASE))
+            app.serves(RestParts(intake, resolver, encoders, chr, metrics, adapters, BASE, wait_s))
             await wire.open([])
             state[0] = "ready"
-        yield Rest(server.port, engine, resolver, adapters, metrics, wire, state, compiler)
+        yield Rest(server.port, engine, resolver, adapters, metrics, wire, state, compiler, app.routes)
     finally:
         await server.stop()
         await wire.stop()

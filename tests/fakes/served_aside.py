@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from fakes.serving import Served, serving
 from fakes.tokenizer import ALTERNATE
 from parfocal.rpc import Guard, Service
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -20,12 +24,20 @@ def served_aside(
     guard: Guard = Guard(),  # noqa: B008  # frozen
 ) -> Iterator[Served]:
     """Yields what `serving` serves, on `loop` if one is given; it has ended when the scope is left."""
-    ready, done, found = threading.Event(), threading.Event(), []
+    scope = serving(chat_template, *beside, port=port, context_tokens=context_tokens, guard=guard)
+    with aside(scope, loop) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def aside(
+    scope: AbstractAsyncContextManager[T], loop: asyncio.AbstractEventLoop | None = None
+) -> Iterator[T]:
+    """Yields what an asynchronous scope yields, on `loop` if one is given, while the scope lasts."""
+    ready, done, found = threading.Event(), threading.Event(), list[T]()
 
     async def serve() -> None:
-        async with serving(
-            chat_template, *beside, port=port, context_tokens=context_tokens, guard=guard
-        ) as served:
+        async with scope as served:
             found.append(served)
             ready.set()
             await asyncio.to_thread(done.wait)

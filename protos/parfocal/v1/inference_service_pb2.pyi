@@ -245,7 +245,7 @@ class BlendPart(_message.Message):
     adapter: _builtins.str
     """The adapter, as in `GenerateRequest.adapter`; not empty."""
     weight: _builtins.float
-    """What its effect is multiplied by; finite and not 0. Default 1."""
+    """What its effect is multiplied by, in [-100, 100]; with 0 it adds nothing. Default 1."""
     def __init__(
         self,
         *,
@@ -435,19 +435,23 @@ class ToolChoice(_message.Message):
 
     MODE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    SINGLE_FIELD_NUMBER: _builtins.int
     mode: Global___ToolChoice.Mode.ValueType
     """What holds."""
     name: _builtins.str
     """The tool that must be called, with MODE_REQUIRED. Empty means any."""
+    single: _builtins.bool
+    """True for at most one call in an answer. Default false."""
     def __init__(
         self,
         *,
         mode: Global___ToolChoice.Mode.ValueType = ...,
         name: _builtins.str = ...,
+        single: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "name", b"name", "single", b"single"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,8 +719,8 @@ class Options(_message.Message):
     it. Default 1.
     """
     prompt_logprobs: _builtins.int
-    """Return the log-probability of each token of the prompt but the first, and this many of the likeliest at its place.
-    Unset means none of it. With it, `max_tokens` may be 0.
+    """Return the log-probability of each token of the prompt but the first, and this many of the likeliest at its place,
+    at most 131072 log-probabilities together. Unset means none of it. With it, `max_tokens` may be 0.
     """
     def __init__(
         self,
@@ -1063,9 +1067,9 @@ class ResolvedAdapter(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The canonical name, `namespace/name`."""
+    """The canonical name, `namespace/name`; of a blend, its parts with their weights, for people."""
     version: _builtins.int
-    """The number of the version."""
+    """The number of the version; 0 for a blend."""
     digest: _builtins.str
     """The digest of the version: its identity. Of a blend, that of its parts and weights together."""
     @_builtins.property
@@ -1709,7 +1713,7 @@ class LoadedAdapter(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     PINNED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The canonical name under which it was asked for, `namespace/name`."""
+    """The canonical name under which it was asked for, `namespace/name`; of a blend, its parts with their weights."""
     version: _builtins.int
     """The number of the version under which it was asked for."""
     digest: _builtins.str

@@ -165,6 +165,21 @@ STOP_TOKENS = Limit("Stop.token_ids", 1024, "tokens", "each is compared with eve
 TOP_LOGPROBS = Limit(
     "Options.top_logprobs", 20, "tokens", "each costs as much of a reply as the token that was drawn"
 )
+LOGIT_BIASES = Limit(
+    "Sampling.logit_bias", 1024, "tokens", "each is checked, and added to the logits of every step"
+)
+PROMPT_LOGPROBS = Limit(
+    "tokens of the prompt, times Options.prompt_logprobs and one",
+    1 << 17,
+    "log-probabilities",
+    "they are written into one message, in which they take 4 MiB",
+)
+BLEND_PARTS = Limit(
+    "GenerateRequest.blend", 8, "adapters", "all of them are fetched, and the sum of their ranks computed"
+)
+EMBED_INPUTS = Limit(
+    "EmbedRequest.inputs", 256, "inputs", "each is a request of its own, in the queue and in the batch"
+)
 CHOICES = Limit(
     "Options.choices", 32, "choices", "each is a request of its own, in the queue and in the batch"
 )
@@ -208,6 +223,10 @@ LIMITS: tuple[Limit, ...] = (
     STOP_STRING_BYTES,
     STOP_TOKENS,
     TOP_LOGPROBS,
+    LOGIT_BIASES,
+    PROMPT_LOGPROBS,
+    BLEND_PARTS,
+    EMBED_INPUTS,
     CHOICES,
     BATCH_REQUESTS,
     REQUEST_ID_CHARACTERS,

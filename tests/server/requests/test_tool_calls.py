@@ -97,7 +97,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("form", "text", "expected"), ANSWERS)
 def test_calls_are_read_and_everything_else_stays_text(form: CallFormat, text: str, expected: Said) -> None:
-    assert read_calls(text, form, ("weather",)) == expected
+    assert read_calls(text, CallReader(form, ("weather",))) == expected
 
 
 @given(st.sampled_from(ANSWERS), st.lists(st.integers(1, 7), min_size=1))
@@ -121,14 +121,17 @@ def test_pieces_say_what_the_whole_says(answer: tuple[CallFormat, str, Said], si
     st.sampled_from([form for form, _, _ in ANSWERS]),
 )
 def test_text_without_a_call_comes_through_as_it_is(text: str, form: CallFormat) -> None:
-    said = read_calls(text, form, ("weather",))
+    said = read_calls(text, CallReader(form, ("weather",)))
 
     assert said.calls or said.content == text
 
 
 def test_arguments_are_json_whatever_they_hold() -> None:
-    said = read_calls(
-        '{"name": "weather", "arguments": {"city": "Zürich", "n": [1, null]}}', CallFormat(), ["weather"]
-    )
+    reader = CallReader(CallFormat(), ["weather"])
+    said = read_calls('{"name": "weather", "arguments": {"city": "Zürich", "n": [1, null]}}', reader)
 
     assert json.loads(said.calls[0].arguments) == {"city": "Zürich", "n": [1, None]}
+
+
+def test_calls_after_the_first_are_left_out_for_who_wants_one() -> None:
+    assert read_calls(f"{CALL}\n{CALL}", CallReader(TAGS, ("weather",), 1)) == Said("", (WEATHER,))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from parfocal.engine.chats.messages import Chat, Message, Value
-from parfocal.engine.errors import ChatRefused, NoChatTemplate
+from parfocal.engine.errors import ChatRefused, NoChatTemplate, PromptTooLong
 
 # Words that no template writes by itself. Some templates want ids of nine letters and digits.
 _NAME = "probe_of_calls"
@@ -56,7 +56,7 @@ def learnt_format(write: Write, hidden: Collection[str]) -> CallFormat:
     """
     try:
         answer = _answer(write)
-    except (ChatRefused, NoChatTemplate):
+    except (ChatRefused, NoChatTemplate, PromptTooLong):
         return CallFormat()
     found = _as_object(answer) or _as_name(answer)
     if found is None:

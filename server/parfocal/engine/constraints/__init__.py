@@ -10,6 +10,7 @@ from parfocal.engine.constraints.specs import (
     JsonObject,
     JsonSchema,
     Regex,
+    ToolCalls,
 )
 from parfocal.engine.constraints.trial import TrialLimits
 
@@ -24,6 +25,7 @@ __all__ = [
     "JsonObject",
     "JsonSchema",
     "Regex",
+    "ToolCalls",
     "TrialLimits",
     "open_compiler",
 ]

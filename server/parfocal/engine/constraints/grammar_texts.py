@@ -5,6 +5,7 @@ tokenised anew at each step, which takes as long as it is long.
 """
 
 import json
+from collections.abc import Mapping
 
 from parfocal.engine.constraints.gbnf import ROOT, read_grammar
 from parfocal.engine.constraints.keywords import regex_fault
@@ -17,6 +18,7 @@ from parfocal.engine.constraints.specs import (
     JsonObject,
     JsonSchema,
     Regex,
+    ToolCalls,
 )
 from parfocal.engine.errors import ConstraintRefused
 
@@ -27,8 +29,8 @@ _SPACE = r"[\x20]|\n[\x20\t]{0,40}"
 _JSON = {"x-guidance": {"whitespace_pattern": _SPACE, "json_allow_general_unicode_escapes": True}}
 
 
-def grammar_text(spec: ConstraintSpec) -> str:
-    """The grammar for `spec`.
+def grammar_text(spec: ConstraintSpec, tokens: Mapping[str, int] | None = None) -> str:
+    """The grammar for `spec`; `tokens` are the ids of the added tokens, by their text.
 
     Raises:
         ConstraintRefused: the spec is not well formed, or asks for what is not supported.
@@ -44,6 +46,54 @@ def grammar_text(spec: ConstraintSpec) -> str:
             return _HEAD + _grammar(_short(text, "the grammar"))
         case Choice(options):
             return f"{_HEAD}start: CHOICE\nCHOICE: {_alternatives(options)}"
+        case ToolCalls():
+            return _HEAD + _calls(spec, tokens or {})
+
+
+def _calls(spec: ToolCalls, tokens: Mapping[str, int]) -> str:
+    """The rules for calls of tools. Where an added token opens them, models write it and not its letters."""
+    bodies = [f"body{place}" for place in range(len(spec.tools))]
+    call = [_mark(spec.opening, tokens), " | ".join(bodies), _mark(spec.closing, tokens)]
+    rules = [
+        f"start: call{' (gap call)*' if spec.several else ''}",
+        f"call: {' gap '.join(f'({part})' for part in call if part)}",
+        "gap: GAP?",
+        r"GAP: /[\x20\n]{1,4}/",
+    ]
+    for place, (name, schema) in enumerate(spec.tools):
+        rules.append(f"body{place}: {_call(spec, name, f'arguments{place}')}")
+        rules.append(f"arguments{place}: %json {json.dumps(_arguments(name, schema) | _JSON)}")
+    return "\n".join(rules)
+
+
+def _mark(text: str, tokens: Mapping[str, int]) -> str:
+    if not text:
+        return ""
+    return f"<[{tokens[text]}]> | {json.dumps(text)}" if text in tokens else json.dumps(text)
+
+
+def _call(spec: ToolCalls, name: str, arguments: str) -> str:
+    """One call without what stands around it."""
+    if spec.infix is not None:
+        return " gap ".join(part for part in (json.dumps(name), _mark(spec.infix, {}), arguments) if part)
+    words = ["{", json.dumps(spec.name_key), ":", json.dumps(name), ",", json.dumps(spec.arguments_key), ":"]
+    return " gap ".join([*map(json.dumps, words), arguments, json.dumps("}")])
+
+
+def _arguments(name: str, schema: str) -> dict[str, object]:
+    """The schema of a tool's arguments, which are an object."""
+    try:
+        read = read_schema(schema)
+    except ConstraintRefused as error:
+        raise ConstraintRefused(f"the parameters of the tool {name}: {error}", field="chat.tools") from error
+    if read.keys() & {"$ref", "allOf", "anyOf", "oneOf"}:
+        return read
+    if read.get("type", "object") != "object":
+        raise ConstraintRefused(
+            f"the parameters of the tool {name} are no object; give a schema of type object",
+            field="chat.tools",
+        )
+    return {"type": "object", **read}
 
 
 def _json(schema: dict[str, object]) -> str:

@@ -40,6 +40,8 @@ class _Guided:
         self._eos_ids = eos_ids
         self._limits = limits
         self._lock = threading.Lock()
+        added = tokenizer.get_added_tokens_decoder()
+        self._added = {token.content: token_id for token_id, token in added.items()}
         self._opened: tuple[GuidedVocabulary, Trial] | None = None
         self._refusal = ""  # what was found once will be found again, and takes as long
 
@@ -50,7 +52,7 @@ class _Guided:
     def build(self, spec: ConstraintSpec) -> Constraint:
         """Compiles one spec."""
         vocabulary, trial = self._open()
-        grammar = grammar_text(spec)
+        grammar = grammar_text(spec, self._added)
         trial.check(grammar)
         return vocabulary.constraint(grammar)
 

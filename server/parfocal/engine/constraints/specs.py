@@ -39,4 +39,20 @@ class Choice:
     options: tuple[str, ...]
 
 
-ConstraintSpec = JsonSchema | JsonObject | Regex | Grammar | Choice
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """A call of one of `tools`, given as names with the JSON schemas of their arguments; or `several` calls.
+
+    How calls are written is what a `CallFormat` says.
+    """
+
+    tools: tuple[tuple[str, str], ...]
+    opening: str = ""
+    closing: str = ""
+    infix: str | None = None
+    name_key: str = "name"
+    arguments_key: str = "arguments"
+    several: bool = True
+
+
+ConstraintSpec = JsonSchema | JsonObject | Regex | Grammar | Choice | ToolCalls

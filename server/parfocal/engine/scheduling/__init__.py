@@ -1,6 +1,6 @@
 """What each step computes, for which requests, in which blocks: plain values and pure Python, no torch."""
 
-from parfocal.engine.scheduling.admission import MAX_TOP_LOGPROBS, Admission
+from parfocal.engine.scheduling.admission import MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS, Admission
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits
 from parfocal.engine.scheduling.plan import (
@@ -24,6 +24,7 @@ from parfocal.engine.scheduling.scheduler import Scheduler
 from parfocal.engine.scheduling.sequence import Clock, Sequence
 
 __all__ = [
+    "MAX_LOGIT_BIASES",
     "MAX_TOP_LOGPROBS",
     "Admission",
     "BlockPool",

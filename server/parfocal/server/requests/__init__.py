@@ -1,8 +1,15 @@
 """What every face needs before a request reaches the engine: what is asked, of whom, in tokens. No wire."""
 
-from parfocal.server.requests.account import Account, Line, RefusalCounter
-from parfocal.server.requests.adapters import AdapterResolver, Manner, RegistryAdapterSource, Resolved
+from parfocal.server.requests.account import Account, Line, PartLine, RefusalCounter, summed
+from parfocal.server.requests.adapters import (
+    AdapterResolver,
+    Manner,
+    RegistryAdapterSource,
+    Resolved,
+    shown,
+)
 from parfocal.server.requests.calls import (
+    Blend,
     GenerateCall,
     Input,
     chat_input,
@@ -10,17 +17,24 @@ from parfocal.server.requests.calls import (
     prompt_input,
     tokens_input,
 )
-from parfocal.server.requests.intake import Compiler, DeltaStream, Generation, Intake, Resolver, Submitter
+from parfocal.server.requests.embedding import EmbedCall, Embedding, naming_input
+from parfocal.server.requests.intake import Generation, Intake, size_of
 from parfocal.server.requests.prompts import EncoderPool, PromptEncoder, Tokenizer
+from parfocal.server.requests.seams import Compiler, DeltaStream, Resolver, Submitter
 from parfocal.server.requests.token_texts import TokenTexts
 from parfocal.server.requests.tool_calls import CallReader, Said, ToolCall, ToolUse
+from parfocal.server.requests.tool_choice import AUTO, ToolChoice
 
 __all__ = [
+    "AUTO",
     "Account",
     "AdapterResolver",
+    "Blend",
     "CallReader",
     "Compiler",
     "DeltaStream",
+    "EmbedCall",
+    "Embedding",
     "EncoderPool",
     "GenerateCall",
     "Generation",
@@ -28,6 +42,7 @@ __all__ = [
     "Intake",
     "Line",
     "Manner",
+    "PartLine",
     "PromptEncoder",
     "RefusalCounter",
     "RegistryAdapterSource",
@@ -38,9 +53,14 @@ __all__ = [
     "TokenTexts",
     "Tokenizer",
     "ToolCall",
+    "ToolChoice",
     "ToolUse",
     "chat_input",
     "hold",
+    "naming_input",
     "prompt_input",
+    "shown",
+    "size_of",
+    "summed",
     "tokens_input",
 ]

@@ -4,11 +4,16 @@ Knows neither rpcs nor a metrics library. Prompts and answers are never told.
 """
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
 from parfocal.engine import AdapterKey, Completion, Delta, Timings
 from parfocal.server.errors import ContractMismatch
+from parfocal.server.requests.adapters import shown
+
+_COUNTED = ("prompt_tokens", "completion_tokens")
 
 
 class Line(Protocol):
@@ -16,6 +21,19 @@ class Line(Protocol):
 
     request_id: str
     facts: dict[str, str | int | float]
+
+
+@dataclass(slots=True)
+class PartLine:
+    """What one of several requests tells that came together; the line that is logged sums them up."""
+
+    request_id: str
+    facts: dict[str, str | int | float] = field(default_factory=dict)
+
+
+def summed(lines: Sequence[PartLine]) -> dict[str, int]:
+    """The tokens of all of them."""
+    return {name: sum(int(line.facts.get(name, 0)) for line in lines) for name in _COUNTED}
 
 
 class RefusalCounter(Protocol):
@@ -54,7 +72,7 @@ class Account:
         """Notes what the reference meant; None is the base."""
         self._adapter, self._is_resolved = adapter, True
         if adapter is not None:
-            self._line.facts["adapter"] = f"{adapter.name}@{adapter.version}"
+            self._line.facts["adapter"] = shown(adapter)
             self._line.facts["digest"] = adapter.digest
 
     def admitted(self, prompt_tokens: int) -> None:
@@ -72,6 +90,13 @@ class Account:
             self._ended(delta.completion)
         else:
             self._line.facts["completion_tokens"] = self._generated
+
+    def embedded(self, completions: Sequence[Completion]) -> None:
+        """Notes what became of a request for embeddings: one completion for each input."""
+        self._line.facts.pop("completion_tokens", None)
+        self._line.facts["inputs"] = len(completions)
+        for name in ("prompt_tokens", "cached_tokens"):
+            self._line.facts[name] = sum(getattr(each, name) for each in completions)
 
     def __enter__(self) -> None:
         return None

@@ -46,19 +46,26 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a reference means now. `adapter` None is the base."""
+    """What a reference means now. `adapter` None is the base. `cautions` are for callers who send chats."""
 
     adapter: AdapterKey | None = None
     manner: Manner = field(default_factory=Manner)
+    cautions: tuple[str, ...] = ()
 
     def warnings(self, form: str | None) -> tuple[str, ...]:
         """Warnings for the caller of a prompt in `form`: `chat` or `raw`, None for token ids."""
+        cautions = self.cautions if form == "chat" else ()
         if self.adapter is None or None in (form, self.manner.form) or form == self.manner.form:
-            return ()
+            return cautions
         learnt, sent = _NAMES[str(self.manner.form)], _NAMES[str(form)]
-        name = f"{self.adapter.name}@{self.adapter.version}"
         advice = "send a chat" if self.manner.form == "chat" else "send a prompt"
-        return (f"adapter {name} was trained on {learnt}, and does worse on {sent}; {advice}",)
+        name = shown(self.adapter)
+        return (*cautions, f"adapter {name} was trained on {learnt}, and does worse on {sent}; {advice}")
+
+
+def shown(adapter: AdapterKey) -> str:
+    """The adapter as people call it: name and version; of a blend, its parts with their weights."""
+    return f"{adapter.name}@{adapter.version}" if adapter.version else adapter.name
 
 
 class Versions(Protocol):

@@ -1,17 +1,20 @@
 """What a caller asks for, as every face reads it: checked, but its adapter and tokens are not known yet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
-from parfocal.engine.chats import Chat, Value
+from parfocal.engine.chats import Chat
 from parfocal.engine.constraints import Constraint, ConstraintSpec
 from parfocal.server.errors import BadRequest
 from parfocal.server.requests.adapters import Manner
 from parfocal.server.requests.prompts import PromptEncoder
+from parfocal.server.requests.tool_choice import AUTO, MustCall, ToolChoice, must_call, tool_name
 from parfocal.v1.limits import (
+    BLEND_PARTS,
     CHAT_MESSAGES,
     CHOICES,
+    PROMPT_LOGPROBS,
     PROMPT_TOKENS,
     REQUEST_ID_CHARACTERS,
     STOP_STRING_BYTES,
@@ -22,6 +25,8 @@ from parfocal.v1.limits import (
 )
 
 Encode = Callable[[PromptEncoder, Manner], tuple[int, ...]]
+# References of adapters, each with its weight; empty where there is no blend.
+Blend = tuple[tuple[str, float], ...]
 
 # Seeds are 64-bit integers with a sign; the one after the largest is the smallest.
 _SEEDS = 1 << 64
@@ -32,13 +37,16 @@ class Input:
     """What to answer. `form` is `chat`, `raw` or None for token ids; `encode` gives the prompt's ids.
 
     `variables` are the names of what the caller sets for the template to read beside the messages, `tools`
-    those of the tools that the answer may call.
+    those of the tools that the answer may call, each answer only one if `single`; `must_call` is there where
+    it has to.
     """
 
     form: str | None
     encode: Encode
     variables: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    single: bool = False
+    must_call: MustCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,8 @@ class GenerateCall:
     """A request whose adapter and tokens are not known yet.
 
     `choices` answers are drawn from one prompt. `prompt` is the text to echo; empty where only tokens are
-    known. The ranges of sampling, stop and token ids are the engine's to check; its errors name the same
-    fields.
+    known. `blend` stands in place of `adapter`. The ranges of sampling, stop and token ids are the engine's
+    to check; its errors name the same fields.
     """
 
     adapter: str
@@ -61,6 +69,8 @@ class GenerateCall:
     request_id: str
     choices: int = 1
     output_format: ConstraintSpec | None = None
+    blend: Blend = ()
+    prompt_logprobs: int | None = None
 
     def check(self) -> None:
         """Raises BadRequest naming the field at fault, as the wire's messages call it."""
@@ -72,8 +82,12 @@ class GenerateCall:
             raise BadRequest(
                 f"options.choices is {self.choices}; ask for at least 1", field="options.choices"
             )
+        if self.prompt_logprobs is not None:
+            hold(TOP_LOGPROBS, self.prompt_logprobs, "options.prompt_logprobs")
+        if self.blend:
+            check_blend(self.adapter, self.blend)
         _check_stop(self.stop)
-        _check_id(self.request_id)
+        check_id(self.request_id)
 
     def requests(
         self,
@@ -84,8 +98,10 @@ class GenerateCall:
     ) -> list[Request]:
         """The engine's requests, one for each choice; `deadline` is a `time.monotonic()` instant.
 
-        `constraint` is what `output_format` was compiled to.
+        `constraint` is what `output_format` was compiled to. Raises BadRequest.
         """
+        if self.prompt_logprobs is not None:
+            hold(PROMPT_LOGPROBS, len(ids) * (1 + self.prompt_logprobs), "options.prompt_logprobs")
         first = Request(
             request_id=self.request_id,
             prompt_ids=ids,
@@ -96,6 +112,7 @@ class GenerateCall:
             top_logprobs=self.top_logprobs,
             deadline=deadline,
             constraint=constraint,
+            prompt_logprobs=self.prompt_logprobs,
         )
         if self.choices == 1:
             return [first]
@@ -126,23 +143,24 @@ def tokens_input(ids: tuple[int, ...]) -> Input:
     return Input(None, lambda encoder, manner: ids)
 
 
-def chat_input(chat: Chat) -> Input:
-    """A chat; what the adapter was trained with stands in for the variables that it does not set."""
+def chat_input(chat: Chat, choice: ToolChoice = AUTO) -> Input:
+    """A chat; what the adapter was trained with stands in for the variables that it does not set.
+
+    Raises BadRequest.
+    """
     hold(CHAT_MESSAGES, len(chat.messages), "chat.messages")
+    if not choice.allowed:
+        chat = replace(chat, tools=())
 
     def encode(encoder: PromptEncoder, manner: Manner) -> tuple[int, ...]:
         variables = {**manner.variables, **chat.variables}
         return encoder.chat(replace(chat, variables=variables), manner.template)
 
     variables = (*chat.variables, *(["tools"] if chat.tools else []))
-    return Input("chat", encode, variables, tuple(map(_tool_name, chat.tools)))
-
-
-def _tool_name(tool: Mapping[str, Value]) -> str:
-    """As OpenAI describes a tool, or as some templates want it: without the outer object."""
-    function = tool.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else tool.get("name")
-    return name if isinstance(name, str) else ""
+    if not chat.tools and not choice.required:
+        return Input("chat", encode, variables)
+    names = tuple(map(tool_name, chat.tools))
+    return Input("chat", encode, variables, names, choice.single, must_call(choice, chat.tools))
 
 
 def hold(limit: Limit, count: int, field: str) -> None:
@@ -161,7 +179,20 @@ def _check_stop(stop: Stop) -> None:
         hold(STOP_STRING_BYTES, len(text.encode()), field)
 
 
-def _check_id(request_id: str) -> None:
+def check_blend(adapter: str, blend: Blend) -> None:
+    """Raises BadRequest for a blend that names no adapter or too many; the engine checks its weights."""
+    if adapter:
+        raise BadRequest("there is an adapter beside a blend; give one of them", field="adapter")
+    hold(BLEND_PARTS, len(blend), "blend")
+    for place, (reference, _) in enumerate(blend):
+        if not reference:
+            raise BadRequest(
+                "a part of the blend names no adapter; name one", field=f"blend[{place}].adapter"
+            )
+
+
+def check_id(request_id: str) -> None:
+    """Raises BadRequest for an id that cannot stand in a log."""
     hold(REQUEST_ID_CHARACTERS, len(request_id), "request_id")
     if not request_id.isprintable():
         raise BadRequest("the request_id has characters that cannot be printed", field="request_id")

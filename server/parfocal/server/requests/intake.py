@@ -1,48 +1,21 @@
 """The way of a request into the engine, the same from every face: resolve, encode, submit. Knows no wire."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from parfocal.engine import Delta, EngineError, Request
-from parfocal.engine.constraints import Constraint, ConstraintSpec
+from parfocal.engine import Completion, Delta, EngineError, Request, TokenLogprob
+from parfocal.engine.constraints import ConstraintSpec
 from parfocal.server.requests.account import Account
 from parfocal.server.requests.adapters import Resolved
-from parfocal.server.requests.calls import GenerateCall, Input
+from parfocal.server.requests.blending import resolve_blend
+from parfocal.server.requests.calls import Blend, GenerateCall, Input
+from parfocal.server.requests.embedding import EmbedCall, Embedding, encoded_inputs, naming_input
 from parfocal.server.requests.prompts import EncoderPool
+from parfocal.server.requests.seams import Compiler, DeltaStream, Resolver, Submitter
 from parfocal.server.requests.tool_calls import ToolUse
 
-
-class DeltaStream(Protocol):
-    """One request's deltas, the last with a completion; the engine's `Stream` is one."""
-
-    def __aiter__(self) -> AsyncIterator[Delta]:
-        """The deltas."""
-
-    def cancel(self) -> None:
-        """Ends the request; no effect once it has ended."""
-
-
-class Submitter(Protocol):
-    """Takes requests; the engine's thread is one."""
-
-    def submit(self, request: Request) -> DeltaStream:
-        """The request's deltas; raises an EngineError if it is refused."""
-
-
-class Resolver(Protocol):
-    """Knows what adapter references mean."""
-
-    async def resolve(self, reference: str) -> Resolved:
-        """What `reference` means now."""
-
-
-class Compiler(Protocol):
-    """Compiles what answers must look like; the engine's `ConstraintCompiler` is one."""
-
-    async def compile(self, spec: ConstraintSpec) -> Constraint:
-        """What holds an answer to `spec`; raises an EngineError."""
+_NO_CALLS = "the whole answer is held to the form asked for, so that it calls no tool; ask for one of the two"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +99,39 @@ class Intake:
 
         Raises what resolving, encoding, compiling and submitting raise.
         """
-        resolved = await self._resolver.resolve(call.adapter)
+        resolved = await self._resolved(call.adapter, call.blend)
         account.resolved(resolved.adapter)
         ids, warnings, tools = await self._encoded(call.input, resolved)
         account.admitted(len(ids))
-        constraint = await self._compiler.compile(call.output_format) if call.output_format else None
+        form = _form(call, tools)
+        if tools is not None and form is not None and form is call.output_format:
+            warnings = (*warnings, _NO_CALLS)
+        constraint = None if form is None else await self._compiler.compile(form)
         streams = self._submitted(call.requests(ids, resolved.adapter, deadline, constraint))
         generation = Generation(account, streams, resolved, ids, "", warnings, tools)
         return await self._echoing(generation, call) if call.echo else generation
+
+    async def embed(self, call: EmbedCall, account: Account, deadline: float | None) -> Embedding:
+        """The request, running or queued; as in `admit`, it must be cancelled when its caller leaves."""
+        resolved = await self._resolved(call.adapter, call.blend)
+        account.resolved(resolved.adapter)
+        ids = await self._encoders.run(lambda encoder: encoded_inputs(call, encoder, resolved.manner))
+        account.admitted(sum(map(len, ids)))
+        streams: list[DeltaStream] = []
+        try:
+            for place, request in enumerate(call.requests(ids, resolved.adapter, deadline)):
+                with naming_input(place):
+                    streams += self._submitted([request])
+        except EngineError:
+            for stream in streams:
+                stream.cancel()
+            raise
+        return Embedding(account, tuple(streams), resolved)
+
+    async def _resolved(self, adapter: str, blend: Blend) -> Resolved:
+        if blend:
+            return await resolve_blend(self._resolver, blend)
+        return await self._resolver.resolve(adapter)
 
     async def _echoing(self, generation: Generation, call: GenerateCall) -> Generation:
         """With the prompt as it was sent, or as its tokens spell it, which the engine has checked."""
@@ -170,5 +168,21 @@ class Intake:
             )
         )
         about = [f"the chat template does not read the template variable {name!r}" for name in unread]
-        tools = None if form is None else ToolUse(form, given.tools)
+        tools = None if form is None else ToolUse(form, given.tools, given.single)
         return ids, (*resolved.warnings(given.form), *about), tools
+
+
+def size_of(told: Completion | Delta) -> int:
+    """How many log-probabilities there are to tell of it, those of the likeliest too."""
+    return _count(told.logprobs) + (_count(told.prompt_logprobs) if told.prompt_logprobs else 0)
+
+
+def _form(call: GenerateCall, tools: ToolUse | None) -> ConstraintSpec | None:
+    """What the answer must look like: calls, where it must call, before all else."""
+    must_call = call.input.must_call
+    return call.output_format if must_call is None or tools is None else must_call.written(tools.form)
+
+
+def _count(logprobs: Sequence[TokenLogprob | None]) -> int:
+    last = logprobs[-1] if logprobs else None
+    return len(logprobs) * (1 + len(last.top) if last else 1)

@@ -31,23 +31,23 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """How a request's answers call its tools."""
+    """How a request's answers call its tools; of a `single` one, only an answer's first call counts."""
 
     form: CallFormat
     names: tuple[str, ...]
+    single: bool = False
 
     def read(self, text: str) -> Said:
         """A whole answer's text and calls."""
-        return read_calls(text, self.form, self.names)
+        return read_calls(text, self.reader())
 
     def reader(self) -> "CallReader":
         """What reads an answer piece by piece."""
-        return CallReader(self.form, self.names)
+        return CallReader(self.form, self.names, 1 if self.single else None)
 
 
-def read_calls(text: str, form: CallFormat, tools: Collection[str]) -> Said:
+def read_calls(text: str, reader: "CallReader") -> Said:
     """A whole answer's text and calls. What looks like a call and is none stays text: nothing is lost."""
-    reader = CallReader(form, tools)
     first, rest = reader.push(text), reader.finish()
     return Said(first.content + rest.content, first.calls + rest.calls)
 
@@ -56,12 +56,14 @@ class CallReader:
     """Takes an answer piece by piece and gives text and calls as soon as each is certain.
 
     Where the format has an opening, calls begin with it. Where it has none, an answer that begins as JSON may
-    be calls, of `tools` only: it is held back until that is clear.
+    be calls, of `tools` only: it is held back until that is clear. Calls after the first `most` are left out.
     """
 
-    def __init__(self, form: CallFormat, tools: Collection[str]) -> None:
+    def __init__(self, form: CallFormat, tools: Collection[str], most: int | None = None) -> None:
         self._form = form
         self._tools = tools
+        self._most = most
+        self._calls = 0
         self._held = ""
         self._has_said = False
         self._has_called = False
@@ -73,6 +75,9 @@ class CallReader:
         while (step := self._step()) is not None:
             content += step.content
             calls += step.calls
+        if self._most is not None:
+            calls = calls[: max(self._most - self._calls, 0)]
+        self._calls += len(calls)
         return Said(content, tuple(calls))
 
     def finish(self) -> Said:

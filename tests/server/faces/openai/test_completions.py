@@ -91,7 +91,7 @@ def test_each_prompt_of_a_completion_has_its_own_choices() -> None:
         "cOnce upon a time"
     ] * 2
     assert said["usage"]["prompt_tokens"] == 3
-    assert said["choices"][0]["logprobs"]["text_offset"] == [2, 3, 4, 5]
+    assert said["choices"][0]["logprobs"]["text_offset"] == [0, 1, 2, 3, 4, 5]
 
 
 def test_token_ids_are_a_prompt_too() -> None:
@@ -225,3 +225,28 @@ def test_a_format_that_cannot_be_kept_is_refused_by_its_name() -> None:
     for reply in asyncio.run(scenario()):
         said: Any = reply.json()
         assert (reply.status, said["error"]["param"]) == (400, "response_format")
+
+
+def test_several_prompts_keep_the_id_of_their_request() -> None:
+    reply = asked("/v1/completions", {"model": "", "prompt": ["a", "b"]}, x_request_id="mine")
+
+    said: Any = reply.json()
+    assert reply.headers["x-request-id"] == "mine"
+    assert said["id"] == "cmpl-mine"
+
+
+def test_what_is_refused_after_it_was_read_has_never_run() -> None:
+    async def scenario() -> tuple[int, int]:
+        async with rest_serving() as rest:
+            refused = await rest.post("/v1/chat/completions", chat(stream_options={}))
+            return refused.status, len(rest.engine.submitted)
+
+    assert asyncio.run(scenario()) == (400, 0)
+
+
+@pytest.mark.parametrize("prompt", [[], [[]], ""])
+def test_no_prompt_is_refused(prompt: object) -> None:
+    reply = asked("/v1/completions", {"model": "", "prompt": prompt})
+
+    said: Any = reply.json()
+    assert (reply.status, said["error"]["param"]) == (400, "prompt")

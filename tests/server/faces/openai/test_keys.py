@@ -41,7 +41,12 @@ async def sent(rest: Rest, rule: Rule, key: str | None) -> Reply:
         return await rest.get(route.replace("{model:path}", "team/invoices"), **headers)
     hello = [{"role": "user", "content": "Hi"}]
     body: dict[str, object] = {"model": "team/invoices", "prompt": "Hi", "messages": hello, "tokens": [1]}
-    wanted = {"/v1/chat/completions": ("model", "messages"), "/detokenize": ("model", "tokens")}
+    body["input"] = "Hi"
+    wanted = {
+        "/v1/chat/completions": ("model", "messages"),
+        "/v1/embeddings": ("model", "input"),
+        "/detokenize": ("model", "tokens"),
+    }
     fields = wanted.get(route, ("model", "prompt"))
     return await rest.post(route, {name: body[name] for name in fields}, **headers)
 
@@ -87,6 +92,23 @@ def test_the_base_takes_a_scope_of_its_own(path: Path) -> None:
             return [reply.status for reply in replies]
 
     assert asyncio.run(scenario()) == [200, 403]
+
+
+def test_a_blend_takes_a_scope_for_each_of_its_adapters(path: Path) -> None:
+    team = given_key(path, "generate:team/*")
+    blends = [["team/invoices"], ["team/invoices", "other/secret"], []]
+
+    async def scenario() -> list[int]:
+        async with rest_serving(guard=Guard(KeysInForce(path))) as rest:
+            rest.resolver.adapters |= {"team/invoices": INVOICES, "other/secret": INVOICES}
+            statuses = []
+            for names in blends:
+                body = {"model": "tiny", "prompt": "Hi", "blend": [{"model": name} for name in names]}
+                reply = await rest.post("/v1/completions", body, authorization=f"Bearer {team}")
+                statuses.append(reply.status)
+            return statuses
+
+    assert asyncio.run(scenario()) == [200, 403, 403]
 
 
 def test_lists_have_what_the_key_may_do_something_with(path: Path) -> None:

@@ -33,7 +33,7 @@ REFUSED: dict[str, tuple[object, int, str | None, str]] = {
     "a picture": (saying([{"type": "image_url", "text": ""}]), 400, "messages[0].content[0].type", "text"),
     "an unknown model": (chat(model="team/nobody"), 404, "model", "team/nobody"),
     "usage of no stream": (chat(stream_options={}), 400, "stream_options", "stream"),
-    "a long prompt": (saying("x" * 500), 400, "chat", "context"),
+    "a long prompt": (saying("x" * 500), 400, "messages", "the chat has"),
 }
 
 

@@ -2,21 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 from parfocal.rpc import Call, status_of
+from parfocal.server.requests import PartLine, summed
 from parfocal.v1 import inference_service_pb2 as pb
-
-_COUNTED = ("prompt_tokens", "completion_tokens")
-
-
-@dataclass(slots=True)
-class PartLine:
-    """What one request of a batch tells; the rpc's own line sums it up."""
-
-    request_id: str
-    facts: dict[str, str | int | float] = field(default_factory=dict)
-
 
 Answer = Callable[[pb.GenerateRequest, PartLine], Awaitable[pb.GenerateResponse]]
 
@@ -35,9 +24,5 @@ async def answer_each(
     ]
     failed = sum(each.HasField("error") for each in results)
     call.status, call.reason = "OK", ""
-    call.facts |= {"requests": len(requests), "failed": failed, **_sums(lines)}
+    call.facts |= {"requests": len(requests), "failed": failed, **summed(lines)}
     return pb.GenerateBatchResponse(results=results)
-
-
-def _sums(lines: Sequence[PartLine]) -> dict[str, int]:
-    return {name: sum(int(line.facts.get(name, 0)) for line in lines) for name in _COUNTED}

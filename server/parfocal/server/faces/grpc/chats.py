@@ -8,6 +8,7 @@ from google.protobuf import struct_pb2
 from parfocal.engine.chats import Chat, Message, Value, check_variables
 from parfocal.registry.values import UnreadableJson, read_foreign_json
 from parfocal.server.errors import BadRequest
+from parfocal.server.requests import ToolChoice
 from parfocal.v1 import inference_service_pb2 as pb
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -24,6 +25,17 @@ def read_chat(chat: pb.Chat) -> Chat:
     check_variables(variables, "chat.template_variables")
     tools = tuple(_object(tool, f"chat.tools[{place}]") for place, tool in enumerate(chat.tools))
     return Chat(messages, variables, tools)
+
+
+def read_tool_choice(choice: pb.ToolChoice) -> ToolChoice:
+    """What is said of the tools; raises BadRequest."""
+    required = choice.mode == pb.ToolChoice.MODE_REQUIRED
+    if choice.name and not required:
+        raise BadRequest(
+            f"the tool {choice.name[:64]!r} is named, but nothing must be called; set MODE_REQUIRED",
+            field="chat.tool_choice.name",
+        )
+    return ToolChoice(choice.mode != pb.ToolChoice.MODE_NONE, required, choice.name, choice.single)
 
 
 def tool_count(chat: pb.Chat) -> int:

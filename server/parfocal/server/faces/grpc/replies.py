@@ -38,6 +38,7 @@ class ReplyWriter:
             delta_text=self.echo + delta.text if is_first else delta.text,
             delta_token_ids=delta.token_ids,
             delta_logprobs=self.logprobs(delta.logprobs),
+            prompt_logprobs=self.prompt_logprobs(delta.prompt_logprobs) if delta.prompt_logprobs else (),
         )
 
     def response(self, completions: Sequence[Completion]) -> pb.GenerateResponse:
@@ -50,12 +51,13 @@ class ReplyWriter:
             stop_string=first.stop_string,
             logprobs=self.logprobs(first.logprobs),
             usage=_usage(completions),
-            adapter=_adapter(first.adapter),
+            adapter=resolved_adapter(first.adapter),
             timings=_timings(first.timings),
             request_id=first.request_id.removesuffix("/0") if len(completions) > 1 else first.request_id,
             warnings=self.warnings,
             tool_calls=self._tool_calls(first),
             incomplete=first.constraint_met is False,
+            prompt_logprobs=self.prompt_logprobs(first.prompt_logprobs) if first.prompt_logprobs else (),
             choices=map(self._choice, completions) if len(completions) > 1 else (),
         )
 
@@ -91,6 +93,10 @@ class ReplyWriter:
             for each in logprobs
         ]
 
+    def prompt_logprobs(self, logprobs: Sequence[TokenLogprob | None]) -> list[pb.TokenLogprob]:
+        """Those of a prompt's tokens but the first, which nothing stands before."""
+        return self.logprobs(each for each in logprobs if each is not None)
+
 
 class StreamWriter:
     """Writes the messages of one stream: the last of them has the whole result."""
@@ -101,11 +107,11 @@ class StreamWriter:
         self._begun: set[int] = set()
         self._ended: dict[int, Completion] = {}
 
-    def ending(self, delta: Delta) -> list[Completion]:
-        """The completions that the message for this delta will hold."""
+    def told(self, delta: Delta) -> list[Completion | Delta]:
+        """What the message for this delta will tell."""
         if delta.completion is None or len(self._ended) + 1 < self._choices:
-            return []
-        return [*self._ended.values(), delta.completion]
+            return [delta]
+        return [delta, *self._ended.values(), delta.completion]
 
     def delta(self, choice: int, delta: Delta) -> pb.GenerateStreamResponse:
         """The next message."""
@@ -121,18 +127,37 @@ class StreamWriter:
         return message
 
 
+def embed_response(completions: Sequence[Completion], request_id: str) -> pb.EmbedResponse:
+    """The vectors of a request's inputs."""
+    return pb.EmbedResponse(
+        embeddings=[
+            pb.Embedding(values=each.embedding, prompt_tokens=each.prompt_tokens) for each in completions
+        ],
+        usage=pb.Usage(
+            prompt_tokens=sum(each.prompt_tokens for each in completions),
+            cached_tokens=sum(each.cached_tokens for each in completions),
+        ),
+        adapter=resolved_adapter(completions[0].adapter),
+        request_id=request_id,
+    )
+
+
+def resolved_adapter(adapter: AdapterKey | None) -> pb.ResolvedAdapter | None:
+    """What a reference meant, of a blend with its parts; None for the base."""
+    if adapter is None:
+        return None
+    resolved = pb.ResolvedAdapter(name=adapter.name, version=adapter.version, digest=adapter.digest)
+    for part, weight in adapter.parts:
+        resolved.parts.add(adapter=resolved_adapter(part), weight=weight)
+    return resolved
+
+
 def _usage(completions: Sequence[Completion]) -> pb.Usage:
     return pb.Usage(
         prompt_tokens=completions[0].prompt_tokens,
         cached_tokens=completions[0].cached_tokens,
         completion_tokens=sum(len(each.token_ids) for each in completions),
     )
-
-
-def _adapter(adapter: AdapterKey | None) -> pb.ResolvedAdapter | None:
-    if adapter is None:
-        return None
-    return pb.ResolvedAdapter(name=adapter.name, version=adapter.version, digest=adapter.digest)
 
 
 def _timings(timings: Timings) -> pb.Timings:

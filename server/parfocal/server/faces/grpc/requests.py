@@ -5,14 +5,35 @@ The ranges of sampling, stop and token ids are the engine's to check; its errors
 
 import math
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from parfocal.engine import Sampling, Stop
+from parfocal.engine import Pooling, Sampling, Stop
 from parfocal.engine.constraints import Choice, ConstraintSpec, Grammar, JsonObject, JsonSchema, Regex
 from parfocal.server.errors import BadRequest
-from parfocal.server.faces.grpc.chats import read_chat, tool_characters, tool_count
-from parfocal.server.requests import GenerateCall, Input, chat_input, hold, prompt_input, tokens_input
+from parfocal.server.faces.grpc.chats import read_chat, read_tool_choice, tool_characters, tool_count
+from parfocal.server.requests import (
+    Blend,
+    EmbedCall,
+    GenerateCall,
+    Input,
+    chat_input,
+    hold,
+    naming_input,
+    prompt_input,
+    tokens_input,
+)
 from parfocal.v1 import inference_service_pb2 as pb
-from parfocal.v1.limits import CHAT_MESSAGES, PROMPT_TOKENS, TOOL_CALLS, TOOL_CHARACTERS, VARIABLES_BYTES
+from parfocal.v1.limits import (
+    BLEND_PARTS,
+    CHAT_MESSAGES,
+    EMBED_INPUTS,
+    LOGIT_BIASES,
+    PROMPT_TOKENS,
+    TOOL_CALLS,
+    TOOL_CHARACTERS,
+    VARIABLES_BYTES,
+)
 
 # A partial answer sent exactly at the deadline would arrive after the caller has hung up.
 _MARGIN_S = 0.25
@@ -24,7 +45,6 @@ def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
 
     Raises BadRequest naming the field at fault.
     """
-    _refuse_unserved(message)
     options = message.options
     call = GenerateCall(
         adapter=message.adapter,
@@ -38,22 +58,55 @@ def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
         request_id=message.request_id or own_id,
         choices=options.choices if options.HasField("choices") else 1,
         output_format=_output_format(message.output_format) if message.HasField("output_format") else None,
+        blend=read_blend(message.blend) if message.blend else (),
+        prompt_logprobs=options.prompt_logprobs if options.HasField("prompt_logprobs") else None,
     )
     call.check()
     return call
 
 
-def read_input(message: pb.GenerateRequest | pb.TokenizeRequest) -> Input:
+def read_embed(message: pb.EmbedRequest, own_id: str) -> EmbedCall:
+    """What `message` asks for, as in `read_generate`."""
+    hold(EMBED_INPUTS, len(message.inputs), "inputs")
+    inputs = []
+    for place, each in enumerate(message.inputs):
+        with naming_input(place):
+            inputs.append(read_input(each))
+    call = EmbedCall(
+        adapter=message.adapter,
+        inputs=tuple(inputs),
+        pooling=Pooling.MEAN if message.pooling == pb.POOLING_MEAN else Pooling.LAST,
+        normalised=message.normalise if message.HasField("normalise") else True,
+        request_id=message.request_id or own_id,
+        blend=read_blend(message.blend),
+    )
+    call.check()
+    return call
+
+
+def read_blend(parts: Sequence[pb.BlendPart]) -> Blend:
+    """The references and weights."""
+    hold(BLEND_PARTS, len(parts), "blend")
+    return tuple((each.adapter, each.weight if each.HasField("weight") else 1.0) for each in parts)
+
+
+def asked_for(message: pb.GenerateRequest | pb.EmbedRequest) -> str:
+    """The adapter as the log names it before it is known; empty for the base."""
+    return message.adapter or ("blend" if message.blend else "")
+
+
+def read_input(message: pb.GenerateRequest | pb.TokenizeRequest | pb.EmbedInput) -> Input:
     """The message's prompt, tokens or chat; raises BadRequest."""
     match message.WhichOneof("input"):
         case "prompt":
             return prompt_input(message.prompt)
-        case "chat":
+        case "chat" if not isinstance(message, pb.EmbedInput):
             return _chat(message.chat)
-        case "tokens" if isinstance(message, pb.GenerateRequest):
+        case "tokens" if not isinstance(message, pb.TokenizeRequest):
             hold(PROMPT_TOKENS, len(message.tokens.ids), "tokens.ids")
             return tokens_input(tuple(message.tokens.ids))
-    raise BadRequest("the request has no input; give it a prompt, tokens or a chat", field="input")
+    kinds = "a prompt or tokens" if isinstance(message, pb.EmbedInput) else "a prompt, tokens or a chat"
+    raise BadRequest(f"the request has no input; give it {kinds}", field="input")
 
 
 def deadline_after(remaining_s: float | None) -> float | None:
@@ -66,28 +119,23 @@ def deadline_after(remaining_s: float | None) -> float | None:
     return time.monotonic() + remaining_s - min(_MARGIN_S, _MARGIN_SHARE * max(remaining_s, 0.0))
 
 
-def _refuse_unserved(message: pb.GenerateRequest) -> None:
-    given = {
-        "blend": bool(message.blend),
-        "sampling.logit_bias": bool(message.sampling.logit_bias),
-        "options.prompt_logprobs": message.options.HasField("prompt_logprobs"),
-        "chat.tool_choice": message.chat.HasField("tool_choice"),
-    }
-    for field in filter(given.__getitem__, given):
-        raise BadRequest(f"{field} is not served by this version; leave it out", field=field)
-
-
 def _chat(message: pb.Chat) -> Input:
     hold(CHAT_MESSAGES, len(message.messages), "chat.messages")
     hold(VARIABLES_BYTES, message.template_variables.ByteSize(), "chat.template_variables")
     hold(TOOL_CALLS, tool_count(message), "chat.tools")
     hold(TOOL_CHARACTERS, tool_characters(message), "chat.tools")
+    if message.HasField("tool_choice"):
+        return chat_input(read_chat(message), read_tool_choice(message.tool_choice))
     return chat_input(read_chat(message))
 
 
 def _sampling(message: pb.Sampling) -> Sampling:
     """An unset field keeps the engine's default: `ListFields` gives only what was set, even to 0."""
-    return Sampling(**{field.name: value for field, value in message.ListFields()})
+    given: dict[str, Any] = {field.name: value for field, value in message.ListFields()}
+    if "logit_bias" in given:
+        hold(LOGIT_BIASES, len(message.logit_bias), "sampling.logit_bias")
+        given["logit_bias"] = dict(message.logit_bias)
+    return Sampling(**given)
 
 
 def _output_format(message: pb.OutputFormat) -> ConstraintSpec:

@@ -1,18 +1,24 @@
 """InferenceService: from message to engine to reply. Knows no torch, tokenizer or storage."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from parfocal.engine import Completion
-from parfocal.rpc import Context, MethodNotImplemented, current_call, hold_to
-from parfocal.rpc.access import current_caller
+from parfocal.engine import AdapterKey, Completion
+from parfocal.rpc import Context, current_call, hold_to
+from parfocal.rpc.access import Caller, current_caller
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.grpc.batches import answer_each
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
 from parfocal.server.faces.grpc.model import seen_model
-from parfocal.server.faces.grpc.replies import ReplyWriter, StreamWriter, TokenText
-from parfocal.server.faces.grpc.requests import deadline_after, read_generate, read_input
+from parfocal.server.faces.grpc.replies import ReplyWriter, StreamWriter, TokenText, embed_response
+from parfocal.server.faces.grpc.requests import (
+    asked_for,
+    deadline_after,
+    read_embed,
+    read_generate,
+    read_input,
+)
 from parfocal.server.metrics import AdapterLister
 from parfocal.server.requests import (
     Account,
@@ -24,6 +30,7 @@ from parfocal.server.requests import (
     RefusalCounter,
     Resolver,
     hold,
+    size_of,
 )
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -36,6 +43,8 @@ _GENERATE = "parfocal.v1.InferenceService/Generate"
 
 # Of an answer, counted with those of the likeliest tokens: written in some milliseconds.
 _MANY_LOGPROBS = 2000
+# As many numbers of a vector are written in the time of a log-probability.
+_PER_LOGPROB = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             if delta.completion is not None:
                 ended[choice] = delta.completion
         completions = [ended[choice] for choice in sorted(ended)]
-        return await self._built(completions, writer.response, completions)
+        return await self._built(sum(map(size_of, completions)), writer.response, completions)
 
     async def GenerateStream(
         self, request: pb.GenerateRequest, context: Context
@@ -91,11 +100,19 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         generation = await self._admit(request, context, current_call())
         writer = StreamWriter(self._writer(generation), len(generation.streams))
         async for choice, delta in generation.deltas():
-            yield await self._built(writer.ending(delta), writer.delta, choice, delta)
+            yield await self._built(sum(map(size_of, writer.told(delta))), writer.delta, choice, delta)
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        """Not served yet."""
-        raise MethodNotImplemented("this server does not embed yet", method="Embed")
+        """A vector for each input."""
+        account = Account(current_call(), self._parts.refusals, request.request_id, asked_for(request))
+        deadline = deadline_after(context.time_remaining())
+        with account:
+            call = read_embed(request, account.request_id)
+            embedding = await self._parts.intake.embed(call, account, deadline)
+        context.add_done_callback(lambda _: embedding.cancel())  # type: ignore[arg-type]  # as in _admit
+        completions = await embedding.vectors()
+        numbers = len(completions) * len(completions[0].embedding)
+        return await self._built(numbers // _PER_LOGPROB, embed_response, completions, account.request_id)
 
     async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
         """The token ids that Generate would use, and each one's text."""
@@ -132,14 +149,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     ) -> pb.ListLoadedAdaptersResponse:
         """A page of the adapters that the engine holds now."""
         caller = current_caller()
-        seen = [each for each in self._parts.residents.adapters() if caller.sees(each.adapter.name)]
+        seen = [each for each in self._parts.residents.adapters() if _sees(caller, each.adapter)]
         return loaded_page(seen, request)
 
     def _writer(self, generation: Generation) -> ReplyWriter:
         return ReplyWriter(self._parts.token_text, generation.echo, generation.warnings, generation.tools)
 
     async def _admit(self, message: pb.GenerateRequest, context: Context, line: Line) -> Generation:
-        account = Account(line, self._parts.refusals, message.request_id, message.adapter)
+        account = Account(line, self._parts.refusals, message.request_id, asked_for(message))
         deadline = deadline_after(context.time_remaining())
         with account:
             hold_to(_GENERATE, message)  # each request of a batch by itself
@@ -149,15 +166,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         context.add_done_callback(lambda _: generation.cancel())  # type: ignore[arg-type]  # any callable will do
         return generation
 
-    async def _built(
-        self, ended: Sequence[Completion], write: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def _built(self, size: int, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `write` returns, from a thread where that would hold up the others on the loop."""
-        if sum(map(_logprobs, ended)) <= _MANY_LOGPROBS:
+        if size <= _MANY_LOGPROBS:
             return write(*args, **kwargs)
         return await self._parts.encoders.run(lambda _: write(*args, **kwargs))
 
 
-def _logprobs(completion: Completion) -> int:
-    logprobs = completion.logprobs
-    return len(logprobs) * (1 + len(logprobs[0].top) if logprobs else 0)
+def _sees(caller: Caller, adapter: AdapterKey) -> bool:
+    """Whether the caller sees an adapter; of a blend, each part."""
+    names = [part.name for part, _ in adapter.parts] or [adapter.name]
+    return all(map(caller.sees, names))

@@ -9,8 +9,9 @@ from parfocal.v1.access import Rule, Verb
 _SEEN = "only adapters are listed that the key may do something with"
 
 ROUTES: tuple[Rule, ...] = (
-    Rule("POST /v1/chat/completions", Verb.GENERATE, ("model",)),
-    Rule("POST /v1/completions", Verb.GENERATE, ("model",)),
+    Rule("POST /v1/chat/completions", Verb.GENERATE, ("model", "blend.model")),
+    Rule("POST /v1/completions", Verb.GENERATE, ("model", "blend.model")),
+    Rule("POST /v1/embeddings", Verb.GENERATE, ("model", "blend.model")),
     Rule("GET /v1/models", Verb.ANY, why=_SEEN),
     Rule("GET /v1/models/{model:path}", Verb.SEE, ("model",), why="the base is described to every key"),
     Rule("POST /tokenize", Verb.GENERATE, ("model",)),

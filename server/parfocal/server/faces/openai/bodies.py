@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -10,14 +10,17 @@ from starlette.requests import ClientDisconnect, Request
 
 from parfocal.registry.values import UnreadableJson, read_foreign_json
 from parfocal.server.errors import BadRequest, ServerError
-from parfocal.v1.limits import FIRST_MESSAGE_S, REQUEST_BYTES
+from parfocal.v1.limits import REQUEST_BYTES
 
 Body = TypeVar("Body", bound=BaseModel)
+T = TypeVar("T")
 
 # Of what pydantic finds, the first few tell a caller enough.
 _MOST_FAULTS = 3
 _KINDS = frozenset({"str", "int", "float", "bool", "dict", "list"})
 _JSON = ("application/json", "")
+# Read within some milliseconds; what is longer is read on a thread, beside the others on the loop.
+_SHORT_BYTES = 32 << 10
 
 
 class BodyTooLarge(ServerError):
@@ -41,8 +44,11 @@ class CallerLeft(ServerError):
     reason = "CANCELLED"
 
 
-async def read_body(request: Request, kind: type[Body], wait_s: float = FIRST_MESSAGE_S.most) -> Body:
-    """The body as `kind`. Raises BadRequest naming the field, BodyTooLarge, BodyTooSlow or CallerLeft."""
+async def read_body(request: Request, kind: type[Body], read: Callable[[Body], T], wait_s: float) -> T:
+    """What `read` makes of the body as `kind`; it may be called on a thread, with the caller's context.
+
+    Raises what `read` raises, BadRequest naming the field, BodyTooLarge, BodyTooSlow or CallerLeft.
+    """
     _check_type(request)
     try:
         async with asyncio.timeout(wait_s):
@@ -51,7 +57,9 @@ async def read_body(request: Request, kind: type[Body], wait_s: float = FIRST_ME
         raise BodyTooSlow(f"the body did not arrive within {wait_s:g} s; send it faster") from None
     except ClientDisconnect:
         raise CallerLeft("the caller left before the body was complete") from None
-    return parsed(_json(raw), kind)
+    if len(raw) <= _SHORT_BYTES:
+        return read(parsed(_json(raw), kind))
+    return await asyncio.to_thread(lambda: read(parsed(_json(raw), kind)))
 
 
 def parsed(value: Mapping[str, Any], kind: type[Body]) -> Body:
@@ -97,7 +105,8 @@ def _check_type(request: Request) -> None:
 def _json(raw: bytes) -> Mapping[str, Any]:
     try:
         value = read_foreign_json(raw)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnreadableJson as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     except UnicodeEncodeError as error:

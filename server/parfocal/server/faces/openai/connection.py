@@ -34,7 +34,7 @@ async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
 
 
 class EventStream(Response):
-    """Server-sent events, each a JSON object, as OpenAI's clients read them; the last one says DONE.
+    """Server-sent events, each an encoded object, as OpenAI's clients read them; the last one says DONE.
 
     What is admitted runs already, so what is refused is still a status. `ended` is called when nothing is
     read any more, whoever caused that.
@@ -44,7 +44,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        events: AsyncIterator[Mapping[str, Any]],
+        events: AsyncIterator[bytes],
         headers: Mapping[str, str],
         ended: Callable[[], None],
     ) -> None:
@@ -68,7 +68,7 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": event, "more_body": True})
 
 
-async def _pinged(events: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[bytes]:
+async def _pinged(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     upcoming = asyncio.ensure_future(anext(events, None))
     try:
         while True:
@@ -79,11 +79,16 @@ async def _pinged(events: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[byt
             event = upcoming.result()
             if event is None:
                 return
-            yield b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+            yield b"data: " + event + b"\n\n"
             upcoming = asyncio.ensure_future(anext(events, None))
     finally:
         upcoming.cancel()
         await asyncio.gather(upcoming, return_exceptions=True)
+
+
+def encoded(reply: Mapping[str, Any]) -> bytes:
+    """An object of JSON, on one line."""
+    return json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 async def _left(receive: Receive) -> None:

@@ -61,10 +61,15 @@ _PARAMS = {
     "options.prompt_logprobs": "logprobs",
     "chat.template_variables": "chat_template_kwargs",
     "output_format": "response_format",
+    "inputs": "input",
+    "chat": "messages",
 }
 _HOW_TO_COME_IN = {"www-authenticate": "Bearer"}
+# A word of messages, too, where it means no field.
+_WORDS = frozenset({"chat"})
 _ROOMS = ("sampling.", "stop.", "options.", "chat.")
 _PLACE = re.compile(r"\[\d+\]$")
+_BLEND_PART = re.compile(r"(blend\[\d+\])\.adapter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +103,20 @@ def param_of(error: DomainError) -> str | None:
     field = getattr(error, "field", None)
     if not field:
         return None
+    if field.startswith("inputs["):
+        return str(field).replace("inputs", "input", 1)
     known = _PARAMS.get(_PLACE.sub("", field))
     if known is not None:
         return known
+    if part := _BLEND_PART.fullmatch(field):
+        return f"{part[1]}.model"
     return next((field.removeprefix(room) for room in _ROOMS if field.startswith(room)), str(field))
 
 
 def _in_their_words(message: str, error: DomainError, param: str | None) -> str:
     """The message with the field called as the caller called it."""
     field = getattr(error, "field", None)
-    return message.replace(field, param, 1) if field and param else message
+    return message if not field or not param or field in _WORDS else message.replace(field, param, 1)
 
 
 def _headers(retry_after_s: float | None) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from parfocal.registry import AdapterSummary, Page, Version
@@ -50,18 +51,14 @@ def listed_models(base: ServedBase, adapters: Adapters, after: str, limit: int |
     """
     if limit is not None and limit < 1:
         raise BadRequest(f"limit is {limit}; ask for at least 1", field="limit")
-    entries = list(_entries(base, adapters))
-    begin = next((place + 1 for place, each in enumerate(entries) if each["id"] == after), 0) if after else 0
-    if after and not begin:
+    entries = _entries(base, adapters)
+    if after and not any(each["id"] == after for each in entries):
         raise BadRequest(
             f"after is {after[:100]!r}, which is no model of the list; begin anew", field="after"
         )
-    end = len(entries) if limit is None else begin + limit
-    return {
-        "object": "list",
-        "data": entries[begin:end],
-        "has_more": end < len(entries),
-    }
+    # Only as many are read as are told, and one more.
+    data = list(islice(entries, limit))
+    return {"object": "list", "data": data, "has_more": next(entries, None) is not None}
 
 
 def one_model(base: ServedBase, adapters: Adapters, model: str) -> Json:

@@ -4,21 +4,47 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parfocal.engine import Sampling, Stop
+from parfocal.engine import Pooling, Sampling, Stop
 from parfocal.engine.chats import Chat, Message, Value, check_variables
 from parfocal.engine.constraints import Choice, ConstraintSpec, Grammar, JsonObject, JsonSchema, Regex
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.openai.schemas import (
+    BlendPart,
     ChatBody,
     ChatMessage,
     CompletionBody,
+    DetokenizeBody,
     Drawing,
+    EmbeddingBody,
+    NamedTool,
     ResponseFormat,
     TokenizeBody,
+    Tool,
     ToolCall,
 )
-from parfocal.server.requests import GenerateCall, Input, chat_input, hold, prompt_input, tokens_input
-from parfocal.v1.limits import CHAT_MESSAGES, TOOL_CALLS, TOOL_CHARACTERS, VARIABLES_BYTES
+from parfocal.server.requests import (
+    AUTO,
+    Blend,
+    EmbedCall,
+    GenerateCall,
+    Input,
+    ToolChoice,
+    chat_input,
+    hold,
+    naming_input,
+    prompt_input,
+    tokens_input,
+)
+from parfocal.v1.limits import (
+    BATCH_REQUESTS,
+    CHAT_MESSAGES,
+    EMBED_INPUTS,
+    LOGIT_BIASES,
+    PROMPT_TOKENS,
+    TOOL_CALLS,
+    TOOL_CHARACTERS,
+    VARIABLES_BYTES,
+)
 
 ROLES = ("system", "user", "assistant", "tool")
 # What OpenAI's API takes where nothing is said; our own wire's default is greedy.
@@ -33,19 +59,10 @@ def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCal
             "max_tokens and max_completion_tokens mean the same; give one of them",
             field="max_completion_tokens",
         )
-    if body.parallel_tool_calls is False:
-        raise BadRequest(
-            "parallel_tool_calls is false, which is not served; leave it out", field="parallel_tool_calls"
-        )
-    if body.tool_choice not in (None, "auto", "none"):
-        raise BadRequest(
-            "tool_choice that makes the model call a tool is not served; use auto", field="tool_choice"
-        )
-    tools = None if body.tool_choice == "none" else body.tools
     most = body.max_completion_tokens if body.max_tokens is None else body.max_tokens
     call = GenerateCall(
         adapter=adapter,
-        input=chat_of(body.messages, tools, body.chat_template_kwargs),
+        input=chat_of(body.messages, body.tools, body.chat_template_kwargs, _tool_choice(body)),
         prompt="",
         sampling=_sampling(body),
         stop=_stop(body, most),
@@ -55,8 +72,8 @@ def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCal
         request_id=request_id,
         choices=1 if body.n is None else body.n,
         output_format=_output_format(body.response_format),
+        blend=_blend(body.blend),
     )
-    _refuse_unserved(body)
     call.check()
     return call
 
@@ -67,8 +84,15 @@ def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -
         raise BadRequest(
             f"best_of is {body.best_of}; only n itself is served, so leave it out", field="best_of"
         )
+    if body.max_tokens == 0 and not body.echo:
+        raise BadRequest("max_tokens is 0, which needs echo; set both, or ask for tokens", field="max_tokens")
     prompts = _prompts(body)
+    if not prompts:
+        raise BadRequest("there is no prompt; give at least one", field="prompt")
+    hold(BATCH_REQUESTS, len(prompts), "prompt")
     most = _COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
+    # With echo, log-probabilities are the prompt's too; and the engine generates nothing only for their sake.
+    reads_prompt = body.echo and (body.logprobs is not None or most == 0)
     calls = [
         GenerateCall(
             adapter=adapter,
@@ -82,10 +106,11 @@ def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -
             request_id=request_id if len(prompts) == 1 else f"{request_id}/prompt-{place}",
             choices=1 if body.n is None else body.n,
             output_format=_output_format(body.response_format),
+            blend=_blend(body.blend),
+            prompt_logprobs=(body.logprobs or 0) if reads_prompt else None,
         )
         for place, (given, text) in enumerate(prompts)
     ]
-    _refuse_unserved(body)
     for call in calls:
         call.check()
     return calls
@@ -112,12 +137,35 @@ def _output_format(given: ResponseFormat | None) -> ConstraintSpec | None:
     )
 
 
-def _refuse_unserved(body: ChatBody | CompletionBody) -> None:
-    given = {
-        "logit_bias": bool(body.logit_bias),
-    }
-    for field in filter(given.__getitem__, given):
-        raise BadRequest(f"{field} is not served by this version; leave it out", field=field)
+def read_embed_call(body: EmbeddingBody, adapter: str, request_id: str) -> EmbedCall:
+    """What a request for embeddings asks for; raises BadRequest."""
+    given = listed(body.input)
+    hold(EMBED_INPUTS, len(given), "inputs")
+    inputs = []
+    for place, each in enumerate(given):
+        with naming_input(place):
+            inputs.append(prompt_input(each) if isinstance(each, str) else tokens_input(tuple(each)))
+    call = EmbedCall(
+        adapter=adapter,
+        inputs=tuple(inputs),
+        pooling=Pooling.MEAN if body.pooling == "mean" else Pooling.LAST,
+        normalised=body.normalise is not False,
+        request_id=request_id,
+        blend=_blend(body.blend),
+    )
+    call.check()
+    return call
+
+
+def _blend(parts: Sequence[BlendPart] | None) -> Blend:
+    return tuple((each.model, each.weight) for each in parts or ())
+
+
+def _tool_choice(body: ChatBody) -> ToolChoice:
+    choice, single = body.tool_choice, body.parallel_tool_calls is False
+    if isinstance(choice, NamedTool):
+        return ToolChoice(required=True, name=choice.function.name, single=single)
+    return ToolChoice(allowed=choice != "none", required=choice == "required", single=single)
 
 
 def tokenize_input(body: TokenizeBody) -> Input:
@@ -132,22 +180,35 @@ def tokenize_input(body: TokenizeBody) -> Input:
     return Input("raw", lambda encoder, manner: encoder.plain(text))
 
 
+def checked_tokens(body: DetokenizeBody, vocabulary_size: int) -> list[int]:
+    """The token ids; raises BadRequest."""
+    ids = body.tokens
+    hold(PROMPT_TOKENS, len(ids), "tokens")
+    wrong = next((each for each in ids and (min(ids), max(ids)) if not 0 <= each < vocabulary_size), None)
+    if wrong is not None:
+        last = vocabulary_size - 1
+        raise BadRequest(f"tokens has {wrong}; the vocabulary has ids from 0 to {last}", field="tokens")
+    return ids
+
+
 def chat_of(
     messages: Sequence[ChatMessage],
-    tools: Sequence[Mapping[str, Any]] | None,
+    tools: Sequence[Tool] | None,
     variables: Mapping[str, Any] | None,
+    choice: ToolChoice = AUTO,
 ) -> Input:
     """A chat as templates read it; raises BadRequest, or InvalidRequest for a variable's name."""
     hold(CHAT_MESSAGES, len(messages), "messages")
     calls = [call for message in messages for call in message.tool_calls or ()]
     hold(TOOL_CALLS, len(tools or ()) + len(calls), "tools")
-    characters = sum(len(json.dumps(tool)) for tool in tools or ())
+    told = [tool.model_dump(exclude_unset=True) for tool in tools or ()]
+    characters = sum(len(json.dumps(tool)) for tool in told)
     hold(TOOL_CHARACTERS, characters + sum(len(call.function.arguments) for call in calls), "tools")
     variables = variables or {}
     hold(VARIABLES_BYTES, len(json.dumps(variables)) if variables else 0, "chat_template_kwargs")
     check_variables(variables, "chat_template_kwargs")
     read = tuple(_message(message, f"messages[{place}]") for place, message in enumerate(messages))
-    return chat_input(Chat(read, variables, tuple(tools or ())))
+    return chat_input(Chat(read, variables, tuple(told)), choice)
 
 
 def _message(message: ChatMessage, field: str) -> Message:
@@ -220,7 +281,18 @@ def _sampling(body: Drawing) -> Sampling:
     temperature = _TEMPERATURE if body.temperature is None else body.temperature
     names = ("top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "seed")
     given = {name: value for name in names if (value := getattr(body, name)) is not None}
+    if body.logit_bias:
+        given["logit_bias"] = _logit_bias(body.logit_bias)
     return Sampling(temperature=temperature, **given)
+
+
+def _logit_bias(given: Mapping[str, float]) -> dict[int, float]:
+    """OpenAI's keys are token ids, but JSON's are texts."""
+    hold(LOGIT_BIASES, len(given), "logit_bias")
+    wrong = next((key for key in given if not (key.isascii() and key.isdigit() and len(key) < 10)), None)
+    if wrong is not None:
+        raise BadRequest(f"logit_bias has {wrong[:40]!r}, which is no token id", field="logit_bias")
+    return {int(key): float(value) for key, value in given.items()}
 
 
 def _stop(body: Drawing, max_tokens: int | None) -> Stop:

@@ -1,14 +1,18 @@
 """OpenAI's replies, as plain objects: completions, chunks of them, log-probabilities, usage. No routes."""
 
+import base64
+import sys
 import time
 import uuid
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from parfocal.engine import AdapterKey, Completion, Delta, FinishReason, TokenLogprob
-from parfocal.server.requests import CallReader, Said, ToolCall, ToolUse
+from parfocal.server.faces.openai.text_logprobs import TextLogprobs
+from parfocal.server.requests import CallReader, Said, ToolCall, ToolUse, shown
 
 Json = dict[str, Any]
 TokenText = Callable[[int], str]
@@ -27,6 +31,7 @@ class Head:
     model: str
     adapter: AdapterKey | None
     base_digest: str
+    warnings: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
 
     def begin(self, kind: str = "") -> Json:
@@ -37,6 +42,7 @@ class Head:
             "created": self.created,
             "model": self.model,
             "system_fingerprint": self.fingerprint,
+            **({"warnings": self.warnings} if self.warnings else {}),
         }
 
     @property
@@ -44,14 +50,15 @@ class Head:
         """What computed the answer: only where it is equal can equal seeds be expected to answer alike."""
         if self.adapter is None:
             return self.base_digest[:_DIGEST_SHOWN]
-        return f"{self.adapter.name}@{self.adapter.version}+{self.adapter.digest[:_DIGEST_SHOWN]}"
+        name = "blend" if self.adapter.parts else shown(self.adapter)
+        return f"{name}+{self.adapter.digest[:_DIGEST_SHOWN]}"
 
     def headers(self) -> dict[str, str]:
         """What the model's name meant when the request was admitted."""
         if self.adapter is None:
             return {"x-parfocal-adapter": "", "x-parfocal-digest": self.base_digest}
         return {
-            "x-parfocal-adapter": f"{self.adapter.name}@{self.adapter.version}",
+            "x-parfocal-adapter": shown(self.adapter),
             "x-parfocal-digest": self.adapter.digest,
         }
 
@@ -148,56 +155,67 @@ class ChatReplies:
 
 @dataclass(slots=True)
 class TextReplies:
-    """Writes one prompt's completions and their chunks; `places` counts each choice's characters so far."""
+    """Writes one prompt's completions and their chunks.
 
-    token_text: TokenText
-    with_logprobs: bool
+    `echo` is the prompt, where answers begin with it; its tokens' log-probabilities come with them if they
+    were asked for. `logprobs` is None where no log-probabilities are wanted.
+    """
+
+    logprobs: TextLogprobs | None
     echo: str = ""
-    places: dict[int, int] = field(default_factory=dict)
+    reads_prompt: bool = False
 
     def choice(self, number: int, completion: Completion) -> Json:
         """A whole answer."""
-        self.places.pop(number, None)
-        return {
-            "index": number,
-            "text": self.echo + completion.text,
-            "logprobs": self._logprobs(number, completion.logprobs),
-            "finish_reason": finish_reason(completion),
-        }
+        logprobs = None
+        if self.logprobs is not None:
+            logprobs = self.logprobs.written(number, completion.prompt_logprobs, completion.logprobs)
+        return self._choice(number, self.echo + completion.text, logprobs, finish_reason(completion))
 
     def first(self, number: int) -> Json | None:
-        """The chunk that repeats the prompt, if that was asked for."""
-        if not self.echo:
-            return None
-        return {"index": number, "text": self.echo, "logprobs": None, "finish_reason": None}
+        """The chunk that repeats the prompt, if that was asked for and nothing must be told of it."""
+        return self._choice(number, self.echo, None, None) if self.echo and not self.reads_prompt else None
 
     def chunks(self, number: int, delta: Delta) -> Iterator[Json]:
         """What a piece of an answer says, and with the last piece how it ended."""
-        if delta.text or (self.with_logprobs and delta.logprobs):
-            logprobs = self._logprobs(number, delta.logprobs)
-            yield {"index": number, "text": delta.text, "logprobs": logprobs, "finish_reason": None}
+        text = self.echo + delta.text if delta.prompt_logprobs else delta.text
+        told = bool(delta.prompt_logprobs or delta.logprobs) and self.logprobs is not None
+        if text or told:
+            logprobs = None
+            if self.logprobs is not None:
+                logprobs = self.logprobs.written(number, delta.prompt_logprobs, delta.logprobs)
+            yield self._choice(number, text, logprobs, None)
         if delta.completion is not None:
-            ended = finish_reason(delta.completion)
-            yield {"index": number, "text": "", "logprobs": None, "finish_reason": ended}
+            yield self._choice(number, "", None, finish_reason(delta.completion))
 
-    def _logprobs(self, number: int, logprobs: Sequence[TokenLogprob]) -> Json | None:
-        if not self.with_logprobs:
-            return None
-        texts = [self.token_text(each.token_id) for each in logprobs]
-        offsets = []
-        place = self.places.get(number, len(self.echo))
-        for text in texts:
-            offsets.append(place)
-            place += len(text)
-        self.places[number] = place
-        return {
-            "tokens": texts,
-            "token_logprobs": [each.logprob for each in logprobs],
-            "top_logprobs": [
-                {self.token_text(token_id): logprob for token_id, logprob in each.top} for each in logprobs
-            ],
-            "text_offset": offsets,
-        }
+    def _choice(self, number: int, text: str, logprobs: Json | None, ended: str | None) -> Json:
+        return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": ended}
+
+
+def embeddings(model: str, completions: Sequence[Completion], in_base64: bool) -> Json:
+    """The reply to a request for embeddings."""
+    tokens = sum(each.prompt_tokens for each in completions)
+    return {
+        "object": "list",
+        "data": [
+            {
+                "object": "embedding",
+                "index": place,
+                "embedding": _base64(each.embedding) if in_base64 else list(each.embedding),
+            }
+            for place, each in enumerate(completions)
+        ],
+        "model": model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def _base64(vector: Sequence[float]) -> str:
+    """As OpenAI's clients ask for it: 32-bit floats, the low byte first."""
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
 
 
 def _call(call: ToolCall) -> Json:

@@ -27,6 +27,13 @@ class StreamOptions(Part):
     continuous_usage_stats: Literal[False] | None = None
 
 
+class BlendPart(Part):
+    """One adapter of a blend; the field is ours."""
+
+    model: StrictStr
+    weight: Number = 1.0
+
+
 class Drawing(Part):
     """How tokens are drawn and when an answer ends: the fields that both kinds of completion share."""
 
@@ -49,6 +56,7 @@ class Drawing(Part):
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     user: StrictStr | None = None
+    blend: list[BlendPart] | None = None
 
 
 class TextPart(Part):
@@ -63,6 +71,8 @@ class Function(Part):
 
     name: StrictStr
     arguments: StrictStr = ""
+    # OpenAI's client has read the arguments, and sends that back with them.
+    parsed_arguments: Any = None
 
 
 class ToolCall(Part):
@@ -83,11 +93,30 @@ class ChatMessage(Part):
     tool_calls: list[ToolCall] | None = None
     tool_call_id: StrictStr | None = None
     reasoning_content: StrictStr | None = None
-    # What an answer of OpenAI's has, so that it can be sent back as it came.
+    # What an answer of OpenAI's has, so that it can be sent back as it came; `parsed` is their client's.
     refusal: StrictStr | None = None
+    parsed: Any = None
     annotations: list[Any] | None = None
     audio: None = None
     function_call: None = None
+
+
+class ToolFunction(BaseModel):
+    """What a tool is called, and whatever else its template reads."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    name: Annotated[StrictStr, Field(min_length=1)]
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(BaseModel):
+    """A tool that the model may call; other kinds than functions are OpenAI's own."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    type: Literal["function"]
+    function: ToolFunction
 
 
 class JsonSchema(Part):
@@ -129,7 +158,7 @@ class ChatBody(Drawing):
     max_completion_tokens: StrictInt | None = None
     logprobs: StrictBool | None = None
     top_logprobs: StrictInt | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: StrictBool | None = None
     response_format: ResponseFormat | None = None
@@ -171,6 +200,7 @@ class EmbeddingBody(Part):
     pooling: Literal["last", "mean"] | None = None
     normalise: StrictBool | None = None
     user: StrictStr | None = None
+    blend: list[BlendPart] | None = None
 
 
 class TokenizeBody(Part):
@@ -179,7 +209,7 @@ class TokenizeBody(Part):
     model: StrictStr = ""
     prompt: StrictStr | None = None
     messages: list[ChatMessage] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_special_tokens: StrictBool = True
 

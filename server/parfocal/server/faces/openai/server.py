@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -24,16 +25,19 @@ _SETTLE_S = 1
 class RestServer:
     """An HTTP server; whoever stops the whole server lets requests end first, gRPC's and these alike."""
 
-    def __init__(self, app: ASGIApp, address: str, tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, address: str, tls: TlsFiles | None = None, head_wait_s: float = HANDSHAKE_S.most
+    ) -> None:
         """Binds `host:port`; port 0 takes any free one. Raises AddressInvalid or AddressUnavailable.
 
-        With `tls`, callers connect over it, as they do to gRPC.
+        With `tls`, callers connect over it, as they do to gRPC. A request's head must come within
+        `head_wait_s` seconds.
         """
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            http=_PromptProtocol,
+            http=type("_Protocol", (_PromptProtocol,), {"head_wait_s": head_wait_s}),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -76,14 +80,16 @@ class _Server(uvicorn.Server):
 class _PromptProtocol(H11Protocol):
     """Closes a connection whose head takes too long: who sends a byte a second must not hold a descriptor."""
 
+    head_wait_s: float
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._seen: object = None
-        self._late = self.loop.call_later(HANDSHAKE_S.most, self._close_late)
+        self._late = self.loop.call_later(self.head_wait_s, self._close_late)
 
     def data_received(self, data: bytes) -> None:
         if self._late.cancelled():
-            self._late = self.loop.call_later(HANDSHAKE_S.most, self._close_late)
+            self._late = self.loop.call_later(self.head_wait_s, self._close_late)
         super().data_received(data)
         if self.cycle is not self._seen or (self.cycle is not None and not self.cycle.response_complete):
             self._seen = self.cycle
@@ -95,7 +101,17 @@ class _PromptProtocol(H11Protocol):
 
     def _close_late(self) -> None:
         if not self.transport.is_closing():
+            self.transport.write(_too_late(self.head_wait_s))
             self.transport.close()
+
+
+def _too_late(wait_s: float) -> bytes:
+    """The whole response to a head that never came: there is no request that the application could answer."""
+    message = f"the head of the request did not arrive within {wait_s:g} s; send it faster"
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "head_too_slow"}
+    body = json.dumps({"error": error | {"reason": "HEAD_TOO_SLOW", "metadata": {}}})
+    head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
+    return f"HTTP/1.1 408 Request Timeout\r\n{head}\r\n\r\n{body}".encode()
 
 
 def _bound(address: str) -> socket.socket:
