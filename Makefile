@@ -28,10 +28,10 @@ demo: install
 serve: install
 	$(BIN)/parfocal serve --base tiny $(ARGS)
 
-# Two processes share the tests. One takes over what the other has left, so that neighbours stay together and
-# share what they start from. To run them in one: make test ARGS="-n 0".
+# Three processes share the tests, one more than the least machine has cores, since some tests wait. One takes over
+# what another has left, so that neighbours stay together and share what they start from. In one: make test ARGS="-n 0".
 # Many tests start processes of ours: bytecode is kept, even where the environment says otherwise.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal
 
 # The fast lane, under a minute on two cores.
 check: install

@@ -16,12 +16,13 @@ WORDS = ("Once", " upon", " a", " time")
 class FakeEngineThread:
     """Answers every request with `words`, one delta each.
 
-    While `gate` is closed no delta goes out, except to a cancelled stream. `refusal` is raised by `submit`,
-    `failure` after the first delta.
+    While `gate` is closed no delta goes out, except to a cancelled stream; after `closes_after` deltas of a
+    stream it closes by itself. `refusal` is raised by `submit`, `failure` after the first delta.
     """
 
     words: tuple[str, ...] = WORDS
     admission: Admission = field(default_factory=lambda: Admission(64, 4096, 0x110000))
+    closes_after: int | None = None
     refusal: Exception | None = None
     failure: Exception | None = None
     statuses: list[AdapterStatus] = field(default_factory=list)
@@ -100,6 +101,8 @@ class FakeStream:
             if said > 1 and self._engine.failure is not None:
                 self.ended.set()
                 raise self._engine.failure
+            if said == self._engine.closes_after:
+                self._engine.gate.clear()
             yield Delta(word, (said,), self._logprobs(said, said), None, prompt if said == 1 else ())
         self.ended.set()
         yield Delta("", (), (), self._completion(said), () if said else prompt)

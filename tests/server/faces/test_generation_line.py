@@ -107,9 +107,9 @@ def test_a_stream_that_its_caller_gives_up_is_told_with_what_was_generated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scenario(served: Served) -> None:
+        served.engine.closes_after = 2
         stream = served.stub.GenerateStream(request())
         await stream.read()
-        served.engine.gate.clear()
         await stream.read()
         stream.cancel()
         await served.engine.submitted[0].cancelled.wait()
