@@ -50,7 +50,7 @@ imports: install
 	$(BIN)/lint-imports
 
 quick: style imports
-	$(PYTEST) --quick -q tests $(ARGS)
+	$(PYTEST) -n 2 --quick -q tests $(ARGS)
 
 # Everything that CI runs.
 test: install
