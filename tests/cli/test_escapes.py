@@ -34,6 +34,9 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
     "gc": [("gc", "--dry-run"), ("gc", ESCAPES)],
     "generate": [("generate", "Hello", "--address", "{address}"), ("generate", f"--{ESCAPES}")],
+    "keys add": [("keys", "add", ESCAPES, "--scope", ESCAPES, "--file", f"{{folder}}/keys{ESCAPES}")],
+    "keys ls": [("keys", "ls", "--file", f"{{folder}}/absent{ESCAPES}")],
+    "keys rm": [("keys", "rm", ESCAPES, "--file", f"{{folder}}/absent{ESCAPES}")],
     "log": [("log", "team/x"), ("log", "team/x", ESCAPES)],
     "ls": [("ls",), ("ls", "team/x"), ("ls", f"{ESCAPES}/")],
     "pull": [("pull", "team/x@1", f"{{folder}}/pulled{ESCAPES}"), ("pull", "team/x@2", "{folder}/2")],
@@ -51,6 +54,8 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("serve", "--config", f"absent{ESCAPES}.toml"),
     ],
     "show": [("show", "team/x@2"), ("show", ESCAPES)],
+    "status": [("status", "--address", f"nowhere{ESCAPES}")],
+    "top": [("top", "--once", "--address", f"nowhere{ESCAPES}")],
     "train": [("train", "--check", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
 }
 # These ask a registry, wherever it is.
@@ -83,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
 class Hostile:
     """A server whose every answer acts on a terminal."""
 
-    Tokenize = ListLoadedAdapters = None
+    Tokenize = ListLoadedAdapters = GenerateBatch = Embed = Detokenize = None
 
     def GetModel(self, request: object, context: object) -> pb.Model:
         return pb.Model(has_chat_template=False)

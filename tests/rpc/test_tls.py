@@ -48,15 +48,20 @@ async def served(tls: TlsFiles | None) -> AsyncIterator[int]:
         await server.stop()
 
 
-async def asked(port: int, credentials: Credentials, scheme: str = "grpcs", host: str = "127.0.0.1") -> str:
-    """The server's echo, or what is said of the failure."""
+async def asked(
+    port: int, credentials: Credentials, scheme: str = "grpcs", host: str = "127.0.0.1", sure: bool = True
+) -> str:
+    """The server's echo, or what is said of the failure.
+
+    Not `sure`, it may be mended before anybody has looked for its cause.
+    """
     endpoint = Endpoint.parse(f"{scheme}://{host}:{port}", credentials)
     async with open_channel(endpoint) as channel:
         try:
             return b"".join(await call(channel, "UnaryUnary", b"hello")).decode()
         except grpc.aio.AioRpcError as error:
             failed = await asyncio.to_thread(explained, remote_error(error), endpoint)
-            assert failed.reason == "TLS_FAILED", str(failed)
+            assert failed.reason == "TLS_FAILED" or not sure, str(failed)
             return str(failed).replace(str(port), "PORT")
 
 
@@ -170,7 +175,7 @@ def test_a_renewed_certificate_is_used_without_a_restart(authority: Authority, t
             right = authority.issue("right")
             right.cert.replace(used.cert)
             right.key.replace(used.key)
-            while (now := await asked(port, trusting(authority))) != "hello":
+            while (now := await asked(port, trusting(authority), sure=False)) != "hello":
                 await asyncio.sleep(0.1)
             said.append(now)
         return said

@@ -39,7 +39,7 @@ class MetricsPage:
     def total(self, name: str, **labels: str) -> float:
         """The sum of the samples that carry `labels`; 0 where there is none."""
         wanted = set(labels.items())
-        return sum(value for its, value in self.samples.get(name, {}).items() if wanted <= its)
+        return sum((value for its, value in self.samples.get(name, {}).items() if wanted <= its), 0.0)
 
     def by(self, label: str, name: str) -> dict[str, float]:
         """The sums of a metric's samples for each value of one label."""

@@ -1,0 +1,3 @@
+"""What stock clients run are programs, each in a venv with its own client: nothing to collect."""
+
+collect_ignore = ["langchain_client.py", "openai_client.py", "scores.py", "adapter.py"]
