@@ -51,6 +51,10 @@ def _naming(rule: Rule, path: str, name: str = NAME) -> Message:
     return message
 
 
+# What grpc.aio makes up itself where an rpc has ended before its message was sent: no server said so.
+_SENT_TOO_LATE = "Internal error from Core"
+
+
 @dataclass
 class Table:
     """A server with keys, and the file of them."""
@@ -67,6 +71,8 @@ class Table:
             try:
                 await call(iter([message])).read()
             except grpc.aio.AioRpcError as error:
+                if error.details() == _SENT_TOO_LATE:
+                    return await self.ends(rule, message, key)
                 failed = remote_error(error)
                 inside = failed.status not in ("UNAUTHENTICATED", "PERMISSION_DENIED")
                 return "let in" if inside else failed.reason
