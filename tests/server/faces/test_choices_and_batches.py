@@ -84,7 +84,7 @@ def test_where_one_choice_fails_the_others_are_cancelled() -> None:
 
 
 def test_a_caller_who_leaves_ends_every_choice() -> None:
-    async def scenario() -> None:
+    async def scenario() -> list[bool]:
         async with serving() as served:
             served.engine.gate.clear()
             call = served.stub.Generate(asking(3))
@@ -94,8 +94,9 @@ def test_a_caller_who_leaves_ends_every_choice() -> None:
             async with asyncio.timeout(10):
                 for stream in served.engine.submitted:
                     await stream.cancelled.wait()
+            return [stream.cancelled.is_set() for stream in served.engine.submitted]
 
-    asyncio.run(scenario())
+    assert asyncio.run(scenario()) == [True] * 3
 
 
 def test_no_choice_at_all_is_refused() -> None:
@@ -132,7 +133,7 @@ def test_each_request_of_a_batch_ends_by_itself() -> None:
 
 
 def test_a_caller_who_leaves_ends_the_whole_batch() -> None:
-    async def scenario() -> None:
+    async def scenario() -> list[bool]:
         async with serving() as served:
             served.engine.gate.clear()
             call = served.stub.GenerateBatch(
@@ -144,8 +145,9 @@ def test_a_caller_who_leaves_ends_the_whole_batch() -> None:
             async with asyncio.timeout(10):
                 for stream in served.engine.submitted:
                     await stream.cancelled.wait()
+            return [stream.cancelled.is_set() for stream in served.engine.submitted]
 
-    asyncio.run(scenario())
+    assert asyncio.run(scenario()) == [True] * 3
 
 
 def test_an_empty_batch_is_refused() -> None:

@@ -208,7 +208,7 @@ def test_one_refused_input_ends_the_others() -> None:
 
 
 def test_a_caller_who_leaves_ends_every_input() -> None:
-    async def act(stand: Served) -> None:
+    async def act(stand: Served) -> list[bool]:
         stand.engine.gate.clear()
         call = stand.stub.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(prompt="x")] * 2))
         stand.engine.words = ("a",)
@@ -218,8 +218,9 @@ def test_a_caller_who_leaves_ends_every_input() -> None:
         async with asyncio.timeout(10):
             for stream in stand.engine.submitted:
                 await stream.cancelled.wait()
+        return [stream.cancelled.is_set() for stream in stand.engine.submitted]
 
-    served(act)
+    assert served(act) == [True, True]
 
 
 TOOLS = ('{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}',)

@@ -60,9 +60,7 @@ class Outcomes:
                 if cause is None:
                     raise
                 await sender.refuse(refusal_of(failure_told(cause, call)))
-            except (
-                Exception
-            ) as error:  # this face's one broad except: whatever it is, it ends only this request
+            except Exception as error:  # this face's one broad except: it ends only this request
                 await sender.refuse(refusal_of(failure_told(error, call)))
 
     def _place(self, scope: Scope, call: Call) -> AbstractAsyncContextManager[None]:
