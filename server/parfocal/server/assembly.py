@@ -6,6 +6,7 @@ Knows every part and how none of them works.
 import asyncio
 import contextlib
 import copy
+import hashlib
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -26,7 +27,9 @@ from parfocal.registry import (
     locate_base,
     open_registry,
 )
+from parfocal.registry.disk import cache_home
 from parfocal.registry.faces.grpc import RegistryService
+from parfocal.registry.remote import FollowedRegistry, RemoteRegistry
 from parfocal.rpc import Service, WireError, WireServer
 from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
@@ -41,6 +44,7 @@ from parfocal.server.requests import (
     RegistryAdapterSource,
     Tokenizer,
     TokenTexts,
+    Versions,
 )
 from parfocal.server.settings import ServeConfig, base_cache_folder, kept_folders
 from parfocal.server.warm_up import warm_up
@@ -51,6 +55,8 @@ from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
 log = logging.getLogger(__name__)
 _WATCH_S = 0.25
+# A registry that answers has by then said what has moved since the last run.
+_FIRST_LOOK_S = 5.0
 _LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a CPU
 
 
@@ -58,7 +64,8 @@ _LOOKUP_THREADS = 8  # they wait for a disk or another machine, not for a CPU
 class Loaded:
     """What takes long to load: the base in memory, the registry beside it, and the memory plan.
 
-    As long as `cache` is open, no other process removes the base from it.
+    As long as `cache` is open, no other process removes the base from it. `followed` is the registry where
+    another process has it.
     """
 
     config: ServeConfig
@@ -67,6 +74,12 @@ class Loaded:
     base: ResidentBase
     memory: MemoryTable
     cache: BaseCache | None = None
+    followed: FollowedRegistry | None = None
+
+    @property
+    def versions(self) -> Versions:
+        """Where requests look adapters up."""
+        return self.followed or self.registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +127,15 @@ def load(config: ServeConfig) -> Loaded:
     or unsupported base, unreadable registry, too little memory.
     """
     registry = open_registry(config.registry, isolated=True)
-    _check_pinned(config, registry)
-    _check_reachable(config.registry, registry)
+    followed = _followed(config, registry)
+    _check_pinned(config, followed or registry)
+    if followed is None:
+        _check_reachable(config.registry, registry)
     files = locate_base(config.base, weights=True)
     contract = describe_base(files)  # refuses within a second what loading would refuse after minutes
     cache = _base_cache(config, files.id)
     base = load_base(files.folder, config.engine(), files.id, cache)
-    return Loaded(config, registry, contract, base, plan_memory(base, config.engine()), cache)
+    return Loaded(config, registry, contract, base, plan_memory(base, config.engine()), cache, followed)
 
 
 def _check_reachable(location: str, registry: Registry) -> None:
@@ -139,7 +154,19 @@ def _check_reachable(location: str, registry: Registry) -> None:
     threading.Thread(target=ask, name="parfocal-registry-check", daemon=True).start()
 
 
-def _check_pinned(config: ServeConfig, registry: Registry) -> None:
+def _followed(config: ServeConfig, registry: Registry) -> FollowedRegistry | None:
+    """A registry behind gRPC, followed from now on; what is known of it is kept in the user's cache."""
+    if not isinstance(registry, RemoteRegistry):
+        return None
+    # Each server of a machine has its own.
+    name = hashlib.sha256(f"{config.registry} {config.grpc_address}".encode()).hexdigest()[:32]
+    file = cache_home() / "following" / f"{name}.json"
+    followed = FollowedRegistry(registry, config.registry, file, config.switch_s)
+    followed.start(_FIRST_LOOK_S)
+    return followed
+
+
+def _check_pinned(config: ServeConfig, registry: Versions) -> None:
     """Refuses what can be known to be wrong before the base is loaded."""
     if config.pinned and len(config.pinned) >= config.slots:
         raise BadSetting(
@@ -168,8 +195,11 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         if doors is None:
             doors = await stack.enter_async_context(listening(config))
         metrics = doors.metrics
-        source = RegistryAdapterSource(loaded.registry)
-        resolver = AdapterResolver(loaded.registry, loaded.contract, _LOOKUP_THREADS)
+        if loaded.followed is not None:
+            stack.callback(loaded.followed.close)
+            metrics.follows(loaded.followed.staleness_s)
+        source = RegistryAdapterSource(loaded.versions)
+        resolver = AdapterResolver(loaded.versions, loaded.contract, _LOOKUP_THREADS)
         stack.callback(resolver.close)
         pinned = await _pinned(resolver, config)
         built = build_engine(base, config.engine(), source, metrics, loaded.memory)

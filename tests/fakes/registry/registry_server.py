@@ -1,6 +1,7 @@
 """A real RegistryService for blocking clients: in a thread, or as a process of its own.
 
-The process: `python -m fakes.registry.registry_server FOLDER UPLOADS` prints `host:port` and ends with stdin.
+The process: `python -m fakes.registry.registry_server FOLDER UPLOADS ADDRESS` prints where it
+answers and ends with stdin.
 """
 
 import asyncio
@@ -42,10 +43,11 @@ def serving(
 
 
 @contextmanager
-def serving_aside(folder: Path, uploads: Path) -> Iterator[str]:
-    """Serves the registry in `folder` from another process and gives `host:port`."""
+def serving_aside(folder: Path, uploads: Path, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """Serves the registry in `folder` from another process and gives where it answers."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "fakes.registry.registry_server", str(folder), str(uploads)]
+    command.append(address)
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         assert process.stdin is not None and process.stdout is not None
@@ -64,6 +66,6 @@ async def _started(registry: Registry, uploads: Path, limits: ServiceLimits, add
 
 
 if __name__ == "__main__":
-    with serving(FolderRegistry(Path(sys.argv[1])), Path(sys.argv[2])) as address:
-        print(address, flush=True)
+    with serving(FolderRegistry(Path(sys.argv[1])), Path(sys.argv[2]), address=sys.argv[3]) as where:
+        print(where, flush=True)
         sys.stdin.read()

@@ -125,6 +125,11 @@ class RemoteRegistry:
         with disk_errors(self._home):
             return self._cache.manifest(parse_digest(digest)) or self.find(digest).manifest
 
+    def keep_manifest(self, manifest: Manifest) -> None:
+        """Keeps a manifest in the cache, so that it needs no server later; raises StorageError."""
+        with disk_errors(self._home):
+            self._cache.keep_manifest(manifest)
+
     def materialise(self, digest: str) -> Path:
         """A local folder with the version's files, every byte verified now; see Registry."""
         with disk_errors(self._home):

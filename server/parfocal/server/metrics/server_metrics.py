@@ -1,6 +1,6 @@
 """Every metric that a server shows, and what the engine's reports do to them. Knows no HTTP and no gRPC."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -71,6 +71,14 @@ class ServerMetrics:
     def keeps(self, folders: Mapping[str, Path]) -> None:
         """Shows from now on how full the disks of these folders are, each named by what it keeps."""
         self._disks.watch(folders)
+
+    def follows(self, staleness_s: Callable[[], float]) -> None:
+        """Shows from now on how old what is known of a followed registry may be."""
+        Gauge(
+            "parfocal_registry_staleness_seconds",
+            "Since when what references mean here may not be what they mean in the registry; 0 while it is.",
+            registry=self.registry,
+        ).set_function(staleness_s)
 
     def refused(self, adapter: AdapterKey | None, outcome: str) -> None:
         """Counts a request that ended before the engine took it; `adapter` is None where it is the base's."""

@@ -6,6 +6,7 @@ from parfocal.server.requests.adapters import (
     Manner,
     RegistryAdapterSource,
     Resolved,
+    Versions,
     shown,
 )
 from parfocal.server.requests.calls import (
@@ -55,6 +56,7 @@ __all__ = [
     "ToolCall",
     "ToolChoice",
     "ToolUse",
+    "Versions",
     "chat_input",
     "hold",
     "naming_input",

@@ -84,6 +84,12 @@ class ServeConfig:
         "Bytes on disk for such bases. The least recently served leave first, those being served never.",
         Bounds(0),
     )
+    switch_s: float = declare(
+        60.0,
+        "Seconds that a reference which moved at a grpc:// registry is answered with the version before, "
+        "while the new one is fetched; then requests wait for it.",
+        Bounds(0),
+    )
     text_threads: int = declare(2, "Threads that turn text into tokens.", Bounds(1))
     adapter_labels: int = declare(
         50, "Adapter versions that get their own label in the metrics; the rest share `other`.", Bounds(0)
