@@ -10,7 +10,12 @@ PORTIONS = ("protos", "registry", "server", "training")
 MODULES_PER_FOLDER = 20
 
 # Modules that are entered directly because their floor's face must stay light: torch or gRPC comes with them.
-ENTRANCES = {"parfocal.bench.stand", "parfocal.server.assembly", "parfocal.server.doors"}
+ENTRANCES = {
+    "parfocal.bench.stand",
+    "parfocal.server.assembly",
+    "parfocal.server.doors",
+    "parfocal.server.registry_process",
+}
 
 # Rooms without a face of names: generated code, and commands that only the assembled command line reads.
 OPEN = {"parfocal.v1", "parfocal.cli.commands"}

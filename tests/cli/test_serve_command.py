@@ -182,7 +182,7 @@ def test_sigterm_lets_running_streams_finish_and_refuses_new_ones(life: Life, ba
 
 
 def test_a_registry_that_does_not_answer_is_told_of_and_the_base_is_served(life: Life) -> None:
-    said = f"registry {life.registry} does not answer; until it does, only the base and adapters"
+    said = f"registry {life.registry} does not answer; what was known of it, 0 references, is served on"
     assert life.warning.startswith(said)
     assert (life.answer.usage.completion_tokens, life.unreachable) == (2, "UNAVAILABLE")
     assert sum("does not answer" in line for line in life.lines) == 1

@@ -1,18 +1,15 @@
 """Every address of a server, bound before anything slow begins. Knows neither base nor registry."""
 
 import contextlib
-import resource
 from collections.abc import AsyncIterator, Iterator
 
 from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
 from parfocal.server.entrance import guard_of
-from parfocal.server.exposure import check_exposure
+from parfocal.server.exposure import check_exposure, most_connections
 from parfocal.server.faces.openai import RestApp, RestServer
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
-
-_MANY_CONNECTIONS = 1 << 15
 
 
 class Doors:
@@ -27,7 +24,7 @@ class Doors:
         self.wire = WireServer(
             config.grpc_address,
             max_rpcs=config.max_rpcs,
-            max_connections=_most_connections(config),
+            max_connections=most_connections(config),
             guard=self.guard,
         )
         self.metrics = ServerMetrics(config.adapter_labels)
@@ -84,14 +81,6 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
             stack.callback(pages.stop)
             doors.metrics_port = pages.port
         yield doors
-
-
-def _most_connections(config: ServeConfig) -> int:
-    """Half of the process's files unless it is set: uploads, downloads and adapters need the others."""
-    if config.max_connections is not None:
-        return config.max_connections
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MANY_CONNECTIONS)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,14 @@
-"""Who can reach a server's addresses, and whether its settings allow that. Opens nothing."""
+"""Who can reach a server's addresses, how many, and whether its settings allow that. Opens nothing."""
 
 import ipaddress
+import resource
 import socket
 from collections.abc import Mapping
 
 from parfocal.server.errors import BadSetting
 from parfocal.server.settings import ServeConfig
+
+_MANY_CONNECTIONS = 1 << 15
 
 
 def check_exposure(config: ServeConfig, addresses: Mapping[str, str]) -> None:
@@ -23,6 +26,14 @@ def check_exposure(config: ServeConfig, addresses: Mapping[str, str]) -> None:
                 "127.0.0.1, or accept that with --insecure",
                 field=setting,
             )
+
+
+def most_connections(config: ServeConfig) -> int:
+    """Half of the process's files unless it is set: uploads, downloads and adapters need the others."""
+    if config.max_connections is not None:
+        return config.max_connections
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MANY_CONNECTIONS)
 
 
 def is_loopback(address: str) -> bool:

@@ -1,28 +1,73 @@
-"""`parfocal registry`: maintains a registry's storage, on its own machine."""
+"""`parfocal registry`: serves a registry, and maintains its storage, on its own machine."""
 
+import asyncio
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from parfocal.cli.display import count_text, say, show_json, size_text
+from parfocal.cli.flags import Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import bytes_progress
 from parfocal.cli.registries import registry_here
+from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, values_of, voice_of
 from parfocal.registry import BadBlob, Verification, back_up, rebuild_folder
+from parfocal.server import Resolved, ServeConfig, log_to_stderr, resolve_settings, settings_of
+from parfocal.server.settings import REGISTRY_SETTINGS
+
+_SERVE_DOC = """Serve a registry to other machines, without a base.
+
+Servers follow it with parfocal serve --registry grpc://host:port. Its settings are those of parfocal serve
+with the same names, in the file, in variables and as flags. Unless told otherwise it listens at
+127.0.0.1:50061, and shows metrics at 127.0.0.1:9465. On SIGTERM, what is under way finishes.
+
+Example: parfocal registry serve --registry /srv/adapters --grpc-address 127.0.0.1:50061
+"""
 
 
 def build_registry() -> typer.Typer:
     """The group with its subcommands."""
     group = typer.Typer(
         name="registry",
-        help="Look after a registry's storage: verify, back up, rebuild.",
+        help="Serve a registry, and look after its storage: verify, back up, rebuild.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for command in (verify, backup, rebuild):
-        group.command()(command)
+    for each in (_serve_command(), verify, backup, rebuild):
+        group.command()(each)
     return group
+
+
+def _serve_command() -> Callable[..., None]:
+    known = {setting.name: setting for setting in settings_of(ServeConfig)}
+    return command(
+        "serve", _SERVE_DOC, [CONFIG, *(flag_of(known[name]) for name in REGISTRY_SETTINGS)], _serve
+    )
+
+
+def _serve(given: Given) -> None:
+    file = given.get("config")
+    assert file is None or isinstance(file, Path)
+    resolved = resolve_settings(file, os.environ, values_of(given))
+    log_to_stderr(resolved.config.log_level, resolved.config.log_format)
+    with RefusalsIn(resolved.config.log_format):
+        asyncio.run(_serve_until_terminated(resolved))
+
+
+async def _serve_until_terminated(resolved: Resolved) -> None:
+    from parfocal.server.registry_process import registry_config, running_registry
+
+    config, tell = registry_config(resolved), voice_of(resolved.config)
+    async with running_registry(config) as running:
+        tell(f"Serving registry {config.registry} at {running.address}")
+        if running.metrics_port:
+            host = config.metrics_address.rpartition(":")[0]
+            tell(f"Metrics at http://{host}:{running.metrics_port}/metrics")
+        await running.run_until_terminated()
+    tell("Stopped")
 
 
 def verify(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:

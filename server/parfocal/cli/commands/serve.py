@@ -10,27 +10,21 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from parfocal.cli.display import say
 from parfocal.cli.failures import explain
-from parfocal.cli.flags import Flag, Given, command
+from parfocal.cli.flags import Given, command
+from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, say_to_operator, values_of, voice_of
 from parfocal.engine import EngineFailed, hide_loading_bars
 from parfocal.server import (
-    BadSetting,
     Resolved,
     ServeConfig,
-    Setting,
     Supervisor,
     log_to_stderr,
     resolve_settings,
     settings_of,
     supervised,
 )
-from parfocal.server.settings import Value
 
 if TYPE_CHECKING:
     from parfocal.server.assembly import Loaded
@@ -48,63 +42,30 @@ a second SIGTERM ends them. The log has a line for each request; what was asked 
 
 Example: parfocal serve --base tiny --slots 8
 """
-_CONFIG = Flag("config", Path, "A TOML file with settings.", "FILE", "PARFOCAL_CONFIG")
 # How long a thread computes in Python while another waits for its turn. The engine waits many times in a
 # step: at Python's 5 ms, one upload that was checked made tokens several times slower.
 _TURN_S = 0.0005
-_METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER"}
 _LAST_RESORT_S = 10.0
 
 
 def build_serve(load: "Load | None" = None) -> Callable[..., None]:
     """The command, with one flag for each setting; `load` replaces what loads the base, for tests."""
-    flags = [_CONFIG, *map(_flag, settings_of(ServeConfig))]
+    flags = [CONFIG, *map(flag_of, settings_of(ServeConfig))]
     return command("serve", _DOC, flags, functools.partial(_serve, load or _load))
-
-
-def _flag(setting: Setting) -> Flag:
-    """Numbers are read as text, so that flags accept what variables do: 4GiB."""
-    help_text = f"{setting.help} Default: {_shown(setting)}." if setting.default is not None else setting.help
-    if setting.kind is bool:
-        return Flag(setting.name, bool, help_text)
-    metavar = "|".join(map(str, setting.bounds.choices)) or _METAVARS[setting.kind]
-    return Flag(setting.name, str, help_text, metavar)
-
-
-def _shown(setting: Setting) -> str:
-    return ("on" if setting.default else "off") if setting.kind is bool else str(setting.default)
 
 
 def _serve(load: "Load", given: Given) -> None:
     config = given.get("config")
     assert config is None or isinstance(config, Path)
-    resolved = resolve_settings(config, os.environ, _values(given))
+    resolved = resolve_settings(config, os.environ, values_of(given))
     log_to_stderr(resolved.config.log_level, resolved.config.log_format)
     sys.setswitchinterval(_TURN_S)
-    with _RefusalsIn(resolved.config.log_format):
+    with RefusalsIn(resolved.config.log_format):
         try:
             asyncio.run(_serve_until_terminated(resolved, load))
         except EngineFailed as failure:
             _end(failure, resolved.config.log_format)
     _leave(0)
-
-
-class _RefusalsIn:
-    """Logs a startup failure as one JSON object, if logs are for machines."""
-
-    def __init__(self, log_format: str) -> None:
-        self._is_json = log_format == "json"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        line = explain(error) if self._is_json and error is not None else None
-        if line is not None:
-            log.critical(line)
-            raise typer.Exit(1) from error
 
 
 def _end(failure: EngineFailed, log_format: str) -> NoReturn:
@@ -113,7 +74,7 @@ def _end(failure: EngineFailed, log_format: str) -> NoReturn:
     if log_format == "json":
         log.critical(line)
     else:
-        _say(f"parfocal: {line}")
+        say_to_operator(f"parfocal: {line}")
     _leave(1)
 
 
@@ -129,21 +90,6 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _values(given: Given) -> dict[str, Value]:
-    """The values of the flags; a bad one is a usage error."""
-    known = {setting.name: setting for setting in settings_of(ServeConfig)}
-    values: dict[str, Value] = {}
-    for name, value in given.items():
-        try:
-            if isinstance(value, str):
-                values[name] = known[name].parse(value, "the flag")
-            elif isinstance(value, bool):
-                values[name] = value
-        except BadSetting as error:
-            raise typer.BadParameter(str(error), param_hint=f"--{name.replace('_', '-')}") from error
-    return values
-
-
 async def _serve_until_terminated(resolved: Resolved, load: "Load") -> None:
     from prometheus_client import disable_created_metrics
 
@@ -151,7 +97,7 @@ async def _serve_until_terminated(resolved: Resolved, load: "Load") -> None:
 
     # Prometheus `_created` series: half of all series, and unused.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    config, tell = resolved.config, _voice(resolved.config)
+    config, tell = resolved.config, voice_of(resolved.config)
     supervisor = Supervisor(os.environ)
     async with (
         listening(config) as doors,
@@ -187,7 +133,7 @@ def _load(config: ServeConfig) -> "Loaded":
 async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors", supervisor: Supervisor) -> None:
     from parfocal.server.assembly import running
 
-    tell = _voice(resolved.config)
+    tell = voice_of(resolved.config)
     async with running(loaded, doors) as server:
         _tell_settings(resolved)
         for line in loaded.memory.lines():
@@ -211,20 +157,9 @@ async def _answer(resolved: Resolved, loaded: "Loaded", doors: "Doors", supervis
             raise
 
 
-def _voice(config: ServeConfig) -> Callable[[str], None]:
-    """What reports startup to an operator: plain lines, or log lines for machines."""
-    return _say if config.log_format == "text" else log.info
-
-
-def _say(line: str) -> None:
-    """Tells an operator. That nobody reads any more, as after `2>&1 | head`, is no reason to stop serving."""
-    with contextlib.suppress(BrokenPipeError):
-        say(line, err=True)
-
-
 def _tell_settings(resolved: Resolved) -> None:
     if resolved.config.log_format == "json":
         log.info("Settings", extra={"facts": resolved.values()})
         return
     for line in resolved.lines():
-        _say(line)
+        say_to_operator(line)

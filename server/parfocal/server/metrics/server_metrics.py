@@ -51,7 +51,7 @@ class ServerMetrics:
         self._adapters = _AdapterMetrics(self.registry)
         self._fallbacks = _fallbacks(self.registry)
         self._base_memory = _base_memory(self.registry)
-        _build_info(self.registry)
+        show_build_info(self.registry)
         for reason in FinishReason:
             self._tally.expect(BASE, reason.value)
 
@@ -229,7 +229,8 @@ def _base_memory(registry: CollectorRegistry) -> Gauge:
     return Gauge("parfocal_base_memory_bytes", "What the base's weights take.", registry=registry)
 
 
-def _build_info(registry: CollectorRegistry) -> None:
+def show_build_info(registry: CollectorRegistry) -> None:
+    """Shows what the server is built of, as labels of a 1."""
     info = build_info()
     gauge = Gauge("parfocal_build_info", "What this server is built of.", list(info), registry=registry)
     gauge.labels(*info.values()).set(1)

@@ -9,6 +9,26 @@ from parfocal.registry.faces import ServiceLimits
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
 DEFAULT_REGISTRY = f"{data_home()}/registry"
 SERVICE = ServiceLimits()
+# What of a server's settings a registry has too.
+REGISTRY_SETTINGS = (
+    "registry",
+    "grpc_address",
+    "metrics_address",
+    "keys",
+    "insecure",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "max_rpcs",
+    "max_registry_rpcs",
+    "max_connections",
+    "max_uploads",
+    "max_upload_bytes",
+    "upload_idle_s",
+    "drain_s",
+    "log_level",
+    "log_format",
+)
 
 
 @dataclass(frozen=True, slots=True)

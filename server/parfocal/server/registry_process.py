@@ -1,0 +1,91 @@
+"""A registry as a server of its own, without base and engine: assembles it and takes it down."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from parfocal.registry import open_registry
+from parfocal.registry.faces.grpc import RegistryService
+from parfocal.rpc import Service, WireServer
+from parfocal.server.entrance import guard_of
+from parfocal.server.exposure import check_exposure, most_connections
+from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
+from parfocal.server.settings import Resolved, ServeConfig, kept_folders
+from parfocal.v1 import registry_service_pb2 as pb
+from parfocal.v1 import registry_service_pb2_grpc as pb_grpc
+
+# Beside a server of adapters on the same machine.
+_ADDRESSES = {"grpc_address": "127.0.0.1:50061", "metrics_address": "127.0.0.1:9465"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRegistry:
+    """A registry that answers. `metrics_port` is 0 where there is no metrics page."""
+
+    config: ServeConfig
+    wire: WireServer
+    metrics_port: int
+
+    @property
+    def address(self) -> str:
+        """Where gRPC actually listens, with port 0 replaced by the port it got."""
+        address = self.config.grpc_address
+        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{self.wire.port}"
+
+    async def run_until_terminated(self) -> None:
+        """Serves until SIGTERM or SIGINT, then lets what is under way finish."""
+        await self.wire.run_until_terminated(self.config.drain_s)
+
+
+def registry_config(resolved: Resolved) -> ServeConfig:
+    """The settings of a registry's own process, which listens beside a server unless it is told where."""
+    untold = {name: each for name, each in _ADDRESSES.items() if resolved.sources[name] == "default"}
+    return replace(resolved.config, **untold)  # type: ignore[arg-type]  # texts both
+
+
+@contextlib.asynccontextmanager
+async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry]:
+    """Serves the registry that `config` names while the scope lasts.
+
+    Raises AddressInvalid, AddressUnavailable, BadSetting if strangers could reach it and nobody needs a key,
+    and what opening the registry raises.
+    """
+    check_exposure(config, {"grpc_address": config.grpc_address})
+    async with contextlib.AsyncExitStack() as stack:
+        wire = WireServer(
+            config.grpc_address,
+            max_rpcs=config.max_rpcs,
+            max_connections=most_connections(config),
+            guard=guard_of(config),
+        )
+        await wire.listen()
+        stack.push_async_callback(wire.stop)
+        registry = await asyncio.to_thread(open_registry, config.registry, isolated=True)
+        service = RegistryService(registry, limits=config.service())
+        port = 0
+        if config.metrics_address:
+            metrics = RegistryMetrics(_usage(wire, service), kept_folders(config.registry, ""))
+            state = lambda: "draining" if wire.is_draining else READY  # noqa: E731
+            pages = MetricsEndpoint(metrics.registry, config.metrics_address, state)
+            stack.callback(pages.stop)
+            port = pages.port
+        await wire.open([_service(service)])
+        yield RunningRegistry(config, wire, port)
+
+
+def _service(registry: RegistryService) -> Service:
+    name = pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
+    return Service(pb_grpc.add_RegistryServiceServicer_to_server, registry, name, registry.rpcs)
+
+
+def _usage(wire: WireServer, registry: RegistryService) -> Usage:
+    uploads = registry.uploads
+    return Usage(
+        rpcs=wire.rpcs,
+        probes=wire.probes,
+        registry_rpcs=registry.rpcs,
+        uploads=uploads.running,
+        staged_bytes=uploads.staged_bytes,
+        slow_uploads=lambda: uploads.too_slow,
+    )
