@@ -30,7 +30,7 @@ def trainable_base(resident: ResidentBase, folder: Path) -> nn.Module:
     """Returns the model of `folder` on the memory of the resident base: not a weight is copied.
 
     Raises:
-        NotShared: a linear of the resident base is none of bitsandbytes' any more.
+        NotShared: no gradient passes through a linear of the resident base.
     """
     config = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
@@ -73,8 +73,31 @@ def train_steps(model: PeftModel, rows: torch.Tensor, steps: int, rate: float) -
     return taken
 
 
-def _linear_4bit(model: nn.Module, path: str) -> Linear4bit:
+class _Through(nn.Linear):
+    """A linear for PEFT, which knows no others, on blocked weights: dequantised in tiles, forth and back."""
+
+    def __init__(self, linear: Any) -> None:
+        # Imported here: it needs Triton, which is published for Linux only.
+        from parfocal.engine.backends.cuda.four_bit import Serving, TritonProduct, Way, by_kernels
+
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        own = linear.own
+        self.weight = nn.Parameter(own.codes.new_empty(0, dtype=own.dtype), requires_grad=False)
+        self.register_parameter("bias", None)
+        dense = Serving(TritonProduct(Way.LEVELS), 0, by_kernels)
+        self._blocked = linear.served_by(dense if own.codes.is_cuda else None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self._blocked(x)
+        return answer
+
+
+def _linear_4bit(model: nn.Module, path: str) -> nn.Module:
     adapted = model.get_submodule(path)
+    blocked = [module for module in adapted.modules() if type(module).__name__ == "BlockedLinear4bit"]
+    if blocked:
+        return _Through(blocked[0])
     found = next((module for module in adapted.modules() if isinstance(module, Linear4bit)), None)
     if found is None:
         raise NotShared(

@@ -1,11 +1,16 @@
 """Compiles the kernels for GPUs of the given capabilities, which need not be there.
 
 Runs in a process of its own, for the tests' Triton interprets; the interpreter takes much that the compiler
-refuses. Prints the capability, each kernel's name and the bytes of shared memory it takes.
+refuses. Prints the capability, each kernel's name, the bytes of shared memory it takes, and the bytes of
+local memory, which holds what has no place in registers.
 """
 
+import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +20,11 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from parfocal.engine.backends.cuda.attention import kernels as attention_kernels
+from parfocal.engine.backends.cuda.four_bit import Way, nf4_levels
+from parfocal.engine.backends.cuda.four_bit import kernels as four_bit_kernels
+from parfocal.engine.backends.cuda.four_bit.levels import assembly_of
+from parfocal.engine.backends.cuda.four_bit.partials import SUM_OUTPUTS, SUM_ROWS
+from parfocal.engine.backends.cuda.four_bit.product import DEQUANTISED_OUTPUTS, Tiles, tiles_for
 from parfocal.engine.backends.cuda.invariant import kernels as invariant_kernels
 from parfocal.engine.backends.cuda.invariant.linears import (
     FOUR_BIT_INPUTS,
@@ -42,6 +52,8 @@ _SIZES = [
     "outputs2",
     "outputs",
     "size",
+    "codes_stride",
+    "scales_stride",
 ]
 _TYPES = {
     **dict.fromkeys(
@@ -51,9 +63,9 @@ _TYPES = {
         ],
         "*bf16",
     ),
-    **dict.fromkeys(["answers", "logs", "scales", "h", "levels", "outer_levels", "offset"], "*fp32"),
-    **dict.fromkeys(["blocks", "lengths", "lines", "tiles"], "*i32"),
-    **dict.fromkeys(["most", "window", "room", "modules", "first", "rows"], "i32"),
+    **dict.fromkeys(["answers", "logs", "scales", "h", "levels", "outer_levels", "offset", "parts"], "*fp32"),
+    **dict.fromkeys(["lengths", "lines", "tiles"], "*i32"),
+    **dict.fromkeys(["most", "window", "room", "modules", "first", "rows", "blocks", "share"], "i32"),
     **dict.fromkeys(_SIZES, "i32"),
     **dict.fromkeys(("inner", "outer", "epsilon"), "fp32"),
     "codes": "*u8",
@@ -111,10 +123,49 @@ def invariant_sizes(kernel: str, dtype: torch.dtype) -> dict[str, object]:
     }
 
 
+def product_sizes(way: Way, dtype: torch.dtype, tiles: Tiles, rows: int) -> dict[str, object]:
+    """Returns what products of so many rows are compiled for, for a weight of many outputs."""
+    return {
+        "WAY": int(way),
+        "ASM": assembly_of(way, nf4_levels(), dtype),
+        "DOT": {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[dtype],
+        "N": tiles.outputs,
+        "M": rows,
+        "STAGES": tiles.stages,
+    }
+
+
+def four_bit_products() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
+    """Yields the kernels of the base's 4-bit products, as `all_kernels` does."""
+    kinds = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
+    for dtype, told in kinds.items():
+        for way in (Way.LEVELS,) if dtype is torch.float32 else (Way.PRMT, Way.PAIRS):
+            for rows in (16, 32, 64):
+                sizes = product_sizes(way, dtype, tiles_for(4096, 64, dtype), rows)
+                types = {"x": f"*{told}", "codes": "*u8", "table": "*i32" if way is Way.PAIRS else "*fp32"}
+                yield (
+                    f"product_{way.name.lower()}_{told}_{rows}",
+                    four_bit_kernels.product_kernel,
+                    sizes,
+                    types,
+                )
+    narrow = product_sizes(Way.PRMT, torch.bfloat16, tiles_for(512, 64, torch.bfloat16), 64)
+    types = {"codes": "*u8", "table": "*fp32"}
+    yield "product_narrow", four_bit_kernels.product_kernel, narrow, types
+    sizes = {"PARTS": 8, "BIASED": True, "M": SUM_ROWS, "N": SUM_OUTPUTS}
+    yield "sum", four_bit_kernels.sum_kernel, sizes, {}
+    yield "dequantise", four_bit_kernels.dequantise_kernel, {"N": DEQUANTISED_OUTPUTS}, {}
+
+
 def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
     """Yields a name, the kernel, its constants, and those types that differ from the usual ones."""
     for name in ("store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"):
-        yield name, getattr(attention_kernels, name), attention_sizes(name), {"tokens": "*i32"}
+        yield (
+            name,
+            getattr(attention_kernels, name),
+            attention_sizes(name),
+            {"tokens": "*i32", "blocks": "*i32"},
+        )
     for name in ("dense_kernel", "four_bit_kernel", "norm_kernel"):
         for dtype, told in ((torch.bfloat16, "*bf16"), (torch.float32, "*fp32")):
             types = dict.fromkeys(("x", "y", "weight", "bias"), told) | {"outer": "*fp32"}
@@ -124,6 +175,7 @@ def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]
                 types["scales"] = "*u8"
             kernel = getattr(invariant_kernels, name)
             yield f"{name}_{told[1:]}", kernel, invariant_sizes(name, dtype), types
+    yield from four_bit_products()
     for name in ("shrink", "expand"):
         for tile in (SHORT, LONG):
             for scaled in (False, True):
@@ -132,10 +184,10 @@ def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]
                 yield told, getattr(lora_kernels, name), lora_sizes(tile, scaled=scaled), types
 
 
-def shared_bytes(
+def taken_bytes(
     kernel: Any, constants: Mapping[str, object], others: Mapping[str, str], target: GPUTarget
-) -> int:
-    """Returns the shared memory that the compiled kernel takes."""
+) -> tuple[int, int]:
+    """Returns the shared and the local memory that the compiled kernel takes."""
     names = kernel.arg_names
     types = {key: others.get(key, _TYPES.get(key, "constexpr")) for key in names}
     aligned = {
@@ -146,12 +198,22 @@ def shared_bytes(
     options = {"num_warps": 8, "num_stages": 2} if kernel is attention_kernels.prefill_kernel else {}
     given = {key: value for key, value in constants.items() if key in names}
     compiled = triton.compile(ASTSource(kernel, types, given, aligned), target=target, options=options)
-    shared: int = compiled.metadata.shared
-    return shared
+    return compiled.metadata.shared, local_bytes(compiled.asm["cubin"])
+
+
+def local_bytes(cubin: bytes) -> int:
+    """Returns a thread's bytes of stack, spilled registers among them, as Triton's `cuobjdump` reads them."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [str(tool), "-res-usage", file.name]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return sum(int(number) for number in re.findall(r"\b(?:STACK|LOCAL):(\d+)", said))
 
 
 if __name__ == "__main__":
     for capability in sys.argv[1:]:
         target = GPUTarget("cuda", int(capability), 32)
         for name, kernel, constants, others in all_kernels():
-            print(capability, name, shared_bytes(kernel, constants, others, target))
+            print(capability, name, *taken_bytes(kernel, constants, others, target))

@@ -15,7 +15,7 @@ CAPABILITIES = ["80", "90"]
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
-    """Returns capability, kernel and bytes of all that compiled, in one process: its start is slow."""
+    """Returns capability, kernel, shared and local bytes; all from one process, since it starts slowly."""
     cache = str(tmp_path_factory.mktemp("triton"))
     ours = {**os.environ, "TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(sys.path)}
     ours.pop("TRITON_INTERPRET", None)
@@ -28,11 +28,25 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_the_kernels_compile_and_fit(compiled: list[list[str]], capability: str) -> None:
-    taken = {name: shared for target, name, shared in compiled if target == capability}
+    taken = {name: shared for target, name, shared, _ in compiled if target == capability}
     attention = {"store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"}
     lora = {f"{name}_{tile}" for name in ("shrink", "expand") for tile in (16, 64)}
     invariant = {
         f"{name}_kernel_{kind}" for name in ("dense", "four_bit", "norm") for kind in ("bf16", "fp32")
     }
-    assert taken.keys() == attention | invariant | lora | {f"{name}_8bit" for name in lora}
+    ways = ("prmt_bf16", "pairs_bf16", "prmt_fp16", "pairs_fp16", "levels_fp32")
+    products = {f"product_{way}_{rows}" for way in ways for rows in (16, 32, 64)}
+    products |= {"product_narrow", "sum", "dequantise"}
+    assert taken.keys() == attention | invariant | products | lora | {f"{name}_8bit" for name in lora}
     assert max(int(shared) for shared in taken.values()) <= LEAST_SHARED_BYTES
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_products_of_the_base_keep_all_their_numbers_in_registers(
+    compiled: list[list[str]], capability: str
+) -> None:
+    local = {name: int(bytes_) for target, name, _, bytes_ in compiled if target == capability}
+    ours = {name: local[name] for name in local if name.startswith(("product_", "sum", "dequantise"))}
+
+    assert len(ours) == 18
+    assert not any(ours.values()), ours

@@ -21,6 +21,7 @@ from parfocal.engine import (
     Stop,
 )
 from parfocal.engine.backends.cuda import Card, CudaBackend
+from parfocal.engine.backends.cuda.four_bit import BlockedLinear4bit
 from parfocal.engine.backends.cuda.lora.page_store import StoreShape
 from parfocal.engine.backends.cuda.steps.decode_inputs import input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import Replay
@@ -111,8 +112,11 @@ def opened(
     config = replace(usual, **changes)  # type: ignore[arg-type]  # numbers by name
     card = Card(4, PlainCopies(), capturer, EveryTimeTheSame, NoBytes())
     reports = Reports()
-    resident = replace(load_base(base, config), backend=CudaBackend(Machine(), card, torch.float32))
-    return build_engine(resident, config, FolderSource(folders), reports), reports
+    resident = load_base(base, config, backend=CudaBackend(Machine(), card, torch.float32))
+    engine = build_engine(resident, config, FolderSource(folders), reports)
+    linears = [module for module in resident.model.modules() if isinstance(module, BlockedLinear4bit)]
+    assert config.deterministic or (linears and all(linear.serving for linear in linears))
+    return engine, reports
 
 
 def narrow(architecture: str, layers: int) -> PretrainedConfig:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from parfocal.engine.backends.cuda.groups import groups_of
 from parfocal.engine.backends.cuda.lora.grouped_linear import group_linears
-from parfocal.engine.backends.cuda.lora.groups import groups_of
 from parfocal.engine.lora import ActiveAdapters, LoraWork
 
 

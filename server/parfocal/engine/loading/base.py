@@ -25,6 +25,7 @@ from parfocal.engine.loading.held_bytes import held_bytes
 from parfocal.engine.lora import ADAPTER_DTYPES, ActiveAdapters, adapt_linears
 from parfocal.engine.model import (
     ATTENTION,
+    Backend,
     BaseInfo,
     KvShape,
     LinearLayout,
@@ -45,17 +46,25 @@ def quantisation_config(dtype: torch.dtype) -> BitsAndBytesConfig:
 
 
 def load_base(
-    folder: Path, config: EngineConfig, name: str = "", cache: BaseCache | None = None
+    folder: Path,
+    config: EngineConfig,
+    name: str = "",
+    cache: BaseCache | None = None,
+    backend: Backend | None = None,
 ) -> ResidentBase:
     """Loads the base in `folder` onto the device; with a `cache`, quantises and packs it just once.
+
+    Without a `backend`, the fastest one that suits is chosen.
 
     Raises:
         BaseRefused: the architecture or one of its options is not supported.
     """
-    return on_passing_thread(lambda: _load(folder, config, name, cache))
+    return on_passing_thread(lambda: _load(folder, config, name, cache, backend))
 
 
-def _load(folder: Path, config: EngineConfig, name: str, cache: BaseCache | None) -> ResidentBase:
+def _load(
+    folder: Path, config: EngineConfig, name: str, cache: BaseCache | None, backend: Backend | None
+) -> ResidentBase:
     settings = checked_config(folder)
     tokenizer = load_tokenizer(folder)  # takes no time beside the weights, and may be at fault
     device = device_of(config.device)
@@ -64,7 +73,7 @@ def _load(folder: Path, config: EngineConfig, name: str, cache: BaseCache | None
     text = settings.get_text_config()
     heads = text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
-    backend = choose_backend(config, device, dtype, head_dim)
+    backend = backend or choose_backend(config, device, dtype, head_dim)
     kv_shape = KvShape(
         layers=text.num_hidden_layers,
         heads=getattr(text, "num_key_value_heads", None) or heads,

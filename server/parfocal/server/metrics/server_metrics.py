@@ -23,7 +23,8 @@ _BATCH_TOKENS = tuple(1 << power for power in range(14))
 LOAD_STAGES = ("fetch", "stage", "copy")
 LOOKUP_RESULTS = ("hit", "wait", "miss")
 EVICTION_REASONS = ("capacity", "host_capacity")
-KERNELS = ("linears", "lora", "attention", "graphs")
+PRODUCTS = ("products_prmt", "products_pairs", "products_levels")
+KERNELS = (*PRODUCTS, "linears", "lora", "attention", "graphs")
 
 
 class ServerMetrics:
@@ -216,7 +217,7 @@ def _histogram(
 def _fallbacks(registry: CollectorRegistry) -> Counter:
     counter = Counter(
         "parfocal_kernel_fallbacks",
-        "Device kernels disabled in favour of PyTorch: slower, same results.",
+        "Device kernels disabled in favour of the next best path: slower, same results.",
         ["kernel"],
         registry=registry,
     )

@@ -7,7 +7,8 @@ import torch
 from parfocal.engine.backends.cuda.attention import CudaAttention, choose_attention
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Guarded, Report, Trial, choose
-from parfocal.engine.backends.cuda.four_bit import speed_up
+from parfocal.engine.backends.cuda.four_bit import choose_products, joined, unpack
+from parfocal.engine.backends.cuda.groups import columns_of, groups_of
 from parfocal.engine.backends.cuda.invariant import is_invariant, make_invariant
 from parfocal.engine.backends.cuda.lora import (
     GroupGuard,
@@ -17,9 +18,7 @@ from parfocal.engine.backends.cuda.lora import (
     Unguarded,
     by_kernels,
     by_torch,
-    columns_of,
     group_linears,
-    groups_of,
     lora_trial,
 )
 from parfocal.engine.backends.cuda.steps import (
@@ -78,11 +77,14 @@ def cuda_parts(
     return Computing(_with_graphs(base, eager, graphs, report), store)
 
 
-def measured_workspace(card: Card) -> MeasuredWorkspace:
-    """Returns what measures a step's workspace by running the largest steps, before any kernel is tried."""
+def measured_workspace(card: Card, report: Report) -> MeasuredWorkspace:
+    """Returns what measures a step's workspace by running the largest steps, before most kernels are tried.
+
+    `report` gets the linears that are rejected: those are replaced now, and not tried again.
+    """
 
     def make(base: ResidentBase, config: EngineConfig, cache: KvCache) -> Measured:
-        store = _prepared(base, config, None, _untold, card)
+        store = _prepared(base, config, None, report, card)
         invariant = config.deterministic
         attention = CudaAttention(cache, query_heads(base), card.processors, singly=invariant)
         # Too little memory must end the measurement, not disable a kernel.
@@ -93,18 +95,16 @@ def measured_workspace(card: Card) -> MeasuredWorkspace:
     return MeasuredWorkspace(make, card.peak)
 
 
-def _untold(kernel: str, reason: str) -> None:
-    """Ignores the failure; it recurs, and is reported, when the engine is built."""
-
-
 def _prepared(
     base: ResidentBase, config: EngineConfig, room: Room | None, report: Report, card: Card
 ) -> PageStore:
     """Returns a store of that size, at least a page; switches and groups the base's linears, once."""
     groups = groups_of(base.shapes)
+    if config.deterministic:
+        unpack(base.model)
     if not (config.deterministic and make_invariant(base.model, report)):
-        speed_up(base.model, config.max_batch_tokens, card.clock(), report)
-    group_linears(base.model, groups, base.active)
+        choose_products(base.model, config.max_batch_tokens, card.clock(), report)
+    group_linears(base.model, groups, base.active, joined)
     shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
     one = Room(1, shape.page_bytes)
     return PageStore(columns_of(groups), shape, room or one, card.copies)

@@ -9,10 +9,11 @@ from torch import nn
 from parfocal.engine.backends.cuda.assembly import cuda_parts, measured_workspace
 from parfocal.engine.backends.cuda.attention import shares_bytes
 from parfocal.engine.backends.cuda.card import Card
-from parfocal.engine.backends.cuda.fallback import reports_to
+from parfocal.engine.backends.cuda.fallback import Report, reports_to
+from parfocal.engine.backends.cuda.four_bit import BlockedLinears
 from parfocal.engine.backends.cuda.lora import GroupedLinear, StoreShape
 from parfocal.engine.backends.cuda.steps import input_bytes
-from parfocal.engine.backends.torch import FourBitLinears, at_most
+from parfocal.engine.backends.torch import at_most
 from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device
 from parfocal.engine.errors import EngineMisconfigured
@@ -41,9 +42,10 @@ class CudaBackend:
     def __init__(self, device: Device, card: Card, dtype: torch.dtype) -> None:
         self.device = device
         self.watch = Stopwatch(device.marks())
-        self.linears = FourBitLinears()
+        self.linears = BlockedLinears()
         self.kv_dtype = self.adapter_dtype = dtype
         self._card = card
+        self._rejected: dict[str, str] = {}
 
     def prepare(self, model: nn.Module) -> None:
         """Leaves the model as it is: its linears are replaced where steps are measured or computed."""
@@ -58,7 +60,7 @@ class CudaBackend:
         shares = shares_bytes(config.max_requests, query_heads(base), base.kv_shape.head_dim)
         return DeviceNeeds(
             adapter_bytes=_page_bytes(base, config, room_bytes),
-            workspace=measured_workspace(self._card)(base, config),
+            workspace=measured_workspace(self._card, self._reject)(base, config),
             graph_bytes=at_most(base, decode).fixed_bytes + inputs + shares,
         )
 
@@ -66,7 +68,8 @@ class CudaBackend:
         self, base: ResidentBase, config: EngineConfig, memory: StepMemory, observer: Observer
     ) -> Computing:
         """Returns the fastest parts that are correct on the card."""
-        return cuda_parts(base, config, memory, reports_to(observer), self._card)
+        report = self._with_earlier(reports_to(observer))
+        return cuda_parts(base, config, memory, report, self._card)
 
     def take_over(self, cpu_threads: int) -> None:
         """Gives the calling thread the device, and the CPUs that loading threads gave up."""
@@ -77,9 +80,26 @@ class CudaBackend:
         """Returns hooks on the model, timed by the device's clock; a captured step is timed as a whole."""
         return ModuleProfile(base.model, _linears, self.watch, _PARTS)
 
+    def _reject(self, kernel: str, reason: str) -> None:
+        """Keeps what was rejected before there was an observer to tell."""
+        self._rejected[kernel] = reason
+
+    def _with_earlier(self, report: Report) -> Report:
+        """Reports what was rejected earlier, and returns what reports everything else."""
+        earlier, self._rejected = self._rejected, {}
+        for kernel, reason in earlier.items():
+            report(kernel, reason)
+
+        def told(kernel: str, reason: str) -> None:
+            if kernel not in earlier:
+                report(kernel, reason)
+
+        return told
+
 
 def _linears(model: nn.Module) -> Iterable[nn.Module]:
-    return (module.base for module in model.modules() if isinstance(module, GroupedLinear))
+    groups = {module.group for module in model.modules() if isinstance(module, GroupedLinear)}
+    return (module for group in groups for module in group.computing)
 
 
 def _page_bytes(base: ResidentBase, config: EngineConfig, room_bytes: int) -> int:

@@ -165,7 +165,7 @@ def _described(error: Exception) -> str:
 
 def _give_up(name: str, card: str, reason: str, report: Report) -> None:
     log.warning(
-        "%s: kernel disabled on %s (%s); using PyTorch: slower, same results",
+        "%s: kernel disabled on %s (%s); the next best path serves: slower, same results",
         name,
         card,
         reason,

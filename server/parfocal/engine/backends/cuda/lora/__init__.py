@@ -1,7 +1,6 @@
 """LoRA on CUDA: pages, kernels, and linears grouped by input."""
 
 from parfocal.engine.backends.cuda.lora.grouped_linear import GroupedLinear, group_linears
-from parfocal.engine.backends.cuda.lora.groups import columns_of, groups_of
 from parfocal.engine.backends.cuda.lora.guarded import GroupGuard, StepLora, Unguarded, by_kernels, by_torch
 from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
 from parfocal.engine.backends.cuda.lora.plain_lora import PlainLora
@@ -22,9 +21,7 @@ __all__ = [
     "Unguarded",
     "by_kernels",
     "by_torch",
-    "columns_of",
     "group_linears",
-    "groups_of",
     "lora_trial",
     "padded",
     "tile_rows",

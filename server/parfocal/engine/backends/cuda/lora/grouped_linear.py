@@ -4,20 +4,26 @@ transformers calls them one by one on the same tensor. The first call computes a
 left for them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
-from parfocal.engine.backends.cuda.lora.groups import Group
+from parfocal.engine.backends.cuda.groups import Group
 from parfocal.engine.lora import ActiveAdapters, AdaptedLinear
+
+# Returns what computes linears on the same input as one product, as a list of outputs; None if nothing does.
+Join = Callable[[Sequence[nn.Module]], nn.Module | None]
 
 
 class LinearGroup:
     """The linears of a group, and the outputs ready for those not called yet."""
 
-    def __init__(self, linears: Sequence[nn.Module], paths: Group, active: ActiveAdapters) -> None:
+    def __init__(
+        self, linears: Sequence[nn.Module], joined: nn.Module | None, paths: Group, active: ActiveAdapters
+    ) -> None:
         self._linears = linears
+        self._joined = joined
         self._paths = paths
         self._active = active
         self._x: torch.Tensor | None = None
@@ -36,8 +42,14 @@ class LinearGroup:
             self._x = None
         return answer
 
+    @property
+    def computing(self) -> Sequence[nn.Module]:
+        """The modules that compute the base's part."""
+        return self._linears if self._joined is None else [self._joined]
+
     def _computed(self, x: torch.Tensor) -> list[torch.Tensor]:
-        ys = [linear(x) for linear in self._linears]
+        joined = self._joined
+        ys = [linear(x) for linear in self._linears] if joined is None else joined(x)
         if self._active.work is not None:
             self._active.work.add_to_group(ys, x, self._paths)
         return ys
@@ -49,19 +61,25 @@ class GroupedLinear(nn.Module):
     def __init__(self, base: nn.Module, group: LinearGroup, index: int) -> None:
         super().__init__()
         self.base = base
-        self._group = group
+        self.group = group
         self._index = index
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[…, tokens, out]` for `x` `[…, tokens, in]`."""
-        return self._group.output(self._index, x)
+        return self.group.output(self._index, x)
 
 
-def group_linears(model: nn.Module, groups: Sequence[Group], active: ActiveAdapters) -> None:
+def never_joined(linears: Sequence[nn.Module]) -> None:
+    """Leaves every linear to itself."""
+
+
+def group_linears(
+    model: nn.Module, groups: Sequence[Group], active: ActiveAdapters, join: Join = never_joined
+) -> None:
     """Replaces the linears named in `groups` by grouped ones, in place."""
     for paths in groups:
         linears = [_bare(model.get_submodule(path)) for path in paths]
-        group = LinearGroup(linears, paths, active)
+        group = LinearGroup(linears, join(linears), paths, active)
         for index, (path, linear) in enumerate(zip(paths, linears, strict=True)):
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, GroupedLinear(linear, group, index))

@@ -153,7 +153,7 @@ def measure_switches(model: nn.Module, most_rows: int, clock: Clock) -> dict[Sha
     """The switch point of each shape of 4-bit linear in the model, for up to `most_rows` rows."""
     points = {}
     for shape, linear in _one_of_each(model).items():
-        points[shape] = SwitchPoint(measure_switch(linear, _powers(most_rows), clock))
+        points[shape] = SwitchPoint(measure_switch(linear, powers(most_rows), clock))
         log.info("4-bit weights of %d x %d are dequantised from %d rows on", *shape, points[shape].rows)
     return points
 
@@ -194,7 +194,7 @@ def _shape(linear: Linear4bit) -> Shape:
     return Shape(linear.out_features, linear.in_features)
 
 
-def _powers(most: int) -> list[int]:
+def powers(most: int) -> list[int]:
     """The powers of two up to `most`, and `most`."""
     return sorted({most, *(1 << power for power in range(most.bit_length()))})
 
