@@ -35,10 +35,10 @@ def setting(tmp_path: Path) -> Setting:
 
 @pytest.fixture(scope="module")
 def dried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a dry run of two parts prints."""
+    """What a dry run of three parts prints."""
     folder = tmp_path_factory.mktemp("dry")
     places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(folder / "results")}
-    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "cold", "same"]
+    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "products", "cold", "same"]
 
     done = subprocess.run(
         command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=folder
@@ -54,7 +54,7 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
     assert dried.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
     assert dried["is_dry"] is True
     parts = dried["parts"]
-    assert parts.keys() == {"prepare", "hardware", "cold", "same"}
+    assert parts.keys() == {"prepare", "hardware", "products", "cold", "same"}
     assert all(part["status"] == "ok" for part in parts.values())
     assert parts["hardware"]["summary"].keys() == {
         "copy_gb_per_second",
@@ -68,10 +68,22 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
     assert {path.name for path in Path(dried["results"]).iterdir()} == {
         "prepare.json",
         "hardware.json",
+        "products.json",
         "cold.json",
         "same.json",
         "summary.json",
     }
+
+
+def test_a_dry_run_measures_every_product_beside_bitsandbytes_and_cublas(dried: dict[str, Any]) -> None:
+    found = dried["parts"]["products"]["summary"]["microseconds"]
+    assert [one["product"] for one in found] == [
+        name for name in ("qkv", "o", "gate_up", "down") for _ in "12"
+    ]
+    for one in found:
+        ways = {"bytes", "levels", "levels_unsummed", "bitsandbytes", "dense"}
+        assert one.keys() == {"product", "rows", *ways}
+        assert all(one[way] > 0 for way in ways)
 
 
 def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(dried: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ LIMITS_S = {
     "prepare": 60.0,
     "tests": 120.0,
     "hardware": 30.0,
+    "products": 90.0,
     "decode": 80.0,
     "mixed": 130.0,
     "many": 100.0,
@@ -37,7 +38,7 @@ LIMITS_S = {
     "sanitizer": 90.0,
 }
 _ON_ADAPTERS = {"decode", "mixed", "many", "cold", "int8", "same", "train"}
-_ON_HARDWARE = {"decode", "mixed", "cold"}
+_ON_HARDWARE = {"products", "decode", "mixed", "cold"}
 _LIBRARIES = (
     "torch",
     "triton",
