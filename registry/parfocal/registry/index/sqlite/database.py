@@ -199,6 +199,9 @@ class _Locked:
                 # Readers wait for nobody.
                 self._connection.execute(f"PRAGMA busy_timeout = {round(left_s * 1000)}")
             self._connection.execute(begin)
+            if begin == WRITING:
+                # Clocks can be set back: what a restored alias points at may have been recorded after it.
+                self._connection.execute("PRAGMA defer_foreign_keys = ON")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")

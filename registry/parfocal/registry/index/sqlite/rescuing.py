@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 
 from parfocal.registry.errors import IndexCorrupt, NotARegistry
+from parfocal.registry.index.sql import EVENT_COLUMNS, event_of
 from parfocal.registry.index.sqlite.looking import look
-from parfocal.registry.index.sqlite.rows import EVENT_COLUMNS, event_of
 from parfocal.registry.values import Event
 
 

@@ -1,10 +1,10 @@
 """Look-ups inside an open transaction. They read no manifest: who holds a connection holds up all others."""
 
-import sqlite3
 from typing import Any
 
 from parfocal.registry.index import refusals
-from parfocal.registry.index.sqlite.rows import VERSION_COLUMNS, alias_of, listed
+from parfocal.registry.index.sql.rows import VERSION_COLUMNS, alias_of, listed
+from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import MOVE_KINDS, Alias, EventKind, MoveKind, Version
 
 ALIASES = """
@@ -13,17 +13,17 @@ FROM aliases a JOIN versions v ON v.name = a.name AND v.version = a.version
 """
 
 
-def require_adapter(connection: sqlite3.Connection, name: str) -> None:
+def require_adapter(session: Session, name: str) -> None:
     """Raises AdapterNotFound unless something was published under `name` and not deleted as a whole."""
-    row = connection.execute("SELECT deleted_at FROM adapters WHERE name = ?", (name,)).fetchone()
+    row = session.execute("SELECT deleted_at FROM adapters WHERE name = ?", (name,)).fetchone()
     if row is None or row[0] is not None:
         raise refusals.no_adapter(name, was_deleted=row is not None)
 
 
-def require_version(connection: sqlite3.Connection, name: str, number: int) -> str:
+def require_version(session: Session, name: str, number: int) -> str:
     """The digest of a live version; raises AdapterNotFound or VersionNotFound."""
-    require_adapter(connection, name)
-    row = connection.execute(
+    require_adapter(session, name)
+    row = session.execute(
         "SELECT digest, deleted_at FROM versions WHERE name = ? AND version = ?", (name, number)
     ).fetchone()
     if row is None or row[1] is not None:
@@ -31,17 +31,17 @@ def require_version(connection: sqlite3.Connection, name: str, number: int) -> s
     return str(row[0])
 
 
-def live_version(connection: sqlite3.Connection, name: str, number: int) -> Version:
+def live_version(session: Session, name: str, number: int) -> Version:
     """A live version; raises AdapterNotFound or VersionNotFound."""
-    require_version(connection, name, number)
-    found = version_where(connection, "name = ? AND version = ?", name, number)
+    require_version(session, name, number)
+    found = version_where(session, "name = ? AND version = ?", name, number)
     assert found is not None
     return found
 
 
-def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> Version | None:
+def live_with_digest(session: Session, name: str, digest: str) -> Version | None:
     """The live version of `name` with this digest, if there is one."""
-    row = connection.execute(
+    row = session.execute(
         f"SELECT {VERSION_COLUMNS} FROM versions"
         " WHERE name = ? AND digest = ? AND deleted_at IS NULL LIMIT 1",
         (name, digest),
@@ -49,9 +49,9 @@ def live_with_digest(connection: sqlite3.Connection, name: str, digest: str) -> 
     return None if row is None else listed(row)
 
 
-def live_with_digits(connection: sqlite3.Connection, name: str, digits: str) -> list[Version]:
+def live_with_digits(session: Session, name: str, digits: str) -> list[Version]:
     """At most two live versions of `name` whose digests begin with these digits."""
-    rows = connection.execute(
+    rows = session.execute(
         f"SELECT {VERSION_COLUMNS} FROM versions "
         "WHERE name = ? AND substr(digest, 1, ?) = ? AND deleted_at IS NULL LIMIT 2",
         (name, len(digits), digits),
@@ -59,54 +59,54 @@ def live_with_digits(connection: sqlite3.Connection, name: str, digits: str) -> 
     return [listed(row) for row in rows]
 
 
-def version_where(connection: sqlite3.Connection, condition: str, *values: object) -> Version | None:
+def version_where(session: Session, condition: str, *values: object) -> Version | None:
     """The first version that meets an SQL condition (and order), if there is one."""
-    row = connection.execute(
+    row = session.execute(
         f"SELECT {VERSION_COLUMNS} FROM versions WHERE {condition} LIMIT 1", values
     ).fetchone()
     return None if row is None else listed(row)
 
 
-def live_numbers(connection: sqlite3.Connection, name: str) -> dict[int, str]:
+def live_numbers(session: Session, name: str) -> dict[int, str]:
     """Number and digest of every live version of an adapter."""
     return dict(
-        connection.execute(
+        session.execute(
             "SELECT version, digest FROM versions WHERE name = ? AND deleted_at IS NULL ORDER BY version",
             (name,),
         )
     )
 
 
-def points_at(connection: sqlite3.Connection, name: str, alias: str) -> int:
+def points_at(session: Session, name: str, alias: str) -> int:
     """The version that an alias points at; 0 when there is no such alias."""
-    row = connection.execute(
+    row = session.execute(
         "SELECT version FROM aliases WHERE name = ? AND alias = ?", (name, alias)
     ).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def the_alias(connection: sqlite3.Connection, name: str, alias: str) -> Alias:
+def the_alias(session: Session, name: str, alias: str) -> Alias:
     """An alias; raises AliasNotFound."""
-    row = connection.execute(f"{ALIASES} WHERE a.name = ? AND a.alias = ?", (name, alias)).fetchone()
+    row = session.execute(f"{ALIASES} WHERE a.name = ? AND a.alias = ?", (name, alias)).fetchone()
     if row is None:
         raise refusals.no_alias(name, alias)
     return alias_of(row)
 
 
-def all_aliases(connection: sqlite3.Connection, name: str) -> list[Alias]:
+def all_aliases(session: Session, name: str) -> list[Alias]:
     """The aliases of an adapter, sorted."""
-    rows: list[Any] = connection.execute(f"{ALIASES} WHERE a.name = ? ORDER BY a.alias", (name,)).fetchall()
+    rows: list[Any] = session.execute(f"{ALIASES} WHERE a.name = ? ORDER BY a.alias", (name,)).fetchall()
     return [alias_of(row) for row in rows]
 
 
-def count_aliases(connection: sqlite3.Connection, name: str) -> int:
+def count_aliases(session: Session, name: str) -> int:
     """How many aliases an adapter has."""
-    return int(connection.execute("SELECT count(*) FROM aliases WHERE name = ?", (name,)).fetchone()[0])
+    return int(session.execute("SELECT count(*) FROM aliases WHERE name = ?", (name,)).fetchone()[0])
 
 
-def past_moves(connection: sqlite3.Connection, name: str, alias: str) -> list[tuple[MoveKind, int]]:
+def past_moves(session: Session, name: str, alias: str) -> list[tuple[MoveKind, int]]:
     """How an alias was moved and to which version, oldest first."""
-    rows = connection.execute(
+    rows = session.execute(
         "SELECT kind, version FROM events WHERE name = ? AND alias = ? AND alias <> '' ORDER BY sequence",
         (name, alias),
     )

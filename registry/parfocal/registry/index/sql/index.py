@@ -1,0 +1,294 @@
+"""The index in a database. Each method is one transaction; rows and statements are beside it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+
+from parfocal.registry.index import refusals
+from parfocal.registry.index.protocol import Slice
+from parfocal.registry.index.sql import lookups
+from parfocal.registry.index.sql.changes import apply, last_sequence, next_number
+from parfocal.registry.index.sql.rows import (
+    EVENT_COLUMNS,
+    VERSION_COLUMNS,
+    VersionRow,
+    event_of,
+    fitting,
+    moment_in,
+    now,
+)
+from parfocal.registry.index.sql.session import Database, Session
+from parfocal.registry.values import (
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    Event,
+    EventKind,
+    Version,
+    digest_of,
+    rollback_target,
+)
+
+_ABOVE_ALL = (1 << 63) - 1
+# A database may hand over all rows at once, and those of versions hold manifests.
+_VERSIONS_AT_ONCE = 16
+_SUMMARIES = """
+SELECT a.name, a.created_at,
+    coalesce(max(v.version) FILTER (WHERE v.deleted_at IS NULL), 0),
+    count(v.version) FILTER (WHERE v.deleted_at IS NULL),
+    coalesce(max(v.created_at), ''),
+    coalesce((SELECT max(moved_at) FROM aliases WHERE name = a.name), '')
+FROM adapters a LEFT JOIN versions v ON v.name = a.name
+WHERE a.name > ? AND a.deleted_at IS NULL GROUP BY a.name ORDER BY a.name LIMIT ?
+"""
+# Of equal manifests under several names, the first.
+_MANIFESTS = """
+SELECT digest, manifest FROM versions v WHERE deleted_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM versions e WHERE e.digest = v.digest AND e.deleted_at IS NULL
+    AND (e.name < v.name OR (e.name = v.name AND e.version < v.version))
+)
+"""
+
+
+class SqlIndex:
+    """The index in `database`, but for what is the database's own affair: its check, and its locks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def moment(self) -> object | None:
+        return self._database.moment()
+
+    def version(self, name: str, number: int) -> Version:
+        with self._database.read() as session:
+            found = lookups.live_version(session, name, number)
+        return found.checked()
+
+    def latest(self, name: str) -> Version:
+        with self._database.read() as session:
+            lookups.require_adapter(session, name)
+            found = lookups.version_where(
+                session, "name = ? AND deleted_at IS NULL ORDER BY version DESC", name
+            )
+        if found is None:
+            raise refusals.no_version_left(name)
+        return found.checked()
+
+    def version_with(self, name: str, digest: str) -> Version:
+        with self._database.read() as session:
+            lookups.require_adapter(session, name)
+            found = lookups.live_with_digits(session, name, digest)
+        if not found:
+            raise refusals.no_digest(digest, name)
+        if len(found) > 1:
+            raise refusals.many_digests(digest, name)
+        return found[0].checked()
+
+    def target(self, name: str, alias: str) -> Version:
+        with self._database.read() as session:
+            lookups.require_adapter(session, name)
+            number = lookups.the_alias(session, name, alias).version
+            found = lookups.live_version(session, name, number)
+        return found.checked()
+
+    def find(self, digest: str) -> Version:
+        with self._database.read() as session:
+            # A rebuilt index may have no manifest for a deleted version.
+            found = lookups.version_where(
+                session,
+                "digest = ? AND length(manifest) > 0 ORDER BY deleted_at IS NOT NULL, name, version",
+                digest,
+            )
+        if found is None:
+            raise refusals.no_digest(digest)
+        return found.checked()
+
+    def is_live(self, digest: str) -> bool:
+        return self._exists("SELECT 1 FROM versions WHERE digest = ? AND deleted_at IS NULL", digest)
+
+    def is_known(self, digest: str) -> bool:
+        return self._exists("SELECT 1 FROM versions WHERE digest = ?", digest)
+
+    def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
+        with self._database.read() as session:
+            lookups.require_adapter(session, name)
+            items, more = fitting(_downwards(session, name, _below(after)), limit)
+        return Slice(items, str(items[-1].version) if more else "")
+
+    def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
+        with self._database.read() as session:
+            rows = session.execute(_SUMMARIES, (after, limit + 1)).fetchall()
+            items = tuple(_summary(session, row) for row in rows[:limit])
+        return Slice(items, items[-1].name if len(rows) > limit else "")
+
+    def aliases(self, name: str) -> list[Alias]:
+        with self._database.read() as session:
+            lookups.require_adapter(session, name)
+            return lookups.all_aliases(session, name)
+
+    def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
+        with self._database.read() as session:
+            rows = session.execute(
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND alias <> '' AND (alias = ? OR ? = '')"
+                " AND sequence < ? ORDER BY sequence DESC LIMIT ?",
+                (name, alias, alias, _below(after), limit + 1),
+            ).fetchall()
+            if not rows and not after:
+                lookups.require_adapter(session, name)
+                if alias:
+                    raise refusals.no_alias(name, alias)
+        moves = tuple(event_of(row).move() for row in rows[:limit])
+        return Slice(moves, str(rows[limit - 1][0]) if len(rows) > limit else "")
+
+    def add_version(self, name: str, manifest: bytes) -> Version:
+        digest = digest_of(manifest)
+        with self._database.write() as session:
+            there = lookups.live_with_digest(session, name, digest)
+            if there is not None:
+                # Its own bytes need not be read to be believed.
+                return there if there.manifest_bytes == manifest else there.checked()
+            self._before_adding(session)
+            number = next_number(session, name)
+            event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest)
+            apply(session, event, manifest)
+            return Version(name, number, digest, manifest, event.happened_at)
+
+    def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
+        with self._database.write() as session:
+            digest = lookups.require_version(session, name, version)
+            actual = lookups.points_at(session, name, alias)
+            refusals.check_points_at(name, alias, expected, actual)
+            if not actual:
+                refusals.check_room(name, lookups.count_aliases(session, name))
+            if actual != version:
+                kind = EventKind.ALIAS_SET
+                apply(session, Event(0, kind, name, now(), version, digest, alias, actual, actor))
+            return lookups.the_alias(session, name, alias)
+
+    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            moves = lookups.past_moves(session, name, alias)
+            if not moves:
+                raise refusals.no_alias(name, alias)
+            actual = lookups.points_at(session, name, alias)
+            refusals.check_points_at(name, alias, expected, actual)
+            live = lookups.live_numbers(session, name)
+            target = rollback_target(moves, live.__contains__)
+            if target is None:
+                raise refusals.nothing_to_roll_back(name, alias, actual)
+            if not actual:
+                refusals.check_room(name, lookups.count_aliases(session, name))
+            kind = EventKind.ALIAS_ROLLED_BACK
+            apply(session, Event(0, kind, name, now(), target, live[target], alias, actual, actor))
+            return lookups.the_alias(session, name, alias)
+
+    def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            actual = lookups.points_at(session, name, alias)
+            refusals.check_points_at(name, alias, expected, actual)
+            if not actual:
+                raise refusals.no_alias(name, alias)
+            _delete_alias(session, name, alias, actual, actor)
+
+    def delete_version(self, name: str, number: int, actor: str) -> None:
+        with self._database.write() as session:
+            digest = lookups.require_version(session, name, number)
+            aliases = [a.alias for a in lookups.all_aliases(session, name) if a.version == number]
+            if aliases:
+                raise refusals.version_in_use(name, number, aliases)
+            _delete_version(session, name, number, digest, actor)
+
+    def delete_adapter(self, name: str, force: bool, actor: str) -> None:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            aliases = lookups.all_aliases(session, name)
+            if aliases and not force:
+                raise refusals.adapter_in_use(name, [alias.alias for alias in aliases])
+            for alias in aliases:
+                _delete_alias(session, name, alias.alias, alias.version, actor)
+            for number, digest in lookups.live_numbers(session, name).items():
+                _delete_version(session, name, number, digest, actor)
+            apply(session, Event(0, EventKind.ADAPTER_DELETED, name, now(), actor=actor))
+
+    def manifests(self) -> Iterator[tuple[str, bytes]]:
+        with self._database.read() as session:
+            rows = session.execute(_MANIFESTS).fetchall()
+        yield from rows
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        with self._database.read() as session:
+            rows = session.execute(
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [event_of(row) for row in rows]
+
+    def last_sequence(self) -> int:
+        with self._database.read() as session:
+            return last_sequence(session)
+
+    def event(self, sequence: int) -> Event | None:
+        found = self.events(sequence - 1, 1)
+        return found[0] if found and found[0].sequence == sequence else None
+
+    def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
+        with self._database.write() as session:
+            for event in events:
+                apply(session, event, manifests.get(event.digest, b""))
+
+    def check(self) -> list[str]:
+        raise NotImplementedError
+
+    def publishing(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def collecting(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def _before_adding(self, session: Session) -> None:
+        """Raises where a version must not be added now, though its files were stored."""
+
+    def _exists(self, statement: str, digest: str) -> bool:
+        with self._database.read() as session:
+            return session.execute(statement, (digest,)).fetchone() is not None
+
+
+def _downwards(session: Session, name: str, below: int) -> Iterator[VersionRow]:
+    """The live versions of an adapter with lower numbers, the newest first."""
+    while True:
+        rows: list[VersionRow] = session.execute(
+            f"SELECT {VERSION_COLUMNS} FROM versions WHERE name = ? AND deleted_at IS NULL"
+            " AND version < ? ORDER BY version DESC LIMIT ?",
+            (name, below, _VERSIONS_AT_ONCE),
+        ).fetchall()
+        yield from rows
+        if len(rows) < _VERSIONS_AT_ONCE:
+            return
+        below = rows[-1][1]
+
+
+def _delete_alias(session: Session, name: str, alias: str, previous: int, actor: str) -> None:
+    kind = EventKind.ALIAS_DELETED
+    apply(session, Event(0, kind, name, now(), alias=alias, previous_version=previous, actor=actor))
+
+
+def _delete_version(session: Session, name: str, number: int, digest: str, actor: str) -> None:
+    apply(session, Event(0, EventKind.VERSION_DELETED, name, now(), number, digest, actor=actor))
+
+
+def _summary(session: Session, row: tuple[str, str, int, int, str, str]) -> AdapterSummary:
+    name, created_at, latest, count, published_at, moved_at = row
+    return AdapterSummary(
+        name,
+        latest,
+        count,
+        moment_in(created_at),
+        moment_in(max(published_at, moved_at)),
+        {alias.alias: alias.version for alias in lookups.all_aliases(session, name)},
+    )
+
+
+def _below(key: str) -> int:
+    """The number that a key holds, or one above all of them."""
+    return int(key) if key.isdecimal() and len(key) < 19 else _ABOVE_ALL
