@@ -1,14 +1,17 @@
 """Small bases, adapters and registries for the tests of the registry."""
 
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fakes.registry.bucket_server import KEYS, BucketServer, bucket_server, why_no_bucket
 from fakes.registry.memory_blobs import MemoryBlobs
 from fakes.registry.memory_index import MemoryIndex
 from fakes.registry.peft_folders import Adapter, write_adapter, write_base
+from fakes.registry.postgres_server import PostgresServer, postgres_server, why_no_postgres
 from fakes.registry.registry_client import Client, Parts, publication_parts
 from fakes.registry.registry_server import serving
 from parfocal.registry import (
@@ -16,11 +19,13 @@ from parfocal.registry import (
     FolderRegistry,
     Publication,
     Registry,
+    StorageAddress,
     StoredRegistry,
     describe_base,
     locate_base,
 )
 from parfocal.registry.blobs import BlobStore, FolderBlobs
+from parfocal.registry.blobs.objects import ObjectBlobs, open_bucket
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.index import Index
 from parfocal.registry.index.sqlite import SqliteIndex
@@ -63,7 +68,8 @@ def remote(registry: FolderRegistry, tmp_path: Path) -> Iterator[RemoteRegistry]
 
 
 # Every pair of an index and a store of blobs. A new implementation of either is one line more.
-STORAGES: dict[str, Callable[[Path], tuple[Index, BlobStore]]] = {
+Storages = dict[str, Callable[[Path], tuple[Index, BlobStore]]]
+STORAGES: Storages = {
     "SQLite, folder": lambda path: (SqliteIndex(path / "index.sqlite", lambda: None), FolderBlobs(path)),
     "SQLite, memory": lambda path: (SqliteIndex(path / "index.sqlite", lambda: None), MemoryBlobs()),
     "memory, folder": lambda path: (MemoryIndex(), FolderBlobs(path)),
@@ -71,23 +77,68 @@ STORAGES: dict[str, Callable[[Path], tuple[Index, BlobStore]]] = {
 }
 
 
+# Both over the network; each needs a server of its own.
+SHARED = "PostgreSQL, S3"
+
+
 def stored(kind: str, path: Path) -> StoredRegistry:
     path.mkdir()
     return StoredRegistry(str(path), *STORAGES[kind](path), [LocalCopies(path)])
 
 
-@pytest.fixture(params=[*STORAGES])
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server."""
+    if why := why_no_postgres():
+        pytest.skip(why)
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket_host() -> Iterator[BucketServer]:
+    """An S3 server, and its keys in the environment."""
+    if why := why_no_bucket():
+        pytest.skip(why)
+    with pytest.MonkeyPatch.context() as patch, bucket_server() as server:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def shared_address(postgres: PostgresServer, bucket_host: BucketServer) -> StorageAddress:
+    """An empty schema and an empty bucket."""
+    return StorageAddress(postgres.url(f"test_{secrets.token_hex(6)}"), bucket_host.new_bucket())
+
+
+@pytest.fixture
+def shared(shared_address: StorageAddress, tmp_path: Path) -> Iterator[StoredRegistry]:
+    """A registry over PostgreSQL and S3."""
+    from parfocal.registry.index.postgres import PostgresAddress, PostgresIndex
+
+    address = PostgresAddress.parse(shared_address.index)
+    index = PostgresIndex(address, lambda: None)
+    blobs = ObjectBlobs(open_bucket(shared_address.blobs), tmp_path / "staging")
+    yield StoredRegistry(address.shown, index, blobs, [LocalCopies(tmp_path / "registry")])
+    index.close()
+
+
+@pytest.fixture(params=[*STORAGES, SHARED])
 def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> StoredRegistry:
     """A registry over every kind of index and blobs."""
+    if request.param == SHARED:
+        shared: StoredRegistry = request.getfixturevalue("shared")
+        return shared
     return stored(request.param, tmp_path / "registry")
 
 
-@pytest.fixture(params=[*STORAGES, "remote"])
+@pytest.fixture(params=[*STORAGES, SHARED, "remote"])
 def any_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     """Every kind of registry: what it promises does not depend on where it is."""
-    if request.param == "remote":
-        remote: Registry = request.getfixturevalue("remote")
-        return remote
+    if request.param in ("remote", SHARED):
+        elsewhere: Registry = request.getfixturevalue("shared" if request.param == SHARED else "remote")
+        return elsewhere
     return stored(request.param, tmp_path / "registry")
 
 

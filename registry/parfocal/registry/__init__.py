@@ -21,6 +21,8 @@ from parfocal.registry.location import open_registry
 from parfocal.registry.peft import read_peft_folder
 from parfocal.registry.publishing import Publication
 from parfocal.registry.registry import Registry
+from parfocal.registry.shared_registry import SharedRegistry
+from parfocal.registry.storage_address import StorageAddress
 from parfocal.registry.stored_registry import StoredRegistry
 from parfocal.registry.values import (
     AdapterName,
@@ -78,6 +80,8 @@ __all__ = [
     "RegistryError",
     "RegistryTooNew",
     "Rendering",
+    "SharedRegistry",
+    "StorageAddress",
     "StoredRegistry",
     "TargetModule",
     "Verification",

@@ -36,6 +36,8 @@ RegistryError
 │   ├── RegistryForbidden      FAILED_PRECONDITION   file permissions
 │   ├── RegistryFull           RESOURCE_EXHAUSTED
 │   ├── RegistryBusy           UNAVAILABLE           another process holds the registry too long
+│   ├── IndexUnreachable       UNAVAILABLE           the index's server fell silent
+│   ├── BlobsUnreachable       UNAVAILABLE           the store of blobs failed for too long
 │   ├── NotARegistry           FAILED_PRECONDITION   the folder holds something else
 │   └── RegistryTooNew         FAILED_PRECONDITION   written by a newer Parfocal
 └── DataLoss                   DATA_LOSS
@@ -300,6 +302,18 @@ class RegistryBusy(StorageError):
     """Another process held the registry for too long; the same call may succeed later."""
 
     reason = "REGISTRY_BUSY"
+
+
+class IndexUnreachable(StorageError):
+    """The index's server fell silent: a change that was under way may have been made, or not."""
+
+    reason = "INDEX_UNREACHABLE"
+
+
+class BlobsUnreachable(StorageError):
+    """The store of blobs failed for longer than is waited for it; the same call may succeed later."""
+
+    reason = "BLOBS_UNREACHABLE"
 
 
 class NotARegistry(StorageError):

@@ -1,4 +1,4 @@
-"""Opens a registry from what a user types: a folder's path, `grpc://host:port` or `grpcs://host:port`."""
+"""Opens a registry from what a user types: a folder, a server's address, or an index with its blobs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from parfocal.registry.errors import InvalidArgument
 from parfocal.registry.folder_registry import FolderRegistry
 from parfocal.registry.registry import Registry
+from parfocal.registry.storage_address import StorageAddress, is_storage
 
 if TYPE_CHECKING:  # a registry in a folder needs no gRPC
     from parfocal.registry.remote import Credentials
@@ -20,8 +21,9 @@ def open_registry(
     isolated: bool = False,
     credentials: "Credentials | None" = None,
 ) -> Registry:
-    """The registry at `location`; a folder is made when absent, unless `create` is false. If `isolated`,
-    what is published there is checked in a process of its own, as becomes a server.
+    """The registry at `location`: a folder, `grpc://host:port`, or an index in a database with its blobs, as
+    `postgresql://user@host/database?blobs=s3://bucket/prefix`. It is made when absent, unless `create` is
+    false. If `isolated`, what is published there is checked in a process of its own, as becomes a server.
 
     A server is shown `credentials`, without any those that the environment names. Raises InvalidArgument for
     a scheme that is not known, and what FolderRegistry and RemoteRegistry raise.
@@ -30,9 +32,14 @@ def open_registry(
         from parfocal.registry.remote import RemoteRegistry
 
         return RemoteRegistry(location, credentials=credentials)
+    if is_storage(location):
+        from parfocal.registry.shared_registry import SharedRegistry
+
+        return SharedRegistry(StorageAddress.parse(location), create=create, isolated=isolated)
     if "://" in location:
         raise InvalidArgument(
-            f"registry {location[:200]!a} is neither a folder nor grpc://host:port, nor grpcs:// for TLS",
+            f"registry {location[:200]!a} is neither a folder nor grpc://host:port, nor grpcs:// for TLS, "
+            "nor postgresql://user@host/database?blobs=s3://bucket/prefix",
             field="registry",
         )
     if not location:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, ClassVar, TypeVar
 
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.copies import LocalCopies
@@ -77,6 +77,9 @@ class StoredRegistry:
     Local copies go into the first of `copies` that can be written. Raises IndexLost when index and blobs do
     not belong together.
     """
+
+    # What was stored a moment ago is not collected; where locks are files, they say enough.
+    grace_s: ClassVar[float] = 0.0
 
     def __init__(
         self,
@@ -220,12 +223,19 @@ class StoredRegistry:
             self._index.delete_adapter(adapter, force, who)
 
     def collect_garbage(
-        self, dry_run: bool = False, *, copies: bool = False, unindexed: bool = False, most: bool = False
+        self,
+        dry_run: bool = False,
+        *,
+        copies: bool = False,
+        unindexed: bool = False,
+        most: bool = False,
+        grace_s: float | None = None,
     ) -> Garbage:
         """Frees the files of deleted versions and failed publishes; waits for running ones.
 
         Local `copies` too, all of them, and whole versions that are `unindexed`, if asked. Where more than
-        half of the versions or of their bytes would go, frees nothing unless `most` is given.
+        half of the versions or of their bytes would go, frees nothing unless `most` is given. Nothing that
+        was stored in the last `grace_s` seconds goes, by default as many as the storage needs.
 
         Raises IndexLost, IndexCorrupt and then frees nothing, RegistryBusy or another StorageError.
         """
@@ -233,7 +243,8 @@ class StoredRegistry:
             check_all_of_index(self._index, self._blobs, self._location)
             if not dry_run:
                 self._blobs.clean()
-            asked = Collection(dry_run, copies, unindexed, most)
+            grace = self.grace_s if grace_s is None else grace_s
+            asked = Collection(dry_run, copies, unindexed, most, grace)
             return collect(self._index, self._blobs, self._copies[0], asked)
 
     def verify(self, progress: Progress | None = None) -> Verification:

@@ -1,7 +1,8 @@
 """What every store of blobs does, wherever it keeps them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -10,10 +11,11 @@ from parfocal.registry.values import Event
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """The digest and the size in bytes of stored content."""
+    """The digest and the size in bytes of stored content, and when it was stored where that is known."""
 
     digest: str
     size: int
+    stored_at: datetime | None = field(default=None, compare=False)
 
 
 class Journal(Protocol):
@@ -55,7 +57,7 @@ class BlobStore(Protocol):
         ...
 
     def open(self, digest: str) -> BinaryIO:
-        """Opens a blob for reading, unverified; raises BlobMissing."""
+        """Opens a blob for reading; raises BlobMissing, and BlobCorrupt where the store itself verifies."""
         ...
 
     def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:

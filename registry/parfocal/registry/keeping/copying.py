@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from parfocal.registry.blobs import BlobStore
-from parfocal.registry.errors import BlobMissing
+from parfocal.registry.errors import BlobCorrupt, BlobMissing
 from parfocal.registry.index import Index
 from parfocal.registry.keeping.restoring import mend
 from parfocal.registry.keeping.stored_manifests import Needed, manifest_with, needed_by
@@ -100,6 +100,8 @@ def _copy(digest: str, source: BlobStore, target: BlobStore) -> str:
             copied = target.put(file)
     except BlobMissing:
         return "missing"
+    except BlobCorrupt:
+        return "corrupt"
     if copied.digest == digest:
         return ""
     target.remove(copied.digest)

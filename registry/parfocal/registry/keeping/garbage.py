@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from parfocal.registry.blobs import Blob, BlobStore
@@ -40,13 +41,15 @@ class Garbage:
 class Collection:
     """What to collect: nothing yet when `dry_run`; all local `copies`; versions that are `unindexed`.
 
-    More than half of what is stored only where `most` is given.
+    More than half of what is stored only where `most` is given. Nothing that was stored in the last
+    `grace_s` seconds, by the store's clock and this machine's; what the clocks say can only keep more.
     """
 
     dry_run: bool = False
     copies: bool = False
     unindexed: bool = False
     most: bool = False
+    grace_s: float = 0.0
 
 
 def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collection) -> Garbage:
@@ -59,7 +62,11 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
     stored = list(blobs.stored())
     dead: dict[str, Blob] = {}
     if not live.lost:
-        dead = {blob.digest: blob for blob in stored if blob.digest not in live.needed}
+        dead = {
+            blob.digest: blob
+            for blob in stored
+            if blob.digest not in live.needed and _is_older(blob, asked.grace_s)
+        }
     unindexed = _unindexed(index, blobs, dead)
     if not asked.unindexed:
         for digest, files in unindexed.items():
@@ -77,6 +84,13 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
             shutil.rmtree(path)
     unreadable = holders_of(index, live.unreadable | live.lost)
     return Garbage(tuple(dead.values()), folders, freed, dry_run, tuple(unindexed), unreadable, is_most)
+
+
+def _is_older(blob: Blob, grace_s: float) -> bool:
+    """Whether a blob is past its grace; one that says nothing of its age never is."""
+    if not grace_s:
+        return True
+    return blob.stored_at is not None and blob.stored_at < datetime.now(UTC) - timedelta(seconds=grace_s)
 
 
 def _is_most(dead: Iterable[Blob], stored: Iterable[Blob]) -> bool:

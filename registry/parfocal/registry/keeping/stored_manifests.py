@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from parfocal.registry.blobs import Blob, BlobStore
-from parfocal.registry.errors import InvalidManifest, RegistryTooNew
+from parfocal.registry.errors import BlobCorrupt, InvalidManifest, RegistryTooNew
 from parfocal.registry.values import MAX_STORED_MANIFEST_BYTES, Manifest, digest_of
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
@@ -48,8 +48,11 @@ def manifest_bytes(blobs: BlobStore, blob: Blob) -> bytes | None:
     """The bytes of an intact blob that may be a manifest, or None; raises StorageError."""
     if blob.size > MAX_STORED_MANIFEST_BYTES:
         return None
-    with blobs.open(blob.digest) as file:
-        if file.read(1) != b"{":
-            return None
-        data = b"{" + file.read()
+    try:
+        with blobs.open(blob.digest) as file:
+            if file.read(1) != b"{":
+                return None
+            data = b"{" + file.read()
+    except BlobCorrupt:
+        return None
     return data if digest_of(data) == blob.digest else None

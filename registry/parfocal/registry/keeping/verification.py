@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from parfocal.registry.blobs import BlobStore
-from parfocal.registry.errors import BlobMissing
+from parfocal.registry.errors import BlobCorrupt, BlobMissing
 from parfocal.registry.index import Index
 from parfocal.registry.keeping.stored_manifests import needed_by
 from parfocal.registry.values import Event, Hasher, Standing, chunks_of, digest_of
@@ -86,6 +86,8 @@ def problem_of(blobs: BlobStore, digest: str) -> str:
                 hasher.update(chunk)
     except BlobMissing:
         return "missing"
+    except BlobCorrupt:
+        return "corrupt"
     return "" if hasher.digest == digest else "corrupt"
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,7 +104,8 @@ class FolderBlobs:
         with disk_errors(self._root):
             for path in sorted(self._root.glob("[0-9a-f][0-9a-f]/*")):
                 if _HEX.fullmatch(path.name):
-                    yield Blob(PREFIX + path.name, path.stat().st_size)
+                    found = path.stat()
+                    yield Blob(PREFIX + path.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def remove(self, digest: str) -> None:
         """Removes a blob if it is there; raises StorageError."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from parfocal.registry.blobs.journal_lines import event_in, line_of
 from parfocal.registry.disk import (
     FolderLock,
     disk_errors,
@@ -13,11 +14,10 @@ from parfocal.registry.disk import (
     sync_descriptor,
     sync_folder,
 )
-from parfocal.registry.values import Event, FieldError, InvalidJson, JsonObject, digest_of, dumps, loads
+from parfocal.registry.values import Event
 
 # A line takes some 300 bytes, and with the longest names 1,000.
 _TAIL_BYTES = 1 << 16
-_CHECK_LENGTH = 16
 
 
 class FileJournal:
@@ -52,7 +52,7 @@ class FileJournal:
     def is_intact(self) -> bool:
         """Whether every line can be read and no event is absent; raises StorageError."""
         events = self._events()
-        return all(map(_event, self._lines())) and sorted(events) == list(range(1, len(events) + 1))
+        return all(map(event_in, self._lines())) and sorted(events) == list(range(1, len(events) + 1))
 
     def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
         """Adds what `newer` gives, on the disk when it returns; raises StorageError."""
@@ -60,11 +60,11 @@ class FileJournal:
             last = _last(descriptor)
             events = newer(0 if last is None else last.sequence)
             if events:
-                _append(descriptor, b"".join(map(_line, events)))
+                _append(descriptor, b"".join(map(line_of, events)))
                 sync_descriptor(descriptor)
 
     def _events(self) -> dict[int, Event]:
-        found = filter(None, map(_event, self._lines()))
+        found = filter(None, map(event_in, self._lines()))
         return {event.sequence: event for event in found}
 
     def _lines(self) -> list[bytes]:
@@ -101,7 +101,7 @@ def _last(descriptor: int) -> Event | None:
     size = os.fstat(descriptor).st_size
     for start in (max(0, size - _TAIL_BYTES), 0):
         lines = os.pread(descriptor, size - start, start).splitlines()
-        found = next(filter(None, map(_event, reversed(lines))), None)
+        found = next(filter(None, map(event_in, reversed(lines))), None)
         if found is not None:
             return found
     return None
@@ -118,22 +118,3 @@ def _append(descriptor: int, lines: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
-
-
-def _line(event: Event) -> bytes:
-    data = dumps(event.to_json())
-    return data + b" " + _check(data) + b"\n"
-
-
-def _event(line: bytes) -> Event | None:
-    data, _, check = line.rpartition(b" ")
-    if check != _check(data):
-        return None
-    try:
-        return Event.from_json(JsonObject(loads(data)))
-    except (InvalidJson, FieldError):
-        return None
-
-
-def _check(data: bytes) -> bytes:
-    return digest_of(data).removeprefix("sha256:")[:_CHECK_LENGTH].encode()

@@ -1,0 +1,102 @@
+"""The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
+
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+_FIRST: LiteralString = """
+CREATE TABLE registry (
+    is_only BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (is_only),
+    schema_version INTEGER NOT NULL,
+    identity UUID NOT NULL DEFAULT gen_random_uuid(),
+    collections BIGINT NOT NULL DEFAULT 0
+);
+INSERT INTO registry (schema_version) VALUES (0);
+
+-- Names sort by their bytes, as in every other index; so do moments, which are texts of one length.
+CREATE TABLE adapters (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    next_version BIGINT NOT NULL DEFAULT 1 CHECK (next_version > 0),
+    created_at TEXT COLLATE "C" NOT NULL,
+    deleted_at TEXT COLLATE "C"
+);
+
+CREATE TABLE versions (
+    name TEXT COLLATE "C" NOT NULL REFERENCES adapters (name) DEFERRABLE INITIALLY DEFERRED,
+    version BIGINT NOT NULL CHECK (version > 0),
+    digest TEXT COLLATE "C" NOT NULL,
+    manifest BYTEA NOT NULL,
+    created_at TEXT COLLATE "C" NOT NULL,
+    deleted_at TEXT COLLATE "C",
+    PRIMARY KEY (name, version)
+);
+CREATE UNIQUE INDEX live_versions_by_digest ON versions (name, digest) WHERE deleted_at IS NULL;
+CREATE INDEX versions_by_digest ON versions (digest);
+
+CREATE TABLE aliases (
+    name TEXT COLLATE "C" NOT NULL,
+    alias TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    moved_at TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, alias),
+    FOREIGN KEY (name, version) REFERENCES versions (name, version) DEFERRABLE INITIALLY DEFERRED
+);
+
+CREATE TABLE events (
+    sequence BIGINT PRIMARY KEY CHECK (sequence > 0),
+    kind TEXT NOT NULL CHECK (kind IN (
+        'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+        'adapter_deleted'
+    )),
+    name TEXT COLLATE "C" NOT NULL,
+    happened_at TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    alias TEXT COLLATE "C" NOT NULL,
+    previous_version BIGINT NOT NULL,
+    actor TEXT NOT NULL
+);
+CREATE INDEX events_by_alias ON events (name, alias, sequence) WHERE alias <> '';
+
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION '%', tg_argv[0] USING ERRCODE = 'integrity_constraint_violation'; END $$;
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events
+FOR EACH ROW EXECUTE FUNCTION refuse('the history is append-only');
+CREATE TRIGGER events_are_not_emptied BEFORE TRUNCATE ON events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse('the history is append-only');
+CREATE TRIGGER versions_are_not_removed BEFORE DELETE ON versions
+FOR EACH ROW EXECUTE FUNCTION refuse('a version is marked as deleted: its number is never used again');
+CREATE TRIGGER versions_are_not_changed BEFORE UPDATE ON versions
+FOR EACH ROW WHEN (
+    old.deleted_at IS NOT NULL OR new.deleted_at IS NULL
+    OR (new.name, new.version, new.digest, new.manifest, new.created_at)
+        IS DISTINCT FROM (old.name, old.version, old.digest, old.manifest, old.created_at)
+) EXECUTE FUNCTION refuse('a version never changes');
+CREATE TRIGGER version_numbers_only_rise BEFORE UPDATE OF next_version ON adapters
+FOR EACH ROW WHEN (new.next_version <= old.next_version)
+EXECUTE FUNCTION refuse('a version number is never used again');
+"""
+
+MIGRATIONS: tuple[LiteralString, ...] = (_FIRST,)
+
+
+def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:
+    """How many steps the schema has taken; 0 where there is none."""
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{schema}.registry",)).fetchone()
+    if found is None or not found[0]:
+        return 0
+    row = connection.execute("SELECT schema_version FROM registry").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Brings the schema to the newest step, in the transaction that the caller has begun."""
+    there = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (schema,)).fetchone()
+    if there is None or not there[0]:  # whoever may not make one may have been given one
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    for number in range(schema_version(connection, schema), len(MIGRATIONS)):
+        connection.execute(MIGRATIONS[number])
+        connection.execute("UPDATE registry SET schema_version = %s", (number + 1,))
