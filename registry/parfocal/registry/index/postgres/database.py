@@ -77,7 +77,9 @@ class PostgresDatabase:
     def publishing(self) -> Iterator[int]:
         """Holds off collection; yields how many there have been. Raises RegistryBusy."""
         with self._locked(_PUBLISHING) as connection:
-            yield _collections(connection)
+            with index_errors(self.shown):
+                count = _collections(connection)
+            yield count
 
     @contextmanager
     def collecting(self) -> Iterator[None]:

@@ -85,16 +85,25 @@ MIGRATIONS: tuple[LiteralString, ...] = (_FIRST,)
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:
     """How many steps the schema has taken; 0 where there is none."""
-    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{schema}.registry",)).fetchone()
+    # Not to_regclass, whose answer is cached: it may not see what others committed while we waited.
+    found = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = 'registry')",
+        (schema,),
+    ).fetchone()
     if found is None or not found[0]:
         return 0
-    row = connection.execute("SELECT schema_version FROM registry").fetchone()
+    # With its schema's name: what this user may not see would seem to be absent.
+    table = sql.Identifier(schema, "registry")
+    row = connection.execute(sql.SQL("SELECT schema_version FROM {}").format(table)).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
     """Brings the schema to the newest step, in the transaction that the caller has begun."""
-    there = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (schema,)).fetchone()
+    there = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", (schema,)
+    ).fetchone()
     if there is None or not there[0]:  # whoever may not make one may have been given one
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     for number in range(schema_version(connection, schema), len(MIGRATIONS)):
