@@ -30,6 +30,8 @@ from parfocal.v1.limits import (
     EMBED_INPUTS,
     LOGIT_BIASES,
     PROMPT_TOKENS,
+    STOP_STRINGS,
+    STOP_TOKENS,
     TOOL_CALLS,
     TOOL_CHARACTERS,
     VARIABLES_BYTES,
@@ -157,6 +159,9 @@ def _output_format(message: pb.OutputFormat) -> ConstraintSpec:
 
 
 def _stop(message: pb.Stop) -> Stop:
+    # Counted before they are copied: millions of ids fit a message, and everybody waits on this loop.
+    hold(STOP_STRINGS, len(message.strings), "stop.strings")
+    hold(STOP_TOKENS, len(message.token_ids), "stop.token_ids")
     return Stop(
         max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
         min_tokens=message.min_tokens,
