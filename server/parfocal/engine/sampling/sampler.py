@@ -144,9 +144,7 @@ def _choose_among(
             chosen[i] = _FAILED
             continue
         if number is not None:
-            # Subtracting the highest makes a copy: the draw overwrites it.
-            relative = torch.from_numpy(scores - scores[place])[None]
-            place = int(_draw(relative, [row.sampling], np.array([number])))
+            place = _drawn(scores - scores[place], row.sampling, number)
         chosen[i] = int(ids[place])
 
 
@@ -173,6 +171,16 @@ def _choose(
         drawn = [rows[i] for i in drawing]
         chosen[places] = _draw(drawn_scores, [row.sampling for row in drawn], _numbers(drawn))
     return chosen.masked_fill(~peaks.isfinite(), _FAILED)
+
+
+def _drawn(scores: npt.NDArray[np.float32], sampling: Sampling, number: np.float64) -> int:
+    """What `_draw` finds in one row; most often without torch, whose calls take longer than a few tokens."""
+    if sampling.top_k > 0 or sampling.top_p < 1.0 or sampling.min_p > 0.0:
+        return int(_draw(torch.from_numpy(scores)[None], [sampling], np.array([number])))
+    with np.errstate(over="ignore", under="ignore"):  # at the lowest temperatures
+        weights = np.exp(scores / np.float32(sampling.temperature))
+    sums = weights.cumsum(dtype=np.float64)
+    return min(int(sums.searchsorted(number * sums[-1])), len(sums) - 1)
 
 
 def _numbers(rows: Sequence[SamplingRow]) -> npt.NDArray[np.float64]:
