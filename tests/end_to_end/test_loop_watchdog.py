@@ -39,6 +39,8 @@ MODULES = 20_000
 ALIASES = 1000
 NAME, LARGE = "team/x", "team/large"
 MEBIBYTE = 1 << 20
+# As many of two bytes, the shortest that there are, as fit a message.
+HALF = limits.REQUEST_BYTES.most // 2 - 64
 BASE = adapter_pb2.BaseContract(id="small-base")
 
 
@@ -194,6 +196,14 @@ CALLS: dict[str, Callable[[Stand], object]] = {
     "Generate: too many messages": lambda stand: stand.inference.Generate(
         generating(chat=pb.Chat(messages=[pb.Message()] * (limits.REQUEST_BYTES.most // 3)))
     ),
+    "Generate: too many stop strings": lambda stand: stand.inference.Generate(
+        generating(prompt="x", stop=pb.Stop(strings=[""] * HALF))
+    ),
+    "Generate: too many texts": lambda stand: stand.inference.Generate(
+        generating(
+            prompt="x", output_format=pb.OutputFormat(choice=pb.OutputFormat.Choice(texts=[""] * HALF))
+        )
+    ),
     "Generate: too many stop tokens": lambda stand: stand.inference.Generate(
         generating(prompt="x", stop=pb.Stop(token_ids=[1] * (limits.REQUEST_BYTES.most - 64)))
     ),
@@ -227,6 +237,12 @@ CALLS: dict[str, Callable[[Stand], object]] = {
     ),
     "Embed: tokens": lambda stand: stand.inference.Embed(
         pb.EmbedRequest(inputs=[pb.EmbedInput(tokens=pb.Tokens(ids=[500] * 2000))] * 256)
+    ),
+    "Embed: small tokens": lambda stand: stand.inference.Embed(
+        pb.EmbedRequest(inputs=[pb.EmbedInput(tokens=pb.Tokens(ids=[100] * 4300))] * 256)
+    ),
+    "Detokenize: too many": lambda stand: stand.inference.Detokenize(
+        pb.DetokenizeRequest(token_ids=[1] * (limits.REQUEST_BYTES.most - 64))
     ),
     "Detokenize": lambda stand: stand.inference.Detokenize(
         pb.DetokenizeRequest(token_ids=[500] * limits.PROMPT_TOKENS.most)

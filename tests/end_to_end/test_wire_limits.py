@@ -292,6 +292,13 @@ TRIES: dict[Limit, Try] = {
     limits.EMBED_INPUTS: lambda wire, count: said(
         lambda: wire.inference.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(prompt="x")] * count), timeout=60)
     ),
+    limits.CHOICE_TEXTS: lambda wire, count: generate(
+        wire,
+        pb.GenerateRequest(
+            prompt="x",
+            output_format=pb.OutputFormat(choice=pb.OutputFormat.Choice(texts=["x"] * count)),
+        ),
+    ),
     limits.CHOICES: lambda wire, count: generate(
         wire, pb.GenerateRequest(prompt="x", options=pb.Options(choices=count))
     ),

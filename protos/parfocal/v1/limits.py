@@ -180,6 +180,9 @@ BLEND_PARTS = Limit(
 EMBED_INPUTS = Limit(
     "EmbedRequest.inputs", 256, "inputs", "each is a request of its own, in the queue and in the batch"
 )
+CHOICE_TEXTS = Limit(
+    "OutputFormat.choice", 1 << 14, "texts", "no grammar that is accepted holds as many; each is copied"
+)
 CHOICES = Limit(
     "Options.choices", 32, "choices", "each is a request of its own, in the queue and in the batch"
 )
@@ -227,6 +230,7 @@ LIMITS: tuple[Limit, ...] = (
     PROMPT_LOGPROBS,
     BLEND_PARTS,
     EMBED_INPUTS,
+    CHOICE_TEXTS,
     CHOICES,
     BATCH_REQUESTS,
     REQUEST_ID_CHARACTERS,

@@ -1,6 +1,6 @@
 """What a caller asks for, as every face reads it: checked, but its adapter and tokens are not known yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
@@ -135,12 +135,12 @@ def prompt_input(text: str) -> Input:
     return Input("raw", lambda encoder, manner: encoder.prompt(text))
 
 
-def tokens_input(ids: tuple[int, ...]) -> Input:
-    """Token ids used as they are; raises BadRequest."""
+def tokens_input(ids: Sequence[int]) -> Input:
+    """Token ids used as they are; copied where they are encoded, not by who reads them. Raises BadRequest."""
     if not ids:
         raise BadRequest("there are no token ids; give at least one", field="tokens.ids")
     hold(PROMPT_TOKENS, len(ids), "tokens.ids")
-    return Input(None, lambda encoder, manner: ids)
+    return Input(None, lambda encoder, manner: tuple(ids))
 
 
 def chat_input(chat: Chat, choice: ToolChoice = AUTO) -> Input:

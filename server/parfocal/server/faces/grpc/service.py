@@ -128,17 +128,20 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     async def Detokenize(self, request: pb.DetokenizeRequest, context: Context) -> pb.DetokenizeResponse:
         """What the tokens spell."""
         hold(PROMPT_TOKENS, len(request.token_ids), "token_ids")
-        ids = tuple(request.token_ids)
-        if not ids:
+        if not request.token_ids:
             raise BadRequest("there are no token ids; give at least one", field="token_ids")
         size = self._parts.model.vocabulary_size
-        wrong = next((each for each in (min(ids), max(ids)) if not 0 <= each < size), None)
-        if wrong is not None:
-            raise BadRequest(
-                f"token_ids has {wrong}; the vocabulary has ids from 0 to {size - 1}", field="token_ids"
-            )
-        text = await self._parts.encoders.run(lambda encoder: encoder.text(ids))
-        return pb.DetokenizeResponse(text=text)
+
+        def spelt(encoder: PromptEncoder) -> str:
+            ids = tuple(request.token_ids)
+            wrong = next((each for each in (min(ids), max(ids)) if not 0 <= each < size), None)
+            if wrong is not None:
+                raise BadRequest(
+                    f"token_ids has {wrong}; the vocabulary has ids from 0 to {size - 1}", field="token_ids"
+                )
+            return encoder.text(ids)
+
+        return pb.DetokenizeResponse(text=await self._parts.encoders.run(spelt))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """The resident base and the limits."""
