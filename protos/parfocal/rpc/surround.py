@@ -17,6 +17,7 @@ from parfocal.rpc.errors import (
     MethodNotImplemented,
 )
 from parfocal.rpc.inflation import inflated
+from parfocal.rpc.parts import check_parts
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -113,14 +114,7 @@ def _around_generator(
 def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
     """What turns what is received into what the rpc takes: its one message, or all of them."""
     parse = rpc.request_deserializer
-
-    def message(whole: bytes) -> object:
-        if parse is None:
-            return whole
-        try:
-            return parse(whole)
-        except (DecodeError, ValueError) as error:
-            raise _unreadable(whole, method) from error
+    message = _decoder(parse, method)
 
     async def only(received: _Received) -> object:
         first = await _first(received, method, first_message_s)
@@ -141,6 +135,24 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
         return received if parse is None else messages(received)
 
     return all_of if rpc.request_streaming else only
+
+
+def _decoder(parse: Callable[[bytes], Any] | None, method: str) -> Callable[[bytes], object]:
+    """What turns bytes into the message that the rpc takes; raises MessageUnreadable or MessageTooLarge."""
+    # Of generated parsers; what else turns bytes into a message has none.
+    kind = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)
+
+    def message(whole: bytes) -> object:
+        if parse is None:
+            return whole
+        try:
+            if kind is not None:
+                check_parts(whole, kind, method)
+            return parse(whole)
+        except (DecodeError, ValueError) as error:
+            raise _unreadable(whole, method) from error
+
+    return message
 
 
 async def _first(received: _Received, method: str, patience_s: float) -> bytes | None:

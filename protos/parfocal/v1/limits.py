@@ -32,6 +32,12 @@ HEADER_BYTES = Limit(
     "bytes",
     "maps are decoded slowest; the header of a real upload has some KiB",
 )
+MESSAGE_PARTS = Limit(
+    "messages inside a message to the server",
+    1 << 15,
+    "messages",
+    "each is given memory while others wait; counted before any is, save maps and Structs",
+)
 REPLY_BYTES = Limit(
     "a message from the server",
     16 * _MIB,
@@ -197,6 +203,7 @@ REQUEST_ID_CHARACTERS = Limit("request_id", 128, "characters", "it stands in the
 LIMITS: tuple[Limit, ...] = (
     REQUEST_BYTES,
     HEADER_BYTES,
+    MESSAGE_PARTS,
     REPLY_BYTES,
     FIRST_MESSAGE_S,
     HANDSHAKE_S,
