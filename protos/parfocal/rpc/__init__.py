@@ -23,7 +23,14 @@ from parfocal.rpc.errors import (
 )
 from parfocal.rpc.guard import Guard, hold_to
 from parfocal.rpc.key_watch import KeyWatch
-from parfocal.rpc.outcomes import Call, call_told, current_call, failure_told, status_of
+from parfocal.rpc.outcomes import (
+    Call,
+    call_told,
+    current_call,
+    current_caller,
+    failure_told,
+    status_of,
+)
 from parfocal.rpc.remote import remote_error, told_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
@@ -68,6 +75,7 @@ __all__ = [
     "call_told",
     "cause_of_end",
     "current_call",
+    "current_caller",
     "endless",
     "explained",
     "failure_told",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from parfocal.engine import AdapterKey, Completion
-from parfocal.rpc import Context, current_call, hold_to
-from parfocal.rpc.access import Caller, current_caller
+from parfocal.rpc import Context, current_call, current_caller, hold_to
+from parfocal.rpc.access import Caller
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.grpc.batches import answer_each
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
@@ -79,12 +79,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             raise BadRequest("the batch is empty; give it at least one request", field="requests")
 
         def answer(each: pb.GenerateRequest, line: Line) -> Awaitable[pb.GenerateResponse]:
-            return self._answer(each, context, line)
+            return self._answer(each, context, line, is_part=True)
 
         return await answer_each(request.requests, answer, current_call())
 
-    async def _answer(self, request: pb.GenerateRequest, context: Context, line: Line) -> pb.GenerateResponse:
-        generation = await self._admit(request, context, line)
+    async def _answer(
+        self, request: pb.GenerateRequest, context: Context, line: Line, *, is_part: bool = False
+    ) -> pb.GenerateResponse:
+        generation = await self._admit(request, context, line, is_part=is_part)
         writer = self._writer(generation)
         ended: dict[int, Completion] = {}
         async for choice, delta in generation.deltas():
@@ -158,11 +160,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     def _writer(self, generation: Generation) -> ReplyWriter:
         return ReplyWriter(self._parts.token_text, generation.echo, generation.warnings, generation.tools)
 
-    async def _admit(self, message: pb.GenerateRequest, context: Context, line: Line) -> Generation:
+    async def _admit(
+        self, message: pb.GenerateRequest, context: Context, line: Line, *, is_part: bool = False
+    ) -> Generation:
         account = Account(line, self._parts.refusals, message.request_id, asked_for(message))
         deadline = deadline_after(context.time_remaining())
         with account:
-            hold_to(_GENERATE, message)  # each request of a batch by itself
+            if is_part:  # the rpc's own message was held to its rule when it was parsed, and names no adapter
+                hold_to(_GENERATE, message)
             call = read_generate(message, account.request_id)
             generation = await self._parts.intake.admit(call, account, deadline)
         # Cancel on any RPC end. Keep this line await-free after admit().
