@@ -24,6 +24,10 @@ class Allowed:
     failed: dict[int, ConstraintFailed]
 
 
+# Where no row has a constraint.
+NONE_HELD = Allowed({}, {})
+
+
 def allowed_by(constraints: Sequence[ConstraintState | None]) -> Allowed:
     """Asks every row's constraint which tokens may follow. The device may compute meanwhile."""
     bits: dict[int, bytes] = {}

@@ -9,6 +9,7 @@ import torch
 from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import Sampling, TokenLogprob
 from parfocal.engine.sampling.allowed_tokens import (
+    NONE_HELD,
     Allowed,
     allowed_by,
     allowed_ids,
@@ -19,6 +20,7 @@ from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.scheduling import SampledToken, SamplingRow
 
 _FAILED = -1
+_NO_ROWS: frozenset[int] = frozenset()
 
 
 class Sampler:
@@ -52,11 +54,13 @@ class Sampler:
         peaks, best = _highest(logits)
         failed = ~peaks.isfinite()
         chosen = best.masked_fill(failed, _FAILED)
-        plain = _held_alone(logits, rows)
-        likeliest = chosen.tolist() if plain else []
-        settled = {i for i in plain if _is_settled(rows[i], likeliest[i])}
-        allowed = allowed_by([None if i in settled else row.constraint for i, row in enumerate(rows)])
-        _choose_among(logits, rows, chosen, {i: allowed.bits[i] for i in plain if i in allowed.bits})
+        plain, allowed = _NO_ROWS, NONE_HELD
+        if any(row.constraint is not None for row in rows):
+            plain = _held_alone(logits, rows)
+            likeliest = chosen.tolist() if plain else []
+            settled = {i for i in plain if _is_settled(rows[i], likeliest[i])}
+            allowed = allowed_by([None if i in settled else row.constraint for i, row in enumerate(rows)])
+            _choose_among(logits, rows, chosen, {i: allowed.bits[i] for i in plain if i in allowed.bits})
         changed = [i for i, row in enumerate(rows) if i not in plain and _is_changed(row)]
         if changed:
             places = torch.tensor(changed, device=logits.device)
