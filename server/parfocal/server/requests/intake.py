@@ -173,7 +173,8 @@ class Intake:
                 given.encode(encoder, manner),
                 encoder.unread(given.variables, manner.template),
                 encoder.call_format(manner.template) if given.tools else None,
-            )
+            ),
+            is_short=given.is_short,
         )
         about = [f"the chat template does not read the template variable {name!r}" for name in unread]
         tools = None if form is None else ToolUse(form, given.tools, given.single)
