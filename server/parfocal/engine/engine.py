@@ -54,7 +54,7 @@ class Engine:
         self._live = LiveRequests(parts.scheduler, parts.observer, parts.watch)
         self._draining = False
         self._door = threading.Lock()
-        self._seeds = random.SystemRandom()
+        self._seeds = random.Random()  # a seed is no secret, and the system takes its time to make one
         self._check = SelfCheck(parts.pool, self._attempt)
         self._failed_rows = 0
 
