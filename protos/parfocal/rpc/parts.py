@@ -19,6 +19,7 @@ from parfocal.v1.limits import MESSAGE_PARTS
 
 # The shortest submessage: a tag and a length of 0. What is no longer than so many of them needs no count.
 _LEAST_BYTES = 2
+UNCOUNTED_BYTES = _LEAST_BYTES * MESSAGE_PARTS.most
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
 

@@ -17,7 +17,7 @@ from parfocal.rpc.errors import (
     MethodNotImplemented,
 )
 from parfocal.rpc.inflation import GZIP, inflated
-from parfocal.rpc.parts import check_parts
+from parfocal.rpc.parts import UNCOUNTED_BYTES, check_parts
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -168,7 +168,7 @@ def _decoder(parse: Callable[[bytes], Any] | None, method: str) -> Callable[[byt
         if parse is None:
             return whole
         try:
-            if kind is not None:
+            if kind is not None and len(whole) > UNCOUNTED_BYTES:
                 check_parts(whole, kind, method)
             return parse(whole)
         except (DecodeError, ValueError) as error:

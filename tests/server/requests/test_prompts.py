@@ -129,8 +129,9 @@ def test_short_work_never_keeps_the_loop_waiting_for_an_encoder() -> None:
     assert short == busy != threading.get_ident()
 
 
-def test_token_ids_and_short_prompts_are_short_work_and_chats_never_are() -> None:
-    assert tokens_input((1,) * 5000).is_short
+def test_few_token_ids_and_short_prompts_are_short_work_and_chats_never_are() -> None:
+    assert tokens_input((1,) * 4096).is_short
+    assert not tokens_input((1,) * 4097).is_short
     assert prompt_input("a" * 256).is_short
     assert not prompt_input("a" * 257).is_short
     assert not chat_input(_chat("a")).is_short
