@@ -138,7 +138,7 @@ _SENT_TOO_LATE = "Internal error from Core"
 
 
 async def call(channel: grpc.aio.Channel, rpc: str, request: bytes = b"x") -> list[bytes]:
-    """The replies of one rpc of the echo, whatever its kind. Raises grpc.aio.AioRpcError as a server said it."""
+    """The replies of one rpc of the echo, whatever its kind. Raises grpc.aio.AioRpcError from a server."""
     while True:
         try:
             return await _call(channel, rpc, request)
