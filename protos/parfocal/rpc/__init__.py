@@ -1,6 +1,6 @@
 """The conventions of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
-from parfocal.rpc.admission import Room, endless
+from parfocal.rpc.admission import Room, endless, when_this_task_ends
 from parfocal.rpc.channel import open_blocking_channel, open_channel
 from parfocal.rpc.compression import COMPRESSED_REPLIES
 from parfocal.rpc.credentials import Credentials, read_api_key
@@ -90,4 +90,5 @@ __all__ = [
     "server_credentials",
     "status_of",
     "told_error",
+    "when_this_task_ends",
 ]

@@ -1,12 +1,11 @@
 """InferenceService: from message to engine to reply. Knows no torch, tokenizer or storage."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from parfocal.engine import AdapterKey, Completion
-from parfocal.rpc import Context, current_call, current_caller, hold_to
+from parfocal.rpc import Context, current_call, current_caller, hold_to, when_this_task_ends
 from parfocal.rpc.access import Caller
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.grpc.batches import answer_each
@@ -112,7 +111,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         with account:
             call = read_embed(request, account.request_id)
             embedding = await self._parts.intake.embed(call, account, deadline)
-        _when_this_task_ends(embedding.cancel)
+        when_this_task_ends(embedding.cancel)
         completions = await embedding.vectors()
         numbers = len(completions) * len(completions[0].embedding)
         return await self._built(numbers // _PER_LOGPROB, embed_response, completions, account.request_id)
@@ -172,7 +171,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             call = read_generate(message, account.request_id)
             generation = await self._parts.intake.admit(call, account, deadline)
         # Cancel on any RPC end. Keep this line await-free after admit().
-        _when_this_task_ends(generation.cancel)
+        when_this_task_ends(generation.cancel)
         return generation
 
     async def _built(self, size: int, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -180,15 +179,6 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         if size <= _MANY_LOGPROBS:
             return write(*args, **kwargs)
         return await self._parts.encoders.run(lambda _: write(*args, **kwargs))
-
-
-def _when_this_task_ends(call: Callable[[], object]) -> None:
-    """Calls when the rpc has ended in whatever way, or its part of a batch has."""
-    # Not the context's add_done_callback, which ties each rpc into a cycle. Until the garbage collector comes
-    # by, after thousands of rpcs, gRPC counts their streams as open, and then refuses every new one.
-    task = asyncio.current_task()
-    assert task is not None, "gRPC serves each rpc in a task of its own"
-    task.add_done_callback(lambda _: call())
 
 
 def _sees(caller: Caller, adapter: AdapterKey) -> bool:
