@@ -33,7 +33,7 @@ serve: install
 # Many tests start processes of ours: bytecode is kept, even where the environment says otherwise.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal
 
-# The fast lane, under a minute on two cores.
+# The fast lane, under a minute on two cores: all but the files of tests/slow.txt.
 check: install
 	@$(MAKE) --no-print-directory -j 2 types quick
 

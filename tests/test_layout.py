@@ -1,11 +1,12 @@
 """The house rules that no linter checks: portions, sizes, names, docstrings, fresh generated code."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,20 @@ SOURCES = {
 }
 
 
-TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
+@dataclass(frozen=True)
+class Function:
+    """How long a function is, and the reason that it states for it."""
+
+    lines: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the rules ask of a file."""
+
+    is_documented: bool
+    functions: Mapping[str, Function]
 
 
 @dataclass(frozen=True)
@@ -61,15 +75,23 @@ FUNCTIONS = Limit(60, "give the steps that a reader would name a function each")
 MODULES = 20
 
 
-def _functions(name: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+@functools.cache
+def outlines() -> Mapping[str, Outline]:
+    """Reads every file; no tree outlives its outline, for the collector would go through all of them."""
+    return {name: _outline(name, text) for name, text in SOURCES.items()}
+
+
+def _outline(name: str, text: str) -> Outline:
+    tree = ast.parse(text)
+    return Outline(ast.get_docstring(tree) is not None, dict(_functions(name, tree, text.splitlines())))
+
+
+def _functions(name: str, tree: ast.Module, lines: Sequence[str]) -> Iterator[tuple[str, Function]]:
     """Yields the functions of a file with their places."""
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield f"{name}:{node.lineno} {node.name}", node
-
-
-def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    return (function.end_lineno or function.lineno) - function.lineno + 1
+            own = lines[node.lineno - 1 : node.end_lineno]
+            yield f"{name}:{node.lineno} {node.name}", Function(len(own), _reason("\n".join(own)))
 
 
 def _reason(text: str) -> str:
@@ -90,7 +112,7 @@ def test_every_package_declares_its_types() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+    assert [name for name, outline in outlines().items() if not outline.is_documented] == []
 
 
 def test_files_stay_short_or_say_why() -> None:
@@ -101,14 +123,9 @@ def test_files_stay_short_or_say_why() -> None:
 
 
 def test_functions_stay_short_or_say_why() -> None:
-    found = {place: (name, node) for name in SOURCES for place, node in _functions(name)}
-    lengths = {place: _length(node) for place, (_, node) in found.items()}
-    long = {place: found[place] for place, lines in lengths.items() if lines > FUNCTIONS.lines}
-    reasons = {
-        place: _reason(ast.get_source_segment(SOURCES[name], node) or "")
-        for place, (name, node) in long.items()
-    }
-    advice = FUNCTIONS.excess(lengths, reasons)
+    found = {place: one for outline in outlines().values() for place, one in outline.functions.items()}
+    lengths = {place: function.lines for place, function in found.items()}
+    advice = FUNCTIONS.excess(lengths, {place: function.reason for place, function in found.items()})
 
     assert not advice, "\n".join(advice)
 

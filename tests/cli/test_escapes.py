@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
@@ -72,16 +73,24 @@ def commands(group: Any = None, words: str = "") -> Iterator[str]:
             yield whole
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hostile registry, and files with such names and contents."""
-    hostile_registry(tmp_path / "registry", tmp_path)
-    write_base(tmp_path / f"base{ESCAPES}")
-    write_adapter(tmp_path / "adapter", Adapter(config={"base_model_name_or_path": f"org/{ESCAPES}"}))
-    (tmp_path / f"file{ESCAPES}").touch()
-    (tmp_path / "settings.toml").write_text(f"{json.dumps(ESCAPES)} = 1\n")
+    made = tmp_path_factory.mktemp("hostile")
+    hostile_registry(made / "registry", made)
+    write_base(made / f"base{ESCAPES}")
+    write_adapter(made / "adapter", Adapter(config={"base_model_name_or_path": f"org/{ESCAPES}"}))
+    (made / f"file{ESCAPES}").touch()
+    (made / "settings.toml").write_text(f"{json.dumps(ESCAPES)} = 1\n")
     row = json.dumps({"prompt": ESCAPES, "completion": "x", ESCAPES: 1})
-    (tmp_path / f"rows{ESCAPES}.jsonl").write_text(f"{row}\n{row}\nno {ESCAPES}\n")
+    (made / f"rows{ESCAPES}.jsonl").write_text(f"{row}\n{row}\nno {ESCAPES}\n")
+    return made
+
+
+@pytest.fixture
+def folder(pattern: Path, tmp_path: Path) -> Path:
+    """A copy of the pattern, to change."""
+    shutil.copytree(pattern, tmp_path, symlinks=True, dirs_exist_ok=True)
     return tmp_path
 
 

@@ -39,6 +39,9 @@ MODULES = 20_000
 ALIASES = 1000
 NAME, LARGE = "team/x", "team/large"
 MEBIBYTE = 1 << 20
+# As many of two bytes, the shortest that there are, as fit a message; and what brings a message to its limit.
+HALF = limits.REQUEST_BYTES.most // 2 - 64
+FILLING = "x" * (limits.REQUEST_BYTES.most - 3 * limits.MESSAGE_PARTS.most)
 BASE = adapter_pb2.BaseContract(id="small-base")
 
 
@@ -194,6 +197,29 @@ CALLS: dict[str, Callable[[Stand], object]] = {
     "Generate: too many messages": lambda stand: stand.inference.Generate(
         generating(chat=pb.Chat(messages=[pb.Message()] * (limits.REQUEST_BYTES.most // 3)))
     ),
+    "Generate: too many calls": lambda stand: stand.inference.Generate(
+        generating(chat=pb.Chat(messages=[pb.Message(tool_calls=[pb.ToolCall()] * HALF)]))
+    ),
+    "Generate: most parts": lambda stand: stand.inference.Generate(
+        generating(chat=pb.Chat(messages=[pb.Message()] * (limits.MESSAGE_PARTS.most - 1), tools=[FILLING]))
+    ),
+    "Generate: too many stop strings": lambda stand: stand.inference.Generate(
+        generating(prompt="x", stop=pb.Stop(strings=[""] * HALF))
+    ),
+    "Generate: too many biases": lambda stand: stand.inference.Generate(
+        generating(
+            prompt="x",
+            sampling=pb.Sampling(logit_bias=dict.fromkeys(range(limits.REQUEST_BYTES.most // 12), 1.0)),
+        )
+    ),
+    "Generate: too many texts": lambda stand: stand.inference.Generate(
+        generating(
+            prompt="x", output_format=pb.OutputFormat(choice=pb.OutputFormat.Choice(texts=[""] * HALF))
+        )
+    ),
+    "Generate: too many parts of a blend": lambda stand: stand.inference.Generate(
+        generating(prompt="x", blend=[pb.BlendPart()] * (limits.REQUEST_BYTES.most // 3))
+    ),
     "Generate: too many stop tokens": lambda stand: stand.inference.Generate(
         generating(prompt="x", stop=pb.Stop(token_ids=[1] * (limits.REQUEST_BYTES.most - 64)))
     ),
@@ -222,11 +248,26 @@ CALLS: dict[str, Callable[[Stand], object]] = {
             requests=[generating(prompt="x" * 4000, stop=pb.Stop(max_tokens=0))] * limits.BATCH_REQUESTS.most
         )
     ),
+    "GenerateBatch: too many": lambda stand: stand.inference.GenerateBatch(
+        pb.GenerateBatchRequest(requests=[pb.GenerateRequest()] * HALF)
+    ),
+    "GenerateBatch: most parts": lambda stand: stand.inference.GenerateBatch(
+        pb.GenerateBatchRequest(
+            requests=[*[pb.GenerateRequest()] * (limits.MESSAGE_PARTS.most - 1), generating(prompt=FILLING)]
+        )
+    ),
     "Embed": lambda stand: stand.inference.Embed(
         pb.EmbedRequest(inputs=[pb.EmbedInput(prompt="x" * 4000)] * limits.EMBED_INPUTS.most)
     ),
     "Embed: tokens": lambda stand: stand.inference.Embed(
         pb.EmbedRequest(inputs=[pb.EmbedInput(tokens=pb.Tokens(ids=[500] * 2000))] * 256)
+    ),
+    "Embed: small tokens": lambda stand: stand.inference.Embed(
+        pb.EmbedRequest(inputs=[pb.EmbedInput(tokens=pb.Tokens(ids=[100] * 4300))] * 256)
+    ),
+    "Embed: too many": lambda stand: stand.inference.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput()] * HALF)),
+    "Detokenize: too many": lambda stand: stand.inference.Detokenize(
+        pb.DetokenizeRequest(token_ids=[1] * (limits.REQUEST_BYTES.most - 64))
     ),
     "Detokenize": lambda stand: stand.inference.Detokenize(
         pb.DetokenizeRequest(token_ids=[500] * limits.PROMPT_TOKENS.most)
@@ -246,7 +287,7 @@ CALLS: dict[str, Callable[[Stand], object]] = {
             [
                 registry_pb.PublishVersionRequest(
                     header=registry_pb.PublishHeader(
-                        name=NAME, files=[adapter_pb2.FileEntry()] * (limits.REQUEST_BYTES.most // 3)
+                        name=NAME, files=[adapter_pb2.FileEntry()] * (limits.HEADER_BYTES.most // 2 - 64)
                     )
                 )
             ]

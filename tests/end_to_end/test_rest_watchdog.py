@@ -20,6 +20,8 @@ ANSWER_TOKENS = 3000
 ADAPTERS = 5000
 CHAT, TEXT, EMBED = "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings"
 ROOM = limits.REQUEST_BYTES.most - 1000
+# Bodies of as many bytes are the largest that are read on the loop itself.
+SHORT = (32 << 10) - 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,25 @@ BODIES: dict[str, object] = {
         "messages": [said("x")],
         **{f"field-{number}": 1 for number in range(ROOM // 20)},
     },
+    f"{CHAT}: short, bad messages": {"messages": [{}] * (SHORT // 4)},
+    f"{CHAT}: short, unknown fields": {
+        "messages": [said("x")],
+        **{f"f{number}": 1 for number in range(SHORT // 14)},
+    },
+    f"{CHAT}: short, tools": {"messages": [said("x")], "tools": [{}] * (SHORT // 5)},
+    f"{TEXT}: short, bad prompt": {"prompt": [[]] * (SHORT // 5) + [{}]},
+    f"{TEXT}: short, nested": b'{"model": ' + b"[" * SHORT,
+    f"{TEXT}: too many stops": {"prompt": "x", "stop": [""] * (ROOM // 4)},
+    f"{TEXT}: too many stop tokens": {"prompt": "x", "stop_token_ids": [1] * (ROOM // 3)},
+    f"{TEXT}: too many biases": {
+        "prompt": "x",
+        "logit_bias": {str(number): 1 for number in range(ROOM // 13)},
+    },
+    f"{TEXT}: too many texts": {
+        "prompt": "x",
+        "response_format": {"type": "choice", "choices": [""] * (ROOM // 4)},
+    },
+    f"{EMBED}: too many": {"input": [""] * (ROOM // 4)},
     f"{TEXT}: tokens": {"prompt": [1] * limits.PROMPT_TOKENS.most, "echo": True},
     f"{TEXT}: too many tokens": {"prompt": [1] * (ROOM // 2)},
     f"{TEXT}: many prompts": {"prompt": ["x" * 3900] * limits.BATCH_REQUESTS.most, "max_tokens": 1},

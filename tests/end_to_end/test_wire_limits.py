@@ -234,9 +234,16 @@ def tools(wire: Wire, count: int) -> str:
     return generate(wire, pb.GenerateRequest(chat=chat))
 
 
+def parts(wire: Wire, count: int) -> str:
+    """As many calls of tools as make it so many messages, with the chat and its message around them."""
+    message = pb.Message(role="assistant", tool_calls=[pb.ToolCall()] * (count - 2))
+    return generate(wire, pb.GenerateRequest(chat=pb.Chat(messages=[message])))
+
+
 TRIES: dict[Limit, Try] = {
     limits.REQUEST_BYTES: whole_message,
     limits.HEADER_BYTES: widest_header,
+    limits.MESSAGE_PARTS: parts,
     limits.PROBE_RPCS: probes,
     limits.REFERENCE_CHARACTERS: lambda wire, count: said(
         lambda: wire.registry.ResolveAdapter(registry_pb.ResolveAdapterRequest(reference="a" * count))
@@ -291,6 +298,13 @@ TRIES: dict[Limit, Try] = {
     ),
     limits.EMBED_INPUTS: lambda wire, count: said(
         lambda: wire.inference.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(prompt="x")] * count), timeout=60)
+    ),
+    limits.CHOICE_TEXTS: lambda wire, count: generate(
+        wire,
+        pb.GenerateRequest(
+            prompt="x",
+            output_format=pb.OutputFormat(choice=pb.OutputFormat.Choice(texts=["x"] * count)),
+        ),
     ),
     limits.CHOICES: lambda wire, count: generate(
         wire, pb.GenerateRequest(prompt="x", options=pb.Options(choices=count))

@@ -133,8 +133,21 @@ def open_stream(
     return channel.unary_stream(f"/{NAME}/{rpc}", None, None)(request, timeout=timeout_s)
 
 
+# What grpc.aio makes up itself where an rpc has ended before its message was sent: no server said so.
+_SENT_TOO_LATE = "Internal error from Core"
+
+
 async def call(channel: grpc.aio.Channel, rpc: str, request: bytes = b"x") -> list[bytes]:
-    """Returns the replies of one rpc of the echo, whatever its kind. Raises grpc.aio.AioRpcError."""
+    """The replies of one rpc of the echo, whatever its kind. Raises grpc.aio.AioRpcError from a server."""
+    while True:
+        try:
+            return await _call(channel, rpc, request)
+        except grpc.aio.AioRpcError as error:
+            if error.details() != _SENT_TOO_LATE:
+                raise
+
+
+async def _call(channel: grpc.aio.Channel, rpc: str, request: bytes) -> list[bytes]:
     path = f"/{NAME}/{rpc}"
     match rpc:
         case "UnaryStream" | "Written" | "Hold":

@@ -16,9 +16,8 @@ from parfocal.server.assembly import Loaded, running
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
-# Forty carry a request; the others ask who calls, whether the message is compressed, what the answer must
-# look like, what is wanted of the prompt and whose blocks it shares.
-MOST = 50
+# What a request does not ask for is not on its way: keys, compression, a form, the prompt's scores.
+MOST = 40
 PORTIONS = tuple(parfocal.__path__)
 
 

@@ -1,6 +1,6 @@
 """The conventions of the wire: errors as statuses, channels, servers, health, drain. Knows no service."""
 
-from parfocal.rpc.admission import Room, endless
+from parfocal.rpc.admission import Room, endless, when_this_task_ends
 from parfocal.rpc.channel import open_blocking_channel, open_channel
 from parfocal.rpc.compression import COMPRESSED_REPLIES
 from parfocal.rpc.credentials import Credentials, read_api_key
@@ -23,7 +23,14 @@ from parfocal.rpc.errors import (
 )
 from parfocal.rpc.guard import Guard, hold_to
 from parfocal.rpc.key_watch import KeyWatch
-from parfocal.rpc.outcomes import Call, call_told, current_call, failure_told, status_of
+from parfocal.rpc.outcomes import (
+    Call,
+    call_told,
+    current_call,
+    current_caller,
+    failure_told,
+    status_of,
+)
 from parfocal.rpc.remote import remote_error, told_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
@@ -68,6 +75,7 @@ __all__ = [
     "call_told",
     "cause_of_end",
     "current_call",
+    "current_caller",
     "endless",
     "explained",
     "failure_told",
@@ -82,4 +90,5 @@ __all__ = [
     "server_credentials",
     "status_of",
     "told_error",
+    "when_this_task_ends",
 ]

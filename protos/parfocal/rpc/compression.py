@@ -7,11 +7,12 @@ from typing import Any
 
 import grpc
 
-from parfocal.rpc.surround import Context, Continuation, RpcMethod, behaviour_of, surround
+from parfocal.rpc.surround import AskedFor, Context, RpcMethod, behaviour_of, surround
 
 # Metadata of an rpc whose replies are to be compressed: for large ones, over a slow network. gRPC shows no
 # server what its caller would like.
-COMPRESSED_REPLIES = (("accept-encoding", "gzip"),)
+_HEADER, _GZIP = "accept-encoding", "gzip"
+COMPRESSED_REPLIES = ((_HEADER, _GZIP),)
 
 # A smaller message costs more time than it saves bytes; a stream of tokens would become slower.
 _WORTH_BYTES = 1024
@@ -19,23 +20,16 @@ _WORTH_BYTES = 1024
 _context: ContextVar[Context] = ContextVar("parfocal-compressed-rpc")
 
 
-class CompressionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
-    """Compresses the replies of rpcs whose metadata ask for it; adds nothing around others.
+def compression() -> AskedFor:
+    """Compresses the replies of rpcs whose metadata ask for it.
 
-    The outermost: it sees every reply as it is sent, also one that was written before.
+    Must be the outermost: it sees every reply as it is sent, also one that was written before.
     """
+    return AskedFor(_HEADER, _compressing)
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> RpcMethod:
-        """The rpc, its replies compressed if its caller wants that."""
-        rpc = await continuation(handler_call_details)
-        metadata = handler_call_details.invocation_metadata or ()
-        if rpc is None or not any(
-            name == "accept-encoding" and "gzip" in str(value) for name, value in metadata
-        ):
-            return rpc
-        return _sparing(surround(rpc, handler_call_details.method, _compressed))
+
+def _compressing(rpc: RpcMethod, method: str, asked: str) -> RpcMethod:
+    return _sparing(surround(rpc, method, _compressed)) if _GZIP in asked else rpc
 
 
 @contextlib.asynccontextmanager

@@ -87,7 +87,7 @@ class MessageMissing(WireError):
 
 
 class MessageTooLarge(WireError):
-    """The first message of a stream is larger than any header; it was not decoded."""
+    """A stream's first message is larger than any header, or one has too many parts; it was not decoded."""
 
     status = "RESOURCE_EXHAUSTED"
     reason = "MESSAGE_TOO_LARGE"

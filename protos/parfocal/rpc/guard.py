@@ -16,13 +16,12 @@ from parfocal.rpc.access import (
     Keys,
     Need,
     RuleMissing,
-    current_caller,
     identify,
-    set_caller,
 )
 from parfocal.rpc.key_watch import KeyWatch
+from parfocal.rpc.outcomes import current_call, current_caller
 from parfocal.rpc.shown_key import HEADER
-from parfocal.rpc.surround import Context, Continuation, RpcMethod, behaviour_of
+from parfocal.rpc.surround import Context, Continuation, Interceptor, RpcMethod, behaviour_of
 from parfocal.rpc.tls import TlsFiles
 from parfocal.v1.access import RULES, Rule, Verb
 
@@ -67,12 +66,22 @@ class Guard:
                 )
 
 
+def interceptors(guard: Guard, between: Interceptor) -> list[Interceptor]:
+    """What holds callers to the guard, the outermost first: who calls, `between`, and what they may do.
+
+    Where nobody needs a key, `between` alone.
+    """
+    if guard.keys is None:
+        return [between]
+    return [IdentityInterceptor(guard, guard.keys), between, PermissionInterceptor(guard)]
+
+
 class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
     """Finds out who calls before anything else is done for them, and ends what a key no longer allows."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, keys: Keys) -> None:
         self._guard = guard
-        self._watch = None if guard.keys is None else KeyWatch(guard.keys)
+        self._watch = KeyWatch(keys)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -82,8 +91,8 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             caller = self._caller(handler_call_details)
         except AccessError as error:
             return _refusing(error)
-        set_caller(caller)
-        if self._watch is not None and caller.key_id:
+        current_call().caller = caller
+        if caller.key_id:
             self._watch.watch(caller)
         return await continuation(handler_call_details)
 
@@ -103,7 +112,7 @@ class PermissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
     ) -> RpcMethod:
         """The rpc, whose messages are held to its rule as they are read, or what refuses it."""
         rpc = await continuation(handler_call_details)
-        if rpc is None or self._guard.keys is None:
+        if rpc is None:
             return rpc
         method = handler_call_details.method.removeprefix("/")
         try:

@@ -10,17 +10,15 @@ from parfocal.rpc.errors import MessageTooLarge, MessageUnreadable
 from parfocal.v1.limits import REQUEST_BYTES
 
 # No message of protobuf begins so: it would be a field of a type that there is not.
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
 
 
 def inflated(received: bytes, method: str) -> bytes:
-    """The message as it was before its caller compressed it, if they did.
+    """The message as it was before its caller compressed it: it begins with `GZIP`.
 
     Raises MessageTooLarge beyond what any message may have, MessageUnreadable for what is no gzip.
     """
-    if not received.startswith(_GZIP):
-        return received
     stream = zlib.decompressobj(_WITH_GZIP_HEADER)
     try:
         message = stream.decompress(received, REQUEST_BYTES.most + 1)

@@ -17,7 +17,7 @@ import grpc
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from parfocal.rpc.access import AccessError, current_caller
+from parfocal.rpc.access import NOBODY, AccessError, Caller
 from parfocal.rpc.ending import cause_of_end
 from parfocal.rpc.status import DomainError, is_domain_error, rich_status
 from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
@@ -31,9 +31,9 @@ SERVER_FAULTS = frozenset({"INTERNAL", "DATA_LOSS", "UNKNOWN"})
 
 @dataclass(slots=True)
 class Call:
-    """The log line of an rpc, or of a request of another face. `facts` are its further fields, in order.
+    """An rpc, or a request of another face: who calls, and its log line. `facts` are its further fields.
 
-    `key` is the id of a key that was refused; that of one that was let in is `current_caller`'s.
+    `key` is the id of a key that was refused; that of one that was let in is the caller's.
     """
 
     method: str
@@ -42,6 +42,7 @@ class Call:
     status: str = "OK"
     reason: str = ""
     key: str = ""
+    caller: Caller = NOBODY
     facts: dict[str, str | int | float] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
@@ -57,6 +58,11 @@ _call: ContextVar[Call] = ContextVar("parfocal-call")
 def current_call() -> Call:
     """The rpc that this task serves; outside any, one that is not logged."""
     return _call.get(None) or Call("none")
+
+
+def current_caller() -> Caller:
+    """Who called what this task serves; outside any request, and in threads that it uses, nobody."""
+    return current_call().caller
 
 
 @contextlib.asynccontextmanager
@@ -91,25 +97,34 @@ class OutcomeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
     One that raises a domain error ends with that error's status and details. Any other exception is INTERNAL:
     the caller gets only an id. Its traceback, and that of every domain error which is INTERNAL or DATA_LOSS,
     is logged under that id and the request's. Cancellation passes through untouched.
+
+    Whoever calls is `everybody`, until it is found out who it is.
     """
+
+    def __init__(self, everybody: Caller) -> None:
+        self._everybody = everybody
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> RpcMethod:
         """The rpc inside the scope that ends and logs it."""
+        method = handler_call_details.method
+        # gRPC asks in the task that will serve the rpc.
+        _call.set(Call(method.removeprefix("/"), caller=self._everybody))
         rpc = await continuation(handler_call_details)
-        return rpc and surround(rpc, handler_call_details.method, _told)
+        return rpc and surround(rpc, method, _told)
 
 
 @contextlib.asynccontextmanager
 async def _told(method: str, context: Context) -> AsyncIterator[None]:
-    async with _logged(method, context), _errors_as_statuses(context):
+    async with _logged(context), _errors_as_statuses(context):
         yield
 
 
 @contextlib.asynccontextmanager
-async def _logged(method: str, context: Context) -> AsyncIterator[None]:
-    call = Call(method.removeprefix("/"), context.peer())
+async def _logged(context: Context) -> AsyncIterator[None]:
+    call = current_call()
+    call.peer = context.peer()
     async with call_told(call):
         try:
             yield
@@ -174,7 +189,7 @@ def _facts(call: Call) -> dict[str, str | int | float]:
     ended: dict[str, str | int | float] = {"status": call.status}
     if call.reason and call.reason != call.status:
         ended["reason"] = call.reason
-    if key := current_caller().key_id or call.key:
+    if key := call.caller.key_id or call.key:
         ended["key"] = key
     seconds = round(time.monotonic() - call.begun, 4)
     return {"request_id": call.request_id, **ended, **call.facts, "total_s": seconds, "peer": call.peer}

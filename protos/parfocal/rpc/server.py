@@ -13,10 +13,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from parfocal.rpc.access import ANYBODY, NOBODY
 from parfocal.rpc.addresses import check_free, checked_address, unavailable
 from parfocal.rpc.admission import AdmissionInterceptor, Room
-from parfocal.rpc.compression import CompressionInterceptor
-from parfocal.rpc.guard import Guard, IdentityInterceptor, PermissionInterceptor
+from parfocal.rpc.compression import compression
+from parfocal.rpc.guard import Guard, interceptors
 from parfocal.rpc.options import server_options
 from parfocal.rpc.outcomes import OutcomeInterceptor
 from parfocal.rpc.reflection import rpcs_of, shown_descriptors
@@ -80,11 +81,9 @@ class WireServer:
         self._server = grpc.aio.server(
             # The first is the outermost: strangers take no room.
             interceptors=[
-                CompressionInterceptor(),
-                OutcomeInterceptor(),
-                IdentityInterceptor(guard),
-                self._admission,
-                PermissionInterceptor(guard),
+                compression(),
+                OutcomeInterceptor(ANYBODY if guard.keys is None else NOBODY),
+                *interceptors(guard, self._admission),
             ],
             options=server_options(REQUEST_BYTES.most, max_rpcs, max_connections),
         )

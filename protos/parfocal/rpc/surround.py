@@ -16,7 +16,8 @@ from parfocal.rpc.errors import (
     MessageUnreadable,
     MethodNotImplemented,
 )
-from parfocal.rpc.inflation import inflated
+from parfocal.rpc.inflation import GZIP, inflated
+from parfocal.rpc.parts import UNCOUNTED_BYTES, check_parts
 from parfocal.v1.limits import FIRST_MESSAGE_S, HEADER_BYTES
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -24,6 +25,7 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 # Messages of any type pass here. Quoted, because only the type checker's view of grpc has type parameters.
 RpcMethod: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Interceptor: TypeAlias = "grpc.aio.ServerInterceptor[Any, Any]"
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethod]]
 Scope: TypeAlias = Callable[[str, Context], contextlib.AbstractAsyncContextManager[None]]
 _Received: TypeAlias = AsyncIterator[bytes]
@@ -52,6 +54,27 @@ def surround(
     if rpc.response_streaming:
         return grpc.stream_stream_rpc_method_handler(surrounded, None, write)
     return grpc.stream_unary_rpc_method_handler(surrounded, None, write)
+
+
+class AskedFor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic when it runs
+    """Changes the rpcs whose metadata have a `header`; nothing is added around others.
+
+    `change` makes the rpc that is served of one, its method and what the header says.
+    """
+
+    def __init__(self, header: str, change: Callable[[RpcMethod, str, str], RpcMethod]) -> None:
+        self._header = header
+        self._change = change
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> RpcMethod:
+        """The rpc, changed if its caller asks for it."""
+        rpc = await continuation(handler_call_details)
+        for name, value in handler_call_details.invocation_metadata or ():
+            if name == self._header and rpc is not None:
+                rpc = self._change(rpc, handler_call_details.method, str(value))
+        return rpc
 
 
 def as_reply(kind: type[AnyMessage], data: bytes) -> AnyMessage:
@@ -113,14 +136,7 @@ def _around_generator(
 def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
     """What turns what is received into what the rpc takes: its one message, or all of them."""
     parse = rpc.request_deserializer
-
-    def message(whole: bytes) -> object:
-        if parse is None:
-            return whole
-        try:
-            return parse(whole)
-        except (DecodeError, ValueError) as error:
-            raise _unreadable(whole, method) from error
+    message = _decoder(parse, method)
 
     async def only(received: _Received) -> object:
         first = await _first(received, method, first_message_s)
@@ -134,13 +150,31 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
             _check_header(first, method)
             yield message(first)
             async for each in received:
-                yield message(inflated(each, method))
+                yield message(_plain(each, method))
 
     async def all_of(received: _Received) -> object:
         # What has no parser is surrounded already: its inner scope reads.
         return received if parse is None else messages(received)
 
     return all_of if rpc.request_streaming else only
+
+
+def _decoder(parse: Callable[[bytes], Any] | None, method: str) -> Callable[[bytes], object]:
+    """What turns bytes into the message that the rpc takes; raises MessageUnreadable or MessageTooLarge."""
+    # Of generated parsers; what else turns bytes into a message has none.
+    kind = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)
+
+    def message(whole: bytes) -> object:
+        if parse is None:
+            return whole
+        try:
+            if kind is not None and len(whole) > UNCOUNTED_BYTES:
+                check_parts(whole, kind, method)
+            return parse(whole)
+        except (DecodeError, ValueError) as error:
+            raise _unreadable(whole, method) from error
+
+    return message
 
 
 async def _first(received: _Received, method: str, patience_s: float) -> bytes | None:
@@ -153,7 +187,11 @@ async def _first(received: _Received, method: str, patience_s: float) -> bytes |
             f"no message came within {patience_s:g} s of the call of {method}; send it with the call",
             method=method,
         ) from error
-    return None if first is None else inflated(first, method)
+    return None if first is None else _plain(first, method)
+
+
+def _plain(received: bytes, method: str) -> bytes:
+    return inflated(received, method) if received.startswith(GZIP) else received
 
 
 def _check_header(first: bytes, method: str) -> None:

@@ -32,6 +32,12 @@ HEADER_BYTES = Limit(
     "bytes",
     "maps are decoded slowest; the header of a real upload has some KiB",
 )
+MESSAGE_PARTS = Limit(
+    "messages inside a message to the server",
+    1 << 15,
+    "messages",
+    "each is given memory while others wait; counted before any is, save maps and Structs",
+)
 REPLY_BYTES = Limit(
     "a message from the server",
     16 * _MIB,
@@ -180,6 +186,9 @@ BLEND_PARTS = Limit(
 EMBED_INPUTS = Limit(
     "EmbedRequest.inputs", 256, "inputs", "each is a request of its own, in the queue and in the batch"
 )
+CHOICE_TEXTS = Limit(
+    "OutputFormat.choice", 1 << 14, "texts", "no grammar that is accepted holds as many; each is copied"
+)
 CHOICES = Limit(
     "Options.choices", 32, "choices", "each is a request of its own, in the queue and in the batch"
 )
@@ -194,6 +203,7 @@ REQUEST_ID_CHARACTERS = Limit("request_id", 128, "characters", "it stands in the
 LIMITS: tuple[Limit, ...] = (
     REQUEST_BYTES,
     HEADER_BYTES,
+    MESSAGE_PARTS,
     REPLY_BYTES,
     FIRST_MESSAGE_S,
     HANDSHAKE_S,
@@ -227,6 +237,7 @@ LIMITS: tuple[Limit, ...] = (
     PROMPT_LOGPROBS,
     BLEND_PARTS,
     EMBED_INPUTS,
+    CHOICE_TEXTS,
     CHOICES,
     BATCH_REQUESTS,
     REQUEST_ID_CHARACTERS,

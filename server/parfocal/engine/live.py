@@ -248,7 +248,7 @@ def _apart(live: LiveRequest, act: Callable[[], object]) -> None:
     """Acts for one request, so that a failure breaks that request and no other."""
     try:
         act()
-    except Exception as error:
+    except Exception as error:  # the engine's loop, for one request: tokenizers raise nothing narrower
         request_id = live.sequence.request.request_id
         log.exception("request %s could not be answered", request_id)
         broken = SendingFailed(f"the answer could not be sent: {error}; other requests go on")

@@ -19,33 +19,29 @@ class SelfCheck:
 
     Those requests may each be at fault, as those of a broken adapter are, and one caller may send many. The
     base alone is at no fault: if it fails too, no request could succeed, and none is tried until it works
-    again. `run` returns what came of a plan, or the error it raised.
+    again. `run` returns what came of a plan, or the error it raised. Whoever steps says when it `is_due`.
     """
 
     def __init__(self, pool: BlockPool, run: Callable[[Plan], Drawn | Exception]) -> None:
         self._pool = pool
         self._run = run
-        self._is_due = False
+        self.is_due = False
         self._failures = 0
 
-    def ended(self, rows: int, failed: int) -> None:
-        """Notes that a step of `rows` rows has ended, of which `failed` ended in an error."""
-        self._is_due = failed >= rows
-
     def passes(self) -> bool:
-        """Whether a step may be computed, checking that first if need be.
+        """Whether a step may be computed, checking that first; for when it `is_due`.
 
         Raises EngineFailed when the base has failed `MOST_FAILURES` times in a row.
         """
         # Others hold every block: their own steps will tell.
-        if not self._is_due or not self._pool.can_take((), 1):
+        if not self._pool.can_take((), 1):
             return True
         fault = self._fault()
         if fault:
             self._failures += 1
             self._judge(fault)
             return False
-        self._is_due, self._failures = False, 0
+        self.is_due, self._failures = False, 0
         return True
 
     def _fault(self) -> str:

@@ -12,6 +12,7 @@ from parfocal.registry import locate_base
 
 if TYPE_CHECKING:
     from bench.constraints.cost import Cost
+    from bench.constraints.validity import Validity
 
 
 def main() -> None:
@@ -30,8 +31,14 @@ def main() -> None:
 
 def _valid(asked: argparse.Namespace) -> None:
     from bench.constraints import validity
+    from bench.constraints.samples import OPEN_SCHEMAS, SCHEMAS
 
-    found = validity.measure()
+    for told, schemas in (("of which every answer ends", SCHEMAS), ("left open", OPEN_SCHEMAS)):
+        print(f"{len(schemas)} schemas {told}:")
+        _print_valid(validity.measure(schemas))
+
+
+def _print_valid(found: "Validity") -> None:
     print(f"{sum(found.ends.values())} answers, and {found.free} free ones among them: {dict(found.ends)}")
     print(f"{found.tokens} tokens in {found.seconds:.0f} s; cut: {dict(found.cut)}")
     print(f"{len(found.faults)} were called complete and are not valid")

@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bench.constraints.engine_stand import EngineStand
 from bench.constraints.samples import SCHEMAS, fault
@@ -26,6 +28,7 @@ _SAMPLINGS = (
 class Validity:
     """How the answers ended, and what was wrong with any that said that it was all that was asked for."""
 
+    schemas: Mapping[str, Any]
     ends: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     cut: Counter[str] = field(default_factory=Counter)
@@ -43,16 +46,16 @@ class Validity:
         self.ends["complete" if item.constraint_met else f"cut ({item.finish_reason.value})"] += 1
         if not item.constraint_met:
             self.cut[name] += 1
-        elif found := fault(item.text, SCHEMAS[name]):
+        elif found := fault(item.text, self.schemas[name]):
             self.faults.append(f"{name}: {item.text[:200]!r}: {found}")
 
 
-def measure() -> Validity:
+def measure(schemas: Mapping[str, Any] = SCHEMAS) -> Validity:
     """Runs every schema twenty times, sampled in five ways; every twelfth request of a batch is free."""
     config = EngineConfig(device="cpu", max_requests=_BATCH, dtype="float32")
     stand = EngineStand(locate_base("tiny", weights=True).folder, {}, config)
-    asked = [(name, number) for number in range(_EACH) for name in SCHEMAS]
-    found = Validity()
+    asked = [(name, number) for number in range(_EACH) for name in schemas]
+    found = Validity(schemas)
     for first in range(0, len(asked), _BATCH):
         _run(stand, asked[first : first + _BATCH], found)
     stand.close()
@@ -60,7 +63,7 @@ def measure() -> Validity:
 
 
 def _run(stand: EngineStand, asked: list[tuple[str, int]], found: Validity) -> None:
-    held = [_request(stand, name, number) for name, number in asked]
+    held = [_request(stand, found.schemas[name], name, number) for name, number in asked]
     free = [replace(held[row], request_id=f"free {row}", constraint=None) for row in range(0, len(held), 12)]
     items, seconds = stand.run([*held, *free])
     found.seconds += seconds
@@ -69,12 +72,12 @@ def _run(stand: EngineStand, asked: list[tuple[str, int]], found: Validity) -> N
         found.add(name, item)
 
 
-def _request(stand: EngineStand, name: str, number: int) -> Request:
+def _request(stand: EngineStand, schema: Any, name: str, number: int) -> Request:
     prompt = f"Write {name} number {number} as JSON."
     return Request(
         f"{name} {number}",
         tuple(stand.base.tokenizer(prompt)["input_ids"]),
         sampling=replace(_SAMPLINGS[number % len(_SAMPLINGS)], seed=number),
         stop=Stop(max_tokens=_MOST_TOKENS),
-        constraint=stand.compile(JsonSchema(json.dumps(SCHEMAS[name]))),
+        constraint=stand.compile(JsonSchema(json.dumps(schema))),
     )

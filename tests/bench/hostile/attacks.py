@@ -22,6 +22,8 @@ HALF_OPEN = 100
 SILENT_PAGES = 200
 # A manifest of some megabytes; the names go round, so that the registry does not grow for ever.
 MODULES = 20_000
+# So begins the end of an attack that the client itself broke off.
+BROKE_OFF = "the client itself"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from bench.hostile.attacks import ATTACKS, Tally, Target
+from bench.hostile.attacks import ATTACKS, BROKE_OFF, Tally, Target
 from parfocal.v1.limits import REPLY_BYTES
 
 _OPTIONS = [
@@ -32,7 +32,7 @@ async def attack(address: str, metrics_port: int, names: Sequence[str]) -> Tally
         ended = await asyncio.gather(*attacks, return_exceptions=True)
     for end in ended:
         if isinstance(end, Exception):
-            tally.ends[f"the client itself: {end!r}"] += 1
+            tally.ends[f"{BROKE_OFF}: {end!r}"] += 1
     return tally
 
 

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 
-from bench.hostile.attacks import ATTACKS, honest
+from bench.hostile.attacks import ATTACKS, BROKE_OFF, honest
 from bench.hostile.streams import quantile, token_gaps
 from bench.hostile.watch import Watch, watch
 from parfocal.bench.servers import server_process
@@ -23,6 +24,8 @@ from parfocal.rpc import open_blocking_channel
 
 HONEST = ("honest/one", "honest/two")
 _MIB = 1 << 20
+_MOST_RATIO = 1.5
+_MOST_GROWTH = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def main() -> int:
         given.json.write_text(json.dumps(report, indent=1), "utf-8")
     shown = {name: value for name, value in report.items() if name != "samples"}
     print(json.dumps(shown, indent=1))
+    print("passed" if report["passed"] else f"FAILED: {'; '.join(report['missed'])}", file=sys.stderr)
     return 0 if report["passed"] else 1
 
 
@@ -77,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(given: argparse.Namespace, folder: Path) -> dict[str, object]:
+def _measured(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     settings = {
         "base": "tiny",
         "registry": str(folder / "registry"),
@@ -172,14 +176,26 @@ def _unreadable_versions(registry: RemoteRegistry, name: str) -> list[str]:
             return bad
 
 
-def _report(outcome: Outcome, seen: Watch, unreadable: list[str]) -> dict[str, object]:
+def _report(outcome: Outcome, seen: Watch, unreadable: list[str]) -> dict[str, Any]:
     ratio = quantile(outcome.hostile, 0.99) / quantile(outcome.quiet, 0.99)
     third = max(1, len(seen.samples) // 3)
     early = max(sample.rss_bytes for sample in seen.samples[: 2 * third]) / _MIB
     late = max(sample.rss_bytes for sample in seen.samples[-third:]) / _MIB
-    passed = ratio <= 1.5 and late <= 1.1 * early and not seen.refused and not unreadable
+    bars = {
+        f"the streams' p99 is {ratio:.3f} times that without, more than 1.5": ratio <= _MOST_RATIO,
+        f"memory grew from {early:.0f} to {late:.0f} MiB": late <= _MOST_GROWTH * early,
+        f"{len(seen.refused)} new callers were refused, {len(seen.entered_s)} entered": (
+            bool(seen.entered_s) and not seen.refused
+        ),
+        f"{len(unreadable)} published versions cannot be read": not unreadable,
+        "an attack broke off by itself, so that it shows nothing": not any(
+            end.startswith(BROKE_OFF) for end in outcome.ends
+        ),
+    }
+    missed = [bar for bar, met in bars.items() if not met]
     return {
-        "passed": passed,
+        "passed": not missed,
+        "missed": missed,
         "p99_ratio": round(ratio, 3),
         **{
             name: value

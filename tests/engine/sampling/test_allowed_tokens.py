@@ -86,6 +86,27 @@ def test_every_way_to_find_the_likeliest_allowed_token_finds_the_same(banned: tu
     assert ids(Sampler().sample(logits, rows)) == ids(Sampler().sample(logits.double(), rows))
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=1.0),
+        Sampling(temperature=2.0, top_k=3),
+        Sampling(temperature=1.5, top_p=0.7),
+        Sampling(temperature=1.0, min_p=0.3),
+    ],
+)
+@pytest.mark.parametrize("few", [FEW, (7,), tuple(range(VOCABULARY))])
+def test_a_draw_among_the_allowed_tokens_alone_is_that_from_the_whole_vocabulary(
+    sampling: Sampling, few: tuple[int, ...]
+) -> None:
+    logits = random_logits(200)
+    asked = held(row(sampling), *few)
+    rows = [dataclasses.replace(asked, draw_seed=seed, banned_ids=(3, -1, 10**6)) for seed in range(200)]
+
+    # Logits of another type, as of another device, are drawn from whole.
+    assert ids(Sampler().sample(logits, rows)) == ids(Sampler().sample(logits.double(), rows))
+
+
 def test_what_the_model_wants_most_is_drawn_by_its_own_share_among_what_is_allowed() -> None:
     logits = torch.full((400, VOCABULARY), 5.0)
     logits[:, 3], logits[:, 17] = 1.0, 0.0

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.key_files import NOW, given_key, id_of
+from parfocal.rpc import current_caller
 from parfocal.rpc.access import (
     ANYBODY,
     NOBODY,
@@ -24,7 +25,6 @@ from parfocal.rpc.access import (
     Scope,
     ScopeMissing,
     authorise,
-    current_caller,
     remove_key,
 )
 from parfocal.v1.access import Verb

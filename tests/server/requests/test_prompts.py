@@ -9,7 +9,14 @@ import pytest
 from oracle.bases import byte_tokenizer
 from parfocal.engine import PromptTooLong
 from parfocal.engine.chats import Chat, plain_messages
-from parfocal.server.requests import EncoderPool, PromptEncoder, Tokenizer
+from parfocal.server.requests import (
+    EncoderPool,
+    PromptEncoder,
+    Tokenizer,
+    chat_input,
+    prompt_input,
+    tokens_input,
+)
 
 
 def _encoder() -> PromptEncoder:
@@ -76,3 +83,55 @@ def test_encoders_are_never_shared_between_threads(threads: int) -> None:
 
     assert len(asyncio.run(scenario())) == 1
     assert len(users) <= threads
+
+
+def _thread(encoder: PromptEncoder) -> int:
+    encoder.prompt("hello")
+    return threading.get_ident()
+
+
+def test_short_work_is_done_where_it_is_asked_for_and_other_work_on_a_thread() -> None:
+    async def scenario() -> tuple[int, int]:
+        pool = EncoderPool([_encoder()])
+        try:
+            return await pool.run(_thread, is_short=True), await pool.run(_thread)
+        finally:
+            pool.close()
+
+    short, other = asyncio.run(scenario())
+
+    assert short == threading.get_ident()
+    assert other != threading.get_ident()
+
+
+def test_short_work_never_keeps_the_loop_waiting_for_an_encoder() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long(encoder: PromptEncoder) -> int:
+        begun.set()
+        assert may_end.wait(60)
+        return threading.get_ident()
+
+    async def scenario() -> tuple[int, int]:
+        pool = EncoderPool([_encoder()])
+        try:
+            busy = asyncio.ensure_future(pool.run(long))
+            await asyncio.to_thread(begun.wait, 60)
+            short = asyncio.ensure_future(pool.run(_thread, is_short=True))
+            await asyncio.sleep(0)  # it has asked; were it waiting here, nobody could let the other end
+            may_end.set()
+            return await busy, await short
+        finally:
+            pool.close()
+
+    busy, short = asyncio.run(scenario())
+
+    assert short == busy != threading.get_ident()
+
+
+def test_few_token_ids_and_short_prompts_are_short_work_and_chats_never_are() -> None:
+    assert tokens_input((1,) * 4096).is_short
+    assert not tokens_input((1,) * 4097).is_short
+    assert prompt_input("a" * 256).is_short
+    assert not prompt_input("a" * 257).is_short
+    assert not chat_input(_chat("a")).is_short

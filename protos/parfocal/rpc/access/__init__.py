@@ -6,9 +6,7 @@ from parfocal.rpc.access.callers import (
     Caller,
     Keys,
     authorise,
-    current_caller,
     identify,
-    set_caller,
 )
 from parfocal.rpc.access.errors import (
     AccessError,
@@ -54,12 +52,10 @@ __all__ = [
     "add_key",
     "authorise",
     "checked_name",
-    "current_caller",
     "identify",
     "parse_scopes",
     "read_keys",
     "read_moment",
     "remove_key",
-    "set_caller",
     "written",
 ]

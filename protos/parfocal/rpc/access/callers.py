@@ -1,6 +1,5 @@
 """Who calls, and what they may do. Knows neither files nor rpcs: both faces of a server ask here."""
 
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,18 +44,6 @@ class Caller:
 ANYBODY = Caller("", "", (Scope(Verb.ADMIN),))
 # Who shows no key where keys are wanted: enough for what is open.
 NOBODY = Caller("", "", ())
-
-_caller: ContextVar[Caller] = ContextVar("parfocal-caller", default=NOBODY)
-
-
-def current_caller() -> Caller:
-    """Who called what this task serves; outside any request, and in threads that it uses, nobody."""
-    return _caller.get()
-
-
-def set_caller(caller: Caller) -> None:
-    """Notes who called, until the task ends."""
-    _caller.set(caller)
 
 
 class Keys(Protocol):

@@ -24,6 +24,10 @@ class Allowed:
     failed: dict[int, ConstraintFailed]
 
 
+# Where no row has a constraint.
+NONE_HELD = Allowed({}, {})
+
+
 def allowed_by(constraints: Sequence[ConstraintState | None]) -> Allowed:
     """Asks every row's constraint which tokens may follow. The device may compute meanwhile."""
     bits: dict[int, bytes] = {}
@@ -38,12 +42,11 @@ def allowed_by(constraints: Sequence[ConstraintState | None]) -> Allowed:
     return Allowed(bits, failed)
 
 
-def likeliest_allowed(scores: np.ndarray, bits: bytes, banned: Sequence[int]) -> int:
-    """The likeliest token of one row ([vocabulary]) that has its bit and is not banned, or -1 without any."""
-    kept = scores + _offsets(np.frombuffer(bits, np.uint8), len(scores))
-    kept[[one for one in banned if 0 <= one < len(scores)]] = -np.inf
-    found = int(kept.argmax())
-    return found if kept[found] > -np.inf else -1
+def allowed_ids(bits: bytes, banned: Sequence[int], width: int) -> np.ndarray:
+    """The tokens below `width` that have their bit and are not banned, ascending."""
+    has = np.unpackbits(np.frombuffer(bits, np.uint8), count=width, bitorder="little").view(np.bool_)
+    has[[one for one in banned if 0 <= one < width]] = False
+    return np.flatnonzero(has)
 
 
 def keep_allowed(scores: torch.Tensor, bits: Sequence[bytes | None]) -> None:

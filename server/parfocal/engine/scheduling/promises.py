@@ -16,25 +16,19 @@ class Promises:
 
     def __init__(self) -> None:
         self._by: dict[BlockHash, Sequence] = {}
-        self._of: dict[Sequence, Many[BlockHash]] = {}
 
     def make(self, sequence: Sequence, names: Many[BlockHash]) -> None:
         """Promises the blocks called `names`, unless another request does so already."""
-        if names:
-            self._of[sequence] = names
-            for name in names:
-                self._by.setdefault(name, sequence)
+        sequence.promised = names
+        for name in names:
+            self._by.setdefault(name, sequence)
 
     def end(self, sequence: Sequence) -> None:
-        """Takes back what a request has promised, if anything."""
-        for name in self._of.pop(sequence, ()):
+        """Takes back what a request has promised."""
+        for name in sequence.promised:
             if self._by.get(name) is sequence:
                 del self._by[name]
-
-    def last_of(self, sequence: Sequence) -> BlockHash | None:
-        """The last block that a request has promised."""
-        names = self._of.get(sequence)
-        return names[-1] if names else None
+        sequence.promised = ()
 
     def coming(self, names: Many[BlockHash]) -> BlockHash | None:
         """The last block of the longest beginning of `names` that is promised."""

@@ -25,11 +25,9 @@ class PromptOutputs:
     states: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, request: Request) -> "PromptOutputs | None":
-        """What a request wants to know; None if nothing."""
+    def of(cls, request: Request) -> "PromptOutputs":
+        """What a request wants to know: log-probabilities, an embedding or both."""
         top = request.prompt_logprobs
-        if top is None and request.pooling is None:
-            return None
         logprobs = None if top is None else PromptLogprobs(request.prompt_ids, top)
         return cls(request.prompt_ids, request.pooling, logprobs, top or 0, request.normalised)
 

@@ -136,7 +136,8 @@ class Scheduler:
 
     def _admit(self, draft: _Draft) -> None:
         waiting = self._lookahead()
-        self._turns.plan(waiting, self.running)
+        if self._turns.closed or any(sequence.skips >= self.limits.max_skips for sequence in waiting):
+            self._turns.plan(waiting, self.running)
         passed: list[Sequence] = []
         memory_left = True
         for sequence in waiting:
@@ -150,7 +151,9 @@ class Scheduler:
             if found is None:
                 continue
             memory_left = self._start(sequence, found, draft)
-            if memory_left and sequence.slot is not None and self._turns.pass_over(passed, sequence.slot):
+            if not passed or not memory_left or sequence.slot is None:
+                continue
+            if self._turns.pass_over(passed, sequence.slot):
                 self._turns.plan(waiting, self.running)
         self._residency.want([s.request.adapter for s in passed if s.request.adapter])
 
@@ -169,7 +172,7 @@ class Scheduler:
         adapter = sequence.request.adapter
         if adapter is None:
             return True
-        is_held_back = self._turns.holds_back(sequence)
+        is_held_back = sequence in self._turns.held_back
         if is_held_back or (sequence.slot is not None and sequence.slot.is_lost):
             self._unpin(sequence)
         # One that found no room tries again at once: nothing else might wake an idle engine for it.
@@ -206,7 +209,8 @@ class Scheduler:
         draft.add(sequence, tokens)
         if self.limits.prefix_cache:
             whole = sequence.block_names(sequence.length // self._pool.block_tokens, self._pool.block_tokens)
-            self._promises.make(sequence, whole[len(found) :])
+            if new := whole[len(found) :]:
+                self._promises.make(sequence, new)
         return True
 
     def _is_awaiting(self, sequence: Sequence) -> bool:
@@ -224,7 +228,8 @@ class Scheduler:
         whole_blocks = sequence.reusable // self._pool.block_tokens
         names = sequence.block_names(whole_blocks, self._pool.block_tokens)
         found = self._pool.find(names)
-        sequence.awaited = self._promises.coming(names[len(found) :])
+        missing = names[len(found) :]
+        sequence.awaited = self._promises.coming(missing) if missing else None
         return found if sequence.awaited is None else None
 
     def _preempt(self, sequence: Sequence) -> None:
@@ -293,14 +298,15 @@ class Scheduler:
         names = sequence.block_names(full, self._pool.block_tokens)
         for block, name in zip(sequence.blocks[named:full], names[named:], strict=True):
             self._pool.name(block, name)
-        if names[-1] == self._promises.last_of(sequence):
+        if sequence.promised and names[-1] == sequence.promised[-1]:
             self._promises.end(sequence)
 
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // self._pool.block_tokens)
 
     def _give_back(self, sequence: Sequence) -> None:
-        self._promises.end(sequence)
+        if sequence.promised:
+            self._promises.end(sequence)
         self._pool.release(sequence.blocks)
         sequence.blocks = []
         self._unpin(sequence)

@@ -1,6 +1,7 @@
 """One request while the engine works on it: the state that only the scheduler writes."""
 
 import time
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 
 from parfocal.engine.adapters import Slot
@@ -36,7 +37,8 @@ class Sequence:
     """A request, its tokens so far, and what it holds: blocks of KV cache and a pin on a slot.
 
     `constraint` has accepted all tokens but one that only ends the answer, which `ends_in_stop_token` tells.
-    `awaited` is the block that another request computes and this one waits for.
+    `promised` are the blocks that it is about to compute, which others may wait for; `awaited` is one that
+    another request computes and this one waits for.
     """
 
     request: Request
@@ -52,6 +54,7 @@ class Sequence:
     skips: int = 0
     looked_up: bool = False
     cached_tokens: int | None = None
+    promised: Many[BlockHash] = ()
     awaited: BlockHash | None = None
     outputs: PromptOutputs | None = None
     finish_reason: FinishReason | None = None

@@ -8,6 +8,7 @@ stay open to everybody, and so does the closed one to requests ahead of it. No t
 Which slot: the one that will be free soonest by the tokens its requests may still generate. A slot that
 waiting requests want is spared until it has had its turn: `max_skips` over the number of slots, rounded up,
 of later requests. So the requests for one adapter run together, and adapters that take turns do not thrash.
+Nearly always nobody waits too long: then there is nothing to plan, and nobody to hold back.
 """
 
 from collections import Counter
@@ -19,33 +20,29 @@ from parfocal.engine.scheduling.sequence import Sequence
 
 
 class Turns:
-    """Counts overtaking, and closes one slot for each adapter that waits too long."""
+    """Counts overtaking, and closes one slot for each adapter that waits too long.
+
+    `closed` are these slots, by the digest of the adapter that has it; those `held_back` must yield it to one
+    that has waited longer. Without a closed slot, `plan` is for where one waits that was overtaken
+    `max_skips` times.
+    """
 
     def __init__(self, max_skips: int) -> None:
         self._max_skips = max_skips
-        self._closed: dict[str, Slot] = {}
-        self._held_back: set[Sequence] = set()
-
-    @property
-    def closed(self) -> frozenset[str]:
-        """The digests whose slots are closed."""
-        return frozenset(self._closed)
+        self.closed: dict[str, Slot] = {}
+        self.held_back: set[Sequence] = set()
 
     def plan(self, waiting: Many[Sequence], running: Many[Sequence]) -> None:
         """Closes and opens slots by what is waiting and running; `waiting` is in queue order."""
         due = {sequence.digest: None for sequence in waiting if self._is_due(sequence)}
         left = _tokens_left((*waiting, *running))
-        self._closed = {digest: slot for digest, slot in self._closed.items() if slot in left}
-        if len(self._closed) < len(due):
-            self._close(len(due) - len(self._closed), left, {sequence.digest for sequence in waiting})
-        while len(self._closed) > len(due):
-            self._closed.popitem()
+        self.closed = {digest: slot for digest, slot in self.closed.items() if slot in left}
+        if len(self.closed) < len(due):
+            self._close(len(due) - len(self.closed), left, {sequence.digest for sequence in waiting})
+        while len(self.closed) > len(due):
+            self.closed.popitem()
         first = next((at for at, sequence in enumerate(waiting) if self._is_due(sequence)), len(waiting))
-        self._held_back = {sequence for sequence in waiting[first:] if sequence.digest in self._closed}
-
-    def holds_back(self, sequence: Sequence) -> bool:
-        """Whether a request must yield its adapter's slot to one that has waited longer."""
-        return sequence in self._held_back
+        self.held_back = {sequence for sequence in waiting[first:] if sequence.digest in self.closed}
 
     def pass_over(self, passed: Many[Sequence], slot: Slot) -> bool:
         """Counts a start on `slot` ahead of requests without one; True if one has now waited too long."""
@@ -59,11 +56,11 @@ class Turns:
         ready = [
             slot
             for slot in left
-            if slot.adapter.digest not in self._closed
+            if slot.adapter.digest not in self.closed
             and (slot.turn >= share or slot.adapter.digest not in wanted)
         ]
         ready.sort(key=lambda slot: (left[slot], slot.adapter.digest))
-        self._closed.update((slot.adapter.digest, slot) for slot in ready[:number])
+        self.closed.update((slot.adapter.digest, slot) for slot in ready[:number])
 
     def _is_due(self, sequence: Sequence) -> bool:
         lacks = sequence.request.adapter is not None and sequence.slot is None

@@ -1,6 +1,6 @@
 """What a caller asks for, as every face reads it: checked, but its adapter and tokens are not known yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Request, Sampling, Stop
@@ -28,6 +28,10 @@ Encode = Callable[[PromptEncoder, Manner], tuple[int, ...]]
 # References of adapters, each with its weight; empty where there is no blend.
 Blend = tuple[tuple[str, float], ...]
 
+# A tokenizer takes 0.1 to 0.7 ms for them, whatever they are.
+_SHORT_CHARACTERS = 256
+# Copying so many takes 0.1 ms.
+_SHORT_TOKENS = 4096
 # Seeds are 64-bit integers with a sign; the one after the largest is the smallest.
 _SEEDS = 1 << 64
 
@@ -38,7 +42,7 @@ class Input:
 
     `variables` are the names of what the caller sets for the template to read beside the messages, `tools`
     those of the tools that the answer may call, each answer only one if `single`; `must_call` is there where
-    it has to.
+    it has to. What `is_short` is encoded sooner than a thread would begin with it.
     """
 
     form: str | None
@@ -47,6 +51,7 @@ class Input:
     tools: tuple[str, ...] = ()
     single: bool = False
     must_call: MustCall | None = None
+    is_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +137,16 @@ def prompt_input(text: str) -> Input:
     """A plain prompt; raises BadRequest."""
     if not text:
         raise BadRequest("the prompt is empty; write at least one character", field="prompt")
-    return Input("raw", lambda encoder, manner: encoder.prompt(text))
+    is_short = len(text) <= _SHORT_CHARACTERS
+    return Input("raw", lambda encoder, manner: encoder.prompt(text), is_short=is_short)
 
 
-def tokens_input(ids: tuple[int, ...]) -> Input:
-    """Token ids used as they are; raises BadRequest."""
+def tokens_input(ids: Sequence[int]) -> Input:
+    """Token ids used as they are; copied where they are encoded, not by who reads them. Raises BadRequest."""
     if not ids:
         raise BadRequest("there are no token ids; give at least one", field="tokens.ids")
     hold(PROMPT_TOKENS, len(ids), "tokens.ids")
-    return Input(None, lambda encoder, manner: ids)
+    return Input(None, lambda encoder, manner: tuple(ids), is_short=len(ids) <= _SHORT_TOKENS)
 
 
 def chat_input(chat: Chat, choice: ToolChoice = AUTO) -> Input:

@@ -17,6 +17,9 @@ from parfocal.server.requests.tool_calls import ToolUse
 
 _NO_CALLS = "the whole answer is held to the form asked for, so that it calls no tool; ask for one of the two"
 
+# The engine looks at every prompt's tokens when it is submitted: as many as take it some milliseconds.
+_TOKENS_AT_A_TIME = 1 << 17
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -118,11 +121,16 @@ class Intake:
         ids = await self._encoders.run(lambda encoder: encoded_inputs(call, encoder, resolved.manner))
         account.admitted(sum(map(len, ids)))
         streams: list[DeltaStream] = []
+        unseen = 0
         try:
             for place, request in enumerate(call.requests(ids, resolved.adapter, deadline)):
                 with naming_input(place):
                     streams += self._submitted([request])
-        except EngineError:
+                unseen += len(request.prompt_ids)
+                if unseen > _TOKENS_AT_A_TIME:
+                    unseen = 0
+                    await asyncio.sleep(0)
+        except BaseException:
             for stream in streams:
                 stream.cancel()
             raise
@@ -165,7 +173,8 @@ class Intake:
                 given.encode(encoder, manner),
                 encoder.unread(given.variables, manner.template),
                 encoder.call_format(manner.template) if given.tools else None,
-            )
+            ),
+            is_short=given.is_short,
         )
         about = [f"the chat template does not read the template variable {name!r}" for name in unread]
         tools = None if form is None else ToolUse(form, given.tools, given.single)

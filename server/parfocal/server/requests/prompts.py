@@ -1,13 +1,14 @@
 """Turns prompts and chats into token ids with the base's tokenizer. Knows neither the wire nor the queue.
 
-Everything here is CPU-bound; call it off the event loop, through `EncoderPool`.
+Everything here is CPU-bound; call it through `EncoderPool`, which keeps it off the event loop.
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from parfocal.engine import PromptTooLong
@@ -123,7 +124,7 @@ class PromptEncoder:
 
 
 class EncoderPool:
-    """Threads with an encoder each, so that the event loop never waits for a tokenizer."""
+    """Encoders and as many threads, so that the event loop never waits long for a tokenizer."""
 
     def __init__(self, encoders: Sequence[PromptEncoder]) -> None:
         self._free: SimpleQueue[PromptEncoder] = SimpleQueue()
@@ -131,16 +132,23 @@ class EncoderPool:
             self._free.put(encoder)
         self._threads = ThreadPoolExecutor(len(encoders), thread_name_prefix="parfocal-text")
 
-    async def run(self, work: Callable[[PromptEncoder], _T]) -> _T:
-        """What `work` returns for a free encoder; raises what it raises."""
+    async def run(self, work: Callable[[PromptEncoder], _T], *, is_short: bool = False) -> _T:
+        """What `work` returns for a free encoder; raises what it raises.
+
+        What `is_short`, over before a thread would have begun it, is done here if an encoder is free.
+        """
+        if is_short:
+            with contextlib.suppress(Empty):
+                return self._with_encoder(work, wait=False)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_encoder, work)
 
     def close(self) -> None:
         """Lets running work finish and starts no more."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _with_encoder(self, work: Callable[[PromptEncoder], _T]) -> _T:
-        encoder = self._free.get_nowait()
+    def _with_encoder(self, work: Callable[[PromptEncoder], _T], wait: bool = True) -> _T:
+        # The event loop may have the one that was left for this thread, and gives it back in a moment.
+        encoder = self._free.get(wait)
         try:
             return work(encoder)
         finally:

@@ -47,8 +47,8 @@ from parfocal.registry.wire import (
     version_bytes,
     versions_bytes,
 )
-from parfocal.rpc import Context, Room, as_reply, current_call, endless
-from parfocal.rpc.access import Caller, current_caller
+from parfocal.rpc import Context, Room, as_reply, current_call, current_caller, endless
+from parfocal.rpc.access import Caller
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.limits import UPLOAD_FILES

@@ -27,9 +27,11 @@ from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1.limits import (
     BLEND_PARTS,
     CHAT_MESSAGES,
+    CHOICE_TEXTS,
     EMBED_INPUTS,
     LOGIT_BIASES,
-    PROMPT_TOKENS,
+    STOP_STRINGS,
+    STOP_TOKENS,
     TOOL_CALLS,
     TOOL_CHARACTERS,
     VARIABLES_BYTES,
@@ -103,8 +105,7 @@ def read_input(message: pb.GenerateRequest | pb.TokenizeRequest | pb.EmbedInput)
         case "chat" if not isinstance(message, pb.EmbedInput):
             return _chat(message.chat)
         case "tokens" if not isinstance(message, pb.TokenizeRequest):
-            hold(PROMPT_TOKENS, len(message.tokens.ids), "tokens.ids")
-            return tokens_input(tuple(message.tokens.ids))
+            return tokens_input(message.tokens.ids)
     kinds = "a prompt or tokens" if isinstance(message, pb.EmbedInput) else "a prompt, tokens or a chat"
     raise BadRequest(f"the request has no input; give it {kinds}", field="input")
 
@@ -149,6 +150,7 @@ def _output_format(message: pb.OutputFormat) -> ConstraintSpec:
         case "grammar":
             return Grammar(message.grammar)
         case "choice":
+            hold(CHOICE_TEXTS, len(message.choice.texts), "output_format.choice")
             return Choice(tuple(message.choice.texts))
     raise BadRequest(
         "the output_format has no form; give it a json_schema, json_object, regex, grammar or choice",
@@ -157,6 +159,9 @@ def _output_format(message: pb.OutputFormat) -> ConstraintSpec:
 
 
 def _stop(message: pb.Stop) -> Stop:
+    # Counted before they are copied: millions of ids fit a message, and everybody waits on this loop.
+    hold(STOP_STRINGS, len(message.strings), "stop.strings")
+    hold(STOP_TOKENS, len(message.token_ids), "stop.token_ids")
     return Stop(
         max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
         min_tokens=message.min_tokens,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from parfocal.engine import AdapterKey, Completion
-from parfocal.rpc import Context, current_call, hold_to
-from parfocal.rpc.access import Caller, current_caller
+from parfocal.rpc import Context, current_call, current_caller, hold_to, when_this_task_ends
+from parfocal.rpc.access import Caller
 from parfocal.server.errors import BadRequest
 from parfocal.server.faces.grpc.batches import answer_each
 from parfocal.server.faces.grpc.loaded_adapters import loaded_page
@@ -79,12 +79,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             raise BadRequest("the batch is empty; give it at least one request", field="requests")
 
         def answer(each: pb.GenerateRequest, line: Line) -> Awaitable[pb.GenerateResponse]:
-            return self._answer(each, context, line)
+            return self._answer(each, context, line, is_part=True)
 
         return await answer_each(request.requests, answer, current_call())
 
-    async def _answer(self, request: pb.GenerateRequest, context: Context, line: Line) -> pb.GenerateResponse:
-        generation = await self._admit(request, context, line)
+    async def _answer(
+        self, request: pb.GenerateRequest, context: Context, line: Line, *, is_part: bool = False
+    ) -> pb.GenerateResponse:
+        generation = await self._admit(request, context, line, is_part=is_part)
         writer = self._writer(generation)
         ended: dict[int, Completion] = {}
         async for choice, delta in generation.deltas():
@@ -109,7 +111,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         with account:
             call = read_embed(request, account.request_id)
             embedding = await self._parts.intake.embed(call, account, deadline)
-        context.add_done_callback(lambda _: embedding.cancel())  # type: ignore[arg-type]  # as in _admit
+        when_this_task_ends(embedding.cancel)
         completions = await embedding.vectors()
         numbers = len(completions) * len(completions[0].embedding)
         return await self._built(numbers // _PER_LOGPROB, embed_response, completions, account.request_id)
@@ -128,17 +130,20 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     async def Detokenize(self, request: pb.DetokenizeRequest, context: Context) -> pb.DetokenizeResponse:
         """What the tokens spell."""
         hold(PROMPT_TOKENS, len(request.token_ids), "token_ids")
-        ids = tuple(request.token_ids)
-        if not ids:
+        if not request.token_ids:
             raise BadRequest("there are no token ids; give at least one", field="token_ids")
         size = self._parts.model.vocabulary_size
-        wrong = next((each for each in (min(ids), max(ids)) if not 0 <= each < size), None)
-        if wrong is not None:
-            raise BadRequest(
-                f"token_ids has {wrong}; the vocabulary has ids from 0 to {size - 1}", field="token_ids"
-            )
-        text = await self._parts.encoders.run(lambda encoder: encoder.text(ids))
-        return pb.DetokenizeResponse(text=text)
+
+        def spelt(encoder: PromptEncoder) -> str:
+            ids = tuple(request.token_ids)
+            wrong = next((each for each in (min(ids), max(ids)) if not 0 <= each < size), None)
+            if wrong is not None:
+                raise BadRequest(
+                    f"token_ids has {wrong}; the vocabulary has ids from 0 to {size - 1}", field="token_ids"
+                )
+            return encoder.text(ids)
+
+        return pb.DetokenizeResponse(text=await self._parts.encoders.run(spelt))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """The resident base and the limits."""
@@ -155,15 +160,18 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     def _writer(self, generation: Generation) -> ReplyWriter:
         return ReplyWriter(self._parts.token_text, generation.echo, generation.warnings, generation.tools)
 
-    async def _admit(self, message: pb.GenerateRequest, context: Context, line: Line) -> Generation:
+    async def _admit(
+        self, message: pb.GenerateRequest, context: Context, line: Line, *, is_part: bool = False
+    ) -> Generation:
         account = Account(line, self._parts.refusals, message.request_id, asked_for(message))
         deadline = deadline_after(context.time_remaining())
         with account:
-            hold_to(_GENERATE, message)  # each request of a batch by itself
+            if is_part:  # the rpc's own message was held to its rule when it was parsed, and names no adapter
+                hold_to(_GENERATE, message)
             call = read_generate(message, account.request_id)
             generation = await self._parts.intake.admit(call, account, deadline)
         # Cancel on any RPC end. Keep this line await-free after admit().
-        context.add_done_callback(lambda _: generation.cancel())  # type: ignore[arg-type]  # any callable will do
+        when_this_task_ends(generation.cancel)
         return generation
 
     async def _built(self, size: int, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

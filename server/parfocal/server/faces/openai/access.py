@@ -2,8 +2,8 @@
 
 from starlette.types import Scope
 
-from parfocal.rpc import Guard, KeyWatch
-from parfocal.rpc.access import Need, current_caller, set_caller
+from parfocal.rpc import Guard, KeyWatch, current_call, current_caller
+from parfocal.rpc.access import Need
 from parfocal.v1.access import Rule, Verb
 
 _SEEN = "only adapters are listed that the key may do something with"
@@ -35,11 +35,11 @@ class Entry:
         self._guard.check_total(routes)
 
     def enter(self, scope: Scope) -> None:
-        """Notes who calls until the task ends; raises KeyMissing, KeyUnknown or KeyExpired."""
+        """Notes who calls; raises KeyMissing, KeyUnknown or KeyExpired."""
         shown = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         caller = self._guard.caller(f"{method} {scope['path']}", shown)
-        set_caller(caller)
+        current_call().caller = caller
         if self._watch is not None and caller.key_id:
             self._watch.watch(caller)
 

@@ -12,8 +12,8 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from parfocal.registry import AdapterSummary, Page, Version
-from parfocal.rpc import Guard, current_call
-from parfocal.rpc.access import Caller, current_caller
+from parfocal.rpc import Guard, current_call, current_caller
+from parfocal.rpc.access import Caller
 from parfocal.server.errors import BadRequest, ServerError
 from parfocal.server.faces.openai.access import Entry, check_generate, check_seen
 from parfocal.server.faces.openai.bodies import Body, read_body

@@ -38,6 +38,7 @@ from parfocal.server.requests import (
 from parfocal.v1.limits import (
     BATCH_REQUESTS,
     CHAT_MESSAGES,
+    CHOICE_TEXTS,
     EMBED_INPUTS,
     LOGIT_BIASES,
     PROMPT_TOKENS,
@@ -129,6 +130,7 @@ def _output_format(given: ResponseFormat | None) -> ConstraintSpec | None:
         case "grammar" if given.grammar is not None:
             return Grammar(given.grammar)
         case "choice" if given.choices is not None:
+            hold(CHOICE_TEXTS, len(given.choices), "response_format.choices")
             return Choice(tuple(given.choices))
     needed = {"json_schema": "json_schema.schema", "regex": "pattern", "choice": "choices"}
     raise BadRequest(
@@ -144,7 +146,7 @@ def read_embed_call(body: EmbeddingBody, adapter: str, request_id: str) -> Embed
     inputs = []
     for place, each in enumerate(given):
         with naming_input(place):
-            inputs.append(prompt_input(each) if isinstance(each, str) else tokens_input(tuple(each)))
+            inputs.append(prompt_input(each) if isinstance(each, str) else tokens_input(each))
     call = EmbedCall(
         adapter=adapter,
         inputs=tuple(inputs),
@@ -263,7 +265,7 @@ def _call(call: ToolCall, field: str) -> Mapping[str, Value]:
 def _prompts(body: CompletionBody) -> list[tuple[Input, str]]:
     """Each prompt, and its text where it is known."""
     return [
-        (prompt_input(each), each) if isinstance(each, str) else (tokens_input(tuple(each)), "")
+        (prompt_input(each), each) if isinstance(each, str) else (tokens_input(each), "")
         for each in listed(body.prompt)
     ]
 
