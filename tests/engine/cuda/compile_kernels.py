@@ -27,11 +27,11 @@ from parfocal.engine.backends.cuda.four_bit.partials import SUM_OUTPUTS, SUM_ROW
 from parfocal.engine.backends.cuda.four_bit.product import DEQUANTISED_OUTPUTS, Tiles, tiles_for
 from parfocal.engine.backends.cuda.invariant import kernels as invariant_kernels
 from parfocal.engine.backends.cuda.invariant.linears import (
-    FOUR_BIT_INPUTS,
     HEAD_OUTPUTS,
     OUTPUTS,
     ROWS,
     dense_inputs,
+    four_bit_tile,
 )
 from parfocal.engine.backends.cuda.lora import kernels as lora_kernels
 from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, inputs_at_once, outputs_at_once
@@ -108,6 +108,7 @@ def lora_sizes(tile: int, *, scaled: bool) -> dict[str, object]:
 def invariant_sizes(kernel: str, dtype: torch.dtype) -> dict[str, object]:
     """Returns what linears and norms of a Llama are compiled for, with everything that they may have."""
     four_bit = kernel == "four_bit_kernel"
+    rows, inputs = four_bit_tile(dtype) if four_bit else (ROWS, dense_inputs(dtype))
     return {
         "NESTED": True,
         "BIASED": True,
@@ -115,9 +116,9 @@ def invariant_sizes(kernel: str, dtype: torch.dtype) -> dict[str, object]:
         "BLOCK": 64,
         "OUTER": 256,
         "DOT": {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}[dtype],
-        "M": ROWS,
+        "M": rows,
         "N": OUTPUTS if four_bit else HEAD_OUTPUTS,
-        "K": FOUR_BIT_INPUTS if four_bit else dense_inputs(dtype),
+        "K": inputs,
         "ROUNDS_FIRST": True,
         "ROOM": 4096,
     }

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from bitsandbytes.nn.modules import Linear4bit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakes.engine.four_bit import new_linear
 from fakes.engine.killed_repack import loaded
@@ -24,9 +26,9 @@ from parfocal.engine.backends.cuda.four_bit import (
     Blocked,
     BlockedLinear4bit,
     BlockedLinears,
+    block,
     can_block,
-    fill,
-    room_for,
+    side_by_side,
     unblocked,
     unpack,
 )
@@ -44,10 +46,7 @@ def dequantised(linear: Linear4bit) -> torch.Tensor:
 
 
 def blocked(linears: list[Linear4bit]) -> Blocked:
-    whole = room_for(linears)
-    for index, linear in enumerate(linears):
-        fill(whole, index, linear)
-    return whole
+    return side_by_side([block(linear) for linear in linears], torch.device("cpu"))
 
 
 @settings(max_examples=20)
@@ -87,32 +86,45 @@ def test_only_weights_whose_blocks_end_with_their_rows_are_blocked() -> None:
     assert not can_block(nn.Linear(64, 64))
 
 
-class Watched(Linear4bit):
-    """Tells, when it is read, how many of the others are still in memory."""
+class Rooms(TorchDispatchMode):
+    """How many of the old weights are in memory whenever room for `bytes_` of codes is made."""
 
-    others: ClassVar[list[weakref.ref[nn.Module]]] = []
-    most: ClassVar[int] = -1
+    def __init__(self, model: nn.Module, sizes: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive: list[int] = []
+        self._sizes = sizes
+        self._old = [weakref.ref(part) for part in model.parameters()]
 
-    @property
-    def compute_dtype(self) -> torch.dtype:
-        """Read when it is its turn."""
-        gc.collect()
-        Watched.most = max(Watched.most, sum(other() is not None for other in self.others))
-        return torch.float32
-
-    @compute_dtype.setter
-    def compute_dtype(self, dtype: torch.dtype | None) -> None:
-        """Ignores the type."""
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        is_room = func is torch.ops.aten.empty.memory_format and found.dtype is torch.uint8
+        if is_room and found.nbytes in self._sizes:
+            self.alive.append(sum(old() is not None for old in self._old))
+        return found
 
 
-def test_never_are_both_forms_of_more_than_one_product_in_memory() -> None:
-    model = nn.ModuleDict({f"l{n}": nn.ModuleDict({"up_proj": new_linear()}) for n in range(5)})
-    model.get_submodule("l4.up_proj").__class__ = Watched
-    Watched.others = [weakref.ref(model.get_submodule(f"l{n}.up_proj")) for n in range(4)]
-    BlockedLinears().pack(model)
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Python frees only what nothing refers to any more: no cycles."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
-    assert Watched.most == 0
-    assert all(isinstance(model.get_submodule(f"l{n}.up_proj"), BlockedLinear4bit) for n in range(5))
+
+@pytest.mark.usefixtures("uncollected")
+def test_never_are_both_forms_of_more_than_one_linear_in_memory() -> None:
+    layers = ({name: new_linear() for name in ("q_proj", "k_proj", "v_proj", "o_proj")} for _ in range(2))
+    model = nn.ModuleList(nn.ModuleDict(layer) for layer in layers)
+    one = 48 * 128 // 2
+    with Rooms(model, {one, 3 * one}) as rooms:
+        BlockedLinears().pack(model)
+
+    # In each layer q, k and v one by one, then what joins them beside none of them, then o.
+    assert rooms.alive == [8, 7, 6, 5, 5, 4, 3, 2, 1, 1]
+    assert all(isinstance(module, BlockedLinear4bit) for layer in model for module in layer.children())
 
 
 def test_siblings_share_one_memory_in_a_model_and_unpacking_gives_all_back() -> None:

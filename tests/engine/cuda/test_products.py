@@ -4,11 +4,13 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakes.engine.four_bit import new_linear
 from fakes.engine.killed_repack import loaded
@@ -24,12 +26,12 @@ from parfocal.engine.backends.cuda.four_bit import (
     Tiles,
     TritonProduct,
     Way,
+    block,
     choose_products,
     dequantised,
-    fill,
     joined,
     nf4_levels,
-    room_for,
+    side_by_side,
     ways_for,
 )
 from parfocal.engine.backends.cuda.four_bit.levels import assembly_of, table_of
@@ -41,11 +43,7 @@ TOLERANCES = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
 
 def blocked(sizes: tuple[int, ...], inputs: int, dtype: torch.dtype, device: torch.device) -> Blocked:
     linears = [new_linear(dtype, bias=True, outputs=size, inputs=inputs) for size in sizes]
-    moved = [linear.to(device) for linear in linears]
-    whole = room_for(moved)
-    for index, linear in enumerate(moved):
-        fill(whole, index, linear)
-    return whole
+    return side_by_side([block(linear.to(device)) for linear in linears], device)
 
 
 def rows_of(whole: Blocked, count: int) -> torch.Tensor:
@@ -283,7 +281,7 @@ def chosen(
 ) -> tuple[nn.ModuleDict, nn.ModuleDict, list[str]]:
     plain, model, told = model_of(device), model_of(device), list[str]()
     BlockedLinears().pack(model)
-    choose_products(model, 4, Same(), lambda kernel, reason: told.append(kernel), candidates)
+    choose_products(model, 4, Same, lambda kernel, reason: told.append(kernel), candidates)
     return plain, model, told
 
 
@@ -348,7 +346,7 @@ def test_where_bitsandbytes_is_faster_it_serves_and_nothing_is_reported(device: 
     plain, model, told = model_of(device), model_of(device), list[str]()
     BlockedLinears().pack(model)
     candidates = [TritonProduct(Way.LEVELS)]
-    choose_products(model, 4, Ours(2 * 4 * 5), lambda kernel, reason: told.append(kernel), candidates)
+    choose_products(model, 4, lambda: Ours(2 * 4 * 5), lambda kernel, reason: told.append(kernel), candidates)
 
     assert told == []
     assert all(isinstance(module, SwitchedLinear4bit) for module in model.values())
@@ -368,6 +366,104 @@ def test_a_product_that_fails_while_serving_is_replaced_once_and_for_all(
 
     assert told == ["linears"]
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+
+
+@torch.inference_mode()
+def test_what_serves_is_chosen_once_and_tells_the_latest_observer(device: torch.device) -> None:
+    class Never(Same):
+        def __init__(self) -> None:
+            raise AssertionError("chosen again")
+
+    tried = 2 * 5 + 2 * 4 * 1 + 2 * 1
+    _, model, told = chosen(device, [Breaks(tried)])
+    later = list[str]()
+    choose_products(model, 4, Never, lambda kernel, reason: later.append(kernel), [Wrong()])
+    assert (told, later) == ([], [])
+    model["q_proj"](torch.randn(3, 128).to(device))
+
+    assert (told, later) == ([], ["linears"])
+
+
+class Full(Same):
+    """A clock that finds no memory so many times."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        self._left -= 1
+        if self._left >= 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 896.00 MiB")
+        return 1.0
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("times", "names"), [(1, []), (2, ["products"])])
+def test_a_trial_that_finds_no_memory_twice_leaves_the_linears_to_bitsandbytes(
+    times: int, names: list[str], device: torch.device, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, model, told = model_of(device), model_of(device), list[str]()
+    BlockedLinears().pack(model)
+    full = Full(times)
+    choose_products(model, 4, lambda: full, lambda kernel, reason: told.append(kernel))
+
+    assert told == names
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == len(names)
+    kind = SwitchedLinear4bit if names else BlockedLinear4bit
+    assert all(isinstance(module, kind) for module in model.values())
+    check_answers(plain, model, device)
+
+
+class Largest(TorchDispatchMode):
+    """The bytes of the largest tensor that an operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.most = max(self.most, found.nbytes)
+        return found
+
+
+@torch.inference_mode()
+def test_what_products_are_compared_with_takes_little_memory_however_large_the_weight(
+    device: torch.device,
+) -> None:
+    outputs, inputs = 2048, 2048
+    whole = Blocked(
+        torch.zeros(inputs // 64, outputs, 32, dtype=torch.uint8, device=device),
+        torch.ones(inputs // 64, outputs, device=device),
+        nf4_levels().to(device),
+        None,
+        (outputs,),
+        torch.float32,
+    )
+    model = nn.ModuleDict({"up_proj": BlockedLinear4bit(whole, 0)})
+    largest = Largest()
+    with largest, pytest.raises(Compared):
+        choose_products(model, 4, Same, lambda *_: None, [Refuses()])
+
+    # A whole dense weight takes 16 MiB.
+    assert largest.most <= 14 << 20
+
+
+class Compared(Exception):
+    """The reference is there, and it is the product's turn."""
+
+
+class Refuses(TritonProduct):
+    """A product by a programmer's mistake, which ends the choice."""
+
+    def __init__(self) -> None:
+        super().__init__(Way.LEVELS)
+
+    def __call__(self, x: torch.Tensor, weights: Blocked) -> Partials:
+        raise Compared
 
 
 def test_an_adapter_learns_through_the_blocks_that_serve(llama_base: Path) -> None:

@@ -103,7 +103,7 @@ def _prepared(
     if config.deterministic:
         unpack(base.model)
     if not (config.deterministic and make_invariant(base.model, report)):
-        choose_products(base.model, config.max_batch_tokens, card.clock(), report)
+        choose_products(base.model, config.max_batch_tokens, card.clock, report)
     group_linears(base.model, groups, base.active, joined)
     shape = StoreShape(base.shapes, base.adapter_dtype, config.max_rank, base.device)
     one = Room(1, shape.page_bytes)

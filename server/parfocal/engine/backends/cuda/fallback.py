@@ -62,7 +62,7 @@ def choose(name: str, fast: Callable[[], T], plain: T, trial: Trial[T], report: 
     """
     card = card_name()
     # Read on the host, so that a failure on the device surfaces here.
-    right = trial.run(plain).double().cpu()
+    right = trial.run(plain).cpu().double()
     tried = _tried(fast, right, trial)
     if tried.is_memory_full:
         torch.cuda.empty_cache()
@@ -71,6 +71,25 @@ def choose(name: str, fast: Callable[[], T], plain: T, trial: Trial[T], report: 
         return tried.path
     _give_up(name, card, tried.reason, report)
     return plain
+
+
+def unless_memory_is_full(name: str, work: Callable[[], T], report: Report) -> T | None:
+    """What `work` returns; None where the device's memory is full, after one warning and a report.
+
+    It is tried once more without what torch only keeps, so it must be repeatable. Other errors propagate.
+    """
+    reason = ""
+    for _ in range(2):
+        try:
+            return work()
+        except failures() as error:
+            if not is_memory_full(error):
+                raise
+            reason = _described(error)
+        # Here the error is gone, and with it what its frames held.
+        torch.cuda.empty_cache()
+    _give_up(name, card_name(), reason, report)
+    return None
 
 
 class Guarded(Generic[P, R]):
@@ -85,6 +104,10 @@ class Guarded(Generic[P, R]):
         self._name, self._fast, self._plain, self._report = name, fast, plain, report
         # Read now: a device that has failed may not answer.
         self._card = card_name()
+
+    def tell(self, report: Report) -> None:
+        """Reports a failure to `report` from now on."""
+        self._report = report
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Returns the fast function's result, or the plain one's once the fast one has failed."""

@@ -5,7 +5,7 @@ stand for levels of outer scales (QLoRA, arXiv 2305.14314). A product that reads
 once wants those side by side, in whole vectors, with scales that need no second look.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,12 @@ class Blocked:
         codes, scales = self.codes[:, first:end], self.scales[:, first:end]
         return Blocked(codes, scales, self.levels, bias, (end - first,), self.dtype)
 
+    def to(self, device: torch.device) -> "Blocked":
+        """The same on another device."""
+        bias = None if self.bias is None else self.bias.to(device)
+        codes, scales, levels = (part.to(device) for part in (self.codes, self.scales, self.levels))
+        return Blocked(codes, scales, levels, bias, self.sizes, self.dtype)
+
     def dense(self) -> torch.Tensor:
         """The weight `[outputs, inputs]` in `dtype`, rounded as bitsandbytes rounds; by torch alone."""
         halves = torch.cat([self.codes >> 4, self.codes & 15], 2).int()
@@ -79,36 +85,59 @@ def can_block(module: nn.Module) -> bool:
     )
 
 
-def room_for(linears: Sequence[Linear4bit]) -> Blocked:
-    """Memory for the weights of linears that share an input, to be filled one by one by `fill`."""
-    sizes = tuple(linear.out_features for linear in linears)
-    blocks, outputs = linears[0].in_features // BLOCK, sum(sizes)
-    state, device = _state(linears[0]), linears[0].weight.device
-    dtype: torch.dtype = linears[0].compute_dtype or state.dtype
-    has_bias = any(linear.bias is not None for linear in linears)
+@torch.inference_mode()
+def block(linear: Linear4bit) -> Blocked:
+    """One linear's weights in blocks, in memory of their own beside it."""
+    state, device = _state(linear), linear.weight.device
+    outputs, blocks = linear.out_features, linear.in_features // BLOCK
+    dtype: torch.dtype = linear.compute_dtype or state.dtype
+    codes = torch.empty(blocks, outputs, BLOCK_BYTES, dtype=torch.uint8, device=device)
+    given = linear.weight.data.view(-1)
+    for first, end in _chunks(outputs, linear.in_features):
+        begin, stop = (place * linear.in_features // 2 for place in (first, end))
+        rows = given[begin:stop].view(end - first, -1, BLOCK_BYTES)
+        halves = torch.stack([rows >> 4, rows & 15], 3).flatten(2)
+        paired = halves[..., :BLOCK_BYTES] << 4 | halves[..., BLOCK_BYTES:]
+        codes[:, first:end].copy_(paired.transpose(0, 1))
     return Blocked(
-        codes=torch.empty(blocks, outputs, BLOCK_BYTES, dtype=torch.uint8, device=device),
-        scales=torch.empty(blocks, outputs, dtype=torch.float32, device=device),
+        codes=codes,
+        scales=_scales(state).view(outputs, -1).T.contiguous(),
         levels=state.code.float().clone(),
-        bias=torch.zeros(outputs, dtype=dtype, device=device) if has_bias else None,
-        sizes=sizes,
+        bias=None if linear.bias is None else linear.bias.data.to(dtype, copy=True),
+        sizes=(outputs,),
         dtype=dtype,
     )
 
 
 @torch.inference_mode()
-def fill(whole: Blocked, index: int, linear: Linear4bit) -> None:
-    """Writes one linear's weight and bias to its place in the joined memory."""
-    own, state = whole.part(index), _state(linear)
-    codes = linear.weight.data.view(-1)
-    for first, end in _chunks(own.outputs, own.inputs):
-        rows = codes[first * own.inputs // 2 : end * own.inputs // 2].view(end - first, -1, BLOCK_BYTES)
-        halves = torch.stack([rows >> 4, rows & 15], 3).flatten(2)
-        paired = halves[..., :BLOCK_BYTES] << 4 | halves[..., BLOCK_BYTES:]
-        own.codes[:, first:end].copy_(paired.transpose(0, 1))
-    own.scales.copy_(_scales(state).view(own.outputs, -1).T)
-    if own.bias is not None and linear.bias is not None:
-        own.bias.copy_(linear.bias.data)
+def side_by_side(parts: list[Blocked], device: torch.device) -> Blocked:
+    """Weights of linears that share an input as one, on the device.
+
+    Takes each out of `parts` when it has been copied, so that its memory is free then.
+    """
+    sizes = tuple(size for own in parts for size in own.sizes)
+    first, outputs = parts[0], sum(sizes)
+    has_bias = any(own.bias is not None for own in parts)
+    whole = Blocked(
+        codes=torch.empty(len(first.codes), outputs, BLOCK_BYTES, dtype=torch.uint8, device=device),
+        scales=torch.empty(len(first.codes), outputs, dtype=torch.float32, device=device),
+        levels=first.levels.to(device),
+        bias=torch.zeros(outputs, dtype=first.dtype, device=device) if has_bias else None,
+        sizes=sizes,
+        dtype=first.dtype,
+    )
+    del first
+    begin = 0
+    while parts:
+        own = parts.pop(0)
+        place = whole.between(begin, begin + own.outputs)
+        place.codes.copy_(own.codes)
+        place.scales.copy_(own.scales)
+        if place.bias is not None and own.bias is not None:
+            place.bias.copy_(own.bias)
+        begin += own.outputs
+        del own
+    return whole
 
 
 @torch.inference_mode()

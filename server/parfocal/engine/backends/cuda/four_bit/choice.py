@@ -9,12 +9,19 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from parfocal.engine.backends.cuda.fallback import Guarded, Report, Trial, choose
+from parfocal.engine.backends.cuda.fallback import (
+    Guarded,
+    Report,
+    Trial,
+    choose,
+    unless_memory_is_full,
+)
 from parfocal.engine.backends.cuda.four_bit.blocked import Blocked, unblocked
 from parfocal.engine.backends.cuda.four_bit.layout import unpack
 from parfocal.engine.backends.cuda.four_bit.linears import (
+    BY_KERNEL,
+    BY_TORCH,
     BlockedLinear4bit,
     Serving,
     by_kernels,
@@ -24,8 +31,10 @@ from parfocal.engine.backends.cuda.four_bit.linears import (
 from parfocal.engine.backends.cuda.four_bit.product import Product, TritonProduct, dequantised, ways_for
 from parfocal.engine.backends.cuda.four_bit.switched import (
     Clock,
+    Shape,
     SwitchedLinear4bit,
     SwitchPoint,
+    has_four_bit,
     measure_switch,
     powers,
     speed_up,
@@ -51,23 +60,60 @@ _Way = Callable[[torch.Tensor, Blocked], list[torch.Tensor]]
 def choose_products(
     model: nn.Module,
     most_rows: int,
-    clock: Clock,
+    clock: Callable[[], Clock],
     report: Report,
     candidates: Sequence[Product] | None = None,
 ) -> None:
-    """Gives the model the fastest 4-bit linears for steps of up to `most_rows`, in place.
+    """Gives the model the fastest 4-bit linears for steps of up to `most_rows`, in place, once.
 
-    Candidates whose numbers differ from torch's, or that fail, are reported; where none is left, or
-    bitsandbytes is faster, it gets its linears back. None as candidates: those that can be tried here.
+    Candidates whose numbers differ from torch's, or that fail, are reported; where none is left, bitsandbytes
+    is faster or the trial finds no memory, it gets its linears back. None as candidates: those that can be
+    tried here. Linears that have been chosen earlier stay, and tell `report` from now on where they fail.
     """
+    _tell_of_failures(model, report)
     wholes = _one_of_each(model)
+    if not wholes and not has_four_bit(model):
+        return
+    timing = clock()
     if wholes:
-        product = _chosen(list(wholes.values()), clock, report, candidates)
-        if product is None:
+        chosen = unless_memory_is_full(
+            "products", lambda: _servings(wholes, most_rows, timing, report, candidates), report
+        )
+        if chosen is None:
             unpack(model)
         else:
-            _serve(model, product, most_rows, clock, report)
-    speed_up(model, most_rows, clock, report)
+            _serve(model, chosen)
+    speed_up(model, most_rows, timing, report)
+
+
+def _tell_of_failures(model: nn.Module, report: Report) -> None:
+    """Lets the guards of linears that serve report to another one."""
+    for module in model.modules():
+        if isinstance(module, BlockedLinear4bit) and module.serving is not None:
+            guard = module.serving.guard
+            if isinstance(guard, Guarded):
+                guard.tell(report)
+
+
+def _servings(
+    wholes: Mapping[Shape, Blocked],
+    most_rows: int,
+    clock: Clock,
+    report: Report,
+    candidates: Sequence[Product] | None,
+) -> dict[Shape, Serving] | None:
+    """How weights of each shape are multiplied; None by bitsandbytes. Changes nothing."""
+    product = _chosen(list(wholes.values()), clock, report, candidates)
+    if product is None:
+        return None
+    guard = Guarded("linears", by_kernels, by_torch, report)
+    servings: dict[Shape, Serving] = {}
+    for shape, whole in wholes.items():
+        two = _TwoWays(whole, Serving(product, _NO_LIMIT, guard))
+        point = measure_switch(two, powers(most_rows), clock)
+        servings[shape] = replace(two.serving, rows=point)
+        log.info("4-bit weights of %d x %d: %s below %d rows", *shape, product.name, point)
+    return servings
 
 
 def _chosen(
@@ -104,7 +150,7 @@ def _is_right(product: Product, wholes: list[Blocked], report: Report) -> bool:
             _check_dequantised(whole)
         return _way(product)
 
-    plain: _Way = _by_whole_weight
+    plain: _Way = _by_torch
     tolerance = _TOLERANCES[wholes[0].dtype]
     return choose(f"products_{product.name}", fast, plain, Trial(run, tolerance), report) is not plain
 
@@ -117,18 +163,11 @@ def _check_dequantised(whole: Blocked) -> None:
             raise RuntimeError("dequantised weights differ from torch's")
 
 
-def _serve(model: nn.Module, product: Product, most_rows: int, clock: Clock, report: Report) -> None:
-    """Gives all blocked linears the product, each shape with the rows from which it is dequantised."""
-    guard = Guarded("linears", by_kernels, by_torch, report)
-    serving: dict[tuple[int, int], Serving] = {}
-    for shape, whole in _one_of_each(model).items():
-        two = _TwoWays(whole, Serving(product, _NO_LIMIT, guard))
-        point = measure_switch(two, powers(most_rows), clock)
-        serving[shape] = replace(two.serving, rows=point)
-        log.info("4-bit weights of %d x %d: %s below %d rows", *shape, product.name, point)
+def _serve(model: nn.Module, servings: Mapping[Shape, Serving]) -> None:
+    """Gives all blocked linears that have none their way of being multiplied."""
     for path, module in tuple(model.named_modules()):
-        if isinstance(module, BlockedLinear4bit):
-            put(model, path, module.served_by(serving[_shape(module.whole)]))
+        if isinstance(module, BlockedLinear4bit) and module.serving is None:
+            put(model, path, module.served_by(servings[_shape(module.whole)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,28 +187,28 @@ class _TwoWays:
 
     def dequantised(self, x: torch.Tensor) -> torch.Tensor:
         """The same by way of dequantised tiles."""
-        return by_tiles(x, self.whole, dequantised)[0]
+        return by_tiles(x, self.whole, BY_KERNEL)[0]
 
 
-def _one_of_each(model: nn.Module) -> Mapping[tuple[int, int], Blocked]:
-    """Joined weights of each shape, by outputs and inputs."""
+def _one_of_each(model: nn.Module) -> Mapping[Shape, Blocked]:
+    """Joined weights of each shape for which nothing is chosen yet."""
     return {
         _shape(module.whole): module.whole
         for module in model.modules()
-        if isinstance(module, BlockedLinear4bit)
+        if isinstance(module, BlockedLinear4bit) and module.serving is None
     }
 
 
-def _shape(whole: Blocked) -> tuple[int, int]:
-    return whole.outputs, whole.inputs
+def _shape(whole: Blocked) -> Shape:
+    return Shape(whole.outputs, whole.inputs)
 
 
 def _way(product: Product) -> _Way:
     return lambda x, whole: product(x, whole).summed(whole.dtype)
 
 
-def _by_whole_weight(x: torch.Tensor, whole: Blocked) -> list[torch.Tensor]:
-    return [functional.linear(x, own.dense(), own.bias) for own in _parts(whole)]
+def _by_torch(x: torch.Tensor, whole: Blocked) -> list[torch.Tensor]:
+    return by_tiles(x, whole, BY_TORCH)
 
 
 def _parts(whole: Blocked) -> Iterator[Blocked]:

@@ -1,6 +1,6 @@
 """Blocked linears in a model: made once, product by product, and cached in that form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from torch import nn
 
 from parfocal.engine.backends.cuda import groups
 from parfocal.engine.backends.cuda.four_bit import blocked
-from parfocal.engine.backends.cuda.four_bit.blocked import Blocked, can_block, fill, room_for, unblocked
+from parfocal.engine.backends.cuda.four_bit.blocked import Blocked, block, can_block, side_by_side, unblocked
 from parfocal.engine.backends.cuda.four_bit.linears import BlockedLinear4bit
 from parfocal.engine.backends.cuda.groups import Group, groups_of
 from parfocal.engine.model import Kept, put
 
+_HOST = torch.device("cpu")
 _DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float16, torch.bfloat16)}
 
 
@@ -31,8 +32,9 @@ class BlockedLinears:
     def pack(self, model: nn.Module) -> None:
         """Replaces in place every linear that can be blocked.
 
-        A linear's old weight is freed before the next one's is read: never are both forms of more than one
-        there. So nothing here holds a module for longer than its own turn.
+        A linear's old weight is freed before the next one's is read: the device never holds both forms of
+        more than one. Those that are joined wait in the host's memory for their siblings. So nothing here
+        holds a module for longer than its own turn, and one that is not packed for an error is gone.
         """
         for paths in groups_of(_shapes(model)):
             _pack_group(model, paths)
@@ -74,12 +76,23 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def _pack_group(model: nn.Module, paths: Group) -> None:
-    whole = room_for(_linears(model, paths))
+    if len(paths) == 1:
+        put(model, paths[0], BlockedLinear4bit(block(_taken(model, paths[0])), 0))
+        return
+    device = next(model.get_submodule(paths[0]).parameters()).device
+    # Joined memory is in one piece: where it takes the place of all the old weights, those have to leave.
+    aside = [block(_taken(model, path)).to(_HOST) for path in paths]
+    whole = side_by_side(aside, device)
     for index, path in enumerate(paths):
-        fill(whole, index, _linears(model, (path,))[0])
         put(model, path, BlockedLinear4bit(whole, index))
 
 
-def _linears(model: nn.Module, paths: Sequence[str]) -> list[Linear4bit]:
-    found = [model.get_submodule(path) for path in paths]
-    return [module for module in found if isinstance(module, Linear4bit)]
+def _taken(model: nn.Module, path: str) -> Linear4bit:
+    """The linear at a path, which the model holds no more."""
+    linear = model.get_submodule(path)
+    assert isinstance(linear, Linear4bit)
+    put(model, path, nn.Identity())
+    # bitsandbytes lets a weight hold its linear, so that neither would be freed at once.
+    weight: Any = linear.weight
+    weight.module = None
+    return linear

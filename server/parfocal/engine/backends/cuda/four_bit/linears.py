@@ -12,8 +12,28 @@ from parfocal.engine.backends.cuda.four_bit.blocked import Blocked
 from parfocal.engine.backends.cuda.four_bit.partials import Partials, single
 from parfocal.engine.backends.cuda.four_bit.product import Product, dequantised
 
-# What is dequantised at once, so that the product that follows reads it from the card's cache.
-_DENSE_BYTES = 32 << 20
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """How weights are dequantised: tile by tile, each of which takes at most about `most_bytes`."""
+
+    tile: Callable[[Blocked], torch.Tensor]
+    most_bytes: int
+    # What is in memory for each weight beside the result.
+    extra: int = 0
+
+    def tiles(self, own: Blocked) -> Iterator[tuple[int, int]]:
+        """Yields ranges of outputs that are dequantised at once."""
+        at_once = self.most_bytes // (own.dtype.itemsize + self.extra)
+        step = max(64, at_once // own.inputs // 64 * 64)
+        for first in range(0, own.outputs, step):
+            yield first, min(first + step, own.outputs)
+
+
+# By our kernel, so that the product that follows reads a tile from the card's cache.
+BY_KERNEL = Dense(dequantised, 32 << 20)
+# By torch, which holds indices of 4 and 8 bytes and numbers of 4 on the way.
+BY_TORCH = Dense(Blocked.dense, 64 << 20, extra=16)
 
 
 class ByKernels(Protocol):
@@ -39,26 +59,24 @@ def by_kernels(serving: Serving, x: torch.Tensor, weights: Blocked) -> list[torc
     """Each linear's output for `x` `[rows, inputs]` of the weights' type. Raises what Triton raises."""
     if len(x) < serving.rows:
         return serving.product(x, weights).summed(weights.dtype)
-    return by_tiles(x, weights, dequantised)
+    return by_tiles(x, weights, BY_KERNEL)
 
 
 def by_torch(serving: Serving, x: torch.Tensor, weights: Blocked) -> list[torch.Tensor]:
     """The same by torch alone, wherever torch is: the fallback."""
     del serving
-    return by_tiles(x, weights, Blocked.dense)
+    return by_tiles(x, weights, BY_TORCH)
 
 
-def by_tiles(
-    x: torch.Tensor, weights: Blocked, dense: Callable[[Blocked], torch.Tensor]
-) -> list[torch.Tensor]:
+def by_tiles(x: torch.Tensor, weights: Blocked, dense: Dense) -> list[torch.Tensor]:
     """Each linear's output, by way of dequantised tiles of the weight, each freed right away."""
     ys = []
     for index, size in enumerate(weights.sizes):
         own = weights.part(index)
         y = x.new_empty(len(x), size)
-        for first, end in _tiles(own):
+        for first, end in dense.tiles(own):
             tile = own.between(first, end)
-            y[:, first:end] = functional.linear(x, dense(tile), tile.bias)
+            y[:, first:end] = functional.linear(x, dense.tile(tile), tile.bias)
         ys.append(y)
     return ys
 
@@ -112,11 +130,11 @@ class BlockedLinear4bit(nn.Module):
 
     def input_gradient(self, gradient: torch.Tensor) -> torch.Tensor:
         """dX `[…, in]` for dY `[…, out]`, in its type."""
-        dense = Blocked.dense if self.serving is None else dequantised
+        dense = BY_TORCH if self.serving is None else BY_KERNEL
         rows = gradient.reshape(-1, self.out_features).to(self.own.dtype)
         found = rows.new_zeros(len(rows), self.in_features)
-        for first, end in _tiles(self.own):
-            found += rows[:, first:end] @ dense(self.own.between(first, end))
+        for first, end in dense.tiles(self.own):
+            found += rows[:, first:end] @ dense.tile(self.own.between(first, end))
         return found.view(*gradient.shape[:-1], self.in_features).to(gradient.dtype)
 
 
@@ -156,12 +174,5 @@ def _shares(one: BlockedLinear4bit, other: BlockedLinear4bit) -> bool:
 def _outputs(serving: Serving | None, x: torch.Tensor, weights: Blocked) -> list[torch.Tensor]:
     rows = x.to(weights.dtype).reshape(-1, weights.inputs)
     rows = rows if rows.stride(1) == 1 else rows.contiguous()
-    ys = serving.guard(serving, rows, weights) if serving else by_tiles(rows, weights, Blocked.dense)
+    ys = serving.guard(serving, rows, weights) if serving else by_tiles(rows, weights, BY_TORCH)
     return [y.view(*x.shape[:-1], y.shape[1]).to(x.dtype) for y in ys]
-
-
-def _tiles(own: Blocked) -> Iterator[tuple[int, int]]:
-    """Yields ranges of outputs whose dequantised weights take a part of the card's cache."""
-    step = max(64, _DENSE_BYTES // (own.inputs * own.dtype.itemsize) // 64 * 64)
-    for first in range(0, own.outputs, step):
-        yield first, min(first + step, own.outputs)

@@ -185,6 +185,11 @@ def speed_up(model: nn.Module, most_rows: int, clock: Clock, report: Report) -> 
     return points
 
 
+def has_four_bit(model: nn.Module) -> bool:
+    """Whether there are linears left that `speed_up` would replace."""
+    return any(isinstance(module, Linear4bit) for module in model.modules())
+
+
 def _one_of_each(model: nn.Module) -> dict[Shape, SwitchedLinear4bit]:
     found = {_shape(module): module for module in model.modules() if isinstance(module, Linear4bit)}
     return {shape: SwitchedLinear4bit(module, SwitchPoint(0)) for shape, module in found.items()}

@@ -14,7 +14,6 @@ from parfocal.engine.backends.cuda.products import product_type
 # Of every tile, whatever the number of rows: a decode step of 64 rows reads each weight once. Few outputs, so
 # that the linears of a layer have a program for every multiprocessor without cutting sums.
 ROWS, OUTPUTS, HEAD_OUTPUTS = 64, 32, 64
-FOUR_BIT_INPUTS = 64
 _DENSE_BYTES = 128
 
 
@@ -31,7 +30,7 @@ class InvariantLinear(nn.Module):
         """Returns `[…, out]` for `x` `[…, in]`, in x's type."""
         rows = x.to(self._weight.dtype).reshape(-1, self.in_features).contiguous()
         y = rows.new_empty(len(rows), self.out_features)
-        dense_kernel[_grid(y, HEAD_OUTPUTS)](
+        dense_kernel[_grid(y, HEAD_OUTPUTS, ROWS)](
             y,
             rows,
             self._weight,
@@ -70,7 +69,8 @@ class InvariantLinear4bit(nn.Module):
         """Returns `[…, out]` for `x` `[…, in]`, in x's type, computed in the base's."""
         rows = x.to(self._dtype).reshape(-1, self.in_features).contiguous()
         y = rows.new_empty(len(rows), self.out_features)
-        four_bit_kernel[_grid(y, OUTPUTS)](
+        most_rows, inputs = four_bit_tile(rows.dtype)
+        four_bit_kernel[_grid(y, OUTPUTS, most_rows)](
             y,
             rows,
             self._codes,
@@ -84,13 +84,13 @@ class InvariantLinear4bit(nn.Module):
             rows.stride(0),
             NESTED=self._outer is not None,
             BIASED=self._bias is not None,
-            WHOLE=self.in_features % self._block == 0 and self._block % FOUR_BIT_INPUTS == 0,
+            WHOLE=self.in_features % self._block == 0 and self._block % inputs == 0,
             BLOCK=self._block,
             OUTER=self._outer_block,
             DOT=product_type(rows),
-            M=ROWS,
+            M=most_rows,
             N=OUTPUTS,
-            K=FOUR_BIT_INPUTS,
+            K=inputs,
         )
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
 
@@ -100,5 +100,13 @@ def dense_inputs(dtype: torch.dtype) -> int:
     return _DENSE_BYTES // dtype.itemsize
 
 
-def _grid(y: torch.Tensor, outputs: int) -> tuple[int, int]:
-    return triton.cdiv(y.shape[1], outputs), triton.cdiv(y.shape[0], ROWS)
+def four_bit_tile(dtype: torch.dtype) -> tuple[int, int]:
+    """The rows of a program with 4-bit weights, and how many inputs it multiplies at once.
+
+    Both are halved for float32, whose numbers would not all find a place in registers.
+    """
+    return (ROWS // 2, 32) if dtype is torch.float32 else (ROWS, 64)
+
+
+def _grid(y: torch.Tensor, outputs: int, rows: int) -> tuple[int, int]:
+    return triton.cdiv(y.shape[1], outputs), triton.cdiv(y.shape[0], rows)
