@@ -216,6 +216,29 @@ def test_pull_never_writes_into_an_existing_folder(run: Run, published: Path, tm
     assert list(target.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["/proc/pulled", "/proc/pulled/deeper"])
+def test_pull_names_the_folder_that_was_asked_for_when_it_cannot_be_made(
+    run: Run, published: Path, place: str
+) -> None:
+    result = run("pull", "team/invoices", place, "--registry", published)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"parfocal: {place}: ")
+    assert "partial" not in result.stderr
+    assert "can be written" in result.stderr
+
+
+@pytest.mark.parametrize("base", [(), ("--base", "tiny"), ("--unverified-base",)])
+def test_push_of_a_folder_that_is_not_there_says_so(
+    run: Run, registry: Path, tmp_path: Path, base: tuple[str, ...]
+) -> None:
+    absent = tmp_path / "absent"
+    result = run("push", absent, "team/x", "--registry", registry, *base)
+
+    assert result.exit_code == 1
+    assert f"there is no folder {absent}; give the folder" in result.stderr
+
+
 def test_gc_says_what_it_would_free_and_then_frees_it(run: Run, published: Path) -> None:
     run("rm", "team/invoices@2", "--yes")
 

@@ -35,6 +35,12 @@ class FailingBlobs(FolderBlobs):
         return super().put(source, fail)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder in which nobody makes any")
+def test_a_registry_that_cannot_be_made_is_refused_with_advice() -> None:
+    with pytest.raises(StorageError, match=r"registry /proc/absent failed: .*; .*choose another place"):
+        FolderRegistry(Path("/proc/absent"))
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [

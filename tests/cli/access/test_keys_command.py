@@ -57,6 +57,14 @@ def test_machines_get_json(run: Run, path: Path) -> None:
     assert json.loads(run("keys", "rm", added["id"], "--json").stdout)["name"] == "ci"
 
 
+def test_a_time_in_a_unit_that_is_not_known_is_refused_with_those_that_are(run: Run, path: Path) -> None:
+    refused = run("keys", "add", "ci", "--scope", "read", "--expires", "1s")
+
+    assert refused.exit_code == 2
+    assert all(unit in refused.stderr for unit in ("m (minutes)", "h (hours)", "d (days)", "w (weeks)"))
+    assert not path.exists()
+
+
 def test_a_key_whose_time_is_over_is_listed_as_that(run: Run, path: Path) -> None:
     path.parent.mkdir()
     given_key(path, "read", expires=datetime(2020, 1, 1, tzinfo=UTC))

@@ -10,6 +10,7 @@ from pathlib import Path
 from parfocal.registry.errors import RegistryForbidden, RegistryFull, RegistryReadOnly, StorageError
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+_LOOK = "see whether its folder is there and its disk is well, or choose another place"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # SQLite needs 32 KiB of shared memory for its index, and a few more pages for each change.
 _HARDLY_ANYTHING = 256 << 10
@@ -79,8 +80,8 @@ def _from_os_error(error: OSError, location: str) -> StorageError:
             path=path,
         )
     if path == location:
-        return StorageError(f"registry {location} failed: {said}", path=location)
-    return StorageError(f"registry {location} failed at {path}: {said}", path=path)
+        return StorageError(f"registry {location} failed: {said}; {_LOOK}", path=location)
+    return StorageError(f"registry {location} failed at {path}: {said}; {_LOOK}", path=path)
 
 
 def _user() -> str:

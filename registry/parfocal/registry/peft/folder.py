@@ -7,7 +7,7 @@ from pathlib import Path
 from parfocal.registry.bases import check_module
 from parfocal.registry.peft.config import PeftConfig, read_peft_config
 from parfocal.registry.peft.finite_weights import check_finite
-from parfocal.registry.peft.folder_files import check_files, open_regular
+from parfocal.registry.peft.folder_files import check_files, check_is_folder, open_regular
 from parfocal.registry.peft.idle_modules import idle_warnings
 from parfocal.registry.peft.lora_tensors import LoraModule, read_modules
 from parfocal.registry.peft.missing_modules import missing_warnings
@@ -79,6 +79,10 @@ def _mapped(modules: tuple[LoraModule, ...]) -> tuple[str, ...]:
 
 
 def read_config(path: Path) -> PeftConfig:
-    """The configuration of a PEFT folder, for instance to learn which base it names."""
+    """The configuration of a PEFT folder, for instance to learn which base it names.
+
+    Raises what `read_peft_folder` raises of the configuration.
+    """
+    check_is_folder(path)
     with open_regular(path / CONFIG_FILE, MAX_CONFIG_BYTES) as file:
         return read_peft_config(file.read())

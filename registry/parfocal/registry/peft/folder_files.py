@@ -42,10 +42,7 @@ _OTHERS: tuple[tuple[str, bool, str], ...] = (
 
 def check_files(path: Path) -> None:
     """Raises AdapterRefused, saying what the folder is, unless it holds an adapter's two files."""
-    if not path.is_dir():
-        raise AdapterRefused(
-            f"{path} is not a folder; give the folder that PEFT's save_pretrained wrote", field="folder"
-        )
+    check_is_folder(path)
     missing = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if not os.path.lexists(path / name)]
     if WEIGHTS_FILE in missing:
         _refuse_other_weights(path)
@@ -54,6 +51,13 @@ def check_files(path: Path) -> None:
             f"{path} has no {missing[0]}; a PEFT folder holds {CONFIG_FILE} and {WEIGHTS_FILE}{_hint(path)}",
             field=missing[0],
         )
+
+
+def check_is_folder(path: Path) -> None:
+    """Raises AdapterRefused if no folder is there."""
+    if not path.is_dir():
+        fault = f"{path} is not a folder" if os.path.lexists(path) else f"there is no folder {path}"
+        raise AdapterRefused(f"{fault}; give the folder that PEFT's save_pretrained wrote", field="folder")
 
 
 @contextmanager

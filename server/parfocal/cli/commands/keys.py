@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what comes with it takes a moment to import
 _DEFAULT_FILE = Path(f"{data_home()}/keys.jsonl")
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = ", ".join(f"{letter} ({name})" for letter, name in _SPANS.items())
 
 FileOption = Annotated[
     Path,
@@ -56,7 +57,7 @@ def _add(
         typer.Option(
             "--expires",
             metavar="WHEN",
-            help="A time from now (12h, 90d) or a moment (2027-01-31). Default: never.",
+            help="A time from now (30m, 12h, 90d, 4w) or a moment (2027-01-31). Default: never.",
         ),
     ] = None,
     file: FileOption = _DEFAULT_FILE,
@@ -143,7 +144,8 @@ def _moment(text: str | None, now: datetime) -> datetime | None:
         ends = now + timedelta(**{_SPANS[span[2]]: int(span[1])}) if span else read_moment(text)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(
-            f"{text[:40]!a} is neither a time from now, such as 90d, nor a moment, such as 2027-01-31",
+            f"{text[:40]!a} is neither a time from now, such as 90d, in {_UNITS}, nor a moment, such as "
+            "2027-01-31",
             param_hint="--expires",
         ) from error
     if ends is None or ends <= now:

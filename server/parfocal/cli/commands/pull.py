@@ -14,6 +14,9 @@ from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import spinner
 from parfocal.cli.reach import registry_at
 
+# What the system says where no folder can be made at all, whoever asks.
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENOSYS)
+
 
 def pull(
     reference: Annotated[
@@ -49,13 +52,24 @@ def pull(
 def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
     """Copies all of these files or none, into a new folder, so that nothing old can survive beside them."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         for name in names:
             shutil.copyfile(source / name, partial / name)
         partial.rename(target)
+    except OSError as error:
+        raise _of_target(error, partial, target) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _of_target(error: OSError, partial: Path, target: Path) -> OSError:
+    """The error in words of the folder that was asked for; nobody knows the one that it is written as."""
+    place = Path(os.fsdecode(error.filename2 or error.filename or ""))
+    if not (place.is_relative_to(partial) or partial.is_relative_to(place)):
+        return error
+    advice = "; give a folder in a place that can be written" if error.errno in _NO_PLACE else ""
+    return OSError(error.errno, f"{error.strerror}{advice}", str(target))
 
 
 def _check_new(target: Path) -> None:
