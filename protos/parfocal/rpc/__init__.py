@@ -36,6 +36,7 @@ from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
 from parfocal.rpc.surround import Context, as_reply
 from parfocal.rpc.tls import (
+    NOT_GRPC,
     TLS_FAILED,
     TlsFiles,
     explained,
@@ -46,6 +47,7 @@ from parfocal.rpc.tls import (
 
 __all__ = [
     "COMPRESSED_REPLIES",
+    "NOT_GRPC",
     "TLS_FAILED",
     "AddressInvalid",
     "AddressUnavailable",

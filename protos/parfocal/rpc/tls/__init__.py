@@ -7,9 +7,10 @@ from parfocal.rpc.tls.certificate import (
     server_context,
     server_credentials,
 )
-from parfocal.rpc.tls.faults import TLS_FAILED, explained
+from parfocal.rpc.tls.faults import NOT_GRPC, TLS_FAILED, explained
 
 __all__ = [
+    "NOT_GRPC",
     "TLS_FAILED",
     "TlsFiles",
     "WatchedFiles",

@@ -1,6 +1,6 @@
-"""Why no connection came about, where TLS is the reason: asks the server again, with Python's own TLS.
+"""Why no connection came about, where TLS or another protocol is the reason: asks the server again.
 
-gRPC says only that a handshake failed, in words of the library that it was built with.
+gRPC says only that a handshake failed, or that nobody answers, in words of the library that it was built with.
 """
 
 import contextlib
@@ -12,10 +12,15 @@ from parfocal.rpc.credentials import client_context
 from parfocal.rpc.endpoint import Endpoint
 from parfocal.rpc.errors import RemoteError
 
-# The reason of what `explained` explains.
+# The reasons of what `explained` explains: asking again does not help.
 TLS_FAILED = "TLS_FAILED"
+NOT_GRPC = "NOT_GRPC"
 _UNREACHABLE = "UNAVAILABLE"
 _PATIENCE_S = 3.0
+# A frame of HTTP/2 begins with its length, in three bytes, and its type; heads of frames have nine.
+_FIRST_BYTES = 9
+_SETTINGS = b"\x04"
+_OTHER = "something answers there that speaks not gRPC"
 # The first bytes of every HTTP/2 connection, with empty settings: what follows is an answer or a refusal.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -26,7 +31,7 @@ _OTHER_HOST = (62, 64)
 
 
 def explained(error: RemoteError, endpoint: Endpoint) -> RemoteError:
-    """The same failure, in words about TLS if that is why the server was not reached.
+    """The same failure, in words about TLS or another protocol if that is why the server was not reached.
 
     Blocks for some seconds at most, and only where the status comes from gRPC itself.
     """
@@ -36,14 +41,15 @@ def explained(error: RemoteError, endpoint: Endpoint) -> RemoteError:
     fault = _fault(endpoint) if endpoint.over_tls else _fault_of_plain(endpoint)
     if fault is None:
         return error
-    return RemoteError(f"{endpoint}: {fault}", error.status, TLS_FAILED, error.metadata)
+    reason = NOT_GRPC if fault.startswith(_OTHER) else TLS_FAILED
+    return RemoteError(f"{endpoint}: {fault}", error.status, reason, error.metadata)
 
 
 def _fault(endpoint: Endpoint) -> str | None:
     try:
         with _connected(endpoint, client_context(endpoint.credentials)) as tls:
             tls.sendall(_PREFACE)
-            answered = tls.recv(1)
+            answered = tls.recv(_FIRST_BYTES)
     except ssl.SSLCertVerificationError as fault:
         return _of_certificate(fault, endpoint)
     except ssl.SSLError as fault:
@@ -54,10 +60,43 @@ def _fault(endpoint: Endpoint) -> str | None:
         answered = b""
     except OSError:  # nobody listens there
         return None
-    return None if answered else _of_caller(endpoint)
+    return _of_answer(answered) if answered else _of_caller(endpoint)
 
 
 def _fault_of_plain(endpoint: Endpoint) -> str | None:
+    try:
+        answered = _answer_in_plain(endpoint)
+    except ConnectionResetError:
+        answered = b""
+    except OSError:  # nobody listens there, or whoever does keeps silent
+        return None
+    return (
+        None
+        if _is_http2(answered)
+        else _tls_instead(endpoint) or (_of_answer(answered) if answered else None)
+    )
+
+
+def _answer_in_plain(endpoint: Endpoint) -> bytes:
+    with socket.create_connection(_place(endpoint), _PATIENCE_S) as plain:
+        plain.sendall(_PREFACE)
+        return plain.recv(_FIRST_BYTES)
+
+
+def _of_answer(answered: bytes) -> str | None:
+    """What is said of a server by the first bytes of its answer; None if it speaks HTTP/2, as gRPC does."""
+    if _is_http2(answered):
+        return None
+    protocol = "HTTP/1" if answered.startswith(b"HTTP/") else "another protocol"
+    return f"{_OTHER} but {protocol}; give its address for gRPC, which parfocal serve names when it begins"
+
+
+def _is_http2(answered: bytes) -> bool:
+    """Whether it begins with a frame of settings, as every answer in HTTP/2 does."""
+    return answered[3:4] == _SETTINGS
+
+
+def _tls_instead(endpoint: Endpoint) -> str | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with contextlib.suppress(OSError), _connected(endpoint, context):
@@ -102,11 +141,15 @@ def _of_caller(endpoint: Endpoint) -> str:
 
 @contextlib.contextmanager
 def _connected(endpoint: Endpoint, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
-    host, _, port = endpoint.address.rpartition(":")
-    name = host.strip("[]")
+    place = _place(endpoint)
     context.set_alpn_protocols(["h2"])
     with (
-        socket.create_connection((name, int(port)), _PATIENCE_S) as plain,
-        context.wrap_socket(plain, server_hostname=name) as tls,
+        socket.create_connection(place, _PATIENCE_S) as plain,
+        context.wrap_socket(plain, server_hostname=place[0]) as tls,
     ):
         yield tls
+
+
+def _place(endpoint: Endpoint) -> tuple[str, int]:
+    host, _, port = endpoint.address.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from parfocal.client.errors import ClientError, Overloaded, Unavailable
-from parfocal.rpc import TLS_FAILED
+from parfocal.rpc import NOT_GRPC, TLS_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Attempts:
     def _may_succeed(self, error: ClientError) -> bool:
         if isinstance(error, Overloaded):
             return error.retry_after_s is not None
-        if not isinstance(error, Unavailable) or error.reason == TLS_FAILED:
+        if not isinstance(error, Unavailable) or error.reason in (TLS_FAILED, NOT_GRPC):
             return False
         # With a reason of its own, our server refused before it did anything. Without one, the connection
         # broke, and nobody knows what was done.
