@@ -23,7 +23,7 @@ from typer.testing import Result
 
 from oracle.bases import configurations, write_base
 from parfocal.cli.app import build_app
-from parfocal.cli.waiting import wait_until_serving
+from parfocal.cli.waiting import Patience, wait_until_serving
 from parfocal.rpc import open_channel, remote_error
 from parfocal.server import ServeConfig, resolve_settings, settings_of
 from parfocal.v1 import inference_service_pb2 as pb
@@ -205,7 +205,7 @@ def test_nobody_who_reads_what_it_says_is_no_reason_to_stop(base: Path, tmp_path
     with subprocess.Popen([*command, *registry], stderr=writing) as popen:
         os.close(writing)
         try:
-            wait_until_serving(address, 120)
+            wait_until_serving(address, Patience.of(120))
             popen.send_signal(signal.SIGTERM)
             assert popen.wait(60) == 0
         finally:

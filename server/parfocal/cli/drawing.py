@@ -58,7 +58,19 @@ TopLogprobsOption = Annotated[
 ]
 WaitOption = Annotated[
     bool,
-    typer.Option("--wait", help="Wait until the server is ready, for at most --timeout or 15 minutes."),
+    typer.Option(
+        "--wait",
+        help="Wait until the server is ready: 2 minutes for one that does not answer, 15 for one that loads.",
+    ),
+]
+WaitForOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait-for",
+        metavar="SECONDS",
+        help="Wait for so long, whatever the server does. Default: --timeout.",
+        show_default=False,
+    ),
 ]
 StreamOption = Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")]
 TimeoutOption = Annotated[

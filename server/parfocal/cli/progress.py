@@ -25,15 +25,15 @@ def bytes_progress(title: str) -> Iterator[Report | None]:
 
 
 @contextlib.contextmanager
-def spinner(title: str) -> Iterator[None]:
-    """Shows activity while the scope lasts."""
+def spinner(title: str) -> Iterator[Callable[[str], None]]:
+    """Shows activity while the scope lasts; yields what changes the title."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda changed: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(_plain(title)):
-        yield
+    with Console(stderr=True).status(_plain(title)) as status:
+        yield lambda changed: status.update(_plain(changed))
 
 
 def _plain(title: str) -> str:

@@ -31,6 +31,7 @@ from parfocal.cli.drawing import (
     TopKOption,
     TopLogprobsOption,
     TopPOption,
+    WaitForOption,
     WaitOption,
 )
 from parfocal.cli.flags import check_number
@@ -53,6 +54,7 @@ def generate(
     ] = "",
     address: AddressOption = DEFAULT_GRPC_ADDRESS,
     wait: WaitOption = False,
+    wait_for: WaitForOption = None,
     raw: RawOption = None,
     system: SystemOption = None,
     chat: ChatOption = None,
@@ -87,7 +89,9 @@ def generate(
     from parfocal.v1 import inference_service_pb2 as pb
 
     said = read_said(prompt, chat=chat, system=system, variables=template_variable or (), raw=raw)
-    _check_numbers(max_tokens, top_k, top_logprobs, seed, timeout)
+    _check_numbers(max_tokens, top_k, top_logprobs, seed)
+    _check_seconds(timeout, "--timeout")
+    _check_seconds(wait_for, "--wait-for")
     _check_count(count, temperature)
     sampling = pb.Sampling(
         temperature=temperature,
@@ -102,8 +106,8 @@ def generate(
     options = pb.Options(logprobs=logprobs or top_logprobs is not None, top_logprobs=top_logprobs)
     stops = pb.Stop(max_tokens=max_tokens, strings=stop or ())
     question = Question(said, adapter, sampling, stops, options, timeout)
-    if wait:
-        _wait(address, timeout)
+    if wait or wait_for is not None:
+        _wait(address, wait_for or timeout)
     if stream and not as_json and count == 1:
         _print_as_it_comes(address, question)
     else:
@@ -117,24 +121,26 @@ def _check_count(count: int, temperature: float) -> None:
         )
 
 
-def _check_numbers(
-    max_tokens: int, top_k: int | None, top_logprobs: int | None, seed: int | None, timeout: float | None
-) -> None:
+def _check_numbers(max_tokens: int, top_k: int | None, top_logprobs: int | None, seed: int | None) -> None:
     """Raises BadParameter for numbers that the wire cannot hold."""
     for flag, value in (("--max-tokens", max_tokens), ("--top-k", top_k), ("--top-logprobs", top_logprobs)):
         check_number(value, flag, bits=32)
     check_number(seed, "--seed")
-    if timeout is not None and not (0.0 < timeout <= _LONGEST_S and math.isfinite(timeout)):
+
+
+def _check_seconds(given: float | None, flag: str) -> None:
+    if given is not None and not (0.0 < given <= _LONGEST_S and math.isfinite(given)):
         raise typer.BadParameter(
-            f"{timeout:g} is no time to wait; give seconds above 0, or leave it out", param_hint="--timeout"
+            f"{given:g} is no time to wait; give seconds above 0, or leave it out", param_hint=flag
         )
 
 
-def _wait(address: str, timeout: float | None) -> None:
-    from parfocal.cli.waiting import USUAL_LIMIT_S, wait_until_serving
+def _wait(address: str, limit_s: float | None) -> None:
+    from parfocal.cli.waiting import Patience, wait_until_serving
 
-    with spinner(f"Waiting for the server at {address}"):
-        wait_until_serving(address, timeout or USUAL_LIMIT_S)
+    title = f"Waiting for the server at {address}"
+    with spinner(title) as retitle:
+        wait_until_serving(address, Patience.of(limit_s), lambda state: retitle(f"{title}: {state}"))
 
 
 def _print_whole(address: str, question: "Question", count: int, as_json: bool) -> None:
