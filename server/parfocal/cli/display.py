@@ -83,8 +83,8 @@ def show_heading(text: str) -> None:
 
 
 def show_rendered(render: Callable[[int], RenderableType]) -> None:
-    """Prints what `render` makes for a width: the terminal's, or a pipe's usual one."""
-    console = Console(highlight=False)
+    """Prints what `render` makes for a width: the terminal's; a pipe takes lines of any."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     with console.capture() as captured:
         console.print(render(console.width))
     for line in captured.get().splitlines():

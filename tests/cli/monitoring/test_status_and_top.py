@@ -59,6 +59,17 @@ def test_a_server_whose_metrics_are_nowhere_is_served_and_says_so(run: Run) -> N
     assert found["missing"] == ["figures: the server names no metrics page; give --metrics-address"]
 
 
+def test_a_pipe_gets_each_figure_on_a_line_of_its_own(run: Run) -> None:
+    with _server() as (_, address, metrics):
+        shown = run("status", "--address", address, "--metrics-address", metrics)
+
+    lines = shown.stdout.splitlines()
+    assert address in lines[0]
+    for label in ("tokens/s", "first token", "per token", "errors"):
+        assert [line for line in lines if line.startswith(f"{label}  ")]
+    assert not any(line != line.rstrip() or "…" in line for line in lines)
+
+
 def test_a_wrong_metrics_address_is_named(run: Run) -> None:
     with served_aside() as served:
         address = f"127.0.0.1:{served.wire.port}"

@@ -1,6 +1,6 @@
 """Why no connection came about, where TLS or another protocol is the reason: asks the server again.
 
-gRPC says only that a handshake failed, or that nobody answers, in words of the library that it was built with.
+gRPC says only that a handshake failed or that nobody answers, in words of the library that it is built with.
 """
 
 import contextlib

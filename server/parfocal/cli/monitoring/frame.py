@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,18 +18,22 @@ _TIERS = ("device", "host", "disk", "remote")
 _NONE = "-"
 _NARROW, _WIDE = 72, 100
 _LEAST_ROWS = 3
-# With empty lines: the figures and what time they are of; title, headings and rest of the rows.
-_FIGURE_LINES, _TABLE_LINES = 9, 4
+# With an empty line: title, headings and rest of the rows.
+_TABLE_LINES = 4
+# The longest name of a figure, and the space after it.
+_LABEL = 13
 
 
 def frame(address: str, view: View, width: int, height: int | None = None, hint: str = "") -> RenderableType:
-    """The frame; `height` None shows every adapter."""
-    parts = [*_head(address, view, width), *_figures(view, width)]
-    foot = [*_missing(view, width), *([_line(hint, width, "dim")] if hint else [])]
-    figures = _FIGURE_LINES if view.figures is not None else 0
-    taken = len(_head(address, view, width)) + figures + len(foot) + _TABLE_LINES
+    """The frame; `height` None shows every adapter, and all of its name.
+
+    What is longer than the width goes on in the next line; nothing else than names of adapters is ever cut.
+    """
+    head, figures = _head(address, view, width), _figures(view, width)
+    foot = [*_missing(view, width), *([_cut(Text(hint, style="dim"), width)] if hint else [])]
+    taken = sum(map(_lines_of, (*head, *figures, *foot))) + _TABLE_LINES
     rows = None if height is None else max(_LEAST_ROWS, height - taken)
-    return Group(*parts, *_adapters(view, width, rows), *foot)
+    return Group(*head, *figures, *_adapters(view, width, rows), *foot)
 
 
 def _head(address: str, view: View, width: int) -> list[Text]:
@@ -38,7 +42,7 @@ def _head(address: str, view: View, width: int) -> list[Text]:
     line = Text("● " if is_serving else "○ ", style="green" if is_serving else "bold red")
     line.append(f"{look.state}  ", style="bold")
     line.append(printable(_model(model, address)), style="" if look.model is not None else "dim")
-    return [_cut(line, width), *([_line(printable(look.fault), width, "red")] if look.fault else [])]
+    return [_wrapped(line, width), *([_line(printable(look.fault), width, "red")] if look.fault else [])]
 
 
 def _model(model: Model | None, address: str) -> str:
@@ -48,29 +52,35 @@ def _model(model: Model | None, address: str) -> str:
     return " · ".join(part for part in (*parts, f"Parfocal {model.server_version}") if part)
 
 
-def _figures(view: View, width: int) -> Iterable[RenderableType]:
+def _figures(view: View, width: int) -> list[Text]:
+    """A line for each figure, its name before it; longer ones go on below their beginning."""
     figures = view.figures
     if figures is None:
-        return
+        return []
     window = "since the start" if figures.window_s is None else f"last {figures.window_s:.0f} s"
-    yield Text()
-    grid = Table.grid(padding=(0, 2))
-    for _ in range(2):
-        grid.add_column(no_wrap=True, overflow="ellipsis")
     room = max(8, min(60, width - 34))
     rate = _NONE if figures.tokens_per_s is None else f"{figures.tokens_per_s:.1f}"
-    grid.add_row(Text("tokens/s", style="bold"), _pair(rate, sparkline(view.tokens_per_s, room), "cyan"))
-    grid.add_row(
-        Text("requests", style="bold"), Text(f"{figures.running} running, {figures.waiting} waiting")
+    rows = {
+        "tokens/s": _pair(rate, sparkline(view.tokens_per_s, room), "cyan"),
+        "requests": Text(f"{figures.running} running, {figures.waiting} waiting"),
+        "first token": _pair(
+            _quantiles(figures.first_token), sparkline(view.first_token_s, room - 16), "magenta"
+        ),
+        "per token": Text(_quantiles(figures.per_token)),
+        "KV blocks": _blocks(figures, max(8, min(30, width - 56))),
+        "memory": Text(_memory(figures)),
+        "errors": _errors(figures),
+    }
+    found = [_labelled(label, value, width) for label, value in rows.items()]
+    return [Text(), *found, _line(f"times and errors: {window}", width, "dim")]
+
+
+def _labelled(label: str, value: Text, width: int) -> Text:
+    lines = _wrapped(value, width - _LABEL).split("\n")
+    heads = (label, *[""] * (len(lines) - 1))
+    return Text("\n").join(
+        Text.assemble((f"{head:<{_LABEL}}", "bold"), line) for head, line in zip(heads, lines, strict=True)
     )
-    first = _pair(_quantiles(figures.first_token), sparkline(view.first_token_s, room - 16), "magenta")
-    grid.add_row(Text("first token", style="bold"), first)
-    grid.add_row(Text("per token", style="bold"), Text(_quantiles(figures.per_token)))
-    grid.add_row(Text("KV blocks", style="bold"), _blocks(figures, max(8, min(30, width - 56))))
-    grid.add_row(Text("memory", style="bold"), Text(_memory(figures)))
-    grid.add_row(Text("errors", style="bold"), _errors(figures))
-    yield grid
-    yield _line(f"times and errors: {window}", width, "dim")
 
 
 def _pair(figure: str, picture: str, style: str) -> Text:
@@ -114,10 +124,13 @@ def _adapters(view: View, width: int, rows: int | None) -> Iterable[RenderableTy
     yield _line(title, width, "bold")
     if not held:
         return
-    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False, width=width)
-    table.add_column("ADAPTER", no_wrap=True, overflow="ellipsis", ratio=1)
+    is_whole = rows is None
+    table = Table(
+        box=None, pad_edge=False, header_style="dim", show_edge=False, width=None if is_whole else width
+    )
+    table.add_column("ADAPTER", no_wrap=not is_whole, overflow="fold" if is_whole else "ellipsis", ratio=1)
     for heading in _columns(width):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=not is_whole, overflow="fold")
     shown = held if rows is None else held[:rows]
     for each in shown:
         table.add_row(_name(each), *(_cell(heading, each, figures) for heading in _columns(width)))
@@ -163,7 +176,19 @@ def _missing(view: View, width: int) -> list[Text]:
 
 
 def _line(text: str, width: int, style: str) -> Text:
-    return _cut(Text(text, style=style), width)
+    return _wrapped(Text(text, style=style), width)
+
+
+def _wrapped(text: Text, width: int) -> Text:
+    """The text, with line breaks where it would be wider."""
+    lines = text.wrap(Console(), max(1, width), overflow="fold")
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _lines_of(text: Text) -> int:
+    return text.plain.count("\n") + 1
 
 
 def _cut(text: Text, width: int) -> Text:
