@@ -151,7 +151,7 @@ def test_pooling_and_length_can_be_chosen() -> None:
         ({"input": []}, "input", "at least one"),
         ({"input": ["x", ""]}, "input[1]", "input[1]: the prompt is empty"),
         ({"input": ["x", "y" * 500]}, "input[1]", "context"),
-        ({"input": "x", "dimensions": 8}, "dimensions", "None"),
+        ({"input": "x", "dimensions": 8}, "dimensions", "leave it out"),
         ({"input": ["x"] * 257}, "input", "at most 256"),
         ({"input": "x", "encoding_format": "hex"}, "encoding_format", "base64"),
     ],

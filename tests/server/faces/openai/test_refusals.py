@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from fakes.rest import Reply, rest_serving
+from parfocal.server.errors import BadRequest
+from parfocal.server.faces.openai.bodies import parsed
+from parfocal.server.faces.openai.schemas import CompletionBody
 from parfocal.v1.limits import REQUEST_BYTES
 
 HELLO = [{"role": "user", "content": "Hi"}]
@@ -23,9 +26,9 @@ REFUSED: dict[str, tuple[object, int, str | None, str]] = {
     "no JSON": (b'{"model"', 400, None, "not JSON"),
     "no object": (b"[]", 400, None, "not an object"),
     "half a character": (b'{"model": "\\ud800"}', 400, None, "surrogate"),
-    "no messages": ({"model": "tiny"}, 400, "messages", "Field required"),
+    "no messages": ({"model": "tiny"}, 400, "messages", "messages is missing"),
     "an unknown argument": (chat(foo=1), 400, "foo", "Unrecognized request argument supplied: foo"),
-    "an unserved one": (chat(reasoning_effort="low"), 400, "reasoning_effort", "None"),
+    "an unserved one": (chat(reasoning_effort="low"), 400, "reasoning_effort", 'reasoning_effort is "low"'),
     "text for a number": (chat(n="2"), 400, "n", "integer"),
     "too many choices": (chat(n=128), 400, "n", "n has 128 choices; at most 32"),
     "a bad range": (chat(top_p=7), 400, "top_p", "top_p is 7"),
@@ -53,6 +56,31 @@ def test_a_bad_request_names_what_is_wrong_and_the_next_works(case: str) -> None
     assert words in said["error"]["message"]
     assert said["error"]["param"] == param
     assert following.status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"temperature": "hot"}, 'temperature is "hot"; it must be a number'),
+        ({"prompt": 5}, "prompt is 5; it must be a text or a list"),
+        ({"prompt": ["a", 1]}, "prompt[1] is 1; it must be a text"),
+        ({"stop": {"a": 1}}, 'stop is {"a": 1}; it must be a text or a list'),
+        ({"max_tokens": 1.5}, "max_tokens is 1.5; it must be an integer"),
+        ({"suffix": "x" * 1000}, f"suffix is \"{'x' * 59}…; it must be ''"),
+        ({"user": list(range(100))}, "user is a list of 100; it must be a text"),
+        ({"n": "2", "echo": 1}, 'n is "2"; it must be an integer; echo is 1; it must be true or false'),
+        ({"prompt": None, "stop": [1, 2]}, "stop[0] is 1; it must be a text; prompt is null"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_in_one_sentence_with_its_value(
+    fields: dict[str, object], said: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parsed({"model": "tiny", "prompt": "x", **fields}, CompletionBody)
+
+    assert str(refused.value).startswith(said)
+    assert str(refused.value).count("; it must be") == said.count("; it must be") or "null" in said
+    assert "\n" not in str(refused.value)
 
 
 def test_a_body_beyond_the_limit_is_refused_before_it_is_sent() -> None:

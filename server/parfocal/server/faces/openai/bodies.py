@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from parfocal.registry.values import UnreadableJson, read_foreign_json
 from parfocal.server.errors import BadRequest, ServerError
+from parfocal.server.faces.openai.faults import told_faults
 from parfocal.v1.limits import REQUEST_BYTES
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -117,7 +118,7 @@ def _json(raw: bytes) -> Mapping[str, Any]:
 
 
 def _refusal(error: ValidationError) -> BadRequest:
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    faults = error.errors(include_url=False)
     unknown = [_path(each["loc"]) for each in faults if each["type"] == "extra_forbidden"]
     if unknown:
         more = "s" if len(unknown) > 1 else ""
@@ -125,10 +126,8 @@ def _refusal(error: ValidationError) -> BadRequest:
             f"Unrecognized request argument{more} supplied: {', '.join(unknown[:_MOST_FAULTS])}",
             field=unknown[0],
         )
-    # Where several kinds are possible, each kind finds a fault; the one that got furthest was meant.
-    faults = sorted(faults, key=lambda each: -len(each["loc"]))
-    said = "; ".join(f"{_path(each['loc'])}: {each['msg']}" for each in faults[:_MOST_FAULTS])
-    return BadRequest(said, field=_path(faults[0]["loc"]) or None)
+    said = list(told_faults(faults, _path))
+    return BadRequest("; ".join(each.text for each in said[:_MOST_FAULTS]), field=said[0].field or None)
 
 
 def _path(parts: tuple[int | str, ...]) -> str:
