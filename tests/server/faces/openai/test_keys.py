@@ -111,8 +111,18 @@ def test_a_blend_takes_a_scope_for_each_of_its_adapters(path: Path) -> None:
     assert asyncio.run(scenario()) == [200, 403, 403]
 
 
-def test_lists_have_what_the_key_may_do_something_with(path: Path) -> None:
-    key = given_key(path, "generate:team/*")
+@pytest.mark.parametrize(
+    ("scope", "listed"),
+    [
+        ("generate:team/*", ["team/invoices"]),
+        ("read:team/*", ["team/invoices"]),
+        ("generate:base", ["tiny"]),
+        ("read", ["other/one", "other/two", "team/invoices"]),
+        ("generate", ["tiny", "other/one", "other/two", "team/invoices"]),
+    ],
+)
+def test_lists_have_what_the_key_may_do_something_with(path: Path, scope: str, listed: list[str]) -> None:
+    key = given_key(path, scope)
 
     async def scenario() -> Any:
         async with rest_serving(guard=Guard(KeysInForce(path))) as rest:
@@ -120,7 +130,7 @@ def test_lists_have_what_the_key_may_do_something_with(path: Path) -> None:
                 rest.adapters.add(name)
             return (await rest.get("/v1/models", authorization=f"Bearer {key}")).json()
 
-    assert [each["id"] for each in asyncio.run(scenario())["data"]] == ["tiny", "team/invoices"]
+    assert [each["id"] for each in asyncio.run(scenario())["data"]] == listed
 
 
 def test_a_refusal_is_one_that_openais_clients_know(path: Path) -> None:

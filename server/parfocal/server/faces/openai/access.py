@@ -6,7 +6,7 @@ from parfocal.rpc import Guard, KeyWatch, current_call, current_caller
 from parfocal.rpc.access import Need
 from parfocal.v1.access import Rule, Verb
 
-_SEEN = "only adapters are listed that the key may do something with"
+_SEEN = "only adapters are listed that the key may do something with, and the base if it may generate with it"
 
 ROUTES: tuple[Rule, ...] = (
     Rule("POST /v1/chat/completions", Verb.GENERATE, ("model", "blend.model")),
@@ -42,6 +42,11 @@ class Entry:
         current_call().caller = caller
         if self._watch is not None and caller.key_id:
             self._watch.watch(caller)
+
+
+def may_generate(adapter: str) -> bool:
+    """Whether the caller may generate with the adapter, or with the base for no name."""
+    return current_caller().may(Need(Verb.GENERATE, adapter))
 
 
 def check_generate(adapter: str) -> None:

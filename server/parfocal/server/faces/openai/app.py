@@ -15,7 +15,7 @@ from parfocal.registry import AdapterSummary, Page, Version
 from parfocal.rpc import Guard, current_call, current_caller
 from parfocal.rpc.access import Caller
 from parfocal.server.errors import BadRequest, ServerError
-from parfocal.server.faces.openai.access import Entry, check_generate, check_seen
+from parfocal.server.faces.openai.access import Entry, check_generate, check_seen, may_generate
 from parfocal.server.faces.openai.bodies import Body, read_body
 from parfocal.server.faces.openai.connection import EventStream, encoded, while_connected
 from parfocal.server.faces.openai.generating import Prompted, Writer, aside, cancel, events, whole
@@ -236,7 +236,10 @@ class _Routes:
             raise BadRequest(f"limit is {limit[:40]!r}; give a number", field="limit")
         most = None if limit is None else int(limit)
         base, adapters = self._parts.base, _SeenAdapters(self._parts.adapters, current_caller())
-        found = await asyncio.to_thread(lambda: encoded(listed_models(base, adapters, after, most)))
+        shows_base = may_generate("")
+        found = await asyncio.to_thread(
+            lambda: encoded(listed_models(base, adapters, after, most, shows_base))
+        )
         return Response(found, media_type=_JSON)
 
     async def model(self, request: Request) -> Response:

@@ -44,14 +44,16 @@ class ServedBase:
         return _entry(self.id, self.since, self.id, self.context_tokens)
 
 
-def listed_models(base: ServedBase, adapters: Adapters, after: str, limit: int | None) -> Json:
+def listed_models(
+    base: ServedBase, adapters: Adapters, after: str, limit: int | None, shows_base: bool = True
+) -> Json:
     """A page of the list, all of it where there is no limit. `after` is the last id of the page before.
 
-    Blocks. Raises BadRequest.
+    Has no base unless `shows_base`. Blocks. Raises BadRequest.
     """
     if limit is not None and limit < 1:
         raise BadRequest(f"limit is {limit}; ask for at least 1", field="limit")
-    entries = _entries(base, adapters)
+    entries = _entries(base, adapters, shows_base)
     if after and not any(each["id"] == after for each in entries):
         raise BadRequest(
             f"after is {after[:100]!r}, which is no model of the list; begin anew", field="after"
@@ -71,8 +73,9 @@ def one_model(base: ServedBase, adapters: Adapters, model: str) -> Json:
     return {**entry, "version": version.version, "digest": version.digest}
 
 
-def _entries(base: ServedBase, adapters: Adapters) -> Iterator[Json]:
-    yield base.entry()
+def _entries(base: ServedBase, adapters: Adapters, shows_base: bool) -> Iterator[Json]:
+    if shows_base:
+        yield base.entry()
     token = ""
     while True:
         page = adapters.adapters(_PAGE, token)
