@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 _DISTRIBUTION = "parfocal"
 _OF_AN_EXTRA = re.compile(r"(?P<name>[\w.-]+)[^;]*;\s*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]\s*")
+_WORD = re.compile(r"[a-z0-9][\w-]*")
 _CHOSEN = ("serve", "train")
 _SHOWN = 3
 
@@ -44,8 +45,16 @@ def require(extra: str, command: str) -> None:
         )
 
 
-def owner(module: str) -> str | None:
-    """The extra that brings a module of this name, if one does."""
+def absent(error: ImportError) -> tuple[str, str] | None:
+    """The library that an import, or a library that wants another, did not find, with the extra that brings it."""
+    if isinstance(error, ModuleNotFoundError) and (extra := _owner(error.name or "")) is not None:
+        return error.name or "", extra
+    words = set(_WORD.findall(str(error).lower()))
+    missing = (each for each in _named(_requirements()) if each[0].lower() in words)
+    return next((each for each in missing if not _is_installed(each[0])), None)
+
+
+def _owner(module: str) -> str | None:
     wanted = module.partition(".")[0]
     extras = dict(_named(_requirements()))
     return next((each for name, each in extras.items() if name.replace("-", "_") == wanted), None)

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from parfocal.cli.display import say
-from parfocal.cli.extras import owner
+from parfocal.cli.extras import absent
 from parfocal.registry import printable
 
 _VARIABLES = "PARFOCAL_"
@@ -79,8 +79,9 @@ def explain(error: BaseException) -> str | None:
     """
     if isinstance(getattr(error, "status", None), str) and isinstance(getattr(error, "reason", None), str):
         return " ".join(str(error).split())
-    if isinstance(error, ModuleNotFoundError) and (extra := owner(error.name or "")) is not None:
-        return f"this needs {error.name}, which is not installed; pip install 'parfocal[{extra}]'"
+    if isinstance(error, ImportError) and (missing := absent(error)) is not None:
+        library, extra = missing
+        return f"this needs {library}, which is not installed; pip install 'parfocal[{extra}]'"
     if isinstance(error, UnicodeDecodeError):
         return f"the input is not {error.encoding} text: {error.reason} at byte {error.start}"
     if isinstance(error, MemoryError):
