@@ -46,7 +46,7 @@ def require(extra: str, command: str) -> None:
 
 
 def absent(error: ImportError) -> tuple[str, str] | None:
-    """The library that an import, or a library that wants another, did not find, with the extra that brings it."""
+    """The library that an import, or another library, did not find, with the extra that brings it."""
     if isinstance(error, ModuleNotFoundError) and (extra := _owner(error.name or "")) is not None:
         return error.name or "", extra
     words = set(_WORD.findall(str(error).lower()))
