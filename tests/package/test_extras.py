@@ -150,6 +150,21 @@ def _closure(wheel: Path, extra: str) -> set[str]:
     return {name for name, _ in found}
 
 
+def _with_extra(wheel: Path, extra: str, folder: Path) -> Path:
+    """Returns the Python of an environment in which the wheel is installed with an extra."""
+    python = _new_environment(folder / "venv")
+    (site,) = (folder / "venv").glob("lib/python*/site-packages")
+    for name in sorted(_closure(wheel, extra)):
+        distribution = metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or () if file.parts[0] != ".."}:
+            source = Path(str(distribution.locate_file(top)))
+            if source.exists() and not (site / top).exists():
+                (site / top).symlink_to(source)
+    # Everything that pip would install is there in the versions of constraints.txt, or else it asks an index.
+    _pip(python, f"{wheel}[{extra}]", "--no-index", "-c", str(ROOT / "constraints.txt"))
+    return python
+
+
 @pytest.mark.parametrize(
     ("extra", "rooms"),
     [
@@ -160,16 +175,7 @@ def _closure(wheel: Path, extra: str) -> set[str]:
 def test_an_extra_brings_all_that_it_is_for(
     wheel: Path, tmp_path: Path, extra: str, rooms: tuple[str, ...]
 ) -> None:
-    python = _new_environment(tmp_path / "venv")
-    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
-    for name in sorted(_closure(wheel, extra)):
-        distribution = metadata.distribution(name)
-        for top in {file.parts[0] for file in distribution.files or () if file.parts[0] != ".."}:
-            source = Path(str(distribution.locate_file(top)))
-            if source.exists() and not (site / top).exists():
-                (site / top).symlink_to(source)
-    # Everything that pip would install is there in the versions of constraints.txt, or else it asks an index.
-    _pip(python, f"{wheel}[{extra}]", "--no-index", "-c", str(ROOT / "constraints.txt"))
+    python = _with_extra(wheel, extra, tmp_path)
 
     done = _run(python, "-c", _IMPORT_ALL, *rooms, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -177,3 +183,33 @@ def test_an_extra_brings_all_that_it_is_for(
     assert _run(python, "-c", "import accelerate").returncode == 0
     command = "serve" if extra == "serve" else "train"
     assert _run(python, "-m", "parfocal.cli", command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("extra", "program"),
+    [
+        ("postgres", "from parfocal.registry.index.postgres import PostgresIndex"),
+        ("s3", "from parfocal.registry.blobs.objects import open_bucket; open_bucket('s3://bucket/prefix')"),
+    ],
+)
+def test_an_extra_of_storage_brings_its_driver(wheel: Path, tmp_path: Path, extra: str, program: str) -> None:
+    done = _run(_with_extra(wheel, extra, tmp_path), "-c", program)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "extra"),
+    [
+        ("postgresql://me@db/adapters?blobs={}/blobs", "postgres"),
+        ("sqlite://{}/index.sqlite?blobs=s3://bucket/prefix", "s3"),
+    ],
+)
+def test_a_registry_whose_driver_is_absent_names_the_extra(
+    bare: Path, tmp_path: Path, address: str, extra: str
+) -> None:
+    done = _run(bare, "-m", "parfocal.cli", "ls", "--registry", address.format(tmp_path))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"pip install 'parfocal[{extra}]'\n")

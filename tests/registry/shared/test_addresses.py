@@ -58,12 +58,6 @@ def test_blobs_that_cannot_be_are_refused(url: str, said: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.skipif(bool(importlib.util.find_spec("psycopg")), reason="the driver is installed")
-def test_a_missing_driver_is_named_with_its_extra() -> None:
-    with pytest.raises(InvalidArgument, match=r"parfocal\[postgres\]"):
-        open_registry("postgresql://me@db/adapters?blobs=memory://x/y")
-
-
 @pytest.mark.skipif(not importlib.util.find_spec("psycopg"), reason="psycopg is not installed")
 def test_a_password_is_never_shown() -> None:
     from parfocal.registry.index.postgres import PostgresAddress
