@@ -136,20 +136,26 @@ def product_sizes(way: Way, dtype: torch.dtype, tiles: Tiles, rows: int) -> dict
     }
 
 
+# Every way in every type, with the rows that take the most memory and registers; all rows in the usual one.
+PRODUCTS = (
+    (Way.PRMT, torch.bfloat16, (16, 32, 64)),
+    (Way.PRMT, torch.float16, (64,)),
+    (Way.PAIRS, torch.bfloat16, (64,)),
+    (Way.PAIRS, torch.float16, (64,)),
+    (Way.LEVELS, torch.float32, (16, 64)),
+)
+
+
 def four_bit_products() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
     """Yields the kernels of the base's 4-bit products, as `all_kernels` does."""
     kinds = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
-    for dtype, told in kinds.items():
-        for way in (Way.LEVELS,) if dtype is torch.float32 else (Way.PRMT, Way.PAIRS):
-            for rows in (16, 32, 64):
-                sizes = product_sizes(way, dtype, tiles_for(4096, 64, dtype), rows)
-                types = {"x": f"*{told}", "codes": "*u8", "table": "*i32" if way is Way.PAIRS else "*fp32"}
-                yield (
-                    f"product_{way.name.lower()}_{told}_{rows}",
-                    four_bit_kernels.product_kernel,
-                    sizes,
-                    types,
-                )
+    for way, dtype, tiles_of_rows in PRODUCTS:
+        for rows in tiles_of_rows:
+            sizes = product_sizes(way, dtype, tiles_for(4096, 64, dtype), rows)
+            told = kinds[dtype]
+            types = {"x": f"*{told}", "codes": "*u8", "table": "*i32" if way is Way.PAIRS else "*fp32"}
+            name = f"product_{way.name.lower()}_{told}_{rows}"
+            yield name, four_bit_kernels.product_kernel, sizes, types
     narrow = product_sizes(Way.PRMT, torch.bfloat16, tiles_for(512, 64, torch.bfloat16), 64)
     types = {"codes": "*u8", "table": "*fp32"}
     yield "product_narrow", four_bit_kernels.product_kernel, narrow, types

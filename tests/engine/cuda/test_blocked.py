@@ -144,13 +144,16 @@ def test_siblings_share_one_memory_in_a_model_and_unpacking_gives_all_back() -> 
         assert torch.equal(dequantised(module), right[name])
 
 
+Held = dict[str, bytes]
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kind = configurations(layers=1)["qwen2"]
     return write_base(tmp_path_factory.mktemp("base") / "base", kind)
 
 
-def held(model: nn.Module) -> dict[str, bytes]:
+def held(model: nn.Module) -> Held:
     return {
         f"{path}.{name}": part.detach().contiguous().view(torch.uint8).numpy().tobytes()
         for path, module in model.named_modules()
@@ -160,12 +163,18 @@ def held(model: nn.Module) -> dict[str, bytes]:
     }
 
 
-def test_a_cached_base_has_the_same_blocks_once(base: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def right(base: Path) -> Held:
+    """Returns the blocks of the base, made without a cache."""
+    return held(loaded(base, None).model)
+
+
+def test_a_cached_base_has_the_same_blocks_once(base: Path, right: Held, tmp_path: Path) -> None:
     fresh = loaded(base, BaseCache(tmp_path))
     again = loaded(base, BaseCache(tmp_path))
 
-    assert len(held(fresh.model)) == 7 * 3 + 3
-    assert held(again.model) == held(fresh.model)
+    assert len(right) == 7 * 3 + 3
+    assert held(again.model) == held(fresh.model) == right
     assert again.info == fresh.info
     linears = [module for module in again.model.modules() if isinstance(module, BlockedLinear4bit)]
     assert len({linear.whole.codes.data_ptr() for linear in linears}) == 4
@@ -173,7 +182,7 @@ def test_a_cached_base_has_the_same_blocks_once(base: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("where", ["packing", "writing"])
 def test_a_repack_that_is_killed_leaves_no_entry_and_the_next_start_makes_one(
-    base: Path, tmp_path: Path, where: str
+    base: Path, right: Held, tmp_path: Path, where: str
 ) -> None:
     command = [sys.executable, "-m", "fakes.engine.killed_repack", str(base), str(tmp_path), where]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -183,6 +192,5 @@ def test_a_repack_that_is_killed_leaves_no_entry_and_the_next_start_makes_one(
         process.kill()
 
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".new-")]
-    right = held(loaded(base, BaseCache(tmp_path / "other")).model)
     assert held(loaded(base, BaseCache(tmp_path)).model) == right
     assert held(loaded(base, BaseCache(tmp_path)).model) == right

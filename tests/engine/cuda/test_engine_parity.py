@@ -136,10 +136,10 @@ def opened(
 def narrow(architecture: str, layers: int) -> PretrainedConfig:
     """Returns a configuration that takes few programs, in the interpreter a millisecond each.
 
-    Where it has a window, that is shorter than most prompts.
+    With one layer it has few shapes of linears, too. Where it has a window, some prompts are longer.
     """
     kind = configurations(layers)[architecture]
-    kind.update({"hidden_size": 64, "intermediate_size": 128, "head_dim": 16})
+    kind.update({"hidden_size": 64, "intermediate_size": 64 * layers, "head_dim": 16})
     if getattr(kind, "sliding_window", None):
         kind.update({"sliding_window": 8})
     return kind
@@ -176,13 +176,16 @@ def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
 ) -> None:
     is_deep = architecture in DEEP
     base = write_base(tmp_path / "base", narrow(architecture, layers=2 if is_deep else 1))
-    asked = requests() if is_deep else requests()[:4]
+    asked = requests() if is_deep else requests()[:3]
+    names = {one.adapter.digest for one in asked if one.adapter}
     folders = {
         name: write_adapter(tmp_path / name, base, shape, seed)
         for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
+        if name in names
     }
     capturer = RunAgain()
-    engine, reports = opened(base, folders, capturer, slots=2)
+    # Fewer than there are adapters.
+    engine, reports = opened(base, folders, capturer, slots=2 if is_deep else 1)
     done = run_all(engine, asked)
 
     oracle = PeftOracle(base, folders)
