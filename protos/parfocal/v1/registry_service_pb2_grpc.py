@@ -42,6 +42,21 @@ class RegistryServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.PublishVersionRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Version.FromString,
                 _registered_method=True)
+        self.FindMissingBlobs = channel.unary_unary(
+                '/parfocal.v1.RegistryService/FindMissingBlobs',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.FindMissingBlobsRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_registry__service__pb2.FindMissingBlobsResponse.FromString,
+                _registered_method=True)
+        self.UploadBlob = channel.stream_unary(
+                '/parfocal.v1.RegistryService/UploadBlob',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.UploadBlobRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_registry__service__pb2.UploadBlobResponse.FromString,
+                _registered_method=True)
+        self.PublishBlobs = channel.unary_unary(
+                '/parfocal.v1.RegistryService/PublishBlobs',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.PublishBlobsRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Version.FromString,
+                _registered_method=True)
         self.GetVersion = channel.unary_unary(
                 '/parfocal.v1.RegistryService/GetVersion',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.GetVersionRequest.SerializeToString,
@@ -118,6 +133,34 @@ class RegistryServiceServicer(object):
         the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
         the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
         INVALID_ARGUMENT, with the field that is at fault.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindMissingBlobs(self, request, context):
+        """Says which of these files the registry does not hold, and how many bytes of each have come already in uploads that
+        were cut. Those that it holds, and that the caller may read or has uploaded, need not be sent: they wait for
+        PublishBlobs as if they had just been uploaded. A registry that takes no blobs: UNIMPLEMENTED; use PublishVersion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadBlob(self, request_iterator, context):
+        """Uploads a file: a header, then its bytes in pieces, from `offset` on. If the stream breaks, what has come is kept for
+        a while: ask FindMissingBlobs how much that is, and send the rest. An offset beyond what has come: OUT_OF_RANGE with
+        the reason OFFSET_OUT_OF_RANGE. Bytes that do not have the digest announced: DATA_LOSS; nothing of them is kept. While
+        another upload of the file is under way: UNAVAILABLE. The file waits for PublishBlobs, by default for a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishBlobs(self, request, context):
+        """Publishes a version whose files were uploaded with UploadBlob, found by FindMissingBlobs, or come with the message.
+        Otherwise as PublishVersion: the same content gives the same version, so it may be sent again. A file that is not
+        there: FAILED_PRECONDITION with the reason BLOBS_NOT_UPLOADED; ask FindMissingBlobs, and upload it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,7 +252,7 @@ class RegistryServiceServicer(object):
 
     def DownloadVersion(self, request, context):
         """Sends a version: first the version itself, then its files in the order of its manifest, each in chunks. The receiver
-        verifies every file against its digest.
+        verifies every file against its digest. After a broken connection, go on with `path` and `offset`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,6 +274,21 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'PublishVersion': grpc.stream_unary_rpc_method_handler(
                     servicer.PublishVersion,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.PublishVersionRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.Version.SerializeToString,
+            ),
+            'FindMissingBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindMissingBlobs,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.FindMissingBlobsRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_registry__service__pb2.FindMissingBlobsResponse.SerializeToString,
+            ),
+            'UploadBlob': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadBlob,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.UploadBlobRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_registry__service__pb2.UploadBlobResponse.SerializeToString,
+            ),
+            'PublishBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishBlobs,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.PublishBlobsRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_adapter__pb2.Version.SerializeToString,
             ),
             'GetVersion': grpc.unary_unary_rpc_method_handler(
@@ -326,6 +384,87 @@ class RegistryService(object):
             target,
             '/parfocal.v1.RegistryService/PublishVersion',
             parfocal_dot_v1_dot_registry__service__pb2.PublishVersionRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindMissingBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/FindMissingBlobs',
+            parfocal_dot_v1_dot_registry__service__pb2.FindMissingBlobsRequest.SerializeToString,
+            parfocal_dot_v1_dot_registry__service__pb2.FindMissingBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadBlob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/parfocal.v1.RegistryService/UploadBlob',
+            parfocal_dot_v1_dot_registry__service__pb2.UploadBlobRequest.SerializeToString,
+            parfocal_dot_v1_dot_registry__service__pb2.UploadBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/PublishBlobs',
+            parfocal_dot_v1_dot_registry__service__pb2.PublishBlobsRequest.SerializeToString,
             parfocal_dot_v1_dot_adapter__pb2.Version.FromString,
             options,
             channel_credentials,

@@ -44,6 +44,22 @@ class RegistryServiceStub:
     the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
     INVALID_ARGUMENT, with the field that is at fault.
     """
+    FindMissingBlobs: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.FindMissingBlobsRequest, _registry_service_pb2.FindMissingBlobsResponse]
+    """Says which of these files the registry does not hold, and how many bytes of each have come already in uploads that
+    were cut. Those that it holds, and that the caller may read or has uploaded, need not be sent: they wait for
+    PublishBlobs as if they had just been uploaded. A registry that takes no blobs: UNIMPLEMENTED; use PublishVersion.
+    """
+    UploadBlob: _grpc.StreamUnaryMultiCallable[_registry_service_pb2.UploadBlobRequest, _registry_service_pb2.UploadBlobResponse]
+    """Uploads a file: a header, then its bytes in pieces, from `offset` on. If the stream breaks, what has come is kept for
+    a while: ask FindMissingBlobs how much that is, and send the rest. An offset beyond what has come: OUT_OF_RANGE with
+    the reason OFFSET_OUT_OF_RANGE. Bytes that do not have the digest announced: DATA_LOSS; nothing of them is kept. While
+    another upload of the file is under way: UNAVAILABLE. The file waits for PublishBlobs, by default for a day.
+    """
+    PublishBlobs: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PublishBlobsRequest, _adapter_pb2.Version]
+    """Publishes a version whose files were uploaded with UploadBlob, found by FindMissingBlobs, or come with the message.
+    Otherwise as PublishVersion: the same content gives the same version, so it may be sent again. A file that is not
+    there: FAILED_PRECONDITION with the reason BLOBS_NOT_UPLOADED; ask FindMissingBlobs, and upload it.
+    """
     GetVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _adapter_pb2.Version]
     """Returns one version. Unknown adapter or version: NOT_FOUND."""
     ListAdapters: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAdaptersRequest, _registry_service_pb2.ListAdaptersResponse]
@@ -80,7 +96,7 @@ class RegistryServiceStub:
     """
     DownloadVersion: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.DownloadVersionRequest, _registry_service_pb2.DownloadVersionResponse]
     """Sends a version: first the version itself, then its files in the order of its manifest, each in chunks. The receiver
-    verifies every file against its digest.
+    verifies every file against its digest. After a broken connection, go on with `path` and `offset`.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchRequest, _registry_service_pb2.WatchResponse]
     """Sends an event for each change, in order, until the caller leaves. The first message has no event: its number is
@@ -99,6 +115,22 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
     the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
     INVALID_ARGUMENT, with the field that is at fault.
+    """
+    FindMissingBlobs: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.FindMissingBlobsRequest, _registry_service_pb2.FindMissingBlobsResponse]  # type: ignore[assignment]
+    """Says which of these files the registry does not hold, and how many bytes of each have come already in uploads that
+    were cut. Those that it holds, and that the caller may read or has uploaded, need not be sent: they wait for
+    PublishBlobs as if they had just been uploaded. A registry that takes no blobs: UNIMPLEMENTED; use PublishVersion.
+    """
+    UploadBlob: _aio.StreamUnaryMultiCallable[_registry_service_pb2.UploadBlobRequest, _registry_service_pb2.UploadBlobResponse]  # type: ignore[assignment]
+    """Uploads a file: a header, then its bytes in pieces, from `offset` on. If the stream breaks, what has come is kept for
+    a while: ask FindMissingBlobs how much that is, and send the rest. An offset beyond what has come: OUT_OF_RANGE with
+    the reason OFFSET_OUT_OF_RANGE. Bytes that do not have the digest announced: DATA_LOSS; nothing of them is kept. While
+    another upload of the file is under way: UNAVAILABLE. The file waits for PublishBlobs, by default for a day.
+    """
+    PublishBlobs: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PublishBlobsRequest, _adapter_pb2.Version]  # type: ignore[assignment]
+    """Publishes a version whose files were uploaded with UploadBlob, found by FindMissingBlobs, or come with the message.
+    Otherwise as PublishVersion: the same content gives the same version, so it may be sent again. A file that is not
+    there: FAILED_PRECONDITION with the reason BLOBS_NOT_UPLOADED; ask FindMissingBlobs, and upload it.
     """
     GetVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _adapter_pb2.Version]  # type: ignore[assignment]
     """Returns one version. Unknown adapter or version: NOT_FOUND."""
@@ -136,7 +168,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     DownloadVersion: _aio.UnaryStreamMultiCallable[_registry_service_pb2.DownloadVersionRequest, _registry_service_pb2.DownloadVersionResponse]  # type: ignore[assignment]
     """Sends a version: first the version itself, then its files in the order of its manifest, each in chunks. The receiver
-    verifies every file against its digest.
+    verifies every file against its digest. After a broken connection, go on with `path` and `offset`.
     """
     Watch: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchRequest, _registry_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Sends an event for each change, in order, until the caller leaves. The first message has no event: its number is
@@ -158,6 +190,40 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
         the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
         INVALID_ARGUMENT, with the field that is at fault.
+        """
+
+    @_abc_1.abstractmethod
+    def FindMissingBlobs(
+        self,
+        request: _registry_service_pb2.FindMissingBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.FindMissingBlobsResponse, _abc.Awaitable[_registry_service_pb2.FindMissingBlobsResponse]]:
+        """Says which of these files the registry does not hold, and how many bytes of each have come already in uploads that
+        were cut. Those that it holds, and that the caller may read or has uploaded, need not be sent: they wait for
+        PublishBlobs as if they had just been uploaded. A registry that takes no blobs: UNIMPLEMENTED; use PublishVersion.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadBlob(
+        self,
+        request_iterator: _MaybeAsyncIterator[_registry_service_pb2.UploadBlobRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.UploadBlobResponse, _abc.Awaitable[_registry_service_pb2.UploadBlobResponse]]:
+        """Uploads a file: a header, then its bytes in pieces, from `offset` on. If the stream breaks, what has come is kept for
+        a while: ask FindMissingBlobs how much that is, and send the rest. An offset beyond what has come: OUT_OF_RANGE with
+        the reason OFFSET_OUT_OF_RANGE. Bytes that do not have the digest announced: DATA_LOSS; nothing of them is kept. While
+        another upload of the file is under way: UNAVAILABLE. The file waits for PublishBlobs, by default for a day.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishBlobs(
+        self,
+        request: _registry_service_pb2.PublishBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.Version, _abc.Awaitable[_adapter_pb2.Version]]:
+        """Publishes a version whose files were uploaded with UploadBlob, found by FindMissingBlobs, or come with the message.
+        Otherwise as PublishVersion: the same content gives the same version, so it may be sent again. A file that is not
+        there: FAILED_PRECONDITION with the reason BLOBS_NOT_UPLOADED; ask FindMissingBlobs, and upload it.
         """
 
     @_abc_1.abstractmethod
@@ -267,7 +333,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.DownloadVersionResponse], _abc.AsyncIterator[_registry_service_pb2.DownloadVersionResponse]]:
         """Sends a version: first the version itself, then its files in the order of its manifest, each in chunks. The receiver
-        verifies every file against its digest.
+        verifies every file against its digest. After a broken connection, go on with `path` and `offset`.
         """
 
     @_abc_1.abstractmethod

@@ -27,6 +27,8 @@ RegistryError
 ├── AdapterInUse               FAILED_PRECONDITION   aliases point to its versions
 ├── TooManyAliases             FAILED_PRECONDITION   an adapter has as many aliases as it can
 ├── UploadTooSlow              DEADLINE_EXCEEDED     an upload sent too little for too long
+├── OffsetOutOfRange           OUT_OF_RANGE          a transfer is to go on where no byte is
+├── BlobsNotUploaded           FAILED_PRECONDITION   files that are to be published are not there
 ├── Overloaded                 RESOURCE_EXHAUSTED    as much is under way as the server allows
 │   ├── TooManyUploads         …
 │   └── UploadsFull            …                     the bytes of all uploads together
@@ -126,6 +128,20 @@ class UploadTooSlow(RegistryError):
 
     status = "DEADLINE_EXCEEDED"
     reason = "UPLOAD_TOO_SLOW"
+
+
+class OffsetOutOfRange(RegistryError):
+    """A transfer is to go on where no byte is; an upload can at `received` in the metadata."""
+
+    status = "OUT_OF_RANGE"
+    reason = "OFFSET_OUT_OF_RANGE"
+
+
+class BlobsNotUploaded(RegistryError):
+    """Files that are to be published were not uploaded, or not kept any more; nothing was published."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "BLOBS_NOT_UPLOADED"
 
 
 class Overloaded(RegistryError):

@@ -14,7 +14,17 @@ from parfocal.registry.stored_registry import StoredRegistry
 
 INDEX = "index.sqlite"
 USE_LOCK = "use.lock"
-_PARTS = ("blobs", "staging", "materialised", "lock", "opening.lock", USE_LOCK, "journal.", INDEX)
+_PARTS = (
+    "blobs",
+    "quarantine",
+    "staging",
+    "materialised",
+    "lock",
+    "opening.lock",
+    USE_LOCK,
+    "journal.",
+    INDEX,
+)
 
 
 class FolderRegistry(StoredRegistry):

@@ -1,11 +1,11 @@
 """What every registry does, wherever it is: the one interface that the command, training and serving use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from parfocal.registry.publishing import Publication
-from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Manifest, Page, Version
+from parfocal.registry.publishing import MayHave, Publication, Uploaded
+from parfocal.registry.values import AdapterSummary, Alias, AliasMove, FileEntry, Manifest, Page, Version
 from parfocal.registry.watching import Watch
 
 
@@ -18,12 +18,13 @@ class Registry(Protocol):
         folder: Path,
         publication: Publication,
         progress: Callable[[int, int], None] | None = None,
+        sent: Callable[[int], None] | None = None,
     ) -> Version:
         """The version that the PEFT folder became, whole and durable.
 
         Content that `name` has already keeps its version. `progress` is told the bytes stored and their
-        total. Raises InvalidName, AdapterRefused and its kinds, BaseUnreachable, InvalidPublication or
-        StorageError.
+        total, `sent` how many have travelled to a registry that is elsewhere. Raises InvalidName,
+        AdapterRefused and its kinds, BaseUnreachable, InvalidPublication or StorageError.
         """
         ...
 
@@ -127,5 +128,34 @@ class Registry(Protocol):
 
         Publishing under the name again goes on with the next number. `force` deletes its aliases too. Raises
         AdapterNotFound or AdapterInUse.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesBlobs(Protocol):
+    """A registry that takes an adapter file by file, and then publishes what it has taken."""
+
+    def missing(
+        self, files: Sequence[FileEntry], owner: str, seconds: float, may_have: MayHave
+    ) -> tuple[FileEntry, ...]:
+        """Those of `files` that must be sent; the others are kept for `owner` for so long.
+
+        What is stored and neither uploaded by `owner` nor such as `may_have` allows by its digest counts as
+        missing. Raises StorageError.
+        """
+        ...
+
+    def receive(self, file: Path, entry: FileEntry, owner: str, seconds: float) -> None:
+        """Stores a local file whose bytes were verified to be the entry's, and keeps it so long for `owner`.
+
+        The file may be moved. Raises StorageError.
+        """
+        ...
+
+    def publish_uploaded(self, name: str, uploaded: Uploaded, publication: Publication) -> Version:
+        """The version that uploaded files became, as `Registry.publish` does.
+
+        Also raises InvalidUpload, BlobCorrupt, or BlobsNotUploaded where a file is not there.
         """
         ...

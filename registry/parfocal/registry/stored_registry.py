@@ -1,8 +1,9 @@
 """A registry over any index and any store of blobs: the one place where both meet."""
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar, TypeVar
@@ -11,6 +12,7 @@ from parfocal.registry.blobs import BlobStore
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import (
+    BlobCorrupt,
     BlobMissing,
     IndexCorrupt,
     RegistryForbidden,
@@ -32,7 +34,17 @@ from parfocal.registry.keeping import (
     every_event,
     verify,
 )
-from parfocal.registry.publishing import Check, Publication, check_here, fault_of_files
+from parfocal.registry.publishing import (
+    NOTHING_HELD,
+    Check,
+    Held,
+    MayHave,
+    Publication,
+    Receiving,
+    Uploaded,
+    check_here,
+    fault_of_files,
+)
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,
     AdapterName,
@@ -67,6 +79,9 @@ _ANSWERS_BYTES = 64 << 20
 _ANSWER_GROWTH = 4
 _ANSWER_BYTES = 1000
 
+# Who copies a version is done by then, or was killed.
+_READING_S = 3600.0
+
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 
@@ -94,21 +109,56 @@ class StoredRegistry:
         self._blobs = blobs
         self._copies = copies
         self._check = check
+        self._receiving = Receiving(index, blobs)
         self._changes = Changes()
         self._answers: tuple[object | None, Recent[str, Version]] = (None, Recent(_ANSWERS_BYTES))
         check_index(index, blobs, location)
 
     def publish(
-        self, name: str, folder: Path, publication: Publication, progress: Progress | None = None
+        self,
+        name: str,
+        folder: Path,
+        publication: Publication,
+        progress: Progress | None = None,
+        sent: Callable[[int], None] | None = None,
     ) -> Version:
+        return self._published(str(AdapterName.parse(name)), folder, publication, progress)
+
+    def missing(
+        self, files: Sequence[FileEntry], owner: str, seconds: float, may_have: MayHave
+    ) -> tuple[FileEntry, ...]:
+        with disk_errors(self._location):
+            return self._receiving.missing(files, owner, seconds, may_have)
+
+    def receive(self, file: Path, entry: FileEntry, owner: str, seconds: float) -> None:
+        with disk_errors(self._location):
+            check_index(self._index, self._blobs, self._location)
+            self._receiving.receive(file, entry, owner, seconds)
+
+    def publish_uploaded(self, name: str, uploaded: Uploaded, publication: Publication) -> Version:
         adapter = str(AdapterName.parse(name))
+        with disk_errors(self._location), self._copies[0].staging.work_folder() as work:
+            held = self._receiving.gather(uploaded, adapter, work)
+            version = self._published(adapter, work, publication, held=held)
+            self._receiving.forget(uploaded.owner, held.values())
+        return version
+
+    def _published(
+        self,
+        adapter: str,
+        folder: Path,
+        publication: Publication,
+        progress: Progress | None = None,
+        held: Held = NOTHING_HELD,
+    ) -> Version:
         with (
             disk_errors(self._location),
             self._check(folder, publication) as ready,
             self._changing(),
             self._index.publishing(),
         ):
-            return self._index.add_version(adapter, ready.store(self._blobs, progress)).found_readable()
+            manifest = ready.store(self._blobs, progress, held)
+            return self._index.add_version(adapter, manifest).found_readable()
 
     def resolve(self, reference: str) -> Version:
         # Asked before the look-up, so an answer is never kept for a moment later than its own.
@@ -283,11 +333,42 @@ class StoredRegistry:
     def _copied(self, version: Version, copies: LocalCopies) -> Path:
         """A local folder with the version's files, every byte verified now."""
         with disk_errors(copies.home):
-            for entry in copies.missing(version.digest, version.manifest):
-                if not copies.link(version.digest, entry, partial(self._blobs.link, entry.digest)):
-                    with self._opened(entry, version.digest) as blob:
-                        copies.place(version.digest, entry, chunks_of(blob))
+            missing = copies.missing(version.digest, version.manifest)
+            with self._leased_to_reader(version.digest) if missing else nullcontext():
+                for entry in missing:
+                    try:
+                        self._copy(entry, version.digest, copies)
+                    except BlobCorrupt as error:
+                        raise self._quarantined(entry, error) from error
             return copies.path(version.digest)
+
+    def _copy(self, entry: FileEntry, digest: str, copies: LocalCopies) -> None:
+        if not copies.link(digest, entry, partial(self._blobs.link, entry.digest)):
+            with self._opened(entry, digest) as blob:
+                copies.place(digest, entry, chunks_of(blob))
+
+    @contextmanager
+    def _leased_to_reader(self, digest: str) -> Iterator[None]:
+        """Keeps what is being read from collection, though the version be deleted meanwhile."""
+        reader = f"reader-{secrets.token_hex(8)}"
+        with suppress(StorageError):  # who may only read, or has no room, reads without
+            self._index.lease(reader, [digest], _READING_S)
+        try:
+            yield
+        finally:
+            with suppress(StorageError):
+                self._index.end_lease(reader, [digest])
+
+    def _quarantined(self, entry: FileEntry, error: BlobCorrupt) -> BlobCorrupt:
+        """The error for a blob that was moved out of the way, where it could be."""
+        place = error.metadata.get("quarantine", "")
+        if not place:
+            with suppress(StorageError):
+                place = self._blobs.quarantine(entry.digest)
+        if not place or "quarantine" in error.metadata:
+            return error
+        told = {**error.metadata, "digest": entry.digest, "quarantine": place}
+        return BlobCorrupt(f"{error}; blob {entry.digest} was moved to {place}", **told)
 
     def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:
         """Opens a file of a version; a missing file is a loss only if the version is live."""

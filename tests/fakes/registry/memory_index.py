@@ -1,10 +1,10 @@
 """An index in memory, which proves that a registry knows no SQLite."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from parfocal.registry.index import Slice, refusals
@@ -29,6 +29,7 @@ class MemoryIndex:
     def __init__(self) -> None:
         self._events: list[Event] = []
         self._manifests: dict[str, bytes] = {}
+        self._leases: dict[tuple[str, str], datetime] = {}
         self._lock = threading.RLock()
         self._publishing = threading.Semaphore(1000)
 
@@ -181,6 +182,23 @@ class MemoryIndex:
 
     def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
         self._events, self._manifests = list(events), dict(manifests)
+
+    def lease(self, owner: str, digests: Collection[str], seconds: float) -> None:
+        ends_at = datetime.now(UTC) + timedelta(seconds=seconds)
+        for digest in digests:
+            self._leases[digest, owner] = max(ends_at, self._leases.get((digest, owner), ends_at))
+
+    def leased(self, owner: str | None = None) -> set[str]:
+        now = datetime.now(UTC)
+        return {
+            digest
+            for (digest, holder), ends_at in self._leases.items()
+            if ends_at >= now and owner in (None, holder)
+        }
+
+    def end_lease(self, owner: str, digests: Collection[str]) -> None:
+        for digest in digests:
+            self._leases.pop((digest, owner), None)
 
     def check(self) -> list[str]:
         return []

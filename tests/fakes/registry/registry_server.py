@@ -11,7 +11,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from parfocal.registry import FolderRegistry, Registry
 from parfocal.registry.faces import ServiceLimits
@@ -42,17 +44,36 @@ def serving(
         loop.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ServerAside:
+    """A server of its own process, which ends with the scope unless it was killed before."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+
+    @classmethod
+    def begun(cls, folder: Path, uploads: Path, address: str = "127.0.0.1:0") -> Self:
+        """Serves the registry in `folder` from another process."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "fakes.registry.registry_server", str(folder), str(uploads)]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([*command, address], stdin=pipe, stdout=pipe, text=True, env=environment)
+        assert process.stdout is not None
+        return cls(process, process.stdout.readline().strip())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self.process:  # closes stdin, with which it ends
+            pass
+
+
 @contextmanager
 def serving_aside(folder: Path, uploads: Path, address: str = "127.0.0.1:0") -> Iterator[str]:
     """Serves the registry in `folder` from another process and gives where it answers."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "fakes.registry.registry_server", str(folder), str(uploads)]
-    command.append(address)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
-        assert process.stdin is not None and process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.stdin.close()
+    with ServerAside.begun(folder, uploads, address) as server:
+        yield server.address
 
 
 async def _started(registry: Registry, uploads: Path, limits: ServiceLimits, address: str) -> WireServer:

@@ -67,8 +67,22 @@ class BlobStore(Protocol):
         """
         ...
 
+    def adopt(self, file: Path, blob: Blob) -> None:
+        """Stores a local file whose bytes were verified to be those of `blob`, durably as `put` does.
+
+        The file may be moved; nobody writes to it any more.
+        """
+        ...
+
     def link(self, digest: str, target: Path) -> bool:
         """Hard-links the blob's file to `target`, unverified; False if a copy must be made."""
+        ...
+
+    def quarantine(self, digest: str) -> str:
+        """Moves a blob out of the way whose bytes are not its own, read twice; returns where it is now.
+
+        Returns an empty text where the blob is whole, or not there.
+        """
         ...
 
     def stored(self) -> Iterator[Blob]:

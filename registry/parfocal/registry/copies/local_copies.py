@@ -82,6 +82,12 @@ class LocalCopies:
             temporary.replace(self.path(digest) / entry.path)
         self._make_room()
 
+    def take(self, digest: str, entry: FileEntry, file: Path) -> None:
+        """Moves a local file into place whose bytes were verified; raises OSError."""
+        file.chmod(read_only_mode(self._home))
+        file.replace(self.path(digest) / entry.path)
+        self._make_room()
+
     def link(self, digest: str, entry: FileEntry, link: Callable[[Path], bool]) -> bool:
         """Puts a file in place that `link` hard-linked, once its bytes are verified.
 

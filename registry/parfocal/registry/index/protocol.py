@@ -1,6 +1,6 @@
 """What every index does, whatever database it is in."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -145,6 +145,22 @@ class Index(Protocol):
 
     def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
         """Fills an index that has no event; `manifests` holds the bytes of all that are live in the end."""
+        ...
+
+    def lease(self, owner: str, digests: Collection[str], seconds: float) -> None:
+        """Keeps what has these digests from collection for so long: blobs and, of a manifest, its files.
+
+        No change that an event tells of. Raises RegistryBusy where it was collected since this thread is in
+        `publishing()`.
+        """
+        ...
+
+    def leased(self, owner: str | None = None) -> set[str]:
+        """The digests that are kept now, for this owner or for anybody."""
+        ...
+
+    def end_lease(self, owner: str, digests: Collection[str]) -> None:
+        """Keeps these digests no longer for this owner."""
         ...
 
     def check(self) -> list[str]:

@@ -55,9 +55,12 @@ class Collection:
 def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collection) -> Garbage:
     """Removes the blobs and the local copies that no live version needs; raises StorageError or OSError.
 
-    The caller is in `index.collecting()`, so that no publish is between its blobs and its index entry.
+    The caller is in `index.collecting()`, so that no publish is between its blobs and its index entry. What
+    is leased is kept as if a live version needed it.
     """
+    leased = index.leased()
     live = _live(index, blobs)
+    _add_leased(live, leased, blobs)
     versions = live.versions
     stored = list(blobs.stored())
     dead: dict[str, Blob] = {}
@@ -72,7 +75,8 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
         for digest, files in unindexed.items():
             for kept in (digest, *files):
                 dead.pop(kept, None)
-    folders = tuple(path for path in copies.held() if asked.copies or PREFIX + path.name not in versions)
+    held = versions | leased
+    folders = tuple(path for path in copies.held() if asked.copies or PREFIX + path.name not in held)
     freed = sum(blob.size for blob in dead.values()) + sum(map(own_bytes, folders))
     gone = sum(digest in unindexed or index.is_known(digest) for digest in dead)
     is_most = _is_most(dead.values(), stored) or gone > len(versions)
@@ -125,6 +129,15 @@ def _live(index: Index, blobs: BlobStore) -> _Live:
         if needed.fault:
             live.unreadable.add(digest)
     return live
+
+
+def _add_leased(live: _Live, leased: set[str], blobs: BlobStore) -> None:
+    """Adds the blobs that are leased and, where one is a manifest, the files that it names."""
+    for digest in leased - live.needed:
+        data = manifest_with(blobs, digest)
+        if data is not None and _SCHEMA in data:
+            live.needed.update(needed_by(data).digests)
+    live.needed.update(leased)
 
 
 def _unindexed(index: Index, blobs: BlobStore, dead: dict[str, Blob]) -> dict[str, frozenset[str]]:

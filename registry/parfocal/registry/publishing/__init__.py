@@ -3,17 +3,24 @@
 from parfocal.registry.publishing.checking import IsolatedCheck, check_here
 from parfocal.registry.publishing.draft import Draft, draft
 from parfocal.registry.publishing.publication import Publication, base_named_by
-from parfocal.registry.publishing.ready import Check
-from parfocal.registry.publishing.upload import Upload, fault_of_files
+from parfocal.registry.publishing.ready import NOTHING_HELD, Check, Held
+from parfocal.registry.publishing.receiving import MayHave, Receiving, Uploaded
+from parfocal.registry.publishing.upload import Upload, fault_of_file, fault_of_files
 
 __all__ = [
+    "NOTHING_HELD",
     "Check",
     "Draft",
+    "Held",
     "IsolatedCheck",
+    "MayHave",
     "Publication",
+    "Receiving",
     "Upload",
+    "Uploaded",
     "base_named_by",
     "check_here",
     "draft",
+    "fault_of_file",
     "fault_of_files",
 ]

@@ -18,7 +18,7 @@ from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.publishing.own_template import own_template
 from parfocal.registry.publishing.own_tokens import token_warnings
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
-from parfocal.registry.publishing.ready import Progress, Stored, changed_meanwhile
+from parfocal.registry.publishing.ready import NOTHING_HELD, Held, Progress, Stored, changed_meanwhile
 from parfocal.registry.publishing.shared_base import with_shared_base
 from parfocal.registry.values import (
     CONFIG_FILE,
@@ -88,16 +88,19 @@ class Draft:
         _check_printable(loads(data))
         return manifest
 
-    def store(self, blobs: BlobStore, progress: Progress | None = None) -> bytes:
-        """Stores the files, then their manifest, and returns it.
+    def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
+        """Stores the files but those that are `held`, then their manifest, and returns it.
 
         Raises AdapterRefused when the weights were changed since they were checked, and OSError.
         """
         stored = Stored(blobs, self.size, progress)
         stored.put(CONFIG_FILE, io.BytesIO(self.config))
         published = self.folder.weights
-        with open_regular(self.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
-            weights = stored.put(WEIGHTS_FILE, published.read_from(source))
+        if WEIGHTS_FILE in held and not published.beginning:
+            weights = stored.keep(held[WEIGHTS_FILE])
+        else:
+            with open_regular(self.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
+                weights = stored.put(WEIGHTS_FILE, published.read_from(source))
         with blobs.open(weights.digest) as file:
             if read_header(file, WEIGHTS_FILE) != published.header:
                 raise changed_meanwhile(WEIGHTS_FILE)

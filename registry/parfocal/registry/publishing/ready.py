@@ -1,10 +1,11 @@
 """An adapter that passed every check and waits to be stored, and how it is. Checks nothing."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Protocol, TypeAlias
 
 from parfocal.registry.blobs import BlobStore
@@ -16,14 +17,17 @@ from parfocal.registry.values import FileEntry
 # Beside the files of a checked adapter, until both are stored.
 MANIFEST_FILE = "manifest.json"
 
+NOTHING_HELD: Mapping[str, FileEntry] = MappingProxyType({})
 Progress: TypeAlias = Callable[[int, int], None]
+# Files of the folder that was checked whose very bytes are stored already, by their names.
+Held: TypeAlias = Mapping[str, FileEntry]
 
 
 class Ready(Protocol):
     """An adapter that passed every check. Nothing is stored yet."""
 
-    def store(self, blobs: BlobStore, progress: Progress | None = None) -> bytes:
-        """Stores the files, then their manifest, and returns it.
+    def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
+        """Stores the files but those that are `held`, then their manifest, and returns it.
 
         `progress` is told the bytes stored and their total. Raises AdapterRefused when a file was changed
         since it was checked, and OSError.
@@ -49,6 +53,12 @@ class Stored:
         blob = self._blobs.put(source, self._advance)
         self.files.append(FileEntry(name, blob.size, blob.digest))
         return self.files[-1]
+
+    def keep(self, entry: FileEntry) -> FileEntry:
+        """Takes a file as it is stored already."""
+        self.files.append(entry)
+        self._advance(entry.size)
+        return entry
 
     def under(self, manifest: bytes) -> bytes:
         """Stores the manifest over the files, and returns it."""
@@ -78,10 +88,13 @@ class ReadyFiles:
     files: tuple[ReadyFile, ...]
     manifest: Path
 
-    def store(self, blobs: BlobStore, progress: Progress | None = None) -> bytes:
+    def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
         """As `Ready` says. Reads neither weights nor manifest for what they mean."""
         stored = Stored(blobs, sum(file.entry.size for file in self.files), progress)
         for file in self.files:
+            if file.beginning is None and held.get(file.entry.path) == file.entry:
+                stored.keep(file.entry)
+                continue
             beginning = b"" if file.beginning is None else file.beginning.read_bytes()
             with open_regular(file.source, MAX_WEIGHTS_BYTES) as source:
                 if stored.put(file.entry.path, begun_anew(source, beginning, file.skipped)) != file.entry:

@@ -85,9 +85,15 @@ def fault_of_files(files: Sequence[FileEntry]) -> str | None:
     if len(names) != len(set(names)) or not _NEEDED <= set(names) <= _LIMITS.keys():
         shown = ", ".join(ascii(name[:80]) for name in names[:4]) or "nothing"
         return f"{shown}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps {TEMPLATE_FILE}"
-    for file in files:
-        if not 0 < file.size <= _LIMITS[file.path]:
-            return f"{file.path} with {file.size} bytes; 1 to {_LIMITS[file.path]} are accepted"
+    return next(filter(None, map(fault_of_file, files)), None)
+
+
+def fault_of_file(file: FileEntry) -> str | None:
+    """Says why this is no file of an adapter within its limits, if so."""
+    if file.path not in _LIMITS:
+        return f"{file.path[:80]!a}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps {TEMPLATE_FILE}"
+    if not 0 < file.size <= _LIMITS[file.path]:
+        return f"{file.path} with {file.size} bytes; 1 to {_LIMITS[file.path]} are accepted"
     return None
 
 

@@ -1,12 +1,15 @@
 """The client's local copies of a remote registry's versions. Everything is verified when it is read."""
 
 import stat
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from parfocal.registry.copies import LocalCopies
+from parfocal.registry.copies import ArrivingFile, LocalCopies, PartialFiles
 from parfocal.registry.publishing import fault_of_files
 from parfocal.registry.values import MAX_MANIFEST_BYTES, FileEntry, Manifest, digest_of, hex_of
+
+# Whoever comes back later than that begins anew.
+_PARTIAL_S = 7 * 86400.0
 
 
 class RemoteCache:
@@ -16,6 +19,8 @@ class RemoteCache:
         self._manifests = home / "manifests"
         self._folders = LocalCopies(home)
         self._folders.staging.sweep()
+        self._partial = PartialFiles(home / "partial", _PARTIAL_S)
+        self._partial.sweep()
 
     def folder(self, digest: str) -> Path | None:
         """The folder of a version whose manifest and every byte are here, or None; raises OSError."""
@@ -33,9 +38,21 @@ class RemoteCache:
             temporary.write_bytes(data)
             temporary.replace(self._manifests / hex_of(digest_of(data)))
 
-    def keep_file(self, digest: str, entry: FileEntry, chunks: Iterable[bytes]) -> None:
-        """Keeps a file of a version once its bytes are verified; raises BlobCorrupt or OSError."""
-        self._folders.place(digest, entry, chunks)
+    def missing(self, digest: str, manifest: Manifest) -> tuple[FileEntry, ...]:
+        """The files of a version that are absent or wrong here; raises OSError."""
+        return self._folders.missing(digest, manifest)
+
+    def received(self, entry: FileEntry) -> int:
+        """How many bytes of a file an earlier download has left; raises OSError."""
+        return min(self._partial.received(hex_of(entry.digest)), entry.size)
+
+    def arriving(self, entry: FileEntry, offset: int) -> AbstractContextManager[ArrivingFile]:
+        """A file that goes on at `offset`, and is kept when it is cut; see PartialFiles."""
+        return self._partial.arriving(hex_of(entry.digest), entry, offset)
+
+    def take(self, digest: str, entry: FileEntry, file: Path) -> None:
+        """Keeps a file of a version whose bytes were verified; raises OSError."""
+        self._folders.take(digest, entry, file)
 
     def manifest(self, digest: str) -> Manifest | None:
         """The manifest of a version if it is here, intact and of an adapter; raises OSError."""

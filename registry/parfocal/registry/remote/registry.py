@@ -3,14 +3,17 @@
 import logging
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from parfocal.client.transfer import Progress, file_pieces, never_silent, upload_parts
+from parfocal.client.transfer import Progress, Source, upload_parts
 from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
+from parfocal.registry.remote.persistence import Persistence
+from parfocal.registry.remote.pulling import Pull, first_version
+from parfocal.registry.remote.pushing import Push, Report, Sent
 from parfocal.registry.remote.replies import (
     checked_adapters,
     checked_alias,
@@ -50,7 +53,8 @@ from parfocal.registry.wire import (
     read_version,
     registry_errors,
 )
-from parfocal.rpc import Credentials, Endpoint, open_blocking_channel
+from parfocal.rpc import Credentials, Endpoint, RemoteError, open_blocking_channel
+from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceStub
 
@@ -59,6 +63,8 @@ log = logging.getLogger(__name__)
 _DEADLINE_S = 60.0
 # A registry reads a version of many gigabytes to the end before it sends the first byte.
 _SILENCE_S = 300.0
+# A server that is restarted answers again by then.
+_RETURN_S = 30.0
 
 
 class RemoteRegistry:
@@ -66,7 +72,9 @@ class RemoteRegistry:
 
     It is shown `credentials`, by default those that the environment names (`PARFOCAL_API_KEY`, …). Downloads
     are kept in `cache` (default: the user's cache), and end when nothing comes for `silence_s` seconds.
-    Besides what every registry raises, calls raise RemoteError when the server cannot be reached.
+    Transfers that are cut go on where they were, in this process if the server is back within `return_s`
+    seconds, else in a later one. Besides what every registry raises, calls raise RemoteError when the server
+    cannot be reached.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class RemoteRegistry:
         credentials: Credentials | None = None,
         cache: Path | None = None,
         silence_s: float = _SILENCE_S,
+        return_s: float = _RETURN_S,
     ) -> None:
         shown = Credentials.found_in(os.environ) if credentials is None else credentials
         self._endpoint = Endpoint.parse(location, shown)
@@ -83,24 +92,51 @@ class RemoteRegistry:
         weakref.finalize(self, channel.close)
         self._stub = RegistryServiceStub(channel)
         self._silence_s = silence_s
+        self._return_s = return_s
         self._home = cache or cache_home()
         with disk_errors(self._home):
             self._cache = RemoteCache(self._home)
 
     def publish(
-        self, name: str, folder: Path, publication: Publication, progress: Progress | None = None
+        self,
+        name: str,
+        folder: Path,
+        publication: Publication,
+        progress: Progress | None = None,
+        sent: Sent | None = None,
     ) -> Version:
-        """The version that the PEFT folder became; refuses what is wrong before sending."""
+        """The version that the PEFT folder became; refuses what is wrong before sending.
+
+        Only what the registry lacks travels, and `sent` is told how many bytes that are.
+        """
         adapter = str(AdapterName.parse(name))
         prepared = draft(folder, publication)
-        parts = upload_parts(publish_header(adapter, prepared.publication), sources(prepared), progress)
+        header, files = publish_header(adapter, prepared.publication), sources(prepared)
+        report = Report(progress, sent)
+        try:
+            push = Push(self._stub, self._endpoint, header, files, report)
+            reply = push.carry_out(Persistence(self._return_s))
+        except RemoteError as error:
+            if error.status != "UNIMPLEMENTED":
+                raise
+            reply = self._published_at_once(header, files, report)
         with registry_errors(self._endpoint):
-            version = checked_version(read_version(self._stub.PublishVersion(parts)), adapter)
+            version = checked_version(read_version(reply), adapter)
         # Files beside the adapter are not sent, so only this side can warn of them.
         for warning in prepared.warnings:
             if warning not in version.manifest.warnings:
                 log.warning("%s: %s", version.name, warning)
         return version
+
+    def _published_at_once(
+        self, header: pb.PublishHeader, files: Sequence[Source], report: Report
+    ) -> adapter_pb2.Version:
+        """Publishes at a registry that takes all files in one stream, or none."""
+        with registry_errors(self._endpoint):
+            reply = self._stub.PublishVersion(upload_parts(header, files, report.progress))
+        if report.sent is not None:
+            report.sent(sum(each.size for each in files))
+        return reply
 
     def resolve(self, reference: str) -> Version:
         """The version that a reference means now; see Registry."""
@@ -116,7 +152,7 @@ class RemoteRegistry:
         with registry_errors(self._endpoint):
             call = self._stub.DownloadVersion(request, timeout=_DEADLINE_S)
             try:
-                return _first(iter(call), digest)
+                return first_version(next(iter(call), pb.DownloadVersionResponse()), digest)
             finally:
                 call.cancel()  # type: ignore[no-untyped-call]  # the files are not wanted
 
@@ -135,7 +171,8 @@ class RemoteRegistry:
         with disk_errors(self._home):
             folder = self._cache.folder(parse_digest(digest))
             if folder is None:
-                self._download(digest)
+                pull = Pull(self._stub, self._endpoint, self._cache, digest, self._silence_s)
+                pull.carry_out(Persistence(self._return_s))
                 folder = self._cache.folder(digest)
         if folder is None:
             raise BlobCorrupt(
@@ -251,24 +288,3 @@ class RemoteRegistry:
                 name=str(AdapterName.parse(name)), force=force, actor=check_actor(actor)
             )
             self._stub.DeleteAdapter(request, timeout=_DEADLINE_S)
-
-    def _download(self, digest: str) -> None:
-        with registry_errors(self._endpoint):
-            call = self._stub.DownloadVersion(pb.DownloadVersionRequest(digest=digest))
-            with never_silent(call, self._silence_s) as replies:
-                version = _first(replies, digest)
-                for entry in version.manifest.files:
-                    self._cache.keep_file(digest, entry, file_pieces(replies, entry.path, entry.size))
-            self._cache.keep_manifest(version.manifest)
-
-
-def _first(replies: Iterator[pb.DownloadVersionResponse], digest: str) -> Version:
-    """The version that a download begins with; raises BlobCorrupt unless it is the one asked for."""
-    version = read_version(next(replies, pb.DownloadVersionResponse()).version)
-    if version.digest != digest:
-        raise BlobCorrupt(
-            f"the registry sent {version.digest} when asked for {digest}",
-            expected=digest,
-            actual=version.digest,
-        )
-    return checked_version(version)

@@ -1,5 +1,6 @@
 """`parfocal push`: publishes an adapter that PEFT has written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,9 @@ def push(
 ) -> None:
     """Publish an adapter as a new version. Content that the name has already keeps its version.
 
+    To a registry at grpc://host:port only those bytes travel that it lacks; a push that was cut goes on where
+    it was when it is repeated.
+
     Example: parfocal push ./my-adapter team/invoices --base tiny
     """
     described = _unseen(base) if unverified_base else _seen(base or _named_by(folder))
@@ -58,13 +62,14 @@ def push(
         publication = Publication(base=described, unverified_base=unverified_base)
         opened = registry_at(registry, create=True)
         before = _latest(opened, name)
-        version = opened.publish(name, folder, publication, progress)
+        travelled = list[int]()
+        version = opened.publish(name, folder, publication, progress, travelled.append)
     # Numbers only grow, so one that is no higher was there already.
     is_new = version.version > before
     if as_json:
-        show_json({**version_document(version), "is_new": is_new})
+        show_json({**version_document(version), "is_new": is_new, "sent_bytes": sum(travelled)})
     else:
-        _tell(version, is_new)
+        _tell(version, is_new, travelled)
 
 
 def _latest(registry: Registry, name: str) -> int:
@@ -99,8 +104,9 @@ def _unseen(base: str | None) -> BaseContract | None:
     return None if base is None else BaseContract.unverified(base)
 
 
-def _tell(version: Version, is_new: bool) -> None:
+def _tell(version: Version, is_new: bool, travelled: Sequence[int]) -> None:
     known = "" if is_new else "  nothing new: this content was published before"
-    say(f"{version}  {version.digest}  {size_text(version.manifest.size)}{known}")
+    sent = f"  {size_text(sum(travelled))} sent" if travelled else ""
+    say(f"{version}  {version.digest}  {size_text(version.manifest.size)}{sent}{known}")
     for warning in version.manifest.warnings:
         say(f"warning: {warning}", err=True)

@@ -37,16 +37,21 @@ class Source:
         return cls(path, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}", lambda: BytesIO(data))
 
 
-def upload_parts(
-    header: pb.PublishHeader, sources: Sequence[Source], progress: Progress | None = None
-) -> Iterator[pb.PublishVersionRequest]:
-    """Yields the header, with the files announced in it, and then their pieces; raises OSError."""
+def announced_header(header: pb.PublishHeader, sources: Sequence[Source]) -> pb.PublishHeader:
+    """The header with the files announced in it."""
     announced = pb.PublishHeader()
     announced.CopyFrom(header)
     announced.files.extend(
         adapter_pb2.FileEntry(path=each.path, size=each.size, digest=each.digest) for each in sources
     )
-    yield pb.PublishVersionRequest(header=announced)
+    return announced
+
+
+def upload_parts(
+    header: pb.PublishHeader, sources: Sequence[Source], progress: Progress | None = None
+) -> Iterator[pb.PublishVersionRequest]:
+    """Yields the header, with the files announced in it, and then their pieces; raises OSError."""
+    yield pb.PublishVersionRequest(header=announced_header(header, sources))
     total, sent = sum(each.size for each in sources), 0
     for source in sources:
         with source.open() as file:

@@ -25,6 +25,7 @@ REGISTRY_SETTINGS = (
     "max_uploads",
     "max_upload_bytes",
     "upload_idle_s",
+    "upload_keep_s",
     "drain_s",
     "log_level",
     "log_format",
@@ -142,6 +143,12 @@ class ServeConfig:
     upload_idle_s: float = declare(
         SERVICE.upload_idle_s,
         "Seconds in which an upload must send 256 KiB, or its rest; a slower one is ended.",
+        Bounds(above=0),
+    )
+    upload_keep_s: float = declare(
+        SERVICE.upload_keep_s,
+        "Seconds that an upload which was cut waits for its rest, and an uploaded file to be published; then "
+        "it may be removed.",
         Bounds(above=0),
     )
     drain_s: float = declare(

@@ -1,7 +1,9 @@
 """Blobs in a folder. Knows no adapters; the manifest says what a blob means."""
 
+import errno
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from parfocal.registry.disk import (
     sync_folder,
 )
 from parfocal.registry.errors import BlobMissing
-from parfocal.registry.values import PREFIX, copy_hashing, hex_of
+from parfocal.registry.values import PREFIX, copy_hashing, digest_of_file, hex_of
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -27,12 +29,14 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 class FolderBlobs:
     """Blobs as read-only files `home/blobs/sha256/ab/<hex>`, beside `home/journal.jsonl`.
 
-    A blob appears whole, by a rename from `home/staging`, or not at all.
+    A blob appears whole, by a rename from `home/staging`, or not at all. One whose bytes are not its own is
+    moved to `home/quarantine`, where it can be looked at and harms nobody.
     """
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._root = home / "blobs" / "sha256"
+        self._quarantine = home / "quarantine"
         self._staging = Staging(home / "staging")
         self._journal = FileJournal(home / "journal.jsonl")
 
@@ -78,6 +82,44 @@ class FolderBlobs:
             temporary.replace(final)
             sync_folder(final.parent)
         return Blob(copied.digest, copied.size)
+
+    def adopt(self, file: Path, blob: Blob) -> None:
+        """Stores a local file whose bytes were verified, by a rename where it is on this disk."""
+        with disk_errors(self._root), file.open("rb") as opened:
+            final = self.path(blob.digest)
+            make_folder(final.parent, self._home)
+            os.utime(opened.fileno())  # stored now, however long it took to come
+            give_to_owner(opened.fileno(), self._home)
+            os.fchmod(opened.fileno(), read_only_mode(self._home))
+            sync_descriptor(opened.fileno())
+            try:
+                file.replace(final)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self.put(opened)
+            else:
+                sync_folder(final.parent)
+
+    def quarantine(self, digest: str) -> str:
+        """Moves a blob out of the way whose bytes are not its own; raises StorageError.
+
+        Once more they are read there: a disk may have failed once, or others repaired the blob meanwhile.
+        """
+        blob, aside = self.path(digest), self._quarantine / f"{hex_of(digest)}-{secrets.token_hex(4)}"
+        with disk_errors(self._root):
+            try:
+                if digest_of_file(blob) == digest:
+                    return ""
+                make_folder(self._quarantine, self._home)
+                blob.replace(aside)
+            except FileNotFoundError:
+                return ""
+            if digest_of_file(aside) == digest:
+                aside.replace(blob)
+                return ""
+            sync_folder(blob.parent)
+        return str(aside)
 
     def link(self, digest: str, target: Path) -> bool:
         """Hard-links the blob's file to `target`; False if a copy must be made.

@@ -77,6 +77,21 @@ class ObjectBlobs:
             self._bucket.store(work / "blob", _key(copied.digest))
         return Blob(copied.digest, copied.size)
 
+    def adopt(self, file: Path, blob: Blob) -> None:
+        """Stores a local file whose bytes were verified; raises StorageError."""
+        with disk_errors(self._bucket.shown):
+            self._bucket.store(file, _key(blob.digest))
+
+    def quarantine(self, digest: str) -> str:
+        """Moves a blob out of the way whose bytes are not its own; raises StorageError."""
+        try:
+            self.open(digest).close()
+        except BlobCorrupt as error:
+            return error.metadata["quarantine"]
+        except BlobMissing:
+            pass
+        return ""
+
     def link(self, digest: str, target: Path) -> bool:
         """False: an object cannot be linked to."""
         return False

@@ -1,25 +1,37 @@
 """RegistryService: any registry over gRPC. Knows messages and streams, not how a registry keeps anything."""
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_errors
-from parfocal.registry.errors import AliasNotFound, InvalidArgument, InvalidUpload, Overloaded
+from parfocal.registry.errors import (
+    AliasNotFound,
+    InvalidArgument,
+    InvalidUpload,
+    Overloaded,
+)
+from parfocal.registry.faces.grpc.announcements import (
+    announced,
+    announced_files,
+    publish_header,
+    taking_blobs,
+    whole_files,
+)
+from parfocal.registry.faces.grpc.blob_uploads import BlobUploads
+from parfocal.registry.faces.grpc.downloads import SentFiles, files_from
 from parfocal.registry.faces.grpc.feed import Feed
 from parfocal.registry.faces.grpc.fitting import fitting
-from parfocal.registry.faces.grpc.sight import readable, seen_adapters, signed
-from parfocal.registry.faces.grpc.threads import Threads
+from parfocal.registry.faces.grpc.sight import may_have, readable, seen_adapters, signed
+from parfocal.registry.faces.grpc.threads import Threads, to_the_end
 from parfocal.registry.faces.grpc.uploads import Uploads
 from parfocal.registry.faces.limits import ServiceLimits
-from parfocal.registry.publishing import Upload
-from parfocal.registry.registry import Registry
+from parfocal.registry.publishing import Upload, Uploaded
+from parfocal.registry.registry import Registry, TakesBlobs
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,
     AdapterName,
@@ -42,7 +54,6 @@ from parfocal.registry.wire import (
     event_message,
     first_of_download_bytes,
     move_message,
-    read_file,
     read_publication,
     version_bytes,
     versions_bytes,
@@ -51,11 +62,7 @@ from parfocal.rpc import Context, Room, as_reply, current_call, current_caller, 
 from parfocal.rpc.access import Caller
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
-from parfocal.v1.limits import UPLOAD_FILES
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
-
-T = TypeVar("T")
-
 
 # What the log says of a request, if present: its subject and its caller.
 _TOLD = ("reference", "name", "alias", "version", "expected_version", "after_sequence", "actor")
@@ -91,6 +98,9 @@ class RegistryService(RegistryServiceServicer):
         self._changes = Threads(4, "registry-change")
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
+        self._blobs = BlobUploads(self._folder, limits.upload_keep_s, self.uploads, self._pieces)
+        self._keep_s = limits.upload_keep_s
+        self._storing = Threads(4, "registry-store")
         # One check of a large adapter keeps a core busy for seconds, beside streams that want their tokens.
         self._publishing = Threads(1, "registry-publish", patient=True)
         # Watches last: half of the room stays for who asks and leaves.
@@ -102,10 +112,10 @@ class RegistryService(RegistryServiceServicer):
     ) -> adapter_pb2.Version:
         """Receives an adapter and publishes it; a stream that breaks leaves nothing."""
         with self.uploads.one() as staged:
-            async with contextlib.aclosing(self.uploads.paced(request_iterator)) as requests:
-                header = await _header(requests)
+            async with contextlib.aclosing(self.uploads.paced(request_iterator, _bytes_in)) as requests:
+                header = await publish_header(requests)
                 _tell(header, context)
-                files = _announced(header)
+                files = announced(header)
                 async with self._work_folder() as folder:
                     upload = Upload(folder, files)
                     staged.announce(sum(file.size for file in files))
@@ -113,9 +123,39 @@ class RegistryService(RegistryServiceServicer):
                         if not request.HasField("chunk"):
                             raise InvalidUpload("after the header only chunks may follow", field="part")
                         staged.take(len(request.chunk.data))
-                        await _to_the_end(self._pieces(upload.write, request.chunk.path, request.chunk.data))
+                        await to_the_end(self._pieces(upload.write, request.chunk.path, request.chunk.data))
                     upload.finish()
-                    version = await _to_the_end(self._publishing(self._publish, header, folder))
+                    version = await to_the_end(self._publishing(self._publish, header, folder))
+        _tell_of(version)
+        return await self._version_reply(version)
+
+    async def FindMissingBlobs(
+        self, request: pb.FindMissingBlobsRequest, context: Context
+    ) -> pb.FindMissingBlobsResponse:
+        """Says which files must be uploaded, and from which byte on."""
+        _tell(request, context)
+        registry = taking_blobs(self._registry)
+        name = str(AdapterName.parse(request.name))
+        files = announced_files(request.files)
+        return await self._pieces(self._missing, registry, name, files, current_caller())
+
+    async def UploadBlob(
+        self, request_iterator: AsyncIterator[pb.UploadBlobRequest], context: Context
+    ) -> pb.UploadBlobResponse:
+        """Receives a file, or the rest of it; a stream that breaks leaves what has come."""
+        registry, owner = taking_blobs(self._registry), current_caller().key_id
+        async with self._blobs.one(request_iterator, owner) as (entry, file):
+            await to_the_end(self._storing(registry.receive, file, entry, owner, self._keep_s))
+        return pb.UploadBlobResponse()
+
+    async def PublishBlobs(self, request: pb.PublishBlobsRequest, context: Context) -> adapter_pb2.Version:
+        """Publishes files that were uploaded, or came with the message."""
+        _tell(request.header, context)
+        registry, owner = taking_blobs(self._registry), current_caller().key_id
+        uploaded = Uploaded(tuple(announced(request.header)), owner, whole_files(request))
+        version = await to_the_end(
+            self._publishing(self._publish_uploaded, registry, request.header, uploaded)
+        )
         _tell_of(version)
         return await self._version_reply(version)
 
@@ -216,11 +256,12 @@ class RegistryService(RegistryServiceServicer):
         await self._read_large([version])
         first = await self._look_ups(self._written_version, version)
         _tell_of(version)
-        yield as_reply(pb.DownloadVersionResponse, first_of_download_bytes(first))
-        folder = await self._downloads(self._registry.materialise, version.digest)
-        for entry in await self._downloads(_files_of, version):
-            with await self._downloads((folder / entry.path).open, "rb") as file:
-                pieces = chunks_of(file)
+        files = await self._downloads(files_from, version, request.path, request.offset)
+        begins = pb.DownloadVersionResponse(path=files[0].path, offset=request.offset).SerializeToString()
+        yield as_reply(pb.DownloadVersionResponse, first_of_download_bytes(first) + begins)
+        with contextlib.closing(SentFiles(self._registry, version, files, request.offset)) as sent:
+            for entry, source in zip(files, await self._downloads(sent.open), strict=True):
+                pieces = chunks_of(source)
                 while data := await self._downloads(next, pieces, b""):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
 
@@ -259,9 +300,9 @@ class RegistryService(RegistryServiceServicer):
         """Yields an empty folder that is removed at the end, both in threads: a disk may take its time."""
         with disk_errors(self._folder), contextlib.ExitStack() as stack:
             try:
-                yield await _to_the_end(self._pieces(stack.enter_context, self._staging.work_folder()))
+                yield await to_the_end(self._pieces(stack.enter_context, self._staging.work_folder()))
             finally:
-                await _to_the_end(self._pieces(stack.close))
+                await to_the_end(self._pieces(stack.close))
 
     async def _resolved(self, reference: str) -> adapter_pb2.Version:
         version = await self._look_ups(self._registry.resolve, reference)
@@ -289,6 +330,23 @@ class RegistryService(RegistryServiceServicer):
 
     def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
         return self._registry.publish(header.name, folder, read_publication(header))
+
+    def _publish_uploaded(
+        self, registry: TakesBlobs, header: pb.PublishHeader, uploaded: Uploaded
+    ) -> Version:
+        return registry.publish_uploaded(header.name, uploaded, read_publication(header))
+
+    def _missing(
+        self, registry: TakesBlobs, name: str, files: list[FileEntry], caller: Caller
+    ) -> pb.FindMissingBlobsResponse:
+        with disk_errors(self._folder):
+            self._blobs.sweep()
+            owner = caller.key_id
+            missing = registry.missing(files, owner, self._keep_s, may_have(self._registry, caller, name))
+            found = [
+                pb.MissingBlob(path=each.path, received=self._blobs.received(each, owner)) for each in missing
+            ]
+        return pb.FindMissingBlobsResponse(missing=found)
 
     def _chosen(self, request: pb.DownloadVersionRequest, caller: Caller) -> Version:
         if request.HasField("digest"):
@@ -354,39 +412,5 @@ def _tell(request: Message, context: Context) -> None:
     current_call().facts |= {name: asked[name] for name in _TOLD if name in asked}
 
 
-def _files_of(version: Version) -> tuple[FileEntry, ...]:
-    return version.manifest.files
-
-
-def _announced(header: pb.PublishHeader) -> list[FileEntry]:
-    AdapterName.parse(header.name)
-    if len(header.files) > UPLOAD_FILES.most:
-        raise InvalidUpload(
-            f"the header announces {len(header.files)} files; at most {UPLOAD_FILES.most} make an adapter",
-            field="header.files",
-        )
-    return [read_file(file) for file in header.files]
-
-
-async def _header(requests: AsyncIterator[pb.PublishVersionRequest]) -> pb.PublishHeader:
-    async for request in requests:
-        if request.HasField("header"):
-            return request.header
-        break
-    raise InvalidUpload("an upload begins with its header", field="header")
-
-
-async def _to_the_end(work: Awaitable[T]) -> T:
-    """Returns the result of `work` in a thread, which is waited for even when the caller goes away.
-
-    Its files must not be removed while it runs.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-    finally:
-        # What failed holds its error, whose traceback holds this frame and all that the thread had read.
-        del task, work
+def _bytes_in(request: pb.PublishVersionRequest) -> int:
+    return len(request.chunk.data)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from parfocal.registry.errors import NotFound, VersionNotFound
+from parfocal.registry.publishing import MayHave
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, Page, Version, every_item
 from parfocal.rpc.access import Caller, Need
@@ -36,6 +37,23 @@ def readable(registry: Registry, caller: Caller, digest: str) -> Version:
     raise VersionNotFound(
         f"no version that you may read has digest {digest}; parfocal ls shows what you see", digest=digest
     )
+
+
+def may_have(registry: Registry, caller: Caller, name: str) -> MayHave:
+    """Whether `caller` may have the bytes with a digest, without sending them: whoever may read them may.
+
+    Who may not read everything is only spared the files of the adapter's own newest versions.
+    """
+    if caller.may(Need(Verb.READ)):
+        return lambda digest: True
+    if not caller.may(Need(Verb.READ, name)):
+        return lambda digest: False
+    try:
+        versions = registry.versions(name).items
+    except NotFound:
+        return lambda digest: False
+    digests = {file.digest for version in versions if not version.fault for file in version.manifest.files}
+    return digests.__contains__
 
 
 def signed(actor: str, caller: Caller) -> str:

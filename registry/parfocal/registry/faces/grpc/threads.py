@@ -37,6 +37,22 @@ class Threads:
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
+async def to_the_end(work: Awaitable[T]) -> T:
+    """Returns the result of `work` in a thread, which is waited for even when the caller goes away.
+
+    Its files must not be removed while it runs.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+    finally:
+        # What failed holds its error, whose traceback holds this frame and all that the thread had read.
+        del task, work
+
+
 def _become_patient() -> None:
     """Lowers the priority of this thread alone: Linux takes a thread's number for a process's."""
     with contextlib.suppress(OSError):

@@ -2,14 +2,16 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from parfocal.registry.errors import TooManyUploads, UploadsFull, UploadTooSlow
 from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.rpc import Room
-from parfocal.v1 import registry_service_pb2 as pb
+
+Request = TypeVar("Request")
 
 # A line of 256 kbit/s sends three times as much in half a minute.
 LEAST_BYTES = 256 << 10
@@ -44,8 +46,8 @@ class Uploads:
             self.running.give_back()
 
     async def paced(
-        self, requests: AsyncIterator[pb.PublishVersionRequest]
-    ) -> AsyncGenerator[pb.PublishVersionRequest, None]:
+        self, requests: AsyncIterator[Request], bytes_in: Callable[[Request], int]
+    ) -> AsyncGenerator[Request, None]:
         """Yields what arrives; raises UploadTooSlow when too little does. Only waiting for it counts."""
         waited, received = 0.0, 0
         clock = asyncio.get_running_loop().time
@@ -60,7 +62,7 @@ class Uploads:
             if request is None:
                 return
             waited += clock() - begun
-            received += len(request.chunk.data)
+            received += bytes_in(request)
             if received >= LEAST_BYTES:
                 waited, received = 0.0, 0
             yield request

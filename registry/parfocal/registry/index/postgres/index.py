@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from parfocal.registry.errors import IndexUnreachable, RegistryBusy
 from parfocal.registry.index.postgres.address import PostgresAddress
@@ -66,3 +67,9 @@ class PostgresIndex(SqlIndex):
         (now,) = session.execute("SELECT collections FROM registry").fetchone()
         if now != began:
             raise RegistryBusy("files were collected while this was published; publish it again")
+
+    def _clock(self, session: Session) -> datetime:
+        """The server's clock, which all machines share."""
+        (found,) = session.execute("SELECT clock_timestamp()").fetchone()
+        assert isinstance(found, datetime)
+        return found

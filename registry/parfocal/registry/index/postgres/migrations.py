@@ -80,7 +80,17 @@ FOR EACH ROW WHEN (new.next_version <= old.next_version)
 EXECUTE FUNCTION refuse('a version number is never used again');
 """
 
-MIGRATIONS: tuple[LiteralString, ...] = (_FIRST,)
+# What is kept from collection for a while, and for whom.
+_LEASES: LiteralString = """
+CREATE TABLE leases (
+    digest TEXT COLLATE "C" NOT NULL,
+    owner TEXT COLLATE "C" NOT NULL,
+    ends_at TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (digest, owner)
+);
+"""
+
+MIGRATIONS: tuple[LiteralString, ...] = (_FIRST, _LEASES)
 
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:

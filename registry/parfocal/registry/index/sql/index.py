@@ -1,11 +1,12 @@
 """The index in a database. Each method is one transaction; rows and statements are beside it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 
 from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import Slice
-from parfocal.registry.index.sql import lookups
+from parfocal.registry.index.sql import leases, lookups
 from parfocal.registry.index.sql.changes import apply, last_sequence, next_number
 from parfocal.registry.index.sql.rows import (
     EVENT_COLUMNS,
@@ -237,6 +238,20 @@ class SqlIndex:
             for event in events:
                 apply(session, event, manifests.get(event.digest, b""))
 
+    def lease(self, owner: str, digests: Collection[str], seconds: float) -> None:
+        with self._database.write() as session:
+            self._before_adding(session)
+            begun = self._clock(session)
+            leases.grant(session, owner, digests, begun, begun + timedelta(seconds=seconds))
+
+    def leased(self, owner: str | None = None) -> set[str]:
+        with self._database.read() as session:
+            return leases.in_force(session, self._clock(session), owner)
+
+    def end_lease(self, owner: str, digests: Collection[str]) -> None:
+        with self._database.write() as session:
+            leases.end(session, owner, digests)
+
     def check(self) -> list[str]:
         raise NotImplementedError
 
@@ -248,6 +263,10 @@ class SqlIndex:
 
     def _before_adding(self, session: Session) -> None:
         """Raises where a version must not be added now, though its files were stored."""
+
+    def _clock(self, session: Session) -> datetime:
+        """The time that leases go by: one clock for all who share the index."""
+        return now()
 
     def _exists(self, statement: str, digest: str) -> bool:
         with self._database.read() as session:

@@ -120,7 +120,17 @@ DROP TABLE alias_moves;
 ALTER TABLE adapters ADD COLUMN deleted_at TEXT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _EVENTS)
+# What is kept from collection for a while, and for whom.
+_LEASES = """
+CREATE TABLE leases (
+    digest TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    ends_at TEXT NOT NULL,
+    PRIMARY KEY (digest, owner)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _EVENTS, _LEASES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
