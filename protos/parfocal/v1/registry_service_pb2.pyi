@@ -915,12 +915,18 @@ class WatchResponse(_message.Message):
     VERSION_DELETED_FIELD_NUMBER: _builtins.int
     ADAPTER_DELETED_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The number of the event: each change has the next one, from 1. With a `name` in the request, those of other adapters
     are left out.
     """
     actor: _builtins.str
     """Who did it, as far as they said."""
+    hash: _builtins.str
+    """Seals the history up to here, `sha256:<64 hexadecimal digits>`: the sha256 of the event as JSON (sorted keys, no
+    spaces, UTF-8) with the fields actor, alias, digest, happened_at, kind, name, previous_hash (that of the event
+    before), previous_version, sequence and version. Who notes it can tell later whether anything was changed.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -951,10 +957,11 @@ class WatchResponse(_message.Message):
         version_deleted: Global___VersionDeleted | None = ...,
         adapter_deleted: Global___AdapterDeleted | None = ...,
         actor: _builtins.str = ...,
+        hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "hash", b"hash", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted", "adapter_deleted"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

@@ -16,13 +16,23 @@ from parfocal.registry.errors import (
 )
 from parfocal.registry.folder_keeping import back_up, rebuild_folder
 from parfocal.registry.folder_registry import FolderRegistry
-from parfocal.registry.keeping import BadBlob, Copied, Garbage, Rebuilt, Verification
+from parfocal.registry.keeping import (
+    BadBlob,
+    Copied,
+    Garbage,
+    HistoryVerification,
+    Rebuilt,
+    Seal,
+    Verification,
+    verify_events,
+)
 from parfocal.registry.location import open_registry
 from parfocal.registry.peft import read_peft_folder
 from parfocal.registry.publishing import Publication
 from parfocal.registry.registry import Registry
+from parfocal.registry.shared_keeping import rebuild_shared
 from parfocal.registry.shared_registry import SharedRegistry
-from parfocal.registry.storage_address import StorageAddress
+from parfocal.registry.storage_address import StorageAddress, is_storage
 from parfocal.registry.stored_registry import StoredRegistry
 from parfocal.registry.values import (
     AdapterName,
@@ -66,6 +76,7 @@ __all__ = [
     "FileEntry",
     "FolderRegistry",
     "Garbage",
+    "HistoryVerification",
     "IndexCorrupt",
     "InvalidPublication",
     "Manifest",
@@ -80,6 +91,7 @@ __all__ = [
     "RegistryError",
     "RegistryTooNew",
     "Rendering",
+    "Seal",
     "SharedRegistry",
     "StorageAddress",
     "StoredRegistry",
@@ -91,9 +103,12 @@ __all__ = [
     "back_up",
     "describe_base",
     "every_item",
+    "is_storage",
     "locate_base",
     "open_registry",
     "printable",
     "read_peft_folder",
     "rebuild_folder",
+    "rebuild_shared",
+    "verify_events",
 ]

@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,8 @@ from parfocal.registry.disk import (
 from parfocal.registry.errors import NotARegistry, RegistryBusy
 from parfocal.registry.folder_registry import INDEX, USE_LOCK, FolderRegistry
 from parfocal.registry.index.sqlite import SqliteIndex, rescue
-from parfocal.registry.keeping import Copied, Rebuilt, plan
+from parfocal.registry.keeping import Copied, Rebuilt, plan, surviving
 from parfocal.registry.stored_registry import StoredRegistry
-from parfocal.registry.values import Event
 
 _INDEX_FILES = (INDEX, f"{INDEX}-wal")
 # A command that only reads is gone by then.
@@ -97,7 +96,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
-    events, manifests = _left(path, blobs)
+    events, manifests = surviving(blobs, *rescue(path / INDEX))
     found = plan(events, blobs, manifests)
     with Staging(path / "staging").work_folder() as work:
         index = SqliteIndex(work / INDEX, lambda: None)
@@ -113,24 +112,6 @@ def _rebuilt(path: Path, blobs: FolderBlobs) -> RebuiltFolder:
         os.replace(work / INDEX, path / INDEX)
         sync_folder(path)
     return RebuiltFolder(rebuilt, tuple(aside))
-
-
-def _left(path: Path, blobs: FolderBlobs) -> tuple[list[Event], Mapping[str, bytes]]:
-    """The events that journal and old index hold together, and the old index's manifests.
-
-    Where they differ the journal counts: such an index is another registry's.
-    """
-    journal = {event.sequence: event for event in blobs.journal.read()}
-    events, manifests = rescue(path / INDEX)
-    index = {event.sequence: event for event in events}
-    common = journal.keys() & index.keys()
-    if journal:
-        is_ours = bool(common) and all(journal[number] == index[number] for number in common)
-    else:
-        is_ours = any(event.digest and blobs.size(event.digest) is not None for event in events)
-    if not is_ours:
-        index, manifests = {}, {}
-    return [event for _, event in sorted({**index, **journal}.items())], manifests
 
 
 def _holds_anything(blobs: FolderBlobs) -> bool:

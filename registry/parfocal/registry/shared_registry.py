@@ -44,7 +44,7 @@ class SharedRegistry(StoredRegistry):
         isolated: bool = False,
     ) -> None:
         home = cache or cache_home()
-        blobs, blobs_shown = _blobs(address.blobs, home)
+        blobs, blobs_shown = blobs_at(address.blobs, home)
 
         def founding() -> None:
             if not create:
@@ -87,7 +87,7 @@ def _index(url: str, founding: Founding) -> tuple[Index, str]:
     return PostgresIndex(address, founding), address.shown
 
 
-def _blobs(where: str, home: Path) -> tuple[BlobStore, str]:
+def blobs_at(where: str, home: Path) -> tuple[BlobStore, str]:
     """The blobs in a folder or at a URL, and how they are named in messages."""
     parts = urlsplit(where)
     if "://" not in where or parts.scheme == "file":

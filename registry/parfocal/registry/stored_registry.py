@@ -26,6 +26,8 @@ from parfocal.registry.keeping import (
     Collection,
     Copied,
     Garbage,
+    HistoryVerification,
+    Seal,
     Verification,
     check_all_of_index,
     check_index,
@@ -33,6 +35,7 @@ from parfocal.registry.keeping import (
     copy_registry,
     every_event,
     verify,
+    verify_history,
 )
 from parfocal.registry.publishing import (
     NOTHING_HELD,
@@ -301,6 +304,11 @@ class StoredRegistry:
         """Reads every byte of every live version; raises StorageError."""
         with disk_errors(self._location):
             return verify(self._index, self._blobs, progress)
+
+    def verify_history(self, against: Seal | None = None) -> HistoryVerification:
+        """Looks at every event, whether it is as it was written; see `keeping`. Raises StorageError."""
+        with disk_errors(self._location):
+            return verify_history(self._index, self._blobs, against)
 
     def copy_into(self, index: Index, blobs: BlobStore, progress: Progress | None = None) -> Copied:
         """Copies the state of one moment into an empty index and empty blobs; others may go on.

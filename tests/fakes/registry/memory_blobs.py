@@ -25,6 +25,10 @@ class MemoryJournal:
     def is_intact(self) -> bool:
         return True
 
+    def set_aside(self) -> str:
+        self._events = []
+        return "nowhere"
+
     def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
         self._events += newer(len(self._events))
 

@@ -181,7 +181,9 @@ class MemoryIndex:
         return next((event for event in self._events if event.sequence == sequence), None)
 
     def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
-        self._events, self._manifests = list(events), dict(manifests)
+        self._events, self._manifests = [], dict(manifests)
+        for event in events:
+            self._events.append(self._sealed(event))
 
     def lease(self, owner: str, digests: Collection[str], seconds: float) -> None:
         ends_at = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -214,7 +216,11 @@ class MemoryIndex:
 
     def _happened(self, kind: EventKind, name: str, **fields: object) -> None:
         event = Event(len(self._events) + 1, kind, name, datetime.now(UTC))
-        self._events.append(replace(event, **fields))  # type: ignore[arg-type]
+        self._events.append(self._sealed(replace(event, **fields)))  # type: ignore[arg-type]
+
+    def _sealed(self, event: Event) -> Event:
+        previous = self._events[-1].hash if self._events else ""
+        return replace(event, hash=event.hash_after(previous))
 
     def _of(self, name: str) -> list[Event]:
         return [event for event in self._events if event.name == name]

@@ -36,6 +36,13 @@ class Journal(Protocol):
         """Whether everything in it can be read, from the first event to the last; raises StorageError."""
         ...
 
+    def set_aside(self) -> str:
+        """Gives all of it another name, so that it begins anew; returns that, empty where there was nothing.
+
+        Raises StorageError.
+        """
+        ...
+
     def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
         """Adds what `newer` gives when told the highest sequence number here (0 for none).
 

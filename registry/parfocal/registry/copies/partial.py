@@ -104,8 +104,9 @@ class ArrivingFile:
             raise
 
     def remove(self) -> None:
-        """Keeps nothing; raises OSError."""
-        self.path.unlink(missing_ok=True)
+        """Keeps nothing, unless the file was moved to where it belongs; raises OSError."""
+        if _is_at(self._descriptor, self.path):
+            self.path.unlink()
 
 
 def _locked(path: Path, entry: FileEntry) -> int:

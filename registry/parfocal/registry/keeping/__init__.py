@@ -3,7 +3,14 @@
 from parfocal.registry.keeping.copying import Copied, copy_registry
 from parfocal.registry.keeping.garbage import Collection, Garbage, collect
 from parfocal.registry.keeping.guard import check_all_of_index, check_index, check_nothing_is_lost
-from parfocal.registry.keeping.rebuilding import Rebuilt, plan
+from parfocal.registry.keeping.history import (
+    HistoryFault,
+    HistoryVerification,
+    Seal,
+    verify_events,
+    verify_history,
+)
+from parfocal.registry.keeping.rebuilding import Rebuilt, plan, surviving
 from parfocal.registry.keeping.verification import BadBlob, Verification, every_event, verify
 
 __all__ = [
@@ -11,7 +18,10 @@ __all__ = [
     "Collection",
     "Copied",
     "Garbage",
+    "HistoryFault",
+    "HistoryVerification",
     "Rebuilt",
+    "Seal",
     "Verification",
     "check_all_of_index",
     "check_index",
@@ -20,5 +30,8 @@ __all__ = [
     "copy_registry",
     "every_event",
     "plan",
+    "surviving",
     "verify",
+    "verify_events",
+    "verify_history",
 ]

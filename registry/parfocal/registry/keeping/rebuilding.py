@@ -26,6 +26,25 @@ class Rebuilt:
     recovered: tuple[str, ...]
 
 
+def surviving(
+    blobs: BlobStore, events: Sequence[Event], manifests: Mapping[str, bytes]
+) -> tuple[list[Event], Mapping[str, bytes]]:
+    """The events that journal and old index hold together, and the old index's manifests.
+
+    Where they differ the journal counts: such an index is another registry's.
+    """
+    journal = {event.sequence: event for event in blobs.journal.read()}
+    index = {event.sequence: event for event in events}
+    common = journal.keys() & index.keys()
+    if journal:
+        is_ours = bool(common) and all(journal[number] == index[number] for number in common)
+    else:
+        is_ours = any(event.digest and blobs.size(event.digest) is not None for event in events)
+    if not is_ours:
+        index, manifests = {}, {}
+    return [event for _, event in sorted({**index, **journal}.items())], manifests
+
+
 def plan(events: Sequence[Event], blobs: BlobStore, rescued: Mapping[str, bytes]) -> "Plan":
     """What an index would be rebuilt to from events that are left; raises StorageError.
 
@@ -57,12 +76,22 @@ class Plan:
     manifests: Mapping[str, bytes]
     recovered: tuple[str, ...]
 
+    @property
+    def live(self) -> Mapping[str, bytes]:
+        """The manifests of what is live after the events."""
+        versions = Standing.after(self.mended.events).versions
+        return {digest: self.manifests[digest] for digest in versions.values()}
+
+    @property
+    def rebuilt(self) -> Rebuilt:
+        """What comes of it."""
+        standing = Standing.after(self.mended.events)
+        return Rebuilt(len(standing.versions), len(standing.aliases), self.mended.lost, self.recovered)
+
     def carry_out(self, index: Index) -> Rebuilt:
         """Fills an index that has no event; raises StorageError."""
-        standing = Standing.after(self.mended.events)
-        live = {digest: self.manifests[digest] for digest in standing.versions.values()}
-        index.restore(self.mended.events, live)
-        return Rebuilt(len(standing.versions), len(standing.aliases), self.mended.lost, self.recovered)
+        index.restore(self.mended.events, self.live)
+        return self.rebuilt
 
 
 def _next_number(events: Sequence[Event], name: str) -> int:

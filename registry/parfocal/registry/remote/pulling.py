@@ -97,7 +97,11 @@ class Pull:
             return
         with self._cache.arriving(entry, offset) as file:
             for piece in pieces:
-                file.write(piece)
+                try:
+                    file.write(piece)
+                except OSError:  # a full disk is not kept full
+                    file.remove()
+                    raise
                 persistence.got_on()
             file.check()
             self._cache.take(self._digest, entry, file.path)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from parfocal.registry.values.canonical_json import JSON
+from parfocal.registry.values.canonical_json import JSON, dumps
+from parfocal.registry.values.digest import digest_of
 from parfocal.registry.values.json_fields import FieldError, JsonObject
 from parfocal.registry.values.records import AliasMove, MoveKind
 
@@ -33,7 +34,8 @@ class Event:
     """One change. Sequence numbers rise by one, from 1.
 
     `version` and `digest` are 0 and empty where the change concerns none; `alias` and `previous_version`,
-    where the alias pointed before, belong to moves of aliases.
+    where the alias pointed before, belong to moves of aliases. `hash` seals what the event says and, by its
+    hash, the event before, and so all before that; it is empty where nobody has sealed it.
     """
 
     sequence: int
@@ -45,6 +47,11 @@ class Event:
     alias: str = ""
     previous_version: int = 0
     actor: str = ""
+    hash: str = field(default="", compare=False)
+
+    def hash_after(self, previous: str) -> str:
+        """The hash of this event where that of the one before is `previous`, empty for the first event."""
+        return digest_of(dumps({**self._said(), "previous_hash": previous}))
 
     def move(self) -> AliasMove:
         """The move of an alias that this event is."""
@@ -61,11 +68,14 @@ class Event:
 
     def to_json(self) -> dict[str, JSON]:
         """The event as a JSON object."""
+        return {**self._said(), "hash": self.hash} if self.hash else self._said()
+
+    def _said(self) -> dict[str, JSON]:
         return {
             "sequence": self.sequence,
             "kind": self.kind.value,
             "name": self.name,
-            "happened_at": self.happened_at.isoformat(timespec="microseconds"),
+            "happened_at": self.happened_at.astimezone(UTC).isoformat(timespec="microseconds"),
             "version": self.version,
             "digest": self.digest,
             "alias": self.alias,
@@ -91,6 +101,7 @@ class Event:
             fields.text("alias"),
             fields.count("previous_version"),
             fields.text("actor"),
+            fields.text("hash") if fields.given("hash") else "",
         )
 
 

@@ -1,5 +1,7 @@
 """Events of a registry's history as messages, and back. Knows no watch."""
 
+from dataclasses import replace
+
 from parfocal.registry.values import MOVE_KINDS, Event, EventKind
 from parfocal.registry.wire.messages import move_message
 from parfocal.registry.wire.reading import read_moment, read_move
@@ -11,7 +13,7 @@ _EVENT_KINDS = {move: event for event, move in MOVE_KINDS.items()}
 
 def event_message(event: Event) -> pb.WatchResponse:
     """An event as a watch sends it."""
-    message = pb.WatchResponse(sequence=event.sequence, actor=event.actor)
+    message = pb.WatchResponse(sequence=event.sequence, actor=event.actor, hash=event.hash)
     message.event_time.FromDatetime(event.happened_at)
     name, version, digest = event.name, event.version, event.digest
     match event.kind:
@@ -30,6 +32,11 @@ def event_message(event: Event) -> pb.WatchResponse:
 
 def read_event(message: pb.WatchResponse) -> Event | None:
     """The event of a message; None where it has none, or one that only later versions know."""
+    event = _unsealed(message)
+    return replace(event, hash=message.hash) if event is not None and message.hash else event
+
+
+def _unsealed(message: pb.WatchResponse) -> Event | None:
     sequence, when, actor = message.sequence, read_moment(message.event_time), message.actor
     match message.WhichOneof("event"):
         case "version_published":

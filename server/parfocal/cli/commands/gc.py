@@ -1,5 +1,6 @@
 """`parfocal gc`: frees the files that no version needs."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -8,6 +9,9 @@ from parfocal.cli.display import count_text, say, show_json, size_text
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import registry_here
 from parfocal.registry import Garbage
+
+_SPAN = re.compile(r"(\d{1,9})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def gc(
@@ -19,6 +23,15 @@ def gc(
     unindexed: Annotated[
         bool, typer.Option("--unindexed", help="Free whole versions too that the index has never heard of.")
     ] = False,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace",
+            metavar="TIME",
+            help="Keep what was stored in this time, such as 90s, 30m, 12h or 7d. Default: 0s for a folder, "
+            "1h where several machines share the storage.",
+        ),
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Free even more than half of what the registry holds.")
     ] = False,
@@ -29,12 +42,13 @@ def gc(
     Those of deleted versions and of publishes that failed. Runs where the registry's folder is. Frees nothing
     when the index is damaged, or older than what lies beside it; and only says what it would free when that
     is more than half of the versions or of their bytes, unless told --yes. Keeps whatever a version that
-    cannot be read may need, and names it.
+    cannot be read may need, and names it; and what somebody has uploaded to publish it, or is reading.
 
     Example: parfocal gc --dry-run
     """
+    grace_s = None if grace is None else _seconds(grace)
     opened = registry_here(registry)
-    garbage = opened.collect_garbage(dry_run, copies=copies, unindexed=unindexed, most=yes)
+    garbage = opened.collect_garbage(dry_run, copies=copies, unindexed=unindexed, most=yes, grace_s=grace_s)
     blobs, folders = len(garbage.blobs), len(garbage.folders)
     if as_json:
         document = {"blobs": blobs, "folders": folders, "freed_bytes": garbage.freed_bytes}
@@ -56,6 +70,13 @@ def gc(
             "gives them names, gc --unindexed frees them"
         )
     _tell_held_back(garbage, dry_run)
+
+
+def _seconds(text: str) -> float:
+    span = _SPAN.fullmatch(text)
+    if span is None:
+        raise typer.BadParameter(f"{text[:40]!a} is no time; write 90s, 30m, 12h or 7d", param_hint="--grace")
+    return float(int(span[1]) * _SECONDS[span[2]])
 
 
 def _tell_held_back(garbage: Garbage, dry_run: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from parfocal.cli.auditing import AgainstOption, VerifyOption, check_verifying, verify_log
 from parfocal.cli.display import say, show_json
 from parfocal.cli.documents import move_document
 from parfocal.cli.moves import show_moves
@@ -33,6 +34,8 @@ def log(
             help="Follow from after this event; 0 shows all there were.",
         ),
     ] = None,
+    verify: VerifyOption = False,
+    against: AgainstOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,12 +45,23 @@ def log(
     publications, moves and deletions as they happen, each with its number; with --json, one object a line. It
     goes on when a server comes back.
 
+    --verify reads the whole history, in which each event is sealed with the one before: it names what was
+    changed, removed or put elsewhere, and then exits with 1.
+
     Example: parfocal log team/invoices prod
+
+    Example: parfocal log --verify
 
     Example: parfocal log --follow --json --after 41
     """
+    check_verifying(verify, against, name, follow_on)
+    if verify:
+        verify_log(registry_at(registry), against, as_json)
+        return
     if name is None and not follow_on:
-        raise typer.BadParameter("name an adapter, or follow all with --follow", param_hint="NAME")
+        raise typer.BadParameter(
+            "name an adapter, or follow all with --follow, or prove all with --verify", param_hint="NAME"
+        )
     if after is not None and not follow_on:
         raise typer.BadParameter("it says where to follow from; add --follow", param_hint="--after")
     opened = registry_at(registry)

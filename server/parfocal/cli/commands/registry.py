@@ -8,13 +8,29 @@ from typing import Annotated
 
 import typer
 
+from parfocal.cli.auditing import (
+    AgainstOption,
+    VerifyOption,
+    check_verifying,
+    every_past_event,
+    verify_log,
+)
 from parfocal.cli.display import count_text, say, show_json, size_text
 from parfocal.cli.flags import Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import bytes_progress
+from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import registry_here
 from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, values_of, voice_of
-from parfocal.registry import BadBlob, Verification, back_up, rebuild_folder
+from parfocal.registry import (
+    BadBlob,
+    StorageAddress,
+    Verification,
+    back_up,
+    is_storage,
+    rebuild_folder,
+    rebuild_shared,
+)
 from parfocal.server import Resolved, ServeConfig, log_to_stderr, resolve_settings, settings_of
 from parfocal.server.settings import REGISTRY_SETTINGS
 
@@ -36,7 +52,7 @@ def build_registry() -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for each in (_serve_command(), verify, backup, rebuild):
+    for each in (_serve_command(), verify, log, backup, rebuild):
         group.command()(each)
     return group
 
@@ -92,6 +108,35 @@ def verify(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = Fa
         raise typer.Exit(1)
 
 
+def log(
+    verify: VerifyOption = False,
+    against: AgainstOption = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything that ever happened in a registry, oldest first; or prove it with --verify.
+
+    Each event is sealed with the one before: --verify names what was changed, removed or put elsewhere, and
+    then exits with 1.
+
+    Example: parfocal registry log --verify
+    """
+    check_verifying(verify, against, None, False)
+    opened = registry_at(registry)
+    if verify:
+        verify_log(opened, against, as_json)
+        return
+    events = list(every_past_event(opened))
+    if as_json:
+        show_json({"events": [event.to_json() for event in events]})
+        return
+    # Imported only here: a registry in a folder needs no gRPC.
+    from parfocal.cli.following import event_line
+
+    for event in events:
+        say(event_line(event))
+
+
 def backup(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new folder for the copy.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -123,7 +168,12 @@ def backup(
 
 
 def rebuild(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The registry's folder.")],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER", help="The registry's folder, or postgresql://…?blobs=… where it has no folder."
+        ),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Make a lost or damaged index anew from the journal and the manifests beside it.
@@ -132,15 +182,20 @@ def rebuild(
 
     Example: parfocal registry rebuild ~/.local/share/parfocal/registry
     """
-    if ":/" in str(folder):  # a path has lost one slash of grpc://
+    if is_storage(folder):
+        shared = rebuild_shared(StorageAddress.parse(folder))
+        rebuilt, aside = shared.rebuilt, list(shared.set_aside)
+    elif "://" in folder:
         raise typer.BadParameter("give a folder, and run this on its machine", param_hint="FOLDER")
-    done = rebuild_folder(folder)
-    rebuilt, aside = done.rebuilt, [str(path) for path in done.set_aside]
+    else:
+        done = rebuild_folder(Path(folder).expanduser())
+        rebuilt, aside = done.rebuilt, [str(path) for path in done.set_aside]
     if as_json:
         document = {"versions": rebuilt.versions, "aliases": rebuilt.aliases, "lost": rebuilt.lost}
         show_json({**document, "recovered": rebuilt.recovered, "set_aside": aside})
         return
-    say(f"The index of {folder} has {_held(rebuilt.versions, rebuilt.aliases)}")
+    shown = StorageAddress.parse(folder).blobs if is_storage(folder) else folder
+    say(f"The index of {shown} has {_held(rebuilt.versions, rebuilt.aliases)}")
     for version in rebuilt.lost:
         say(f"lost: {version}, whose manifest is gone")
     for name in rebuilt.recovered:

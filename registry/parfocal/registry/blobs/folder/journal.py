@@ -63,6 +63,18 @@ class FileJournal:
                 _append(descriptor, b"".join(map(line_of, events)))
                 sync_descriptor(descriptor)
 
+    def set_aside(self) -> str:
+        """Renames the file to a free name beside it; raises StorageError."""
+        with disk_errors(self._path), self._lock.exclusive():
+            if not self._path.exists():
+                return ""
+            number = 1
+            while (aside := self._path.with_name(f"{self._path.name}.set-aside-{number}")).exists():
+                number += 1
+            self._path.replace(aside)
+            sync_folder(self._path.parent)
+        return str(aside)
+
     def _events(self) -> dict[int, Event]:
         found = filter(None, map(event_in, self._lines()))
         return {event.sequence: event for event in found}

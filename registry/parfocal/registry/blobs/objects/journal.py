@@ -60,6 +60,22 @@ class ObjectJournal:
             if events:
                 self._known = events[-1]
 
+    def set_aside(self) -> str:
+        """Moves the objects to `journal-set-aside-<number>/`; raises StorageError."""
+        with self._lock:
+            objects = list(self._bucket.below(_ROOT))
+            if not objects:
+                return ""
+            taken = self._bucket.folders("")
+            number = 1
+            while f"{_ROOT}-set-aside-{number}" in taken:
+                number += 1
+            aside = f"{_ROOT}-set-aside-{number}"
+            for each in objects:
+                self._bucket.move(each.key, aside + each.key.removeprefix(_ROOT))
+            self._known, self._full = None, set()
+        return f"{self._bucket.shown}/{aside}"
+
     def _last_of(self, chapter: int) -> Event | None:
         """The last event of a chapter, or of a later one where others have begun it since it was listed."""
         objects = sorted(self._objects(chapter), key=lambda each: _span(each)[1], reverse=True)

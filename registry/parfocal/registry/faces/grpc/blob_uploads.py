@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from parfocal.registry.copies import ArrivingFile, PartialFiles
+from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import InvalidUpload
 from parfocal.registry.faces.grpc.threads import Threads, to_the_end
 from parfocal.registry.faces.grpc.uploads import Uploads
@@ -23,6 +24,7 @@ class BlobUploads:
     """
 
     def __init__(self, folder: Path, keep_s: float, uploads: Uploads, threads: Threads) -> None:
+        self._folder = folder
         self._partial = PartialFiles(folder / "partial", keep_s)
         self._uploads = uploads
         self._threads = threads
@@ -42,9 +44,9 @@ class BlobUploads:
         """Yields a file that has come, verified, with what it is; it is gone when the scope ends.
 
         Raises InvalidUpload, OffsetOutOfRange, BlobCorrupt, RegistryBusy where the file is on its way
-        already, UploadTooSlow, TooManyUploads or UploadsFull.
+        already, UploadTooSlow, TooManyUploads, UploadsFull or StorageError.
         """
-        with self._uploads.one() as staged:
+        with disk_errors(self._folder), self._uploads.one() as staged:
             async with contextlib.aclosing(self._uploads.paced(requests, _bytes_in)) as paced:
                 header = await _header(paced)
                 entry = _entry(header)

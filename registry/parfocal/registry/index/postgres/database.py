@@ -122,7 +122,7 @@ class PostgresDatabase:
             if found == len(MIGRATIONS):
                 return
             with connection.transaction():
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_key(f"{self._schema}:schema"),))
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (schema_lock(self._schema),))
                 if not schema_version(connection, self._schema):  # nobody was faster
                     founding()
                 migrate(connection, self._schema)
@@ -148,6 +148,16 @@ def _begin_to_write(connection: Connection) -> None:
 def _limit_waiting(connection: Connection, is_local: str) -> None:
     limit_ms = max(1, round(patience(_BUSY_S) * 1000))
     connection.execute("SELECT set_config('lock_timeout', %s, %s::boolean)", (f"{limit_ms}ms", is_local))
+
+
+def session_on(connection: Connection) -> Session:
+    """A transaction that the caller has begun, for the statements of an index."""
+    return _Session(connection)
+
+
+def schema_lock(schema: str) -> int:
+    """The number of the advisory lock under which the tables of a schema are made."""
+    return _key(f"{schema}:schema")
 
 
 def _collections(connection: Connection) -> int:

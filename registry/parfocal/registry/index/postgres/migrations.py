@@ -1,9 +1,14 @@
 """The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
 
-from typing import Any, LiteralString
+from collections.abc import Callable
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg import sql
+
+from parfocal.registry.index.sql import UNSEALED_COLUMNS, sealed_rows
+
+Step: TypeAlias = LiteralString | Callable[[psycopg.Connection[Any]], None]
 
 _FIRST: LiteralString = """
 CREATE TABLE registry (
@@ -90,7 +95,27 @@ CREATE TABLE leases (
 );
 """
 
-MIGRATIONS: tuple[LiteralString, ...] = (_FIRST, _LEASES)
+_UNCHANGED: LiteralString = """
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE ON events
+FOR EACH ROW EXECUTE FUNCTION refuse('the history is append-only');
+"""
+
+
+def _seal(connection: psycopg.Connection[Any]) -> None:
+    """Gives every event the hash that seals it and the one before."""
+    connection.execute('ALTER TABLE events ADD COLUMN hash TEXT COLLATE "C"')
+    connection.execute("DROP TRIGGER events_are_not_changed ON events")
+    rows = connection.execute(f"SELECT {UNSEALED_COLUMNS} FROM events ORDER BY sequence".encode()).fetchall()
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE events SET hash = %s WHERE sequence = %s",
+            [(row[-1], row[0]) for row in sealed_rows(rows)],
+        )
+    connection.execute("ALTER TABLE events ALTER COLUMN hash SET NOT NULL")
+    connection.execute(_UNCHANGED)
+
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal)
 
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:
@@ -117,5 +142,9 @@ def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
     if there is None or not there[0]:  # whoever may not make one may have been given one
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     for number in range(schema_version(connection, schema), len(MIGRATIONS)):
-        connection.execute(MIGRATIONS[number])
+        step = MIGRATIONS[number]
+        if isinstance(step, str):
+            connection.execute(step)
+        else:
+            step(connection)
         connection.execute("UPDATE registry SET schema_version = %s", (number + 1,))

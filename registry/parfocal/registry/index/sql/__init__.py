@@ -1,14 +1,19 @@
 """The index in statements that SQLite and PostgreSQL both understand; the rest is each database's own."""
 
+from parfocal.registry.index.sql.changes import restore
 from parfocal.registry.index.sql.index import SqlIndex
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, event_of
+from parfocal.registry.index.sql.sealing import UNSEALED_COLUMNS, sealed_rows
 from parfocal.registry.index.sql.session import Database, Rows, Session
 
 __all__ = [
     "EVENT_COLUMNS",
+    "UNSEALED_COLUMNS",
     "Database",
     "Rows",
     "Session",
     "SqlIndex",
     "event_of",
+    "restore",
+    "sealed_rows",
 ]

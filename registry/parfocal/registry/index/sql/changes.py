@@ -1,5 +1,8 @@
 """Changes of the index: records each event and applies it, inside an open transaction."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, moment_text
 from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import Event, EventKind
@@ -8,15 +11,18 @@ from parfocal.registry.values import Event, EventKind
 def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
     """Records an event, under its own number or the next one if that is 0, and does what it says.
 
-    No other transaction writes meanwhile: numbers have no gaps, and are seen in their order.
+    No other transaction writes meanwhile: numbers have no gaps, and are seen in their order; each event is
+    sealed with the hash of the one before.
 
     `manifest` is that of a version that is published.
     """
     when = moment_text(event.happened_at)
+    last, previous = _last(session)
+    numbered = replace(event, sequence=event.sequence or last + 1)
     session.execute(
-        f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            event.sequence or last_sequence(session) + 1,
+            numbered.sequence,
             event.kind.value,
             event.name,
             when,
@@ -25,6 +31,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             event.alias,
             event.previous_version,
             event.actor,
+            numbered.hash_after(previous),
         ),
     )
     match event.kind:
@@ -48,6 +55,12 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             session.execute("UPDATE adapters SET deleted_at = ? WHERE name = ?", (when, event.name))
 
 
+def restore(session: Session, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
+    """Fills an index that has no event; `manifests` holds the bytes of all that are live in the end."""
+    for event in events:
+        apply(session, event, manifests.get(event.digest, b""))
+
+
 def next_number(session: Session, name: str) -> int:
     """The number of an adapter's next version."""
     row = session.execute("SELECT next_version FROM adapters WHERE name = ?", (name,)).fetchone()
@@ -57,6 +70,12 @@ def next_number(session: Session, name: str) -> int:
 def last_sequence(session: Session) -> int:
     """The number of the last event, 0 where there is none."""
     return int(session.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()[0])
+
+
+def _last(session: Session) -> tuple[int, str]:
+    """The number and the hash of the last event, 0 and an empty text where there is none."""
+    row = session.execute("SELECT sequence, hash FROM events ORDER BY sequence DESC LIMIT 1").fetchone()
+    return (0, "") if row is None else (int(row[0]), str(row[1]))
 
 
 def _publish(session: Session, event: Event, when: str, manifest: bytes) -> None:

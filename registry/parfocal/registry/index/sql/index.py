@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import Slice
 from parfocal.registry.index.sql import leases, lookups
-from parfocal.registry.index.sql.changes import apply, last_sequence, next_number
+from parfocal.registry.index.sql.changes import apply, last_sequence, next_number, restore
 from parfocal.registry.index.sql.rows import (
     EVENT_COLUMNS,
     VERSION_COLUMNS,
@@ -235,8 +235,7 @@ class SqlIndex:
 
     def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
         with self._database.write() as session:
-            for event in events:
-                apply(session, event, manifests.get(event.digest, b""))
+            restore(session, events, manifests)
 
     def lease(self, owner: str, digests: Collection[str], seconds: float) -> None:
         with self._database.write() as session:

@@ -7,9 +7,9 @@ from parfocal.registry.errors import IndexCorrupt
 from parfocal.registry.values import Alias, Event, EventKind, Version
 
 VERSION_COLUMNS = "name, version, digest, manifest, created_at"
-EVENT_COLUMNS = "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor"
+EVENT_COLUMNS = "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash"
 VersionRow = tuple[str, int, str, bytes, str]
-EventRow = tuple[int, str, str, str, int, str, str, int, str]
+EventRow = tuple[int, str, str, str, int, str, str, int, str, str]
 # A page on the wire holds each manifest twice and must stay well below the message limit.
 _MAX_PAGE_BYTES = 4 << 20
 
@@ -61,8 +61,8 @@ def alias_of(row: tuple[str, str, int, str, str, str]) -> Alias:
 
 def event_of(row: EventRow) -> Event:
     """The event in a row; raises IndexCorrupt."""
-    sequence, kind, name, when, version, digest, alias, previous, actor = row
-    return Event(sequence, _kind(kind), name, moment_in(when), version, digest, alias, previous, actor)
+    sequence, kind, name, when, *rest = row
+    return Event(sequence, _kind(kind), name, moment_in(when), *rest)
 
 
 def _kind(text: str) -> EventKind:

@@ -1,6 +1,12 @@
 """The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
 
 import sqlite3
+from collections.abc import Callable
+from typing import TypeAlias
+
+from parfocal.registry.index.sql import EVENT_COLUMNS, UNSEALED_COLUMNS, sealed_rows
+
+Step: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
 # "PFRG": tells a registry's index from any other SQLite file.
 APPLICATION_ID = 0x50465247
@@ -130,19 +136,69 @@ CREATE TABLE leases (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _EVENTS, _LEASES)
+# Each event is sealed with the hash of the one before. An earlier Parfocal that is still running cannot add
+# one without: its transaction fails.
+_SEALED = """
+CREATE TABLE sealed_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN (
+        'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+        'adapter_deleted'
+    )),
+    name TEXT NOT NULL,
+    happened_at TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    previous_version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT
+"""
+_UNCHANGED = """
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END
+"""
+_UNREMOVED = """
+CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END
+"""
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Gives every event its hash; raises sqlite3.Error, or IndexCorrupt where one cannot be read."""
+    connection.execute(_SEALED)
+    rows = connection.execute(f"SELECT {UNSEALED_COLUMNS} FROM events ORDER BY sequence")
+    places = ", ".join("?" * len(EVENT_COLUMNS.split(", ")))
+    connection.executemany(
+        f"INSERT INTO sealed_events ({EVENT_COLUMNS}) VALUES ({places})", sealed_rows(rows)
+    )
+    connection.execute("DROP TABLE events")
+    connection.execute("ALTER TABLE sealed_events RENAME TO events")
+    connection.execute("CREATE INDEX events_by_alias ON events (name, alias, sequence) WHERE alias <> ''")
+    connection.execute(_UNCHANGED)
+    connection.execute(_UNREMOVED)
+
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _EVENTS, _LEASES, _seal)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Brings the schema to the newest step, each step whole or not at all; raises sqlite3.Error."""
     for number in range(schema_version(connection), len(MIGRATIONS)):
-        script = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number + 1};"
+        step = MIGRATIONS[number]
+        signed = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number + 1};"
         try:
-            connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} {script} COMMIT;")
-        except sqlite3.Error:
+            if isinstance(step, str):
+                connection.executescript(f"BEGIN IMMEDIATE; {step} {signed} COMMIT;")
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                step(connection)
+                connection.execute(f"PRAGMA user_version = {number + 1}")
+                connection.execute("COMMIT")
+        finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
