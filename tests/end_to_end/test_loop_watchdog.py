@@ -4,7 +4,6 @@ Every rpc of both services is called with the largest input that it accepts, som
 """
 
 import asyncio
-import hashlib
 import json
 import struct
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fakes.registry.largest_calls import largest_piece, largest_publication, largest_question
 from fakes.registry.peft_folders import Adapter, peft_config
 from fakes.registry.registry_client import CONFIG, WEIGHTS, chunks, entry
 from fakes.served_aside import served_aside
@@ -124,15 +124,6 @@ def publish(stand: Stand) -> None:
         *chunks(folder / WEIGHTS, -(-(folder / WEIGHTS).stat().st_size // MEBIBYTE)),
     ]
     stand.registry.PublishVersion(iter(parts))
-
-
-def one_piece() -> list[registry_pb.UploadBlobRequest]:
-    """The largest piece of a file, whole."""
-    data = bytes(limits.PIECE_BYTES.most)
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    file = adapter_pb2.FileEntry(path="adapter_model.safetensors", size=len(data), digest=digest)
-    header = registry_pb.UploadBlobHeader(name=NAME, file=file)
-    return [registry_pb.UploadBlobRequest(header=header), registry_pb.UploadBlobRequest(data=data)]
 
 
 def publish_widest(stand: Stand) -> None:
@@ -303,18 +294,9 @@ CALLS: dict[str, Callable[[Stand], object]] = {
             ]
         )
     ),
-    "FindMissingBlobs": lambda stand: stand.registry.FindMissingBlobs(
-        registry_pb.FindMissingBlobsRequest(
-            name=NAME, files=[adapter_pb2.FileEntry()] * (limits.REQUEST_BYTES.most // 3)
-        )
-    ),
-    "UploadBlob": lambda stand: stand.registry.UploadBlob(iter(one_piece())),
-    "PublishBlobs": lambda stand: stand.registry.PublishBlobs(
-        registry_pb.PublishBlobsRequest(
-            header=registry_pb.PublishHeader(name=NAME, files=[adapter_pb2.FileEntry(path="x")]),
-            inline=[registry_pb.FileChunk(path="x", data=b"x" * (1 << 20))],
-        )
-    ),
+    "FindMissingBlobs": lambda stand: largest_question(stand.registry, NAME),
+    "UploadBlob": lambda stand: largest_piece(stand.registry, NAME),
+    "PublishBlobs": lambda stand: largest_publication(stand.registry, NAME),
     "GetVersion": lambda stand: stand.registry.GetVersion(
         registry_pb.GetVersionRequest(name=LARGE, version=1)
     ),

@@ -54,6 +54,7 @@ class FailingRegistry(FolderRegistry):
         folder: Path,
         publication: Publication,
         progress: Callable[[int, int], None] | None = None,
+        sent: Callable[[int], None] | None = None,
     ) -> Version:
         """Raises StorageError."""
         raise StorageError("the disk gave up")

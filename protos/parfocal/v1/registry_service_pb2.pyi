@@ -69,6 +69,7 @@ class PublishHeader(_message.Message):
     EVALUATION_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     RENDERING_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name to publish under, `namespace/name` or `name` (namespace `default`)."""
     base_reference: _builtins.str
@@ -77,6 +78,8 @@ class PublishHeader(_message.Message):
     """True to publish although the base's configuration and tokenizer cannot be reached. The manifest records it, and the
     server checks the adapter when it loads it.
     """
+    actor: _builtins.str
+    """Who publishes it, for the history."""
     @_builtins.property
     def base_contract(self) -> _adapter_pb2.BaseContract:
         """The base as the publisher sees it."""
@@ -108,10 +111,11 @@ class PublishHeader(_message.Message):
         evaluation: _adapter_pb2.Evaluation | None = ...,
         files: _abc.Iterable[_adapter_pb2.FileEntry] | None = ...,
         rendering: _adapter_pb2.Rendering | None = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "provenance", b"provenance", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "provenance", b"provenance", "rendering", b"rendering", "unverified_base", b"unverified_base"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "provenance", b"provenance", "rendering", b"rendering", "unverified_base", b"unverified_base"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_base: _TypeAlias = _typing.Literal["base_reference", "base_contract"]  # noqa: Y015
     _WhichOneofArgType_base: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015
@@ -359,6 +363,52 @@ class GetVersionRequest(_message.Message):
 Global___GetVersionRequest: _TypeAlias = GetVersionRequest  # noqa: Y015
 
 @_typing.final
+class VersionFilter(_message.Message):
+    """What a version must have to be listed: all that is given here. Something that no version can have: INVALID_ARGUMENT."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PUBLISHED_SINCE_FIELD_NUMBER: _builtins.int
+    PUBLISHED_UNTIL_FIELD_NUMBER: _builtins.int
+    base: _builtins.str
+    """The id of its base, as in its contract."""
+    parent: _builtins.str
+    """What it was trained on from, as in its provenance."""
+    alias: _builtins.str
+    """An alias that points at it now."""
+    actor: _builtins.str
+    """Who published it."""
+    @_builtins.property
+    def published_since(self) -> _timestamp_pb2.Timestamp:
+        """Published at this moment or later."""
+
+    @_builtins.property
+    def published_until(self) -> _timestamp_pb2.Timestamp:
+        """Published before this moment."""
+
+    def __init__(
+        self,
+        *,
+        base: _builtins.str = ...,
+        parent: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        published_since: _timestamp_pb2.Timestamp | None = ...,
+        published_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["published_since", b"published_since", "published_until", b"published_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "base", b"base", "parent", b"parent", "published_since", b"published_since", "published_until", b"published_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionFilter: _TypeAlias = VersionFilter  # noqa: Y015
+
+@_typing.final
 class ListAdaptersRequest(_message.Message):
     """Asks for the adapters."""
 
@@ -366,19 +416,25 @@ class ListAdaptersRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means the default of 100; more than 1000 means 1000. Negative: INVALID_ARGUMENT."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
+    @_builtins.property
+    def filter(self) -> Global___VersionFilter:
+        """Only adapters that have such a version."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: Global___VersionFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -421,22 +477,28 @@ class ListVersionsRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
     page_size: _builtins.int
     """At most this many; 0 means the default of 100; more than 1000 means 1000. Negative: INVALID_ARGUMENT."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
+    @_builtins.property
+    def filter(self) -> Global___VersionFilter:
+        """Only such versions."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: Global___VersionFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -646,6 +708,9 @@ class ListAliasMovesRequest(_message.Message):
     ALIAS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    MOVED_SINCE_FIELD_NUMBER: _builtins.int
+    MOVED_UNTIL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
     alias: _builtins.str
@@ -654,6 +719,16 @@ class ListAliasMovesRequest(_message.Message):
     """At most this many; 0 means the default of 100; more than 1000 means 1000. Negative: INVALID_ARGUMENT."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
+    actor: _builtins.str
+    """Only moves that they made."""
+    @_builtins.property
+    def moved_since(self) -> _timestamp_pb2.Timestamp:
+        """Only moves at this moment or later."""
+
+    @_builtins.property
+    def moved_until(self) -> _timestamp_pb2.Timestamp:
+        """Only moves before this moment."""
+
     def __init__(
         self,
         *,
@@ -661,10 +736,13 @@ class ListAliasMovesRequest(_message.Message):
         alias: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        moved_since: _timestamp_pb2.Timestamp | None = ...,
+        moved_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["moved_since", b"moved_since", "moved_until", b"moved_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "moved_since", b"moved_since", "moved_until", b"moved_until", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,19 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from parfocal.registry.publishing import MayHave, Publication, Uploaded
-from parfocal.registry.values import AdapterSummary, Alias, AliasMove, FileEntry, Manifest, Page, Version
+from parfocal.registry.values import (
+    ALL_MOVES,
+    ALL_VERSIONS,
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    FileEntry,
+    Manifest,
+    MoveFilter,
+    Page,
+    Version,
+    VersionFilter,
+)
 from parfocal.registry.watching import Watch
 
 
@@ -54,12 +66,16 @@ class Registry(Protocol):
         """
         ...
 
-    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
-        """A page of adapters, sorted by name; raises InvalidPage."""
+    def adapters(
+        self, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[AdapterSummary]:
+        """A page of adapters that have such a live version, sorted by name; raises InvalidPage."""
         ...
 
-    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
-        """A page of live versions, the newest first; raises AdapterNotFound or InvalidPage."""
+    def versions(
+        self, name: str, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[Version]:
+        """A page of such live versions, the newest first; raises AdapterNotFound or InvalidPage."""
         ...
 
     def aliases(self, name: str) -> list[Alias]:
@@ -71,9 +87,14 @@ class Registry(Protocol):
         ...
 
     def alias_moves(
-        self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
+        self,
+        name: str,
+        alias: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        where: MoveFilter = ALL_MOVES,
     ) -> Page[AliasMove]:
-        """A page of moves, of one alias or of all of an adapter, the newest first.
+        """A page of such moves, of one alias or of all of an adapter, the newest first.
 
         Includes those of deleted aliases and adapters. Raises AdapterNotFound, InvalidPage, or AliasNotFound
         for an alias that never existed.

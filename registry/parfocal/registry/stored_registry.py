@@ -1,25 +1,20 @@
 """A registry over any index and any store of blobs: the one place where both meet."""
 
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from functools import partial
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import (
-    BlobCorrupt,
-    BlobMissing,
     IndexCorrupt,
     RegistryForbidden,
     RegistryFull,
     RegistryReadOnly,
     StorageError,
-    VersionNotFound,
 )
 from parfocal.registry.index import Index, Slice
 from parfocal.registry.keeping import (
@@ -48,7 +43,10 @@ from parfocal.registry.publishing import (
     check_here,
     fault_of_files,
 )
+from parfocal.registry.reading import Reading
 from parfocal.registry.values import (
+    ALL_MOVES,
+    ALL_VERSIONS,
     MAX_PAGE_SIZE,
     AdapterName,
     AdapterSummary,
@@ -56,10 +54,13 @@ from parfocal.registry.values import (
     AliasMove,
     FileEntry,
     Manifest,
+    MoveFilter,
     Page,
     Recent,
     Reference,
     Version,
+    VersionFilter,
+    adapters_listing,
     check_actor,
     check_alias,
     check_expected,
@@ -67,7 +68,6 @@ from parfocal.registry.values import (
     check_sequence,
     check_version,
     checked_page_size,
-    chunks_of,
     key_in,
     page_token,
     parse_digest,
@@ -81,9 +81,6 @@ log = logging.getLogger(__name__)
 _ANSWERS_BYTES = 64 << 20
 _ANSWER_GROWTH = 4
 _ANSWER_BYTES = 1000
-
-# Who copies a version is done by then, or was killed.
-_READING_S = 3600.0
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -113,6 +110,7 @@ class StoredRegistry:
         self._copies = copies
         self._check = check
         self._receiving = Receiving(index, blobs)
+        self._reading = Reading(index, blobs)
         self._changes = Changes()
         self._answers: tuple[object | None, Recent[str, Version]] = (None, Recent(_ANSWERS_BYTES))
         check_index(index, blobs, location)
@@ -161,7 +159,8 @@ class StoredRegistry:
             self._index.publishing(),
         ):
             manifest = ready.store(self._blobs, progress, held)
-            return self._index.add_version(adapter, manifest).found_readable()
+            who = check_actor(publication.actor)
+            return self._index.add_version(adapter, manifest, who).found_readable()
 
     def resolve(self, reference: str) -> Version:
         # Asked before the look-up, so an answer is never kept for a moment later than its own.
@@ -204,31 +203,41 @@ class StoredRegistry:
             )
         for copies in self._copies[:-1]:
             try:
-                return self._copied(version, copies)
+                return self._reading.copied(version, copies)
             except (RegistryFull, RegistryForbidden, RegistryReadOnly) as error:
                 log.info("copying %s elsewhere: %s", version, error)
-        return self._copied(version, self._copies[-1])
+        return self._reading.copied(version, self._copies[-1])
 
-    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
-        limit, after = checked_page_size(page_size), key_in(page_token, "adapters")
-        return _page("adapters", self._index.adapters(limit, after))
-
-    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
-        adapter = str(AdapterName.parse(name))
-        listing = f"versions/{adapter}"
+    def adapters(
+        self, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[AdapterSummary]:
+        listing = adapters_listing(where)
         limit, after = checked_page_size(page_size), key_in(page_token, listing)
-        return _page(listing, self._index.versions(adapter, limit, after))
+        return _page(listing, self._index.adapters(limit, after, where))
+
+    def versions(
+        self, name: str, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[Version]:
+        adapter = str(AdapterName.parse(name))
+        listing = f"versions/{adapter}/{where.key}" if where.key else f"versions/{adapter}"
+        limit, after = checked_page_size(page_size), key_in(page_token, listing)
+        return _page(listing, self._index.versions(adapter, limit, after, where))
 
     def aliases(self, name: str) -> list[Alias]:
         return self._index.aliases(str(AdapterName.parse(name)))
 
     def alias_moves(
-        self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
+        self,
+        name: str,
+        alias: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        where: MoveFilter = ALL_MOVES,
     ) -> Page[AliasMove]:
         adapter, only = str(AdapterName.parse(name)), check_alias(alias) if alias else ""
-        listing = f"moves/{adapter}/{only}"
+        listing = f"moves/{adapter}/{only}/{where.key}" if where.key else f"moves/{adapter}/{only}"
         limit, after = checked_page_size(page_size), key_in(page_token, listing)
-        return _page(listing, self._index.moves(adapter, only, limit, after))
+        return _page(listing, self._index.moves(adapter, only, limit, after, where))
 
     def alias_history(self, name: str, alias: str) -> list[AliasMove]:
         adapter, word = str(AdapterName.parse(name)), check_alias(alias)
@@ -337,55 +346,6 @@ class StoredRegistry:
             yield
         self._changes.happened()
         self.catch_up()
-
-    def _copied(self, version: Version, copies: LocalCopies) -> Path:
-        """A local folder with the version's files, every byte verified now."""
-        with disk_errors(copies.home):
-            missing = copies.missing(version.digest, version.manifest)
-            with self._leased_to_reader(version.digest) if missing else nullcontext():
-                for entry in missing:
-                    try:
-                        self._copy(entry, version.digest, copies)
-                    except BlobCorrupt as error:
-                        raise self._quarantined(entry, error) from error
-            return copies.path(version.digest)
-
-    def _copy(self, entry: FileEntry, digest: str, copies: LocalCopies) -> None:
-        if not copies.link(digest, entry, partial(self._blobs.link, entry.digest)):
-            with self._opened(entry, digest) as blob:
-                copies.place(digest, entry, chunks_of(blob))
-
-    @contextmanager
-    def _leased_to_reader(self, digest: str) -> Iterator[None]:
-        """Keeps what is being read from collection, though the version be deleted meanwhile."""
-        reader = f"reader-{secrets.token_hex(8)}"
-        with suppress(StorageError):  # who may only read, or has no room, reads without
-            self._index.lease(reader, [digest], _READING_S)
-        try:
-            yield
-        finally:
-            with suppress(StorageError):
-                self._index.end_lease(reader, [digest])
-
-    def _quarantined(self, entry: FileEntry, error: BlobCorrupt) -> BlobCorrupt:
-        """The error for a blob that was moved out of the way, where it could be."""
-        place = error.metadata.get("quarantine", "")
-        if not place:
-            with suppress(StorageError):
-                place = self._blobs.quarantine(entry.digest)
-        if not place or "quarantine" in error.metadata:
-            return error
-        told = {**error.metadata, "digest": entry.digest, "quarantine": place}
-        return BlobCorrupt(f"{error}; blob {entry.digest} was moved to {place}", **told)
-
-    def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:
-        """Opens a file of a version; a missing file is a loss only if the version is live."""
-        try:
-            return self._blobs.open(entry.digest)
-        except BlobMissing as error:
-            if self._index.is_live(digest):
-                raise
-            raise VersionNotFound(f"{digest} was deleted and its files are gone", digest=digest) from error
 
 
 def _page(listing: str, found: Slice[Item]) -> Page[Item]:

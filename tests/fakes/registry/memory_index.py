@@ -9,13 +9,17 @@ from typing import TypeVar
 
 from parfocal.registry.index import Slice, refusals
 from parfocal.registry.values import (
+    ALL_MOVES,
+    ALL_VERSIONS,
     MOVE_KINDS,
     AdapterSummary,
     Alias,
     AliasMove,
     Event,
     EventKind,
+    MoveFilter,
     Version,
+    VersionFilter,
     digest_of,
     rollback_target,
 )
@@ -74,30 +78,38 @@ class MemoryIndex:
     def is_known(self, digest: str) -> bool:
         return any(event.digest == digest for event in self._events)
 
-    def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
+    def versions(
+        self, name: str, limit: int, after: str, where: VersionFilter = ALL_VERSIONS
+    ) -> Slice[Version]:
         self._require(name)
         numbers = [n for n in sorted(self._live(name), reverse=True) if not after or n < int(after)]
+        numbers = [n for n in numbers if self._is_such(name, n, where)]
         found = [self._version(self._published(name)[n]) for n in numbers]
         return _slice(found, limit, lambda version: str(version.version))
 
-    def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
+    def adapters(self, limit: int, after: str, where: VersionFilter = ALL_VERSIONS) -> Slice[AdapterSummary]:
         names = [name for name in sorted(self._names()) if name > after and not self._is_deleted(name)]
+        if where != ALL_VERSIONS:
+            names = [name for name in names if any(self._is_such(name, n, where) for n in self._live(name))]
         return _slice([self._summary(name) for name in names], limit, lambda summary: summary.name)
 
     def aliases(self, name: str) -> list[Alias]:
         self._require(name)
         return [self._the_alias(name, alias) for alias in sorted(self._pointing(name))]
 
-    def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
+    def moves(
+        self, name: str, alias: str, limit: int, after: str, where: MoveFilter = ALL_MOVES
+    ) -> Slice[AliasMove]:
         found = [e for e in self._moves(name, alias) if not after or e.sequence < int(after)][::-1]
-        if not found and not after:
+        found = [e for e in found if where.actor in ("", e.actor) and e.happened_at in where.moved]
+        if not found and not after and not self._moves(name, alias):
             self._require(name)
             if alias:
                 raise refusals.no_alias(name, alias)
         events = _slice(found, limit, lambda event: str(event.sequence))
         return Slice(tuple(event.move() for event in events.items), events.next_key)
 
-    def add_version(self, name: str, manifest: bytes) -> Version:
+    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
         digest = digest_of(manifest)
         with self._lock:
             there = self._live_with(name, digest)
@@ -105,7 +117,7 @@ class MemoryIndex:
                 return there
             self._manifests[digest] = manifest
             number = max(self._published(name), default=0) + 1
-            self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest)
+            self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest, actor=actor)
             return self.version(name, number)
 
     def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
@@ -248,6 +260,19 @@ class MemoryIndex:
     def _version(self, event: Event) -> Version:
         data = self._manifests[event.digest]
         return Version(event.name, event.version, event.digest, data, event.happened_at)
+
+    def _is_such(self, name: str, number: int, where: VersionFilter) -> bool:
+        event = self._published(name)[number]
+        manifest = self._version(event).manifest
+        parent = manifest.provenance.parent if manifest.provenance else None
+        pointing = {alias for alias, version in self._pointing(name).items() if version == number}
+        return (
+            where.base in ("", manifest.contract.base.id)
+            and where.parent in ("", parent)
+            and where.actor in ("", event.actor)
+            and (not where.alias or where.alias in pointing)
+            and event.happened_at in where.published
+        )
 
     def _moves(self, name: str, alias: str) -> list[Event]:
         return [e for e in self._of(name) if e.kind in MOVE_KINDS and alias in ("", e.alias)]

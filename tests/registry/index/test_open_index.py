@@ -3,6 +3,8 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from parfocal.registry import FolderRegistry, Publication, rebuild_folder
 from parfocal.registry.errors import IndexCorrupt, IndexLost, RegistryBusy, StorageError
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.remote import RemoteRegistry
+from parfocal.registry.values import EventKind
 
 
 @pytest.fixture
@@ -84,12 +87,19 @@ def test_an_open_process_refuses_to_write_into_an_older_copy(
 
 
 def test_a_journal_that_is_gone_is_written_anew_to_its_end(path: Path) -> None:
+    with closing(SqliteIndex(path / "index.sqlite", lambda: None)) as opened:
+        last = opened.events(opened.last_sequence() - 1, 1)[0]
+        move = next(event for event in opened.events(0, 100) if event.kind is EventKind.ALIAS_SET)
+    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor"
     index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
     index.execute("BEGIN")
-    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor"
-    move = f"SELECT {columns} FROM events WHERE kind = 'alias_set' ORDER BY sequence LIMIT 1"
     for _ in range(2500):
-        index.execute(f"INSERT INTO events ({columns}) {move}")
+        following = replace(move, sequence=last.sequence + 1)
+        last = replace(following, hash=following.hash_after(last.hash))
+        index.execute(
+            f"INSERT INTO events ({columns}, hash) SELECT {columns}, ? FROM events WHERE sequence = ?",
+            (last.hash, move.sequence),
+        )
     index.execute("COMMIT")
     index.close()
     (path / "journal.jsonl").unlink()

@@ -24,7 +24,7 @@ from parfocal.registry import Publication, StoredRegistry
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.errors import TooManyAliases
 from parfocal.registry.faces.grpc.fitting import fitting
-from parfocal.registry.faces.grpc.service import _to_the_end
+from parfocal.registry.faces.grpc.threads import to_the_end
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.values import MAX_ALIASES, AliasMove, EventKind, MoveKind, digest_of
 from parfocal.registry.wire import move_message
@@ -172,7 +172,7 @@ def test_a_failed_upload_is_freed_without_the_garbage_collector() -> None:
 
     async def upload(threads: ThreadPoolExecutor) -> None:
         with suppress(ValueError):  # pytest.raises would hold the error itself
-            await _to_the_end(asyncio.get_running_loop().run_in_executor(threads, fail))
+            await to_the_end(asyncio.get_running_loop().run_in_executor(threads, fail))
 
     gc.collect()
     gc.disable()

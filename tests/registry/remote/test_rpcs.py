@@ -76,7 +76,8 @@ def test_a_download_holds_the_manifest_and_then_every_byte(
 ) -> None:
     if "digest" in selector:
         selector = {"digest": published.registry.resolve("team/x@prod").digest}
-    replies = list(published.stub.DownloadVersion(pb.DownloadVersionRequest(**selector)))
+    request = pb.DownloadVersionRequest(**selector)  # type: ignore[arg-type]  # texts both
+    replies = list(published.stub.DownloadVersion(request))
     manifest = Manifest.from_bytes(replies[0].version.manifest_json)
     for file in manifest.files:
         data = b"".join(reply.chunk.data for reply in replies[1:] if reply.chunk.path == file.path)

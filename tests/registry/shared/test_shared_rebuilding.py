@@ -115,6 +115,7 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     written: SharedRegistry, shared_address: StorageAddress, execute: Execute, tmp_path: Path
 ) -> None:
     execute("ALTER TABLE events DROP COLUMN hash")
+    execute("DROP TABLE facts")
     execute("UPDATE registry SET schema_version = 2")
     registry = SharedRegistry(shared_address, cache=tmp_path / "cache")
     check(registry)

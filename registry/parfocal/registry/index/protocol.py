@@ -5,7 +5,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from parfocal.registry.values import AdapterSummary, Alias, AliasMove, Event, Version
+from parfocal.registry.values import (
+    ALL_MOVES,
+    ALL_VERSIONS,
+    AdapterSummary,
+    Alias,
+    AliasMove,
+    Event,
+    MoveFilter,
+    Version,
+    VersionFilter,
+)
 
 Item = TypeVar("Item")
 
@@ -70,22 +80,26 @@ class Index(Protocol):
         """Whether any version has or had this digest."""
         ...
 
-    def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
+    def versions(
+        self, name: str, limit: int, after: str, where: VersionFilter = ALL_VERSIONS
+    ) -> Slice[Version]:
         """At most `limit` live versions, the newest first; fewer, at least one, where manifests are large.
 
         Raises AdapterNotFound.
         """
         ...
 
-    def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
-        """At most `limit` adapters, sorted by name."""
+    def adapters(self, limit: int, after: str, where: VersionFilter = ALL_VERSIONS) -> Slice[AdapterSummary]:
+        """At most `limit` adapters, sorted by name: those that have such a live version."""
         ...
 
     def aliases(self, name: str) -> list[Alias]:
         """The aliases of an adapter, sorted; raises AdapterNotFound."""
         ...
 
-    def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
+    def moves(
+        self, name: str, alias: str, limit: int, after: str, where: MoveFilter = ALL_MOVES
+    ) -> Slice[AliasMove]:
         """At most `limit` moves of an alias, or of all where `alias` is empty, the newest first.
 
         Includes those of deleted aliases and adapters. Raises AdapterNotFound, or AliasNotFound for an alias
@@ -93,7 +107,7 @@ class Index(Protocol):
         """
         ...
 
-    def add_version(self, name: str, manifest: bytes) -> Version:
+    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
         """The new version, or the live one of this name that has the same digest already."""
         ...
 

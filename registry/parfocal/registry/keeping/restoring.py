@@ -36,7 +36,10 @@ def mend(events: Iterable[Event], manifests: Collection[str]) -> Mended:
         if (name, number) not in standing.versions:
             told.append(_end(EventKind.ALIAS_DELETED, name, alias=alias, previous_version=number))
     numbered = tuple(replace(event, sequence=number) for number, event in enumerate(told, 1))
-    return Mended(numbered, tuple(f"{name}@{number}" for name, number in lost), list(numbered) != given)
+    is_changed = list(numbered) != given
+    if is_changed:  # another history, which nobody has sealed
+        numbered = tuple(replace(event, hash="") for event in numbered)
+    return Mended(numbered, tuple(f"{name}@{number}" for name, number in lost), is_changed)
 
 
 def published(name: str, version: int, digest: str) -> Event:

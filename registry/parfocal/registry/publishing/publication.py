@@ -17,7 +17,8 @@ class Publication:
 
     Without a described base, or with an unverified one, `unverified_base` must confirm that this is intended.
     In place of `base`, a stranger may name one to be looked up: `shared_base`, a Hub id or empty for the one
-    that the adapter's configuration names. Folders of this machine are never looked at for it.
+    that the adapter's configuration names. Folders of this machine are never looked at for it. `actor` is who
+    publishes, for the history.
     """
 
     base: BaseContract | None = None
@@ -26,6 +27,7 @@ class Publication:
     unverified_base: bool = False
     rendering: Rendering | None = None
     shared_base: str | None = None
+    actor: str = ""
 
 
 def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:

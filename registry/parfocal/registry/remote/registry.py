@@ -26,15 +26,19 @@ from parfocal.registry.remote.replies import (
 from parfocal.registry.remote.upload import publish_header, sources
 from parfocal.registry.remote.watch import RemoteWatch
 from parfocal.registry.values import (
+    ALL_MOVES,
+    ALL_VERSIONS,
     MAX_PAGE_SIZE,
     AdapterName,
     AdapterSummary,
     Alias,
     AliasMove,
     Manifest,
+    MoveFilter,
     Page,
     Reference,
     Version,
+    VersionFilter,
     check_actor,
     check_alias,
     check_expected,
@@ -46,12 +50,14 @@ from parfocal.registry.values import (
     parse_digest,
 )
 from parfocal.registry.wire import (
+    filter_message,
     read_adapter,
     read_alias,
     read_listed,
     read_move,
     read_version,
     registry_errors,
+    timestamp,
 )
 from parfocal.rpc import Credentials, Endpoint, RemoteError, open_blocking_channel
 from parfocal.v1 import adapter_pb2
@@ -180,19 +186,27 @@ class RemoteRegistry:
             )
         return folder
 
-    def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
+    def adapters(
+        self, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[AdapterSummary]:
         """A page of adapters, sorted by name; see Registry."""
         with registry_errors(self._endpoint):
-            request = pb.ListAdaptersRequest(page_size=checked_page_size(page_size), page_token=page_token)
+            request = pb.ListAdaptersRequest(
+                page_size=checked_page_size(page_size), page_token=page_token, filter=filter_message(where)
+            )
             reply = self._stub.ListAdapters(request, timeout=_DEADLINE_S)
         found = checked_adapters([read_adapter(item) for item in reply.adapters])
         return checked_page(found, reply.next_page_token, page_token)
 
-    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
+    def versions(
+        self, name: str, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[Version]:
         """A page of live versions, the newest first; see Registry."""
         size, adapter = checked_page_size(page_size), str(AdapterName.parse(name))
         with registry_errors(self._endpoint):
-            request = pb.ListVersionsRequest(name=adapter, page_size=size, page_token=page_token)
+            request = pb.ListVersionsRequest(
+                name=adapter, page_size=size, page_token=page_token, filter=filter_message(where)
+            )
             reply = self._stub.ListVersions(request, timeout=_DEADLINE_S)
         found = checked_versions([read_listed(item) for item in reply.versions], adapter)
         return checked_page(found, reply.next_page_token, page_token)
@@ -216,13 +230,24 @@ class RemoteRegistry:
         return list(every_item(lambda token: self.alias_moves(name, word, MAX_PAGE_SIZE, token)))
 
     def alias_moves(
-        self, name: str, alias: str = "", page_size: int = 0, page_token: str = ""
+        self,
+        name: str,
+        alias: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        where: MoveFilter = ALL_MOVES,
     ) -> Page[AliasMove]:
         """A page of moves, of one alias or of all of an adapter, the newest first; see Registry."""
         adapter, word = str(AdapterName.parse(name)), check_alias(alias) if alias else ""
         with registry_errors(self._endpoint):
             request = pb.ListAliasMovesRequest(
-                name=adapter, alias=word, page_size=checked_page_size(page_size), page_token=page_token
+                name=adapter,
+                alias=word,
+                page_size=checked_page_size(page_size),
+                page_token=page_token,
+                actor=where.actor,
+                moved_since=timestamp(where.moved.since),
+                moved_until=timestamp(where.moved.until),
             )
             reply = self._stub.ListAliasMoves(request, timeout=_DEADLINE_S)
         found = checked_moves((read_move(move) for move in reply.moves), adapter, word)

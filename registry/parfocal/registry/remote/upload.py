@@ -2,7 +2,7 @@
 
 from parfocal.client.transfer import Source
 from parfocal.registry.publishing import Draft, Publication
-from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE
+from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, check_actor
 from parfocal.registry.wire import base_message, evaluation_message, provenance_message, rendering_message
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -16,6 +16,7 @@ def publish_header(name: str, publication: Publication) -> pb.PublishHeader:
         provenance=provenance_message(publication.provenance),
         evaluation=evaluation_message(publication.evaluation),
         rendering=rendering_message(publication.rendering),
+        actor=check_actor(publication.actor),
     )
 
 

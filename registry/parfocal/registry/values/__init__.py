@@ -30,6 +30,14 @@ from parfocal.registry.values.digest import (
     parse_digest,
 )
 from parfocal.registry.values.events import MOVE_KINDS, Event, EventKind, Standing
+from parfocal.registry.values.filters import (
+    ALL_MOVES,
+    ALL_VERSIONS,
+    MoveFilter,
+    Span,
+    VersionFilter,
+    adapters_listing,
+)
 from parfocal.registry.values.foreign_json import UnreadableJson, check_once, read_foreign_json
 from parfocal.registry.values.json_fields import FieldError, JsonObject, kind_of
 from parfocal.registry.values.limits import (
@@ -69,6 +77,8 @@ from parfocal.registry.values.rendering import Rendering
 from parfocal.registry.values.rollback import rollback_target
 
 __all__ = [
+    "ALL_MOVES",
+    "ALL_VERSIONS",
     "CONFIG_FILE",
     "JSON",
     "MAX_ALIASES",
@@ -107,6 +117,7 @@ __all__ = [
     "InvalidJson",
     "JsonObject",
     "Manifest",
+    "MoveFilter",
     "MoveKind",
     "Page",
     "Provenance",
@@ -114,10 +125,13 @@ __all__ = [
     "Recent",
     "Reference",
     "Rendering",
+    "Span",
     "Standing",
     "TargetModule",
     "UnreadableJson",
     "Version",
+    "VersionFilter",
+    "adapters_listing",
     "check_actor",
     "check_alias",
     "check_expected",

@@ -2,6 +2,7 @@
 
 from parfocal.registry.wire.errors import registry_errors
 from parfocal.registry.wire.events import event_message, read_event
+from parfocal.registry.wire.filters import filter_message, read_filter, read_move_filter, timestamp
 from parfocal.registry.wire.manifest_fields import ManifestFields
 from parfocal.registry.wire.messages import (
     adapter_message,
@@ -37,6 +38,7 @@ __all__ = [
     "evaluation_message",
     "event_message",
     "file_message",
+    "filter_message",
     "first_of_download_bytes",
     "move_message",
     "provenance_message",
@@ -46,14 +48,17 @@ __all__ = [
     "read_evaluation",
     "read_event",
     "read_file",
+    "read_filter",
     "read_listed",
     "read_move",
+    "read_move_filter",
     "read_provenance",
     "read_publication",
     "read_rendering",
     "read_version",
     "registry_errors",
     "rendering_message",
+    "timestamp",
     "version_bytes",
     "version_message",
     "versions_bytes",

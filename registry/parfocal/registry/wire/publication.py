@@ -5,8 +5,8 @@ from parfocal.registry.wire.reading import read_base, read_evaluation, read_prov
 from parfocal.v1 import registry_service_pb2 as pb
 
 
-def read_publication(header: pb.PublishHeader) -> Publication:
-    """The publication that a header describes; raises InvalidPublication.
+def read_publication(header: pb.PublishHeader, actor: str) -> Publication:
+    """The publication that a header describes, by `actor`; raises InvalidPublication.
 
     A base that was only named, or not even that, is looked up when the adapter is checked.
     """
@@ -18,4 +18,5 @@ def read_publication(header: pb.PublishHeader) -> Publication:
         unverified_base=header.unverified_base,
         rendering=read_rendering(header.rendering) if header.HasField("rendering") else None,
         shared_base=None if is_described else header.base_reference,
+        actor=actor,
     )

@@ -1,17 +1,14 @@
 """`parfocal gc`: frees the files that no version needs."""
 
-import re
 from typing import Annotated
 
 import typer
 
 from parfocal.cli.display import count_text, say, show_json, size_text
+from parfocal.cli.history import seconds_in
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.registries import registry_here
 from parfocal.registry import Garbage
-
-_SPAN = re.compile(r"(\d{1,9})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def gc(
@@ -73,10 +70,10 @@ def gc(
 
 
 def _seconds(text: str) -> float:
-    span = _SPAN.fullmatch(text)
-    if span is None:
+    found = seconds_in(text)
+    if found is None:
         raise typer.BadParameter(f"{text[:40]!a} is no time; write 90s, 30m, 12h or 7d", param_hint="--grace")
-    return float(int(span[1]) * _SECONDS[span[2]])
+    return found
 
 
 def _tell_held_back(garbage: Garbage, dry_run: bool) -> None:

@@ -5,13 +5,23 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.auditing import AgainstOption, VerifyOption, check_verifying, verify_log
 from parfocal.cli.display import say, show_json
 from parfocal.cli.documents import move_document
-from parfocal.cli.moves import show_moves
+from parfocal.cli.history import (
+    AgainstOption,
+    ByOption,
+    SinceOption,
+    UntilOption,
+    VerifyOption,
+    check_verifying,
+    show_moves,
+    span,
+    verify_log,
+)
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.reach import registry_at
 from parfocal.registry import Registry, every_item
+from parfocal.registry.values import ALL_MOVES, MoveFilter
 
 
 def log(
@@ -34,6 +44,9 @@ def log(
             help="Follow from after this event; 0 shows all there were.",
         ),
     ] = None,
+    by: ByOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     verify: VerifyOption = False,
     against: AgainstOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -58,21 +71,29 @@ def log(
     if verify:
         verify_log(registry_at(registry), against, as_json)
         return
+    where = MoveFilter(by or "", span(since, until))
+    _check_following(follow_on, name, after, where)
+    opened = registry_at(registry)
+    if follow_on:
+        _follow(opened, name or "", alias or "", after, as_json)
+    else:
+        _list(opened, name or "", alias or "", where, as_json)
+
+
+def _check_following(follow_on: bool, name: str | None, after: int | None, where: MoveFilter) -> None:
+    """Raises BadParameter for flags that do not go together."""
     if name is None and not follow_on:
         raise typer.BadParameter(
             "name an adapter, or follow all with --follow, or prove all with --verify", param_hint="NAME"
         )
     if after is not None and not follow_on:
         raise typer.BadParameter("it says where to follow from; add --follow", param_hint="--after")
-    opened = registry_at(registry)
-    if follow_on:
-        _follow(opened, name or "", alias or "", after, as_json)
-    else:
-        _list(opened, name or "", alias or "", as_json)
+    if follow_on and where != ALL_MOVES:
+        raise typer.BadParameter("--by, --since and --until narrow what was", param_hint="--follow")
 
 
-def _list(registry: Registry, name: str, alias: str, as_json: bool) -> None:
-    moves = list(every_item(lambda token: registry.alias_moves(name, alias, page_token=token)))
+def _list(registry: Registry, name: str, alias: str, where: MoveFilter, as_json: bool) -> None:
+    moves = list(every_item(lambda token: registry.alias_moves(name, alias, page_token=token, where=where)))
     if as_json:
         show_json({"moves": [move_document(move) for move in moves]})
     else:

@@ -7,6 +7,7 @@ import typer
 
 from parfocal.cli.display import digest_text, show_json, show_table, size_text, time_text
 from parfocal.cli.documents import adapter_document, version_document
+from parfocal.cli.history import ByOption, SinceOption, UntilOption, span
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.reach import registry_at
 from parfocal.registry import (
@@ -17,6 +18,7 @@ from parfocal.registry import (
     Version,
     every_item,
 )
+from parfocal.registry.values import ALL_VERSIONS, VersionFilter
 
 
 def ls(
@@ -26,25 +28,41 @@ def ls(
             metavar="[NAME|NAMESPACE]", help="An adapter, for its versions; a namespace, for its adapters."
         ),
     ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="BASE", help="Only versions for this base.")
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", metavar="REF", help="Only versions trained on from this one.")
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", metavar="ALIAS", help="Only versions that this points at.")
+    ] = None,
+    by: ByOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
     """List adapters, or the versions of one, newest first.
 
-    A word that is an adapter in no namespace means that adapter; with a slash, it means the namespace.
+    A word that is an adapter in no namespace means that adapter; with a slash, it means the namespace. Flags
+    show only versions that meet all of them, and adapters that have one.
 
     Example: parfocal ls team/invoices
+
+    Example: parfocal ls --base tiny --alias prod --since 7d
     """
+    where = VersionFilter(base or "", parent or "", alias or "", by or "", span(since, until))
     opened = registry_at(registry)
     if name is None:
-        _show_adapters(_adapters(opened), as_json)
+        _show_adapters(_adapters(opened, where), as_json)
         return
     namespace, slash, rest = name.partition("/")
     if rest or (not slash and _is_adapter(opened, name)):
-        _show_versions(opened, name, as_json)
+        _show_versions(opened, name, where, as_json)
         return
-    found = [each for each in _adapters(opened) if AdapterName.parse(each.name).namespace == namespace]
-    if not found:
+    found = [each for each in _adapters(opened, where) if AdapterName.parse(each.name).namespace == namespace]
+    if not found and where == ALL_VERSIONS:
         what = "is not a namespace with adapters" if slash else "is neither an adapter nor a namespace"
         raise AdapterNotFound(f"{name!r} {what}; parfocal ls shows those that exist", adapter=name)
     _show_adapters(found, as_json)
@@ -58,8 +76,8 @@ def _is_adapter(registry: Registry, name: str) -> bool:
     return True
 
 
-def _adapters(registry: Registry) -> list[AdapterSummary]:
-    return list(every_item(lambda token: registry.adapters(page_token=token)))
+def _adapters(registry: Registry, where: VersionFilter) -> list[AdapterSummary]:
+    return list(every_item(lambda token: registry.adapters(page_token=token, where=where)))
 
 
 def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
@@ -79,8 +97,8 @@ def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
     show_table(("ADAPTER", "LATEST", "VERSIONS", "ALIASES", "UPDATED"), rows)
 
 
-def _show_versions(registry: Registry, name: str, as_json: bool) -> None:
-    versions = list(every_item(lambda token: registry.versions(name, page_token=token)))
+def _show_versions(registry: Registry, name: str, where: VersionFilter, as_json: bool) -> None:
+    versions = list(every_item(lambda token: registry.versions(name, page_token=token, where=where)))
     if as_json:
         show_json({"versions": [version_document(version) for version in versions]})
         return

@@ -8,9 +8,10 @@ import typer
 
 from parfocal.cli.display import say, show_json, size_text
 from parfocal.cli.documents import version_document
-from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, NameArgument, RegistryOption
+from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, JsonOption, NameArgument, RegistryOption
 from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.cli.reach import registry_at
+from parfocal.cli.registries import actor_or_me
 from parfocal.registry import (
     AdapterNotFound,
     BaseContract,
@@ -48,6 +49,7 @@ def push(
             "--unverified-base", help="Publish without seeing the base; serving then checks what it can."
         ),
     ] = False,
+    actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish an adapter as a new version. Content that the name has already keeps its version.
@@ -59,7 +61,7 @@ def push(
     """
     described = _unseen(base) if unverified_base else _seen(base or _named_by(folder))
     with bytes_progress(f"Publishing {name}") as progress:
-        publication = Publication(base=described, unverified_base=unverified_base)
+        publication = Publication(base=described, unverified_base=unverified_base, actor=actor_or_me(actor))
         opened = registry_at(registry, create=True)
         before = _latest(opened, name)
         travelled = list[int]()

@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.auditing import (
+from parfocal.cli.display import count_text, say, show_json, size_text
+from parfocal.cli.flags import Given, command
+from parfocal.cli.history import (
     AgainstOption,
     VerifyOption,
     check_verifying,
     every_past_event,
     verify_log,
 )
-from parfocal.cli.display import count_text, say, show_json, size_text
-from parfocal.cli.flags import Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import bytes_progress
 from parfocal.cli.reach import registry_at

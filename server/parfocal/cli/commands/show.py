@@ -15,7 +15,7 @@ from parfocal.cli.display import (
     time_text,
 )
 from parfocal.cli.documents import alias_document, move_document, version_document
-from parfocal.cli.moves import show_moves
+from parfocal.cli.history import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.reach import registry_at
 from parfocal.registry import (

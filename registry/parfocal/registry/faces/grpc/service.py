@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 
 from parfocal.registry.disk import Staging, be_patient_until, cache_home, disk_errors
 from parfocal.registry.errors import (
-    AliasNotFound,
     InvalidArgument,
     InvalidUpload,
     Overloaded,
@@ -25,35 +24,29 @@ from parfocal.registry.faces.grpc.announcements import (
 from parfocal.registry.faces.grpc.blob_uploads import BlobUploads
 from parfocal.registry.faces.grpc.downloads import SentFiles, files_from
 from parfocal.registry.faces.grpc.feed import Feed
-from parfocal.registry.faces.grpc.fitting import fitting
-from parfocal.registry.faces.grpc.sight import may_have, readable, seen_adapters, signed
+from parfocal.registry.faces.grpc.lists import Lists
+from parfocal.registry.faces.grpc.sight import may_have, readable, signed
 from parfocal.registry.faces.grpc.threads import Threads, to_the_end
 from parfocal.registry.faces.grpc.uploads import Uploads
 from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.registry.publishing import Upload, Uploaded
 from parfocal.registry.registry import Registry, TakesBlobs
 from parfocal.registry.values import (
-    MAX_PAGE_SIZE,
     AdapterName,
-    Alias,
     Event,
     FileEntry,
     Page,
     Version,
     check_needed,
     check_version,
-    checked_page_size,
     chunks_of,
-    key_in,
-    page_token,
 )
 from parfocal.registry.wire import (
     ManifestFields,
-    adapter_message,
     alias_message,
     event_message,
     first_of_download_bytes,
-    move_message,
+    read_filter,
     read_publication,
     version_bytes,
     versions_bytes,
@@ -95,6 +88,7 @@ class RegistryService(RegistryServiceServicer):
         self._look_ups = Threads(16, "registry-look-up")
         self._readings = Threads(2, "registry-reading")
         self._fields = ManifestFields()
+        self._lists = Lists(registry)
         self._changes = Threads(4, "registry-change")
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
@@ -125,7 +119,9 @@ class RegistryService(RegistryServiceServicer):
                         staged.take(len(request.chunk.data))
                         await to_the_end(self._pieces(upload.write, request.chunk.path, request.chunk.data))
                     upload.finish()
-                    version = await to_the_end(self._publishing(self._publish, header, folder))
+                    version = await to_the_end(
+                        self._publishing(self._publish, header, folder, current_caller())
+                    )
         _tell_of(version)
         return await self._version_reply(version)
 
@@ -154,7 +150,7 @@ class RegistryService(RegistryServiceServicer):
         registry, owner = taking_blobs(self._registry), current_caller().key_id
         uploaded = Uploaded(tuple(announced(request.header)), owner, whole_files(request))
         version = await to_the_end(
-            self._publishing(self._publish_uploaded, registry, request.header, uploaded)
+            self._publishing(self._publish_uploaded, registry, request.header, uploaded, current_caller())
         )
         _tell_of(version)
         return await self._version_reply(version)
@@ -176,15 +172,16 @@ class RegistryService(RegistryServiceServicer):
     ) -> pb.ListAdaptersResponse:
         """Lists the adapters with their aliases."""
         _tell(request, context)
-        return await self._look_ups(self._list_adapters, request, current_caller())
+        return await self._look_ups(self._lists.adapters, request, current_caller())
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
     ) -> pb.ListVersionsResponse:
         """Lists the versions of an adapter."""
         _tell(request, context)
+        where = read_filter(request.filter)
         page = await self._look_ups(
-            self._registry.versions, request.name, request.page_size, request.page_token
+            self._registry.versions, request.name, request.page_size, request.page_token, where
         )
         await self._read_large(page.items)
         written = await self._look_ups(self._written_versions, request.name, page)
@@ -203,14 +200,14 @@ class RegistryService(RegistryServiceServicer):
     async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
         """Lists aliases, with their history if asked."""
         _tell(request, context)
-        return await self._look_ups(self._list_aliases, request)
+        return await self._look_ups(self._lists.aliases, request)
 
     async def ListAliasMoves(
         self, request: pb.ListAliasMovesRequest, context: Context
     ) -> pb.ListAliasMovesResponse:
         """Lists the moves of one alias, or of all."""
         _tell(request, context)
-        return await self._look_ups(self._list_moves, request)
+        return await self._look_ups(self._lists.moves, request)
 
     async def RollbackAlias(self, request: pb.RollbackAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Undoes the last move of an alias, if it still points where the caller says."""
@@ -328,13 +325,15 @@ class RegistryService(RegistryServiceServicer):
         versions = (version_bytes(version, aliases, self._fields(version)) for version in page.items)
         return versions_bytes(versions, page.next_page_token)
 
-    def _publish(self, header: pb.PublishHeader, folder: Path) -> Version:
-        return self._registry.publish(header.name, folder, read_publication(header))
+    def _publish(self, header: pb.PublishHeader, folder: Path, caller: Caller) -> Version:
+        publication = read_publication(header, signed(header.actor, caller))
+        return self._registry.publish(header.name, folder, publication)
 
     def _publish_uploaded(
-        self, registry: TakesBlobs, header: pb.PublishHeader, uploaded: Uploaded
+        self, registry: TakesBlobs, header: pb.PublishHeader, uploaded: Uploaded, caller: Caller
     ) -> Version:
-        return registry.publish_uploaded(header.name, uploaded, read_publication(header))
+        publication = read_publication(header, signed(header.actor, caller))
+        return registry.publish_uploaded(header.name, uploaded, publication)
 
     def _missing(
         self, registry: TakesBlobs, name: str, files: list[FileEntry], caller: Caller
@@ -354,41 +353,6 @@ class RegistryService(RegistryServiceServicer):
         if request.HasField("reference"):
             return self._registry.resolve(request.reference)
         raise InvalidArgument("a download needs a reference or a digest", field="selector")
-
-    def _list_adapters(self, request: pb.ListAdaptersRequest, caller: Caller) -> pb.ListAdaptersResponse:
-        page = seen_adapters(self._registry, caller, request.page_size, request.page_token)
-        messages = (adapter_message(item, self._registry.aliases(item.name)) for item in page.items)
-        adapters = fitting(messages)
-        token = page.next_page_token
-        if len(adapters) < len(page.items):
-            token = page_token("adapters", adapters[-1].name)
-        return pb.ListAdaptersResponse(adapters=adapters, next_page_token=token)
-
-    def _list_aliases(self, request: pb.ListAliasesRequest) -> pb.ListAliasesResponse:
-        size = checked_page_size(request.page_size)
-        name = str(AdapterName.parse(request.name))
-        listing = f"aliases/{name}/{request.alias}"
-        after = key_in(request.page_token, listing)
-        found = [alias for alias in self._registry.aliases(name) if request.alias in ("", alias.alias)]
-        if request.alias and not found:
-            raise AliasNotFound(
-                f"adapter {name!r} has no alias {request.alias[:80]!a}; leave it out to list them all",
-                adapter=name,
-            )
-        rest = [alias for alias in found if alias.alias > after]
-        messages = fitting(self._alias_message(alias, request.include_history) for alias in rest[:size])
-        token = page_token(listing, messages[-1].alias) if len(rest) > len(messages) else ""
-        return pb.ListAliasesResponse(aliases=messages, next_page_token=token)
-
-    def _alias_message(self, alias: Alias, include_history: bool) -> adapter_pb2.Alias:
-        if not include_history:
-            return alias_message(alias)
-        return alias_message(alias, self._registry.alias_moves(alias.name, alias.alias, MAX_PAGE_SIZE).items)
-
-    def _list_moves(self, request: pb.ListAliasMovesRequest) -> pb.ListAliasMovesResponse:
-        page = self._registry.alias_moves(request.name, request.alias, request.page_size, request.page_token)
-        moves = [move_message(move) for move in page.items]
-        return pb.ListAliasMovesResponse(moves=moves, next_page_token=page.next_page_token)
 
 
 def _expected(

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from parfocal.registry.errors import NotFound, VersionNotFound
 from parfocal.registry.publishing import MayHave
 from parfocal.registry.registry import Registry
-from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, Page, Version, every_item
+from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, Page, Version, VersionFilter, every_item
 from parfocal.rpc.access import Caller, Need
 from parfocal.v1.access import Verb
 from parfocal.v1.limits import ACTOR_CHARACTERS
 
 
-def seen_adapters(registry: Registry, caller: Caller, page_size: int, token: str) -> Page[AdapterSummary]:
+def seen_adapters(
+    registry: Registry, caller: Caller, page_size: int, token: str, where: VersionFilter
+) -> Page[AdapterSummary]:
     """A page of the adapters that `caller` sees; only the last one may be empty."""
     while True:
-        page = registry.adapters(page_size, token)
+        page = registry.adapters(page_size, token, where)
         seen = tuple(item for item in page.items if caller.sees(item.name))
         token = page.next_page_token
         if seen or not token:

@@ -28,12 +28,12 @@ class PostgresIndex(SqlIndex):
         """Closes the connections; the next use opens others."""
         self._server.close()
 
-    def add_version(self, name: str, manifest: bytes) -> Version:
+    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
         """As `Index` says; where the server fell silent, asks again, which makes no second version."""
         try:
-            return super().add_version(name, manifest)
+            return super().add_version(name, manifest, actor)
         except IndexUnreachable:
-            return super().add_version(name, manifest)
+            return super().add_version(name, manifest, actor)
 
     def check(self) -> list[str]:
         with self._server.read() as session:

@@ -6,7 +6,7 @@ from typing import Any, LiteralString, TypeAlias
 import psycopg
 from psycopg import sql
 
-from parfocal.registry.index.sql import UNSEALED_COLUMNS, sealed_rows
+from parfocal.registry.index.sql import UNSEALED_COLUMNS, facts_of, sealed_rows
 
 Step: TypeAlias = LiteralString | Callable[[psycopg.Connection[Any]], None]
 
@@ -115,7 +115,31 @@ def _seal(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_UNCHANGED)
 
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal)
+# What lists are filtered by, so that no manifest is read for it; it follows from the versions.
+_FACTS: LiteralString = """
+CREATE TABLE facts (
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    base TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+);
+"""
+
+
+def _note_facts(connection: psycopg.Connection[Any]) -> None:
+    """Notes what lists are filtered by."""
+    connection.execute(_FACTS)
+    rows = connection.execute("SELECT name, version, manifest FROM versions").fetchall()
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO facts (name, version, base, parent, actor) VALUES (%s, %s, %s, %s, '')",
+            [(name, version, *facts_of(manifest)) for name, version, manifest in rows],
+        )
+
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal, _note_facts)
 
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:

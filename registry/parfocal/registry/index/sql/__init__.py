@@ -1,6 +1,7 @@
 """The index in statements that SQLite and PostgreSQL both understand; the rest is each database's own."""
 
 from parfocal.registry.index.sql.changes import restore
+from parfocal.registry.index.sql.filtering import facts_of
 from parfocal.registry.index.sql.index import SqlIndex
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, event_of
 from parfocal.registry.index.sql.sealing import UNSEALED_COLUMNS, sealed_rows
@@ -14,6 +15,7 @@ __all__ = [
     "Session",
     "SqlIndex",
     "event_of",
+    "facts_of",
     "restore",
     "sealed_rows",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from parfocal.registry.index.sql.filtering import facts_of
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, moment_text
 from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import Event, EventKind
@@ -92,4 +93,8 @@ def _publish(session: Session, event: Event, when: str, manifest: bytes) -> None
     session.execute(
         "INSERT INTO versions (name, version, digest, manifest, created_at) VALUES (?, ?, ?, ?, ?)",
         (event.name, event.version, event.digest, manifest, when),
+    )
+    session.execute(
+        "INSERT INTO facts (name, version, base, parent, actor) VALUES (?, ?, ?, ?, ?)",
+        (event.name, event.version, *facts_of(manifest), event.actor),
     )

@@ -8,9 +8,11 @@ from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import Slice
 from parfocal.registry.index.sql import leases, lookups
 from parfocal.registry.index.sql.changes import apply, last_sequence, next_number, restore
+from parfocal.registry.index.sql.filtering import of_moves, of_versions
 from parfocal.registry.index.sql.rows import (
     EVENT_COLUMNS,
     VERSION_COLUMNS,
+    EventRow,
     VersionRow,
     event_of,
     fitting,
@@ -19,12 +21,16 @@ from parfocal.registry.index.sql.rows import (
 )
 from parfocal.registry.index.sql.session import Database, Session
 from parfocal.registry.values import (
+    ALL_MOVES,
+    ALL_VERSIONS,
     AdapterSummary,
     Alias,
     AliasMove,
     Event,
     EventKind,
+    MoveFilter,
     Version,
+    VersionFilter,
     digest_of,
     rollback_target,
 )
@@ -39,8 +45,9 @@ SELECT a.name, a.created_at,
     coalesce(max(v.created_at), ''),
     coalesce((SELECT max(moved_at) FROM aliases WHERE name = a.name), '')
 FROM adapters a LEFT JOIN versions v ON v.name = a.name
-WHERE a.name > ? AND a.deleted_at IS NULL GROUP BY a.name ORDER BY a.name LIMIT ?
+WHERE a.name > ? AND a.deleted_at IS NULL{such} GROUP BY a.name ORDER BY a.name LIMIT ?
 """
+_SUCH = " AND EXISTS (SELECT 1 FROM versions s WHERE s.name = a.name AND s.deleted_at IS NULL{condition})"
 # Of equal manifests under several names, the first.
 _MANIFESTS = """
 SELECT digest, manifest FROM versions v WHERE deleted_at IS NULL AND NOT EXISTS (
@@ -109,15 +116,19 @@ class SqlIndex:
     def is_known(self, digest: str) -> bool:
         return self._exists("SELECT 1 FROM versions WHERE digest = ?", digest)
 
-    def versions(self, name: str, limit: int, after: str) -> Slice[Version]:
+    def versions(
+        self, name: str, limit: int, after: str, where: VersionFilter = ALL_VERSIONS
+    ) -> Slice[Version]:
         with self._database.read() as session:
             lookups.require_adapter(session, name)
-            items, more = fitting(_downwards(session, name, _below(after)), limit)
+            items, more = fitting(_downwards(session, name, _below(after), where), limit)
         return Slice(items, str(items[-1].version) if more else "")
 
-    def adapters(self, limit: int, after: str) -> Slice[AdapterSummary]:
+    def adapters(self, limit: int, after: str, where: VersionFilter = ALL_VERSIONS) -> Slice[AdapterSummary]:
+        condition, values = of_versions(where, "s")
+        statement = _SUMMARIES.format(such=_SUCH.format(condition=condition) if condition else "")
         with self._database.read() as session:
-            rows = session.execute(_SUMMARIES, (after, limit + 1)).fetchall()
+            rows = session.execute(statement, (after, *values, limit + 1)).fetchall()
             items = tuple(_summary(session, row) for row in rows[:limit])
         return Slice(items, items[-1].name if len(rows) > limit else "")
 
@@ -126,21 +137,19 @@ class SqlIndex:
             lookups.require_adapter(session, name)
             return lookups.all_aliases(session, name)
 
-    def moves(self, name: str, alias: str, limit: int, after: str) -> Slice[AliasMove]:
+    def moves(
+        self, name: str, alias: str, limit: int, after: str, where: MoveFilter = ALL_MOVES
+    ) -> Slice[AliasMove]:
         with self._database.read() as session:
-            rows = session.execute(
-                f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND alias <> '' AND (alias = ? OR ? = '')"
-                " AND sequence < ? ORDER BY sequence DESC LIMIT ?",
-                (name, alias, alias, _below(after), limit + 1),
-            ).fetchall()
-            if not rows and not after:
+            rows = _moves(session, (name, alias), limit, after, where)
+            if not rows and not after and not _moves(session, (name, alias), 0, "", ALL_MOVES):
                 lookups.require_adapter(session, name)
                 if alias:
                     raise refusals.no_alias(name, alias)
         moves = tuple(event_of(row).move() for row in rows[:limit])
         return Slice(moves, str(rows[limit - 1][0]) if len(rows) > limit else "")
 
-    def add_version(self, name: str, manifest: bytes) -> Version:
+    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
         digest = digest_of(manifest)
         with self._database.write() as session:
             there = lookups.live_with_digest(session, name, digest)
@@ -149,7 +158,7 @@ class SqlIndex:
                 return there if there.manifest_bytes == manifest else there.checked()
             self._before_adding(session)
             number = next_number(session, name)
-            event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest)
+            event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest, actor=actor)
             apply(session, event, manifest)
             return Version(name, number, digest, manifest, event.happened_at)
 
@@ -272,18 +281,35 @@ class SqlIndex:
             return session.execute(statement, (digest,)).fetchone() is not None
 
 
-def _downwards(session: Session, name: str, below: int) -> Iterator[VersionRow]:
+def _downwards(session: Session, name: str, below: int, where: VersionFilter) -> Iterator[VersionRow]:
     """The live versions of an adapter with lower numbers, the newest first."""
+    condition, values = of_versions(where)
     while True:
         rows: list[VersionRow] = session.execute(
-            f"SELECT {VERSION_COLUMNS} FROM versions WHERE name = ? AND deleted_at IS NULL"
-            " AND version < ? ORDER BY version DESC LIMIT ?",
-            (name, below, _VERSIONS_AT_ONCE),
+            f"SELECT {VERSION_COLUMNS} FROM versions v WHERE name = ? AND deleted_at IS NULL"
+            f" AND version < ?{condition} ORDER BY version DESC LIMIT ?",
+            (name, below, *values, _VERSIONS_AT_ONCE),
         ).fetchall()
         yield from rows
         if len(rows) < _VERSIONS_AT_ONCE:
             return
         below = rows[-1][1]
+
+
+def _moves(
+    session: Session, whose: tuple[str, str], limit: int, after: str, where: MoveFilter
+) -> list[EventRow]:
+    """Moves of an adapter's alias, or of all where that is empty, before the one with a key.
+
+    The newest first, and one more than `limit` if there are as many.
+    """
+    (name, alias), (condition, values) = whose, of_moves(where)
+    rows: list[EventRow] = session.execute(
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND alias <> '' AND (alias = ? OR ? = '')"
+        f" AND sequence < ?{condition} ORDER BY sequence DESC LIMIT ?",
+        (name, alias, alias, _below(after), *values, limit + 1),
+    ).fetchall()
+    return rows
 
 
 def _delete_alias(session: Session, name: str, alias: str, previous: int, actor: str) -> None:

@@ -61,8 +61,9 @@ def alias_of(row: tuple[str, str, int, str, str, str]) -> Alias:
 
 def event_of(row: EventRow) -> Event:
     """The event in a row; raises IndexCorrupt."""
-    sequence, kind, name, when, *rest = row
-    return Event(sequence, _kind(kind), name, moment_in(when), *rest)
+    sequence, kind, name, when, version, digest, alias, previous, actor, hash_text = row
+    moment = moment_in(when)
+    return Event(sequence, _kind(kind), name, moment, version, digest, alias, previous, actor, hash_text)
 
 
 def _kind(text: str) -> EventKind:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeAlias
 
-from parfocal.registry.index.sql import EVENT_COLUMNS, UNSEALED_COLUMNS, sealed_rows
+from parfocal.registry.index.sql import EVENT_COLUMNS, UNSEALED_COLUMNS, facts_of, sealed_rows
 
 Step: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
@@ -180,7 +180,30 @@ def _seal(connection: sqlite3.Connection) -> None:
     connection.execute(_UNREMOVED)
 
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _EVENTS, _LEASES, _seal)
+# What lists are filtered by, so that no manifest is read for it; it follows from the versions.
+_FACTS = """
+CREATE TABLE facts (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    base TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID
+"""
+
+
+def _note_facts(connection: sqlite3.Connection) -> None:
+    """Notes what lists are filtered by; raises sqlite3.Error."""
+    connection.execute(_FACTS)
+    rows = connection.execute("SELECT name, version, manifest FROM versions")
+    connection.executemany(
+        "INSERT INTO facts (name, version, base, parent, actor) VALUES (?, ?, ?, ?, '')",
+        ((name, version, *facts_of(manifest)) for name, version, manifest in rows),
+    )
+
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _EVENTS, _LEASES, _seal, _note_facts)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

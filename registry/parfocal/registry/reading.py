@@ -1,0 +1,79 @@
+"""From blobs to a verified local copy of a version, which nobody collects meanwhile."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from parfocal.registry.blobs import BlobStore
+from parfocal.registry.copies import LocalCopies
+from parfocal.registry.disk import disk_errors
+from parfocal.registry.errors import BlobCorrupt, BlobMissing, StorageError, VersionNotFound
+from parfocal.registry.index import Index
+from parfocal.registry.values import FileEntry, Version, chunks_of
+
+# Who copies a version is done by then, or was killed.
+_READING_S = 3600.0
+
+
+class Reading:
+    """Copies versions of `index` out of `blobs`."""
+
+    def __init__(self, index: Index, blobs: BlobStore) -> None:
+        self._index = index
+        self._blobs = blobs
+
+    def copied(self, version: Version, copies: LocalCopies) -> Path:
+        """A local folder with the version's files, every byte verified now.
+
+        A blob whose bytes are not its own is moved out of the way. Raises DataLoss, VersionNotFound or
+        StorageError.
+        """
+        with disk_errors(copies.home):
+            missing = copies.missing(version.digest, version.manifest)
+            with self._leased_to_reader(version.digest) if missing else nullcontext():
+                for entry in missing:
+                    try:
+                        self._copy(entry, version.digest, copies)
+                    except BlobCorrupt as error:
+                        raise self._quarantined(entry, error) from error
+            return copies.path(version.digest)
+
+    def _copy(self, entry: FileEntry, digest: str, copies: LocalCopies) -> None:
+        if not copies.link(digest, entry, partial(self._blobs.link, entry.digest)):
+            with self._opened(entry, digest) as blob:
+                copies.place(digest, entry, chunks_of(blob))
+
+    @contextmanager
+    def _leased_to_reader(self, digest: str) -> Iterator[None]:
+        """Keeps what is being read from collection, though the version be deleted meanwhile."""
+        reader = f"reader-{secrets.token_hex(8)}"
+        with suppress(StorageError):  # who may only read, or has no room, reads without
+            self._index.lease(reader, [digest], _READING_S)
+        try:
+            yield
+        finally:
+            with suppress(StorageError):
+                self._index.end_lease(reader, [digest])
+
+    def _quarantined(self, entry: FileEntry, error: BlobCorrupt) -> BlobCorrupt:
+        """The error for a blob that was moved out of the way, where it could be."""
+        place = error.metadata.get("quarantine", "")
+        if not place:
+            with suppress(StorageError):
+                place = self._blobs.quarantine(entry.digest)
+        if not place or "quarantine" in error.metadata:
+            return error
+        told = {**error.metadata, "digest": entry.digest, "quarantine": place}
+        return BlobCorrupt(f"{error}; blob {entry.digest} was moved to {place}", **told)
+
+    def _opened(self, entry: FileEntry, digest: str) -> BinaryIO:
+        """Opens a file of a version; a missing file is a loss only if the version is live."""
+        try:
+            return self._blobs.open(entry.digest)
+        except BlobMissing as error:
+            if self._index.is_live(digest):
+                raise
+            raise VersionNotFound(f"{digest} was deleted and its files are gone", digest=digest) from error

@@ -1,0 +1,26 @@
+"""What happened to a registry, shown and proved, and the flags that narrow lists to a part of it."""
+
+from parfocal.cli.history.auditing import (
+    AgainstOption,
+    VerifyOption,
+    check_verifying,
+    every_past_event,
+    verify_log,
+)
+from parfocal.cli.history.filtering import ByOption, SinceOption, UntilOption, span
+from parfocal.cli.history.moves import show_moves
+from parfocal.cli.history.times import seconds_in
+
+__all__ = [
+    "AgainstOption",
+    "ByOption",
+    "SinceOption",
+    "UntilOption",
+    "VerifyOption",
+    "check_verifying",
+    "every_past_event",
+    "seconds_in",
+    "show_moves",
+    "span",
+    "verify_log",
+]
