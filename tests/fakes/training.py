@@ -8,6 +8,7 @@ from typing import Any
 
 from parfocal.registry import FolderRegistry, Page, Publication, Version
 from parfocal.registry.errors import StorageError
+from parfocal.registry.values import ALL_VERSIONS, VersionFilter
 from parfocal.training import Hyperparameters, StepDone, TrainConfig
 from parfocal.training.hyperparameters import BaseFacts, DataFacts, choose
 
@@ -63,7 +64,9 @@ class FailingRegistry(FolderRegistry):
 class SilentRegistry(FolderRegistry):
     """A folder registry whose index does not answer."""
 
-    def versions(self, name: str, page_size: int = 0, page_token: str = "") -> Page[Version]:
+    def versions(
+        self, name: str, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
+    ) -> Page[Version]:
         """Raises StorageError."""
         raise StorageError("the index gave up")
 
