@@ -15,7 +15,8 @@ from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine.scheduling import Admission
 from parfocal.registry import AdapterNotFound, AdapterSummary, Page, Version
 from parfocal.rpc import Guard, WireServer
-from parfocal.server.faces.openai import RestApp, RestParts, RestServer, ServedBase
+from parfocal.server.faces.http import RestServer
+from parfocal.server.faces.openai import RestApp, RestParts, ServedBase
 from parfocal.server.metrics.server_metrics import ServerMetrics
 from parfocal.server.requests import EncoderPool, Intake, PromptEncoder, Tokenizer
 

@@ -7,7 +7,8 @@ from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
 from parfocal.server.entrance import guard_of
 from parfocal.server.exposure import check_exposure, most_connections
-from parfocal.server.faces.openai import RestApp, RestServer
+from parfocal.server.faces.http import RestServer
+from parfocal.server.faces.openai import RestApp
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
 

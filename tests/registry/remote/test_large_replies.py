@@ -24,7 +24,7 @@ from parfocal.registry import Publication, StoredRegistry
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.errors import TooManyAliases
 from parfocal.registry.faces.grpc.fitting import fitting
-from parfocal.registry.faces.grpc.threads import to_the_end
+from parfocal.registry.faces.threads import to_the_end
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.values import MAX_ALIASES, AliasMove, EventKind, MoveKind, digest_of
 from parfocal.registry.wire import move_message

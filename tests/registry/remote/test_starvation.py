@@ -16,7 +16,7 @@ from fakes.registry.registry_client import Client, Parts
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.disk import FolderLock, be_patient_until, patience
 from parfocal.registry.errors import RegistryBusy
-from parfocal.registry.faces.grpc.threads import Threads
+from parfocal.registry.faces.threads import Threads
 from parfocal.rpc import remote_error
 from parfocal.v1 import registry_service_pb2 as pb
 

@@ -19,7 +19,7 @@ from parfocal.registry.copies import LocalCopies
 from parfocal.registry.errors import EventUnknown, StorageError
 from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc.feed import Feed
-from parfocal.registry.faces.grpc.threads import Threads
+from parfocal.registry.faces.threads import Threads
 from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values import Event
 from parfocal.rpc import RemoteError, open_blocking_channel, remote_error

@@ -8,8 +8,8 @@ from pathlib import Path
 from parfocal.registry.copies import ArrivingFile, PartialFiles
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import InvalidUpload
-from parfocal.registry.faces.grpc.threads import Threads, to_the_end
-from parfocal.registry.faces.grpc.uploads import Uploads
+from parfocal.registry.faces.threads import Threads, to_the_end
+from parfocal.registry.faces.uploads import Uploads
 from parfocal.registry.publishing import fault_of_file
 from parfocal.registry.values import AdapterName, FileEntry, hex_of
 from parfocal.registry.wire import read_file

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from itertools import islice
 
 from parfocal.registry.errors import RegistryError, StorageError
-from parfocal.registry.faces.grpc.threads import Threads
+from parfocal.registry.faces.threads import Threads
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import AdapterName, Event, check_sequence
 from parfocal.registry.watching import Watch

@@ -2,7 +2,7 @@
 
 from parfocal.registry.errors import AliasNotFound
 from parfocal.registry.faces.grpc.fitting import fitting
-from parfocal.registry.faces.grpc.sight import seen_adapters
+from parfocal.registry.faces.sight import seen_adapters
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import (
     MAX_PAGE_SIZE,

@@ -2,6 +2,5 @@
 
 from parfocal.server.faces.openai.app import RestApp, RestParts
 from parfocal.server.faces.openai.models import ServedBase
-from parfocal.server.faces.openai.server import RestServer
 
-__all__ = ["RestApp", "RestParts", "RestServer", "ServedBase"]
+__all__ = ["RestApp", "RestParts", "ServedBase"]

@@ -11,7 +11,7 @@ from parfocal.registry.errors import TooManyUploads, UploadsFull, UploadTooSlow
 from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.rpc import Room
 
-Request = TypeVar("Request")
+Part = TypeVar("Part")
 
 # A line of 256 kbit/s sends three times as much in half a minute.
 LEAST_BYTES = 256 << 10
@@ -46,8 +46,8 @@ class Uploads:
             self.running.give_back()
 
     async def paced(
-        self, requests: AsyncIterator[Request], bytes_in: Callable[[Request], int]
-    ) -> AsyncGenerator[Request, None]:
+        self, parts: AsyncIterator[Part], bytes_in: Callable[[Part], int]
+    ) -> AsyncGenerator[Part, None]:
         """Yields what arrives; raises UploadTooSlow when too little does. Only waiting for it counts."""
         waited, received = 0.0, 0
         clock = asyncio.get_running_loop().time
@@ -55,17 +55,17 @@ class Uploads:
             begun = clock()
             try:
                 async with asyncio.timeout(self._idle_s - waited):
-                    request = await anext(requests, None)
+                    part = await anext(parts, None)
             except TimeoutError as error:
                 self.too_slow += 1
                 raise self._slow(received) from error
-            if request is None:
+            if part is None:
                 return
             waited += clock() - begun
-            received += bytes_in(request)
+            received += bytes_in(part)
             if received >= LEAST_BYTES:
                 waited, received = 0.0, 0
-            yield request
+            yield part
 
     def _slow(self, received: int) -> UploadTooSlow:
         return UploadTooSlow(

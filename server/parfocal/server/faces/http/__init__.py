@@ -1,0 +1,5 @@
+"""Listens for HTTP, whoever answers; knows no route."""
+
+from parfocal.server.faces.http.server import RestServer
+
+__all__ = ["RestServer"]
