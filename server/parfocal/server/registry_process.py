@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from parfocal.registry import open_registry
+from parfocal.registry import Registry, open_registry
 from parfocal.registry.faces.grpc import RegistryService
-from parfocal.rpc import Service, WireServer
+from parfocal.rpc import Guard, Service, WireServer
 from parfocal.server.entrance import guard_of
+from parfocal.server.errors import BadSetting
 from parfocal.server.exposure import check_exposure, most_connections
 from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
 from parfocal.server.settings import Resolved, ServeConfig, kept_folders
@@ -16,22 +17,30 @@ from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1 import registry_service_pb2_grpc as pb_grpc
 
 # Beside a server of adapters on the same machine.
-_ADDRESSES = {"grpc_address": "127.0.0.1:50061", "metrics_address": "127.0.0.1:9465"}
+_ADDRESSES = {"grpc_address": "127.0.0.1:50061", "http_address": "", "metrics_address": "127.0.0.1:9465"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunningRegistry:
-    """A registry that answers. `metrics_port` is 0 where there is no metrics page."""
+    """A registry that answers. Ports are 0 where there is no metrics page, and nothing is said over HTTP."""
 
     config: ServeConfig
     wire: WireServer
     metrics_port: int
+    http_port: int
 
     @property
     def address(self) -> str:
         """Where gRPC actually listens, with port 0 replaced by the port it got."""
         address = self.config.grpc_address
         return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{self.wire.port}"
+
+    @property
+    def endpoint(self) -> str:
+        """What the Hub's clients are told as HF_ENDPOINT; empty where they are not answered."""
+        scheme = "https" if self.config.tls_cert else "http"
+        host = self.config.http_address.rpartition(":")[0]
+        return f"{scheme}://{host}:{self.http_port}" if self.http_port else ""
 
     async def run_until_terminated(self) -> None:
         """Serves until SIGTERM or SIGINT, then lets what is under way finish."""
@@ -51,13 +60,14 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
     Raises AddressInvalid, AddressUnavailable, BadSetting if strangers could reach it and nobody needs a key,
     and what opening the registry raises.
     """
-    check_exposure(config, {"grpc_address": config.grpc_address})
+    check_exposure(config, {"grpc_address": config.grpc_address, "http_address": config.http_address})
+    guard = guard_of(config)
     async with contextlib.AsyncExitStack() as stack:
         wire = WireServer(
             config.grpc_address,
             max_rpcs=config.max_rpcs,
             max_connections=most_connections(config),
-            guard=guard_of(config),
+            guard=guard,
         )
         await wire.listen()
         stack.push_async_callback(wire.stop)
@@ -70,8 +80,32 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
             pages = MetricsEndpoint(metrics.registry, config.metrics_address, state)
             stack.callback(pages.stop)
             port = pages.port
+        http_port = 0
+        if config.http_address:
+            http_port = await stack.enter_async_context(_hub(config, registry, service, wire, guard))
         await wire.open([_service(service)])
-        yield RunningRegistry(config, wire, port)
+        yield RunningRegistry(config, wire, port, http_port)
+
+
+@contextlib.asynccontextmanager
+async def _hub(
+    config: ServeConfig, registry: Registry, service: RegistryService, wire: WireServer, guard: Guard
+) -> AsyncIterator[int]:
+    """Answers the Hub's clients while the scope lasts; yields the port."""
+    try:
+        from parfocal.registry.faces.hub import HubApp
+        from parfocal.server.faces.http import RestServer
+    except ImportError as error:
+        raise BadSetting(
+            f"http_address needs more than is installed ({error}): pip install 'parfocal[hub]'",
+            field="http_address",
+        ) from error
+    server = RestServer(HubApp(registry, wire.admitted, guard), config.http_address, guard.tls)
+    server.start()
+    try:
+        yield server.port
+    finally:
+        await server.stop()
 
 
 def _service(registry: RegistryService) -> Service:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,12 +37,17 @@ from parfocal.server.settings import REGISTRY_SETTINGS
 
 _SERVE_DOC = """Serve a registry to other machines, without a base.
 
-Servers follow it with parfocal serve --registry grpc://host:port. Its settings are those of parfocal serve
-with the same names, in the file, in variables and as flags. Unless told otherwise it listens at
-127.0.0.1:50061, and shows metrics at 127.0.0.1:9465. On SIGTERM, what is under way finishes.
+Servers follow it with parfocal serve --registry grpc://host:port. With --http-address it also speaks the
+protocol of the Hugging Face Hub: with HF_ENDPOINT=http://host:port its clients read and write here.
+Its settings are those of parfocal serve with the same names, in the file, in variables and as flags. Unless
+told otherwise it listens at 127.0.0.1:50061, and shows metrics at 127.0.0.1:9465. On SIGTERM, what is under
+way finishes.
 
 Example: parfocal registry serve --registry /srv/adapters --grpc-address 127.0.0.1:50061
 """
+
+
+_HTTP_ADDRESS = "Where the Hub's clients are answered over HTTP: host:port. Default: not at all."
 
 
 def build_registry() -> typer.Typer:
@@ -59,6 +65,7 @@ def build_registry() -> typer.Typer:
 
 def _serve_command() -> Callable[..., None]:
     known = {setting.name: setting for setting in settings_of(ServeConfig)}
+    known["http_address"] = replace(known["http_address"], help=_HTTP_ADDRESS, default=None)
     return command(
         "serve", _SERVE_DOC, [CONFIG, *(flag_of(known[name]) for name in REGISTRY_SETTINGS)], _serve
     )
@@ -79,6 +86,8 @@ async def _serve_until_terminated(resolved: Resolved) -> None:
     config, tell = registry_config(resolved), voice_of(resolved.config)
     async with running_registry(config) as running:
         tell(f"Serving registry {config.registry} at {running.address}")
+        if running.endpoint:
+            tell(f"Answering the Hub's clients at {running.endpoint}")
         if running.metrics_port:
             host = config.metrics_address.rpartition(":")[0]
             tell(f"Metrics at http://{host}:{running.metrics_port}/metrics")

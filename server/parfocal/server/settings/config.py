@@ -13,6 +13,7 @@ SERVICE = ServiceLimits()
 REGISTRY_SETTINGS = (
     "registry",
     "grpc_address",
+    "http_address",
     "metrics_address",
     "keys",
     "insecure",

@@ -1,0 +1,34 @@
+"""A registry with two adapters, served to the Hub's own client."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from fakes.registry.hub_server import Hub, hub
+from parfocal.registry import FolderRegistry, Publication
+
+
+@pytest.fixture
+def served(registry: FolderRegistry, tmp_path: Path) -> Iterator[Hub]:
+    """An empty registry behind the Hub's protocol."""
+    with hub(registry, tmp_path / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def api(served: Hub) -> HfApi:
+    return HfApi(endpoint=served.endpoint, token=False)
+
+
+@pytest.fixture
+def invoices(
+    registry: FolderRegistry, adapter: Callable[..., Path], publication: Publication
+) -> tuple[Path, Path]:
+    """The folders of two versions of `team/invoices`; `prod` points at the first."""
+    first, second = adapter(fill=1), adapter(fill=2)
+    registry.publish("team/invoices", first, publication)
+    registry.publish("team/invoices", second, publication)
+    registry.set_alias("team/invoices", "prod", 1)
+    return first, second
