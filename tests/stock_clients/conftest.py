@@ -1,3 +1,10 @@
 """What stock clients run are programs, each in a venv with its own client: nothing to collect."""
 
-collect_ignore = ["langchain_client.py", "openai_client.py", "scores.py", "adapter.py"]
+collect_ignore = [
+    "hub_client.py",
+    "hub_peft.py",
+    "langchain_client.py",
+    "openai_client.py",
+    "scores.py",
+    "adapter.py",
+]

@@ -242,3 +242,31 @@ LIMITS: tuple[Limit, ...] = (
     BATCH_REQUESTS,
     REQUEST_ID_CHARACTERS,
 )
+
+# Of the registry's face over HTTP.
+COMMIT_LINES = Limit(
+    "lines of a commit over the Hub's protocol",
+    20_000,
+    "lines",
+    "each is a file to be looked at; the Hub's own client sends at most 1000 at a time",
+)
+COMMIT_PATH_CHARACTERS = Limit(
+    "a file's path over the Hub's protocol",
+    1000,
+    "characters",
+    "it stands in messages; no file system has more",
+)
+COMMIT_LINE_BYTES = Limit(
+    "a line of a commit over the Hub's protocol, the file in it apart",
+    256 * _KIB,
+    "bytes",
+    "it is held in memory whole; a long description fits",
+)
+STAGED_HOURS = Limit(
+    "wait of an upload over the Hub's protocol for its next commit",
+    24,
+    "hours",
+    "what was left half done must not fill the disk; nobody resumes later than the next morning",
+)
+
+HUB_LIMITS: tuple[Limit, ...] = (COMMIT_LINES, COMMIT_PATH_CHARACTERS, COMMIT_LINE_BYTES, STAGED_HOURS)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from parfocal.registry import Registry, open_registry
+from parfocal.registry.disk import cache_home
 from parfocal.registry.faces.grpc import RegistryService
 from parfocal.rpc import Guard, Service, WireServer
 from parfocal.server.entrance import guard_of
@@ -93,19 +94,23 @@ async def _hub(
 ) -> AsyncIterator[int]:
     """Answers the Hub's clients while the scope lasts; yields the port."""
     try:
-        from parfocal.registry.faces.hub import HubApp
+        from parfocal.registry.faces.hub import HubApp, UploadStore
         from parfocal.server.faces.http import RestServer
     except ImportError as error:
         raise BadSetting(
             f"http_address needs more than is installed ({error}): pip install 'parfocal[hub]'",
             field="http_address",
         ) from error
-    server = RestServer(HubApp(registry, wire.admitted, guard), config.http_address, guard.tls)
+    store = await asyncio.to_thread(UploadStore, cache_home() / "hub", config.registry)
+    app = HubApp(registry, store, service.uploads, wire.admitted, guard)
+    await app.open()
+    server = RestServer(app, config.http_address, guard.tls)
     server.start()
     try:
         yield server.port
     finally:
         await server.stop()
+        store.close()
 
 
 def _service(registry: RegistryService) -> Service:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from fakes.served_aside import aside
 from parfocal.registry import Registry
-from parfocal.registry.faces.hub import HubApp
+from parfocal.registry.faces import ServiceLimits
+from parfocal.registry.faces.hub import HubApp, UploadStore
+from parfocal.registry.faces.uploads import Uploads
 from parfocal.rpc import Guard, WireServer
 from parfocal.server.faces.http import RestServer
 
@@ -54,17 +56,24 @@ class Hub:
 
 
 @contextlib.contextmanager
-def hub(registry: Registry, home: Path, guard: Guard = Guard()) -> Iterator[Hub]:  # noqa: B008  # frozen
+def hub(
+    registry: Registry,
+    home: Path,
+    guard: Guard = Guard(),  # noqa: B008  # frozen
+    limits: ServiceLimits = ServiceLimits(),  # noqa: B008  # frozen
+) -> Iterator[Hub]:
     """Serves `registry` from a thread of its own, to whom the guard lets in."""
-    with aside(_serving(registry, home, guard)) as served:
+    with aside(_serving(registry, home, guard, limits)) as served:
         yield served
 
 
 @contextlib.asynccontextmanager
-async def _serving(registry: Registry, home: Path, guard: Guard) -> AsyncIterator[Hub]:
+async def _serving(registry: Registry, home: Path, guard: Guard, limits: ServiceLimits) -> AsyncIterator[Hub]:
     wire = WireServer("127.0.0.1:0")
     await wire.listen()
-    app = HubApp(registry, wire.admitted, guard)
+    store, uploads = UploadStore(home, "registry"), Uploads(home, limits)
+    app = HubApp(registry, store, uploads, wire.admitted, guard)
+    await app.open()
     server = RestServer(app, "127.0.0.1:0", guard.tls)
     server.start()
     await wire.open([])
@@ -73,3 +82,4 @@ async def _serving(registry: Registry, home: Path, guard: Guard) -> AsyncIterato
     finally:
         await server.stop()
         await wire.stop()
+        store.close()

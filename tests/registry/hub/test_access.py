@@ -1,5 +1,6 @@
 """Keys and scopes on the Hub's routes: the table holds, and clients raise what they know."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,11 +40,12 @@ def guarded(
 
 def _asked(rule: Rule, served: Hub, key: str | None) -> int:
     method, _, path = rule.of.partition(" ")
-    places = {"{repo}": "team/invoices", "{revision}": "main", "{path}": "x", "{name}": "y", "{ticket}": "0"}
+    places = {"{repo}": "team/invoices", "{revision}": "main", "{path}": "x", "{ref}": "y", "{ticket}": "0"}
     for place, value in places.items():
         path = path.replace(place, value)
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    body = b"{}" if method in ("POST", "DELETE", "PUT") else None
+    named = json.dumps({"organization": "team", "name": "invoices"}).encode()
+    body = named if method in ("POST", "DELETE", "PUT") else None
     return served.ask(method, path, body, headers).status
 
 

@@ -8,7 +8,7 @@ from parfocal.registry.peft.folder import (
     read_config,
     read_peft_folder,
 )
-from parfocal.registry.peft.folder_files import open_regular
+from parfocal.registry.peft.folder_files import check_kind, open_regular
 from parfocal.registry.peft.published_weights import begun_anew
 from parfocal.registry.peft.rereading import check_published_config
 from parfocal.registry.peft.safetensors_header import read_header
@@ -19,6 +19,7 @@ __all__ = [
     "PeftConfig",
     "PeftFolder",
     "begun_anew",
+    "check_kind",
     "check_published_config",
     "open_regular",
     "read_config",

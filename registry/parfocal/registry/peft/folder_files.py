@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -45,7 +45,7 @@ def check_files(path: Path) -> None:
     check_is_folder(path)
     missing = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if not os.path.lexists(path / name)]
     if WEIGHTS_FILE in missing:
-        _refuse_other_weights(path)
+        check_kind(_names(path), str(path))
     if missing:
         raise AdapterRefused(
             f"{path} has no {missing[0]}; a PEFT folder holds {CONFIG_FILE} and {WEIGHTS_FILE}{_hint(path)}",
@@ -58,6 +58,16 @@ def check_is_folder(path: Path) -> None:
     if not path.is_dir():
         fault = f"{path} is not a folder" if os.path.lexists(path) else f"there is no folder {path}"
         raise AdapterRefused(f"{fault}; give the folder that PEFT's save_pretrained wrote", field="folder")
+
+
+def check_kind(names: Iterable[str], where: str) -> None:
+    """Raises AdapterRefused, saying what they are, if files are the weights of something else."""
+    held = list(names)
+    for pattern, runs_code, what in _OTHERS:
+        for name in held:
+            if re.fullmatch(pattern, name, re.IGNORECASE):
+                error = PickleRefused if runs_code else AdapterRefused
+                raise error(f"{where} has no {WEIGHTS_FILE}; its {name[:200]!a} is {what}", field=name[:200])
 
 
 @contextmanager
@@ -102,15 +112,6 @@ def _hub_blob(path: Path) -> Path | None:
     if match is None or folder.parent.name != "snapshots":
         return None
     return folder.parent.parent / "blobs" / match["name"]
-
-
-def _refuse_other_weights(path: Path) -> None:
-    names = _names(path)
-    for pattern, runs_code, what in _OTHERS:
-        for name in names:
-            if re.fullmatch(pattern, name, re.IGNORECASE):
-                error = PickleRefused if runs_code else AdapterRefused
-                raise error(f"{path} has no {WEIGHTS_FILE}; its {name[:200]!a} is {what}", field=name[:200])
 
 
 def _hint(path: Path) -> str:

@@ -2,8 +2,10 @@
 
 from parfocal.registry.faces.hub.access import HUB_ROUTES
 from parfocal.registry.faces.hub.app import HubApp
+from parfocal.registry.faces.hub.uploading import UploadStore
 
 __all__ = [
     "HUB_ROUTES",
     "HubApp",
+    "UploadStore",
 ]

@@ -5,6 +5,7 @@ from parfocal.rpc.access import Need, current_caller, set_caller
 from parfocal.v1.access import Rule, Verb
 
 _SEEN = "only adapters are listed that the key may do something with"
+_MOVES = "and `promote` where the revision is an alias, which the commit moves"
 _REPO = ("repo",)
 
 HUB_ROUTES: tuple[Rule, ...] = (
@@ -18,6 +19,18 @@ HUB_ROUTES: tuple[Rule, ...] = (
     Rule("GET /api/models/{repo}/refs", Verb.SEE, _REPO),
     Rule("GET /api/models/{repo}/commits/{revision}", Verb.SEE, _REPO),
     Rule("GET /api/whoami-v2", Verb.ANY, why="it tells the key's own name"),
+    Rule("POST /api/validate-yaml", Verb.ANY, why="nothing is kept of it"),
+    Rule("POST /api/repos/create", Verb.PUBLISH, ("name",)),
+    Rule("DELETE /api/repos/delete", Verb.ADMIN, ("name",)),
+    Rule("POST /api/models/{repo}/preupload/{revision}", Verb.PUBLISH, _REPO, why=_MOVES),
+    Rule("POST /api/models/{repo}/commit/{revision}", Verb.PUBLISH, _REPO, why=_MOVES),
+    Rule("POST /{repo}.git/info/lfs/objects/batch", Verb.PUBLISH, _REPO),
+    Rule("POST /{repo}.git/info/lfs/verify", Verb.PUBLISH, _REPO),
+    Rule("PUT /lfs/{ticket}", Verb.OPEN, why="the ticket, which `batch` gave for one file, is the key"),
+    Rule("POST /api/models/{repo}/tag/{revision}", Verb.PROMOTE, _REPO),
+    Rule("DELETE /api/models/{repo}/tag/{ref}", Verb.PROMOTE, _REPO),
+    Rule("POST /api/models/{repo}/branch/{ref}", Verb.PROMOTE, _REPO),
+    Rule("DELETE /api/models/{repo}/branch/{ref}", Verb.PROMOTE, _REPO),
 )
 _RULES = {rule.of: rule for rule in HUB_ROUTES}
 

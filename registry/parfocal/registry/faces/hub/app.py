@@ -8,10 +8,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from parfocal.registry.faces.hub.access import Entry
+from parfocal.registry.faces.hub.changing import Changing
 from parfocal.registry.faces.hub.outcomes import Admitted, Outcomes
-from parfocal.registry.faces.hub.reading import Places, Reading, Values
-from parfocal.registry.faces.hub.routing import Routing
+from parfocal.registry.faces.hub.reading import Places, Reading
+from parfocal.registry.faces.hub.routing import Routing, Values
+from parfocal.registry.faces.hub.uploading import Publisher, UploadStore
+from parfocal.registry.faces.hub.writing import Writing
 from parfocal.registry.faces.threads import Threads
+from parfocal.registry.faces.uploads import Uploads
 from parfocal.registry.registry import Registry
 from parfocal.rpc import Guard
 
@@ -23,17 +27,26 @@ Handler: TypeAlias = Callable[[Request, Values], Awaitable[Response]]
 class HubApp:
     """Answers the Hub's clients from `registry`, for whom `guard` lets in.
 
-    `admitted` is the scope in which a request counts as one of the server's. Raises RuleMissing.
+    Uploads wait in `store`, and count among `uploads`. `admitted` is the scope in which a request counts as
+    one of the server's. Raises RuleMissing.
     """
 
-    def __init__(self, registry: Registry, admitted: Admitted, guard: Guard) -> None:
+    def __init__(
+        self, registry: Registry, store: UploadStore, uploads: Uploads, admitted: Admitted, guard: Guard
+    ) -> None:
         places = Places(Threads(16, "hub-look-up"), Threads(4, "hub-download"))
-        reading = Reading(registry, places, lambda name: None)
-        self.routes = _reading_routes(reading)
+        self._writing = Writing(Publisher(registry, store), store, uploads)
+        reading = Reading(registry, places, self._writing.pending)
+        changing = Changing(registry, store)
+        self.routes = _reading_routes(reading) | _writing_routes(self._writing) | _changing_routes(changing)
         self._routing = Routing(list(self.routes))
         self._entry = Entry(guard)
         self._entry.check_total(list(self.routes))
         self._app = Outcomes(self._serve, admitted, self._enter)
+
+    async def open(self) -> None:
+        """Counts what waits since before this process; raises StorageError."""
+        await self._writing.opened()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -65,4 +78,26 @@ def _reading_routes(reading: Reading) -> dict[str, Handler]:
         "GET /api/models/{repo}/refs": reading.refs,
         "GET /api/models/{repo}/commits/{revision}": reading.commits,
         "GET /api/whoami-v2": reading.whoami,
+    }
+
+
+def _writing_routes(writing: Writing) -> dict[str, Handler]:
+    return {
+        "POST /api/validate-yaml": writing.validate,
+        "POST /api/models/{repo}/preupload/{revision}": writing.preupload,
+        "POST /api/models/{repo}/commit/{revision}": writing.commit,
+        "POST /{repo}.git/info/lfs/objects/batch": writing.batch,
+        "POST /{repo}.git/info/lfs/verify": writing.verify,
+        "PUT /lfs/{ticket}": writing.put,
+    }
+
+
+def _changing_routes(changing: Changing) -> dict[str, Handler]:
+    return {
+        "POST /api/repos/create": changing.create,
+        "DELETE /api/repos/delete": changing.delete,
+        "POST /api/models/{repo}/tag/{revision}": changing.tag,
+        "DELETE /api/models/{repo}/tag/{ref}": changing.delete_ref,
+        "POST /api/models/{repo}/branch/{ref}": changing.branch,
+        "DELETE /api/models/{repo}/branch/{ref}": changing.delete_ref,
     }

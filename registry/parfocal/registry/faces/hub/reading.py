@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from parfocal.registry.errors import AdapterNotFound
+from parfocal.registry.faces.hub.addresses import base_of
 from parfocal.registry.faces.hub.bodies import form_values, read_bytes
 from parfocal.registry.faces.hub.descriptions import commits, described, named, refs
 from parfocal.registry.faces.hub.downloads import FileResponse
@@ -18,13 +19,13 @@ from parfocal.registry.faces.hub.errors import BadCall, EntryUnknown, RepoUnknow
 from parfocal.registry.faces.hub.lists import Search, search
 from parfocal.registry.faces.hub.ranges import wanted
 from parfocal.registry.faces.hub.revisions import MAIN, known_name, plain, repo_id, sha_of, version_at
+from parfocal.registry.faces.hub.routing import Values
 from parfocal.registry.faces.threads import Threads
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import MAX_PAGE_SIZE, Version
 from parfocal.rpc import current_call
 from parfocal.rpc.access import current_caller
 
-Values: TypeAlias = Mapping[str, str]
 # What is known of a repository that was created and has no version yet; None where it was not.
 Pending: TypeAlias = Callable[[str], dict[str, object] | None]
 
@@ -184,13 +185,6 @@ class Reading:
             raise RevisionUnknown(f"{repo_id(name)} has no version yet{_why(waiting)}") from error
         current_call().facts |= {"adapter": str(version), "digest": version.digest}
         return version
-
-
-def base_of(request: Request) -> str:
-    """The address that the caller knows this server by."""
-    forwarded = request.headers.get("x-forwarded-proto", "")
-    scheme = forwarded if forwarded in ("http", "https") else request.url.scheme
-    return f"{scheme}://{request.url.netloc}"
 
 
 def _unknown(name: str) -> RepoUnknown:

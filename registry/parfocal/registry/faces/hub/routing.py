@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from parfocal.registry.faces.hub.errors import RouteUnknown
@@ -12,12 +13,16 @@ _PLACES = {"repo": f"{_SEGMENT}(?:/{_SEGMENT})?", "path": ".+"}
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
+# What stands in the places of a route.
+Values: TypeAlias = Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A route, `METHOD /path` with its places, and what stands in them."""
 
     route: str
-    values: Mapping[str, str]
+    values: Values
 
 
 class Routing:

@@ -1,0 +1,96 @@
+"""The Hub's clients, unchanged, against `parfocal registry serve --http-address`."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.registry.tiny_adapters import CONFIG, WEIGHTS, write_tiny_adapter
+from parfocal.registry import locate_base
+
+HERE = Path(__file__).resolve().parent
+# A folder for the venvs of other lines of the client, 300 MB.
+VENVS = "PARFOCAL_STOCK_CLIENTS"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a registry's own process answers."""
+    folder = tmp_path_factory.mktemp("served")
+    command = [
+        sys.executable,
+        "-m",
+        "parfocal.cli",
+        "registry",
+        "serve",
+        "--registry",
+        str(folder / "registry"),
+    ]
+    addresses = ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0", "--metrics-address", ""]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    with subprocess.Popen(
+        [*command, *addresses], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stderr is not None
+            lines = (re.search(r"clients at (\S+)", line) for line in process.stderr)
+            yield next(found[1] for found in lines if found)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def _environment(endpoint: str, folder: Path) -> dict[str, str]:
+    """A client's environment: nothing of this machine's user, and the registry in place of the Hub."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return {**kept, **own, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path])}
+
+
+def _run(endpoint: str, folder: Path, *command: str | Path) -> str:
+    done = subprocess.run(
+        [str(each) for each in command],
+        env=_environment(endpoint, folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_clients_own_library_finds_a_hub(endpoint: str, tmp_path: Path) -> None:
+    """The line that is installed; run_hub.sh tries the others."""
+    _run(endpoint, tmp_path, sys.executable, HERE / "hub_client.py", "team/library", tmp_path)
+
+
+def test_an_adapter_of_peft_comes_back_the_same(endpoint: str, tmp_path: Path) -> None:
+    base = locate_base("tiny", weights=True).folder
+
+    _run(endpoint, tmp_path, sys.executable, HERE / "hub_peft.py", base, "team/peft", tmp_path)
+
+
+def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -> None:
+    hf, folder = Path(sys.executable).parent / "hf", write_tiny_adapter(tmp_path / "adapter")
+
+    _run(endpoint, tmp_path, hf, "repos", "create", "team/command")
+    _run(endpoint, tmp_path, hf, "upload", "team/command", folder)
+    _run(endpoint, tmp_path, hf, "repos", "tag", "create", "team/command", "prod")
+    told = _run(endpoint, tmp_path, hf, "models", "ls", "--search", "command")
+    assert "team/command" in told
+    to = tmp_path / "fetched"
+    _run(endpoint, tmp_path, hf, "download", "team/command", "--revision", "prod", "--local-dir", to)
+    _run(endpoint, tmp_path, hf, "cache", "verify", "team/command", "--revision", "prod", "--local-dir", to)
+
+    assert (to / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    assert (to / CONFIG).is_file()
+
+
+@pytest.mark.skipif(VENVS not in os.environ, reason=f"{VENVS} names no folder for their venvs")
+def test_every_line_of_the_library_finds_a_hub(endpoint: str) -> None:
+    subprocess.run([HERE / "run_hub.sh", os.environ[VENVS], endpoint], check=True)
