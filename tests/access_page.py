@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from parfocal.registry.faces.hub import HUB_ROUTES
 from parfocal.server.faces.openai.access import ROUTES
 from parfocal.v1.access import RULES, Rule, Verb
 
@@ -10,8 +11,9 @@ PAGE = Path(__file__).resolve().parent.parent / ".github" / "ACCESS.md"
 
 _HEAD = """# Who may do what
 
-Written by `python tests/access_page.py` from `protos/parfocal/v1/access.py` and
-`server/parfocal/server/faces/openai/access.py`; a test compares. Change those.
+Written by `python tests/access_page.py` from `protos/parfocal/v1/access.py`,
+`server/parfocal/server/faces/openai/access.py` and `registry/parfocal/registry/faces/hub/access.py`; a test
+compares. Change those.
 
 `parfocal serve` without `--keys FILE` asks nobody for a key, and listens on this machine only. With it,
 every request shows a key, as `authorization: Bearer pf_…` in metadata or header, and does what its scopes
@@ -42,7 +44,7 @@ clients `credentials=`. Any gRPC client sends the metadata `authorization: Beare
 
 ## TLS
 
-`--tls-cert` and `--tls-key` serve both faces over TLS; with `--tls-client-ca` callers need a certificate of
+`--tls-cert` and `--tls-key` serve every face over TLS; with `--tls-client-ca` callers need a certificate of
 these authorities (mTLS). Renewed files are used from the next connection on; files that do not fit
 together, as in the middle of a renewal, are logged and left. Callers write `grpcs://host:port`; `--tls-ca`
 (`PARFOCAL_TLS_CA`) names authorities of your own, `--tls-cert` and `--tls-key` (`PARFOCAL_CLIENT_CERT`,
@@ -56,10 +58,30 @@ names of adapters as labels. It listens on this machine unless told otherwise; o
 """
 
 
+_HUB = """## HTTP: the Hub's protocol
+
+`parfocal registry serve --http-address` answers the Hub's clients, which send their token as a key
+(`HF_TOKEN`, `hf auth login`). What a key does not see or may not read is a gated repository for them.
+"""
+
+
 def page() -> str:
     """The page as the tables want it."""
     return "\n".join(
-        [_HEAD, "## gRPC", "", *_table("rpc", RULES), "", "## HTTP", "", *_table("route", ROUTES), ""]
+        [
+            _HEAD,
+            "## gRPC",
+            "",
+            *_table("rpc", RULES),
+            "",
+            "## HTTP",
+            "",
+            *_table("route", ROUTES),
+            "",
+            _HUB,
+            *_table("route", HUB_ROUTES),
+            "",
+        ]
     )
 
 

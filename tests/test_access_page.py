@@ -6,6 +6,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor
 
 import access_page
+from parfocal.registry.faces.hub import HUB_ROUTES
 from parfocal.server.faces.openai.access import ROUTES
 from parfocal.v1 import inference_service_pb2, registry_service_pb2
 from parfocal.v1.access import RULES
@@ -39,7 +40,8 @@ def test_every_rpc_has_one_row_and_every_row_an_rpc() -> None:
 
 
 def test_no_route_has_two_rows() -> None:
-    assert len({rule.of for rule in ROUTES}) == len(ROUTES)
+    for rules in (ROUTES, HUB_ROUTES):
+        assert len({rule.of for rule in rules}) == len(rules)
 
 
 def test_rows_name_fields_that_are_there() -> None:

@@ -21,19 +21,19 @@ class Served:
     process: "subprocess.Popen[str]"
     address: str
     metrics: str
+    endpoint: str
 
 
 @pytest.fixture
 def served(published: Path) -> Iterator[Served]:
     command = [sys.executable, "-m", "parfocal.cli", "registry", "serve", "--registry", str(published)]
     anywhere = ["--grpc-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
+    anywhere += ["--http-address", "127.0.0.1:0"]
     with subprocess.Popen([*command, *anywhere], stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield Served(
-                process,
-                _found(process, r"Serving registry \S+ at (\S+)"),
-                _found(process, r"Metrics at (\S+)"),
-            )
+            address = _found(process, r"Serving registry \S+ at (\S+)")
+            endpoint = _found(process, r"Answering the Hub's clients at (\S+)")
+            yield Served(process, address, _found(process, r"Metrics at (\S+)"), endpoint)
         finally:
             process.terminate()
             process.communicate(timeout=60)
@@ -65,6 +65,16 @@ def test_commands_publish_promote_and_fetch_through_it(
     assert moved.exit_code == 1
 
 
+def test_the_hubs_clients_see_what_is_published_over_grpc(
+    run: Run, served: Served, small_base: Path, adapter_folder: Callable[[int], Path]
+) -> None:
+    there = ("--registry", f"grpc://{served.address}")
+    assert run("push", adapter_folder(3), "team/orders", "--base", small_base, *there).exit_code == 0
+
+    with urllib.request.urlopen(f"{served.endpoint}/api/models", timeout=30) as page:
+        assert [each["id"] for each in json.load(page)] == ["team/invoices", "team/orders"]
+
+
 def test_it_shows_metrics_and_ends_well(served: Served) -> None:
     with urllib.request.urlopen(served.metrics, timeout=30) as page:
         assert 'parfocal_rpcs_running{service="registry"}' in page.read().decode()
@@ -76,6 +86,7 @@ def test_it_shows_metrics_and_ends_well(served: Served) -> None:
     ("flags", "said"),
     [
         (("--grpc-address", "0.0.0.0:0"), "can be reached from other machines"),
+        (("--http-address", "0.0.0.0:0"), "can be reached from other machines"),
         (("--max-uploads", "0"), "max_uploads"),
     ],
 )

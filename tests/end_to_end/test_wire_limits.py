@@ -41,7 +41,7 @@ from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 from parfocal.v1 import registry_service_pb2 as registry_pb
 from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
-from parfocal.v1.limits import LIMITS, Limit
+from parfocal.v1.limits import HUB_LIMITS, LIMITS, Limit
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_DIGEST = "sha256:" + "0" * 64
@@ -387,8 +387,9 @@ def shown(limit: Limit) -> str:
     return f"{most} {unit}"
 
 
-def test_the_guide_shows_every_limit_with_its_reason() -> None:
-    rows = [f"| {limit.of} | {shown(limit)} | {limit.reason} |" for limit in LIMITS]
+@pytest.mark.parametrize(("guide", "told"), [("protos", LIMITS), ("registry", HUB_LIMITS)])
+def test_the_guide_shows_every_limit_with_its_reason(guide: str, told: tuple[Limit, ...]) -> None:
+    rows = [f"| {limit.of} | {shown(limit)} | {limit.reason} |" for limit in told]
     table = "\n".join(["| | at most | because |", "|---|---|---|", *rows, ""])
 
-    assert table in (ROOT / "protos" / "README.md").read_text("utf-8"), f"show this instead:\n{table}"
+    assert table in (ROOT / guide / "README.md").read_text("utf-8"), f"show this instead:\n{table}"

@@ -56,6 +56,10 @@ def test_strangers_reach_nothing_but_what_is_open(rule: Rule, guarded: Hub) -> N
     assert (statuses == {401}) == (rule.verb is not Verb.OPEN)
 
 
+def test_every_route_has_one_row_and_every_row_a_route(served: Hub) -> None:
+    assert sorted(served.app.routes) == sorted(rule.of for rule in HUB_ROUTES)
+
+
 NAMED = [rule for rule in HUB_ROUTES if rule.names]
 
 

@@ -24,7 +24,7 @@ OLD = {"user-agent": "unknown/None; hf_hub/0.36.2; python/3.11"}
 def folder(api: HfApi, tmp_path: Path) -> Path:
     """An adapter, whose repository is there."""
     api.create_repo(REPO)
-    return write_tiny_adapter(tmp_path / "adapter", rank=512)
+    return write_tiny_adapter(tmp_path / "adapter", rank=256)
 
 
 def _object(folder: Path, **changes: object) -> dict[str, object]:

@@ -94,10 +94,6 @@ class StagedBytes:
             raise self._full("the uploads under way have as many bytes as")
         self._taken += count
 
-    def keep(self, count: int) -> None:
-        """Leaves `count` bytes taken; whoever has them on the disk now frees them."""
-        self._taken -= count
-
     def give_back(self) -> None:
         """Frees all that was taken."""
         self._room.give_back(self._taken)

@@ -11,12 +11,15 @@ from parfocal.registry.faces.hub.errors import BadCall, BodyTooLarge
 from parfocal.registry.values import JSON, UnreadableJson, read_foreign_json
 from parfocal.v1.limits import FIRST_MESSAGE_S, REQUEST_BYTES
 
+# Read within some milliseconds; what is longer is read on a thread, beside the others on the loop.
+_SHORT_BYTES = 32 << 10
 _MAX_FIELDS = 1100  # as many paths as clients ask for at a time, and some switches
 
 
 async def read_object(request: Request) -> Mapping[str, JSON]:
     """The object in a body; raises BadCall, BodyTooLarge or UploadTooSlow."""
-    return _object(await read_bytes(request))
+    raw = await read_bytes(request)
+    return _object(raw) if len(raw) <= _SHORT_BYTES else await asyncio.to_thread(_object, raw)
 
 
 async def read_bytes(request: Request) -> bytes:

@@ -1,8 +1,9 @@
 """The routes that read: files, descriptions, lists. Knows HTTP, and not how a registry keeps anything."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, ParamSpec, TypeAlias
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
@@ -24,7 +25,11 @@ from parfocal.registry.faces.threads import Threads
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import MAX_PAGE_SIZE, Version
 from parfocal.rpc import current_call
-from parfocal.rpc.access import current_caller
+from parfocal.rpc.access import Caller, current_caller
+
+P = ParamSpec("P")
+
+_JSON = "application/json"
 
 # What is known of a repository that was created and has no version yet; None where it was not.
 Pending: TypeAlias = Callable[[str], dict[str, object] | None]
@@ -71,12 +76,12 @@ class Reading:
     async def model(self, request: Request, values: Values) -> Response:
         """A repository at its newest version, or at none."""
         details = "blobs" in request.query_params
-        return JSONResponse(await self._look_up(self._described, values["repo"], None, details))
+        return await self._told(self._described, values["repo"], None, details)
 
     async def model_at(self, request: Request, values: Values) -> Response:
         """A repository at a revision."""
         details = "blobs" in request.query_params
-        return JSONResponse(await self._look_up(self._described, values["repo"], values["revision"], details))
+        return await self._told(self._described, values["repo"], values["revision"], details)
 
     async def tree(self, request: Request, values: Values) -> Response:
         """The files of a revision: all, or those below a path, which is no folder here."""
@@ -98,22 +103,22 @@ class Reading:
 
     async def refs(self, request: Request, values: Values) -> Response:
         """Branches and tags."""
-        return JSONResponse(await self._look_up(self._refs, values["repo"]))
+        return await self._told(self._refs, values["repo"])
 
     async def commits(self, request: Request, values: Values) -> Response:
         """The versions before a revision, as commits."""
-        return JSONResponse(await self._look_up(self._commits, values))
+        return await self._told(self._commits, values)
 
     async def models(self, request: Request, values: Values) -> Response:
         """Repositories, by what is looked for."""
         asked = _asked(request.query_params)
-        found = await self._look_up(search, self._registry, current_caller(), asked)
+        body, cursor = await self._look_up(self._search, current_caller(), asked)
         headers = {}
-        if found.cursor:
+        if cursor:
             kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-            query = urlencode([*kept, ("cursor", found.cursor)])
+            query = urlencode([*kept, ("cursor", cursor)])
             headers["link"] = f'<{base_of(request)}{request.url.path}?{query}>; rel="next"'
-        return JSONResponse(found.repos, headers=headers)
+        return Response(body, headers=headers, media_type=_JSON)
 
     async def whoami(self, request: Request, values: Values) -> Response:
         """Whose key it is."""
@@ -122,6 +127,14 @@ class Reading:
         role = {"displayName": name, "role": "write"}
         told = {"type": "user", "id": caller.key_id or name, "name": name, "fullname": name, "orgs": []}
         return JSONResponse({**told, "auth": {"type": "access_token", "accessToken": role}})
+
+    async def _told(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Response:
+        """What a look-up finds, as JSON that is written in its thread too: it may be long."""
+        return Response(await self._look_up(lambda: _encoded(call(*args, **kwargs))), media_type=_JSON)
+
+    def _search(self, caller: Caller, asked: Search) -> tuple[bytes, str]:
+        found = search(self._registry, caller, asked)
+        return _encoded(found.repos), found.cursor
 
     async def _opened(self, version: Version, entry: Entry) -> BinaryIO:
         """Opens a file, every byte of which was verified just before."""
@@ -185,6 +198,10 @@ class Reading:
             raise RevisionUnknown(f"{repo_id(name)} has no version yet{_why(waiting)}") from error
         current_call().facts |= {"adapter": str(version), "digest": version.digest}
         return version
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _unknown(name: str) -> RepoUnknown:

@@ -54,7 +54,7 @@ T = TypeVar("T")
 # base64 adds.
 _SENDS_LARGE_FILES = re.compile(r"\bhf_hub/0\.")
 _SWEEP_S = 600.0
-_LARGE_BYTES = 10 << 20
+_LARGE_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LFS = "application/vnd.git-lfs+json"
 

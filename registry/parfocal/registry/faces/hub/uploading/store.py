@@ -155,7 +155,8 @@ class UploadStore:
     def _claimed(self, home: Path, told: str) -> Path:
         for number in range(_HOMES):
             folder = home / (told if not number else f"{told}-{number + 1}")
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)  # not everybody may read what is not published
             with contextlib.suppress(RegistryBusy):
                 self._locks.enter_context(FolderLock(folder / "lock", patience_s=0).exclusive())
                 return folder
