@@ -1,5 +1,6 @@
 """A registry behind the Hub's protocol, on a port of the loopback, for clients that block."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -61,9 +62,10 @@ def hub(
     home: Path,
     guard: Guard = Guard(),  # noqa: B008  # frozen
     limits: ServiceLimits = ServiceLimits(),  # noqa: B008  # frozen
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> Iterator[Hub]:
-    """Serves `registry` from a thread of its own, to whom the guard lets in."""
-    with aside(_serving(registry, home, guard, limits)) as served:
+    """Serves `registry` from a thread of its own, on `loop` if one is given, to whom the guard lets in."""
+    with aside(_serving(registry, home, guard, limits), loop) as served:
         yield served
 
 

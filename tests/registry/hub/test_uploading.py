@@ -1,6 +1,5 @@
 """The Hub's own client writes a registry: one version when all has come, nothing before."""
 
-import asyncio
 import base64
 import json
 import socket
@@ -550,15 +549,3 @@ def test_what_waits_counts_as_long_as_it_waits(registry: FolderRegistry, tiny: W
         client.create_repo("team/third")
         client.upload_file(path_or_fileobj=folder / CONFIG, path_in_repo=CONFIG, repo_id="team/third")
         assert served.ask("POST", "/api/models/team/other/commit/main", body).status == 200
-
-
-def test_the_loop_answers_others_while_an_adapter_is_checked(served: Hub, repo: str, tiny: Write) -> None:
-    """Many uploads at once, and a caller who only asks: everything slow is in threads."""
-    body = HEADER + b"".join(_file(name, (tiny() / name).read_bytes()) for name in (CONFIG, WEIGHTS))
-
-    async def scenario() -> list[int]:
-        uploads = [asyncio.to_thread(_commit, served, body) for _ in range(4)]
-        looks = [asyncio.to_thread(served.ask, "GET", f"/api/models/{REPO}") for _ in range(8)]
-        return [answer.status for answer in await asyncio.gather(*uploads, *looks)]
-
-    assert set(asyncio.run(scenario())) == {200}

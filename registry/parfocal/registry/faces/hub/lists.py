@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
 from parfocal.registry.errors import DataLoss, NotFound
@@ -14,7 +15,7 @@ from parfocal.registry.registry import Registry
 from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, every_item
 from parfocal.rpc.access import Caller
 
-_SORTS = {
+_SORTS: Mapping[str, Callable[[AdapterSummary], datetime]] = {
     "lastModified": lambda summary: summary.updated_at,
     "createdAt": lambda summary: summary.created_at,
 }

@@ -5,10 +5,11 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import json
 import re
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -76,24 +77,15 @@ class Writing:
     async def preupload(self, request: Request, values: Values) -> Response:
         """How each file is to be sent, and which need not be: nothing of those is kept."""
         branch = _branch(request, values)
-        listed = _listed(await read_object(request))
+        listed = await self._disk(_listed, await read_object(request))
         by = _uploader(request)
         async with self._lock(branch.name):
             kept = await to_the_end(self._disk(self._announce, branch, by, listed))
         old = _SENDS_LARGE_FILES.search(request.headers.get("user-agent", "")) is not None
-        files = [
-            {
-                "path": path,
-                "uploadMode": "lfs" if old and path in kept and file.size > _LARGE_BYTES else "regular",
-                "shouldIgnore": path not in kept,
-            }
-            for path, file in listed.items()
-        ]
+        body = await self._disk(_planned, listed, kept, old)
         ignored = [path for path in listed if path not in kept]
-        topic = f"not kept in {branch.name}"
-        return JSONResponse(
-            {"files": files}, headers=_warned([(topic, told_ignored(ignored))] if ignored else [])
-        )
+        warned = _warned([(f"not kept in {branch.name}", told_ignored(ignored))] if ignored else [])
+        return Response(body, headers=warned, media_type="application/json")
 
     async def commit(self, request: Request, values: Values) -> Response:
         """A version, or a part of one that waits for the others."""
@@ -277,6 +269,21 @@ def _listed(fields: Mapping[str, JSON]) -> dict[str, Announced]:
         }
     except FieldError as error:
         raise BadCall(f"the announcement cannot be read: {error}", field="files") from error
+
+
+def _planned(listed: Mapping[str, Announced], kept: Collection[str], sends_large_files: bool) -> bytes:
+    """How each file of an announcement is to be sent, as JSON."""
+    files = [
+        {
+            "path": path,
+            "uploadMode": "lfs"
+            if sends_large_files and path in kept and file.size > _LARGE_BYTES
+            else "regular",
+            "shouldIgnore": path not in kept,
+        }
+        for path, file in listed.items()
+    ]
+    return json.dumps({"files": files}).encode()
 
 
 def _sample(text: str) -> str:

@@ -17,6 +17,7 @@ from parfocal.registry.faces.hub.errors import (
     ParentMoved,
     RepoUnknown,
     RevisionUnknown,
+    UploadsMixed,
 )
 from parfocal.registry.faces.hub.revisions import MAIN, plain, repo_id, sha_of, version_at
 from parfocal.registry.faces.hub.uploading.commit_lines import SAMPLE_BYTES, Commit, Part, Pointer
@@ -98,8 +99,9 @@ class Publisher:
             ) from error
 
     def take(self, work: Path, branch: Branch, uploader: Uploader, commit: Commit) -> Outcome:
-        """What becomes of a commit that lies in `work`; one that is refused changes nothing.
+        """What becomes of a commit that lies in `work`.
 
+        One that is refused changes nothing; but a version stays whose alias somebody else moved meanwhile.
         Raises what `publish` raises, and InvalidUpload, NotKept, ParentMoved, UploadsMixed, RepoUnknown,
         RevisionUnknown or AliasMoved.
         """
@@ -107,8 +109,9 @@ class Publisher:
         before = self._store.draft(branch.name, uploader.key) or Draft(uploader.shown)
         try:
             return self._taken(_Taking(work, branch, uploader, commit, head, before))
-        except RegistryError:
-            if not before.files:  # what was announced with it does not come either
+        except RegistryError as error:
+            # It is not sent again as it is, so what was announced with it does not come either.
+            if not before.files and error.retry_after_s is None and not isinstance(error, UploadsMixed):
                 self._store.drop(branch.name, uploader.key)
             raise
 
