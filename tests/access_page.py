@@ -61,7 +61,7 @@ names of adapters as labels. It listens on this machine unless told otherwise; o
 _HUB = """## HTTP: the Hub's protocol
 
 `parfocal registry serve --http-address` answers the Hub's clients, which send their token as a key
-(`HF_TOKEN`, `hf auth login`). What a key does not see or may not read is a gated repository for them.
+(`HF_TOKEN`, `hf auth login`). For them a repository is gated that the key sees and may not read.
 """
 
 

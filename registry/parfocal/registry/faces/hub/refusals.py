@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from parfocal.registry.values import printable
 from parfocal.rpc import DomainError
+from parfocal.rpc.access import current_caller
 
 # google.rpc.Code names each one's HTTP status; 499 is what proxies say of a caller who left.
 _STATUSES = {
@@ -79,7 +80,9 @@ def refusal_of(error: DomainError, reads: bool) -> Refusal:
 
 def _code(error: DomainError, reads: bool) -> str:
     if error.reason == "SCOPE_MISSING" and reads:
-        return "GatedRepo"  # it may be there, and is not for this key
+        # What a key does not see is not there for it; what it sees and may not read, is behind a gate.
+        adapter = str(getattr(error, "metadata", {}).get("scope", "")).partition(":")[2]
+        return "GatedRepo" if current_caller().sees(adapter) else "RepoNotFound"
     return getattr(error, "code", "") or _CODES.get(error.reason, "")
 
 
