@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from huggingface_hub import HfApi, __version__, hf_hub_download, snapshot_download
-from huggingface_hub.utils import (
+from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
     RepositoryNotFoundError,

@@ -5,6 +5,7 @@ An adapter goes there and comes back the same: bytes, tensors and what the model
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import HfApi
@@ -24,7 +25,7 @@ def check(base: str, repo: str, scratch: Path) -> None:
     with torch.no_grad():
         expected = model(IDS).logits
     model.push_to_hub(repo)
-    model.save_pretrained(scratch / "local")
+    model.save_pretrained(str(scratch / "local"))
 
     found = Path(HfApi().hf_hub_download(repo, WEIGHTS, cache_dir=scratch / "cache"))
     assert found.read_bytes() == (scratch / "local" / WEIGHTS).read_bytes()
@@ -43,7 +44,7 @@ def check(base: str, repo: str, scratch: Path) -> None:
     print("peft and transformers: what went is what came back")
 
 
-def _base(base: str) -> torch.nn.Module:
+def _base(base: str) -> Any:
     return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
 
 

@@ -31,7 +31,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         str(folder / "registry"),
     ]
     addresses = ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0", "--metrics-address", ""]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    kept = {name: value for name, value in os.environ.items() if name != VENVS}  # no setting of a server
+    environment = {**kept, "XDG_CACHE_HOME": str(folder / "cache")}
     with subprocess.Popen(
         [*command, *addresses], stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -7,6 +7,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from fakes.registry.hub_server import Hub, hub
+from fakes.registry.hub_shelf import REPO, Shelf, Write
+from fakes.registry.tiny_adapters import write_tiny_adapter
 from parfocal.registry import FolderRegistry, Publication
 
 
@@ -32,3 +34,25 @@ def invoices(
     registry.publish("team/invoices", second, publication)
     registry.set_alias("team/invoices", "prod", 1)
     return first, second
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Write:
+    """Returns a function that writes an adapter of the embedded base."""
+
+    def write(fill: int = 1, **more: object) -> Path:
+        return write_tiny_adapter(tmp_path / f"tiny-{fill}", fill, **more)  # type: ignore[arg-type]
+
+    return write
+
+
+@pytest.fixture
+def repo(api: HfApi) -> str:
+    """An empty repository."""
+    api.create_repo(REPO)
+    return REPO
+
+
+@pytest.fixture
+def shelf(registry: FolderRegistry, served: Hub, api: HfApi, repo: str) -> Shelf:
+    return Shelf(registry, served, api)

@@ -39,8 +39,9 @@ def _batch(served: Hub, *objects: object, **changes: object) -> Answer:
 
 def _actions(answer: Answer) -> dict[str, str]:
     """Paths by action."""
-    [told] = answer.json()["objects"]  # type: ignore[misc]
-    assert isinstance(told, dict)
+    objects = answer.json()["objects"]
+    assert isinstance(objects, list)
+    told: dict[str, dict[str, dict[str, str]]] = objects[0]
     return {name: "/" + each["href"].split("/", 3)[3] for name, each in told.get("actions", {}).items()}
 
 

@@ -1,0 +1,42 @@
+"""A registry with one repository, as tests of uploads look at it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from fakes.registry.hub_server import Hub
+from parfocal.registry import AdapterNotFound, FolderRegistry
+
+REPO = "team/new"
+Write = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The registry, in which the repository is empty, and how it is reached."""
+
+    registry: FolderRegistry
+    served: Hub
+    api: HfApi
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was published, and nothing waits."""
+        return (versions(self.registry), staged(self.api)) == ([], [])
+
+
+def versions(registry: FolderRegistry) -> list[int]:
+    """The numbers of the repository's versions, the newest first."""
+    try:
+        return [version.version for version in registry.versions(REPO).items]
+    except AdapterNotFound:
+        return []
+
+
+def staged(api: HfApi) -> list[dict[str, object]]:
+    """What waits in the repository."""
+    found = api.model_info(REPO).parfocal["staged"]  # type: ignore[attr-defined]
+    assert isinstance(found, list)
+    return found
