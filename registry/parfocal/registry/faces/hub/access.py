@@ -1,7 +1,7 @@
 """Who may use which route of the Hub's protocol. The table of this face; keys and scopes are those of all."""
 
-from parfocal.rpc import Guard, KeyWatch
-from parfocal.rpc.access import Need, current_caller, set_caller
+from parfocal.rpc import Guard, KeyWatch, current_call, current_caller
+from parfocal.rpc.access import Need
 from parfocal.v1.access import Rule, Verb
 
 _SEEN = "only adapters are listed that the key may do something with"
@@ -49,7 +49,7 @@ class Entry:
     def enter(self, route: str, shown: list[str]) -> None:
         """Notes who calls until the task ends; raises KeyMissing, KeyUnknown or KeyExpired."""
         caller = self._guard.caller(route, shown)
-        set_caller(caller)
+        current_call().caller = caller
         if self._watch is not None and caller.key_id:
             self._watch.watch(caller)
 

@@ -24,7 +24,8 @@ from parfocal.registry.faces.sight import signed
 from parfocal.registry.faces.threads import Threads, to_the_end
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import JSON
-from parfocal.rpc.access import Need, current_caller
+from parfocal.rpc import current_caller
+from parfocal.rpc.access import Need
 from parfocal.v1.access import Verb
 
 _MODEL = ("", "model", "models")

@@ -24,8 +24,8 @@ from parfocal.registry.faces.hub.routing import Values
 from parfocal.registry.faces.threads import Threads
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import MAX_PAGE_SIZE, Version
-from parfocal.rpc import current_call
-from parfocal.rpc.access import Caller, current_caller
+from parfocal.rpc import current_call, current_caller
+from parfocal.rpc.access import Caller
 
 P = ParamSpec("P")
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parfocal.registry.values import printable
-from parfocal.rpc import DomainError
-from parfocal.rpc.access import current_caller
+from parfocal.rpc import DomainError, current_caller
 
 # google.rpc.Code names each one's HTTP status; 499 is what proxies say of a caller who left.
 _STATUSES = {

@@ -43,8 +43,8 @@ from parfocal.registry.faces.sight import signed
 from parfocal.registry.faces.threads import Threads, to_the_end
 from parfocal.registry.faces.uploads import StagedBytes, Uploads
 from parfocal.registry.values import JSON, FieldError, JsonObject
-from parfocal.rpc import current_call
-from parfocal.rpc.access import Need, current_caller
+from parfocal.rpc import current_call, current_caller
+from parfocal.rpc.access import Need
 from parfocal.v1.access import Verb
 from parfocal.v1.limits import PIECE_BYTES
 
