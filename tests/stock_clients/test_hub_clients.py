@@ -82,7 +82,7 @@ def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -
     _run(endpoint, tmp_path, hf, "repos", "create", "team/command")
     _run(endpoint, tmp_path, hf, "upload", "team/command", folder)
     _run(endpoint, tmp_path, hf, "repos", "tag", "create", "team/command", "prod")
-    told = _run(endpoint, tmp_path, hf, "models", "ls", "--search", "command")
+    told = _run(endpoint, tmp_path, hf, "models", "ls", "--search", "command", "--format", "json")
     assert "team/command" in told
     to = tmp_path / "fetched"
     _run(endpoint, tmp_path, hf, "download", "team/command", "--revision", "prod", "--local-dir", to)
