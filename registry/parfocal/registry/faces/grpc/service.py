@@ -25,10 +25,10 @@ from parfocal.registry.faces.grpc.blob_uploads import BlobUploads
 from parfocal.registry.faces.grpc.downloads import SentFiles, files_from
 from parfocal.registry.faces.grpc.feed import Feed
 from parfocal.registry.faces.grpc.lists import Lists
+from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.registry.faces.sight import may_have, readable, signed
 from parfocal.registry.faces.threads import Threads, to_the_end
 from parfocal.registry.faces.uploads import Uploads
-from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.registry.publishing import Upload, Uploaded
 from parfocal.registry.registry import Registry, TakesBlobs
 from parfocal.registry.values import (
