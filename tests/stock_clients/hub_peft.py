@@ -38,7 +38,7 @@ def check(base: str, repo: str, scratch: Path) -> None:
         assert torch.equal(loaded(IDS).logits, expected)
 
     again = _base(base)
-    again.load_adapter(repo, revision="1")  # transformers' own loader
+    again.load_adapter(repo, adapter_kwargs={"revision": "1"})  # transformers' own loader
     with torch.no_grad():
         assert torch.equal(again.eval()(IDS).logits, expected)
     print("peft and transformers: what went is what came back")

@@ -79,7 +79,7 @@ def test_files_one_by_one_are_one_version_when_the_last_has_come(
     assert versions(registry) == []
     [waits] = staged(api)
     assert (waits["files"], waits["waits_for"], waits["commit"]) == ([CONFIG], [WEIGHTS], waiting.oid)
-    with pytest.raises(RevisionNotFoundError, match="waits for"):
+    with pytest.raises(EntryNotFoundError, match="waits for"):
         api.hf_hub_download(repo, CONFIG, cache_dir=folder / "cache")
     with pytest.raises(RevisionNotFoundError):
         api.create_tag(repo, tag="prod")

@@ -142,7 +142,13 @@ class Reading:
         return await self._downloads((folder / entry.path).open, "rb")
 
     def _entry(self, values: Values) -> tuple[Version, Entry]:
-        version = self._version(values["repo"], values["revision"])
+        try:
+            version = self._version(values["repo"], values["revision"])
+        except RevisionUnknown as error:
+            # A repository that was created has its main branch, in which no file is.
+            if plain(values["revision"]) == MAIN and self._pending(known_name(values["repo"])) is not None:
+                raise EntryUnknown(str(error)) from error
+            raise
         for entry in entries_of(version.manifest):
             if entry.path == values["path"]:
                 return version, entry
