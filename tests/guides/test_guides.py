@@ -79,6 +79,13 @@ def test_a_guide_runs_as_it_stands(name: str, desk: Path) -> None:
 
 
 @pytest.mark.parametrize("name", GUIDES)
+def test_no_block_is_overlooked(name: str) -> None:
+    opened = re.findall("^```(?:sh|python)", GUIDES[name].read_text("utf-8"), re.MULTILINE)
+
+    assert len(blocks(GUIDES[name])) == len(opened)
+
+
+@pytest.mark.parametrize("name", GUIDES)
 def test_a_block_that_is_not_run_says_why(name: str) -> None:
     assert [block.text for block in blocks(GUIDES[name]) if block.reason == ""] == []
 
