@@ -1,3 +1,10 @@
 """What stock clients run are programs, each in a venv with its own client: nothing to collect."""
 
-collect_ignore = ["langchain_client.py", "openai_client.py", "scores.py", "adapter.py"]
+collect_ignore = [
+    "adapter.py",
+    "curl_client.py",
+    "grpc_client.py",
+    "langchain_client.py",
+    "openai_client.py",
+    "scores.py",
+]
