@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import grpc
+from google.rpc import error_details_pb2  # noqa: F401  # so that this client writes the details of errors
 from grpc_requests import Client
 
 HEALTH = "grpc.health.v1.Health"
