@@ -43,7 +43,7 @@ def _changes() -> dict[str, str]:
         "50051": str(grpc),
         ":8000": f":{rest}",
         "9464": str(metrics),
-        "parfocal train ": "parfocal train --steps 2 ",
+        "parfocal train --data": "parfocal train --steps 2 --data",
     }
 
 
