@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar, cast
 
 import grpc
@@ -31,6 +32,20 @@ Scope: TypeAlias = Callable[[str, Context], contextlib.AbstractAsyncContextManag
 _Received: TypeAlias = AsyncIterator[bytes]
 _Read: TypeAlias = Callable[[_Received], Awaitable[Any]]
 
+_SURROUNDED = "parfocal_surrounded"
+
+
+@dataclass(frozen=True, slots=True)
+class _Surrounded:
+    """An rpc's own function, what reads for it, and the scope around both.
+
+    A function that has one around it already gets none more: every message would cross each. Its scopes nest.
+    """
+
+    behaviour: Callable[..., Any]
+    read: _Read
+    scope: Scope
+
 
 def surround(
     rpc: RpcMethod, method: str, scope: Scope, first_message_s: float = FIRST_MESSAGE_S.most
@@ -43,14 +58,17 @@ def surround(
     entered. An rpc that is not implemented raises MethodNotImplemented.
     """
     behaviour = behaviour_of(rpc)
-    read = _reader(rpc, method, first_message_s)
-    if inspect.isasyncgenfunction(behaviour):
-        surrounded: Callable[..., Any] = _around_generator(behaviour, read, method, scope)
-    elif is_written(behaviour):
-        surrounded = _around_coroutine(behaviour, read, method, scope)
+    known: _Surrounded | None = getattr(behaviour, _SURROUNDED, None)
+    write = rpc.response_serializer
+    if known is not None:
+        whole = replace(known, scope=_both(scope, known.scope))
     else:
-        surrounded = _around_coroutine(_placeholder(method), read, method, scope)
-    write = _writer(rpc.response_serializer)
+        written = behaviour if is_written(behaviour) else _placeholder(method)
+        whole = _Surrounded(written, _reader(rpc, method, first_message_s), scope)
+        write = _writer(write)
+    around = _around_generator if inspect.isasyncgenfunction(whole.behaviour) else _around_coroutine
+    surrounded = around(whole, method)
+    vars(surrounded)[_SURROUNDED] = whole
     if rpc.response_streaming:
         return grpc.stream_stream_rpc_method_handler(surrounded, None, write)
     return grpc.stream_unary_rpc_method_handler(surrounded, None, write)
@@ -109,24 +127,29 @@ def is_written(behaviour: object) -> bool:
     return inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
-def _around_coroutine(
-    behaviour: Callable[[Any, Context], Awaitable[object]], read: _Read, method: str, scope: Scope
-) -> Callable[[_Received, Context], Awaitable[object]]:
+def _both(outer: Scope, inner: Scope) -> Scope:
+    @contextlib.asynccontextmanager
+    async def both(method: str, context: Context) -> AsyncIterator[None]:
+        async with outer(method, context), inner(method, context):
+            yield
+
+    return both
+
+
+def _around_coroutine(whole: _Surrounded, method: str) -> Callable[..., Any]:
     async def surrounded(received: _Received, context: Context) -> object:
-        async with scope(method, context):
-            return await behaviour(await read(received), context)
+        async with whole.scope(method, context):
+            return await whole.behaviour(await whole.read(received), context)
 
     return surrounded
 
 
-def _around_generator(
-    behaviour: Callable[[Any, Context], AsyncGenerator[object, None]], read: _Read, method: str, scope: Scope
-) -> Callable[[_Received, Context], AsyncGenerator[object, None]]:
+def _around_generator(whole: _Surrounded, method: str) -> Callable[..., Any]:
     async def surrounded(received: _Received, context: Context) -> AsyncGenerator[object, None]:
-        async with scope(method, context):
-            request = await read(received)
+        async with whole.scope(method, context):
+            request = await whole.read(received)
             # Closed immediately when the caller goes away, not whenever it is garbage-collected.
-            async with contextlib.aclosing(behaviour(request, context)) as replies:
+            async with contextlib.aclosing(whole.behaviour(request, context)) as replies:
                 async for reply in replies:
                     yield reply
 
@@ -153,7 +176,7 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
                 yield message(_plain(each, method))
 
     async def all_of(received: _Received) -> object:
-        # What has no parser is surrounded already: its inner scope reads.
+        # What refuses any rpc has no parser, and reads nothing.
         return received if parse is None else messages(received)
 
     return all_of if rpc.request_streaming else only

@@ -183,7 +183,9 @@ class Intake:
 
 def size_of(told: Completion | Delta) -> int:
     """How many log-probabilities there are to tell of it, those of the likeliest too."""
-    return _count(told.logprobs) + (_count(told.prompt_logprobs) if told.prompt_logprobs else 0)
+    if not told.logprobs and not told.prompt_logprobs:
+        return 0
+    return _count(told.logprobs) + _count(told.prompt_logprobs)
 
 
 def _form(call: GenerateCall, tools: ToolUse | None) -> ConstraintSpec | None:
