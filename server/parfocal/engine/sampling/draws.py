@@ -12,6 +12,9 @@ from parfocal.engine.sampling.logit_rules import lowest_kept
 from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.scheduling import SamplingRow
 
+# Colder draws are the same, until in float32 a temperature is zero.
+COLDEST = 1e-6
+
 
 def numbers(rows: Sequence[SamplingRow]) -> npt.NDArray[np.float64]:
     """The number in (0, 1] by which each row is drawn."""
@@ -25,7 +28,9 @@ def draw(
 
     Overwrites `scores`.
     """
-    temperatures = on_device([one.temperature for one in samplings], scores.device, torch.float32)
+    temperatures = on_device(
+        [max(one.temperature, COLDEST) for one in samplings], scores.device, torch.float32
+    )
     scores.div_(temperatures[:, None])
     weights = scores.exp_()
     if any(one.top_k > 0 or one.top_p < 1.0 or one.min_p > 0.0 for one in samplings):

@@ -12,7 +12,7 @@ import torch
 
 from parfocal.engine.request import Sampling
 from parfocal.engine.sampling.allowed_tokens import AllowedIds
-from parfocal.engine.sampling.draws import draw, numbers
+from parfocal.engine.sampling.draws import COLDEST, draw, numbers
 from parfocal.engine.scheduling import SamplingRow
 
 _FAILED = -1
@@ -81,6 +81,6 @@ def _drawn(scores: npt.NDArray[np.float32], sampling: Sampling, chance: np.float
     if sampling.top_k > 0 or sampling.top_p < 1.0 or sampling.min_p > 0.0:
         return int(draw(torch.from_numpy(scores)[None], [sampling], np.array([chance])))
     with np.errstate(over="ignore", under="ignore"):  # at the lowest temperatures
-        weights = np.exp(scores / np.float32(sampling.temperature))
+        weights = np.exp(scores / np.float32(max(sampling.temperature, COLDEST)))
     sums = weights.cumsum(dtype=np.float64)
     return min(int(sums.searchsorted(chance * sums[-1])), len(sums) - 1)
