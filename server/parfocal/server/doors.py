@@ -8,7 +8,7 @@ from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
 from parfocal.server.entrance import guard_of
 from parfocal.server.exposure import check_exposure
-from parfocal.server.faces.openai import RestApp, RestServer
+from parfocal.server.faces.openai import ConnectionLimits, RestApp, RestServer
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
 
@@ -74,7 +74,8 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
         stack.push_async_callback(doors.wire.stop)
         if config.http_address:
             with _naming("http_address"):
-                rest = RestServer(doors.rest, config.http_address, doors.guard.tls)
+                limits = ConnectionLimits(connections=_most_http_connections(config))
+                rest = RestServer(doors.rest, config.http_address, doors.guard.tls, limits)
             stack.push_async_callback(rest.stop)
             rest.start()
             doors.http_port = rest.port
@@ -88,10 +89,17 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
 
 def _most_connections(config: ServeConfig) -> int:
     """Half of the process's files unless it is set: uploads, downloads and adapters need the others."""
-    if config.max_connections is not None:
-        return config.max_connections
+    return config.max_connections or _files_over(2)
+
+
+def _most_http_connections(config: ServeConfig) -> int:
+    """A quarter of them, beside those of gRPC."""
+    return config.max_connections or _files_over(4)
+
+
+def _files_over(parts: int) -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MANY_CONNECTIONS)
+    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // parts, _MANY_CONNECTIONS)
 
 
 @contextlib.contextmanager

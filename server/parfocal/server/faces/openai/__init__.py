@@ -2,6 +2,7 @@
 
 from parfocal.server.faces.openai.app import RestApp, RestParts
 from parfocal.server.faces.openai.models import ServedBase
+from parfocal.server.faces.openai.protocol import ConnectionLimits
 from parfocal.server.faces.openai.server import RestServer
 
-__all__ = ["RestApp", "RestParts", "RestServer", "ServedBase"]
+__all__ = ["ConnectionLimits", "RestApp", "RestParts", "RestServer", "ServedBase"]
