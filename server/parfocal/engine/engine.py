@@ -24,7 +24,7 @@ from parfocal.engine.errors import (
 )
 from parfocal.engine.inbox import Cancelled, Message, Submitted
 from parfocal.engine.live import Emit, LiveRequest, LiveRequests
-from parfocal.engine.observer import StepReport
+from parfocal.engine.observer import LoadReport, StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
 from parfocal.engine.request import AdapterKey, FinishReason, Request, TokenLogprob
 from parfocal.engine.scheduling import (
@@ -61,6 +61,7 @@ class Engine:
         self._failed_rows = 0
         self._copying: frozenset[str] = frozenset()
         self._step_seconds = 0.0
+        self._told: LoadReport | None = None
 
     def validate(self, request: Request) -> None:
         """Raises what `submit` would raise for faults of the request itself."""
@@ -134,6 +135,7 @@ class Engine:
         plan = self._planned()
         if not plan.rows:
             self._send_held()
+            self._tell_load()
             return False
         self._failed_rows = 0
         advanced = self._compute(plan)
@@ -337,12 +339,29 @@ class Engine:
     def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
         """The figures of a step that took `seconds` and generated `generated` tokens."""
         begun = (row for row in plan.rows if row.sampling is None or row.sampling.position == 0)
-        pool, scheduler = self._parts.pool, self._parts.scheduler
+        load = self._told = self._load()
         return StepReport(
             seconds=seconds,
             tokens=plan.tokens,
             prompt_tokens=sum(len(row.token_ids) for row in begun),
             generated_tokens=generated,
+            running=load.running,
+            waiting=load.waiting,
+            blocks_used=load.blocks_used,
+            blocks_cached=load.blocks_cached,
+            blocks_free=load.blocks_free,
+        )
+
+    def _tell_load(self) -> None:
+        """Reports what is left where requests have ended since the last step: their callers may have left."""
+        load = self._load()
+        if load != self._told:
+            self._told = load
+            self._parts.observer.load(load)
+
+    def _load(self) -> LoadReport:
+        pool, scheduler = self._parts.pool, self._parts.scheduler
+        return LoadReport(
             running=len(scheduler.running),
             waiting=len(scheduler.waiting),
             blocks_used=pool.total - pool.free,
