@@ -16,11 +16,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from fakes.echo import NAME as ECHO
 from fakes.echo import Echo
 from fakes.echo import serving as echoing
-from fakes.http_bytes import fault_of, head_of, in_chunks
 from fakes.registry.registry_client import CONFIG, WEIGHTS
 from fakes.served_aside import served_aside
 from fakes.serving import Served
 from fakes.tokenizer import ALTERNATE
+from fakes.wire.http_bytes import fault_of, head_of, in_chunks
 from parfocal.engine import MAX_BLENDED
 from parfocal.engine.scheduling import MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract, Evaluation, FolderRegistry, Provenance, Publication

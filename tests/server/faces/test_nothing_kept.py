@@ -9,9 +9,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fakes.garbage import garbage
 from fakes.key_files import given_key
 from fakes.serving import Served, serving
+from fakes.wire.garbage import garbage
 from parfocal.engine import StepFailed
 from parfocal.rpc import Credentials, Endpoint, Guard, open_channel
 from parfocal.rpc.access import KeysInForce

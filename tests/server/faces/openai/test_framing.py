@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from fakes.http_bytes import CHUNKED, LINE, head_of, in_chunks
 from fakes.pki import Authority
 from fakes.rest import Rest, rest_serving
 from fakes.served_aside import aside
 from fakes.watched_loop import WatchedLoop, no_collections
+from fakes.wire.http_bytes import CHUNKED, LINE, head_of, in_chunks
 from parfocal.rpc import Guard, TlsFiles
 from parfocal.server.faces.openai import ConnectionLimits
 from parfocal.v1.limits import BODY_CHUNKS, HEAD_BYTES

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fakes.garbage import garbage
 from fakes.key_files import given_key
 from fakes.rest import Rest, rest_serving
+from fakes.wire.garbage import garbage
 from parfocal.engine import StepFailed
 from parfocal.rpc import Guard
 from parfocal.rpc.access import KeysInForce
