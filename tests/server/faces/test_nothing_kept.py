@@ -12,7 +12,6 @@ import pytest
 from fakes.key_files import given_key
 from fakes.serving import Served, serving
 from fakes.wire.garbage import garbage
-from parfocal.engine import StepFailed
 from parfocal.rpc import Credentials, Endpoint, Guard, open_channel
 from parfocal.rpc.access import KeysInForce
 from parfocal.v1 import inference_service_pb2 as pb
@@ -29,7 +28,7 @@ async def _stub(served: Served, key: str) -> AsyncIterator["pb_grpc.InferenceSer
         yield pb_grpc.InferenceServiceStub(channel)
 
 
-async def _of_each_kind(served: Served, stub: "pb_grpc.InferenceServiceAsyncStub") -> None:
+async def _of_each_kind(stub: "pb_grpc.InferenceServiceAsyncStub") -> None:
     request = pb.GenerateRequest(prompt="Hello")
     several = pb.GenerateRequest(prompt="Hello", options=pb.Options(choices=2))
     await stub.Generate(request)
@@ -39,11 +38,6 @@ async def _of_each_kind(served: Served, stub: "pb_grpc.InferenceServiceAsyncStub
     await stub.Tokenize(pb.TokenizeRequest(prompt="Hello"))
     with contextlib.suppress(grpc.aio.AioRpcError):
         await stub.Generate(pb.GenerateRequest())
-    served.engine.failure = StepFailed("the step failed")
-    for each in (request, several):
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            await stub.Generate(each)
-    served.engine.failure = None
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
@@ -56,10 +50,10 @@ def test_an_rpc_that_has_ended_leaves_nothing_to_the_garbage_collector(
     async def scenario() -> Counter[str]:
         guard = Guard(KeysInForce(path)) if with_keys else Guard()
         async with serving(guard=guard) as served, _stub(served, key) as stub:
-            await _of_each_kind(served, stub)
+            await _of_each_kind(stub)
             with garbage() as found:
                 for _ in range(10):
-                    await _of_each_kind(served, stub)
+                    await _of_each_kind(stub)
             return found
 
     found = asyncio.run(scenario())
