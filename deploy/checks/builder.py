@@ -4,8 +4,10 @@ A stage is an overlay over the base, in a mount namespace of its own, so nothing
 and root. Package registries are reached as this machine reaches them.
 """
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,6 +145,20 @@ class Builder:
 
     def _layer(self, name: str) -> Path:
         return self.ready.get(name, self.work / "stages" / name / "layer")
+
+
+def reason_not_to_build(*tools: str) -> str:
+    """Why a Builder cannot work on this machine, or not with these tools in its roots; empty if it can."""
+    missing = [name for name in ("unshare", "setpriv", *tools) if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        return f"needs root and {', '.join(missing) or 'overlays'}; on Debian: util-linux, iproute2, openssl"
+    return ""
+
+
+def closed_folders(*paths: Path) -> list[Path]:
+    """Folders on the way to these paths that only their owner may enter, for `Builder.opened`."""
+    ways = {parent for path in paths for parent in (path, *path.parents) if parent.is_dir()}
+    return sorted(folder for folder in ways if folder.is_absolute() and not folder.stat().st_mode & 0o001)
 
 
 def _lend(path: Path, root: Path) -> list[str]:

@@ -47,6 +47,15 @@ def test_an_answer_says_who_answered_how_long_it_took_and_why_it_ended(client: C
     assert answer.request_id == "mine"
 
 
+def test_without_an_address_the_server_is_asked_that_the_environment_names(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARFOCAL_ADDRESS", f"127.0.0.1:{served.wire.port}")
+
+    with Client() as client:
+        assert client.generate("Hello").text == "Once upon a time"
+
+
 def test_the_base_answers_where_no_adapter_is_named(client: Client) -> None:
     assert client.generate("Hello").adapter is None
 

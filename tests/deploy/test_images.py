@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.builder import Builder, StageFailed
+from checks.builder import Builder, StageFailed, closed_folders, reason_not_to_build
 from checks.check import ROOT
 from checks.docker import DOCKERFILE
 from checks.dockerfile import Dockerfile, Stage, Step, read_dockerfile
@@ -37,15 +37,8 @@ wait $server
 """
 
 
-def _reason_not_to() -> str:
-    """Why this machine cannot do what a container engine does, or nothing."""
-    missing = [name for name in ("unshare", "setpriv", "ip", "openssl") if shutil.which(name) is None]
-    if missing or os.geteuid() != 0:
-        return f"needs root and {', '.join(missing) or 'overlays'}; on Debian: util-linux, iproute2, openssl"
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(_reason_not_to()), reason=_reason_not_to())
+_WHY_NOT = reason_not_to_build("ip", "openssl")
+pytestmark = pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT)
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +88,8 @@ def builder(wheels: Path, libraries: Path, tmp_path_factory: pytest.TempPathFact
         base=Path("/"),
         work=tmp_path_factory.mktemp("work"),
         ready={"wheel": wheels, "libraries-cpu": libraries},
-        opened=sorted(_closed(Path(sys.executable).resolve(), ROOT, *map(Path, sys.path))),
+        opened=closed_folders(Path(sys.executable).resolve(), ROOT, *map(Path, sys.path)),
     )
-
-
-def _closed(*paths: Path) -> set[Path]:
-    """Folders on the way to these paths that only their owner may enter."""
-    ways = {parent for path in paths for parent in (path, *path.parents) if parent.is_dir()}
-    return {folder for folder in ways if folder.is_absolute() and not folder.stat().st_mode & 0o001}
 
 
 def test_the_cpu_image_serves_an_answer_over_tls_to_a_key_as_its_own_user(builder: Builder) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from checks import MissingTool
-from checks.check import DEPLOY
+from checks.check import DEPLOY, run, tool
 from checks.docker import DOCKERFILE
 from checks.dockerfile import read_dockerfile
 from checks.helm import good_values, render
@@ -78,3 +78,26 @@ def test_a_server_takes_what_compose_sets() -> None:
 
     assert config.keys
     assert int(service["stop_grace_period"].removesuffix("s")) > config.drain_s + 10
+
+
+def test_the_guide_sets_what_compose_requires_before_the_first_command() -> None:
+    required = re.findall(r"\$\{(\w+):?\?", (DEPLOY / "compose" / "compose.yaml").read_text("utf-8"))
+    section = (DEPLOY / "README.md").read_text("utf-8").partition("\n## With Docker Compose\n")[2]
+    before = section.partition("\ndocker compose")[0]
+
+    assert required
+    assert [name for name in required if f"{name}=" not in before] == []
+
+
+def test_the_chart_takes_the_values_that_the_guide_gives_it() -> None:
+    try:
+        helm = tool("helm")
+    except MissingTool as missing:
+        pytest.skip(str(missing))
+    text = (DEPLOY / "README.md").read_text("utf-8").replace("\\\n", " ")
+    (printed,) = re.findall(r"^helm install (.*)$", text, re.MULTILINE)
+
+    done = run([helm, "template", *shlex.split(printed)])
+
+    assert done.returncode == 0, done.stdout
+    assert "registry.example/parfocal" in done.stdout

@@ -20,6 +20,7 @@ from fakes.registry.registry_client import CONFIG, WEIGHTS
 from fakes.served_aside import served_aside
 from fakes.serving import Served
 from fakes.tokenizer import ALTERNATE
+from fakes.wire.http_bytes import fault_of, head_of, in_chunks
 from parfocal.engine import MAX_BLENDED
 from parfocal.engine.scheduling import MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract, Evaluation, FolderRegistry, Provenance, Publication
@@ -34,8 +35,10 @@ from parfocal.registry.publishing.draft import Draft
 from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.values import Contract, Manifest, checked_page_size, dumps
 from parfocal.rpc import Service, remote_error
+from parfocal.rpc.admission import AdmissionInterceptor
 from parfocal.rpc.options import server_options
 from parfocal.rpc.surround import surround
+from parfocal.server.faces.http import ConnectionLimits
 from parfocal.v1 import adapter_pb2, limits
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -244,6 +247,8 @@ TRIES: dict[Limit, Try] = {
     limits.REQUEST_BYTES: whole_message,
     limits.HEADER_BYTES: widest_header,
     limits.MESSAGE_PARTS: parts,
+    limits.HEAD_BYTES: lambda wire, size: fault_of(head_of(size)),
+    limits.BODY_CHUNKS: lambda wire, count: fault_of(in_chunks(count)),
     limits.PROBE_RPCS: probes,
     limits.REFERENCE_CHARACTERS: lambda wire, count: said(
         lambda: wire.registry.ResolveAdapter(registry_pb.ResolveAdapterRequest(reference="a" * count))
@@ -319,11 +324,9 @@ TRIES: dict[Limit, Try] = {
     ),
 }
 
-# Nobody waits for these in a test: that they are kept is tested with shorter ones.
-WAITED = {limits.FIRST_MESSAGE_S, limits.HANDSHAKE_S}
-
-# No reply comes near it; what a client takes is looked at.
-REPLIES = {limits.REPLY_BYTES}
+# Nobody waits so long in a test: that they are kept is tested with shorter ones.
+WAITED = {limits.FIRST_MESSAGE_S, limits.HANDSHAKE_S, limits.SEND_S, limits.READ_S}
+REPLIES = {limits.REPLY_BYTES}  # none comes near it; what a client takes is looked at
 
 
 def names(limit: Limit, refusal: str) -> bool:
@@ -348,8 +351,10 @@ def test_what_lies_above_a_limit_is_refused_naming_it(wire: Wire, limit: Limit) 
 
 def test_the_waits_are_those_that_the_server_keeps() -> None:
     assert inspect.signature(surround).parameters["first_message_s"].default == limits.FIRST_MESSAGE_S.most
+    assert inspect.signature(AdmissionInterceptor).parameters["send_s"].default == limits.SEND_S.most
     options = dict(server_options(1, None, None))
     assert options["grpc.server_handshake_timeout_ms"] == limits.HANDSHAKE_S.most * 1000
+    assert ConnectionLimits() == ConnectionLimits(limits.HANDSHAKE_S.most, limits.READ_S.most)
 
 
 @pytest.mark.parametrize(("size", "arrives"), [(-1, True), (0, True), (1, False)])

@@ -9,6 +9,7 @@ from fakes.engine.engines import CONTEXT, NumberText, World
 from fakes.engine.runner import VOCABULARY, right_answer
 from parfocal.engine import Completion, Delta, FinishReason, Request, SendingFailed, Stop
 from parfocal.engine.live import LiveRequest
+from parfocal.engine.observer import LoadReport, SilentObserver, StepReport
 
 PROMPT = (1, 2, 3)
 RIGHT = right_answer(PROMPT, "", CONTEXT - len(PROMPT))
@@ -125,6 +126,43 @@ def test_who_leaves_gets_the_text_of_all_tokens_that_were_drawn(overlaps: bool) 
     assert last.completion.finish_reason is FinishReason.CANCELLED
     assert last.completion.text == "".join(f"{token}," for token in last.completion.token_ids)
     assert "".join(item.text for item in items if isinstance(item, Delta)) == last.completion.text
+
+
+class Loads(SilentObserver):
+    """Remembers the figures of what is left."""
+
+    def __init__(self) -> None:
+        self.left: list[tuple[int, int, int]] = []
+
+    def step(self, report: StepReport) -> None:
+        self.left.append((report.running, report.waiting, report.blocks_used))
+
+    def load(self, report: LoadReport) -> None:
+        self.left.append((report.running, report.waiting, report.blocks_used))
+
+
+@pytest.mark.parametrize("overlaps", [False, True], ids=["at once", "while the next step is computed"])
+def test_once_all_callers_have_left_the_figures_say_so_though_no_step_follows(overlaps: bool) -> None:
+    loads = Loads()
+    world = World(overlaps=overlaps, observer=loads, max_requests=2)
+    lives = [
+        world.engine.submit(Request(f"q{n}", PROMPT, stop=Stop(max_tokens=50)), _ignored) for n in range(3)
+    ]
+    for _ in range(3):
+        world.engine.step()
+    assert loads.left[-1][:2] == (2, 1) and loads.left[-1][2] > 0
+    for live in lives:
+        world.engine.cancel(live)
+    assert not world.engine.step()
+    assert loads.left[-1] == (0, 0, 0)
+
+    told = len(loads.left)
+    assert not world.engine.step()
+    assert len(loads.left) == told
+
+
+def _ignored(item: Delta | Exception) -> None:
+    """For callers who read nothing."""
 
 
 @pytest.mark.parametrize(("overlaps", "after"), [(False, [1, 2, 3]), (True, [0, 1, 2])])

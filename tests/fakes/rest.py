@@ -15,7 +15,7 @@ from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine.scheduling import Admission
 from parfocal.registry import AdapterNotFound, AdapterSummary, Page, Version
 from parfocal.rpc import Guard, WireServer
-from parfocal.server.faces.http import RestServer
+from parfocal.server.faces.http import ConnectionLimits, RestServer
 from parfocal.server.faces.openai import RestApp, RestParts, ServedBase
 from parfocal.server.metrics.server_metrics import ServerMetrics
 from parfocal.server.requests import EncoderPool, Intake, PromptEncoder, Tokenizer
@@ -108,11 +108,11 @@ async def rest_serving(
     opened: bool = True,
     guard: Guard = Guard(),  # noqa: B008  # frozen
     context_tokens: int = 64,
-    wait_s: float = 30.0,
+    limits: ConnectionLimits = ConnectionLimits(30, 30),  # noqa: B008  # frozen
 ) -> AsyncIterator[Rest]:
     """Serves a fake engine over HTTP, admitted as rpcs are, to whom the guard lets in.
 
-    `wait_s` is how long a request's head may take, and its body.
+    A request's body may take as long as its head.
     """
     tokenizer: Tokenizer = character_tokenizer(chat_template)  # type: ignore[assignment]  # results depend on flags
     engine = FakeEngineThread(admission=Admission(context_tokens, max(4096, context_tokens), 0x110000))
@@ -121,13 +121,13 @@ async def rest_serving(
     compiler = FakeCompiler()
     wire, state = WireServer("127.0.0.1:0"), ["loading"]
     app = RestApp(wire.admitted, lambda: state[0], guard)
-    server = RestServer(app, "127.0.0.1:0", guard.tls, wait_s)
+    server = RestServer(app, "127.0.0.1:0", guard.tls, limits)
     server.start()
     await wire.listen()
     try:
         if opened:
             intake = Intake(engine, resolver, encoders, compiler)
-            app.serves(RestParts(intake, resolver, encoders, chr, metrics, adapters, BASE, wait_s))
+            app.serves(RestParts(intake, resolver, encoders, chr, metrics, adapters, BASE, limits.head_s))
             await wire.open([])
             state[0] = "ready"
         yield Rest(server.port, engine, resolver, adapters, metrics, wire, state, compiler, app.routes)

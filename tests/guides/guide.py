@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_FENCE = re.compile(r"^```(sh|python)(?: +untested: *(.*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(sh|python)(?: +untested: *([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PYTHON_END = "END_OF_THE_PROGRAM"
 SESSION_SECONDS = 600
 

@@ -43,7 +43,7 @@ def _changes() -> dict[str, str]:
         "50051": str(grpc),
         ":8000": f":{rest}",
         "9464": str(metrics),
-        "parfocal train ": "parfocal train --steps 2 ",
+        "parfocal train --data": "parfocal train --steps 2 --data",
     }
 
 
@@ -76,6 +76,13 @@ def test_a_guide_runs_as_it_stands(name: str, desk: Path) -> None:
     outcome = run(command + script(GUIDES[name]), desk, changes)
 
     assert outcome.code == 0, outcome.output
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_no_block_is_overlooked(name: str) -> None:
+    opened = re.findall("^```(?:sh|python)", GUIDES[name].read_text("utf-8"), re.MULTILINE)
+
+    assert len(blocks(GUIDES[name])) == len(opened)
 
 
 @pytest.mark.parametrize("name", GUIDES)

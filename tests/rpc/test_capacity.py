@@ -21,6 +21,7 @@ from parfocal.rpc import (
     open_channel,
     remote_error,
 )
+from parfocal.rpc.admission import AdmissionInterceptor
 from parfocal.rpc.surround import surround
 
 MOST = 3
@@ -187,3 +188,60 @@ def test_an_rpc_that_takes_a_message_and_gets_none_is_refused() -> None:
 
     with pytest.raises(MessageMissing, match="/a/One was called without a message"):
         asyncio.run(cast(Any, rpc).stream_unary(no_message(), None))
+
+
+class Loud:
+    """Sends as much as no window of flow control holds, at once or in pieces."""
+
+    async def whole(self, request: bytes, context: Context) -> bytes:
+        return bytes(8 << 20)
+
+    async def pieces(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield bytes(1 << 20)
+
+
+@contextlib.asynccontextmanager
+async def loud(send_s: float) -> AsyncIterator[tuple[Room, grpc.aio.Channel]]:
+    """The room that a server takes whose callers must read so fast, and a channel to it."""
+    rpcs = Room(10, "max_rpcs")
+    admission = AdmissionInterceptor(rpcs, Room(10, ""), send_s)
+    admission.opened({})
+    server = grpc.aio.server(interceptors=[admission])
+    handlers = {
+        "Whole": grpc.unary_unary_rpc_method_handler(Loud().whole),
+        "Pieces": grpc.unary_stream_rpc_method_handler(Loud().pieces),
+    }
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(NAME, handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_channel(f"127.0.0.1:{port}") as channel:
+            yield rpcs, channel
+    finally:
+        await server.stop(0)
+
+
+@pytest.mark.parametrize("rpc", ["Whole", "Pieces"])
+def test_a_caller_who_reads_nothing_keeps_no_place(rpc: str) -> None:
+    async def scenario() -> list[bytes]:
+        async with loud(send_s=0.4) as (rpcs, channel):
+            unread = open_stream(channel, rpc)
+            await until(lambda: rpcs.taken == 1)
+            await until(lambda: rpcs.taken == 0)
+            unread.cancel()
+            return [piece async for piece in open_stream(channel, rpc)]
+
+    assert sum(map(len, asyncio.run(scenario()))) >= 8 << 20
+
+
+def test_a_caller_who_reads_on_gets_everything_however_long_it_takes() -> None:
+    async def scenario() -> int:
+        async with loud(send_s=0.5) as (_, channel):
+            read = 0
+            async for piece in open_stream(channel, "Pieces"):
+                read += len(piece)
+                await asyncio.sleep(0.02)
+            return read
+
+    assert asyncio.run(scenario()) == 64 << 20

@@ -106,6 +106,15 @@ def test_reflection_names_every_service() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["ErrorInfo", "BadRequest", "RetryInfo"])
+def test_reflection_describes_the_details_of_errors(name: str) -> None:
+    def details(channel: grpc.Channel) -> str:
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        return str(pool.FindMessageTypeByName(f"google.rpc.{name}").full_name)
+
+    assert ask_wire(details) == f"google.rpc.{name}"
+
+
 def test_reflection_describes_every_rpc_that_answers_and_no_other() -> None:
     def rpcs(channel: grpc.Channel) -> dict[str, list[str]]:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))

@@ -1,10 +1,12 @@
 """What stock clients run are programs, each in a venv with its own client: nothing to collect."""
 
 collect_ignore = [
+    "adapter.py",
+    "curl_client.py",
+    "grpc_client.py",
     "hub_client.py",
     "hub_peft.py",
     "langchain_client.py",
     "openai_client.py",
     "scores.py",
-    "adapter.py",
 ]

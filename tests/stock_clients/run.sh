@@ -1,7 +1,8 @@
 #!/bin/bash
-# Stock clients, each unchanged in a venv of its own, against one real server on the embedded base.
+# Stock clients, each unchanged in a venv of its own, against one real server on the embedded base: the guides'
+# curl commands, a gRPC client that knows only reflection, OpenAI's, LangChain's and lm-eval.
 #
-#   tests/stock_clients/run.sh FOLDER     makes what is missing of FOLDER/{openai2,openai3,langchain,lm_eval}
+#   tests/stock_clients/run.sh FOLDER     makes what is missing of FOLDER/{grpc,openai2,openai3,langchain,lm_eval}
 #
 # `parfocal` must be on the PATH. lm-eval brings 700 MB; LM_EVAL=no leaves it out.
 set -euo pipefail
@@ -11,6 +12,7 @@ work=$(mktemp -d)
 trap 'kill $server 2> /dev/null; rm -rf "$work"' EXIT
 port=${PORT:-8127}
 url=http://127.0.0.1:$port
+grpc=127.0.0.1:$((port + 1))
 
 venv() { # NAME REQUIREMENTS...
     [ -e "$venvs/$1/ready" ] && return
@@ -30,7 +32,8 @@ export PARFOCAL_REGISTRY=$work/registry
 server=
 PYTHONPATH="$here/..:${PYTHONPATH:-}" python "$here/adapter.py" "$work/adapter"
 parfocal push "$work/adapter" team/invoices --base tiny > "$work/push.log"
-parfocal serve --base tiny --grpc-address 127.0.0.1:0 --metrics-address '' --http-address "127.0.0.1:$port" \
+parfocal alias team/invoices prod 1 >> "$work/push.log"
+parfocal serve --base tiny --grpc-address "$grpc" --metrics-address '' --http-address "127.0.0.1:$port" \
     2> "$work/server.log" > "$work/server.out" &
 server=$!
 for _ in $(seq 300); do
@@ -39,6 +42,9 @@ for _ in $(seq 300); do
     sleep 0.2
 done
 
+PYTHONPATH="$here/.." python "$here/curl_client.py" "$url"
+venv grpc 'grpc-requests>=0.1.21,<0.2'
+"$venvs/grpc/bin/python" "$here/grpc_client.py" "$grpc" team/invoices
 venv openai2 'openai>=2,<3'
 venv openai3 'openai>=3,<4'
 venv langchain langchain-openai

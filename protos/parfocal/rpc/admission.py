@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import grpc
 
 from parfocal.rpc.errors import Draining, Loading, MethodNotImplemented, TooManyRpcs
-from parfocal.rpc.surround import Context, Continuation, RpcMethod, behaviour_of, surround
+from parfocal.rpc.surround import Context, Continuation, RpcMethod, Sends, behaviour_of, surround
+from parfocal.v1.limits import SEND_S
 
 _REFUSAL = "this server is stopping and takes no new requests; try again, another one may answer"
 _CUT = "this server stopped before the answer was complete; try again, another one may answer"
@@ -55,12 +56,14 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg
 
     One for which there is no room, in `rpcs` or that of its service, is refused with TooManyRpcs before
     anything of it is read. gRPC's own services (health, reflection) have room apart, in `probes`, since a
-    full server answers them too; they run to the end, uncounted: load balancers watch for ever.
+    full server answers them too; they run to the end, uncounted: load balancers watch for ever. Any rpc is
+    ended whose caller takes no message for `send_s` seconds.
     """
 
-    def __init__(self, rpcs: Room, probes: Room) -> None:
+    def __init__(self, rpcs: Room, probes: Room, send_s: float = SEND_S.most) -> None:
         self._rpcs = rpcs
         self._probes = probes
+        self._sends = Sends(send_s)
         self._services: dict[str, Room] = {}
         self._is_open = False
         self._draining = False
@@ -137,9 +140,10 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg
             return _refusing(method, full)
         rpc = await continuation(handler_call_details) or self._unserved(method)
         if method.startswith("/grpc."):
-            return surround(rpc, method, self._uncounted)
+            return surround(rpc, method, self._uncounted, sends=self._sends)
         is_endless = getattr(behaviour_of(rpc), _ENDLESS, False)
-        return surround(rpc, method, self._watched if is_endless else self._counted)
+        scope = self._watched if is_endless else self._counted
+        return surround(rpc, method, scope, sends=self._sends)
 
     def _taken(self, method: str) -> Room | None:
         """Takes room for an rpc until its task ends; returns the room that is full, if one is."""

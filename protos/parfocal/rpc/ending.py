@@ -1,6 +1,7 @@
 """How an rpc under way is ended from outside with an error that its caller is told. Knows no gRPC."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -9,7 +10,8 @@ class Ending:
     """The end of the rpc that a task serves; `error` is why it was ended, if it was."""
 
     def __init__(self, task: "asyncio.Task[object]") -> None:
-        self._task = task
+        # The task's own variables have the ending: held by it, each request would live in a cycle.
+        self._task = weakref.ref(task)
         self.error: Exception | None = None
 
     @classmethod
@@ -24,13 +26,15 @@ class Ending:
 
     def when_done(self, call: Callable[[], object]) -> None:
         """Calls when the task has ended, in whatever way."""
-        self._task.add_done_callback(lambda _: call())
+        if (task := self._task()) is not None:
+            task.add_done_callback(lambda _: call())
 
     def end(self, error: Exception) -> None:
         """Cancels the rpc; its caller gets `error`. No effect when it is called again."""
-        if self.error is None:
+        task = self._task()
+        if self.error is None and task is not None:
             self.error = error
-            self._task.cancel()
+            task.cancel()
 
 
 _ending: ContextVar[Ending | None] = ContextVar("parfocal-ending", default=None)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.rpc import error_details_pb2
 
 from parfocal.rpc.surround import is_written
 
@@ -14,10 +15,10 @@ _KNOWN = descriptor_pool.Default()
 def shown_descriptors(
     servicers: Mapping[str, object], others: Iterable[str]
 ) -> descriptor_pool.DescriptorPool:
-    """The files of all these services, each servicer's without the rpcs that are not implemented.
+    """The files of all these services, and of what statuses carry as their details.
 
-    `servicers` are those of services by full name; `others` are services that are shown whole. Names that no
-    file declares are skipped.
+    `servicers` are those of services by full name, shown without the rpcs that are not implemented; `others`
+    are services that are shown whole. Names that no file declares are skipped.
     """
     pool = descriptor_pool.DescriptorPool()
     services = [found for name in (*servicers, *others) if (found := _service(name)) is not None]
@@ -29,8 +30,8 @@ def shown_descriptors(
         if not is_written(getattr(servicer, method.name, None))
     }
     seen: set[str] = set()
-    for service in services:
-        for file in _with_imports(service.file, seen):
+    for shown in (*(service.file for service in services), error_details_pb2.DESCRIPTOR):
+        for file in _with_imports(shown, seen):
             pool.AddSerializedFile(_without(file, missing).SerializeToString())
     return pool
 

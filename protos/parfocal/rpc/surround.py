@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import inspect
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar, cast
 
 import grpc
@@ -31,26 +33,92 @@ Scope: TypeAlias = Callable[[str, Context], contextlib.AbstractAsyncContextManag
 _Received: TypeAlias = AsyncIterator[bytes]
 _Read: TypeAlias = Callable[[_Received], Awaitable[Any]]
 
+_SURROUNDED = "parfocal_surrounded"
+
+
+@dataclass(frozen=True, slots=True)
+class _Surrounded:
+    """An rpc's own function, what reads for it, and the scope around both.
+
+    A function that has one around it already gets none more: every message would cross each. Its scopes nest.
+    """
+
+    behaviour: Callable[..., Any]
+    read: _Read
+    scope: Scope
+    sends: "Sends"
+
+
+class Sends:
+    """Which rpcs wait for their caller to take a message, and since when. Of one event loop.
+
+    Who takes none for `most_s` seconds is left; flow control would let the rpc wait for ever, in its place.
+    """
+
+    def __init__(self, most_s: float = math.inf) -> None:
+        self._most_s = most_s
+        self._since: dict[asyncio.Task[object], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Notes that this task's rpc sends from now on: until `end`, or to its own end."""
+        task = asyncio.current_task()
+        if self._most_s == math.inf or task is None:
+            return
+        if task not in self._since:
+            task.add_done_callback(self._forget)
+        self._since[task] = asyncio.get_running_loop().time()
+        if self._timer is None:
+            self._look_later()
+
+    def end(self) -> None:
+        """Notes that what this task's rpc sent has been taken."""
+        task = asyncio.current_task()
+        if task in self._since:
+            self._since[task] = math.inf
+
+    def _forget(self, task: "asyncio.Task[object]") -> None:
+        self._since.pop(task, None)
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._most_s / 4, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        latest = asyncio.get_running_loop().time() - self._most_s
+        for task in [task for task, since in self._since.items() if since <= latest]:
+            task.cancel()
+        if self._since:
+            self._look_later()
+
 
 def surround(
-    rpc: RpcMethod, method: str, scope: Scope, first_message_s: float = FIRST_MESSAGE_S.most
+    rpc: RpcMethod,
+    method: str,
+    scope: Scope,
+    first_message_s: float = FIRST_MESSAGE_S.most,
+    sends: Sends = Sends(),  # noqa: B008  # one that ends nothing has no state
 ) -> RpcMethod:
     """The rpc with `scope(method, context)` entered before it and left after its last message.
 
     Its messages are read inside the scope: bytes that are none raise MessageUnreadable there, and a caller
     who sends nothing for `first_message_s` seconds raises FirstMessageLate. So what is returned reads a
     stream, whatever the rpc takes: gRPC itself waits for a single message for ever, before any scope is
-    entered. An rpc that is not implemented raises MethodNotImplemented.
+    entered. An rpc that is not implemented raises MethodNotImplemented. `sends` is told what waits for the
+    caller.
     """
     behaviour = behaviour_of(rpc)
-    read = _reader(rpc, method, first_message_s)
-    if inspect.isasyncgenfunction(behaviour):
-        surrounded: Callable[..., Any] = _around_generator(behaviour, read, method, scope)
-    elif is_written(behaviour):
-        surrounded = _around_coroutine(behaviour, read, method, scope)
+    known: _Surrounded | None = getattr(behaviour, _SURROUNDED, None)
+    write = rpc.response_serializer
+    if known is not None:
+        whole = replace(known, scope=_both(scope, known.scope))
     else:
-        surrounded = _around_coroutine(_placeholder(method), read, method, scope)
-    write = _writer(rpc.response_serializer)
+        written = behaviour if is_written(behaviour) else _placeholder(method)
+        whole = _Surrounded(written, _reader(rpc, method, first_message_s), scope, sends)
+        write = _writer(write)
+    around = _around_generator if inspect.isasyncgenfunction(whole.behaviour) else _around_coroutine
+    surrounded = around(whole, method)
+    vars(surrounded)[_SURROUNDED] = whole
     if rpc.response_streaming:
         return grpc.stream_stream_rpc_method_handler(surrounded, None, write)
     return grpc.stream_unary_rpc_method_handler(surrounded, None, write)
@@ -109,26 +177,35 @@ def is_written(behaviour: object) -> bool:
     return inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
-def _around_coroutine(
-    behaviour: Callable[[Any, Context], Awaitable[object]], read: _Read, method: str, scope: Scope
-) -> Callable[[_Received, Context], Awaitable[object]]:
+def _both(outer: Scope, inner: Scope) -> Scope:
+    @contextlib.asynccontextmanager
+    async def both(method: str, context: Context) -> AsyncIterator[None]:
+        async with outer(method, context), inner(method, context):
+            yield
+
+    return both
+
+
+def _around_coroutine(whole: _Surrounded, method: str) -> Callable[..., Any]:
     async def surrounded(received: _Received, context: Context) -> object:
-        async with scope(method, context):
-            return await behaviour(await read(received), context)
+        async with whole.scope(method, context):
+            reply = await whole.behaviour(await whole.read(received), context)
+            whole.sends.begin()
+            return reply
 
     return surrounded
 
 
-def _around_generator(
-    behaviour: Callable[[Any, Context], AsyncGenerator[object, None]], read: _Read, method: str, scope: Scope
-) -> Callable[[_Received, Context], AsyncGenerator[object, None]]:
+def _around_generator(whole: _Surrounded, method: str) -> Callable[..., Any]:
     async def surrounded(received: _Received, context: Context) -> AsyncGenerator[object, None]:
-        async with scope(method, context):
-            request = await read(received)
+        async with whole.scope(method, context):
+            request = await whole.read(received)
             # Closed immediately when the caller goes away, not whenever it is garbage-collected.
-            async with contextlib.aclosing(behaviour(request, context)) as replies:
+            async with contextlib.aclosing(whole.behaviour(request, context)) as replies:
                 async for reply in replies:
+                    whole.sends.begin()
                     yield reply
+                    whole.sends.end()
 
     return surrounded
 
@@ -153,7 +230,7 @@ def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:
                 yield message(_plain(each, method))
 
     async def all_of(received: _Received) -> object:
-        # What has no parser is surrounded already: its inner scope reads.
+        # What refuses any rpc has no parser, and reads nothing.
         return received if parse is None else messages(received)
 
     return all_of if rpc.request_streaming else only

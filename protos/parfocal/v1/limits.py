@@ -56,6 +56,30 @@ HANDSHAKE_S = Limit(
     "seconds",
     "a connection that says nothing must not keep a descriptor",
 )
+HEAD_BYTES = Limit(
+    "the head of a request over HTTP",
+    32 * _KIB,
+    "bytes",
+    "it is parsed while others wait, at worst for 25 ms; keys, ids and what proxies add have some KiB",
+)
+BODY_CHUNKS = Limit(
+    "chunks of a body over HTTP",
+    2048,
+    "chunks",
+    "each is parsed while others wait, at worst all for 30 ms; most clients send a content-length and none",
+)
+SEND_S = Limit(
+    "wait for an rpc's caller to take a message",
+    300,
+    "seconds",
+    "a caller that reads nothing must not keep an rpc; the largest message arrives at 60 KB/s",
+)
+READ_S = Limit(
+    "wait for an HTTP caller to read 16 KiB of an answer, or its rest",
+    60,
+    "seconds",
+    "a caller that asks and reads nothing must not keep a place and memory",
+)
 PROBE_RPCS = Limit(
     "rpcs of health and reflection at a time",
     256,
@@ -207,6 +231,10 @@ LIMITS: tuple[Limit, ...] = (
     REPLY_BYTES,
     FIRST_MESSAGE_S,
     HANDSHAKE_S,
+    HEAD_BYTES,
+    BODY_CHUNKS,
+    SEND_S,
+    READ_S,
     PROBE_RPCS,
     REFERENCE_CHARACTERS,
     NAME_CHARACTERS,

@@ -8,7 +8,7 @@ from parfocal.client.answers import Answer, Embeddings, LoadedAdapter, Model, To
 from parfocal.client.asking import EmbedOptions, Input, Options, Question
 from parfocal.client.async_registries import AsyncRegistryClient
 from parfocal.client.calling import AsyncCaller, AsyncStream, Retries
-from parfocal.client.client import DEFAULT_SERVER, Client, reached
+from parfocal.client.client import Client, reached
 from parfocal.client.errors import ClientError, TimedOut, Unavailable
 from parfocal.client.paging import every_item_async
 from parfocal.rpc import Credentials, open_channel
@@ -27,7 +27,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        server: str = DEFAULT_SERVER,
+        server: str | None = None,
         *,
         credentials: Credentials | None = None,
         timeout: float | None = None,

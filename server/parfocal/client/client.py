@@ -13,19 +13,22 @@ from parfocal.client.paging import every_item
 from parfocal.client.registries import RegistryClient
 from parfocal.rpc import Credentials, Endpoint, open_blocking_channel
 
+SERVER_VARIABLE = "PARFOCAL_ADDRESS"
 DEFAULT_SERVER = "127.0.0.1:50051"
 
 
-def reached(server: str, credentials: Credentials | None) -> Endpoint:
-    """How a server is reached; without credentials, with those that the environment names."""
+def reached(server: str | None, credentials: Credentials | None) -> Endpoint:
+    """How a server is reached; what is not given is what the environment names."""
+    server = server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
     return Endpoint.parse(server, Credentials.found_in(os.environ) if credentials is None else credentials)
 
 
 class Client:
     """A server as a context manager; it connects at the first call.
 
-    `server` is `host:port` or `unix:path`, and `grpcs://host:port` over TLS. It is shown `credentials`, by
-    default those that the environment names: `PARFOCAL_API_KEY`, `PARFOCAL_TLS_CA` and so on.
+    `server` is `host:port` or `unix:path`, and `grpcs://host:port` over TLS; by default what the environment
+    names as `PARFOCAL_ADDRESS`, or port 50051 of this machine. It is shown `credentials`, by default those
+    of `PARFOCAL_API_KEY`, `PARFOCAL_TLS_CA` and so on.
     `timeout` is how many seconds a call may take, retries included, where it is given none of its own; None
     is no limit. `retries` say how often a call is made that found no server, or a full one. May be used by
     any number of threads. All calls raise ClientError; the address may be refused with AddressInvalid.
@@ -37,7 +40,7 @@ class Client:
 
     def __init__(
         self,
-        server: str = DEFAULT_SERVER,
+        server: str | None = None,
         *,
         credentials: Credentials | None = None,
         timeout: float | None = None,

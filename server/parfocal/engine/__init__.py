@@ -35,6 +35,7 @@ from parfocal.engine.library_noise import calm_libraries, hide_loading_bars, qui
 from parfocal.engine.observer import (
     AdapterReport,
     KernelReport,
+    LoadReport,
     Observer,
     RequestReport,
     SilentObserver,
@@ -86,6 +87,7 @@ __all__ = [
     "FinishReason",
     "InvalidRequest",
     "KernelReport",
+    "LoadReport",
     "NoChatTemplate",
     "Observer",
     "Pooling",

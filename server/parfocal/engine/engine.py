@@ -24,7 +24,7 @@ from parfocal.engine.errors import (
 )
 from parfocal.engine.inbox import Cancelled, Message, Submitted
 from parfocal.engine.live import Emit, LiveRequest, LiveRequests
-from parfocal.engine.observer import StepReport
+from parfocal.engine.observer import LoadReport, StepReport
 from parfocal.engine.parts import AdapterStatus, Parts
 from parfocal.engine.request import AdapterKey, FinishReason, Request, TokenLogprob
 from parfocal.engine.scheduling import (
@@ -44,6 +44,8 @@ from parfocal.engine.tracebacks import in_short, release_frames
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 1.0
+# How long rows wait for others' adapters to be copied: this part of the last step's time, but no longer.
+_COPY_SHARE, _COPY_SECONDS = 0.2, 0.05
 
 
 class Engine:
@@ -57,6 +59,9 @@ class Engine:
         self._seeds = random.Random()  # a seed is no secret, and the system takes its time to make one
         self._check = SelfCheck(parts.pool, self._attempt)
         self._failed_rows = 0
+        self._copying: frozenset[str] = frozenset()
+        self._step_seconds = 0.0
+        self._told: LoadReport | None = None
 
     def validate(self, request: Request) -> None:
         """Raises what `submit` would raise for faults of the request itself."""
@@ -127,10 +132,10 @@ class Engine:
             self._send_held()
             return False
         begun = time.monotonic()
-        with self._parts.watch.part(SCHEDULING):
-            plan = self._parts.scheduler.schedule()
+        plan = self._planned()
         if not plan.rows:
             self._send_held()
+            self._tell_load()
             return False
         self._failed_rows = 0
         advanced = self._compute(plan)
@@ -139,8 +144,38 @@ class Engine:
         if not self._parts.runner.overlaps:
             self._send_held()
         generated = sum(sequence.max_tokens > 0 for sequence in advanced)
-        self._parts.observer.step(self._report(plan, generated, time.monotonic() - begun))
+        self._step_seconds = time.monotonic() - begun
+        self._parts.observer.step(self._report(plan, generated, self._step_seconds))
         return True
+
+    def _planned(self) -> Plan:
+        """What the step computes. Copies from host memory that begin now are waited for, if only briefly.
+
+        Most take a small part of a step. Who misses its beginning by that waits for the whole of it.
+        """
+        plan = self._scheduled()
+        begun = self._parts.residency.copying - self._copying
+        # Alone, or where the device computes meanwhile, nobody gains by it.
+        if begun and plan.rows and not self._parts.runner.overlaps:
+            self._await_copies(begun, min(_COPY_SHARE * self._step_seconds, _COPY_SECONDS))
+            plan = self._scheduled()
+        self._copying = self._parts.residency.copying
+        return plan
+
+    def _scheduled(self) -> Plan:
+        with self._parts.watch.part(SCHEDULING):
+            return self._parts.scheduler.schedule()
+
+    def _await_copies(self, begun: frozenset[str], seconds: float) -> None:
+        """Handles messages until these adapters' copies have ended, for at most so long."""
+        until = time.monotonic() + seconds
+        while True:
+            for message in self._parts.inbox.read():
+                self._take(message)
+            left = until - time.monotonic()
+            if left <= 0 or not begun & self._parts.residency.copying:
+                return
+            self.wait(left)
 
     def wait(self, seconds: float) -> None:
         """Waits for a message and handles it; for when `step` had nothing to do."""
@@ -304,12 +339,29 @@ class Engine:
     def _report(self, plan: Plan, generated: int, seconds: float) -> StepReport:
         """The figures of a step that took `seconds` and generated `generated` tokens."""
         begun = (row for row in plan.rows if row.sampling is None or row.sampling.position == 0)
-        pool, scheduler = self._parts.pool, self._parts.scheduler
+        load = self._told = self._load()
         return StepReport(
             seconds=seconds,
             tokens=plan.tokens,
             prompt_tokens=sum(len(row.token_ids) for row in begun),
             generated_tokens=generated,
+            running=load.running,
+            waiting=load.waiting,
+            blocks_used=load.blocks_used,
+            blocks_cached=load.blocks_cached,
+            blocks_free=load.blocks_free,
+        )
+
+    def _tell_load(self) -> None:
+        """Reports what is left where requests have ended since the last step: their callers may have left."""
+        load = self._load()
+        if load != self._told:
+            self._told = load
+            self._parts.observer.load(load)
+
+    def _load(self) -> LoadReport:
+        pool, scheduler = self._parts.pool, self._parts.scheduler
+        return LoadReport(
             running=len(scheduler.running),
             waiting=len(scheduler.waiting),
             blocks_used=pool.total - pool.free,

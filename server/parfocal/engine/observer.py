@@ -23,6 +23,17 @@ class StepReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What is left in the queues and in the cache once requests have ended without a step after them."""
+
+    running: int
+    waiting: int
+    blocks_used: int
+    blocks_cached: int
+    blocks_free: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReport:
     """One ended request. `outcome` is a finish reason's value or an error's reason in lower case."""
 
@@ -88,6 +99,9 @@ class Observer(Protocol):
     def step(self, report: StepReport) -> None:
         """Receives a step's figures."""
 
+    def load(self, report: LoadReport) -> None:
+        """Receives the figures of an engine that rests, when they are not those of its last step."""
+
     def request(self, report: RequestReport) -> None:
         """Receives an ended request's figures."""
 
@@ -102,6 +116,9 @@ class SilentObserver:
     """Watches nothing; for tests and one-off scripts."""
 
     def step(self, report: StepReport) -> None:
+        """Ignores the report."""
+
+    def load(self, report: LoadReport) -> None:
         """Ignores the report."""
 
     def request(self, report: RequestReport) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
 from parfocal.server.entrance import guard_of
-from parfocal.server.exposure import check_exposure, most_connections
-from parfocal.server.faces.http import RestServer
+from parfocal.server.exposure import check_exposure, most_connections, most_http_connections
+from parfocal.server.faces.http import ConnectionLimits, RestServer
 from parfocal.server.faces.openai import RestApp
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
@@ -72,7 +72,8 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
         stack.push_async_callback(doors.wire.stop)
         if config.http_address:
             with _naming("http_address"):
-                rest = RestServer(doors.rest, config.http_address, doors.guard.tls)
+                limits = ConnectionLimits(connections=most_http_connections(config))
+                rest = RestServer(doors.rest, config.http_address, doors.guard.tls, limits)
             stack.push_async_callback(rest.stop)
             rest.start()
             doors.http_port = rest.port

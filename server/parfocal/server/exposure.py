@@ -30,10 +30,12 @@ def check_exposure(config: ServeConfig, addresses: Mapping[str, str]) -> None:
 
 def most_connections(config: ServeConfig) -> int:
     """Half of the process's files unless it is set: uploads, downloads and adapters need the others."""
-    if config.max_connections is not None:
-        return config.max_connections
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MANY_CONNECTIONS)
+    return config.max_connections or _files_over(2)
+
+
+def most_http_connections(config: ServeConfig) -> int:
+    """A quarter of them, beside those of gRPC."""
+    return config.max_connections or _files_over(4)
 
 
 def is_loopback(address: str) -> bool:
@@ -48,6 +50,11 @@ def is_loopback(address: str) -> bool:
         return True
     host = address.rpartition(":")[0].strip("[]")
     return all(_is_own(each) for each in _meant_by(host))
+
+
+def _files_over(parts: int) -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // parts, _MANY_CONNECTIONS)
 
 
 def _meant_by(host: str) -> list[str]:

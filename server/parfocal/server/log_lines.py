@@ -78,6 +78,8 @@ def _time(record: logging.LogRecord) -> str:
 
 def _word(value: object) -> str:
     """A value that cannot be mistaken for another part of its line, whatever a caller put into it."""
+    if isinstance(value, int | float):
+        return str(value)
     text = str(_cut(value))
     return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)
 

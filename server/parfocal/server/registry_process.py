@@ -11,7 +11,7 @@ from parfocal.registry.faces.grpc import RegistryService
 from parfocal.rpc import Guard, Service, WireServer
 from parfocal.server.entrance import guard_of
 from parfocal.server.errors import BadSetting
-from parfocal.server.exposure import check_exposure, most_connections
+from parfocal.server.exposure import check_exposure, most_connections, most_http_connections
 from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
 from parfocal.server.settings import Resolved, ServeConfig, kept_folders
 from parfocal.v1 import registry_service_pb2 as pb
@@ -95,7 +95,7 @@ async def _hub(
     """Answers the Hub's clients while the scope lasts; yields the port."""
     try:
         from parfocal.registry.faces.hub import HubApp, UploadStore
-        from parfocal.server.faces.http import RestServer
+        from parfocal.server.faces.http import ConnectionLimits, RestServer
     except ImportError as error:
         raise BadSetting(
             f"http_address needs more than is installed ({error}): pip install 'parfocal[hub]'",
@@ -104,7 +104,8 @@ async def _hub(
     store = await asyncio.to_thread(UploadStore, cache_home() / "hub", config.registry)
     app = HubApp(registry, store, service.uploads, wire.admitted, guard)
     await app.open()
-    server = RestServer(app, config.http_address, guard.tls)
+    limits = ConnectionLimits(connections=most_http_connections(config))
+    server = RestServer(app, config.http_address, guard.tls, limits)
     server.start()
     try:
         yield server.port

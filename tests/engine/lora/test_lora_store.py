@@ -16,6 +16,8 @@ from parfocal.engine.lora.store import LoraStore
 from parfocal.engine.scheduling.plan import Segment
 
 CPU = torch.device("cpu")
+# A model's layers: many modules of few shapes.
+LAYERS = {f"{number}.{path}": shape for path, shape in SHAPES.items() for number in range(3)}
 
 
 def new_store(slots: int = 3, shapes: Mapping[str, tuple[int, int]] = SHAPES) -> LoraStore:
@@ -191,3 +193,31 @@ def test_an_adapter_that_was_laid_out_once_can_be_copied_in_again_and_again(dtyp
 
     assert laid.rank == 5
     assert laid.size_bytes == sum(part.nbytes for parts in before.values() for part in parts)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([3, 4]), st.frozensets(st.sampled_from(sorted(LAYERS)), min_size=1)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_modules_that_are_copied_together_keep_their_own_numbers(
+    plan: list[tuple[int, frozenset[str]]],
+) -> None:
+    store = LoraStore(LAYERS, torch.int16, CPU, slab_slots=3)
+    held = {}
+    for seed, (rank, paths) in enumerate(plan):
+        laid = store.lay_out(random_adapter(rank, paths, seed, LAYERS))
+        held[store.copy_in(laid)] = laid
+        whole = store.lay_out(random_adapter(rank, LAYERS, seed, LAYERS))
+        store.free(store.copy_in(whole))
+
+    for place, laid in held.items():
+        for path, pair in store.slabs[place.slab].weights.items():
+            slot = [part[place.index] for part in pair.parts]
+            if path not in laid.modules:
+                assert not any(part.any() for part in slot)
+                continue
+            for there, here in zip(slot, laid.modules[path].parts, strict=True):
+                assert torch.equal(there, here[0])

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from fakes.engine.constraints import Listed, ListedState
+from fakes.engine.constraints import Listed, ListedState, packed
 from fakes.engine.sampling_rows import DRAWN, LIMITED, PLAIN, VOCABULARY, ids, random_logits, row
 from parfocal.engine.request import Sampling
-from parfocal.engine.sampling.allowed_tokens import keep_allowed
+from parfocal.engine.sampling.allowed_tokens import AllowedIds, keep_allowed
 from parfocal.engine.sampling.sampler import Sampler
 from parfocal.engine.scheduling.plan import SamplingRow
 
@@ -192,6 +192,24 @@ def test_broken_logits_are_the_models_fault_also_under_a_constraint(
 
     assert token.refusal is None
     assert token.error.startswith(f"1 of 50 logits are {told}")
+
+
+def test_a_list_that_was_kept_is_right_for_other_bans_and_another_vocabulary() -> None:
+    lists, bits = AllowedIds(), packed(FEW, VOCABULARY)
+
+    for _ in range(2):
+        assert lists.without((), bits, VOCABULARY).tolist() == list(FEW)
+        assert lists.without((17, 2, -1, 10**6), bits, VOCABULARY).tolist() == [3, 31, 32, 49]
+        assert lists.without((), bits, 32).tolist() == [3, 17, 31]
+
+
+def test_more_sets_than_are_kept_and_longer_ones_are_listed_as_well() -> None:
+    lists, vocabulary = AllowedIds(), 600
+
+    for one in [*range(vocabulary)] * 2:
+        assert lists.without((), packed((one,), vocabulary), vocabulary).tolist() == [one]
+    every = range(vocabulary)
+    assert lists.without((0,), packed(every, vocabulary), vocabulary).tolist() == [*every][1:]
 
 
 @pytest.mark.parametrize("vocabulary", [1, 31, 32, 33, 200])

@@ -41,10 +41,12 @@ def test_no_rows_give_no_tokens() -> None:
 
 
 def test_the_least_temperatures_draw_the_likeliest_token() -> None:
-    logits = 1e4 * random_logits(4)
-    rows = [row(Sampling(temperature=t), draw_seed=9) for t in (1e-5, 1e-4, 1e-30, 1e-45)]
+    logits = 1e4 * random_logits(6)
+    coldest = (1e-5, 1e-4, 1e-30, 1e-45, 1e-46, 5e-324)
+    for top_k in (0, 5):
+        rows = [row(Sampling(temperature=t, top_k=top_k), draw_seed=9) for t in coldest]
 
-    assert ids(Sampler().sample(logits, rows)) == logits.argmax(-1).tolist()
+        assert ids(Sampler().sample(logits, rows)) == logits.argmax(-1).tolist()
 
 
 def test_a_bias_changes_what_is_likeliest() -> None:

@@ -163,7 +163,8 @@ class FakeRunner:
 class FakeLoader:
     """Loads only when told to; `pending` are the adapters under way, `staged` what comes from host memory.
 
-    `copying` are those among them whose place is being written.
+    `copying` are those among them whose place is being written. One that `copies_at_once` need not be told to
+    copy what is in host memory; `before_copy` is what others do just before.
     """
 
     def __init__(
@@ -174,6 +175,8 @@ class FakeLoader:
         self.staged: dict[str, FakeStaged] = {}
         self.copying: dict[AdapterKey, Place] = {}
         self.prefetching: list[AdapterKey] = []
+        self.copies_at_once = False
+        self.before_copy: Callable[[], object] = lambda: None
         self._tell = tell
         self._free: list[Place] = []
         self._made = 0
@@ -185,6 +188,9 @@ class FakeLoader:
             assert isinstance(staged, FakeStaged)
             assert staged.digest == adapter.digest, "another adapter's weights are copied"
             self.staged[adapter.digest] = staged
+            if self.copies_at_once:
+                self.before_copy()
+                self.succeed(adapter)
 
     def prefetch(self, adapter: AdapterKey) -> None:
         """Remembers the adapter."""

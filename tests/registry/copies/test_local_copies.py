@@ -53,6 +53,16 @@ def test_asking_for_a_copy_makes_it_young(tmp_path: Path, publication: Publicati
     assert (asked.exists(), other.exists()) == (True, False)
 
 
+def test_it_looks_again_after_placing_a_64th_of_the_limit(tmp_path: Path) -> None:
+    ours, theirs = LocalCopies(tmp_path, limit_bytes=6400), LocalCopies(tmp_path)
+    put(ours, 0, 1, age_s=0)
+    old = put(theirs, 1, 6400, age_s=90_000)
+    put(ours, 2, 100, age_s=0)
+    assert old.exists()
+    put(ours, 3, 1, age_s=0)
+    assert not old.exists()
+
+
 def test_a_linked_file_is_verified_like_any_other(tmp_path: Path) -> None:
     copies = LocalCopies(tmp_path)
     source = tmp_path / "source"

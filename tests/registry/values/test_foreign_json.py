@@ -1,7 +1,9 @@
 """JSON of other programs is read as they read it; what nobody can read is refused with the reason."""
 
+import copy
 import json
 import math
+from dataclasses import asdict, dataclass
 
 import pytest
 from hypothesis import given
@@ -68,3 +70,15 @@ def test_a_repeated_key_is_refused_where_it_would_be_ambiguous() -> None:
     check_once(value, ["b", "c"])
     with pytest.raises(UnreadableJson, match="key 'a' appears twice"):
         check_once(value, ["b", "a"])
+
+
+def test_an_object_that_repeats_keys_can_be_copied_as_any_other() -> None:
+    """As the values of a dataclass are, to be sent to another process."""
+
+    @dataclass
+    class Holder:
+        value: JSON
+
+    read = read_foreign_json(b'{"a": {"b": 1, "b": 2}, "a": {"b": 3, "b": 4}}')
+
+    assert asdict(Holder(read)) == asdict(copy.deepcopy(Holder(read))) == {"value": {"a": {"b": 4}}}

@@ -235,6 +235,21 @@ def test_a_file_that_cannot_be_trusted_any_more_opens_nothing_until_it_can(
     assert keys.caller(text).key_id == id_of(text)
 
 
+def test_a_file_that_is_only_opened_to_others_opens_nothing_until_it_is_closed_again(path: Path) -> None:
+    clock = Clock()
+    text = given_key(path, "generate")
+    keys = opened(path, clock)
+
+    path.chmod(0o622)
+    clock.seconds = 1
+    with pytest.raises(KeyUnknown):
+        keys.caller(text)
+
+    path.chmod(0o600)
+    clock.seconds = 2
+    assert keys.caller(text).key_id == id_of(text)
+
+
 def test_the_disk_is_asked_at_most_once_a_second(path: Path) -> None:
     clock = Clock()
     text = given_key(path, "generate")

@@ -4,7 +4,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from parfocal.engine import AdapterKey, AdapterReport, FinishReason, RequestReport, StepReport, Timings
-from parfocal.engine.observer import KernelReport
+from parfocal.engine.observer import KernelReport, LoadReport
 from parfocal.engine.parts import AdapterStatus
 from parfocal.server.metrics.server_metrics import ServerMetrics
 
@@ -161,6 +161,19 @@ def test_a_step_moves_gauges_and_counters() -> None:
         state: samples["parfocal_kv_blocks", (("state", state),)] for state in ("used", "cached", "free")
     }
     assert blocks == {"used": 5, "cached": 6, "free": 7}
+
+
+def test_what_is_left_without_a_step_is_shown_and_counts_as_none() -> None:
+    metrics = _watching()
+
+    metrics.step(StepReport(0.1, 10, 8, 1, 3, 4, 5, 6, 7))
+    metrics.load(LoadReport(running=0, waiting=1, blocks_used=2, blocks_cached=8, blocks_free=9))
+
+    samples = _samples(metrics)
+    assert samples["parfocal_requests_running", ()] == 0
+    assert samples["parfocal_requests_waiting", ()] == 1
+    assert samples["parfocal_kv_blocks", (("state", "free"),)] == 9
+    assert samples["parfocal_step_seconds_count", ()] == 1
 
 
 def test_adapter_events_are_counted_by_kind() -> None:

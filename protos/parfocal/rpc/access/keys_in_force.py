@@ -19,7 +19,7 @@ LOOK_S = 1.0
 # Compared with where no key has the id, so that an id cannot be told from the time that a refusal takes.
 _NO_KEY = hash_of("")
 
-_Stamp = tuple[int, int, int, int] | None
+_Stamp = tuple[int, int, int, int, int] | None
 
 
 def _now() -> datetime:
@@ -113,9 +113,9 @@ class KeysInForce:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What changes when a file is written, or replaced through a link, as mounted secrets are."""
+    """What changes when it is written, opened to others, or replaced through a link, as mounted secrets."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode

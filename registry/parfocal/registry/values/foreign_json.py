@@ -23,9 +23,14 @@ class UnreadableJson(ValueError):
 
 
 class RepeatedKeys(dict[str, JSON]):
-    """An object that is written with some of its keys more than once: `repeated`. The last of each counts."""
+    """An object that is written with some of its keys more than once: `repeated`. The last of each counts.
 
-    def __init__(self, pairs: Iterable[tuple[str, JSON]], repeated: frozenset[str]) -> None:
+    Made of pairs alone, as who copies dictionaries does, it has none.
+    """
+
+    def __init__(
+        self, pairs: Iterable[tuple[str, JSON]] = (), repeated: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(pairs)
         self.repeated = repeated
 

@@ -41,7 +41,7 @@ FIELDS = (
         "FOLDER|grpc://HOST:PORT",
         "PARFOCAL_REGISTRY",
     ),
-    Flag("output", Path, "The folder of the run. Default: the next number in parfocal-runs/NAME.", "FOLDER"),
+    Flag("output", Path, "The run's folder. Default: the next in parfocal-runs/NAME, - for /.", "FOLDER"),
     Flag("rendering", str, "How rows become text. Default: auto, as they look.", "auto|chat|raw"),
     Flag("rank", int, "The adapter's rank. Default: 16."),
     Flag("alpha", int, "The numerator of its scale. Default: twice the rank."),

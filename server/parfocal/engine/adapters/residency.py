@@ -63,6 +63,11 @@ class SlotResidency:
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._table)
 
+    @property
+    def copying(self) -> frozenset[str]:
+        """The digests of adapters that are in host memory and are being copied to their slots."""
+        return frozenset(self._copying)
+
     def reserve(self, adapter: AdapterKey, *, again: bool = False) -> Slot | None:
         """Pins and returns the adapter's slot; None while every slot is pinned or loading.
 

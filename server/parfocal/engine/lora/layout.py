@@ -4,6 +4,7 @@ Knows ranks and types, but neither slabs nor devices' memory.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -72,18 +73,41 @@ class AdapterPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Stack:
+    """Modules of one shape in few tensors: their pairs' parts `[modules, slots, …]`, in the paths' order.
+
+    A model has hundreds of modules and few shapes, so a whole adapter is copied in a few calls.
+    """
+
+    paths: tuple[str, ...]
+    inputs: int
+    parts: tuple[torch.Tensor, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all modules and slots."""
+        return sum(part.nbytes for part in self.parts)
+
+    def pairs(self) -> dict[str, AdapterPair]:
+        """Each module's pair, which shares its memory with the stack."""
+        each = zip(self.paths, *(part.unbind() for part in self.parts), strict=True)
+        return {path: AdapterPair(self.inputs, *parts) for path, *parts in each}
+
+
+@dataclass(frozen=True, slots=True)
 class LaidAdapter:
     """A whole adapter in a slot's layout: `modules` has pairs of one slot, of the slab's rank.
 
     `rank` is the adapter's own, `size_bytes` the size of the pairs, here and in a slot. The pairs are views
     of a few pieces of memory, of a size that only this adapter has: page-locked they would be rounded up to
-    powers of two, and kept when the adapter is gone.
+    powers of two, and kept when the adapter is gone. `stacks` are these pieces, where modules are stacked.
     """
 
     digest: str
     rank: int
     modules: dict[str, AdapterPair]
     size_bytes: int
+    stacks: tuple[Stack, ...] = ()
 
     @property
     def slab_rank(self) -> int:
@@ -94,11 +118,15 @@ class LaidAdapter:
 def lay_out(weights: LoraWeights, dtype: torch.dtype) -> LaidAdapter:
     """Returns the adapter in a slot's layout and dtype, zero-padded to the slab's rank."""
     rank = slab_rank(weights.rank)
-    lay = _as_floats if dtype.is_floating_point else _as_integers
-    modules = lay(weights.modules, rank, dtype)
+    stacks: tuple[Stack, ...] = ()
+    if dtype.is_floating_point:
+        modules = _as_floats(weights.modules, rank, dtype)
+    else:
+        stacks = tuple(_as_integers(weights.modules, rank, dtype))
+        modules = {path: pair for stack in stacks for path, pair in stack.pairs().items()}
     # Summed once, on the loading thread, because the step thread's budgets ask for it often.
     size_bytes = sum(pair.size_bytes for pair in modules.values())
-    return LaidAdapter(weights.digest, weights.rank, modules, size_bytes)
+    return LaidAdapter(weights.digest, weights.rank, modules, size_bytes, stacks)
 
 
 def pair_shapes(
@@ -126,12 +154,11 @@ def _as_floats(modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype)
     return laid
 
 
-def _as_integers(modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype) -> dict[str, AdapterPair]:
-    """Rounds modules of the same shape together: a model has few shapes and hundreds of modules."""
+def _as_integers(modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtype) -> Iterator[Stack]:
+    """Yields the modules of each shape, rounded together."""
     alike: dict[tuple[torch.Size, torch.Size], list[str]] = {}
     for path, module in modules.items():
         alike.setdefault((module.a.shape, module.b.shape), []).append(path)
-    laid = {}
     for paths in alike.values():
         a, a_scale = rounded(torch.stack([modules[path].a for path in paths]), dtype)
         b, b_scale = rounded(torch.stack([modules[path].b for path in paths]), dtype)
@@ -143,10 +170,7 @@ def _as_integers(modules: dict[str, ModuleWeights], slab: int, dtype: torch.dtyp
         full = functional.pad(b, (0, slab - rank, 0, -tall % _LANES))
         _pairs(all_b)[:] = _pairs(full.view(len(paths), -1, _LANES, slab // 2, 2)).transpose(2, 3)
         a_scales = functional.pad(a_scale, (0, slab - rank))
-        parts = (all_a, all_b, a_scales, b_scale)
-        for path, *own in zip(paths, *(part.split(1) for part in parts), strict=True):
-            laid[path] = AdapterPair(wide, *own)
-    return laid
+        yield Stack(tuple(paths), wide, tuple(part[:, None] for part in (all_a, all_b, a_scales, b_scale)))
 
 
 def rounded(matrices: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,7 +7,7 @@ ones, so that an adapter alone in its slab never holds more memory than one of t
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ import torch
 from parfocal.engine.adapters import Place
 from parfocal.engine.lora.adapter_files import LoraWeights
 from parfocal.engine.lora.copies import Copies, PlainCopies
-from parfocal.engine.lora.layout import SHARED_RANK, LaidAdapter, lay_out, pair_shapes, slab_rank
+from parfocal.engine.lora.layout import SHARED_RANK, LaidAdapter, Stack, lay_out, pair_shapes, slab_rank
 from parfocal.engine.lora.layout import AdapterPair as AdapterPair
 
 SLAB_SLOTS = 16
@@ -59,8 +59,8 @@ def slab_sizes(
     sizes = []
     for rank in sorted({slab_rank(rank) for rank in range(1, max_rank + 1)}):
         slots = slots_in_slab(rank, most_slots)
-        pairs = (_new_pair(shape, slots, rank, dtype, nowhere) for shape in shapes.values())
-        sizes.append(SlabSize(slots, sum(pair.size_bytes for pair in pairs)))
+        stacks = (_new_stack(("",), shape, Slab(rank, slots), dtype, nowhere) for shape in shapes.values())
+        sizes.append(SlabSize(slots, sum(stack.size_bytes for stack in stacks)))
     return sizes
 
 
@@ -82,6 +82,7 @@ def adapter_bytes_at_worst(slabs: Iterable[SlabSize], slots: int) -> int:
 class Slab:
     """Slots of one rank. Modules that no adapter in it adapts take no memory.
 
+    `stacks` has those that came together, of one shape each, by their paths; `weights` all of them, singly.
     `growing` is held while modules are added: two threads adding them at once would take twice the memory.
     """
 
@@ -89,6 +90,7 @@ class Slab:
         self.rank = rank
         self.slots = slots
         self.weights: dict[str, AdapterPair] = {}
+        self.stacks: dict[tuple[str, ...], Stack] = {}
         self.free = list(range(slots - 1, -1, -1))
         self.growing = threading.Lock()
 
@@ -135,7 +137,7 @@ class LoraStore:
         Raises what the device raises when its memory is full, having taken nothing.
         """
         with self._claimed(adapter.slab_rank) as (slab, place):
-            self._grow(slab, adapter.modules.keys())
+            self._grow(slab, adapter)
             self._fill(slab, place, adapter)
         return place
 
@@ -181,28 +183,40 @@ class LoraStore:
         slab = self.slabs[number] = Slab(rank, slots_in_slab(rank, self._slab_slots))
         return Place(number, slab.free.pop())
 
-    def _grow(self, slab: Slab, paths: Set[str]) -> None:
-        """Adds the modules of `paths` that a slab lacks, with zeros in every slot."""
+    def _grow(self, slab: Slab, adapter: LaidAdapter) -> None:
+        """Adds the adapter's modules that a slab lacks, with zeros in every slot."""
         with slab.growing:
-            missing = paths - slab.weights.keys()
+            missing = adapter.modules.keys() - slab.weights.keys()
             if not missing:
                 return
-            new = {
-                path: _new_pair(self.shapes[path], slab.slots, slab.rank, self.dtype, self._device)
-                for path in missing
-            }
+            together = [stack.paths for stack in adapter.stacks if missing.issuperset(stack.paths)]
+            alone = missing.difference(*together)
+            new = [
+                _new_stack(paths, self.shapes[paths[0]], slab, self.dtype, self._device)
+                for paths in [*together, *((path,) for path in alone)]
+            ]
             # Before a step can see them, since it may read all slots of the slab.
-            self._copies.zero([part for pair in new.values() for part in pair.parts])
+            self._copies.zero([part for stack in new for part in stack.parts])
             with self._lock:
-                slab.weights.update(new)
+                for stack in new:
+                    slab.stacks[stack.paths] = stack
+                    slab.weights.update(stack.pairs())
 
     def _fill(self, slab: Slab, place: Place, adapter: LaidAdapter) -> None:
         with self._lock:
-            pairs = list(slab.weights.items())
+            pairs, stacks = list(slab.weights.items()), dict(slab.stacks)
         unused: list[torch.Tensor] = []
         targets: list[torch.Tensor] = []
         sources: list[torch.Tensor] = []
+        filled: set[str] = set()
+        for laid in adapter.stacks:
+            if (stack := stacks.get(laid.paths)) is not None:
+                targets += [part[:, place.index] for part in stack.parts]
+                sources += [part[:, 0] for part in laid.parts]
+                filled.update(laid.paths)
         for path, pair in pairs:
+            if path in filled:
+                continue
             slot = [part[place.index] for part in pair.parts]
             if path in adapter.modules:
                 targets += slot
@@ -214,13 +228,13 @@ class LoraStore:
         self._copies.copy(targets, sources)
 
 
-def _new_pair(
-    shape: tuple[int, int], slots: int, rank: int, dtype: torch.dtype, device: torch.device
-) -> AdapterPair:
-    """Returns a module's matrices for all slots of a slab; what they hold is not written yet."""
+def _new_stack(
+    paths: tuple[str, ...], shape: tuple[int, int], slab: Slab, dtype: torch.dtype, device: torch.device
+) -> Stack:
+    """Matrices of modules of one shape for all slots of a slab; what they hold is not written yet."""
     wide, tall = shape
-    a, b = (torch.empty(s, dtype=dtype, device=device) for s in pair_shapes(shape, slots, rank, dtype))
-    if dtype.is_floating_point:
-        return AdapterPair(wide, a, b)
-    scales = (torch.empty(slots, size, device=device) for size in (rank, tall))
-    return AdapterPair(wide, a, b, *scales)
+    shapes = pair_shapes(shape, slab.slots, slab.rank, dtype)
+    parts = [torch.empty(len(paths), *each, dtype=dtype, device=device) for each in shapes]
+    if not dtype.is_floating_point:
+        parts += [torch.empty(len(paths), slab.slots, size, device=device) for size in (slab.rank, tall)]
+    return Stack(paths, wide, tuple(parts))

@@ -1,16 +1,21 @@
 """Keeps rows to the tokens that their constraints allow. Draws nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.errors import ConstraintFailed
+from parfocal.engine.sampling.host_values import on_device
+from parfocal.engine.scheduling import SamplingRow
 
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 _BYTES = np.where(_BITS, np.float32(0), np.float32(-np.inf))  # the offsets of eight tokens for each byte
+# How long lists that are kept may be, and how many are: 12 MB at a vocabulary of 150,000.
+_SHORT = 512
+_MOST_KEPT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +33,50 @@ class Allowed:
 NONE_HELD = Allowed({}, {})
 
 
-def allowed_by(constraints: Sequence[ConstraintState | None]) -> Allowed:
-    """Asks every row's constraint which tokens may follow. The device may compute meanwhile."""
+def allowed_by(rows: Sequence[SamplingRow], settled: Collection[int]) -> Allowed:
+    """Asks every row's constraint, unless it is `settled`, which tokens may follow.
+
+    The device may compute meanwhile.
+    """
     bits: dict[int, bytes] = {}
     failed: dict[int, ConstraintFailed] = {}
-    for row, constraint in enumerate(constraints):
-        if constraint is None:
+    for i, row in enumerate(rows):
+        if row.constraint is None or i in settled:
             continue
         try:
-            bits[row] = constraint.allowed()
+            bits[i] = row.constraint.allowed()
         except ConstraintFailed as failure:
-            failed[row] = failure
+            failed[i] = failure
     return Allowed(bits, failed)
 
 
-def allowed_ids(bits: bytes, banned: Sequence[int], width: int) -> np.ndarray:
-    """The tokens below `width` that have their bit and are not banned, ascending."""
-    has = np.unpackbits(np.frombuffer(bits, np.uint8), count=width, bitorder="little").view(np.bool_)
-    has[[one for one in banned if 0 <= one < width]] = False
-    return np.flatnonzero(has)
+class AllowedIds:
+    """Lists the tokens that have their bit.
+
+    Answers come back to the same few sets, as between a name and its value, so short lists are kept.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[bytes, int], npt.NDArray[np.intp]] = {}
+
+    def without(self, banned: Sequence[int], bits: bytes, width: int) -> npt.NDArray[np.intp]:
+        """The tokens below `width` that have their bit and are not banned, ascending."""
+        ids = self._kept.get((bits, width))
+        if ids is None:
+            ids = self._list(bits, width)
+        for one in banned:
+            if 0 <= one < width and bits[one >> 3] >> (one & 7) & 1:
+                ids = ids[ids != one]
+        return ids
+
+    def _list(self, bits: bytes, width: int) -> npt.NDArray[np.intp]:
+        has = np.unpackbits(np.frombuffer(bits, np.uint8), count=width, bitorder="little")
+        ids = has.view(np.bool_).nonzero()[0]
+        if len(ids) <= _SHORT:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[bits, width] = ids
+        return ids
 
 
 def keep_allowed(scores: torch.Tensor, bits: Sequence[bytes | None]) -> None:
@@ -65,11 +95,11 @@ def keep_allowed(scores: torch.Tensor, bits: Sequence[bytes | None]) -> None:
             for row, each in zip(held, packed, strict=True):
                 rows[row] += _offsets(each, scores.shape[-1])
         return
-    places = torch.tensor(held, device=scores.device)
-    scores[places] = scores[places].masked_fill(~_unpacked(packed, scores), -torch.inf)
+    places = on_device(held, scores.device)
+    scores[places] = scores[places].masked_fill(_unpacked(packed, scores).logical_not(), -torch.inf)
 
 
-def _offsets(packed: np.ndarray, width: int) -> np.ndarray:
+def _offsets(packed: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.float32]:
     """What is added to a row's scores: nothing where its bit is set, else -inf.
 
     A look-up for each byte is ten times faster than to unpack the bits and choose by them.
@@ -77,11 +107,8 @@ def _offsets(packed: np.ndarray, width: int) -> np.ndarray:
     return _BYTES.take(packed, axis=0).reshape(-1)[:width]
 
 
-def _unpacked(packed: np.ndarray, scores: torch.Tensor) -> torch.Tensor:
+def _unpacked(packed: npt.NDArray[np.uint8], scores: torch.Tensor) -> torch.Tensor:
     """The bits as booleans [rows, vocabulary], unpacked on the device: an eighth of the bytes go there."""
-    here = torch.from_numpy(packed.copy())
-    if scores.device.type == "cuda":
-        here = here.pin_memory()  # so that the copy does not wait for what the device computes
-    there = here.to(scores.device, non_blocking=True)
+    there = on_device(packed.copy(), scores.device)
     places = torch.arange(8, device=scores.device, dtype=torch.uint8)
     return (there[:, :, None] >> places & 1).flatten(1)[:, : scores.shape[-1]].bool()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from parfocal.engine.request import Sampling
+from parfocal.engine.sampling.host_values import on_device
 from parfocal.engine.scheduling import LogitBias
 
 # A nucleus nearly always fits in this many tokens, and finding them is faster than sorting a whole row.
@@ -26,8 +27,8 @@ def add_bias(scores: torch.Tensor, rows: Sequence[LogitBias | None]) -> None:
     places = np.repeat([place for place, _ in found], [len(bias.ids) for _, bias in found])
     ids = np.concatenate([np.frombuffer(bias.ids, np.int64) for _, bias in found])
     values = np.concatenate([np.frombuffer(bias.values, np.float32) for _, bias in found])
-    where = tuple(torch.from_numpy(one).to(scores.device) for one in (places, ids))
-    scores[where] += torch.from_numpy(values).to(scores.device)
+    where = tuple(on_device(one, scores.device) for one in (places, ids))
+    scores[where] += on_device(values, scores.device)
 
 
 def penalise(scores: torch.Tensor, rows: Sequence[Penalised | None]) -> None:
@@ -41,7 +42,7 @@ def penalise(scores: torch.Tensor, rows: Sequence[Penalised | None]) -> None:
     if not parts:
         return
     places, ids, factors, offsets = (
-        torch.from_numpy(np.concatenate(one)).to(scores.device) for one in zip(*parts, strict=True)
+        on_device(np.concatenate(one), scores.device) for one in zip(*parts, strict=True)
     )
     seen = scores[places, ids]
     seen = torch.where(seen < 0, seen * factors, seen / factors) - offsets
@@ -52,7 +53,7 @@ def ban(scores: torch.Tensor, banned: Sequence[Sequence[int]]) -> None:
     """Sets each row's banned ids to -inf in place; ids outside the vocabulary cannot be drawn anyway."""
     pairs = [(row, one) for row, ids in enumerate(banned) for one in ids if 0 <= one < scores.shape[-1]]
     if pairs:
-        places = torch.tensor(pairs, device=scores.device)
+        places = on_device(pairs, scores.device)
         scores[places[:, 0], places[:, 1]] = -torch.inf
 
 
@@ -65,17 +66,20 @@ def lowest_kept(weights: torch.Tensor, rows: Sequence[Sampling]) -> torch.Tensor
     floors = torch.zeros_like(weights[:, 0])
     by_count = [i for i, row in enumerate(rows) if 0 < row.top_k < weights.shape[-1]]
     if by_count:
-        floors[by_count] = _top_k_floors(weights[by_count], [rows[i].top_k for i in by_count])
+        places = on_device(by_count, weights.device)
+        floors[places] = _top_k_floors(weights[places], [rows[i].top_k for i in by_count])
     by_mass = [i for i, row in enumerate(rows) if row.top_p < 1.0]
     if by_mass:
-        left = weights[by_mass]
-        masses = torch.tensor([rows[i].top_p for i in by_mass], device=weights.device)
-        masses *= (left * (left >= floors[by_mass, None])).sum(dim=-1)
-        floors[by_mass] = torch.maximum(floors[by_mass], _top_p_floors(left, masses))
+        places = on_device(by_mass, weights.device)
+        left, so_far = weights[places], floors[places]
+        masses = on_device([rows[i].top_p for i in by_mass], weights.device, torch.float32)
+        masses = masses * (left * (left >= so_far[:, None])).sum(dim=-1)
+        floors[places] = torch.maximum(so_far, _top_p_floors(left, masses))
     by_ratio = [i for i, row in enumerate(rows) if row.min_p > 0.0]
     if by_ratio:
-        ratios = torch.tensor([min(rows[i].min_p, 1.0) for i in by_ratio], device=weights.device)
-        floors[by_ratio] = torch.maximum(floors[by_ratio], weights[by_ratio].amax(dim=-1) * ratios)
+        places = on_device(by_ratio, weights.device)
+        ratios = on_device([min(rows[i].min_p, 1.0) for i in by_ratio], weights.device, torch.float32)
+        floors[places] = torch.maximum(floors[places], weights[places].amax(dim=-1) * ratios)
     return floors
 
 
@@ -95,7 +99,7 @@ def _penalties(place: int, row: Penalised, vocabulary: int) -> tuple[np.ndarray,
 
 def _top_k_floors(weights: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
     best = weights.topk(max(counts), dim=-1).values
-    last = torch.tensor(counts, device=weights.device) - 1
+    last = on_device(counts, weights.device) - 1
     return best.gather(1, last[:, None]).squeeze(1)
 
 

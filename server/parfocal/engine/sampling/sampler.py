@@ -1,22 +1,16 @@
 """Samples one step's tokens from logits, for any mix of settings in one pass. Knows rows, not requests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from parfocal.engine.errors import ConstraintFailed
-from parfocal.engine.request import Sampling, TokenLogprob
-from parfocal.engine.sampling.allowed_tokens import (
-    NONE_HELD,
-    Allowed,
-    allowed_by,
-    allowed_ids,
-    keep_allowed,
-)
-from parfocal.engine.sampling.logit_rules import add_bias, ban, lowest_kept, penalise
-from parfocal.engine.sampling.philox import uniforms
+from parfocal.engine.request import TokenLogprob
+from parfocal.engine.sampling.allowed_tokens import NONE_HELD, Allowed, AllowedIds, allowed_by, keep_allowed
+from parfocal.engine.sampling.draws import draw, numbers
+from parfocal.engine.sampling.held_rows import choose_alone, held_alone, settled_rows
+from parfocal.engine.sampling.host_values import on_device
+from parfocal.engine.sampling.logit_rules import add_bias, ban, penalise
 from parfocal.engine.scheduling import SampledToken, SamplingRow
 
 _FAILED = -1
@@ -24,7 +18,7 @@ _NO_ROWS: frozenset[int] = frozenset()
 
 
 class Sampler:
-    """Draws tokens; stateless.
+    """Draws tokens. Keeps nothing of a step but lists of allowed tokens, which spare others the work.
 
     Order: bias, penalties, bans, constraints, temperature, top-k, top-p, min-p, draw: that of transformers
     and vLLM. A row's token depends only on that row: not on the others, nor on its place among them. The last
@@ -34,6 +28,7 @@ class Sampler:
 
     def __init__(self, *, row_by_row: bool = False) -> None:
         self._row_by_row = row_by_row
+        self._lists = AllowedIds()
 
     def sample(
         self,
@@ -52,18 +47,18 @@ class Sampler:
         if not rows:
             return []
         peaks, best = _highest(logits)
-        failed = ~peaks.isfinite()
+        failed = peaks.isfinite().logical_not()
         chosen = best.masked_fill(failed, _FAILED)
-        plain, allowed = _NO_ROWS, NONE_HELD
+        alone, allowed = _NO_ROWS, NONE_HELD
         if any(row.constraint is not None for row in rows):
-            plain = _held_alone(logits, rows)
-            likeliest = chosen.tolist() if plain else []
-            settled = {i for i in plain if _is_settled(rows[i], likeliest[i])}
-            allowed = allowed_by([None if i in settled else row.constraint for i, row in enumerate(rows)])
-            _choose_among(logits, rows, chosen, {i: allowed.bits[i] for i in plain if i in allowed.bits})
-        changed = [i for i, row in enumerate(rows) if i not in plain and _is_changed(row)]
+            alone = held_alone(logits, rows)
+            settled = settled_rows(rows, alone, chosen)
+            allowed = allowed_by(rows, settled)
+            bits = {i: allowed.bits[i] for i in allowed.bits if i in alone}
+            choose_alone(logits, rows, bits, self._lists, chosen)
+        changed = [i for i, row in enumerate(rows) if i not in alone and _is_changed(row)]
         if changed:
-            places = torch.tensor(changed, device=logits.device)
+            places = on_device(changed, logits.device)
             drawn = torch.cat(
                 [
                     _choose(
@@ -108,50 +103,6 @@ def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return logits.gather(1, best[:, None]).squeeze(1), best
 
 
-def _held_alone(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> frozenset[int]:
-    """The rows that draw from their own logits, as they are, among what their constraint allows.
-
-    On a CPU, where the logits are at hand, each is drawn by itself and from those tokens only: most often
-    they are few, and the rest of the vocabulary costs nothing.
-    """
-    if logits.device.type != "cpu" or logits.dtype is not torch.float32:
-        return frozenset()
-    return frozenset(
-        i
-        for i, row in enumerate(rows)
-        if row.constraint is not None and not row.penalised and row.bias is None
-    )
-
-
-def _is_settled(row: SamplingRow, best: int) -> bool:
-    """Whether no more need be known of what is allowed: a greedy row may take its likeliest token of all.
-
-    Under an adapter that has learnt what its constraint asks for, it nearly always may. A broken row has no
-    token and is settled, too.
-    """
-    if best == _FAILED or row.constraint is None:
-        return True
-    return row.greedy and best not in row.banned_ids and row.constraint.allows(best)
-
-
-def _choose_among(
-    logits: torch.Tensor, rows: Sequence[SamplingRow], chosen: torch.Tensor, bits: Mapping[int, bytes]
-) -> None:
-    """Chooses, in place, a token for each of these rows among those that have their bit, or none."""
-    numbers = iter(_numbers([rows[i] for i in bits if not rows[i].greedy]))
-    for i, each in bits.items():
-        row, number = rows[i], None if rows[i].greedy else next(numbers)
-        ids = allowed_ids(each, row.banned_ids, logits.shape[-1])
-        scores = logits[i].numpy()[ids]
-        place = int(scores.argmax()) if len(ids) else 0
-        if not len(ids) or scores[place] == -np.inf:
-            chosen[i] = _FAILED
-            continue
-        if number is not None:
-            place = _drawn(scores - scores[place], row.sampling, number)
-        chosen[i] = int(ids[place])
-
-
 def _is_changed(row: SamplingRow) -> bool:
     """Whether a row may draw another token than the likeliest."""
     is_bent = row.penalised or bool(row.banned_ids) or row.bias is not None
@@ -170,47 +121,11 @@ def _choose(
     peaks, chosen = scores.max(dim=-1)
     drawing = [i for i, row in enumerate(rows) if not row.greedy]
     if drawing:
-        places = torch.tensor(drawing, device=scores.device)
+        places = on_device(drawing, scores.device)
         drawn_scores = scores.index_select(0, places) - peaks[places, None]
         drawn = [rows[i] for i in drawing]
-        chosen[places] = _draw(drawn_scores, [row.sampling for row in drawn], _numbers(drawn))
-    return chosen.masked_fill(~peaks.isfinite(), _FAILED)
-
-
-def _drawn(scores: npt.NDArray[np.float32], sampling: Sampling, number: np.float64) -> int:
-    """What `_draw` finds in one row; most often without torch, whose calls take longer than a few tokens."""
-    if sampling.top_k > 0 or sampling.top_p < 1.0 or sampling.min_p > 0.0:
-        return int(_draw(torch.from_numpy(scores)[None], [sampling], np.array([number])))
-    with np.errstate(over="ignore", under="ignore"):  # at the lowest temperatures
-        weights = np.exp(scores / np.float32(sampling.temperature))
-    sums = weights.cumsum(dtype=np.float64)
-    return min(int(sums.searchsorted(number * sums[-1])), len(sums) - 1)
-
-
-def _numbers(rows: Sequence[SamplingRow]) -> npt.NDArray[np.float64]:
-    """Each row's random number."""
-    return uniforms([row.draw_seed for row in rows], [row.position for row in rows])
-
-
-def _draw(
-    scores: torch.Tensor, samplings: Sequence[Sampling], numbers: npt.NDArray[np.float64]
-) -> torch.Tensor:
-    """A place for each number in its row of `scores`, whose highest is 0 so that no temperature overflows.
-
-    Overwrites `scores`.
-    """
-    temperatures = torch.tensor([one.temperature for one in samplings], device=scores.device)
-    scores.div_(temperatures[:, None])
-    weights = scores.exp_()
-    if any(one.top_k > 0 or one.top_p < 1.0 or one.min_p > 0.0 for one in samplings):
-        weights.mul_(weights >= lowest_kept(weights, samplings)[:, None])
-    # Sums over a vocabulary need double precision; Metal has none.
-    wide = torch.float32 if weights.device.type == "mps" else torch.float64
-    sums = weights.cumsum(dim=-1, dtype=wide)
-    # In (0, total]: the first sum that reaches it belongs to a token whose probability is not zero.
-    targets = torch.from_numpy(numbers).to(device=weights.device, dtype=wide)[:, None] * sums[:, -1:]
-    # A broken row's sums are NaN and put the draw past the end; the caller marks the row as failed.
-    return torch.searchsorted(sums, targets).squeeze(-1).clamp_(max=weights.shape[-1] - 1)
+        chosen[places] = draw(drawn_scores, [row.sampling for row in drawn], numbers(drawn))
+    return chosen.masked_fill(peaks.isfinite().logical_not(), _FAILED)
 
 
 def _logprobs(

@@ -5,7 +5,15 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from parfocal.engine import AdapterKey, AdapterReport, FinishReason, KernelReport, RequestReport, StepReport
+from parfocal.engine import (
+    AdapterKey,
+    AdapterReport,
+    FinishReason,
+    KernelReport,
+    LoadReport,
+    RequestReport,
+    StepReport,
+)
 from parfocal.server.build_info import build_info
 from parfocal.server.metrics.disks import DiskCollector
 from parfocal.server.metrics.residents import AdapterLister, ResidentCollector
@@ -94,6 +102,10 @@ class ServerMetrics:
         if self._watching:
             self._steps.take(report)
 
+    def load(self, report: LoadReport) -> None:
+        """Shows what is left without a step; at first all blocks are free, before anything is counted."""
+        self._steps.show(report)
+
     def request(self, report: RequestReport) -> None:
         """Records an ended request."""
         if self._watching:
@@ -161,6 +173,9 @@ class _StepMetrics:
         self._tokens.observe(report.tokens)
         self._prompt.inc(report.prompt_tokens)
         self._generated.inc(report.generated_tokens)
+        self.show(report)
+
+    def show(self, report: StepReport | LoadReport) -> None:
         self._running.set(report.running)
         self._waiting.set(report.waiting)
         self._used.set(report.blocks_used)

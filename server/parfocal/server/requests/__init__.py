@@ -20,6 +20,7 @@ from parfocal.server.requests.calls import (
 )
 from parfocal.server.requests.embedding import EmbedCall, Embedding, naming_input
 from parfocal.server.requests.intake import Generation, Intake, size_of
+from parfocal.server.requests.json_objects import json_object
 from parfocal.server.requests.prompts import EncoderPool, PromptEncoder, Tokenizer
 from parfocal.server.requests.seams import Compiler, DeltaStream, Resolver, Submitter
 from parfocal.server.requests.token_texts import TokenTexts
@@ -59,6 +60,7 @@ __all__ = [
     "Versions",
     "chat_input",
     "hold",
+    "json_object",
     "naming_input",
     "prompt_input",
     "shown",

@@ -21,6 +21,9 @@ _NO_CALLS = "the whole answer is held to the form asked for, so that it calls no
 _TOKENS_AT_A_TIME = 1 << 17
 
 
+_Arrived = asyncio.Queue[tuple[int, Delta] | BaseException]
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """An admitted request: a stream of deltas for each choice.
@@ -59,23 +62,17 @@ class Generation:
         raise EngineError("the request ended without a result")
 
     async def _merged(self) -> AsyncIterator[tuple[int, Delta]]:
-        arrived: asyncio.Queue[tuple[int, Delta] | BaseException] = asyncio.Queue()
-
-        async def read(choice: int, stream: DeltaStream) -> None:
-            try:
-                async for delta in stream:
-                    arrived.put_nowait((choice, delta))
-            except BaseException as error:
-                arrived.put_nowait(error)
-                raise
-
-        readers = [asyncio.ensure_future(read(*pair)) for pair in enumerate(self.streams)]
+        arrived: _Arrived = asyncio.Queue()
+        readers = [asyncio.ensure_future(_read(*pair, arrived)) for pair in enumerate(self.streams)]
         try:
             running = len(readers)
             while running:
                 came = await arrived.get()
                 if isinstance(came, BaseException):
-                    raise came
+                    try:
+                        raise came
+                    finally:
+                        del came  # it has this frame
                 running -= came[1].completion is not None
                 self.account.progressed(came[1])
                 yield came
@@ -83,7 +80,10 @@ class Generation:
             self.cancel()
             for reader in readers:
                 reader.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
+            await asyncio.gather(*readers)
+            # An error has the frames that it went through: left here, it would keep the request in a cycle.
+            while not arrived.empty():
+                arrived.get_nowait()
 
 
 class Intake:
@@ -183,7 +183,18 @@ class Intake:
 
 def size_of(told: Completion | Delta) -> int:
     """How many log-probabilities there are to tell of it, those of the likeliest too."""
-    return _count(told.logprobs) + (_count(told.prompt_logprobs) if told.prompt_logprobs else 0)
+    if not told.logprobs and not told.prompt_logprobs:
+        return 0
+    return _count(told.logprobs) + _count(told.prompt_logprobs)
+
+
+async def _read(choice: int, stream: DeltaStream, arrived: _Arrived) -> None:
+    """Passes on what a choice says, and what ended it; raises nothing, for the task would keep it."""
+    try:
+        async for delta in stream:
+            arrived.put_nowait((choice, delta))
+    except BaseException as error:
+        arrived.put_nowait(error)
 
 
 def _form(call: GenerateCall, tools: ToolUse | None) -> ConstraintSpec | None:

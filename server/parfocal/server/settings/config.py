@@ -128,7 +128,8 @@ class ServeConfig:
     )
     max_connections: int | None = declare(
         None,
-        "gRPC connections at a time; more are closed. Unset: half of the files that the process may open.",
+        "Connections at a time, of gRPC and of HTTP each; more are closed. Unset: half of the files that the "
+        "process may open, for HTTP a quarter.",
         Bounds(1),
     )
     max_uploads: int = declare(

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fakes.rest import Rest, rest_serving
+from parfocal.server.faces.http import ConnectionLimits
 from parfocal.v1.limits import REQUEST_BYTES
 
 CHUNK = 64 << 10
@@ -34,7 +35,7 @@ def answered(talk: Talk, wait_s: float = 30.0) -> tuple[int, Any]:
     """Status and error of what was said on one connection; on another one, the server still answers."""
 
     async def scenario() -> tuple[bytes, int]:
-        async with rest_serving(wait_s=wait_s) as rest:
+        async with rest_serving(limits=ConnectionLimits(wait_s)) as rest:
             async with asyncio.timeout(30), connected(rest) as (reader, send):
                 said = await talk(reader, send)
             following = await rest.post("/v1/completions", {"model": "tiny", "prompt": "x"})

@@ -123,7 +123,8 @@ class RunFolder:
             record = json.loads(path.read_bytes())
         except OSError as error:
             raise NothingToResume(
-                f"{self.path} holds no run; give a run's folder, such as parfocal-runs/NAME/1", field="output"
+                f"{self.path} holds no run; give a run's folder, such as parfocal-runs/team-invoices/1",
+                field="output",
             ) from error
         except ValueError as error:
             raise _damaged(path, "it cannot be read") from error

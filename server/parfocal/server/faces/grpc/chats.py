@@ -1,14 +1,12 @@
 """Reads a chat's message: who says what, which tools there are, and what was called and answered."""
 
-import json
 from collections.abc import Mapping
 
 from google.protobuf import struct_pb2
 
 from parfocal.engine.chats import Chat, Message, Value, check_variables
-from parfocal.registry.values import UnreadableJson, read_foreign_json
 from parfocal.server.errors import BadRequest
-from parfocal.server.requests import ToolChoice
+from parfocal.server.requests import ToolChoice, json_object
 from parfocal.v1 import inference_service_pb2 as pb
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -23,7 +21,7 @@ def read_chat(chat: pb.Chat) -> Chat:
     )
     variables = {name: _plain(value) for name, value in chat.template_variables.fields.items()}
     check_variables(variables, "chat.template_variables")
-    tools = tuple(_object(tool, f"chat.tools[{place}]") for place, tool in enumerate(chat.tools))
+    tools = tuple(json_object(tool, f"chat.tools[{place}]") for place, tool in enumerate(chat.tools))
     return Chat(messages, variables, tools)
 
 
@@ -74,23 +72,9 @@ def _message(message: pb.Message, field: str) -> Message:
 def _call(call: pb.ToolCall, field: str) -> Mapping[str, Value]:
     if not call.name:
         raise BadRequest("a tool call has no name; name the tool", field=f"{field}.name")
-    arguments = _object(call.arguments or "{}", f"{field}.arguments")
+    arguments = json_object(call.arguments or "{}", f"{field}.arguments")
     read: dict[str, Value] = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
     return {**read, "id": call.id} if call.id else read
-
-
-def _object(text: str, field: str) -> Mapping[str, Value]:
-    """A JSON object in a field of text."""
-    try:
-        value = read_foreign_json(text.encode())
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnreadableJson as error:
-        raise BadRequest(f"this is not JSON: {error}; give one JSON object", field=field) from error
-    except UnicodeEncodeError as error:
-        raise BadRequest("half of a surrogate pair is no text; send whole characters", field=field) from error
-    if not isinstance(value, Mapping):
-        raise BadRequest("this is JSON, but not an object; give one in braces", field=field)
-    return value
 
 
 def _plain(value: struct_pb2.Value) -> Value:

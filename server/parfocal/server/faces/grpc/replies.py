@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 
 from parfocal.engine import AdapterKey, Completion, Delta, FinishReason, Timings, TokenLogprob
-from parfocal.server.requests import ToolUse
+from parfocal.server.requests import ToolUse, size_of
 from parfocal.v1 import inference_service_pb2 as pb
 
 _FINISH_REASONS = {
@@ -37,7 +37,7 @@ class ReplyWriter:
         return pb.GenerateStreamResponse(
             delta_text=self.echo + delta.text if is_first else delta.text,
             delta_token_ids=delta.token_ids,
-            delta_logprobs=self.logprobs(delta.logprobs),
+            delta_logprobs=self.logprobs(delta.logprobs) if delta.logprobs else (),
             prompt_logprobs=self.prompt_logprobs(delta.prompt_logprobs) if delta.prompt_logprobs else (),
         )
 
@@ -107,11 +107,12 @@ class StreamWriter:
         self._begun: set[int] = set()
         self._ended: dict[int, Completion] = {}
 
-    def told(self, delta: Delta) -> list[Completion | Delta]:
-        """What the message for this delta will tell."""
+    def size(self, delta: Delta) -> int:
+        """How many log-probabilities the message for this delta will tell."""
         if delta.completion is None or len(self._ended) + 1 < self._choices:
-            return [delta]
-        return [delta, *self._ended.values(), delta.completion]
+            return size_of(delta)
+        told: list[Completion | Delta] = [delta, *self._ended.values(), delta.completion]
+        return sum(map(size_of, told))
 
     def delta(self, choice: int, delta: Delta) -> pb.GenerateStreamResponse:
         """The next message."""

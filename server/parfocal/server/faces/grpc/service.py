@@ -102,7 +102,12 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         generation = await self._admit(request, context, current_call())
         writer = StreamWriter(self._writer(generation), len(generation.streams))
         async for choice, delta in generation.deltas():
-            yield await self._built(sum(map(size_of, writer.told(delta))), writer.delta, choice, delta)
+            size = writer.size(delta)
+            # Most messages have a token or two, and a call for each adds up.
+            if size <= _MANY_LOGPROBS:
+                yield writer.delta(choice, delta)
+            else:
+                yield await self._built(size, writer.delta, choice, delta)
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         """A vector for each input."""

@@ -2,21 +2,17 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from parfocal.rpc import AddressInvalid, AddressUnavailable, TlsFiles, renewing_context
-from parfocal.v1.limits import HANDSHAKE_S
+from parfocal.server.faces.http.protocol import ConnectionLimits, protocol_within
 
 _BACKLOG = 2048
-_HEAD_BYTES = 64 << 10
 _KEEP_ALIVE_S = 75
 # What has been cut has ended by then, and only a caller who reads nothing holds a connection open.
 _SETTLE_S = 1
@@ -26,18 +22,21 @@ class RestServer:
     """An HTTP server; whoever stops the whole server lets requests end first, gRPC's and these alike."""
 
     def __init__(
-        self, app: ASGIApp, address: str, tls: TlsFiles | None = None, head_wait_s: float = HANDSHAKE_S.most
+        self,
+        app: ASGIApp,
+        address: str,
+        tls: TlsFiles | None = None,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008  # frozen
     ) -> None:
         """Binds `host:port`; port 0 takes any free one. Raises AddressInvalid or AddressUnavailable.
 
-        With `tls`, callers connect over it, as they do to gRPC. A request's head must come within
-        `head_wait_s` seconds.
+        With `tls`, callers connect over it, as they do to gRPC.
         """
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
-            http=type("_Protocol", (_PromptProtocol,), {"head_wait_s": head_wait_s}),
+            http=protocol_within(limits),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -47,14 +46,13 @@ class RestServer:
             date_header=False,
             proxy_headers=False,
             backlog=_BACKLOG,
-            h11_max_incomplete_event_size=_HEAD_BYTES,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_SETTLE_S,
         )
         if tls is not None:
             config.load()
             config.ssl = renewing_context(tls)
-        self._server = _Server(config)
+        self._server = _Server(config, limits.head_s)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -72,13 +70,35 @@ class RestServer:
 class _Server(uvicorn.Server):
     """Leaves signals to whoever runs the process, and wakes up to be stopped, not ten times a second."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, handshake_s: float) -> None:
         super().__init__(config)
+        self._handshake_s = handshake_s
         self._leaves = asyncio.Event()
 
     def leave(self) -> None:
         self.should_exit = True
         self._leaves.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens as uvicorn does, but does not wait a minute for who connects over TLS and says nothing."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def protocol() -> asyncio.BaseProtocol:
+            return config.http_protocol_class(  # type: ignore[call-arg]  # what uvicorn gives it
+                config=config, server_state=self.server_state, app_state={}
+            )
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=each,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=self._handshake_s if config.ssl else None,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
 
     async def main_loop(self) -> None:
         await self.on_tick(0)  # lays down the headers of every response
@@ -87,43 +107,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _PromptProtocol(H11Protocol):
-    """Closes a connection whose head takes too long: who sends a byte a second must not hold a descriptor."""
-
-    head_wait_s: float
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._seen: object = None
-        self._late = self.loop.call_later(self.head_wait_s, self._close_late)
-
-    def data_received(self, data: bytes) -> None:
-        if self._late.cancelled():
-            self._late = self.loop.call_later(self.head_wait_s, self._close_late)
-        super().data_received(data)
-        if self.cycle is not self._seen or (self.cycle is not None and not self.cycle.response_complete):
-            self._seen = self.cycle
-            self._late.cancel()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._late.cancel()
-        super().connection_lost(exc)
-
-    def _close_late(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(_too_late(self.head_wait_s))
-            self.transport.close()
-
-
-def _too_late(wait_s: float) -> bytes:
-    """The whole response to a head that never came: there is no request that the application could answer."""
-    message = f"the head of the request did not arrive within {wait_s:g} s; send it faster"
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "head_too_slow"}
-    body = json.dumps({"error": error | {"reason": "HEAD_TOO_SLOW", "metadata": {}}})
-    head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
-    return f"HTTP/1.1 408 Request Timeout\r\n{head}\r\n\r\n{body}".encode()
 
 
 def _bound(address: str) -> socket.socket:

@@ -350,6 +350,7 @@ class _Routes:
         try:
             for call, line in zip(calls, lines, strict=True):
                 admitted.append(await self._admitted(call, line))
+                await asyncio.sleep(0)  # short prompts of many choices never wait for anything
         except BaseException:
             for generation in admitted:
                 generation.cancel()

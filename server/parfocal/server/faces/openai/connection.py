@@ -31,6 +31,8 @@ async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+        # What the work raised has this frame, and must not be held by it: a cycle would keep the request.
+        del working, leaving, task
 
 
 class EventStream(Response):
@@ -72,8 +74,8 @@ async def _pinged(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     upcoming = asyncio.ensure_future(anext(events, None))
     try:
         while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=_QUIET_S)
-            if not done:
+            await asyncio.wait({upcoming}, timeout=_QUIET_S)
+            if not upcoming.done():
                 yield _PING
                 continue
             event = upcoming.result()
@@ -84,6 +86,7 @@ async def _pinged(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     finally:
         upcoming.cancel()
         await asyncio.gather(upcoming, return_exceptions=True)
+        del upcoming  # as in while_connected
 
 
 def encoded(reply: Mapping[str, Any]) -> bytes:

@@ -64,6 +64,9 @@ _PARAMS = {
     "inputs": "input",
     "chat": "messages",
 }
+# A message may repeat what a caller sent; gRPC's are as long at most.
+_MESSAGE_CHARACTERS = 1000
+_PARAM_CHARACTERS = 200
 _HOW_TO_COME_IN = {"www-authenticate": "Bearer"}
 # A word of messages, too, where it means no field.
 _WORDS = frozenset({"chat"})
@@ -87,12 +90,15 @@ def refusal_of(error: DomainError) -> Refusal:
     code = _CODES.get(error.reason, error.reason.lower())
     param = param_of(error) or ("model" if code == _NO_MODEL else None)
     body = {
-        "message": _in_their_words(str(error), error, param),
+        "message": _short(_in_their_words(str(error), error, param), _MESSAGE_CHARACTERS),
         "type": _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
-        "param": param,
+        "param": param and _short(param, _PARAM_CHARACTERS),
         "code": code,
         "reason": error.reason,
-        "metadata": dict(getattr(error, "metadata", None) or {}),
+        "metadata": {
+            name: _short(str(value), _MESSAGE_CHARACTERS)
+            for name, value in (getattr(error, "metadata", None) or {}).items()
+        },
     }
     headers = {**_headers(getattr(error, "retry_after_s", None)), **getattr(error, "headers", {})}
     return Refusal(status, {"error": body}, headers if status != 401 else {**headers, **_HOW_TO_COME_IN})
@@ -117,6 +123,10 @@ def _in_their_words(message: str, error: DomainError, param: str | None) -> str:
     """The message with the field called as the caller called it."""
     field = getattr(error, "field", None)
     return message if not field or not param or field in _WORDS else message.replace(field, param, 1)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _headers(retry_after_s: float | None) -> Mapping[str, str]:

@@ -21,6 +21,9 @@ Admitted = Callable[[str], AbstractAsyncContextManager[None]]
 # Probes ask often, and also while the server loads or drains.
 UNADMITTED = frozenset({"/healthz", "/readyz"})
 
+# Of a reply; so much is left to the connection.
+_SHORT_BYTES = 64 << 10
+
 
 class AmbiguousLength(BadRequest):
     """Two servers could read the head in two ways; the connection cannot go on."""
@@ -84,6 +87,10 @@ class _Sender:
             message = {**message, "headers": [*message.get("headers", ()), *pairs]}
         if message["type"] == "http.response.body":
             self._ended = not message.get("more_body", False)
+            if self._ended and len(message.get("body", b"")) > _SHORT_BYTES:
+                # The end waits until all before it has been read: until then the request keeps its place.
+                await self._send({**message, "more_body": True})
+                message = {"type": "http.response.body"}
         await self._send(message)
 
     async def refuse(self, refusal: Refusal) -> None:

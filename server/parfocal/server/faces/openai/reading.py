@@ -13,6 +13,7 @@ from parfocal.server.faces.openai.schemas import (
     ChatBody,
     ChatMessage,
     CompletionBody,
+    ContentPart,
     DetokenizeBody,
     Drawing,
     EmbeddingBody,
@@ -31,6 +32,7 @@ from parfocal.server.requests import (
     ToolChoice,
     chat_input,
     hold,
+    json_object,
     naming_input,
     prompt_input,
     tokens_input,
@@ -240,21 +242,26 @@ def _content(message: ChatMessage, field: str) -> str:
     if message.content is None and not message.tool_calls:
         raise BadRequest("the message has no content; give it a text", field=f"{field}.content")
     if isinstance(message.content, list):
-        return "".join(part.text for part in message.content)
+        return "".join(_text(part, f"{field}.content[{place}]") for place, part in enumerate(message.content))
     return message.content or ""
 
 
-def _call(call: ToolCall, field: str) -> Mapping[str, Value]:
-    try:
-        arguments = json.loads(call.function.arguments or "{}")
-    except ValueError as error:
+def _text(part: ContentPart, field: str) -> str:
+    if part.type != "text":
         raise BadRequest(
-            f"this is not JSON: {error}; give one JSON object", field=f"{field}.function.arguments"
-        ) from error
-    if not isinstance(arguments, dict):
-        raise BadRequest(
-            "this is JSON, but not an object; give one in braces", field=f"{field}.function.arguments"
+            f"{field} is of type {part.type[:40]!r}; this server reads parts of type 'text' only",
+            field=f"{field}.type",
         )
+    unknown = [f"{field}.{name[:40]}" for name in part.model_extra or ()]
+    if unknown:
+        raise BadRequest(f"Unrecognized request argument supplied: {unknown[0]}", field=unknown[0])
+    if part.text is None:
+        raise BadRequest(f"{field} has no text; give it one", field=f"{field}.text")
+    return part.text
+
+
+def _call(call: ToolCall, field: str) -> Mapping[str, Value]:
+    arguments = json_object(call.function.arguments or "{}", f"{field}.function.arguments")
     read: dict[str, Value] = {
         "type": "function",
         "function": {"name": call.function.name, "arguments": arguments},
@@ -294,7 +301,7 @@ def _logit_bias(given: Mapping[str, float]) -> dict[int, float]:
     wrong = next((key for key in given if not (key.isascii() and key.isdigit() and len(key) < 10)), None)
     if wrong is not None:
         raise BadRequest(f"logit_bias has {wrong[:40]!r}, which is no token id", field="logit_bias")
-    return {int(key): float(value) for key, value in given.items()}
+    return {int(key): value for key, value in given.items()}
 
 
 def _stop(body: Drawing, max_tokens: int | None) -> Stop:

@@ -7,10 +7,12 @@ Source: OpenAI's API reference, chat/create and completions/create.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, Strict, StrictBool, StrictInt, StrictStr
 
-Number = StrictInt | StrictFloat
-Tokens = list[StrictInt]
+# 64 bits, as in the wire's messages. Python's integers have no end, which nobody behind them expects.
+Number = Annotated[float, Strict()]
+Integer = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
+Tokens = list[Integer]
 
 
 class Part(BaseModel):
@@ -40,30 +42,32 @@ class Drawing(Part):
     model: StrictStr
     temperature: Number | None = None
     top_p: Number | None = None
-    top_k: StrictInt | None = None
+    top_k: Integer | None = None
     min_p: Number | None = None
     presence_penalty: Number | None = None
     frequency_penalty: Number | None = None
     repetition_penalty: Number | None = None
     logit_bias: dict[StrictStr, Number] | None = None
-    seed: StrictInt | None = None
-    max_tokens: StrictInt | None = None
-    min_tokens: StrictInt | None = None
+    seed: Integer | None = None
+    max_tokens: Integer | None = None
+    min_tokens: Integer | None = None
     stop: StrictStr | list[StrictStr] | None = None
     stop_token_ids: Tokens | None = None
     ignore_eos: StrictBool | None = None
-    n: StrictInt | None = None
+    n: Integer | None = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     user: StrictStr | None = None
     blend: list[BlendPart] | None = None
 
 
-class TextPart(Part):
-    """A piece of a message's content."""
+class ContentPart(BaseModel):
+    """A piece of a message's content. Pictures, sound and files are pieces, too: refused by their name."""
 
-    type: Literal["text"]
-    text: StrictStr
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    type: StrictStr
+    text: StrictStr | None = None
 
 
 class Function(Part):
@@ -81,14 +85,14 @@ class ToolCall(Part):
     id: StrictStr = ""
     type: Literal["function"] = "function"
     function: Function
-    index: StrictInt | None = None
+    index: Integer | None = None
 
 
 class ChatMessage(Part):
     """One message."""
 
     role: StrictStr
-    content: StrictStr | list[TextPart] | None = None
+    content: StrictStr | list[ContentPart] | None = None
     name: StrictStr | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: StrictStr | None = None
@@ -155,9 +159,9 @@ class ChatBody(Drawing):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    max_completion_tokens: StrictInt | None = None
+    max_completion_tokens: Integer | None = None
     logprobs: StrictBool | None = None
-    top_logprobs: StrictInt | None = None
+    top_logprobs: Integer | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: StrictBool | None = None
@@ -184,9 +188,9 @@ class CompletionBody(Drawing):
 
     prompt: StrictStr | list[StrictStr] | Tokens | list[Tokens]
     echo: StrictBool | None = None
-    logprobs: StrictInt | None = None
+    logprobs: Integer | None = None
     response_format: ResponseFormat | None = None
-    best_of: StrictInt | None = None
+    best_of: Integer | None = None
     suffix: Literal[""] | None = None
 
 
