@@ -38,13 +38,20 @@ def dried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a dry run of three parts prints."""
     folder = tmp_path_factory.mktemp("dry")
     places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(folder / "results")}
-    command = [str(ROOT / "tests" / "bench" / "gpu.sh"), "--dry", "products", "cold", "same"]
+    stand = str(ROOT / "tests" / "bench" / "gpu.sh")
+    words = ("--dry", "--minutes", "9", "products", "cold", "same")
 
     done = subprocess.run(
-        command, env={**os.environ, **places}, capture_output=True, text=True, check=False, cwd=folder
+        [stand, *words],
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=590,
     )
 
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     assert summary["results"] == str(folder / "results")
     return summary
