@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO, ClassVar
 
 import pytest
 
 from fakes.registry.publisher import Order, numbered_adapter, publisher
 from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.disk import FolderLock
 from parfocal.registry.errors import AliasMoved
 
@@ -72,6 +74,36 @@ def test_threads_materialise_one_adapter_side_by_side(
         folders = list(pool.map(registry.materialise, [version.digest] * 24))
     assert len(set(folders)) == 1
     assert len(list(folders[0].iterdir())) == 2
+
+
+def test_of_threads_that_ask_for_a_new_version_one_reads_it_from_the_store(
+    tmp_path: Path, adapter: Write, publication: Publication
+) -> None:
+    class Counting(FolderBlobs):
+        """Blobs far away, which are slow to come."""
+
+        opened: ClassVar[list[str]] = []
+
+        def link(self, digest: str, target: Path) -> bool:
+            return False
+
+        def open(self, digest: str) -> BinaryIO:
+            self.opened.append(digest)
+            barrier.wait(30)
+            return super().open(digest)
+
+    folder = tmp_path / "counted"
+    version = FolderRegistry(folder).publish("x", adapter(), publication)
+    registry = FolderRegistry(folder, blobs=Counting(folder))
+    barrier = threading.Barrier(2)  # the one that reads, and this test
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(registry.materialise, version.digest) for _ in range(4)]
+        for _ in version.manifest.files:
+            barrier.wait(30)
+        assert len({each.result(30) for each in asked}) == 1
+
+    assert Counting.opened == [file.digest for file in version.manifest.files]
 
 
 def test_an_open_registry_sees_what_another_process_publishes(

@@ -1,8 +1,10 @@
 """From blobs to a verified local copy of a version, which nobody collects meanwhile."""
 
 import secrets
+import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +26,7 @@ class Reading:
     def __init__(self, index: Index, blobs: BlobStore) -> None:
         self._index = index
         self._blobs = blobs
+        self._copying: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
 
     def copied(self, version: Version, copies: LocalCopies) -> Path:
         """A local folder with the version's files, every byte verified now.
@@ -32,14 +35,20 @@ class Reading:
         StorageError.
         """
         with disk_errors(copies.home):
-            missing = copies.missing(version.digest, version.manifest)
-            with self._leased_to_reader(version.digest) if missing else nullcontext():
-                for entry in missing:
-                    try:
-                        self._copy(entry, version.digest, copies)
-                    except BlobCorrupt as error:
-                        raise self._quarantined(entry, error) from error
+            if copies.missing(version.digest, version.manifest):
+                # Many may ask for a new version at once; each would fetch it whole, from a bucket too.
+                with self._copying.setdefault(version.digest, threading.Lock()):
+                    self._copy_missing(version, copies)
             return copies.path(version.digest)
+
+    def _copy_missing(self, version: Version, copies: LocalCopies) -> None:
+        missing = copies.missing(version.digest, version.manifest)
+        with self._leased_to_reader(version.digest):
+            for entry in missing:
+                try:
+                    self._copy(entry, version.digest, copies)
+                except BlobCorrupt as error:
+                    raise self._quarantined(entry, error) from error
 
     def _copy(self, entry: FileEntry, digest: str, copies: LocalCopies) -> None:
         if not copies.link(digest, entry, partial(self._blobs.link, entry.digest)):

@@ -49,10 +49,11 @@ def test_large_uploads_announcements_lists_and_downloads_hold_nothing(
         for method, path, body in asked:
             answer = served.ask(method, path, body)
             assert answer.status == 200, answer.body
-        together = [threading.Thread(target=served.ask, args=("POST", asked[1][1], commit)) for _ in range(3)]
+        order = ("POST", asked[1][1], commit)
+        together = [threading.Thread(target=served.ask, args=order, daemon=True) for _ in range(3)]
         for thread in together:
             thread.start()
         for thread in together:
-            thread.join()
+            thread.join(60)
 
     assert loop.holds == []

@@ -117,6 +117,31 @@ def test_another_list_of_the_same_files_is_another_upload() -> None:
     assert (fresh.files, fresh.awaited) == ({}, [CONFIG, WEIGHTS])
 
 
+def test_where_two_uploads_met_only_files_that_come_together_are_taken() -> None:
+    met = Draft("ana").announcing({CONFIG: Announced(1, "other")}).announcing(LISTED)
+    came = _came()
+    weights = {WEIGHTS: came[WEIGHTS]}
+
+    with pytest.raises(UploadsMixed, match="may be of either"):
+        met.adding(weights, "")
+    assert met.adding(weights, "", continues=True).awaited == [CONFIG]
+    assert met.adding(came, "").awaited == []
+    assert replace(met, touched=0.0).adding(weights, "").contested is False
+
+
+def test_a_file_that_comes_again_with_other_bytes_is_of_another_upload() -> None:
+    """Its announcement cannot tell: weights of one shape are equally long and begin alike."""
+    came = _came()
+    other = {WEIGHTS: replace(came[WEIGHTS], sha256="1" * 64)}
+    draft = Draft("ana").announcing(LISTED).adding({WEIGHTS: came[WEIGHTS]}, "")
+
+    with pytest.raises(UploadsMixed):
+        draft.adding(other, "")
+    with pytest.raises(UploadsMixed):
+        draft.disputed().adding({CONFIG: came[CONFIG]}, "")
+    assert draft.adding(came | other, "").files[WEIGHTS] == other[WEIGHTS]
+
+
 def test_a_file_that_was_not_announced_belongs_to_nobody() -> None:
     template = {path: Staged(3, "0" * 64, "t") for path in TEMPLATE}
 

@@ -152,11 +152,11 @@ def test_two_who_upload_at_once_get_a_whole_version_each(
         except HfHubHTTPError as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=upload, args=(folder,)) for folder in folders]
+    threads = [threading.Thread(target=upload, args=(folder,), daemon=True) for folder in folders]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
     whole = {
         (json.loads((f / CONFIG).read_text())["lora_alpha"], (f / WEIGHTS).read_bytes()) for f in folders
@@ -167,6 +167,37 @@ def test_two_who_upload_at_once_get_a_whole_version_each(
         assert (alpha, (kept / WEIGHTS).read_bytes()) in whole
     assert len(versions(registry)) + len(failures) == len(folders)
     assert all("not of the upload" in str(error) for error in failures)
+
+
+def test_of_two_with_one_key_who_send_file_by_file_neither_gets_files_of_the_other(
+    registry: FolderRegistry, api: HfApi, repo: str, tiny: Write
+) -> None:
+    """As they are equally long and begin alike, the weights do not tell whose they are."""
+    mine, theirs = tiny(1), tiny(2, config={"lora_alpha": 32})
+    api.upload_file(path_or_fileobj=mine / CONFIG, path_in_repo=CONFIG, repo_id=repo)
+    for folder, name in ((theirs, CONFIG), (mine, WEIGHTS), (theirs, WEIGHTS)):
+        with pytest.raises(HfHubHTTPError, match="may be of either"):
+            api.upload_file(path_or_fileobj=folder / name, path_in_repo=name, repo_id=repo)
+    assert versions(registry) == []
+
+    api.upload_folder(repo_id=repo, folder_path=theirs)
+    api.upload_folder(repo_id=repo, folder_path=mine)
+
+    kept = [registry.materialise(version.digest) for version in registry.versions(repo).items]
+    assert list(map(_identity, kept)) == [_identity(mine), _identity(theirs)]
+
+
+def test_a_file_that_was_taken_back_may_be_sent_anew(
+    registry: FolderRegistry, api: HfApi, repo: str, tiny: Write
+) -> None:
+    old, new = tiny(1), tiny(2, config={"lora_alpha": 32})
+    api.upload_file(path_or_fileobj=old / CONFIG, path_in_repo=CONFIG, repo_id=repo)
+    api.delete_file(CONFIG, repo)
+
+    for name in (CONFIG, WEIGHTS):
+        api.upload_file(path_or_fileobj=new / name, path_in_repo=name, repo_id=repo)
+
+    assert _identity(registry.materialise(registry.resolve(repo).digest)) == _identity(new)
 
 
 def test_two_keys_upload_file_by_file_beside_each_other(

@@ -2,7 +2,8 @@
 
 The Hub's client announces all files of an upload, then sends them in as many commits as it likes. A version
 is made of them when nothing is awaited any more. What was announced also tells whether a file is of this
-upload, or of another one by somebody who cannot be told from its uploader.
+upload, or of another one by somebody who cannot be told from its uploader. Where two such uploads have met,
+a version is made only of files that came together.
 """
 
 import hashlib
@@ -37,7 +38,10 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An upload by `uploader`. `parent` is the commit that must be the newest when it becomes a version."""
+    """An upload by `uploader`. `parent` is the commit that must be the newest when it becomes a version.
+
+    It is `contested` if another upload by the same uploader was under way: a file may be of either.
+    """
 
     uploader: str
     touched: float = field(default_factory=time.time)
@@ -45,6 +49,7 @@ class Draft:
     lists: tuple[str, ...] = ()
     announced: Mapping[str, Announced] = field(default_factory=dict)
     files: Mapping[str, Staged] = field(default_factory=dict)
+    contested: bool = False
 
     @property
     def awaited(self) -> list[str]:
@@ -70,22 +75,35 @@ class Draft:
             return replace(self, touched=time.time())
         unannounced = self.files.keys() - self.announced.keys()
         if unannounced or listed.keys() & self.announced.keys():
-            return Draft(self.uploader, lists=(told,), announced=dict(listed))
+            is_contested = bool(self.lists or self.files) and not self._is_quiet
+            return Draft(self.uploader, lists=(told,), announced=dict(listed), contested=is_contested)
         announced = {**self.announced, **listed}
         return replace(self, touched=time.time(), lists=(*self.lists, told), announced=announced)
 
-    def adding(self, files: Mapping[str, Staged], parent: str) -> "Draft":
-        """The upload with files that have come; raises UploadsMixed where they are not of it."""
+    def adding(self, files: Mapping[str, Staged], parent: str, continues: bool = False) -> "Draft":
+        """The upload with files that have come; raises UploadsMixed where they may not be of it.
+
+        `continues` says that they were sent by who has seen what came before.
+        """
+        is_whole = set(NEEDED) <= files.keys()
         unannounced = files.keys() - self.announced.keys()
         if unannounced and self.announced:
-            if set(NEEDED) <= files.keys() or self._is_quiet:
+            if is_whole or self._is_quiet:
                 return Draft(self.uploader, parent=parent, files=dict(files))
             raise self._mixed(min(unannounced))
         for path, file in files.items():
             if path in self.announced and self.announced[path] != Announced(file.size, file.sample):
                 raise self._mixed(path)
+        if not (is_whole or continues or self._is_quiet):
+            self._check_one(files)
         kept = {**self.files, **files}
-        return replace(self, touched=time.time(), parent=parent or self.parent, files=kept)
+        is_contested = self.contested and not self._is_quiet
+        now = replace(self, touched=time.time(), files=kept, contested=is_contested)
+        return replace(now, parent=parent or self.parent)
+
+    def disputed(self) -> "Draft":
+        """The upload once a file has come that is not of it."""
+        return replace(self, contested=True)
 
     def without(self, path: str) -> "Draft":
         """The upload without a file that had come."""
@@ -99,6 +117,7 @@ class Draft:
             "uploader": self.uploader,
             "touched": self.touched,
             "parent": self.parent,
+            "contested": self.contested,
             "lists": list(self.lists),
             "announced": {
                 path: {"size": it.size, "sample": it.sample} for path, it in self.announced.items()
@@ -125,16 +144,30 @@ class Draft:
                 path: Staged(it.count("size"), it.text("sha256"), it.text("sample"))
                 for path, it in came.items()
             },
+            fields.boolean("contested"),
         )
 
     @property
     def _is_quiet(self) -> bool:
         return time.time() - self.touched > _QUIET_S
 
+    def _check_one(self, files: Mapping[str, Staged]) -> None:
+        """Raises UploadsMixed where files that come without the others may be of another upload."""
+        changed = [path for path, file in files.items() if self.files.get(path, file).sha256 != file.sha256]
+        if changed:
+            raise self._mixed(min(changed))
+        if self.contested:
+            raise UploadsMixed(
+                f"{min(files)[:100]} may be of either of two uploads that {self.uploader} has under way "
+                f"here; upload {' and '.join(NEEDED)} in one commit, as upload_folder does, name the "
+                f"parent_commit, take a key of your own, or wait for {_QUIET_S / 60:.0f} minutes"
+            )
+
     def _mixed(self, path: str) -> UploadsMixed:
         return UploadsMixed(
             f"{path[:100]} is not of the upload that {self.uploader} has under way here: another one began "
-            "meanwhile, or the file changed; upload all files again, or with a key of your own"
+            "meanwhile, or the file changed; upload all files again in one commit, as upload_folder does, or "
+            "with a key of your own"
         )
 
 

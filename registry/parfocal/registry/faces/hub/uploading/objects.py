@@ -35,7 +35,8 @@ class Tickets:
     def give(self, name: str, sha256: str, size: int) -> str:
         """A new ticket; raises Overloaded."""
         now = self._clock()
-        self._tickets = {word: each for word, each in self._tickets.items() if each.until > now}
+        while self._tickets and next(iter(self._tickets.values())).until <= now:  # the oldest is the first
+            del self._tickets[next(iter(self._tickets))]
         if len(self._tickets) >= _MOST:
             raise Overloaded(f"{_MOST} large files are about to be sent, as many as may be; try again soon")
         word = secrets.token_urlsafe(24)

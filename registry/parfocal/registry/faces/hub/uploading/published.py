@@ -122,7 +122,11 @@ class Publisher:
         if not parts:
             return self._without_files(taking)
         continues = bool(before.files) and commit.parent == before.commit
-        after = before.adding(parts_of(parts), "" if continues else commit.parent)
+        try:
+            after = before.adding(parts_of(parts), "" if continues else commit.parent, continues)
+        except UploadsMixed:
+            self._store.save(name, key, before.disputed(), {})
+            raise
         if after.awaited:
             check_is_adapter({*after.files, *after.announced, *commit.ignored}, repo_id(name))
             self._store.save(name, key, after, parts)

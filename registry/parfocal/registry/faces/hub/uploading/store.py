@@ -1,5 +1,7 @@
 """Repositories that were created and uploads that are not complete, on the disk. Blocks; knows no registry.
 
+What was acknowledged survives a power cut.
+
 repos/NAMESPACE/NAME/created            the repository was created
 repos/NAMESPACE/NAME/UPLOADER/draft.json
 repos/NAMESPACE/NAME/UPLOADER/SHA256    a file that has come
@@ -18,7 +20,14 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from parfocal.registry.disk import FolderLock, Staging, disk_errors
+from parfocal.registry.disk import (
+    FolderLock,
+    Staging,
+    disk_errors,
+    make_folder,
+    sync_descriptor,
+    sync_folder,
+)
 from parfocal.registry.errors import RegistryBusy
 from parfocal.registry.faces.hub.uploading.commit_lines import Part
 from parfocal.registry.faces.hub.uploading.drafts import Draft, Staged
@@ -59,8 +68,9 @@ class UploadStore:
         """Notes that a repository was created."""
         with disk_errors(self._home):
             folder = self._repo(name)
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             (folder / _CREATED).touch()
+            sync_folder(folder)
 
     def forget(self, name: str) -> None:
         """Removes all that there is of a repository."""
@@ -87,12 +97,17 @@ class UploadStore:
         """Keeps an upload, with the files that have just come; a crash leaves the one before, or this one."""
         with disk_errors(self._home):
             folder = self._repo(name) / key
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             for part in parts.values():
+                _sync(part.path)
                 part.path.replace(folder / part.sha256)
             temporary = folder / f".{secrets.token_hex(4)}"
             temporary.write_text(json.dumps(draft.to_json()), "utf-8")
+            _sync(temporary)
+            if parts:  # what it names must be there whenever it is
+                sync_folder(folder)
             temporary.replace(folder / _DRAFT)
+            sync_folder(folder)
             wanted = {file.sha256 for file in draft.files.values()} | {_DRAFT}
             for path in folder.iterdir():
                 if path.name not in wanted:
@@ -122,8 +137,10 @@ class UploadStore:
         """Keeps a large file until its commit."""
         with disk_errors(self._home):
             target = self.object(name, sha256)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
+            _sync(source)
             source.replace(target)
+            sync_folder(target.parent)
 
     def drop_object(self, name: str, sha256: str) -> None:
         """Removes a large file."""
@@ -176,6 +193,11 @@ class UploadStore:
             return Draft.from_json(JsonObject(read_foreign_json(path.read_bytes())))
         except (FileNotFoundError, FieldError, UnreadableJson):
             return None
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        sync_descriptor(file.fileno())
 
 
 def key_of(key_id: str, host: str) -> str:
