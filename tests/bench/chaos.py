@@ -106,7 +106,7 @@ def storm(stand: Stand, seconds: float, restart: Callable[[], None], seed: int) 
         time.sleep(1.0)
         victim = draw.randrange(len(running))
         running[victim].kill()
-        running[victim].join()
+        running[victim].join(60)
         running[victim] = _begun(roles[victim][0], stand, roles[victim][1])
         deaths += 1
         if restarts < 2 and passed > (restarts + 1) * seconds / 3:
@@ -114,7 +114,7 @@ def storm(stand: Stand, seconds: float, restart: Callable[[], None], seed: int) 
             restarts += 1
     for process in running:
         process.kill()
-        process.join()
+        process.join(60)
     return deaths
 
 

@@ -92,11 +92,11 @@ def load(address: str, registry: RemoteRegistry, requests: int, clients: int) ->
                     seen.flipped = number
                 ask(stub, number, client, seen)
 
-    threads = [threading.Thread(target=run, args=(client,)) for client in range(clients)]
+    threads = [threading.Thread(target=run, args=(client,), daemon=True) for client in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     return seen
 
 

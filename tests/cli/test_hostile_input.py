@@ -64,6 +64,7 @@ _SHARES = 6
 # What each command is told beside the hostile word, so that it ends before it does anything that takes long.
 USUAL: Mapping[str, Mapping[str, str | None]] = {
     "serve": {"--config": "absent.toml", "--base": "/nonexistent"},
+    "registry serve": {"--config": "absent.toml", "--grpc-address": "0.0.0.0:0"},
     "generate": {"--address": "{address}", "--timeout": "5"},
     "train": {"--check": None, "--data": "no-rows.jsonl", "--name": "team/x"},
     "bench": {"--shape": "llama-test", "--prompt-tokens": "600", "--skip-peft": None, "--cache": "cache"},

@@ -61,6 +61,7 @@ def _run(endpoint: str, folder: Path, *command: str | Path) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -95,4 +96,4 @@ def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -
 
 @pytest.mark.skipif(not GIVEN, reason=f"{VENVS} names no folder for their venvs")
 def test_every_line_of_the_library_finds_a_hub(endpoint: str) -> None:
-    subprocess.run([HERE / "run_hub.sh", GIVEN, endpoint], check=True)
+    subprocess.run([HERE / "run_hub.sh", GIVEN, endpoint], check=True, timeout=590)

@@ -64,7 +64,7 @@ def bucket_server() -> Iterator[BucketServer]:
     served = BucketServer(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, served, threaded=True, request_handler=quiet)
     served.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, name="bucket-server")
+    thread = threading.Thread(target=server.serve_forever, name="bucket-server", daemon=True)
     thread.start()
     try:
         client = served.client()
@@ -73,7 +73,7 @@ def bucket_server() -> Iterator[BucketServer]:
         yield served
     finally:
         server.shutdown()
-        thread.join()
+        thread.join(60)
         server.server_close()
 
 

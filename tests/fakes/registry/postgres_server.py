@@ -49,7 +49,9 @@ class PostgresServer:
         command = [*_as_other_user(), str(_program(program)), *words]
         # A server that is started keeps what it is given as output.
         with (self._folder / "commands").open("ab") as output:
-            done = subprocess.run(command, stdout=output, stderr=output, cwd=self._folder, check=False)
+            done = subprocess.run(
+                command, stdout=output, stderr=output, cwd=self._folder, check=False, timeout=120
+            )
         assert done.returncode == 0, (self._folder / "commands").read_text()
 
 

@@ -31,7 +31,7 @@ def serving(
 ) -> Iterator[str]:
     """Serves `registry`, by default on a free port of the loopback, and gives the address."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="registry-server")
+    thread = threading.Thread(target=loop.run_forever, name="registry-server", daemon=True)
     thread.start()
     try:
         started = _started(registry, uploads, limits, address)
@@ -40,7 +40,7 @@ def serving(
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        thread.join(60)
         loop.close()
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from parfocal.registry.errors import AliasNotFound, StorageError
 
 Result = TypeVar("Result")
 NAME, ALIAS = "team/shared", "prod"
+_INSISTS_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,13 @@ def points_at(registry: Registry) -> int:
 
 
 def insisting(call: Callable[[], Result]) -> Result:
-    """Asks again as long as the storage says that it is worth it."""
+    """Asks again as long as the storage says that it is worth it, for at most two minutes."""
+    until = time.monotonic() + _INSISTS_S
     while True:
         try:
             return call()
         except StorageError as error:
-            if error.retry_after_s is None:
+            if error.retry_after_s is None or time.monotonic() > until:
                 raise
 
 
@@ -82,11 +85,11 @@ def main() -> None:
             write_once(registry, numbered_adapter(folder, number), publication, tell)
 
     firsts = range(order.first, order.first + order.threads * order.count, order.count)
-    threads = [threading.Thread(target=write, args=(first,)) for first in firsts]
+    threads = [threading.Thread(target=write, args=(first,), daemon=True) for first in firsts]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -112,10 +113,11 @@ def test_a_download_goes_on_when_the_server_is_killed(
     version = RemoteRegistry(mortal.address, cache=tmp_path / "one").publish("team/x", folder, publication)
     cache = tmp_path / "cache"
     remote = RemoteRegistry(mortal.address, cache=cache)
-    killer = threading.Thread(target=_kill_once_something_came, args=(mortal, cache / "partial"))
+    order = (mortal, cache / "partial")
+    killer = threading.Thread(target=_kill_once_something_came, args=order, daemon=True)
     killer.start()
     copy = remote.materialise(version.digest)
-    killer.join()
+    killer.join(60)
     assert (copy / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
     assert list((cache / "partial").iterdir()) == []
 
@@ -124,6 +126,7 @@ def _kill_once_something_came(mortal: Mortal, partial: Path) -> None:
     while not any(path.stat().st_size > 1 << 20 for path in partial.glob("*") if path.exists()):
         if any(partial.parent.glob("materialised/*/*.safetensors")):
             return  # it was faster
+        time.sleep(0.002)
     mortal.kill()
 
 

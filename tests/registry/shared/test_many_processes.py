@@ -33,7 +33,7 @@ def test_writers_collectors_and_a_death_leave_one_whole_history(
         for line in two.stdout:
             told.append(line)
             registry.collect_garbage(grace_s=0.0, most=True)
-        assert two.wait() == 0
+        assert two.wait(60) == 0
     acknowledged = [json.loads(line) for line in told if line.endswith("\n")]
 
     versions = {v.version: v.digest for v in every_item(lambda token: registry.versions(NAME, 0, token))}

@@ -69,7 +69,7 @@ def test_a_server_that_restarts_while_an_adapter_is_published_loses_nothing(
     def restart(done: int, total: int) -> None:
         if done == total:
             mortal.stop("immediate")
-            threading.Thread(target=mortal.start).start()
+            threading.Thread(target=mortal.start, daemon=True).start()
 
     version = registry.publish("x", numbered_adapter(tmp_path, 1), publication, restart)
     assert version.version == 1
@@ -125,22 +125,27 @@ def test_of_many_movers_with_one_expectation_one_moves_the_alias(
         except AliasMoved:
             refused.append(version)
 
-    threads = [threading.Thread(target=move, args=(opened(), version)) for version in (1, 2, 3, 4)]
+    movers = [(opened(), version) for version in (1, 2, 3, 4)]
+    threads = [threading.Thread(target=move, args=each, daemon=True) for each in movers]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert (len(moved), len(refused)) == (1, 3)
     assert opened().resolve("x@prod").version == moved[0]
 
 
 def test_processes_that_found_one_index_at_a_time_find_one(opened: Callable[[], SharedRegistry]) -> None:
     registries = list[SharedRegistry]()
-    threads = [threading.Thread(target=lambda: registries.append(opened())) for _ in range(4)]
+
+    def find() -> None:
+        registries.append(opened())
+
+    threads = [threading.Thread(target=find, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert len(registries) == 4
 
 
