@@ -62,8 +62,9 @@ HOSTILE = (
 # Neighbouring parameters share the words between them: all words for all would take minutes.
 _SHARES = 6
 # What each command is told beside the hostile word, so that it ends before it does anything that takes long.
+# No address is bound: strangers could reach these without a key.
 USUAL: Mapping[str, Mapping[str, str | None]] = {
-    "serve": {"--config": "absent.toml", "--base": "/nonexistent"},
+    "serve": {"--config": "absent.toml", "--base": "/nonexistent", "--grpc-address": "0.0.0.0:0"},
     "registry serve": {"--config": "absent.toml", "--grpc-address": "0.0.0.0:0"},
     "generate": {"--address": "{address}", "--timeout": "5"},
     "train": {"--check": None, "--data": "no-rows.jsonl", "--name": "team/x"},
