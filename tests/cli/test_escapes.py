@@ -46,7 +46,12 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("push", f"{{folder}}/absent{ESCAPES}", "team/z"),
     ],
     "registry backup": [("registry", "backup", f"{{folder}}/backup{ESCAPES}")],
+    "registry log": [("registry", "log"), ("registry", "log", "--verify", "--against", ESCAPES)],
     "registry rebuild": [("registry", "rebuild", f"{{folder}}/absent{ESCAPES}")],
+    "registry serve": [
+        ("registry", "serve", "--config", "{folder}/settings.toml"),
+        ("registry", "serve", "--config", f"absent{ESCAPES}.toml"),
+    ],
     "registry verify": [("registry", "verify")],
     "rm": [("rm", "team/x@2"), ("rm", "team/x", "--force"), ("rm", ESCAPES)],
     "rollback": [("rollback", "team/x", "prod"), ("rollback", "team/x", "prod")],

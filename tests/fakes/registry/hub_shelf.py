@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from huggingface_hub import HfApi
+from typing import TYPE_CHECKING
 
 from fakes.registry.hub_server import Hub
 from parfocal.registry import AdapterNotFound, FolderRegistry
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 REPO = "team/new"
 Write = Callable[..., Path]
@@ -19,7 +21,7 @@ class Shelf:
 
     registry: FolderRegistry
     served: Hub
-    api: HfApi
+    api: "HfApi"
 
     @property
     def is_untouched(self) -> bool:
@@ -35,7 +37,7 @@ def versions(registry: FolderRegistry) -> list[int]:
         return []
 
 
-def staged(api: HfApi) -> list[dict[str, object]]:
+def staged(api: "HfApi") -> list[dict[str, object]]:
     """What waits in the repository."""
     found = api.model_info(REPO).parfocal["staged"]  # type: ignore[attr-defined]
     assert isinstance(found, list)

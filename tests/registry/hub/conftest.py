@@ -1,15 +1,29 @@
-"""A registry with two adapters, served to the Hub's own client."""
+"""A registry with two adapters, served to the Hub's own client.
+
+pytest may read this before it sets where the client keeps things, which the client asks at its import.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from huggingface_hub import HfApi
 
 from fakes.registry.hub_server import Hub, hub
 from fakes.registry.hub_shelf import REPO, Shelf, Write
 from fakes.registry.tiny_adapters import write_tiny_adapter
 from parfocal.registry import FolderRegistry, Publication
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+@pytest.fixture(autouse=True)
+def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client read at its import that tests are offline; these have a hub of their own."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
 @pytest.fixture
@@ -20,7 +34,9 @@ def served(registry: FolderRegistry, tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def api(served: Hub) -> HfApi:
+def api(served: Hub) -> "HfApi":
+    from huggingface_hub import HfApi
+
     return HfApi(endpoint=served.endpoint, token=False)
 
 
@@ -47,12 +63,12 @@ def tiny(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def repo(api: HfApi) -> str:
+def repo(api: "HfApi") -> str:
     """An empty repository."""
     api.create_repo(REPO)
     return REPO
 
 
 @pytest.fixture
-def shelf(registry: FolderRegistry, served: Hub, api: HfApi, repo: str) -> Shelf:
+def shelf(registry: FolderRegistry, served: Hub, api: "HfApi", repo: str) -> Shelf:
     return Shelf(registry, served, api)

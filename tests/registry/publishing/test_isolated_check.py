@@ -123,7 +123,7 @@ def test_a_publication_is_refused_as_by_a_check_here(
 def test_a_check_that_takes_too_much_is_refused_and_leaves_nothing(
     tmp_path: Path, base: BaseContract, bounds: Bounds, said: str
 ) -> None:
-    write_adapter(tmp_path / "adapter", Adapter(layers=range(500)))
+    write_adapter(tmp_path / "adapter", Adapter(layers=range(1000)))
     check = IsolatedCheck(Staging(tmp_path / "staging"), bounds)
     with pytest.raises(AdapterRefused, match=said), check(tmp_path / "adapter", Publication(base)):
         pass
