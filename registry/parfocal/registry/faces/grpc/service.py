@@ -219,7 +219,7 @@ class RegistryService(RegistryServiceServicer):
         yield as_reply(pb.DownloadVersionResponse, first_of_download_bytes(first))
         folder = await self._downloads(self._registry.materialise, version.digest)
         for entry in await self._downloads(_files_of, version):
-            with await self._downloads((folder / entry.path).open, "rb") as file:
+            async with self._downloads.opened(folder / entry.path) as file:
                 pieces = chunks_of(file)
                 while data := await self._downloads(next, pieces, b""):
                     yield pb.DownloadVersionResponse(chunk=pb.FileChunk(path=entry.path, data=data))
