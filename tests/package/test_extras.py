@@ -32,7 +32,8 @@ for room in sys.argv[1:]:
 
 
 def _pip(python: Path, *words: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    # What is imported is compiled when it is: most is not.
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"]
     environment = {**os.environ, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
