@@ -244,6 +244,7 @@ def test_a_server_whose_device_dies_ends_its_requests_and_itself_with_one_line(
     said = process.lines[-1] if log_format == "text" else json.loads(process.lines[-1])["message"]
     line = "the device is lost: CUDA error: an illegal memory access was encountered; send the request to "
     assert said == ("parfocal: " if log_format == "text" else "") + line + "another server"
+    assert int(died.read_text()) > 100_000, "full collections look at everything that was loaded"
 
 
 def test_for_machines_every_line_is_an_object(base: Path, tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import contextvars
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +36,23 @@ class Threads:
         """
         work = partial(contextvars.copy_context().run, partial(call, *args, **kwargs))
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    @contextlib.asynccontextmanager
+    async def opened(self, path: Path) -> AsyncIterator[BinaryIO]:
+        """Yields a file to read; raises OSError. It is closed even if the reader leaves while it opens."""
+        opening: asyncio.Future[BinaryIO] = asyncio.ensure_future(self(path.open, "rb"))
+        try:
+            file = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unread)
+            raise
+        with file:
+            yield file
+
+
+def _close_unread(opening: asyncio.Future[BinaryIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 async def to_the_end(work: Awaitable[T]) -> T:
