@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import parfocal.registry.faces.hub  # noqa: F401  # what it raises counts too
 from checks import EVERY, Check, Expression, Found, MissingTool, expressions, read_scrape, unknown_names
 from checks.__main__ import main
 from checks.check import ROOT
