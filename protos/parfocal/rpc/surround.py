@@ -145,6 +145,22 @@ class AskedFor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not gen
         return rpc
 
 
+def when_this_task_ends(call: Callable[[], object]) -> None:
+    """Calls when the rpc that this task serves has ended in whatever way, or its part of a batch has.
+
+    Not gRPC's own `add_done_callback`, which ties each rpc into a cycle: until the garbage collector comes,
+    after thousands of rpcs, gRPC counts their streams as open, and then refuses every new one.
+    """
+    current_task().add_done_callback(lambda _: call())
+
+
+def current_task() -> "asyncio.Task[object]":
+    """The task of the rpc that is served now."""
+    task = asyncio.current_task()
+    assert task is not None, "gRPC serves each rpc in a task of its own"
+    return task
+
+
 def as_reply(kind: type[AnyMessage], data: bytes) -> AnyMessage:
     """`data`, to be returned by an rpc whose reply is a message of `kind`: it is sent as it is.
 
