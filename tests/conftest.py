@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import tempfile
-from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from lanes import Lanes
-from parfocal.engine import quick_imports, wait_briefly
+from parfocal.engine import wait_briefly
 
 _HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
@@ -66,13 +65,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the settings of the person who runs the tests: every `PARFOCAL_…` variable is absent."""
     for name in [name for name in os.environ if name.startswith("PARFOCAL_")]:
         monkeypatch.delenv(name)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Reads all files, and with them most libraries, as the command does."""
-    with quick_imports():
-        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
