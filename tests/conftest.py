@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import tempfile
-from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +14,15 @@ import pytest
 from hypothesis import settings
 
 from lanes import Lanes
-from parfocal.engine import quick_imports, wait_briefly
-
-_HERMETIC = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+from parfocal.engine import wait_briefly
 
 settings.register_profile("parfocal", deadline=None, derandomize=True)
 settings.register_profile("quick", settings.get_profile("parfocal"), max_examples=20)
 settings.load_profile("parfocal")
+
+# The command reads at its import where registries are kept. So this is set before another conftest is read.
+_FOLDER = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
+os.environ["XDG_DATA_HOME"] = f"{_FOLDER.name}/data"
 
 # Triton decides at its import whether its own functions are interpreted, and transformers' model code imports
 # it. So this is set before another conftest is read.
@@ -47,8 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Two processes share the tests and the cores.
     wait_briefly()
-    config.stash[_HERMETIC] = tempfile.TemporaryDirectory(prefix="parfocal-tests-")
-    caches = Path(config.stash[_HERMETIC].name)
+    caches = Path(_FOLDER.name)
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HOME"] = str(caches / "huggingface")
     os.environ["XDG_CACHE_HOME"] = str(caches)
@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes the temporary caches, and leaves nothing out of the last collection."""
     gc.unfreeze()
-    config.stash[_HERMETIC].cleanup()
+    _FOLDER.cleanup()
 
 
 @pytest.fixture(autouse=True)
@@ -66,13 +66,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the settings of the person who runs the tests: every `PARFOCAL_…` variable is absent."""
     for name in [name for name in os.environ if name.startswith("PARFOCAL_")]:
         monkeypatch.delenv(name)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Reads all files, and with them most libraries, as the command does."""
-    with quick_imports():
-        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

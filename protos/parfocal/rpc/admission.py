@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 import grpc
 
 from parfocal.rpc.errors import Draining, Loading, MethodNotImplemented, TooManyRpcs
-from parfocal.rpc.surround import Context, Continuation, RpcMethod, Sends, behaviour_of, surround
+from parfocal.rpc.surround import (
+    Context,
+    Continuation,
+    RpcMethod,
+    Sends,
+    behaviour_of,
+    current_task,
+    surround,
+    when_this_task_ends,
+)
 from parfocal.v1.limits import SEND_S
 
 _REFUSAL = "this server is stopping and takes no new requests; try again, another one may answer"
@@ -200,7 +209,7 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg
 
     @contextlib.contextmanager
     def _cuttable(self, tasks: _Tasks) -> Iterator[None]:
-        task = _current_task()
+        task = current_task()
         tasks.add(task)
         try:
             yield
@@ -211,21 +220,6 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg
             raise Draining(_CUT) from None
         finally:
             tasks.discard(task)
-
-
-def when_this_task_ends(call: Callable[[], object]) -> None:
-    """Calls when the rpc that this task serves has ended in whatever way, or its part of a batch has.
-
-    Not gRPC's own `add_done_callback`, which ties each rpc into a cycle: until the garbage collector comes,
-    after thousands of rpcs, gRPC counts their streams as open, and then refuses every new one.
-    """
-    _current_task().add_done_callback(lambda _: call())
-
-
-def _current_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    assert task is not None, "gRPC serves each rpc in a task of its own"
-    return task
 
 
 def _give_back(rooms: list[Room]) -> None:

@@ -1,9 +1,10 @@
-"""How an rpc under way is ended from outside with an error that its caller is told. Knows no gRPC."""
+"""How an rpc under way is ended from outside with an error that its caller is told."""
 
 import asyncio
 import weakref
-from collections.abc import Callable
 from contextvars import ContextVar
+
+from parfocal.rpc.surround import current_task
 
 
 class Ending:
@@ -17,17 +18,10 @@ class Ending:
     @classmethod
     def of_this_task(cls) -> "Ending":
         """That of the rpc that the running task serves: gRPC gives each rpc a task of its own."""
-        task = asyncio.current_task()
-        assert task is not None, "gRPC serves each rpc in a task of its own"
-        ending = cls(task)
+        ending = cls(current_task())
         # Never reset: the task's variables end with it.
         _ending.set(ending)
         return ending
-
-    def when_done(self, call: Callable[[], object]) -> None:
-        """Calls when the task has ended, in whatever way."""
-        if (task := self._task()) is not None:
-            task.add_done_callback(lambda _: call())
 
     def end(self, error: Exception) -> None:
         """Cancels the rpc; its caller gets `error`. No effect when it is called again."""
@@ -45,7 +39,5 @@ def cause_of_end() -> Exception | None:
     ending = _ending.get()
     if ending is None or ending.error is None:
         return None
-    task = asyncio.current_task()
-    assert task is not None, "an rpc has a task"
-    task.uncancel()
+    current_task().uncancel()
     return ending.error

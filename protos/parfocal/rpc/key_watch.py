@@ -4,6 +4,7 @@ import asyncio
 
 from parfocal.rpc.access import AccessError, Caller, Keys
 from parfocal.rpc.ending import Ending
+from parfocal.rpc.surround import when_this_task_ends
 
 # How often the keys of requests under way are looked at.
 _RECHECK_S = 1.0
@@ -21,7 +22,7 @@ class KeyWatch:
         """Ends the request that this task serves, with the cause, when its key no longer allows it."""
         ending = Ending.of_this_task()
         self._under_way[ending] = caller
-        ending.when_done(lambda: self._under_way.pop(ending, None))
+        when_this_task_ends(lambda: self._under_way.pop(ending, None))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_RECHECK_S, self._recheck)
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 from google.rpc import status_pb2
@@ -20,7 +21,7 @@ from grpc_status import rpc_status
 from parfocal.rpc.access import NOBODY, AccessError, Caller
 from parfocal.rpc.ending import cause_of_end
 from parfocal.rpc.status import DomainError, is_domain_error, rich_status
-from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
+from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround, when_this_task_ends
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("parfocal.access")
@@ -128,13 +129,22 @@ async def _logged(context: Context) -> AsyncIterator[None]:
     async with call_told(call):
         try:
             yield
-        except grpc.aio.AbortError:
+        except grpc.aio.AbortError as error:
+            when_this_task_ends(partial(_forget_its_way, error))
             call.status = grpc.StatusCode(context.code()).name
             raise
         except (asyncio.CancelledError, GeneratorExit):  # the caller went away
             left = context.time_remaining()
             call.status = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
             raise
+
+
+def _forget_its_way(error: BaseException) -> None:
+    """Lets go of the frames that it went through: they hold the rpc, and the rpc this error.
+
+    In such a cycle each failed rpc waits for the garbage collector, and gRPC counts its stream as open.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -30,7 +30,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Interceptor: TypeAlias = "grpc.aio.ServerInterceptor[Any, Any]"
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethod]]
 Scope: TypeAlias = Callable[[str, Context], contextlib.AbstractAsyncContextManager[None]]
-_Received: TypeAlias = AsyncIterator[bytes]
+_Received: TypeAlias = AsyncGenerator[bytes, None]
 _Read: TypeAlias = Callable[[_Received], Awaitable[Any]]
 
 _SURROUNDED = "parfocal_surrounded"
@@ -145,6 +145,22 @@ class AskedFor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not gen
         return rpc
 
 
+def when_this_task_ends(call: Callable[[], object]) -> None:
+    """Calls when the rpc that this task serves has ended in whatever way, or its part of a batch has.
+
+    Not gRPC's own `add_done_callback`, which ties each rpc into a cycle: until the garbage collector comes,
+    after thousands of rpcs, gRPC counts their streams as open, and then refuses every new one.
+    """
+    current_task().add_done_callback(lambda _: call())
+
+
+def current_task() -> "asyncio.Task[object]":
+    """The task of the rpc that is served now."""
+    task = asyncio.current_task()
+    assert task is not None, "gRPC serves each rpc in a task of its own"
+    return task
+
+
 def as_reply(kind: type[AnyMessage], data: bytes) -> AnyMessage:
     """`data`, to be returned by an rpc whose reply is a message of `kind`: it is sent as it is.
 
@@ -187,9 +203,9 @@ def _both(outer: Scope, inner: Scope) -> Scope:
 
 
 def _around_coroutine(whole: _Surrounded, method: str) -> Callable[..., Any]:
-    async def surrounded(received: _Received, context: Context) -> object:
-        async with whole.scope(method, context):
-            reply = await whole.behaviour(await whole.read(received), context)
+    async def surrounded(received: AsyncIterable[bytes], context: Context) -> object:
+        async with whole.scope(method, context), _left_at_end(received) as messages:
+            reply = await whole.behaviour(await whole.read(messages), context)
             whole.sends.begin()
             return reply
 
@@ -197,9 +213,9 @@ def _around_coroutine(whole: _Surrounded, method: str) -> Callable[..., Any]:
 
 
 def _around_generator(whole: _Surrounded, method: str) -> Callable[..., Any]:
-    async def surrounded(received: _Received, context: Context) -> AsyncGenerator[object, None]:
-        async with whole.scope(method, context):
-            request = await whole.read(received)
+    async def surrounded(received: AsyncIterable[bytes], context: Context) -> AsyncGenerator[object, None]:
+        async with whole.scope(method, context), _left_at_end(received) as messages:
+            request = await whole.read(messages)
             # Closed immediately when the caller goes away, not whenever it is garbage-collected.
             async with contextlib.aclosing(whole.behaviour(request, context)) as replies:
                 async for reply in replies:
@@ -208,6 +224,15 @@ def _around_generator(whole: _Surrounded, method: str) -> Callable[..., Any]:
                     whole.sends.end()
 
     return surrounded
+
+
+def _left_at_end(received: AsyncIterable[bytes]) -> contextlib.aclosing[_Received]:
+    """What is received, read no further once the rpc is over.
+
+    gRPC's reader and its generator hold each other, and with them the rpc, until the generator has ended.
+    """
+    # gRPC has a generator made for each rpc, by a reader that is none.
+    return contextlib.aclosing(cast(_Received, aiter(received)))
 
 
 def _reader(rpc: RpcMethod, method: str, first_message_s: float) -> _Read:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from bench.gpu_stand.notes import Notes
 from bench.gpu_stand.setting import Setting
-from parfocal.engine import quick_imports
 
 
 def main() -> None:
@@ -20,8 +19,7 @@ def main() -> None:
     setting = Setting("--dry" in sys.argv[4:], Path(scratch), Path(results))
     notes = Notes(name, setting.results)
     sys.excepthook = notes.failed
-    with quick_imports():
-        part = importlib.import_module(f"bench.gpu_stand.parts.{name}")
+    part = importlib.import_module(f"bench.gpu_stand.parts.{name}")
     if sys.stdin.readline():
         part.measure(setting, notes)
 

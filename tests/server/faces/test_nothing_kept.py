@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import grpc
@@ -11,14 +11,16 @@ import pytest
 
 from fakes.key_files import given_key
 from fakes.serving import Served, serving
-from fakes.wire.garbage import garbage
-from parfocal.rpc import Credentials, Endpoint, Guard, open_channel
-from parfocal.rpc.access import KeysInForce
+from fakes.wire.kept import OF_AN_RPC, guard_of, kept
+from parfocal.engine import StepFailed
+from parfocal.rpc import Credentials, Endpoint, open_channel
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
-# gRPC counts a stream as open while any of them lives, and refuses new ones when they are too many.
-HELD = {"RPCState", "_ServicerContext", "Generation", "Account", "Call", "Ending"}
+ONE = pb.GenerateRequest(prompt="Hello")
+SEVERAL = pb.GenerateRequest(prompt="Hello", options=pb.Options(choices=2))
+
+Work = Callable[[Served, "pb_grpc.InferenceServiceAsyncStub"], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -28,34 +30,41 @@ async def _stub(served: Served, key: str) -> AsyncIterator["pb_grpc.InferenceSer
         yield pb_grpc.InferenceServiceStub(channel)
 
 
-async def _of_each_kind(stub: "pb_grpc.InferenceServiceAsyncStub") -> None:
-    request = pb.GenerateRequest(prompt="Hello")
-    several = pb.GenerateRequest(prompt="Hello", options=pb.Options(choices=2))
-    await stub.Generate(request)
-    await stub.Generate(several)
-    await stub.GenerateBatch(pb.GenerateBatchRequest(requests=[request] * 3))
-    assert [reply async for reply in stub.GenerateStream(request)]
+async def _of_each_kind(served: Served, stub: "pb_grpc.InferenceServiceAsyncStub") -> None:
+    await stub.Generate(ONE)
+    await stub.Generate(SEVERAL)
+    await stub.GenerateBatch(pb.GenerateBatchRequest(requests=[ONE] * 3))
+    assert [reply async for reply in stub.GenerateStream(ONE)]
     await stub.Tokenize(pb.TokenizeRequest(prompt="Hello"))
-    with contextlib.suppress(grpc.aio.AioRpcError):
-        await stub.Generate(pb.GenerateRequest())
+    await stub.GetModel(pb.GetModelRequest())
+
+
+async def _failing(served: Served, stub: "pb_grpc.InferenceServiceAsyncStub") -> None:
+    await _fails(stub, pb.GenerateRequest())
+    for unknown in (ONE, SEVERAL):
+        await _fails(stub, pb.GenerateRequest(prompt=unknown.prompt, adapter="team/nobody"))
+    for failure in (StepFailed, RuntimeError):
+        for request in (ONE, SEVERAL):
+            served.engine.failure = failure("the step failed")
+            await _fails(stub, request)
+    served.engine.failure = None  # it has the frames of what it ended
+
+
+async def _fails(stub: "pb_grpc.InferenceServiceAsyncStub", request: pb.GenerateRequest) -> None:
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.Generate(request)
+    with pytest.raises(grpc.aio.AioRpcError):
+        assert [reply async for reply in stub.GenerateStream(request)]
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
-def test_an_rpc_that_has_ended_leaves_nothing_to_the_garbage_collector(
-    with_keys: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("work", [_of_each_kind, _failing])
+def test_an_rpc_that_has_ended_is_held_by_nothing(work: Work, with_keys: bool, tmp_path: Path) -> None:
     path = tmp_path / "keys.jsonl"
     key = given_key(path, "generate")
 
     async def scenario() -> Counter[str]:
-        guard = Guard(KeysInForce(path)) if with_keys else Guard()
-        async with serving(guard=guard) as served, _stub(served, key) as stub:
-            await _of_each_kind(stub)
-            with garbage() as found:
-                for _ in range(10):
-                    await _of_each_kind(stub)
-            return found
+        async with serving(guard=guard_of(path, with_keys)) as served, _stub(served, key) as stub:
+            return await kept(OF_AN_RPC, lambda: work(served, stub), times=10)
 
-    found = asyncio.run(scenario())
-
-    assert {name: count for name, count in found.items() if name in HELD} == {}
+    assert asyncio.run(scenario()) == {}

@@ -8,12 +8,10 @@ import pytest
 
 from fakes.key_files import given_key
 from fakes.rest import Rest, rest_serving
-from fakes.wire.garbage import garbage
+from fakes.wire.kept import OF_A_REQUEST, guard_of, kept
 from parfocal.engine import StepFailed
-from parfocal.rpc import Guard
-from parfocal.rpc.access import KeysInForce
 
-HELD = {"RequestResponseCycle", "Request", "Generation", "Account", "Call", "Ending", "Head", "EventStream"}
+OF_HTTP = OF_A_REQUEST | {"RequestResponseCycle", "Request", "Head", "EventStream"}
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]}
 KINDS: tuple[dict[str, object], ...] = ({}, {"n": 2}, {"stream": True}, {"stream": True, "n": 2})
 
@@ -34,6 +32,7 @@ async def _of_each_kind(rest: Rest, authorization: str) -> None:
     await post("/v1/chat/completions", CHAT | {"model": "team/nobody"})
     await rest.get("/v1/models", authorization=authorization)
     await _leave(rest, authorization)
+    rest.engine.submitted.clear()  # it remembers each
 
 
 async def _leave(rest: Rest, authorization: str) -> None:
@@ -51,20 +50,12 @@ async def _leave(rest: Rest, authorization: str) -> None:
 
 
 @pytest.mark.parametrize("with_keys", [False, True])
-def test_a_request_that_has_ended_leaves_nothing_to_the_garbage_collector(
-    with_keys: bool, tmp_path: Path
-) -> None:
+def test_a_request_that_has_ended_is_held_by_nothing(with_keys: bool, tmp_path: Path) -> None:
     path = tmp_path / "keys.jsonl"
     key = given_key(path, "generate")
 
     async def scenario() -> Counter[str]:
-        async with rest_serving(guard=Guard(KeysInForce(path)) if with_keys else Guard()) as rest:
-            await _of_each_kind(rest, f"Bearer {key}")
-            with garbage() as found:
-                for _ in range(3):
-                    await _of_each_kind(rest, f"Bearer {key}")
-            return found
+        async with rest_serving(guard=guard_of(path, with_keys)) as rest:
+            return await kept(OF_HTTP, lambda: _of_each_kind(rest, f"Bearer {key}"), times=5)
 
-    found = asyncio.run(scenario())
-
-    assert {name: count for name, count in found.items() if name in HELD} == {}
+    assert asyncio.run(scenario()) == {}
