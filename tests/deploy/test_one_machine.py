@@ -138,7 +138,7 @@ def _adapters(path: Path) -> list[str]:
 def test_a_stranger_gets_an_answer_over_tls_with_a_key(walked: Path) -> None:
     answer = json.loads((walked / "install.txt").read_text("utf-8").splitlines()[-1])
 
-    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["choices"][0]["finish_reason"] in ("length", "stop")  # it is drawn
     assert (walked / "modes.txt").read_text("utf-8").splitlines() == [
         "root:parfocal 640 /etc/parfocal/keys",
         "root:parfocal 640 /etc/parfocal/parfocal.toml",

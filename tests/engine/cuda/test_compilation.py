@@ -20,7 +20,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     ours = {**os.environ, "TRITON_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(sys.path)}
     ours.pop("TRITON_INTERPRET", None)
     run = subprocess.run(
-        [sys.executable, SCRIPT, *CAPABILITIES], env=ours, capture_output=True, text=True, check=False
+        [sys.executable, SCRIPT, *CAPABILITIES],
+        env=ours,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=590,
     )
     assert run.returncode == 0, run.stderr
     return [line.split() for line in run.stdout.splitlines()]

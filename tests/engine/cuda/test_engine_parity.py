@@ -187,13 +187,16 @@ def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
 def test_every_other_architecture_says_what_peft_says_on_the_cuda_path(
     architecture: str, tmp_path: Path
 ) -> None:
+    """Two adapters take turns in one slot, one request at a time: the interpreter takes its time."""
     base = write_base(tmp_path / "base", narrow(architecture, layers=1))
+    adapters = {name: ADAPTERS[name] for name in ("r1", "r7")}
+    asked = [replace(request, stop=Stop(max_tokens=2, ignore_eos=True)) for request in requests()[:2]]
 
-    says_what_peft_says(base, {name: ADAPTERS[name] for name in ("r1", "r7")}, requests()[:3], slots=1)
+    says_what_peft_says(base, adapters, asked, slots=1, max_requests=1, max_batch_tokens=16)
 
 
 def says_what_peft_says(
-    base: Path, adapters: Mapping[str, AdapterShape], asked: list[Request], slots: int
+    base: Path, adapters: Mapping[str, AdapterShape], asked: list[Request], slots: int, **changes: int
 ) -> RunAgain:
     """Checks every answer; there are fewer slots than adapters. Returns what captured the graphs."""
     folders = {
@@ -201,13 +204,13 @@ def says_what_peft_says(
         for seed, (name, shape) in enumerate(adapters.items(), start=1)
     }
     capturer = RunAgain()
-    engine, reports = opened(base, folders, capturer, slots=slots)
+    engine, reports = opened(base, folders, capturer, slots=slots, **changes)
     done = run_all(engine, asked)
 
     oracle = PeftOracle(base, folders)
     for request in asked:
         digest = request.adapter.digest if request.adapter else ""
-        right = oracle.greedy(request.prompt_ids, digest, NEW_TOKENS)
+        right = oracle.greedy(request.prompt_ids, digest, request.stop.max_tokens or 0)
         assert list(done.completions[request.request_id].token_ids) == right
     assert reports.kernels == []
     return capturer

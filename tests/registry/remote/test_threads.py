@@ -18,8 +18,8 @@ def test_a_file_is_closed_although_its_reader_went_away_while_it_opened(tmp_path
         threads = Threads(1, "test")
 
         async def read() -> None:
-            async with threads.opened(slow):
-                pytest.fail("nobody is there to read")
+            await threads.open(slow)
+            pytest.fail("nobody is there to read")
 
         reader = asyncio.create_task(read())
         await asyncio.sleep(0)

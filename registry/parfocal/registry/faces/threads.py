@@ -6,7 +6,7 @@ import contextvars
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,17 +37,14 @@ class Threads:
         work = partial(contextvars.copy_context().run, partial(call, *args, **kwargs))
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
-    @contextlib.asynccontextmanager
-    async def opened(self, path: Path) -> AsyncIterator[BinaryIO]:
-        """Yields a file to read; raises OSError. It is closed even if the reader leaves while it opens."""
+    async def open(self, path: Path) -> BinaryIO:
+        """Opens a file to read; raises OSError. It is closed if the reader leaves while it opens."""
         opening: asyncio.Future[BinaryIO] = asyncio.ensure_future(self(path.open, "rb"))
         try:
-            file = await asyncio.shield(opening)
+            return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unread)
             raise
-        with file:
-            yield file
 
 
 def _close_unread(opening: asyncio.Future[BinaryIO]) -> None:

@@ -139,7 +139,7 @@ class Reading:
     async def _opened(self, version: Version, entry: Entry) -> BinaryIO:
         """Opens a file, every byte of which was verified just before."""
         folder = await self._downloads(self._registry.materialise, version.digest)
-        return await self._downloads((folder / entry.path).open, "rb")
+        return await self._downloads.open(folder / entry.path)
 
     def _entry(self, values: Values) -> tuple[Version, Entry]:
         try:
