@@ -19,7 +19,7 @@ import typer
 from parfocal.cli.display import say
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Flag, Given, command
-from parfocal.engine import EngineFailed, hide_loading_bars
+from parfocal.engine import EngineFailed, hide_loading_bars, quick_imports
 from parfocal.server import (
     BadSetting,
     Resolved,
@@ -179,7 +179,8 @@ async def _loaded(config: ServeConfig, doors: "Doors", load: "Load") -> "Loaded 
 
 
 def _load(config: ServeConfig) -> "Loaded":
-    from parfocal.server.assembly import load
+    with quick_imports():
+        from parfocal.server.assembly import load
 
     hide_loading_bars()
     return load(config)
