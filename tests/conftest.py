@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import tempfile
+from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from lanes import Lanes
-from parfocal.engine import wait_briefly
+from parfocal.engine import quick_imports, wait_briefly
 
 settings.register_profile("parfocal", deadline=None, derandomize=True)
 settings.register_profile("quick", settings.get_profile("parfocal"), max_examples=20)
@@ -66,6 +67,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the settings of the person who runs the tests: every `PARFOCAL_…` variable is absent."""
     for name in [name for name in os.environ if name.startswith("PARFOCAL_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Reads all files, and with them most libraries, as the command does."""
+    with quick_imports():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import typer
 
-from fakes.engine.dying_backend import on_dying_device
 from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.failures import OneLineGroup
+from parfocal.engine import quick_imports
 from parfocal.server import ServeConfig
-from parfocal.server.assembly import Loaded, load
+
+with quick_imports():
+    from fakes.engine.dying_backend import on_dying_device
+    from parfocal.server.assembly import Loaded, load
 
 
 def main(file: Path, arguments: list[str]) -> None:

@@ -21,10 +21,11 @@ def main() -> None:
         # Before Typer is imported, which calls the hook that it finds.
         sys.excepthook = _show_bug
         # Imported here, so that Ctrl-C during the import ends the command without a traceback.
-        from parfocal.cli.app import build_app
-        from parfocal.engine import wait_briefly
+        from parfocal.engine import quick_imports, wait_briefly
 
         wait_briefly()
+        with quick_imports():
+            from parfocal.cli.app import build_app
         _print_anything()
         build_app()()
     except KeyboardInterrupt:

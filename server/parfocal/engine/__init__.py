@@ -42,6 +42,7 @@ from parfocal.engine.observer import (
     StepReport,
 )
 from parfocal.engine.parts import AdapterStatus
+from parfocal.engine.quick_imports import quick_imports
 from parfocal.engine.request import (
     AdapterKey,
     Completion,
@@ -110,6 +111,7 @@ __all__ = [
     "declare",
     "declared_by",
     "hide_loading_bars",
+    "quick_imports",
     "quiet_libraries",
     "wait_briefly",
 ]

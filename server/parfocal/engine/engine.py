@@ -291,7 +291,7 @@ class Engine:
         """
         try:
             return self._parts.runner.run(plan, self._live.send_held)
-        except Exception as error:
+        except Exception as error:  # the engine's loop, for one step: kernels and drivers raise anything
             log.exception("a step of %d rows failed", len(plan.rows))
             failure = error
         finally:

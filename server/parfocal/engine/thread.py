@@ -156,7 +156,7 @@ class EngineThread:
             while not self._stopping.is_set():
                 if not self._engine.step():
                     self._engine.wait(IDLE_SECONDS)
-        except Exception as error:
+        except Exception as error:  # the engine's loop itself: every caller is told before its thread ends
             log.exception("the engine failed outside any request and is stopping")
             # Known before anything else is done, so that nobody is sent here any more.
             self._failure = _failure(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.gpu_stand.notes import Notes
 from bench.gpu_stand.setting import Setting
+from parfocal.engine import quick_imports
 
 
 def main() -> None:
@@ -19,7 +20,8 @@ def main() -> None:
     setting = Setting("--dry" in sys.argv[4:], Path(scratch), Path(results))
     notes = Notes(name, setting.results)
     sys.excepthook = notes.failed
-    part = importlib.import_module(f"bench.gpu_stand.parts.{name}")
+    with quick_imports():
+        part = importlib.import_module(f"bench.gpu_stand.parts.{name}")
     if sys.stdin.readline():
         part.measure(setting, notes)
 

@@ -9,7 +9,7 @@ import torch
 from fakes.engine.constraints import Listed, ListedState, packed
 from fakes.engine.sampling_rows import DRAWN, LIMITED, PLAIN, VOCABULARY, ids, random_logits, row
 from parfocal.engine.request import Sampling
-from parfocal.engine.sampling.allowed_tokens import AllowedIds, keep_allowed
+from parfocal.engine.sampling.allowed_tokens import AllowedIds, keep_allowed, without
 from parfocal.engine.sampling.sampler import Sampler
 from parfocal.engine.scheduling.plan import SamplingRow
 
@@ -194,22 +194,29 @@ def test_broken_logits_are_the_models_fault_also_under_a_constraint(
     assert token.error.startswith(f"1 of 50 logits are {told}")
 
 
-def test_a_list_that_was_kept_is_right_for_other_bans_and_another_vocabulary() -> None:
+def test_a_list_that_was_kept_is_right_for_another_vocabulary() -> None:
     lists, bits = AllowedIds(), packed(FEW, VOCABULARY)
 
     for _ in range(2):
-        assert lists.without((), bits, VOCABULARY).tolist() == list(FEW)
-        assert lists.without((17, 2, -1, 10**6), bits, VOCABULARY).tolist() == [3, 31, 32, 49]
-        assert lists.without((), bits, 32).tolist() == [3, 17, 31]
+        assert lists.of(bits, VOCABULARY).tolist() == list(FEW)
+        assert lists.of(bits, 32).tolist() == [3, 17, 31]
 
 
 def test_more_sets_than_are_kept_and_longer_ones_are_listed_as_well() -> None:
     lists, vocabulary = AllowedIds(), 600
 
     for one in [*range(vocabulary)] * 2:
-        assert lists.without((), packed((one,), vocabulary), vocabulary).tolist() == [one]
+        assert lists.of(packed((one,), vocabulary), vocabulary).tolist() == [one]
     every = range(vocabulary)
-    assert lists.without((0,), packed(every, vocabulary), vocabulary).tolist() == [*every][1:]
+    assert lists.of(packed(every, vocabulary), vocabulary).tolist() == [*every]
+
+
+def test_banned_tokens_lose_their_bits_wherever_they_lie() -> None:
+    bits = packed(FEW, VOCABULARY)
+
+    assert without((), bits) is bits
+    assert without((2, -1, 64, 10**6), bits) is bits
+    assert without((17, 2, 49, 49, -1, 10**6), bits) == packed((3, 31, 32), VOCABULARY)
 
 
 @pytest.mark.parametrize("vocabulary", [1, 31, 32, 33, 200])

@@ -250,7 +250,7 @@ def test_ctrl_c_at_the_keyboard_leaves_a_checkpoint_that_resumes(
     long = settings | {"steps": 200, "evaluations": 1}
     process = _run_until(long, "step 20/")
     os.kill(process.pid, signal.SIGINT)
-    said, _ = process.communicate()
+    said, _ = process.communicate(timeout=300)
 
     assert process.returncode == 0
     assert "Stopping after this step" in said

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from parfocal.engine import quiet_libraries, wait_briefly
+from parfocal.engine import quick_imports, quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
@@ -152,7 +152,7 @@ def _check_device(config: TrainConfig) -> None:
     """Asks torch only where the device was named, as importing it takes seconds."""
     if config.device in ("auto", "cpu"):
         return
-    with quiet_libraries():
+    with quiet_libraries(), quick_imports():
         from parfocal.training.methods import training_device
 
         training_device(config)
@@ -170,9 +170,10 @@ def _accepted(prepared: Prepared, watcher: Watcher) -> Hyperparameters:
 
 def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
     with quiet_libraries():
-        from parfocal.training.computing import fixed_threads
-        from parfocal.training.finishing import finish
-        from parfocal.training.methods import fit
+        with quick_imports():
+            from parfocal.training.computing import fixed_threads
+            from parfocal.training.finishing import finish
+            from parfocal.training.methods import fit
 
         with fixed_threads(), full_disk_named(job.folder.path):
             fitted = fit(job, checkpoint)

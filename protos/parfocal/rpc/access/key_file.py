@@ -117,7 +117,7 @@ def _replace(file: Path, text: str) -> None:
             written.flush()
             os.fsync(descriptor)
         partial.replace(file)
-    except BaseException:
+    except BaseException:  # an interrupt too: nobody else would remove the part that is written
         partial.unlink(missing_ok=True)
         raise
 

@@ -12,6 +12,7 @@ from parfocal.bench import BadWorkload
 from parfocal.cli.benching import FLAGS, against_given, endpoints_given, profile_given, workload_in
 from parfocal.cli.display import say, show_json, show_section
 from parfocal.cli.flags import Given, command
+from parfocal.engine import quick_imports
 from parfocal.registry.disk import cache_home
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def _bench(given: Given) -> None:
         raise typer.BadParameter(str(error), param_hint=_flag(error.field or "")) from error
     shown = _Shown(_writable(given, "output"), _picture(given), bool(given.get("json")))
     # Everything below needs numpy, torch or gRPC, which the help must not wait for.
-    from parfocal.bench.stand import Setup
+    with quick_imports():
+        from parfocal.bench.stand import Setup
 
     setup = Setup(
         workload,

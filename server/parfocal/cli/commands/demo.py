@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parfocal.cli.display import say
+from parfocal.engine import quick_imports
 
 if TYPE_CHECKING:
     from parfocal.cli.demonstration import Tour
@@ -34,7 +35,7 @@ def demo(
     place = _empty_folder(folder)
     stage = Stage()
     stage.say("Parfocal: one base stays in focus while adapters swap, like lenses on a camera.", style="bold")
-    with stage.console.status("Loading the libraries"):
+    with stage.console.status("Loading the libraries"), quick_imports():
         from parfocal.cli.demonstration import StepBar, Tour, full_lessons
     tour = Tour(stage, place, StepBar(stage.console), full_lessons())
     tour.train()

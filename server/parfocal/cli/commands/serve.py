@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Given, command
 from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, say_to_operator, values_of, voice_of
-from parfocal.engine import EngineFailed, hide_loading_bars
+from parfocal.engine import EngineFailed, hide_loading_bars, quick_imports
 from parfocal.server import (
     Resolved,
     ServeConfig,
@@ -125,7 +125,8 @@ async def _loaded(config: ServeConfig, doors: "Doors", load: "Load") -> "Loaded 
 
 
 def _load(config: ServeConfig) -> "Loaded":
-    from parfocal.server.assembly import load
+    with quick_imports():
+        from parfocal.server.assembly import load
 
     hide_loading_bars()
     return load(config)

@@ -51,13 +51,14 @@ def build_engine(
         config.prefix_cache,
     )
     alone = config.deterministic
+    sampler = Sampler(row_by_row=alone, likeliest=computing.likeliest)
     # As many logits as a step of the most rows draws from: the workspace holds those.
     reader = PromptReader(computing.forward, config.max_requests, row_by_row=alone)
     tokenizer: Tokenizer = base.tokenizer.backend_tokenizer
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(computing.forward, base.backend, Sampler(row_by_row=alone), reader),
+            runner=Runner(computing.forward, base.backend, sampler, reader),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),

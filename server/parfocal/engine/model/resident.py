@@ -1,7 +1,7 @@
 """The one base that stays resident, and the backend that computes it, chosen before the base is loaded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -17,6 +17,7 @@ from parfocal.engine.model.kv_cache import KvCache, KvShape
 from parfocal.engine.model.linears import LinearLayout
 from parfocal.engine.model.profile import StepProfile
 from parfocal.engine.observer import Observer
+from parfocal.engine.sampling import Likeliest, PlainLikeliest
 from parfocal.engine.stopwatch import Stopwatch
 
 
@@ -64,10 +65,11 @@ class StepMemory:
 
 @dataclass(frozen=True, slots=True)
 class Computing:
-    """What computes the steps, and the adapters' store."""
+    """What computes the steps, the adapters' store, and what finds the likeliest tokens of logits."""
 
     forward: Forward
     store: AdapterStore
+    likeliest: Likeliest = field(default_factory=PlainLikeliest)
 
 
 class Backend(Protocol):

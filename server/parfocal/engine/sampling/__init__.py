@@ -1,9 +1,12 @@
 """From logits to tokens: penalties, truncation and draws, vectorised over independent rows."""
 
+from parfocal.engine.sampling.likeliest import Likeliest, PlainLikeliest
 from parfocal.engine.sampling.prompt_scores import Scores, score
 from parfocal.engine.sampling.sampler import Sampler
 
 __all__ = [
+    "Likeliest",
+    "PlainLikeliest",
     "Sampler",
     "Scores",
     "score",

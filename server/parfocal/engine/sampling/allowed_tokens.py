@@ -1,15 +1,12 @@
 """Keeps rows to the tokens that their constraints allow. Draws nothing."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.sampling.host_values import on_device
-from parfocal.engine.scheduling import SamplingRow
 
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 _BYTES = np.where(_BITS, np.float32(0), np.float32(-np.inf))  # the offsets of eight tokens for each byte
@@ -18,36 +15,14 @@ _SHORT = 512
 _MOST_KEPT = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What each row's constraint allows, by row; rows without a constraint are in neither map.
-
-    A row in `failed` may draw nothing. The bits are those of `ConstraintState.allowed`.
-    """
-
-    bits: dict[int, bytes]
-    failed: dict[int, ConstraintFailed]
-
-
-# Where no row has a constraint.
-NONE_HELD = Allowed({}, {})
-
-
-def allowed_by(rows: Sequence[SamplingRow], settled: Collection[int]) -> Allowed:
-    """Asks every row's constraint, unless it is `settled`, which tokens may follow.
-
-    The device may compute meanwhile.
-    """
-    bits: dict[int, bytes] = {}
-    failed: dict[int, ConstraintFailed] = {}
-    for i, row in enumerate(rows):
-        if row.constraint is None or i in settled:
-            continue
-        try:
-            bits[i] = row.constraint.allowed()
-        except ConstraintFailed as failure:
-            failed[i] = failure
-    return Allowed(bits, failed)
+def without(banned: Sequence[int], bits: bytes) -> bytes:
+    """The bits without those of the `banned` tokens, which may lie outside. Most often none is set."""
+    for one in banned:
+        if 0 <= one < 8 * len(bits) and bits[one >> 3] >> (one & 7) & 1:
+            left = bytearray(bits)
+            left[one >> 3] ^= 1 << (one & 7)
+            bits = bytes(left)
+    return bits
 
 
 class AllowedIds:
@@ -59,15 +34,10 @@ class AllowedIds:
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, int], npt.NDArray[np.intp]] = {}
 
-    def without(self, banned: Sequence[int], bits: bytes, width: int) -> npt.NDArray[np.intp]:
-        """The tokens below `width` that have their bit and are not banned, ascending."""
+    def of(self, bits: bytes, width: int) -> npt.NDArray[np.intp]:
+        """The tokens below `width` that have their bit, ascending."""
         ids = self._kept.get((bits, width))
-        if ids is None:
-            ids = self._list(bits, width)
-        for one in banned:
-            if 0 <= one < width and bits[one >> 3] >> (one & 7) & 1:
-                ids = ids[ids != one]
-        return ids
+        return self._list(bits, width) if ids is None else ids
 
     def _list(self, bits: bytes, width: int) -> npt.NDArray[np.intp]:
         has = np.unpackbits(np.frombuffer(bits, np.uint8), count=width, bitorder="little")

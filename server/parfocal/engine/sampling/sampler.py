@@ -6,15 +6,13 @@ import torch
 
 from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import TokenLogprob
-from parfocal.engine.sampling.allowed_tokens import NONE_HELD, Allowed, AllowedIds, allowed_by, keep_allowed
+from parfocal.engine.sampling.allowed_tokens import keep_allowed
 from parfocal.engine.sampling.draws import draw, numbers
-from parfocal.engine.sampling.held_rows import choose_alone, held_alone, settled_rows
+from parfocal.engine.sampling.held_rows import NONE_HELD, Held, HeldRows
 from parfocal.engine.sampling.host_values import on_device
+from parfocal.engine.sampling.likeliest import NO_TOKEN, Likeliest, PlainLikeliest
 from parfocal.engine.sampling.logit_rules import add_bias, ban, penalise
 from parfocal.engine.scheduling import SampledToken, SamplingRow
-
-_FAILED = -1
-_NO_ROWS: frozenset[int] = frozenset()
 
 
 class Sampler:
@@ -26,9 +24,10 @@ class Sampler:
     `row_by_row` each row that is more than greedy is drawn by itself, and not even they do.
     """
 
-    def __init__(self, *, row_by_row: bool = False) -> None:
+    def __init__(self, *, row_by_row: bool = False, likeliest: Likeliest | None = None) -> None:
         self._row_by_row = row_by_row
-        self._lists = AllowedIds()
+        self._likeliest = likeliest or PlainLikeliest()
+        self._held_rows = HeldRows(self._likeliest)
 
     def sample(
         self,
@@ -46,17 +45,11 @@ class Sampler:
         """
         if not rows:
             return []
-        peaks, best = _highest(logits)
-        failed = peaks.isfinite().logical_not()
-        chosen = best.masked_fill(failed, _FAILED)
-        alone, allowed = _NO_ROWS, NONE_HELD
+        chosen = self._likeliest.of_all(logits)
+        held = NONE_HELD
         if any(row.constraint is not None for row in rows):
-            alone = held_alone(logits, rows)
-            settled = settled_rows(rows, alone, chosen)
-            allowed = allowed_by(rows, settled)
-            bits = {i: allowed.bits[i] for i in allowed.bits if i in alone}
-            choose_alone(logits, rows, bits, self._lists, chosen)
-        changed = [i for i, row in enumerate(rows) if i not in alone and _is_changed(row)]
+            held = self._held_rows.choose(logits, rows, chosen)
+        changed = [i for i, row in enumerate(rows) if i not in held.alone and _is_changed(row)]
         if changed:
             places = on_device(changed, logits.device)
             drawn = torch.cat(
@@ -64,24 +57,22 @@ class Sampler:
                     _choose(
                         logits.index_select(0, places[group]).float(),
                         [rows[i] for i in changed[group]],
-                        [allowed.bits.get(i) for i in changed[group]],
+                        [held.bits.get(i) for i in changed[group]],
                     )
                     for group in self._together(len(changed))
                 ]
             )
-            chosen[places] = drawn.masked_fill(failed[places], _FAILED)
+            chosen[places] = drawn.masked_fill(chosen[places] == NO_TOKEN, NO_TOKEN)
         meanwhile()
         token_ids: list[int] = chosen.tolist()
-        for i in allowed.failed:
-            token_ids[i] = _FAILED
-        asking = [i for i, row in enumerate(rows) if row.wants_logprobs and token_ids[i] != _FAILED]
+        for i in held.failed:
+            token_ids[i] = NO_TOKEN
+        asking = [i for i, row in enumerate(rows) if row.wants_logprobs and token_ids[i] != NO_TOKEN]
         logprobs: dict[int, TokenLogprob] = {}
         for group in self._together(len(asking)):
             logprobs |= _logprobs(logits, rows, token_ids, asking[group])
         return [
-            SampledToken(token_id, logprobs.get(i))
-            if token_id != _FAILED
-            else _failure(logits[i], i, allowed)
+            SampledToken(token_id, logprobs.get(i)) if token_id != NO_TOKEN else _failure(logits[i], i, held)
             for i, token_id in enumerate(token_ids)
         ]
 
@@ -89,18 +80,6 @@ class Sampler:
         """Which of `count` rows share tensors."""
         most = 1 if self._row_by_row else count
         return [slice(first, first + most) for first in range(0, count, most)] if count else []
-
-
-def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each row's highest logit and the first place that has it; NaN is the highest of all.
-
-    On a CPU numpy finds it ten times faster than torch.
-    """
-    if logits.device.type != "cpu" or logits.dtype is not torch.float32:
-        peaks, best = logits.max(dim=-1)
-        return peaks, best
-    best = torch.from_numpy(logits.numpy().argmax(axis=-1))
-    return logits.gather(1, best[:, None]).squeeze(1), best
 
 
 def _is_changed(row: SamplingRow) -> bool:
@@ -125,7 +104,7 @@ def _choose(
         drawn_scores = scores.index_select(0, places) - peaks[places, None]
         drawn = [rows[i] for i in drawing]
         chosen[places] = draw(drawn_scores, [row.sampling for row in drawn], numbers(drawn))
-    return chosen.masked_fill(peaks.isfinite().logical_not(), _FAILED)
+    return chosen.masked_fill(peaks.isfinite().logical_not(), NO_TOKEN)
 
 
 def _logprobs(
@@ -145,17 +124,17 @@ def _logprobs(
     }
 
 
-def _failure(logits: torch.Tensor, row: int, allowed: Allowed) -> SampledToken:
+def _failure(logits: torch.Tensor, row: int, held: Held) -> SampledToken:
     """A row's failure ([vocabulary]), which says what is wrong with it."""
-    if row in allowed.failed:
-        return SampledToken(_FAILED, error=str(allowed.failed[row]), refusal=allowed.failed[row])
+    if row in held.failed:
+        return SampledToken(NO_TOKEN, error=str(held.failed[row]), refusal=held.failed[row])
     for name, broken in (("NaN", logits.isnan()), ("+inf", logits.isposinf())):
         if count := int(broken.sum()):
-            return SampledToken(_FAILED, error=f"{count} of {logits.numel()} logits are {name}")
-    if row in allowed.bits:
+            return SampledToken(NO_TOKEN, error=f"{count} of {logits.numel()} logits are {name}")
+    if row in held.bits:
         refusal = ConstraintFailed(
             "no token that the constraint allows may be drawn: the others are banned or have no probability; "
             "ask for fewer bans or another constraint"
         )
-        return SampledToken(_FAILED, error=str(refusal), refusal=refusal)
-    return SampledToken(_FAILED, error=f"all {logits.numel()} logits are -inf after penalties and bans")
+        return SampledToken(NO_TOKEN, error=str(refusal), refusal=refusal)
+    return SampledToken(NO_TOKEN, error=f"all {logits.numel()} logits are -inf after penalties and bans")

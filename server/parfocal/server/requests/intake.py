@@ -130,7 +130,7 @@ class Intake:
                 if unseen > _TOKENS_AT_A_TIME:
                     unseen = 0
                     await asyncio.sleep(0)
-        except BaseException:
+        except BaseException:  # a caller may leave while others have the loop: only this knows the streams
             for stream in streams:
                 stream.cancel()
             raise
@@ -146,7 +146,7 @@ class Intake:
         try:
             ids = generation.prompt_ids
             echo = call.prompt or await self._encoders.run(lambda encoder: encoder.text(ids))
-        except BaseException:
+        except BaseException:  # a caller may leave meanwhile: only this knows the generation
             generation.cancel()
             raise
         return replace(generation, echo=echo)
@@ -193,7 +193,7 @@ async def _read(choice: int, stream: DeltaStream, arrived: _Arrived) -> None:
     try:
         async for delta in stream:
             arrived.put_nowait((choice, delta))
-    except BaseException as error:
+    except BaseException as error:  # cancelled too: whoever merges the choices is told, the task keeps none
         arrived.put_nowait(error)
 
 

@@ -7,5 +7,6 @@ same with torch.
 from parfocal.engine.backends.native.backend import NativeBackend
 from parfocal.engine.backends.native.library import Library, load
 from parfocal.engine.backends.native.linear import Numbers
+from parfocal.engine.backends.native.rows import NativeLikeliest
 
-__all__ = ["Library", "NativeBackend", "Numbers", "load"]
+__all__ = ["Library", "NativeBackend", "NativeLikeliest", "Numbers", "load"]

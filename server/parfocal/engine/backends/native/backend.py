@@ -12,6 +12,7 @@ from parfocal.engine.backends.native.library import Library
 from parfocal.engine.backends.native.linear import NativeHead, Numbers
 from parfocal.engine.backends.native.modules import NativeDense, replaced
 from parfocal.engine.backends.native.profile import FusedProfile, NativeProfile
+from parfocal.engine.backends.native.rows import NativeLikeliest
 from parfocal.engine.backends.native.step_work import NativeStepWork
 from parfocal.engine.backends.native.tiling import TiledLinears
 from parfocal.engine.backends.torch import adapted_linears, slab_bytes, unpack_within
@@ -101,7 +102,7 @@ class NativeBackend:
             forward = NativeForward(self._library, base, parts, cache, store)
         if config.deterministic and (parts is None or not _has_own_head(base.model)):
             forward = TokenByToken(forward, cache.block_tokens)
-        return Computing(forward, store)
+        return Computing(forward, store, NativeLikeliest(self._library))
 
     def take_over(self, cpu_threads: int) -> None:
         """Leaves torch one thread: more would only get in the way of the kernels' own."""

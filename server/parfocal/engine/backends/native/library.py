@@ -30,6 +30,7 @@ class Library:
     rms_norm: Callable[..., None]
     silu_times: Callable[..., None]
     refine: Callable[..., None]
+    likeliest: Callable[..., None]
     dense: Callable[..., None]
     threads: Callable[[int], None]
     profile: Callable[[int], None]
@@ -53,6 +54,7 @@ def load() -> Library | None:
         rms_norm=_typed(found.parfocal_rms_norm, None, *[_POINTER] * 3, _LONG, _LONG, _FLOAT),
         silu_times=_typed(found.parfocal_silu_times, None, _POINTER, _POINTER, _LONG),
         refine=_typed(found.parfocal_refine, None, *[_POINTER] * 4, *[_LONG] * 3, _FLOAT),
+        likeliest=_typed(found.parfocal_likeliest, None, *[_POINTER] * 3, _LONG, _LONG, _POINTER),
         dense=_typed(found.parfocal_dense, None, *[_POINTER] * 4, *[_LONG] * 3),
         threads=_typed(found.parfocal_threads, None, _INT),
         profile=_typed(found.parfocal_profile, None, _INT),

@@ -1,21 +1,26 @@
-"""A step's rows as native kernels see them: contexts in the cache, and adapters' weights."""
+"""A step's rows as native kernels see them: contexts in the cache, adapters' weights, and logits."""
 
 import weakref
+from array import array
 from collections.abc import Mapping, Sequence
+from ctypes import c_char_p
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from parfocal.engine.backends.native.library import Library
 from parfocal.engine.backends.native.structs import PairStruct, SlabStruct, array_of
 from parfocal.engine.lora import AdapterPair, Slab
 from parfocal.engine.model import KvCache
+from parfocal.engine.sampling import PlainLikeliest
 from parfocal.engine.scheduling import LaidRow, Segment, merge, written_places
 
 # `AdapterNumbers` in lora.h.
 ADAPTER_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int16: 2, torch.int8: 3}
 # The kernel takes this many rows of one adapter at once.
 _ROWS = 8
+_BITS = 8  # of a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +105,36 @@ class SlabTables:
         pairs = array_of(PairStruct, (pair_struct(slab.weights.get(path)) for path in self._paths))
         some = next(iter(slab.weights.values()))
         return _Table(weakref.ref(slab), modules, SlabStruct(pairs, slab.rank, ADAPTER_NUMBERS[some.a.dtype]))
+
+
+class NativeLikeliest:
+    """Finds what `PlainLikeliest` finds, which is left what lies otherwise than the kernel reads."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._plain = PlainLikeliest()
+
+    def of_all(self, logits: torch.Tensor) -> torch.Tensor:
+        """The likeliest token of each row."""
+        if not _is_readable(logits):
+            return self._plain.of_all(logits)
+        rows, width = logits.shape
+        found = torch.empty(rows, dtype=torch.int64)
+        self._library.likeliest(logits.data_ptr(), None, None, rows, width, found.data_ptr())
+        return found
+
+    def of_allowed(self, logits: torch.Tensor, allowed: Mapping[int, bytes], chosen: torch.Tensor) -> None:
+        """The likeliest allowed tokens. Raises ValueError where there are fewer bits than tokens."""
+        if not _is_readable(logits):
+            self._plain.of_allowed(logits, allowed, chosen)
+            return
+        count, width = len(allowed), logits.shape[-1]
+        if min(map(len, allowed.values()), default=width) * _BITS < width:
+            raise ValueError(f"a row's bits are fewer than its {width} logits")
+        rows, bits = array("q", allowed), (c_char_p * count)(*allowed.values())
+        address, _ = rows.buffer_info()
+        self._library.likeliest(logits.data_ptr(), address, bits, count, width, chosen.data_ptr())
+
+
+def _is_readable(logits: torch.Tensor) -> bool:
+    return logits.dtype is torch.float32 and logits.device.type == "cpu" and logits.is_contiguous()

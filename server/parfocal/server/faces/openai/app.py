@@ -351,7 +351,7 @@ class _Routes:
             for call, line in zip(calls, lines, strict=True):
                 admitted.append(await self._admitted(call, line))
                 await asyncio.sleep(0)  # short prompts of many choices never wait for anything
-        except BaseException:
+        except BaseException:  # a caller may leave while others have the loop: only this knows the admitted
             for generation in admitted:
                 generation.cancel()
             raise
