@@ -141,6 +141,16 @@ def test_a_commit_that_makes_no_sense_is_refused_and_leaves_nothing(
     assert not list((tmp_path / "home").glob("*/work/*/*"))
 
 
+def test_a_head_with_two_lengths_ends_its_connection(served: Hub) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
+        head = b"POST /api/repos/create HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n"
+        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"AMBIGUOUS_LENGTH" in answer
+
+
 def test_there_are_no_pull_requests(served: Hub, repo: str) -> None:
     assert "pull requests" in str(_commit(served, HEADER, query="?create_pr=1").json()["error"])
 

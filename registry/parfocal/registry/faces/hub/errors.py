@@ -10,11 +10,13 @@ HubError
 ├── ParentMoved         ABORTED               a commit came first
 ├── UploadsMixed        ABORTED               another upload into the repository began meanwhile
 ├── BadCall             INVALID_ARGUMENT      a field of the call is out of its range
+├── AmbiguousLength     INVALID_ARGUMENT      two servers could read the head in two ways
 ├── NotKept             FAILED_PRECONDITION   what versions cannot hold
 ├── BodyTooLarge        OUT_OF_RANGE          a body with more bytes than are read at once
 └── RangeBeyond         OUT_OF_RANGE          bytes that the file does not have
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from parfocal.registry.errors import RegistryError
@@ -99,6 +101,14 @@ class BadCall(HubError):
 
     status = "INVALID_ARGUMENT"
     reason = "BAD_CALL"
+
+
+class AmbiguousLength(HubError):
+    """Two servers could read the head in two ways; the connection cannot go on."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "AMBIGUOUS_LENGTH"
+    headers: ClassVar[Mapping[str, str]] = {"connection": "close"}
 
 
 class NotKept(HubError):

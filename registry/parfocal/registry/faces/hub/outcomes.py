@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parfocal.registry.faces.hub.errors import BadCall
+from parfocal.registry.faces.hub.errors import AmbiguousLength
 from parfocal.registry.faces.hub.refusals import Refusal, refusal_of
 from parfocal.rpc import Call, call_told, cause_of_end, failure_told
 from parfocal.v1.limits import REQUEST_ID_CHARACTERS
@@ -80,7 +80,7 @@ def _check_framing(scope: Scope) -> None:
     """Refuses a head that gives its body two lengths: the next server on the way might take the other one."""
     names = {name for name, _ in scope["headers"]}
     if b"transfer-encoding" in names and b"content-length" in names:
-        raise BadCall("the head has both transfer-encoding and content-length; send one of them")
+        raise AmbiguousLength("the head has both transfer-encoding and content-length; send one of them")
 
 
 def _peer(scope: Scope) -> str:
