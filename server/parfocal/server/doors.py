@@ -13,6 +13,8 @@ from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
 from parfocal.server.settings import ServeConfig
 
 _MANY_CONNECTIONS = 1 << 15
+# Each that is closed for a newer one comes back and wakes the thread of the pages: more are cheaper than few.
+_MANY_PAGE_CONNECTIONS = 256
 
 
 class Doors:
@@ -81,7 +83,8 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
             doors.http_port = rest.port
         if config.metrics_address:
             with _naming("metrics_address"):
-                pages = MetricsEndpoint(doors.metrics.registry, config.metrics_address, doors.state)
+                most = _most_page_connections()
+                pages = MetricsEndpoint(doors.metrics.registry, config.metrics_address, doors.state, most)
             stack.callback(pages.stop)
             doors.metrics_port = pages.port
         yield doors
@@ -95,6 +98,11 @@ def _most_connections(config: ServeConfig) -> int:
 def _most_http_connections(config: ServeConfig) -> int:
     """A quarter of them, beside those of gRPC."""
     return config.max_connections or _files_over(4)
+
+
+def _most_page_connections() -> int:
+    """A sixteenth of them, few being enough for those who watch."""
+    return min(_files_over(16), _MANY_PAGE_CONNECTIONS)
 
 
 def _files_over(parts: int) -> int:
