@@ -1,5 +1,6 @@
 """Imports torch, transformers and bitsandbytes with a third less work."""
 
+import atexit
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ def quick_imports() -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         gc.freeze()
+        # Python ends without what was left out, and libraries complain of their own leaks.
+        atexit.register(gc.unfreeze)
         if collects:
             gc.enable()
 

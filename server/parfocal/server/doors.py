@@ -6,7 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from parfocal.engine import EngineThread
 from parfocal.rpc import AddressInvalid, AddressUnavailable, WireServer
 from parfocal.server.entrance import guard_of
-from parfocal.server.exposure import check_exposure, most_connections, most_http_connections
+from parfocal.server.exposure import (
+    check_exposure,
+    most_connections,
+    most_http_connections,
+    most_page_connections,
+)
 from parfocal.server.faces.http import ConnectionLimits, RestServer
 from parfocal.server.faces.openai import RestApp
 from parfocal.server.metrics import READY, MetricsEndpoint, ServerMetrics
@@ -79,7 +84,8 @@ async def listening(config: ServeConfig) -> AsyncIterator[Doors]:
             doors.http_port = rest.port
         if config.metrics_address:
             with _naming("metrics_address"):
-                pages = MetricsEndpoint(doors.metrics.registry, config.metrics_address, doors.state)
+                most = most_page_connections()
+                pages = MetricsEndpoint(doors.metrics.registry, config.metrics_address, doors.state, most)
             stack.callback(pages.stop)
             doors.metrics_port = pages.port
         yield doors

@@ -9,6 +9,8 @@ from parfocal.server.errors import BadSetting
 from parfocal.server.settings import ServeConfig
 
 _MANY_CONNECTIONS = 1 << 15
+# Each that is closed for a newer one comes back and wakes the thread of the pages: more are cheaper than few.
+_MANY_PAGE_CONNECTIONS = 256
 
 
 def check_exposure(config: ServeConfig, addresses: Mapping[str, str]) -> None:
@@ -36,6 +38,11 @@ def most_connections(config: ServeConfig) -> int:
 def most_http_connections(config: ServeConfig) -> int:
     """A quarter of them, beside those of gRPC."""
     return config.max_connections or _files_over(4)
+
+
+def most_page_connections() -> int:
+    """A sixteenth of them, few being enough for those who watch."""
+    return min(_files_over(16), _MANY_PAGE_CONNECTIONS)
 
 
 def is_loopback(address: str) -> bool:

@@ -11,7 +11,12 @@ from parfocal.registry.faces.grpc import RegistryService
 from parfocal.rpc import Guard, Service, WireServer
 from parfocal.server.entrance import guard_of
 from parfocal.server.errors import BadSetting
-from parfocal.server.exposure import check_exposure, most_connections, most_http_connections
+from parfocal.server.exposure import (
+    check_exposure,
+    most_connections,
+    most_http_connections,
+    most_page_connections,
+)
 from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
 from parfocal.server.settings import Resolved, ServeConfig, kept_folders
 from parfocal.v1 import registry_service_pb2 as pb
@@ -78,7 +83,8 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
         if config.metrics_address:
             metrics = RegistryMetrics(_usage(wire, service), kept_folders(config.registry, ""))
             state = lambda: "draining" if wire.is_draining else READY  # noqa: E731
-            pages = MetricsEndpoint(metrics.registry, config.metrics_address, state)
+            most = most_page_connections()
+            pages = MetricsEndpoint(metrics.registry, config.metrics_address, state, most)
             stack.callback(pages.stop)
             port = pages.port
         http_port = 0

@@ -33,6 +33,16 @@ def test_the_compiler_of_torch_is_loaded_when_bitsandbytes_falls_back_and_not_be
     assert done.stdout.splitlines() == ["True False", "[3.0, 15.0] True"]
 
 
+def test_a_program_ends_without_complaints_of_what_was_left_out_of_collections() -> None:
+    program = "from parfocal.engine import quick_imports\nwith quick_imports(): import triton"
+    ours = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=ours, capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert done.stderr == ""
+
+
 def test_imports_that_fail_leave_nothing_behind() -> None:
     before = list(sys.meta_path)
     with pytest.raises(ModuleNotFoundError), quick_imports():

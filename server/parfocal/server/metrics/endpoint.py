@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from parfocal.rpc import AddressInvalid, AddressUnavailable
-from parfocal.server.metrics.pages import PageServer
+from parfocal.server.metrics.pages import MOST_CONNECTIONS, PageServer
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -24,7 +24,13 @@ class MetricsEndpoint:
     `/healthz` is 200 as long as anything answers.
     """
 
-    def __init__(self, registry: CollectorRegistry, address: str, state: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        address: str,
+        state: Callable[[], str],
+        most_connections: int = MOST_CONNECTIONS,
+    ) -> None:
         """Starts listening; port 0 takes any free port. Raises AddressInvalid or AddressUnavailable."""
         host, port = split_address(address)
         pages = {
@@ -33,7 +39,7 @@ class MetricsEndpoint:
             "/readyz": _said(state, READY),
         }
         try:
-            self._server = PageServer(host, port, _routes(pages))
+            self._server = PageServer(host, port, _routes(pages), most_connections=most_connections)
         except OSError as error:
             cause = error.strerror or error
             raise AddressUnavailable(
