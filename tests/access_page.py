@@ -24,8 +24,8 @@ allow:
 | `generate` | answers from the base and every adapter; `generate:base` those of the base alone |
 | `read` | downloading adapters |
 | `publish` | publishing versions |
-| `promote` | moving, rolling back and deleting aliases |
-| `admin` | all of these, and deleting versions and adapters |
+| `promote` | moving, rolling back and deleting aliases, where their gates allow it |
+| `admin` | all of these, setting, clearing and overriding gates, and deleting versions and adapters |
 
 Each can be narrowed to adapters, as in `publish:team/*`; `*` stands for any characters but a slash. Whoever
 may do anything with an adapter sees it: in lists, events and by name. Other adapters are not there for

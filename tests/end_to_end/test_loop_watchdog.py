@@ -181,6 +181,7 @@ def all_logprobs() -> pb.Options:
     return pb.Options(logprobs=True, top_logprobs=limits.TOP_LOGPROBS.most)
 
 
+# size: one table, with every rpc in it
 CALLS: dict[str, Callable[[Stand], object]] = {
     "Generate: prompt": lambda stand: stand.inference.Generate(generating(prompt=longest_prompt())),
     "Generate: tokens": lambda stand: stand.inference.Generate(generating(tokens=most_tokens())),
@@ -319,6 +320,23 @@ CALLS: dict[str, Callable[[Stand], object]] = {
         registry_pb.SetAliasRequest(
             name=NAME, alias="alias-1", version=1, actor="a" * (limits.REQUEST_BYTES.most - 64)
         )
+    ),
+    "GetGate": lambda stand: stand.registry.GetGate(registry_pb.GetGateRequest(name=NAME, alias="alias-4")),
+    "SetGate": lambda stand: stand.registry.SetGate(
+        registry_pb.SetGateRequest(
+            name=NAME,
+            alias="alias-4",
+            rules=[adapter_pb2.GateRule(signed_by=adapter_pb2.SignedByAny(keys=["k" * 300] * 32))] * 32,
+        )
+    ),
+    "SetGate: too many": lambda stand: stand.registry.SetGate(
+        registry_pb.SetGateRequest(name=NAME, alias="alias-4", rules=[adapter_pb2.GateRule()] * HALF)
+    ),
+    "ClearGate": lambda stand: stand.registry.ClearGate(
+        registry_pb.ClearGateRequest(name=NAME, alias="alias-4")
+    ),
+    "CheckGate": lambda stand: stand.registry.CheckGate(
+        registry_pb.CheckGateRequest(name=LARGE, alias="alias-4", version=1)
     ),
     "ListAliases": lambda stand: stand.registry.ListAliases(
         registry_pb.ListAliasesRequest(name=NAME, page_size=1000, include_history=True)

@@ -19,6 +19,7 @@ from fakes.serving import serving
 from parfocal.engine import AdapterKey
 from parfocal.registry import FolderRegistry
 from parfocal.registry.faces.grpc import RegistryService
+from parfocal.registry.gates import BelowBase, Gate, Passage
 from parfocal.rpc import Credentials, Endpoint, Guard, Service, WireServer, open_channel, remote_error
 from parfocal.rpc.access import KeysInForce
 from parfocal.v1 import adapter_pb2
@@ -224,6 +225,29 @@ def test_a_digest_that_the_key_may_not_read_is_not_there(tmp_path: Path) -> None
             return remote_error(refused.value).reason
 
     assert asyncio.run(scenario()) == "VERSION_NOT_FOUND"
+
+
+def test_only_an_admin_moves_an_alias_past_its_gate(tmp_path: Path) -> None:
+    async def scenario(*scopes: str) -> str:
+        folder = tmp_path / scopes[0].partition(":")[0]
+        folder.mkdir()
+        async with _served(folder, *scopes) as (registry, channel):
+            registry.set_gate(NAME, "prod", Gate((BelowBase(),)))
+            request = registry_pb.SetAliasRequest(name=NAME, alias="prod", version=1)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await _asked(channel, "SetAlias", request, adapter_pb2.Alias)
+            assert remote_error(refused.value).reason == "GATE_REFUSED"
+            request.override_reason = "no time"
+            try:
+                await _asked(channel, "SetAlias", request, adapter_pb2.Alias)
+            except grpc.aio.AioRpcError as error:
+                assert registry.aliases(NAME) == []
+                return remote_error(error).reason
+            [move] = registry.alias_history(NAME, "prod")
+            return Passage.parse(move.gate).reason
+
+    assert asyncio.run(scenario("promote:team/*", "admin:other/*")) == "SCOPE_MISSING"
+    assert asyncio.run(scenario("admin:team/*")) == "no time"
 
 
 def test_the_history_names_the_key_that_moved_an_alias(tmp_path: Path) -> None:

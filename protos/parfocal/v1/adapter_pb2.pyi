@@ -76,6 +76,30 @@ MOVE_KIND_DELETE: MoveKind.ValueType  # 3
 """The alias was deleted."""
 Global___MoveKind: _TypeAlias = MoveKind  # noqa: Y015
 
+class _BoundSide:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BoundSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BoundSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BOUND_SIDE_UNSPECIFIED: _BoundSide.ValueType  # 0
+    """Not valid."""
+    BOUND_SIDE_AT_LEAST: _BoundSide.ValueType  # 1
+    """At the limit or above."""
+    BOUND_SIDE_AT_MOST: _BoundSide.ValueType  # 2
+    """At the limit or below."""
+
+class BoundSide(_BoundSide, metaclass=_BoundSideEnumTypeWrapper):
+    """On which side of a limit a metric must be."""
+
+BOUND_SIDE_UNSPECIFIED: BoundSide.ValueType  # 0
+"""Not valid."""
+BOUND_SIDE_AT_LEAST: BoundSide.ValueType  # 1
+"""At the limit or above."""
+BOUND_SIDE_AT_MOST: BoundSide.ValueType  # 2
+"""At the limit or below."""
+Global___BoundSide: _TypeAlias = BoundSide  # noqa: Y015
+
 @_typing.final
 class Adapter(_message.Message):
     """An adapter: a name under which versions are published."""
@@ -693,8 +717,8 @@ class Alias(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasMove]:
-        """The last 1000 moves of the alias, the newest first; ListAliasMoves has them all. Filled only when the request asks
-        for history.
+        """The last moves of the alias, at most 1000, the newest first; ListAliasMoves has them all. Filled only when the request
+        asks for history.
         """
 
     def __init__(
@@ -730,6 +754,7 @@ class AliasMove(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     MOVE_TIME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    GATE_JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The canonical name of the adapter, `namespace/name`."""
     alias: _builtins.str
@@ -744,6 +769,10 @@ class AliasMove(_message.Message):
     """Who moved it. Empty if the caller did not say."""
     kind: Global___MoveKind.ValueType
     """How it moved."""
+    gate_json: _builtins.str
+    """What the alias's gate found, as a JSON object: `outcome` (passed, overridden or rolled_back), `evidence` (for each
+    rule `rule`, `found`, `passed`, `short_by`) and `reason` (why it was overridden). Empty if the alias had no gate.
+    """
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When it moved."""
@@ -759,11 +788,294 @@ class AliasMove(_message.Message):
         actor: _builtins.str = ...,
         move_time: _timestamp_pb2.Timestamp | None = ...,
         kind: Global___MoveKind.ValueType = ...,
+        gate_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "digest", b"digest", "kind", b"kind", "move_time", b"move_time", "name", b"name", "previous_version", b"previous_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "digest", b"digest", "gate_json", b"gate_json", "kind", b"kind", "move_time", b"move_time", "name", b"name", "previous_version", b"previous_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AliasMove: _TypeAlias = AliasMove  # noqa: Y015
+
+@_typing.final
+class Gate(_message.Message):
+    """The rules that a version must meet before an alias moves to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The canonical name of the adapter, `namespace/name`."""
+    alias: _builtins.str
+    """The name of the alias. It need not exist."""
+    actor: _builtins.str
+    """Who set it. Empty if the caller did not say."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateRule]:
+        """The rules, all of which must be met; 1 to 32."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was set."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        rules: _abc.Iterable[Global___GateRule] | None = ...,
+        actor: _builtins.str = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "name", b"name", "rules", b"rules", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gate: _TypeAlias = Gate  # noqa: Y015
+
+@_typing.final
+class GateRule(_message.Message):
+    """A rule over what is recorded of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BELOW_BASE_FIELD_NUMBER: _builtins.int
+    NOT_ABOVE_CURRENT_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    SAME_BASE_FIELD_NUMBER: _builtins.int
+    SIGNED_BY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def below_base(self) -> Global___LossBelowBase:
+        """The held-out loss is below the base's."""
+
+    @_builtins.property
+    def not_above_current(self) -> Global___LossNotAboveCurrent:
+        """The held-out loss is not above that of the version that the alias points at now."""
+
+    @_builtins.property
+    def bound(self) -> Global___MetricBound:
+        """A metric is at least so much, or at most."""
+
+    @_builtins.property
+    def same_base(self) -> Global___BaseContract:
+        """The version's base computes what this one computes."""
+
+    @_builtins.property
+    def signed_by(self) -> Global___SignedByAny:
+        """One of these keys has signed the version."""
+
+    def __init__(
+        self,
+        *,
+        below_base: Global___LossBelowBase | None = ...,
+        not_above_current: Global___LossNotAboveCurrent | None = ...,
+        bound: Global___MetricBound | None = ...,
+        same_base: Global___BaseContract | None = ...,
+        signed_by: Global___SignedByAny | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["below_base", b"below_base", "bound", b"bound", "not_above_current", b"not_above_current", "rule", b"rule", "same_base", b"same_base", "signed_by", b"signed_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["below_base", b"below_base", "bound", b"bound", "not_above_current", b"not_above_current", "rule", b"rule", "same_base", b"same_base", "signed_by", b"signed_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["below_base", "not_above_current", "bound", "same_base", "signed_by"]  # noqa: Y015
+    _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
+
+Global___GateRule: _TypeAlias = GateRule  # noqa: Y015
+
+@_typing.final
+class LossBelowBase(_message.Message):
+    """`base_loss` is above `adapter_loss` by more than `margin`, and so is `loss_gain_low` where it is recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARGIN_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
+    margin: _builtins.float
+    """By more than this."""
+    slice: _builtins.str
+    """Only on this slice of the rows, whose metrics are named `adapter_loss/SLICE`; `*` is each of them, empty all rows
+    together.
+    """
+    def __init__(
+        self,
+        *,
+        margin: _builtins.float = ...,
+        slice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["margin", b"margin", "slice", b"slice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LossBelowBase: _TypeAlias = LossBelowBase  # noqa: Y015
+
+@_typing.final
+class LossNotAboveCurrent(_message.Message):
+    """`adapter_loss` is at most `margin` above that of the version that the alias points at now, measured on the same rows. If
+    the alias points at nothing, the rule is met.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARGIN_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
+    margin: _builtins.float
+    """Above by no more than this."""
+    slice: _builtins.str
+    """As in LossBelowBase."""
+    def __init__(
+        self,
+        *,
+        margin: _builtins.float = ...,
+        slice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["margin", b"margin", "slice", b"slice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LossNotAboveCurrent: _TypeAlias = LossNotAboveCurrent  # noqa: Y015
+
+@_typing.final
+class MetricBound(_message.Message):
+    """A metric, and the worse end of its interval where that is recorded, is on one side of a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The metric, as in Evaluation. The ends of its interval are the metrics `METRIC_low` and `METRIC_high`."""
+    side: Global___BoundSide.ValueType
+    """On which side it must be."""
+    limit: _builtins.float
+    """The limit, which is allowed itself."""
+    slice: _builtins.str
+    """As in LossBelowBase."""
+    interval: _builtins.bool
+    """True if the rule is not met where no interval is recorded."""
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        side: Global___BoundSide.ValueType = ...,
+        limit: _builtins.float = ...,
+        slice: _builtins.str = ...,
+        interval: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "limit", b"limit", "metric", b"metric", "side", b"side", "slice", b"slice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricBound: _TypeAlias = MetricBound  # noqa: Y015
+
+@_typing.final
+class SignedByAny(_message.Message):
+    """Keys, one of which must have signed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The keys, 1 to 32."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedByAny: _TypeAlias = SignedByAny  # noqa: Y015
+
+@_typing.final
+class GateVerdict(_message.Message):
+    """What a gate found of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    CURRENT_VERSION_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version that was looked at."""
+    current_version: _builtins.int
+    """The version that the alias points at now; 0 for none."""
+    passed: _builtins.bool
+    """True if every rule is met."""
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateEvidence]:
+        """What each rule found, in the order of the gate."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        current_version: _builtins.int = ...,
+        passed: _builtins.bool = ...,
+        evidence: _abc.Iterable[Global___GateEvidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_version", b"current_version", "evidence", b"evidence", "passed", b"passed", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateVerdict: _TypeAlias = GateVerdict  # noqa: Y015
+
+@_typing.final
+class GateEvidence(_message.Message):
+    """What one rule found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    SHORT_BY_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The rule in words."""
+    passed: _builtins.bool
+    """Whether it is met."""
+    found: _builtins.str
+    """What was found."""
+    short_by: _builtins.float
+    """By how much it is missed. Unset if it is met, or if no number can say that."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        found: _builtins.str = ...,
+        short_by: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_short_by", b"_short_by", "short_by", b"short_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_short_by", b"_short_by", "found", b"found", "passed", b"passed", "rule", b"rule", "short_by", b"short_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__short_by: _TypeAlias = _typing.Literal["short_by"]  # noqa: Y015
+    _WhichOneofArgType__short_by: _TypeAlias = _typing.Literal["_short_by", b"_short_by"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__short_by) -> _WhichOneofReturnType__short_by | None: ...
+
+Global___GateEvidence: _TypeAlias = GateEvidence  # noqa: Y015

@@ -565,6 +565,7 @@ class SetAliasRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
     alias: _builtins.str
@@ -575,6 +576,10 @@ class SetAliasRequest(_message.Message):
     """Move only if the alias points at this version; 0 means only if it does not exist yet; unset means move anyway."""
     actor: _builtins.str
     """Who moves it, for the history."""
+    override_reason: _builtins.str
+    """Not empty: move the alias though its gate refuses, for this reason, which the history keeps. On a server with keys
+    this needs the scope admin.
+    """
     def __init__(
         self,
         *,
@@ -583,16 +588,139 @@ class SetAliasRequest(_message.Message):
         version: _builtins.int = ...,
         expected_version: _builtins.int | None = ...,
         actor: _builtins.str = ...,
+        override_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "actor", b"actor", "alias", b"alias", "expected_version", b"expected_version", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "actor", b"actor", "alias", b"alias", "expected_version", b"expected_version", "name", b"name", "override_reason", b"override_reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
 
 Global___SetAliasRequest: _TypeAlias = SetAliasRequest  # noqa: Y015
+
+@_typing.final
+class GetGateRequest(_message.Message):
+    """Asks for the gate of an alias."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    alias: _builtins.str
+    """The name of the alias."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGateRequest: _TypeAlias = GetGateRequest  # noqa: Y015
+
+@_typing.final
+class SetGateRequest(_message.Message):
+    """Asks to give an alias a gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    alias: _builtins.str
+    """The name of the alias."""
+    actor: _builtins.str
+    """Who sets it, for the history."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.GateRule]:
+        """The rules, 1 to 32; together at most 16 KiB as JSON."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        rules: _abc.Iterable[_adapter_pb2.GateRule] | None = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "name", b"name", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetGateRequest: _TypeAlias = SetGateRequest  # noqa: Y015
+
+@_typing.final
+class ClearGateRequest(_message.Message):
+    """Asks to take an alias's gate away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    alias: _builtins.str
+    """The name of the alias."""
+    actor: _builtins.str
+    """Who clears it, for the history."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClearGateRequest: _TypeAlias = ClearGateRequest  # noqa: Y015
+
+@_typing.final
+class CheckGateRequest(_message.Message):
+    """Asks what a gate finds of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    alias: _builtins.str
+    """The name of the alias."""
+    version: _builtins.int
+    """The version to look at."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckGateRequest: _TypeAlias = CheckGateRequest  # noqa: Y015
 
 @_typing.final
 class ListAliasesRequest(_message.Message):
@@ -992,6 +1120,8 @@ class WatchResponse(_message.Message):
     ALIAS_MOVED_FIELD_NUMBER: _builtins.int
     VERSION_DELETED_FIELD_NUMBER: _builtins.int
     ADAPTER_DELETED_FIELD_NUMBER: _builtins.int
+    GATE_SET_FIELD_NUMBER: _builtins.int
+    GATE_CLEARED_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
@@ -1003,7 +1133,8 @@ class WatchResponse(_message.Message):
     hash: _builtins.str
     """Seals the history up to here, `sha256:<64 hexadecimal digits>`: the sha256 of the event as JSON (sorted keys, no
     spaces, UTF-8) with the fields actor, alias, digest, happened_at, kind, name, previous_hash (that of the event
-    before), previous_version, sequence and version. Who notes it can tell later whether anything was changed.
+    before), previous_version, sequence and version, and with gate, the text in `gate_json`, where that is not empty. Who
+    notes it can tell later whether anything was changed.
     """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
@@ -1025,6 +1156,14 @@ class WatchResponse(_message.Message):
     def adapter_deleted(self) -> Global___AdapterDeleted:
         """An adapter was deleted; its aliases and versions were deleted by the events before this one."""
 
+    @_builtins.property
+    def gate_set(self) -> Global___GateSet:
+        """An alias was given a gate."""
+
+    @_builtins.property
+    def gate_cleared(self) -> Global___GateCleared:
+        """An alias's gate was taken away."""
+
     def __init__(
         self,
         *,
@@ -1034,14 +1173,16 @@ class WatchResponse(_message.Message):
         alias_moved: _adapter_pb2.AliasMove | None = ...,
         version_deleted: Global___VersionDeleted | None = ...,
         adapter_deleted: Global___AdapterDeleted | None = ...,
+        gate_set: Global___GateSet | None = ...,
+        gate_cleared: Global___GateCleared | None = ...,
         actor: _builtins.str = ...,
         hash: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "gate_cleared", b"gate_cleared", "gate_set", b"gate_set", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "hash", b"hash", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "gate_cleared", b"gate_cleared", "gate_set", b"gate_set", "hash", b"hash", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted", "adapter_deleted"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted", "adapter_deleted", "gate_set", "gate_cleared"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1098,3 +1239,59 @@ class AdapterDeleted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdapterDeleted: _TypeAlias = AdapterDeleted  # noqa: Y015
+
+@_typing.final
+class GateSet(_message.Message):
+    """An alias was given a gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    GATE_JSON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The canonical name of the adapter, `namespace/name`."""
+    alias: _builtins.str
+    """The name of the alias."""
+    gate_json: _builtins.str
+    """The rules as JSON, as the history keeps them."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        gate_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "gate_json", b"gate_json", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateSet: _TypeAlias = GateSet  # noqa: Y015
+
+@_typing.final
+class GateCleared(_message.Message):
+    """An alias's gate was taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The canonical name of the adapter, `namespace/name`."""
+    alias: _builtins.str
+    """The name of the alias."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateCleared: _TypeAlias = GateCleared  # noqa: Y015

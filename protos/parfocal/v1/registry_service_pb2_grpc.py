@@ -97,6 +97,26 @@ class RegistryServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.RollbackAliasRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
                 _registered_method=True)
+        self.GetGate = channel.unary_unary(
+                '/parfocal.v1.RegistryService/GetGate',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.GetGateRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Gate.FromString,
+                _registered_method=True)
+        self.SetGate = channel.unary_unary(
+                '/parfocal.v1.RegistryService/SetGate',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.SetGateRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Gate.FromString,
+                _registered_method=True)
+        self.ClearGate = channel.unary_unary(
+                '/parfocal.v1.RegistryService/ClearGate',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ClearGateRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.CheckGate = channel.unary_unary(
+                '/parfocal.v1.RegistryService/CheckGate',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.CheckGateRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.GateVerdict.FromString,
+                _registered_method=True)
         self.DeleteAlias = channel.unary_unary(
                 '/parfocal.v1.RegistryService/DeleteAlias',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteAliasRequest.SerializeToString,
@@ -196,7 +216,9 @@ class RegistryServiceServicer(object):
 
     def SetAlias(self, request, context):
         """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-        then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
+        then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
+        gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
+        rule that is missed, what was found and by how much it is short.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,16 +241,45 @@ class RegistryServiceServicer(object):
 
     def RollbackAlias(self, request, context):
         """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-        two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+        two moves back. The way back is recorded as a move; no gate is asked. Deleted versions are passed over. One
         compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetGate(self, request, context):
+        """Returns the gate that an alias carries. Unknown adapter, or no gate: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetGate(self, request, context):
+        """Gives an alias a gate, in place of the one that it has. The alias need not exist; where it points now is not judged.
+        The gate outlives the alias, and ends with the adapter. Unknown adapter: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearGate(self, request, context):
+        """Takes an alias's gate away. Unknown adapter, or no gate: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckGate(self, request, context):
+        """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAlias(self, request, context):
-        """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
-        adapter or alias: NOT_FOUND.
+        """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
+        Unknown adapter or alias: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +381,26 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RollbackAlias,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.RollbackAliasRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_adapter__pb2.Alias.SerializeToString,
+            ),
+            'GetGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGate,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.GetGateRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.Gate.SerializeToString,
+            ),
+            'SetGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGate,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.SetGateRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.Gate.SerializeToString,
+            ),
+            'ClearGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearGate,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ClearGateRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'CheckGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckGate,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.CheckGateRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.GateVerdict.SerializeToString,
             ),
             'DeleteAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlias,
@@ -682,6 +753,114 @@ class RegistryService(object):
             '/parfocal.v1.RegistryService/RollbackAlias',
             parfocal_dot_v1_dot_registry__service__pb2.RollbackAliasRequest.SerializeToString,
             parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/GetGate',
+            parfocal_dot_v1_dot_registry__service__pb2.GetGateRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.Gate.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/SetGate',
+            parfocal_dot_v1_dot_registry__service__pb2.SetGateRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.Gate.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/ClearGate',
+            parfocal_dot_v1_dot_registry__service__pb2.ClearGateRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/CheckGate',
+            parfocal_dot_v1_dot_registry__service__pb2.CheckGateRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.GateVerdict.FromString,
             options,
             channel_credentials,
             insecure,

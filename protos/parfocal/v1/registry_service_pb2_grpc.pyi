@@ -70,7 +70,9 @@ class RegistryServiceStub:
     """Returns the version that a reference means now. Unknown adapter, version or alias: NOT_FOUND."""
     SetAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SetAliasRequest, _adapter_pb2.Alias]
     """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-    then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
+    then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
+    gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
+    rule that is missed, what was found and by how much it is short.
     """
     ListAliases: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
@@ -80,12 +82,22 @@ class RegistryServiceStub:
     """
     RollbackAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]
     """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-    two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+    two moves back. The way back is recorded as a move; no gate is asked. Deleted versions are passed over. One
     compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
     """
+    GetGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetGateRequest, _adapter_pb2.Gate]
+    """Returns the gate that an alias carries. Unknown adapter, or no gate: NOT_FOUND."""
+    SetGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SetGateRequest, _adapter_pb2.Gate]
+    """Gives an alias a gate, in place of the one that it has. The alias need not exist; where it points now is not judged.
+    The gate outlives the alias, and ends with the adapter. Unknown adapter: NOT_FOUND.
+    """
+    ClearGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ClearGateRequest, _empty_pb2.Empty]
+    """Takes an alias's gate away. Unknown adapter, or no gate: NOT_FOUND."""
+    CheckGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CheckGateRequest, _adapter_pb2.GateVerdict]
+    """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND."""
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]
-    """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
-    adapter or alias: NOT_FOUND.
+    """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
+    Unknown adapter or alias: NOT_FOUND.
     """
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]
     """Deletes a version; its number is never used again. While an alias points at it: FAILED_PRECONDITION."""
@@ -142,7 +154,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Returns the version that a reference means now. Unknown adapter, version or alias: NOT_FOUND."""
     SetAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SetAliasRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
     """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-    then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
+    then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
+    gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
+    rule that is missed, what was found and by how much it is short.
     """
     ListAliases: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]  # type: ignore[assignment]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
@@ -152,12 +166,22 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     RollbackAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackAliasRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
     """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-    two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+    two moves back. The way back is recorded as a move; no gate is asked. Deleted versions are passed over. One
     compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
     """
+    GetGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetGateRequest, _adapter_pb2.Gate]  # type: ignore[assignment]
+    """Returns the gate that an alias carries. Unknown adapter, or no gate: NOT_FOUND."""
+    SetGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SetGateRequest, _adapter_pb2.Gate]  # type: ignore[assignment]
+    """Gives an alias a gate, in place of the one that it has. The alias need not exist; where it points now is not judged.
+    The gate outlives the alias, and ends with the adapter. Unknown adapter: NOT_FOUND.
+    """
+    ClearGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ClearGateRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Takes an alias's gate away. Unknown adapter, or no gate: NOT_FOUND."""
+    CheckGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CheckGateRequest, _adapter_pb2.GateVerdict]  # type: ignore[assignment]
+    """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND."""
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
-    adapter or alias: NOT_FOUND.
+    """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
+    Unknown adapter or alias: NOT_FOUND.
     """
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a version; its number is never used again. While an alias points at it: FAILED_PRECONDITION."""
@@ -265,7 +289,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
         """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
-        then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata.
+        then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
+        gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
+        rule that is missed, what was found and by how much it is short.
         """
 
     @_abc_1.abstractmethod
@@ -293,9 +319,43 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
         """Undoes the last move of an alias that was not undone yet, be it the alias's deletion, so that rolling back twice goes
-        two moves back. The way back is recorded as a move. Deleted versions are passed over. One
+        two moves back. The way back is recorded as a move; no gate is asked. Deleted versions are passed over. One
         compare-and-swap, as in SetAlias, but `expected_version` is needed. Nothing to go back to: FAILED_PRECONDITION.
         """
+
+    @_abc_1.abstractmethod
+    def GetGate(
+        self,
+        request: _registry_service_pb2.GetGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.Gate, _abc.Awaitable[_adapter_pb2.Gate]]:
+        """Returns the gate that an alias carries. Unknown adapter, or no gate: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def SetGate(
+        self,
+        request: _registry_service_pb2.SetGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.Gate, _abc.Awaitable[_adapter_pb2.Gate]]:
+        """Gives an alias a gate, in place of the one that it has. The alias need not exist; where it points now is not judged.
+        The gate outlives the alias, and ends with the adapter. Unknown adapter: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ClearGate(
+        self,
+        request: _registry_service_pb2.ClearGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Takes an alias's gate away. Unknown adapter, or no gate: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def CheckGate(
+        self,
+        request: _registry_service_pb2.CheckGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.GateVerdict, _abc.Awaitable[_adapter_pb2.GateVerdict]]:
+        """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def DeleteAlias(
@@ -303,8 +363,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.DeleteAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes an alias; its history stays. One compare-and-swap if `expected_version` is set, as in SetAlias. Unknown
-        adapter or alias: NOT_FOUND.
+        """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
+        Unknown adapter or alias: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

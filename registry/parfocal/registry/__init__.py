@@ -8,7 +8,9 @@ from parfocal.registry.errors import (
     AdapterNotFound,
     AliasMoved,
     BaseUnreachable,
+    GateRefused,
     IndexCorrupt,
+    InvalidGate,
     InvalidPublication,
     RegistryError,
     RegistryTooNew,
@@ -16,6 +18,7 @@ from parfocal.registry.errors import (
 )
 from parfocal.registry.folder_keeping import back_up, rebuild_folder
 from parfocal.registry.folder_registry import FolderRegistry
+from parfocal.registry.gates import Gate, StandingGate, Verdict
 from parfocal.registry.keeping import (
     BadBlob,
     Copied,
@@ -76,8 +79,11 @@ __all__ = [
     "FileEntry",
     "FolderRegistry",
     "Garbage",
+    "Gate",
+    "GateRefused",
     "HistoryVerification",
     "IndexCorrupt",
+    "InvalidGate",
     "InvalidPublication",
     "Manifest",
     "MoveKind",
@@ -93,9 +99,11 @@ __all__ = [
     "Rendering",
     "Seal",
     "SharedRegistry",
+    "StandingGate",
     "StorageAddress",
     "StoredRegistry",
     "TargetModule",
+    "Verdict",
     "Verification",
     "Version",
     "VersionNotFound",

@@ -9,11 +9,13 @@ RegistryError
 │   ├── InvalidPage            …                     page size or page token
 │   ├── InvalidPublication     …                     provenance, evaluation or base cannot be recorded
 │   ├── InvalidManifest        …                     what is to be recorded contradicts itself
+│   ├── InvalidGate            …                     rules that no gate can have
 │   └── InvalidUpload          …                     an upload breaks its own announcement
 ├── NotFound                   NOT_FOUND
 │   ├── AdapterNotFound
 │   ├── VersionNotFound
-│   └── AliasNotFound
+│   ├── AliasNotFound
+│   └── GateNotFound
 ├── AdapterRefused             FAILED_PRECONDITION   the folder cannot be published
 │   ├── MalformedFile          INVALID_ARGUMENT      a file is truncated or contradicts itself
 │   │   └── PickleRefused      …                     a file that would run code when opened
@@ -22,6 +24,8 @@ RegistryError
 ├── BaseUnreachable            FAILED_PRECONDITION   the base's files cannot be read
 ├── BaseUnsupported            FAILED_PRECONDITION   the base is stored in a form that is not served
 ├── AliasMoved                 FAILED_PRECONDITION   compare-and-swap lost
+├── GateRefused                FAILED_PRECONDITION   a version does not meet the rules of an alias
+├── GateMoved                  FAILED_PRECONDITION   alias or gate moved while the gate was asked
 ├── NothingToRollBack          FAILED_PRECONDITION   an alias has no earlier version
 ├── VersionInUse               FAILED_PRECONDITION   an alias points to it
 ├── AdapterInUse               FAILED_PRECONDITION   aliases point to its versions
@@ -50,6 +54,7 @@ RegistryError
     └── IndexLost              …                     the index is gone, or older than what lies beside it
 """
 
+# size: one tree, which callers read as a whole
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -115,6 +120,12 @@ class InvalidManifest(InvalidArgument):
     """Bytes are no manifest of a schema that this Parfocal reads."""
 
     reason = "INVALID_MANIFEST"
+
+
+class InvalidGate(InvalidArgument):
+    """Rules that no gate can have, or that this Parfocal does not know."""
+
+    reason = "INVALID_GATE"
 
 
 class InvalidUpload(InvalidArgument):
@@ -194,6 +205,12 @@ class AliasNotFound(NotFound):
     reason = "ALIAS_NOT_FOUND"
 
 
+class GateNotFound(NotFound):
+    """The alias carries no gate."""
+
+    reason = "GATE_NOT_FOUND"
+
+
 class AdapterRefused(RegistryError):
     """The folder cannot be published; nothing of it was kept."""
 
@@ -245,6 +262,20 @@ class AliasMoved(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "ALIAS_MOVED"
+
+
+class GateRefused(RegistryError):
+    """The version does not meet every rule that the alias carries; it was not moved."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "GATE_REFUSED"
+
+
+class GateMoved(RegistryError):
+    """The alias or its gate was moved while the gate was asked, again and again; nothing was done."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "GATE_MOVED"
 
 
 class NothingToRollBack(RegistryError):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
 from parfocal.registry.publishing import MayHave, Publication, Uploaded
 from parfocal.registry.values import (
     ALL_MOVES,
@@ -112,20 +113,54 @@ class Registry(Protocol):
     def set_alias(
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
     ) -> Alias:
-        """Points an alias at a live version and records the move.
+        """Points an alias at a live version and records the move, with what its gate found if it carries one.
 
         `expected_version` is what it must point at now: 0 for nothing yet, None for no check. Raises
-        AliasMoved, InvalidAlias or NotFound.
+        AliasMoved, GateRefused, GateMoved, InvalidAlias or NotFound.
+        """
+        ...
+
+    def override_gate(self, name: str, alias: str, version: int, override: Override) -> Alias:
+        """Points an alias at a live version though its gate refuses, which the history tells for ever.
+
+        Where the gate does not refuse, as `set_alias`. Raises what that raises but GateRefused, and
+        InvalidArgument without a reason.
         """
         ...
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
-        """Undoes the last move of an alias that was not undone yet, and records that.
+        """Undoes the last move of an alias that was not undone yet, and records that; no gate is asked.
 
         That move may be the alias's deletion. `expected_version` is what the alias points at now, 0 where it
         was deleted: of two callers who undo one move, one does. Raises AliasMoved, AliasNotFound or
         NothingToRollBack.
         """
+        ...
+
+    def gate(self, name: str, alias: str) -> StandingGate:
+        """The gate that an alias carries, whether the alias exists or not.
+
+        Raises AdapterNotFound, GateNotFound or InvalidAlias.
+        """
+        ...
+
+    def set_gate(self, name: str, alias: str, gate: Gate, actor: str = "") -> StandingGate:
+        """Gives an alias a gate, in place of the one that it has, and records that.
+
+        The alias need not exist yet, and where it points now is not judged. The gate outlives the alias, and
+        ends with the adapter. Raises AdapterNotFound, InvalidAlias or TooManyAliases.
+        """
+        ...
+
+    def clear_gate(self, name: str, alias: str, actor: str = "") -> None:
+        """Takes an alias's gate away and records that.
+
+        Raises AdapterNotFound, GateNotFound or InvalidAlias.
+        """
+        ...
+
+    def check_gate(self, name: str, alias: str, version: int) -> Verdict:
+        """What an alias's gate finds of a version now; moves nothing. Raises NotFound or InvalidAlias."""
         ...
 
     def delete_alias(

@@ -11,12 +11,14 @@ from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import (
     IndexCorrupt,
+    InvalidArgument,
     RegistryForbidden,
     RegistryFull,
     RegistryReadOnly,
     StorageError,
 )
-from parfocal.registry.index import Index, Slice
+from parfocal.registry.gates import Gate, Override, Signatures, StandingGate, Verdict
+from parfocal.registry.index import Index, Slice, Terms
 from parfocal.registry.keeping import (
     Collection,
     Copied,
@@ -32,6 +34,7 @@ from parfocal.registry.keeping import (
     verify,
     verify_history,
 )
+from parfocal.registry.promotion import Promotion, standing_gate
 from parfocal.registry.publishing import (
     NOTHING_HELD,
     Check,
@@ -65,6 +68,7 @@ from parfocal.registry.values import (
     check_alias,
     check_expected,
     check_needed,
+    check_reason,
     check_sequence,
     check_version,
     checked_page_size,
@@ -111,6 +115,7 @@ class StoredRegistry:
         self._check = check
         self._receiving = Receiving(index, blobs)
         self._reading = Reading(index, blobs)
+        self._promotion = Promotion(index)
         self._changes = Changes()
         self._answers: tuple[object | None, Recent[str, Version]] = (None, Recent(_ANSWERS_BYTES))
         check_index(index, blobs, location)
@@ -255,16 +260,55 @@ class StoredRegistry:
     def set_alias(
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
     ) -> Alias:
-        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
-        number, expected, who = check_version(version), check_expected(expected_version), check_actor(actor)
-        with self._changing():
-            return self._index.set_alias(adapter, word, number, expected, who)
+        return self._moved(name, alias, version, Override("", actor, expected_version))
+
+    def override_gate(self, name: str, alias: str, version: int, override: Override) -> Alias:
+        if not check_reason(override.reason):
+            raise InvalidArgument("a gate is overridden for a reason; say which", field="override_reason")
+        return self._moved(name, alias, version, override)
+
+    def _moved(self, name: str, alias: str, version: int, override: Override) -> Alias:
+        adapter, word, number = str(AdapterName.parse(name)), check_alias(alias), check_version(version)
+        expected, who = check_expected(override.expected_version), check_actor(override.actor)
+
+        def moved(terms: Terms) -> Alias:
+            with self._changing():
+                return self._index.set_alias(adapter, word, number, who, terms)
+
+        return self._promotion.through(
+            lambda: self._promotion.judged(adapter, word, number, expected, override.reason), moved
+        )
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         adapter, word = str(AdapterName.parse(name)), check_alias(alias)
         expected, who = check_needed(expected_version), check_actor(actor)
+
+        def moved(terms: Terms) -> Alias:
+            with self._changing():
+                return self._index.roll_back_alias(adapter, word, who, terms)
+
+        return self._promotion.through(lambda: self._promotion.rolled_back(adapter, word, expected), moved)
+
+    def trust(self, signatures: Signatures) -> None:
+        """From now on rules of gates about signatures are met by what these verify."""
+        self._promotion.trust(signatures)
+
+    def gate(self, name: str, alias: str) -> StandingGate:
+        return self._promotion.standing(str(AdapterName.parse(name)), check_alias(alias))
+
+    def set_gate(self, name: str, alias: str, gate: Gate, actor: str = "") -> StandingGate:
+        adapter, word, who = str(AdapterName.parse(name)), check_alias(alias), check_actor(actor)
         with self._changing():
-            return self._index.roll_back_alias(adapter, word, expected, who)
+            return standing_gate(self._index.set_gate(adapter, word, gate.to_text(), who))
+
+    def clear_gate(self, name: str, alias: str, actor: str = "") -> None:
+        adapter, word, who = str(AdapterName.parse(name)), check_alias(alias), check_actor(actor)
+        with self._changing():
+            self._index.clear_gate(adapter, word, who)
+
+    def check_gate(self, name: str, alias: str, version: int) -> Verdict:
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
+        return self._promotion.check(adapter, word, check_version(version))
 
     def delete_alias(
         self, name: str, alias: str, actor: str = "", expected_version: int | None = None

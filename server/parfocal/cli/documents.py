@@ -55,6 +55,7 @@ def move_document(move: AliasMove) -> Document:
         "kind": str(move.kind),
         "actor": move.actor,
         "moved_at": _time(move.moved_at),
+        "gate": json.loads(move.gate) if move.gate else None,
     }
 
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Generator
 
 from parfocal.cli.display import digest_text, say, time_text
-from parfocal.registry import Registry, Watch
+from parfocal.registry import Gate, InvalidGate, Registry, Watch
+from parfocal.registry.gates import Passage
 from parfocal.registry.values import Event, EventKind
 from parfocal.rpc import RemoteError
 
@@ -65,10 +66,31 @@ def _what(event: Event) -> str:
         case EventKind.VERSION_DELETED:
             return f"{version} deleted"
         case EventKind.ALIAS_SET:
-            return f"{alias} → {event.version}{was}"
+            return f"{alias} → {event.version}{was}{_passage(event)}"
         case EventKind.ALIAS_ROLLED_BACK:
-            return f"{alias} rolled back to {event.version}{was}"
+            return f"{alias} rolled back to {event.version}{was}{_passage(event)}"
         case EventKind.ALIAS_DELETED:
             return f"{alias} deleted{was}"
         case EventKind.ADAPTER_DELETED:
             return f"{event.name} deleted"
+        case EventKind.GATE_SET:
+            return f"{alias} moves only through a gate: {_rules(event)}"
+        case EventKind.GATE_CLEARED:
+            return f"{alias} has no gate any more"
+
+
+def _passage(event: Event) -> str:
+    """What the alias's gate found of a move."""
+    if not event.gate:
+        return ""
+    try:
+        return f", {Passage.parse(event.gate)}"
+    except InvalidGate as error:
+        return f", {error}"
+
+
+def _rules(event: Event) -> str:
+    try:
+        return "; ".join(map(str, Gate.parse(event.gate).rules))
+    except InvalidGate as error:
+        return str(error)

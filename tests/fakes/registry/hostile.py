@@ -38,6 +38,6 @@ def hostile_registry(path: Path, folder: Path) -> None:
     FolderBlobs(path).put(io.BytesIO(manifest.to_bytes()))
     index.add_version("team/x", manifest.to_bytes())
     for version in (1, 2):
-        index.set_alias("team/x", "prod", version, None, f"eve{ESCAPES}")
+        index.set_alias("team/x", "prod", version, f"eve{ESCAPES}")
     index.close()
     FolderRegistry(path)

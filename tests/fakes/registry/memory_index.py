@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from parfocal.registry.index import Slice, refusals
+from parfocal.registry.index import NO_TERMS, Slice, Terms, refusals
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -120,34 +120,36 @@ class MemoryIndex:
             self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest, actor=actor)
             return self.version(name, number)
 
-    def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
+    def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._lock:
             digest = self.version(name, version).digest
             actual = self._pointing(name).get(alias, 0)
-            refusals.check_points_at(name, alias, expected, actual)
+            refusals.check_points_at(name, alias, terms.expected, actual)
             if not actual:
                 refusals.check_room(name, len(self._pointing(name)))
             if actual != version:
+                self._check_gate(name, alias, terms, actual)
                 move = {"alias": alias, "version": version, "digest": digest, "previous_version": actual}
-                self._happened(EventKind.ALIAS_SET, name, **move, actor=actor)
+                self._happened(EventKind.ALIAS_SET, name, **move, actor=actor, gate=terms.found)
             return self._the_alias(name, alias)
 
-    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
+    def roll_back_alias(self, name: str, alias: str, actor: str, terms: Terms) -> Alias:
         with self._lock:
             self._require(name)
             moves = [(MOVE_KINDS[event.kind], event.version) for event in self._moves(name, alias)]
             if not moves:
                 raise refusals.no_alias(name, alias)
             actual = self._pointing(name).get(alias, 0)
-            refusals.check_points_at(name, alias, expected, actual)
+            refusals.check_points_at(name, alias, terms.expected, actual)
             target = rollback_target(moves, self._live(name).__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
             if not actual:
                 refusals.check_room(name, len(self._pointing(name)))
+            self._check_gate(name, alias, terms, actual)
             digest = self._live(name)[target]
             move = {"alias": alias, "version": target, "digest": digest, "previous_version": actual}
-            self._happened(EventKind.ALIAS_ROLLED_BACK, name, **move, actor=actor)
+            self._happened(EventKind.ALIAS_ROLLED_BACK, name, **move, actor=actor, gate=terms.found)
             return self._the_alias(name, alias)
 
     def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
@@ -159,6 +161,26 @@ class MemoryIndex:
                 raise refusals.no_alias(name, alias)
             kind = EventKind.ALIAS_DELETED
             self._happened(kind, name, alias=alias, previous_version=actual, actor=actor)
+
+    def gate(self, name: str, alias: str) -> Event | None:
+        self._require(name)
+        return self._gates(name).get(alias)
+
+    def set_gate(self, name: str, alias: str, rules: str, actor: str) -> Event:
+        with self._lock:
+            there = self.gate(name, alias)
+            if there is not None and there.gate == rules:
+                return there
+            if there is None:
+                refusals.check_gate_room(name, len(self._gates(name)))
+            self._happened(EventKind.GATE_SET, name, alias=alias, actor=actor, gate=rules)
+            return self._events[-1]
+
+    def clear_gate(self, name: str, alias: str, actor: str) -> None:
+        with self._lock:
+            if self.gate(name, alias) is None:
+                raise refusals.no_gate(name, alias)
+            self._happened(EventKind.GATE_CLEARED, name, alias=alias, actor=actor)
 
     def delete_version(self, name: str, number: int, actor: str) -> None:
         with self._lock:
@@ -175,6 +197,8 @@ class MemoryIndex:
                 raise refusals.adapter_in_use(name, aliases)
             for alias in aliases:
                 self.delete_alias(name, alias, None, actor)
+            for alias in sorted(self._gates(name)):
+                self.clear_gate(name, alias, actor)
             for number in sorted(self._live(name)):
                 self.delete_version(name, number, actor)
             self._happened(EventKind.ADAPTER_DELETED, name, actor=actor)
@@ -276,6 +300,14 @@ class MemoryIndex:
 
     def _moves(self, name: str, alias: str) -> list[Event]:
         return [e for e in self._of(name) if e.kind in MOVE_KINDS and alias in ("", e.alias)]
+
+    def _gates(self, name: str) -> dict[str, Event]:
+        last = {e.alias: e for e in self._of(name) if e.kind in (EventKind.GATE_SET, EventKind.GATE_CLEARED)}
+        return {alias: event for alias, event in last.items() if event.kind is EventKind.GATE_SET}
+
+    def _check_gate(self, name: str, alias: str, terms: Terms, actual: int) -> None:
+        gate = self.gate(name, alias)
+        refusals.check_gate(name, alias, terms, 0 if gate is None else gate.sequence, actual)
 
     def _pointing(self, name: str) -> dict[str, int]:
         last = {event.alias: event.version for event in self._moves(name, "")}

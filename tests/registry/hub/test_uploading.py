@@ -20,6 +20,7 @@ from fakes.registry.hub_shelf import REPO, Write, staged, versions
 from fakes.registry.tiny_adapters import CONFIG, WEIGHTS
 from parfocal.registry import FolderRegistry, VersionNotFound
 from parfocal.registry.errors import AdapterNotFound
+from parfocal.registry.gates import BelowBase, Gate
 from parfocal.rpc import Guard
 from parfocal.rpc.access import KeysInForce
 
@@ -243,6 +244,20 @@ def test_a_commit_to_an_alias_publishes_and_moves_it(
     with pytest.raises(BadRequestError, match="no branch"):
         api.upload_folder(repo_id=repo, folder_path=tiny(3), revision="1")
     assert versions(registry) == [2, 1]
+
+
+def test_a_commit_that_the_gate_of_an_alias_refuses_is_published_and_moves_nothing(
+    registry: FolderRegistry, api: HfApi, repo: str, tiny: Write
+) -> None:
+    api.upload_folder(repo_id=repo, folder_path=tiny(1))
+    api.create_branch(repo, branch="dev")
+    registry.set_gate(repo, "dev", Gate((BelowBase(),)))
+
+    with pytest.raises(BadRequestError, match=r"gate of team/new@dev refuses version 2.* is not recorded"):
+        api.upload_folder(repo_id=repo, folder_path=tiny(2), revision="dev")
+    assert (versions(registry), staged(api), registry.aliases(repo)[0].version) == ([2, 1], [], 1)
+    api.upload_folder(repo_id=repo, folder_path=tiny(3))
+    assert versions(registry) == [3, 2, 1]
 
 
 def test_moving_an_alias_takes_the_scope_for_it(

@@ -48,7 +48,7 @@ def meanwhile(code: CodeType, act: Callable[[], None]) -> Iterator[None]:
 def test_other_look_ups_go_on_while_a_manifest_is_read(tmp_path: Path, look_up: LookUp) -> None:
     index = SqliteIndex(tmp_path / "index.sqlite", founding=lambda: None)
     digest = index.add_version("team/x", b"{}").digest
-    index.set_alias("team/x", "prod", 1, None, "")
+    index.set_alias("team/x", "prod", 1, "")
     went_on = []
 
     def look_elsewhere() -> None:

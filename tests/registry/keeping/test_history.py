@@ -175,6 +175,7 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     registry: FolderRegistry, opened: sqlite3.Connection
 ) -> None:
     before = registry.alias_history("x", "prod")
+    opened.execute("ALTER TABLE events DROP COLUMN gate")
     opened.execute("ALTER TABLE events DROP COLUMN hash")
     opened.execute("DROP TABLE facts")
     opened.execute("PRAGMA user_version = 3")

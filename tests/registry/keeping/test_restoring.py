@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fakes.registry.memory_index import MemoryIndex
 from parfocal.registry import BaseContract, Contract, Manifest, RegistryError
-from parfocal.registry.index import Index
+from parfocal.registry.index import Index, Terms
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.keeping.restoring import mend
 from parfocal.registry.values import SCHEMA, Event, EventKind, Standing
@@ -26,21 +26,33 @@ def history(seed: int) -> list[Event]:
     for _ in range(60):
         name, alias, number = choose.choice("ab"), choose.choice(("prod", "beta")), choose.randint(1, 8)
         with suppress(RegistryError):
-            match choose.randrange(8):
+            match choose.randrange(9):
                 case 0:
                     index.delete_version(name, number, "ann")
                 case 1:
                     index.delete_alias(name, alias, None, "ben")
                 case 2:
                     pointing = {found.alias: found.version for found in index.aliases(name)}
-                    index.roll_back_alias(name, alias, pointing.get(alias, 0), "")
+                    index.roll_back_alias(
+                        name, alias, "", through(index, name, alias, pointing.get(alias, 0))
+                    )
                 case 3:
                     index.delete_adapter(name, choose.random() < 0.5, "")
                 case 4 | 5:
-                    index.set_alias(name, alias, number, None, "")
+                    index.set_alias(name, alias, number, "", through(index, name, alias))
+                case 6 if choose.random() < 0.3:
+                    index.clear_gate(name, alias, "cy")
+                case 6:
+                    index.set_gate(name, alias, f'{{"rules":[{number}]}}', "cy")
                 case _:
                     index.add_version(name, choose.choice(CONTENTS).to_bytes())
     return index.events(0, 1000)
+
+
+def through(index: Index, name: str, alias: str, expected: int | None = None) -> Terms:
+    """What somebody says who has asked the gate, if there is one."""
+    gate = index.gate(name, alias)
+    return Terms(expected) if gate is None else Terms(expected, gate.sequence, found='{"outcome":"passed"}')
 
 
 def seen(index: Index) -> tuple[object, ...]:
@@ -51,6 +63,7 @@ def seen(index: Index) -> tuple[object, ...]:
         [index.versions(name, 100, "") for name in names],
         [index.aliases(name) for name in names],
         [index.moves(name, "", 1000, "") for name in names],
+        [index.gate(name, alias) for name in names for alias in ("prod", "beta")],
         index.events(0, 10_000),
     )
 
@@ -92,6 +105,7 @@ def test_what_is_left_of_a_history_can_be_restored_and_names_what_is_not(
         or any(e.name == name and e.kind is EventKind.ADAPTER_DELETED for e in left)
     }
     assert {f"{name}@{number}" for name, number in missing - twice} <= set(mended.lost)
+    assert standing.gates.items() <= before.gates.items()
     assert all((name, number) in standing.versions for (name, _), number in standing.aliases.items())
     with tempfile.TemporaryDirectory() as folder:
         index = SqliteIndex(Path(folder) / "index.sqlite", lambda: None)

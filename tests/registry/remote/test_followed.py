@@ -24,8 +24,8 @@ class Gated(RemoteRegistry):
 
     def __init__(self, location: str, cache: Path) -> None:
         super().__init__(location, cache=cache)
-        self.gate = threading.Event()
-        self.gate.set()
+        self.opening = threading.Event()
+        self.opening.set()
         self.asked = 0
         self.spoilt: set[str] = set()
 
@@ -34,7 +34,7 @@ class Gated(RemoteRegistry):
         return super().resolve(reference)
 
     def materialise(self, digest: str) -> Path:
-        assert self.gate.wait(LONG_S)
+        assert self.opening.wait(LONG_S)
         if digest in self.spoilt:
             raise BlobCorrupt("spoilt on the way", digest=digest)
         return super().materialise(digest)
@@ -76,7 +76,7 @@ def following(place: Place, switch_s: float = LONG_S) -> Iterator[tuple[Followed
     try:
         yield followed, remote
     finally:
-        remote.gate.set()
+        remote.opening.set()
         followed.close()
 
 
@@ -104,11 +104,11 @@ def test_a_reference_that_is_known_asks_the_registry_no_more(place: Place) -> No
 def test_a_moved_alias_is_answered_as_before_until_the_new_files_are_here(place: Place) -> None:
     with following(place) as (followed, remote):
         assert version_of(followed) == 1
-        remote.gate.clear()
+        remote.opening.clear()
         place.registry.set_alias("team/x", "prod", 2)
         until(lambda: followed.staleness_s() > 0)
         assert version_of(followed) == 1
-        remote.gate.set()
+        remote.opening.set()
         until(lambda: version_of(followed) == 2)
         place.stop()
         assert (followed.materialise(followed.resolve("team/x@prod").digest) / "adapter_config.json").exists()
@@ -117,7 +117,7 @@ def test_a_moved_alias_is_answered_as_before_until_the_new_files_are_here(place:
 def test_a_fetch_that_takes_too_long_holds_no_move_up_for_ever(place: Place) -> None:
     with following(place, switch_s=0.0) as (followed, remote):
         assert version_of(followed) == 1
-        remote.gate.clear()
+        remote.opening.clear()
         place.registry.set_alias("team/x", "prod", 2)
         until(lambda: version_of(followed) == 2)
 
@@ -125,12 +125,12 @@ def test_a_fetch_that_takes_too_long_holds_no_move_up_for_ever(place: Place) -> 
 def test_a_move_that_is_undone_while_it_is_fetched_changes_nothing(place: Place) -> None:
     with following(place) as (followed, remote):
         assert version_of(followed) == 1
-        remote.gate.clear()
+        remote.opening.clear()
         place.registry.set_alias("team/x", "prod", 2)
         until(lambda: followed.staleness_s() > 0)
         place.registry.rollback_alias("team/x", "prod", 2)
         until(lambda: followed.staleness_s() == 0)
-        remote.gate.set()
+        remote.opening.set()
         followed.materialise(place.registry.resolve("team/x@2").digest)
         assert version_of(followed) == 1
 

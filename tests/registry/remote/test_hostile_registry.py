@@ -15,6 +15,7 @@ import pytest
 
 from parfocal.registry import FileEntry, FolderRegistry, Manifest, Publication, Version
 from parfocal.registry.errors import BlobCorrupt, IndexCorrupt, ReplyRefused
+from parfocal.registry.gates import BelowBase, Gate
 from parfocal.registry.peft import MAX_CONFIG_BYTES
 from parfocal.registry.remote import RemoteRegistry
 from parfocal.registry.values import digest_of
@@ -185,6 +186,44 @@ def test_the_alias_is_the_one_that_was_moved(tmp_path: Path, fields: dict[str, o
         if fields.keys() <= {"name", "digest"} or fields == {"alias": "a\x1b"}:
             with pytest.raises(ReplyRefused):
                 remote.aliases("team/x")
+
+
+def gate(**fields: object) -> adapter_pb2.Gate:
+    rules = [adapter_pb2.GateRule(below_base=adapter_pb2.LossBelowBase())]
+    return adapter_pb2.Gate(**{"name": "team/x", "alias": "prod", "rules": rules, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"name": "team/y"}, {"alias": "beta"}, {"rules": []}, {"rules": [adapter_pb2.GateRule()]}],
+    ids=str,
+)
+def test_the_gate_is_the_one_that_was_asked_for(tmp_path: Path, fields: dict[str, object]) -> None:
+    told = gate(**fields)
+    with lying(tmp_path, {"GetGate": told, "SetGate": told}) as remote:
+        with pytest.raises(ReplyRefused):
+            remote.gate("team/x", "prod")
+        with pytest.raises(ReplyRefused):
+            remote.set_gate("team/x", "prod", Gate((BelowBase(),)))
+
+
+MISSED = adapter_pb2.GateEvidence(rule="x", found="y")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        adapter_pb2.GateVerdict(version=1, passed=True, evidence=[MISSED]),
+        adapter_pb2.GateVerdict(version=2, passed=False, evidence=[MISSED]),
+        adapter_pb2.GateVerdict(version=1, passed=True),
+    ],
+    ids=["passed though missed", "of another version", "without evidence"],
+)
+def test_a_verdict_is_about_the_version_and_follows_from_its_evidence(
+    tmp_path: Path, told: adapter_pb2.GateVerdict
+) -> None:
+    with lying(tmp_path, {"CheckGate": told}) as remote, pytest.raises(ReplyRefused):
+        remote.check_gate("team/x", "prod", 1)
 
 
 def endless(kind: str) -> dict[str, object]:

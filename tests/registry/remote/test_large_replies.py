@@ -82,6 +82,28 @@ def crowded(tmp_path: Path, adapter: Write, publication: Publication) -> StoredR
     return StoredRegistry("crowded", index, blobs, copies)
 
 
+@pytest.mark.parametrize("characters", [0, 300, 40_000])
+def test_moves_of_which_gates_found_much_come_in_pages_that_any_client_reads(
+    tmp_path: Path, adapter: Write, publication: Publication, characters: int
+) -> None:
+    small, blobs, copies = MemoryIndex(), MemoryBlobs(), [LocalCopies(tmp_path / "copies")]
+    StoredRegistry("small", small, blobs, copies).publish("team/x", adapter(), publication)
+    [published] = small.events(0, 1)
+    moved = replace(published, kind=EventKind.ALIAS_SET, alias="prod", gate="\U0001f600" * characters)
+    index = SqliteIndex(tmp_path / "index.sqlite", lambda: None)
+    events = [published, *(replace(moved, sequence=number) for number in range(2, 302))]
+    index.restore(events, dict(small.manifests()))
+    registry = StoredRegistry("wide", index, blobs, copies)
+    with serving(registry, tmp_path / "uploads") as address, grpc.insecure_channel(address) as channel:
+        stub, token, found = RegistryServiceStub(channel), "", 0
+        while token or not found:
+            page = stub.ListAliasMoves(
+                pb.ListAliasMovesRequest(name="team/x", page_size=1000, page_token=token)
+            )
+            found, token = found + len(page.moves), page.next_page_token
+    assert found == 300
+
+
 @pytest.fixture
 def plain(crowded: StoredRegistry, tmp_path: Path) -> Iterator[RegistryServiceStub]:
     """A client that reads no more than any client of gRPC."""

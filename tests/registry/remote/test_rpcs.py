@@ -122,6 +122,30 @@ def test_a_deleted_version_is_gone_and_an_aliased_one_is_not_deleted(published: 
             "FAILED_PRECONDITION",
             "ALIAS_MOVED",
         ),
+        ("GetGate", {"name": "team/x", "alias": "prod"}, "NOT_FOUND", "GATE_NOT_FOUND"),
+        ("GetGate", {"name": "nobody", "alias": "prod"}, "NOT_FOUND", "ADAPTER_NOT_FOUND"),
+        ("ClearGate", {"name": "team/x", "alias": "prod"}, "NOT_FOUND", "GATE_NOT_FOUND"),
+        ("CheckGate", {"name": "team/x", "alias": "prod", "version": 1}, "NOT_FOUND", "GATE_NOT_FOUND"),
+        ("SetGate", {"name": "team/x", "alias": "prod"}, "INVALID_ARGUMENT", "INVALID_GATE"),
+        ("SetGate", {"name": "team/x", "alias": "prod", "rules": [{}]}, "INVALID_ARGUMENT", "INVALID_GATE"),
+        (
+            "SetGate",
+            {"name": "team/x", "alias": "prod", "rules": [{"bound": {"metric": "x", "limit": 1}}]},
+            "INVALID_ARGUMENT",
+            "INVALID_GATE",
+        ),
+        (
+            "SetGate",
+            {"name": "team/x", "alias": "latest", "rules": [{"below_base": {}}]},
+            "INVALID_ARGUMENT",
+            "INVALID_ALIAS",
+        ),
+        (
+            "SetAlias",
+            {"name": "team/x", "alias": "prod", "version": 1, "override_reason": "a\nb"},
+            "INVALID_ARGUMENT",
+            "INVALID_ARGUMENT",
+        ),
         ("DeleteVersion", {"name": "team/x", "version": -1}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
         ("DownloadVersion", {}, "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
         ("DownloadVersion", {"digest": "x"}, "INVALID_ARGUMENT", "INVALID_DIGEST"),
@@ -142,6 +166,34 @@ def test_each_refusal_has_its_code_and_reason(
 def test_a_lost_compare_and_swap_tells_what_it_found(published: Client) -> None:
     refusal = refused(published, "SetAlias", name="team/x", alias="prod", version=3, expected_version=1)
     assert (refusal.metadata["expected"], refusal.metadata["actual"]) == ("1", "2")
+
+
+def test_a_gate_that_refuses_tells_the_rule_what_is_and_by_how_much(published: Client) -> None:
+    rules = [adapter_pb2.GateRule(below_base=adapter_pb2.LossBelowBase(margin=0.5))]
+    gate = published.stub.SetGate(pb.SetGateRequest(name="team/x", alias="prod", rules=rules, actor="ann"))
+    assert (gate.name, gate.alias, list(gate.rules), gate.actor) == ("team/x", "prod", rules, "ann")
+    assert published.stub.GetGate(pb.GetGateRequest(name="team/x", alias="prod")) == gate
+    refusal = refused(published, "SetAlias", name="team/x", alias="prod", version=3)
+    assert (refusal.status, refusal.reason) == ("FAILED_PRECONDITION", "GATE_REFUSED")
+    assert refusal.metadata["rule"] == "held-out loss below the base's by more than 0.5"
+    assert refusal.metadata["found"] == "adapter_loss is not recorded"
+    verdict = published.stub.CheckGate(pb.CheckGateRequest(name="team/x", alias="prod", version=3))
+    assert (verdict.version, verdict.current_version, verdict.passed) == (3, 2, False)
+    assert [(each.passed, each.HasField("short_by")) for each in verdict.evidence] == [(False, False)]
+
+
+def test_the_largest_refusal_of_a_gate_arrives(published: Client) -> None:
+    rules = [
+        adapter_pb2.GateRule(
+            bound=adapter_pb2.MetricBound(
+                metric=f"{number:02}\U0001f600" * 50, side=adapter_pb2.BOUND_SIDE_AT_LEAST
+            )
+        )
+        for number in range(32)
+    ]
+    published.stub.SetGate(pb.SetGateRequest(name="team/x", alias="prod", rules=rules))
+    refusal = refused(published, "SetAlias", name="team/x", alias="prod", version=3)
+    assert (refusal.reason, refusal.metadata["failed"]) == ("GATE_REFUSED", "32")
 
 
 def refused(client: Client, rpc: str, **fields: object) -> RemoteError:

@@ -114,6 +114,8 @@ def test_nothing_is_made_of_nothing(shared_address: StorageAddress, tmp_path: Pa
 def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     written: SharedRegistry, shared_address: StorageAddress, execute: Execute, tmp_path: Path
 ) -> None:
+    execute("DROP INDEX events_of_gates")
+    execute("ALTER TABLE events DROP COLUMN gate")
     execute("ALTER TABLE events DROP COLUMN hash")
     execute("DROP TABLE facts")
     execute("UPDATE registry SET schema_version = 2")

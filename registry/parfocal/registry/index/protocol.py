@@ -28,6 +28,25 @@ class Slice(Generic[Item]):
     next_key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What must be so when an alias moves, and what its gate found, as the event has it.
+
+    `expected` is the version that it points at, 0 for none, None for no check. `gate` is the number of the
+    event that set the alias's gate, 0 for none, and `asked_at` where the alias pointed when the gate was
+    asked, None where it was not.
+    """
+
+    expected: int | None = None
+    gate: int = 0
+    asked_at: int | None = None
+    found: str = ""
+
+
+# Whoever has not looked for a gate is refused by one.
+NO_TERMS = Terms()
+
+
 class Index(Protocol):
     """Knows names, numbers and aliases, and every change of them; each change is one event.
 
@@ -111,18 +130,19 @@ class Index(Protocol):
         """The new version, or the live one of this name that has the same digest already."""
         ...
 
-    def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
+    def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         """Points an alias at a live version; pointing it where it points already records nothing.
 
-        `expected` is the version that it must point at now, 0 for none, None for no check. Raises AliasMoved,
-        AdapterNotFound, VersionNotFound or TooManyAliases.
+        Raises AdapterNotFound, VersionNotFound, TooManyAliases and, where it is not as `terms` say,
+        AliasMoved or GateMoved.
         """
         ...
 
-    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
+    def roll_back_alias(self, name: str, alias: str, actor: str, terms: Terms) -> Alias:
         """Points an alias, though it be deleted, back where `rollback_target` says.
 
-        Raises AliasMoved, AdapterNotFound, AliasNotFound or NothingToRollBack.
+        Raises AdapterNotFound, AliasNotFound, NothingToRollBack and, where it is not as `terms` say,
+        AliasMoved or GateMoved.
         """
         ...
 
@@ -130,14 +150,33 @@ class Index(Protocol):
         """Deletes an alias; its history stays. Raises AliasMoved, AdapterNotFound or AliasNotFound."""
         ...
 
+    def gate(self, name: str, alias: str) -> Event | None:
+        """The event that set the gate which an alias carries now, whether it exists or not; None for no gate.
+
+        Raises AdapterNotFound.
+        """
+        ...
+
+    def set_gate(self, name: str, alias: str, rules: str, actor: str) -> Event:
+        """Gives an alias a gate, in place of the one that it has; the same rules again record nothing.
+
+        Raises AdapterNotFound or TooManyAliases.
+        """
+        ...
+
+    def clear_gate(self, name: str, alias: str, actor: str) -> None:
+        """Takes an alias's gate away; raises AdapterNotFound or GateNotFound."""
+        ...
+
     def delete_version(self, name: str, number: int, actor: str) -> None:
         """Deletes a version; raises VersionInUse while an alias points at it, else as `version`."""
         ...
 
     def delete_adapter(self, name: str, force: bool, actor: str) -> None:
-        """Deletes every version of an adapter, and the name from lists; numbers are never used again.
+        """Deletes every version of an adapter, its gates, and the name from lists.
 
-        With `force` its aliases too; else raises AdapterInUse while there are any. Raises AdapterNotFound.
+        Numbers are never used again. With `force` its aliases too; else raises AdapterInUse while there are
+        any. Raises AdapterNotFound.
         """
         ...
 

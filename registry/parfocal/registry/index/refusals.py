@@ -8,12 +8,15 @@ from parfocal.registry.errors import (
     AliasMoved,
     AliasNotFound,
     EventUnknown,
+    GateMoved,
+    GateNotFound,
     InvalidReference,
     NothingToRollBack,
     TooManyAliases,
     VersionInUse,
     VersionNotFound,
 )
+from parfocal.registry.index.protocol import Terms
 from parfocal.registry.values import MAX_ALIASES
 
 
@@ -85,6 +88,34 @@ def check_room(name: str, aliases: int) -> None:
             f"adapter {name!r} has {aliases} aliases, and at most {MAX_ALIASES} are kept: delete one first",
             adapter=name,
         )
+
+
+def check_gate_room(name: str, gates: int) -> None:
+    """Raises TooManyAliases unless aliases of an adapter with so many gates can get another."""
+    if gates >= MAX_ALIASES:
+        raise TooManyAliases(
+            f"aliases of adapter {name!r} carry {gates} gates, and at most {MAX_ALIASES} are kept: clear one "
+            "first",
+            adapter=name,
+        )
+
+
+def check_gate(name: str, alias: str, terms: Terms, gate: int, actual: int) -> None:
+    """Raises GateMoved unless the gate, 0 for none, was asked, and asked about what the alias points at."""
+    if terms.gate == gate and terms.asked_at in (None, actual):
+        return
+    raise GateMoved(
+        f"alias {alias!r} of {name!r}, or its gate, was moved while the gate was asked; try again",
+        adapter=name, alias=alias,
+    )  # fmt: skip
+
+
+def no_gate(name: str, alias: str) -> GateNotFound:
+    """The alias carries no gate."""
+    return GateNotFound(
+        f"alias {alias!r} of {name!r} carries no gate; parfocal gate {name}@{alias} set gives it one",
+        adapter=name, alias=alias,
+    )  # fmt: skip
 
 
 def nothing_to_roll_back(name: str, alias: str, actual: int) -> NothingToRollBack:

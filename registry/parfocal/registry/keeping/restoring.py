@@ -78,6 +78,9 @@ def _rest(told: Iterable[Event], name: str) -> Iterable[Event]:
     for (owner, alias), number in standing.aliases.items():
         if owner == name:
             yield _end(EventKind.ALIAS_DELETED, name, alias=alias, previous_version=number)
+    for owner, alias in standing.gates:
+        if owner == name:
+            yield _end(EventKind.GATE_CLEARED, name, alias=alias)
     for (owner, number), digest in standing.versions.items():
         if owner == name:
             yield _end(EventKind.VERSION_DELETED, name, number, digest=digest)

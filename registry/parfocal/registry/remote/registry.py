@@ -8,7 +8,8 @@ from pathlib import Path
 
 from parfocal.client.transfer import Progress, Source, upload_parts
 from parfocal.registry.disk import cache_home, disk_errors
-from parfocal.registry.errors import BlobCorrupt
+from parfocal.registry.errors import BlobCorrupt, InvalidArgument
+from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
 from parfocal.registry.remote.persistence import Persistence
@@ -17,9 +18,11 @@ from parfocal.registry.remote.pushing import Push, Report, Sent
 from parfocal.registry.remote.replies import (
     checked_adapters,
     checked_alias,
+    checked_gate,
     checked_moves,
     checked_page,
     checked_resolved,
+    checked_verdict,
     checked_version,
     checked_versions,
 )
@@ -43,6 +46,7 @@ from parfocal.registry.values import (
     check_alias,
     check_expected,
     check_needed,
+    check_reason,
     check_sequence,
     check_version,
     checked_page_size,
@@ -55,8 +59,10 @@ from parfocal.registry.wire import (
     read_alias,
     read_listed,
     read_move,
+    read_verdict,
     read_version,
     registry_errors,
+    rule_messages,
     timestamp,
 )
 from parfocal.rpc import Credentials, Endpoint, RemoteError, open_blocking_channel
@@ -262,13 +268,23 @@ class RemoteRegistry:
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
     ) -> Alias:
         """Points an alias at a live version and records the move; see Registry."""
+        return self._moved(name, alias, version, Override("", actor, expected_version))
+
+    def override_gate(self, name: str, alias: str, version: int, override: Override) -> Alias:
+        """Points an alias at a live version though its gate refuses; see Registry."""
+        if not check_reason(override.reason):
+            raise InvalidArgument("a gate is overridden for a reason; say which", field="override_reason")
+        return self._moved(name, alias, version, override)
+
+    def _moved(self, name: str, alias: str, version: int, override: Override) -> Alias:
         with registry_errors(self._endpoint):
             request = pb.SetAliasRequest(
                 name=str(AdapterName.parse(name)),
                 alias=check_alias(alias),
                 version=check_version(version),
-                expected_version=check_expected(expected_version),
-                actor=check_actor(actor),
+                expected_version=check_expected(override.expected_version),
+                actor=check_actor(override.actor),
+                override_reason=override.reason,
             )
             reply = self._stub.SetAlias(request, timeout=_DEADLINE_S)
         return checked_alias(read_alias(reply), request.name, request.alias, version)
@@ -284,6 +300,42 @@ class RemoteRegistry:
             )
             reply = self._stub.RollbackAlias(request, timeout=_DEADLINE_S)
         return checked_alias(read_alias(reply), request.name, request.alias)
+
+    def gate(self, name: str, alias: str) -> StandingGate:
+        """The gate that an alias carries; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.GetGateRequest(name=str(AdapterName.parse(name)), alias=check_alias(alias))
+            reply = self._stub.GetGate(request, timeout=_DEADLINE_S)
+        return checked_gate(reply, request.name, request.alias)
+
+    def set_gate(self, name: str, alias: str, gate: Gate, actor: str = "") -> StandingGate:
+        """Gives an alias a gate, in place of the one that it has; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.SetGateRequest(
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias),
+                rules=rule_messages(gate),
+                actor=check_actor(actor),
+            )
+            reply = self._stub.SetGate(request, timeout=_DEADLINE_S)
+        return checked_gate(reply, request.name, request.alias)
+
+    def clear_gate(self, name: str, alias: str, actor: str = "") -> None:
+        """Takes an alias's gate away; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.ClearGateRequest(
+                name=str(AdapterName.parse(name)), alias=check_alias(alias), actor=check_actor(actor)
+            )
+            self._stub.ClearGate(request, timeout=_DEADLINE_S)
+
+    def check_gate(self, name: str, alias: str, version: int) -> Verdict:
+        """What an alias's gate finds of a version now; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.CheckGateRequest(
+                name=str(AdapterName.parse(name)), alias=check_alias(alias), version=check_version(version)
+            )
+            reply = self._stub.CheckGate(request, timeout=_DEADLINE_S)
+        return checked_verdict(read_verdict(reply), reply.passed, version)
 
     def delete_alias(
         self, name: str, alias: str, actor: str = "", expected_version: int | None = None

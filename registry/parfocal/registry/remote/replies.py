@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from parfocal.registry.errors import InvalidArgument, ReplyRefused
+from parfocal.registry.gates import StandingGate, Verdict
 from parfocal.registry.publishing import fault_of_files
 from parfocal.registry.values import (
     AdapterName,
@@ -20,6 +21,8 @@ from parfocal.registry.values import (
     check_version,
     parse_digest,
 )
+from parfocal.registry.wire import read_gate
+from parfocal.v1 import adapter_pb2
 
 Item = TypeVar("Item")
 
@@ -78,6 +81,24 @@ def checked_alias(alias: Alias, name: str, word: str | None = None, version: int
     if version not in (None, alias.version):
         raise refused(f"says that {name}@{alias.alias} points at {alias.version}, not at {version}")
     return alias
+
+
+def checked_gate(message: adapter_pb2.Gate, name: str, alias: str) -> StandingGate:
+    """The gate, if it is that of `name@alias`; raises ReplyRefused."""
+    try:
+        standing = read_gate(message)
+    except InvalidArgument as error:
+        raise refused(f"sent rules that no gate can have ({error})") from error
+    _check_word(standing.name, _canonical, name)
+    _check_word(standing.alias, check_alias, alias)
+    return standing
+
+
+def checked_verdict(verdict: Verdict, passed: bool, version: int) -> Verdict:
+    """The verdict, if it is about `version` and agrees with its evidence; raises ReplyRefused."""
+    if verdict.version != version or verdict.passed != passed or not verdict.evidence:
+        raise refused(f"sent a verdict that is not one about version {version}")
+    return verdict
 
 
 def checked_moves(moves: Iterable[AliasMove], name: str, word: str = "") -> tuple[AliasMove, ...]:

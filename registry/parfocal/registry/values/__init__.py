@@ -4,6 +4,7 @@ from parfocal.registry.values.arguments import (
     check_actor,
     check_expected,
     check_needed,
+    check_reason,
     check_sequence,
     check_version,
 )
@@ -137,6 +138,7 @@ __all__ = [
     "check_expected",
     "check_needed",
     "check_once",
+    "check_reason",
     "check_sequence",
     "check_version",
     "checked_page_size",

@@ -1,7 +1,7 @@
 """Checks of plain arguments before they are looked up or recorded for ever. Knows no index."""
 
 from parfocal.registry.errors import InvalidArgument
-from parfocal.v1.limits import ACTOR_CHARACTERS
+from parfocal.v1.limits import ACTOR_CHARACTERS, TEXT_CHARACTERS
 
 _MAX_VERSION = (1 << 31) - 1
 _MAX_SEQUENCE = (1 << 63) - 1
@@ -14,6 +14,17 @@ def check_actor(text: str) -> str:
             f"actor {text[:40]!a} is over {ACTOR_CHARACTERS.most} characters long or holds control "
             "characters",
             field="actor",
+        )
+    return text
+
+
+def check_reason(text: str) -> str:
+    """`text`, if it can be recorded as why a gate was overridden, empty for not; raises InvalidArgument."""
+    if len(text) > TEXT_CHARACTERS.most or not text.isprintable() or (text and not text.strip()):
+        raise InvalidArgument(
+            f"reason {text[:40]!a} is blank, over {TEXT_CHARACTERS.most} characters long or holds control "
+            "characters",
+            field="override_reason",
         )
     return text
 

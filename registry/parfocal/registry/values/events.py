@@ -20,6 +20,8 @@ class EventKind(StrEnum):
     ALIAS_ROLLED_BACK = "alias_rolled_back"
     ALIAS_DELETED = "alias_deleted"
     ADAPTER_DELETED = "adapter_deleted"
+    GATE_SET = "gate_set"
+    GATE_CLEARED = "gate_cleared"
 
 
 MOVE_KINDS = {
@@ -35,7 +37,8 @@ class Event:
 
     `version` and `digest` are 0 and empty where the change concerns none; `alias` and `previous_version`,
     where the alias pointed before, belong to moves of aliases. `hash` seals what the event says and, by its
-    hash, the event before, and so all before that; it is empty where nobody has sealed it.
+    hash, the event before, and so all before that; it is empty where nobody has sealed it. `gate` is JSON:
+    the rules of a gate that is set, or what a gate found of a move; empty where there is none.
     """
 
     sequence: int
@@ -48,6 +51,7 @@ class Event:
     previous_version: int = 0
     actor: str = ""
     hash: str = field(default="", compare=False)
+    gate: str = ""
 
     def hash_after(self, previous: str) -> str:
         """The hash of this event where that of the one before is `previous`, empty for the first event."""
@@ -64,6 +68,7 @@ class Event:
             MOVE_KINDS[self.kind],
             self.actor,
             self.happened_at,
+            self.gate,
         )
 
     def to_json(self) -> dict[str, JSON]:
@@ -71,6 +76,8 @@ class Event:
         return {**self._said(), "hash": self.hash} if self.hash else self._said()
 
     def _said(self) -> dict[str, JSON]:
+        """What is sealed; events of before there were gates say nothing of them."""
+        gate: dict[str, JSON] = {"gate": self.gate} if self.gate else {}
         return {
             "sequence": self.sequence,
             "kind": self.kind.value,
@@ -81,6 +88,7 @@ class Event:
             "alias": self.alias,
             "previous_version": self.previous_version,
             "actor": self.actor,
+            **gate,
         }
 
     @classmethod
@@ -102,15 +110,17 @@ class Event:
             fields.count("previous_version"),
             fields.text("actor"),
             fields.text("hash") if fields.given("hash") else "",
+            fields.text("gate") if fields.given("gate") else "",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What holds after some events: live versions by (name, number), and where aliases point."""
+    """What holds after some events: live versions by (name, number), where aliases point, and their gates."""
 
     versions: dict[tuple[str, int], str] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    gates: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
     def after(cls, events: Iterable[Event]) -> "Standing":
@@ -132,5 +142,9 @@ class Standing:
                 self.aliases[alias] = event.version
             case EventKind.ALIAS_DELETED:
                 self.aliases.pop(alias, None)
+            case EventKind.GATE_SET:
+                self.gates[alias] = event.gate
+            case EventKind.GATE_CLEARED:
+                self.gates.pop(alias, None)
             case EventKind.ADAPTER_DELETED:
-                pass  # its versions and aliases were deleted by events of their own
+                pass  # its versions, aliases and gates were ended by events of their own

@@ -69,6 +69,10 @@ class JsonObject:
             raise FieldError(self._at(name), f"is {kind_of(value)}, not a number")
         return float(value)
 
+    def optional_number(self, name: str) -> float | None:
+        """A number field as a float, or None where it is null."""
+        return None if self._get(name) is None else self.number(name)
+
     def mapping(self, name: str) -> Mapping[str, JSON]:
         """An object field as a mapping."""
         self.object(name)

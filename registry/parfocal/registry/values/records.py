@@ -142,6 +142,7 @@ class AliasMove:
     """One move of an alias, kept for ever.
 
     `previous_version` is 0 when the alias did not exist; `version` is 0, `digest` empty when it was deleted.
+    `gate` is what the alias's gate found, as JSON; empty where it had none.
     """
 
     name: str
@@ -152,3 +153,4 @@ class AliasMove:
     kind: MoveKind
     actor: str
     moved_at: datetime
+    gate: str = ""

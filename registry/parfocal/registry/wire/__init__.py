@@ -3,6 +3,14 @@
 from parfocal.registry.wire.errors import registry_errors
 from parfocal.registry.wire.events import event_message, read_event
 from parfocal.registry.wire.filters import filter_message, read_filter, read_move_filter, timestamp
+from parfocal.registry.wire.gates import (
+    gate_message,
+    read_gate,
+    read_rules,
+    read_verdict,
+    rule_messages,
+    verdict_message,
+)
 from parfocal.registry.wire.manifest_fields import ManifestFields
 from parfocal.registry.wire.messages import (
     adapter_message,
@@ -40,6 +48,7 @@ __all__ = [
     "file_message",
     "filter_message",
     "first_of_download_bytes",
+    "gate_message",
     "move_message",
     "provenance_message",
     "read_adapter",
@@ -49,16 +58,21 @@ __all__ = [
     "read_event",
     "read_file",
     "read_filter",
+    "read_gate",
     "read_listed",
     "read_move",
     "read_move_filter",
     "read_provenance",
     "read_publication",
     "read_rendering",
+    "read_rules",
+    "read_verdict",
     "read_version",
     "registry_errors",
     "rendering_message",
+    "rule_messages",
     "timestamp",
+    "verdict_message",
     "version_bytes",
     "version_message",
     "versions_bytes",

@@ -25,6 +25,10 @@ def event_message(event: Event) -> pb.WatchResponse:
             message.version_deleted.CopyFrom(pb.VersionDeleted(name=name, version=version, digest=digest))
         case EventKind.ADAPTER_DELETED:
             message.adapter_deleted.CopyFrom(pb.AdapterDeleted(name=name))
+        case EventKind.GATE_SET:
+            message.gate_set.CopyFrom(pb.GateSet(name=name, alias=event.alias, gate_json=event.gate))
+        case EventKind.GATE_CLEARED:
+            message.gate_cleared.CopyFrom(pb.GateCleared(name=name, alias=event.alias))
         case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK | EventKind.ALIAS_DELETED:
             message.alias_moved.CopyFrom(move_message(event.move()))
     return message
@@ -52,6 +56,15 @@ def _unsealed(message: pb.WatchResponse) -> Event | None:
         case "alias_moved":
             move = read_move(message.alias_moved)
             kind, target = _EVENT_KINDS[move.kind], (move.version, move.digest)
-            return Event(sequence, kind, move.name, when, *target, move.alias, move.previous_version, actor)
+            place = *target, move.alias, move.previous_version
+            return Event(sequence, kind, move.name, when, *place, actor, gate=move.gate)
+        case "gate_set":
+            gate = message.gate_set
+            kind, rules = EventKind.GATE_SET, gate.gate_json
+            return Event(sequence, kind, gate.name, when, alias=gate.alias, actor=actor, gate=rules)
+        case "gate_cleared":
+            cleared = message.gate_cleared
+            kind = EventKind.GATE_CLEARED
+            return Event(sequence, kind, cleared.name, when, alias=cleared.alias, actor=actor)
         case _:
             return None

@@ -95,6 +95,7 @@ def move_message(move: AliasMove) -> pb.AliasMove:
         actor=move.actor,
         move_time=_timestamp(move.moved_at),
         kind=_KINDS[move.kind],
+        gate_json=move.gate,
     )
 
 

@@ -105,6 +105,7 @@ def read_move(message: pb.AliasMove) -> AliasMove:
         _KINDS.get(message.kind, MoveKind.SET),
         message.actor,
         read_moment(message.move_time),
+        message.gate_json,
     )
 
 

@@ -24,6 +24,7 @@ from parfocal.registry.faces.grpc.announcements import (
 from parfocal.registry.faces.grpc.blob_uploads import BlobUploads
 from parfocal.registry.faces.grpc.downloads import SentFiles, files_from
 from parfocal.registry.faces.grpc.feed import Feed
+from parfocal.registry.faces.grpc.gates import Gates
 from parfocal.registry.faces.grpc.lists import Lists
 from parfocal.registry.faces.limits import ServiceLimits
 from parfocal.registry.faces.sight import may_have, readable, signed
@@ -59,8 +60,6 @@ from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 # What the log says of a request, if present: its subject and its caller.
 _TOLD = ("reference", "name", "alias", "version", "expected_version", "after_sequence", "actor")
-
-
 _MARGIN_S = 0.25
 _MARGIN_SHARE = 0.1
 
@@ -89,6 +88,7 @@ class RegistryService(RegistryServiceServicer):
         self._readings = Threads(2, "registry-reading")
         self._fields = ManifestFields()
         self._lists = Lists(registry)
+        self._gates = Gates(registry)
         self._changes = Threads(4, "registry-change")
         self._downloads = Threads(4, "registry-download")
         self._pieces = Threads(4, "registry-upload")
@@ -190,12 +190,29 @@ class RegistryService(RegistryServiceServicer):
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
         _tell(request, context)
-        target, expected = request.version, _expected(request)
-        actor = signed(request.actor, current_caller())
-        alias = await self._changes(
-            self._registry.set_alias, request.name, request.alias, target, expected, actor
-        )
+        alias = await self._changes(self._gates.move, request, _expected(request), current_caller())
         return alias_message(alias)
+
+    async def GetGate(self, request: pb.GetGateRequest, context: Context) -> adapter_pb2.Gate:
+        """Returns the gate of an alias."""
+        _tell(request, context)
+        return await self._look_ups(self._gates.get, request)
+
+    async def SetGate(self, request: pb.SetGateRequest, context: Context) -> adapter_pb2.Gate:
+        """Gives an alias a gate."""
+        _tell(request, context)
+        return await self._changes(self._gates.set, request, current_caller())
+
+    async def ClearGate(self, request: pb.ClearGateRequest, context: Context) -> Empty:
+        """Takes an alias's gate away."""
+        _tell(request, context)
+        await self._changes(self._gates.clear, request, current_caller())
+        return Empty()
+
+    async def CheckGate(self, request: pb.CheckGateRequest, context: Context) -> adapter_pb2.GateVerdict:
+        """Says what a gate finds of a version."""
+        _tell(request, context)
+        return await self._readings(self._gates.check, request)
 
     async def ListAliases(self, request: pb.ListAliasesRequest, context: Context) -> pb.ListAliasesResponse:
         """Lists aliases, with their history if asked."""

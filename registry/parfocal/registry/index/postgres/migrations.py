@@ -139,7 +139,20 @@ def _note_facts(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal, _note_facts)
+# What gates aliases carry, and what they found. An earlier Parfocal that is still running, which would move
+# an alias past its gate, cannot add an event: its transaction fails.
+_GATES: LiteralString = """
+ALTER TABLE events ADD COLUMN gate TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ALTER COLUMN gate DROP DEFAULT;
+ALTER TABLE events DROP CONSTRAINT events_kind_check;
+ALTER TABLE events ADD CONSTRAINT events_kind_check CHECK (kind IN (
+    'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+    'adapter_deleted', 'gate_set', 'gate_cleared'
+));
+CREATE INDEX events_of_gates ON events (name, alias, sequence) WHERE kind IN ('gate_set', 'gate_cleared');
+"""
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal, _note_facts, _GATES)
 
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:

@@ -4,11 +4,12 @@ from parfocal.registry.index.sql.changes import restore
 from parfocal.registry.index.sql.filtering import facts_of
 from parfocal.registry.index.sql.index import SqlIndex
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, event_of
-from parfocal.registry.index.sql.sealing import UNSEALED_COLUMNS, sealed_rows
+from parfocal.registry.index.sql.sealing import SEALED_COLUMNS, UNSEALED_COLUMNS, sealed_rows
 from parfocal.registry.index.sql.session import Database, Rows, Session
 
 __all__ = [
     "EVENT_COLUMNS",
+    "SEALED_COLUMNS",
     "UNSEALED_COLUMNS",
     "Database",
     "Rows",

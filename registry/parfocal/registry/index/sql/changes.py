@@ -21,7 +21,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
     last, previous = _last(session)
     numbered = replace(event, sequence=event.sequence or last + 1)
     session.execute(
-        f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             numbered.sequence,
             event.kind.value,
@@ -33,6 +33,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             event.previous_version,
             event.actor,
             numbered.hash_after(previous),
+            event.gate,
         ),
     )
     match event.kind:

@@ -5,17 +5,19 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from parfocal.registry.index import refusals
-from parfocal.registry.index.protocol import Slice
+from parfocal.registry.index.protocol import NO_TERMS, Slice, Terms
 from parfocal.registry.index.sql import leases, lookups
 from parfocal.registry.index.sql.changes import apply, last_sequence, next_number, restore
 from parfocal.registry.index.sql.filtering import of_moves, of_versions
 from parfocal.registry.index.sql.rows import (
     EVENT_COLUMNS,
+    MOVES,
     VERSION_COLUMNS,
     EventRow,
     VersionRow,
     event_of,
     fitting,
+    fitting_moves,
     moment_in,
     now,
 )
@@ -146,8 +148,8 @@ class SqlIndex:
                 lookups.require_adapter(session, name)
                 if alias:
                     raise refusals.no_alias(name, alias)
-        moves = tuple(event_of(row).move() for row in rows[:limit])
-        return Slice(moves, str(rows[limit - 1][0]) if len(rows) > limit else "")
+        found, more = fitting_moves(rows, limit)
+        return Slice(tuple(event_of(row).move() for row in found), str(found[-1][0]) if more else "")
 
     def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
         digest = digest_of(manifest)
@@ -162,34 +164,38 @@ class SqlIndex:
             apply(session, event, manifest)
             return Version(name, number, digest, manifest, event.happened_at)
 
-    def set_alias(self, name: str, alias: str, version: int, expected: int | None, actor: str) -> Alias:
+    def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._database.write() as session:
             digest = lookups.require_version(session, name, version)
             actual = lookups.points_at(session, name, alias)
-            refusals.check_points_at(name, alias, expected, actual)
+            refusals.check_points_at(name, alias, terms.expected, actual)
             if not actual:
                 refusals.check_room(name, lookups.count_aliases(session, name))
             if actual != version:
-                kind = EventKind.ALIAS_SET
-                apply(session, Event(0, kind, name, now(), version, digest, alias, actual, actor))
+                _check_gate(session, name, alias, terms, actual)
+                target = version, digest, alias, actual
+                event = Event(0, EventKind.ALIAS_SET, name, now(), *target, actor, gate=terms.found)
+                apply(session, event)
             return lookups.the_alias(session, name, alias)
 
-    def roll_back_alias(self, name: str, alias: str, expected: int, actor: str) -> Alias:
+    def roll_back_alias(self, name: str, alias: str, actor: str, terms: Terms) -> Alias:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
             moves = lookups.past_moves(session, name, alias)
             if not moves:
                 raise refusals.no_alias(name, alias)
             actual = lookups.points_at(session, name, alias)
-            refusals.check_points_at(name, alias, expected, actual)
+            refusals.check_points_at(name, alias, terms.expected, actual)
             live = lookups.live_numbers(session, name)
             target = rollback_target(moves, live.__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
             if not actual:
                 refusals.check_room(name, lookups.count_aliases(session, name))
-            kind = EventKind.ALIAS_ROLLED_BACK
-            apply(session, Event(0, kind, name, now(), target, live[target], alias, actual, actor))
+            _check_gate(session, name, alias, terms, actual)
+            place = target, live[target], alias, actual
+            event = Event(0, EventKind.ALIAS_ROLLED_BACK, name, now(), *place, actor, gate=terms.found)
+            apply(session, event)
             return lookups.the_alias(session, name, alias)
 
     def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
@@ -200,6 +206,32 @@ class SqlIndex:
             if not actual:
                 raise refusals.no_alias(name, alias)
             _delete_alias(session, name, alias, actual, actor)
+
+    def gate(self, name: str, alias: str) -> Event | None:
+        with self._database.read() as session:
+            lookups.require_adapter(session, name)
+            return lookups.gate_of(session, name, alias)
+
+    def set_gate(self, name: str, alias: str, rules: str, actor: str) -> Event:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            there = lookups.gate_of(session, name, alias)
+            if there is not None and there.gate == rules:
+                return there
+            if there is None:
+                refusals.check_gate_room(name, len(lookups.all_gates(session, name)))
+            kind = EventKind.GATE_SET
+            apply(session, Event(0, kind, name, now(), alias=alias, actor=actor, gate=rules))
+            set_now = lookups.gate_of(session, name, alias)
+            assert set_now is not None
+            return set_now
+
+    def clear_gate(self, name: str, alias: str, actor: str) -> None:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            if lookups.gate_of(session, name, alias) is None:
+                raise refusals.no_gate(name, alias)
+            _clear_gate(session, name, alias, actor)
 
     def delete_version(self, name: str, number: int, actor: str) -> None:
         with self._database.write() as session:
@@ -217,6 +249,8 @@ class SqlIndex:
                 raise refusals.adapter_in_use(name, [alias.alias for alias in aliases])
             for alias in aliases:
                 _delete_alias(session, name, alias.alias, alias.version, actor)
+            for gate in lookups.all_gates(session, name):
+                _clear_gate(session, name, gate.alias, actor)
             for number, digest in lookups.live_numbers(session, name).items():
                 _delete_version(session, name, number, digest, actor)
             apply(session, Event(0, EventKind.ADAPTER_DELETED, name, now(), actor=actor))
@@ -305,7 +339,7 @@ def _moves(
     """
     (name, alias), (condition, values) = whose, of_moves(where)
     rows: list[EventRow] = session.execute(
-        f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND alias <> '' AND (alias = ? OR ? = '')"
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND {MOVES} AND (alias = ? OR ? = '')"
         f" AND sequence < ?{condition} ORDER BY sequence DESC LIMIT ?",
         (name, alias, alias, _below(after), *values, limit + 1),
     ).fetchall()
@@ -315,6 +349,16 @@ def _moves(
 def _delete_alias(session: Session, name: str, alias: str, previous: int, actor: str) -> None:
     kind = EventKind.ALIAS_DELETED
     apply(session, Event(0, kind, name, now(), alias=alias, previous_version=previous, actor=actor))
+
+
+def _clear_gate(session: Session, name: str, alias: str, actor: str) -> None:
+    apply(session, Event(0, EventKind.GATE_CLEARED, name, now(), alias=alias, actor=actor))
+
+
+def _check_gate(session: Session, name: str, alias: str, terms: Terms, actual: int) -> None:
+    """Raises GateMoved unless the gate and what it was asked about are still what was looked at."""
+    gate = lookups.gate_of(session, name, alias)
+    refusals.check_gate(name, alias, terms, 0 if gate is None else gate.sequence, actual)
 
 
 def _delete_version(session: Session, name: str, number: int, digest: str, actor: str) -> None:

@@ -3,9 +3,17 @@
 from typing import Any
 
 from parfocal.registry.index import refusals
-from parfocal.registry.index.sql.rows import VERSION_COLUMNS, alias_of, listed
+from parfocal.registry.index.sql.rows import (
+    EVENT_COLUMNS,
+    GATES,
+    MOVES,
+    VERSION_COLUMNS,
+    alias_of,
+    event_of,
+    listed,
+)
 from parfocal.registry.index.sql.session import Session
-from parfocal.registry.values import MOVE_KINDS, Alias, EventKind, MoveKind, Version
+from parfocal.registry.values import MOVE_KINDS, Alias, Event, EventKind, MoveKind, Version
 
 ALIASES = """
 SELECT a.name, a.alias, a.version, v.digest, a.actor, a.moved_at
@@ -107,7 +115,27 @@ def count_aliases(session: Session, name: str) -> int:
 def past_moves(session: Session, name: str, alias: str) -> list[tuple[MoveKind, int]]:
     """How an alias was moved and to which version, oldest first."""
     rows = session.execute(
-        "SELECT kind, version FROM events WHERE name = ? AND alias = ? AND alias <> '' ORDER BY sequence",
+        f"SELECT kind, version FROM events WHERE name = ? AND alias = ? AND {MOVES} ORDER BY sequence",
         (name, alias),
     )
     return [(MOVE_KINDS[EventKind(kind)], version) for kind, version in rows]
+
+
+def gate_of(session: Session, name: str, alias: str) -> Event | None:
+    """The event that set the gate which an alias carries now; None where it carries none."""
+    row = session.execute(
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND alias = ? AND {GATES}"
+        " ORDER BY sequence DESC LIMIT 1",
+        (name, alias),
+    ).fetchone()
+    event = None if row is None else event_of(row)
+    return None if event is None or event.kind is EventKind.GATE_CLEARED else event
+
+
+def all_gates(session: Session, name: str) -> list[Event]:
+    """The events that set the gates which an adapter's aliases carry now, by alias."""
+    rows = session.execute(
+        f"SELECT DISTINCT alias FROM events WHERE name = ? AND {GATES} ORDER BY alias", (name,)
+    ).fetchall()
+    found = (gate_of(session, name, alias) for (alias,) in rows)
+    return [event for event in found if event is not None]

@@ -1,17 +1,24 @@
 """Rows of the index as the registry's values. Runs no statement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from parfocal.registry.errors import IndexCorrupt
 from parfocal.registry.values import Alias, Event, EventKind, Version
 
 VERSION_COLUMNS = "name, version, digest, manifest, created_at"
-EVENT_COLUMNS = "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash"
+EVENT_COLUMNS = (
+    "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash, gate"
+)
 VersionRow = tuple[str, int, str, bytes, str]
-EventRow = tuple[int, str, str, str, int, str, str, int, str, str]
+EventRow = tuple[int, str, str, str, int, str, str, int, str, str, str]
+# What an alias was pointed at; other events of an alias are those of its gate.
+MOVES = "alias <> '' AND kind NOT IN ('gate_set', 'gate_cleared')"
+GATES = "kind IN ('gate_set', 'gate_cleared')"
 # A page on the wire holds each manifest twice and must stay well below the message limit.
 _MAX_PAGE_BYTES = 4 << 20
+# A page of moves, beside all else that a thousand of them say, in what any client of gRPC reads.
+_MAX_FOUND_CHARACTERS = 512 << 10
 
 
 def now() -> datetime:
@@ -53,6 +60,16 @@ def fitting(rows: Iterable[VersionRow], limit: int) -> tuple[tuple[Version, ...]
     return tuple(items), False
 
 
+def fitting_moves(rows: Sequence[EventRow], limit: int) -> tuple[Sequence[EventRow], bool]:
+    """At most `limit` moves whose findings fit a page, at least one, and whether more follow."""
+    page_bytes = 0
+    for count, row in enumerate(rows):
+        page_bytes += len(row[-1])
+        if count == limit or (count and page_bytes > _MAX_FOUND_CHARACTERS):
+            return rows[:count], True
+    return rows, False
+
+
 def alias_of(row: tuple[str, str, int, str, str, str]) -> Alias:
     """The alias in a row; raises IndexCorrupt."""
     name, alias, version, digest, actor, moved_at = row
@@ -61,9 +78,9 @@ def alias_of(row: tuple[str, str, int, str, str, str]) -> Alias:
 
 def event_of(row: EventRow) -> Event:
     """The event in a row; raises IndexCorrupt."""
-    sequence, kind, name, when, version, digest, alias, previous, actor, hash_text = row
-    moment = moment_in(when)
-    return Event(sequence, _kind(kind), name, moment, version, digest, alias, previous, actor, hash_text)
+    sequence, kind, name, when, version, digest, alias, previous, actor, hash_text, gate = row
+    target = version, digest, alias, previous
+    return Event(sequence, _kind(kind), name, moment_in(when), *target, actor, hash_text, gate)
 
 
 def _kind(text: str) -> EventKind:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeAlias
 
-from parfocal.registry.index.sql import EVENT_COLUMNS, UNSEALED_COLUMNS, facts_of, sealed_rows
+from parfocal.registry.index.sql import SEALED_COLUMNS, UNSEALED_COLUMNS, facts_of, sealed_rows
 
 Step: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
@@ -169,9 +169,9 @@ def _seal(connection: sqlite3.Connection) -> None:
     """Gives every event its hash; raises sqlite3.Error, or IndexCorrupt where one cannot be read."""
     connection.execute(_SEALED)
     rows = connection.execute(f"SELECT {UNSEALED_COLUMNS} FROM events ORDER BY sequence")
-    places = ", ".join("?" * len(EVENT_COLUMNS.split(", ")))
+    places = ", ".join("?" * len(SEALED_COLUMNS.split(", ")))
     connection.executemany(
-        f"INSERT INTO sealed_events ({EVENT_COLUMNS}) VALUES ({places})", sealed_rows(rows)
+        f"INSERT INTO sealed_events ({SEALED_COLUMNS}) VALUES ({places})", sealed_rows(rows)
     )
     connection.execute("DROP TABLE events")
     connection.execute("ALTER TABLE sealed_events RENAME TO events")
@@ -203,7 +203,43 @@ def _note_facts(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _EVENTS, _LEASES, _seal, _note_facts)
+# What gates aliases carry, and what they found. An earlier Parfocal that is still running, which would move
+# an alias past its gate, cannot add an event: its transaction fails.
+_GATES = """
+CREATE TABLE gated_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN (
+        'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+        'adapter_deleted', 'gate_set', 'gate_cleared'
+    )),
+    name TEXT NOT NULL,
+    happened_at TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    previous_version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    gate TEXT NOT NULL
+) STRICT;
+
+INSERT INTO gated_events
+SELECT sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash, ''
+FROM events ORDER BY sequence;
+
+DROP TABLE events;
+ALTER TABLE gated_events RENAME TO events;
+CREATE INDEX events_by_alias ON events (name, alias, sequence) WHERE alias <> '';
+CREATE INDEX events_of_gates ON events (name, alias, sequence) WHERE kind IN ('gate_set', 'gate_cleared');
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+"""
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

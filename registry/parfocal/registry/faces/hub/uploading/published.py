@@ -7,6 +7,7 @@ from pathlib import Path
 from parfocal.registry.errors import (
     AdapterNotFound,
     BaseUnreachable,
+    GateRefused,
     InvalidUpload,
     RegistryError,
 )
@@ -135,7 +136,12 @@ class Publisher:
         _check_parent(after.parent, taking.head, before)
         folder = self._store.lay_out(taking.work / _LAID_OUT, name, key, after.files, parts)
         version = self._publish(name, folder)
-        self._move(taking, version)
+        try:
+            self._move(taking, version)
+        except GateRefused:  # it is published, and waits for nothing any more
+            self._store.drop(name, key)
+            self._drop_objects(name, commit)
+            raise
         self._store.drop(name, key)
         self._drop_objects(name, commit)
         return Outcome(sha_of(version), version)
