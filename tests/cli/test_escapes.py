@@ -33,6 +33,12 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "cache ls": [("cache", "ls", "--base-cache", f"{{folder}}/cache{ESCAPES}")],
     "cache rm": [("cache", "rm", ESCAPES, "--base-cache", "{folder}/cache")],
     "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
+    "gate": [
+        ("gate", "team/x@prod"),
+        ("gate", f"team/x@{ESCAPES}"),
+        ("gate", "team/x@prod", "set", "--base-of", "team/x@2"),
+        ("gate", "team/x@prod", "set", "--at-least", f"{ESCAPES}=1"),
+    ],
     "gc": [("gc", "--dry-run"), ("gc", ESCAPES)],
     "generate": [("generate", "Hello", "--address", "{address}"), ("generate", f"--{ESCAPES}")],
     "keys add": [("keys", "add", ESCAPES, "--scope", ESCAPES, "--file", f"{{folder}}/keys{ESCAPES}")],
@@ -65,7 +71,7 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "train": [("train", "--check", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
 }
 # These ask a registry, wherever it is.
-ASKING = ("alias", "log", "ls", "pull", "push", "rm", "rollback", "show")
+ASKING = ("alias", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show")
 
 
 def commands(group: Any = None, words: str = "") -> Iterator[str]:

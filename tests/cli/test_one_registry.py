@@ -14,7 +14,7 @@ from parfocal.server import DEFAULT_REGISTRY
 ROOT = Path(__file__).resolve().parents[2]
 
 
-COMMANDS = ("ls", "push", "pull", "show", "alias", "rollback", "log", "rm", "gc", "serve", "train")
+COMMANDS = ("ls", "push", "pull", "show", "alias", "gate", "rollback", "log", "rm", "gc", "serve", "train")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,6 +9,7 @@ import typer
 
 from parfocal.cli.commands.alias import alias
 from parfocal.cli.commands.cache import build_cache
+from parfocal.cli.commands.gate import gate
 from parfocal.cli.commands.gc import gc
 from parfocal.cli.commands.generate import generate
 from parfocal.cli.commands.keys import build_keys
@@ -31,7 +32,17 @@ from parfocal.cli.reach import reaching
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
-_REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (push, pull, ls, show, alias, rollback, log, rm)
+_REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
+    push,
+    pull,
+    ls,
+    show,
+    alias,
+    gate,
+    rollback,
+    log,
+    rm,
+)
 # Each with the extra that it needs.
 _TOURS = {"demo": "all", "bench": "serve"}
 

@@ -16,6 +16,7 @@ from parfocal.cli.options import (
 )
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
+from parfocal.registry.gates import Override
 
 
 def alias(
@@ -25,23 +26,42 @@ def alias(
         int | None, typer.Argument(metavar="VERSION", min=1, help="The version to point it at.")
     ] = None,
     expect: ExpectOption = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete the alias; its history stays.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the alias; its history and its gate stay.")
+    ] = False,
+    override: Annotated[
+        bool,
+        typer.Option("--override", help="Move it though its gate refuses; the history tells for ever."),
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="WHY", help="Why its gate is overridden.")
+    ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Point an alias at a version, or delete it. Requests that run keep the version they began with.
 
+    Where the alias carries a gate (parfocal gate), a version that does not meet it is refused, with the rules
+    that it misses and by how much. On a server with keys, --override needs the scope admin.
+
     Example: parfocal alias team/invoices prod 3 --expect 2
     """
     if (version is None) != delete:
         raise typer.BadParameter("give either a version or --delete", param_hint="VERSION")
+    if override != bool(reason) or (delete and override):
+        raise typer.BadParameter(
+            "--override and --reason belong together, and to a version", param_hint="--override"
+        )
     opened = registry_at(registry)
     if version is None:
         opened.delete_alias(name, alias, actor_or_me(actor), expect)
         _tell({"name": name, "alias": alias, "version": 0}, f"Deleted {name}@{alias}", as_json)
         return
-    moved = opened.set_alias(name, alias, version, expect, actor_or_me(actor))
+    if reason:
+        moved = opened.override_gate(name, alias, version, Override(reason, actor_or_me(actor), expect))
+    else:
+        moved = opened.set_alias(name, alias, version, expect, actor_or_me(actor))
     said = f"{moved.name}@{moved.alias} now means version {moved.version} ({moved.digest})"
     _tell(alias_document(moved), said, as_json)
 
