@@ -16,8 +16,9 @@ from parfocal.bench.workloads.against import against_in
 from parfocal.bench.workloads.calls import calls_of_round
 from parfocal.bench.workloads.shapes import SHAPES
 from parfocal.bench.workloads.workload import WARMUP_ROUND, Workload
-from parfocal.engine.backends.native.library import load
+from parfocal.engine.backends.native.library import LIBRARY, fault
 
+_WHY_NOT = fault(LIBRARY)
 SMALL = Workload("llama-test", requests=5, adapters=2, rank=4, prompt_tokens=24, new_tokens=8)
 
 
@@ -159,7 +160,7 @@ def test_without_kernels_everything_lies_in_the_bases_own_type() -> None:
     assert stored_types(replace(SMALL, adapter_dtype="int8"), "bfloat16", "cuda").adapters == "int8"
 
 
-@pytest.mark.skipif(load() is None, reason="the kernels do not run here")
+@pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT)
 @pytest.mark.parametrize(("bits", "head"), [(13, "int16"), (8, "int8")])
 def test_the_kernels_hold_adapters_head_and_context_in_few_bytes(bits: int, head: str) -> None:
     found = stored_types(replace(SMALL, activation_bits=bits), "float32", "cpu")

@@ -9,19 +9,11 @@ from oracle.bases import VOCABULARY, configurations, write_base
 from oracle.engines import open_engine, run_all
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.engine import AdapterKey, EngineConfig, Request, Stop
-from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native import Library
 from parfocal.engine.backends.native.layers import parts_of
 from parfocal.engine.backends.native.linear import Numbers
 from parfocal.engine.backends.native.profile import PHASES, NativeProfile
 from parfocal.engine.loading import load_base
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    found = load()
-    if found is None:
-        pytest.skip("the native kernels do not run here")
-    return found
 
 
 def _requests(adapter: str) -> list[Request]:

@@ -1,23 +1,14 @@
 """The kernels' float32 linear equals torch's in double precision, and a row's bits depend on no other row."""
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native import Library
 from parfocal.engine.backends.native.modules import NativeDense
 
 sizes = st.integers(1, 130)
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    found = load()
-    if found is None:
-        pytest.skip("the native kernels do not run here")
-    return found
 
 
 @given(rows=st.integers(1, 20), inputs=sizes, outputs=sizes, bias=st.booleans())

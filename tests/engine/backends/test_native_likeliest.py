@@ -10,21 +10,13 @@ from hypothesis import strategies as st
 
 from fakes.engine.constraints import Listed, packed
 from fakes.engine.sampling_rows import DRAWN, PLAIN, VOCABULARY, random_logits
-from parfocal.engine.backends.native import Library, NativeLikeliest, load
+from parfocal.engine.backends.native import Library, NativeLikeliest
 from parfocal.engine.sampling import Likeliest, PlainLikeliest, Sampler
 from parfocal.engine.scheduling import SamplingRow
 
 WIDTHS = st.sampled_from((1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 100, 2048, 3001))
 # So few different logits that most rows have ties, and the broken ones.
 LOGITS = st.sampled_from((-3.5, -1.0, 0.0, -0.0, 0.25, 1.0, 3e38, -torch.inf, torch.inf, torch.nan))
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    found = load()
-    if found is None:
-        pytest.skip("the native kernels do not run here")
-    return found
 
 
 def among(likeliest: Likeliest, logits: torch.Tensor, allowed: dict[int, bytes]) -> list[int]:

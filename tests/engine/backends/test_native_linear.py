@@ -15,7 +15,7 @@ from torch import nn
 from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native import Library
 from parfocal.engine.backends.native.linear import (
     NativeHead,
     NativeLinear,
@@ -39,14 +39,6 @@ packed_numbers = pytest.mark.parametrize("numbers", [Numbers.WIDE, Numbers.NARRO
 dense_numbers = pytest.mark.parametrize("numbers", [Numbers.DENSE_WIDE, Numbers.DENSE_NARROW])
 
 scales = st.sampled_from([1e-6, 1e-2, 1.0, 1e4])
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    found = load()
-    if found is None:
-        pytest.skip("the native kernels do not run here")
-    return found
 
 
 def quantised(outputs: int, inputs: int, bias: bool = False) -> Linear4bit:

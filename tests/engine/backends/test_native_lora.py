@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fakes.engine.lora_weights import SHAPES, added, random_adapter
 from parfocal.engine.adapters.slots import Place
-from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native import Library
 from parfocal.engine.backends.native.rows import SlabTables
 from parfocal.engine.backends.native.step_work import NativeLora
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
@@ -50,14 +50,6 @@ def test_a_slab_in_the_place_of_an_empty_one_is_seen_anew() -> None:
         ]
         store.free(place)
         del slab
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    found = load()
-    if found is None:
-        pytest.skip("the native kernels do not run here")
-    return found
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int16, torch.int8])

@@ -11,19 +11,11 @@ import torch
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from parfocal.engine.backends.native import Library, load
+from parfocal.engine.backends.native import Library
 from parfocal.engine.backends.native.feed_forward import NativeFeedForward, is_silu_gated
 from parfocal.engine.backends.native.linear import NativeLinear, pack_dense
 
 _PATIENCE_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    found = load()
-    if found is None:
-        pytest.skip("the native kernels do not run here")
-    return found
 
 
 def _linear(library: Library) -> NativeLinear:
