@@ -33,6 +33,11 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "cache ls": [("cache", "ls", "--base-cache", f"{{folder}}/cache{ESCAPES}")],
     "cache rm": [("cache", "rm", ESCAPES, "--base-cache", "{folder}/cache")],
     "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
+    "export": [
+        ("export", "team/x@1", "--oci", f"{{folder}}/image{ESCAPES}"),
+        ("export", "team/x@1", "--hub", ESCAPES),
+        ("export", "team/x@1", "--merged", "{folder}/merged", "--base", ESCAPES),
+    ],
     "gate": [
         ("gate", "team/x@prod"),
         ("gate", f"team/x@{ESCAPES}"),
@@ -41,6 +46,10 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     ],
     "gc": [("gc", "--dry-run"), ("gc", ESCAPES)],
     "generate": [("generate", "Hello", "--address", "{address}"), ("generate", f"--{ESCAPES}")],
+    "import": [
+        ("import", "--oci", f"{{folder}}/absent{ESCAPES}"),
+        ("import", ESCAPES, "--oci", "{folder}/adapter", "--tag", ESCAPES),
+    ],
     "keys add": [("keys", "add", ESCAPES, "--scope", ESCAPES, "--file", f"{{folder}}/keys{ESCAPES}")],
     "keys ls": [("keys", "ls", "--file", f"{{folder}}/absent{ESCAPES}")],
     "keys rm": [("keys", "rm", ESCAPES, "--file", f"{{folder}}/absent{ESCAPES}")],
@@ -71,7 +80,7 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "train": [("train", "--check", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
 }
 # These ask a registry, wherever it is.
-ASKING = ("alias", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show")
+ASKING = ("alias", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show")
 
 
 def commands(group: Any = None, words: str = "") -> Iterator[str]:

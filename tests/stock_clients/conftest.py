@@ -7,6 +7,7 @@ collect_ignore = [
     "hub_client.py",
     "hub_peft.py",
     "langchain_client.py",
+    "llama_cpp_lora.py",
     "openai_client.py",
     "scores.py",
 ]

@@ -1,5 +1,6 @@
 """The Hub's clients, unchanged, against `parfocal registry serve --http-address`."""
 
+import json
 import os
 import re
 import subprocess
@@ -92,6 +93,25 @@ def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -
 
     assert (to / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
     assert (to / CONFIG).is_file()
+
+
+def test_our_own_command_takes_a_version_there_and_brings_it_elsewhere(endpoint: str, tmp_path: Path) -> None:
+    parfocal = (sys.executable, "-m", "parfocal.cli")
+    here, there = tmp_path / "here", tmp_path / "there"
+    folder = write_tiny_adapter(tmp_path / "adapter")
+
+    _run(endpoint, tmp_path, *parfocal, "push", folder, "mine/x", "--base", "tiny", "--registry", here)
+    command = (*parfocal, "export", "mine/x", "--hub", "team/exported", "--registry", here, "--json")
+    said = _run(endpoint, tmp_path, *command)
+    told = json.loads(said[said.index("{") :])  # the registry says first that it keeps no card
+    assert (told["form"], told["new_repository"], told["warnings"]) == ("hub", True, [])
+    _run(endpoint, tmp_path, *parfocal, "push", "team/exported@main", "copy/x", "--registry", there)
+
+    shown = json.loads(_run(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there, "--json"))
+    assert shown["manifest"]["provenance"]["source"] == told["target"]
+    assert "source" in _run(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there)
+    _run(endpoint, tmp_path, *parfocal, "pull", "copy/x", tmp_path / "pulled", "--registry", there)
+    assert (tmp_path / "pulled" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
 
 
 @pytest.mark.skipif(not GIVEN, reason=f"{VENVS} names no folder for their venvs")

@@ -597,6 +597,7 @@ class Provenance(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     PARENT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     data_digest: _builtins.str
     """The sha256 of the training data. Empty if unknown."""
     hyper_parameters_json: _builtins.str
@@ -608,6 +609,8 @@ class Provenance(_message.Message):
     """The seed of the training. Unset if unknown."""
     parent: _builtins.str
     """The version that training started from: `namespace/name@3` or a digest. Unset if it started from the base."""
+    source: _builtins.str
+    """Where the adapter was taken from, if it was made elsewhere: `hf://org/name@<commit>` for the Hub. Unset otherwise."""
     @_builtins.property
     def tools(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The tools that made the adapter: package name to version."""
@@ -620,19 +623,24 @@ class Provenance(_message.Message):
         seed: _builtins.int | None = ...,
         tools: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         parent: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "_seed", b"_seed", "parent", b"parent", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "_seed", b"_seed", "_source", b"_source", "parent", b"parent", "seed", b"seed", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "_seed", b"_seed", "data_digest", b"data_digest", "hyper_parameters_json", b"hyper_parameters_json", "parent", b"parent", "seed", b"seed", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "_seed", b"_seed", "_source", b"_source", "data_digest", b"data_digest", "hyper_parameters_json", b"hyper_parameters_json", "parent", b"parent", "seed", b"seed", "source", b"source", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parent: _TypeAlias = _typing.Literal["parent"]  # noqa: Y015
     _WhichOneofArgType__parent: _TypeAlias = _typing.Literal["_parent", b"_parent"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parent) -> _WhichOneofReturnType__parent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
 
 Global___Provenance: _TypeAlias = Provenance  # noqa: Y015
 

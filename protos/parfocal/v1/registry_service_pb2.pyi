@@ -70,6 +70,7 @@ class PublishHeader(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     RENDERING_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    NOTICED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name to publish under, `namespace/name` or `name` (namespace `default`)."""
     base_reference: _builtins.str
@@ -100,6 +101,12 @@ class PublishHeader(_message.Message):
     def rendering(self) -> _adapter_pb2.Rendering:
         """How the rows that the adapter learnt from became text. Optional."""
 
+    @_builtins.property
+    def noticed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What another registry noticed when it published the same files, in sentences. They stand in the manifest before
+        what this registry notices, so that a version that was taken elsewhere and comes back is the same version.
+        """
+
     def __init__(
         self,
         *,
@@ -112,10 +119,11 @@ class PublishHeader(_message.Message):
         files: _abc.Iterable[_adapter_pb2.FileEntry] | None = ...,
         rendering: _adapter_pb2.Rendering | None = ...,
         actor: _builtins.str = ...,
+        noticed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "provenance", b"provenance", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "provenance", b"provenance", "rendering", b"rendering", "unverified_base", b"unverified_base"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "noticed", b"noticed", "provenance", b"provenance", "rendering", b"rendering", "unverified_base", b"unverified_base"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_base: _TypeAlias = _typing.Literal["base_reference", "base_contract"]  # noqa: Y015
     _WhichOneofArgType_base: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015

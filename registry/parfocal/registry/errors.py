@@ -23,6 +23,7 @@ RegistryError
 │   └── ContractMismatch       FAILED_PRECONDITION   its tensors do not fit its configuration or base
 ├── BaseUnreachable            FAILED_PRECONDITION   the base's files cannot be read
 ├── BaseUnsupported            FAILED_PRECONDITION   the base is stored in a form that is not served
+├── HubRefused                 FAILED_PRECONDITION   the Hub did not give, or take, what was asked
 ├── AliasMoved                 FAILED_PRECONDITION   compare-and-swap lost
 ├── GateRefused                FAILED_PRECONDITION   a version does not meet the rules of an alias
 ├── GateMoved                  FAILED_PRECONDITION   alias or gate moved while the gate was asked
@@ -54,7 +55,7 @@ RegistryError
     └── IndexLost              …                     the index is gone, or older than what lies beside it
 """
 
-# size: one tree, which callers read as a whole
+# size: one tree, read as a whole
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -255,6 +256,13 @@ class BaseUnsupported(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "BASE_UNSUPPORTED"
+
+
+class HubRefused(RegistryError):
+    """The Hub did not give, or take, what was asked: no such repository, no right to it, or no answer."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "HUB_REFUSED"
 
 
 class AliasMoved(RegistryError):

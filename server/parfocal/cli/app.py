@@ -26,6 +26,7 @@ from parfocal.cli.commands.status import status
 from parfocal.cli.commands.top import top
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.display import say, show_warnings_as_lines
+from parfocal.cli.exchange import export, import_
 from parfocal.cli.extras import needing
 from parfocal.cli.failures import OneLineGroup
 from parfocal.cli.reach import reaching
@@ -33,16 +34,10 @@ from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
-    push,
-    pull,
-    ls,
-    show,
-    alias,
-    gate,
-    rollback,
-    log,
-    rm,
-)
+    push, pull, export, import_, ls, show, alias, gate, rollback, log, rm,
+)  # fmt: skip
+# Those whose names Python has taken.
+_NAMES = {"import_": "import"}
 # Each with the extra that it needs.
 _TOURS = {"demo": "all", "bench": "serve"}
 
@@ -68,7 +63,7 @@ def build_app() -> typer.Typer:
     commands: tuple[Callable[..., None], ...] = (status, top, generate)
     asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
     for command in (serve, *asking, train, *keeping, gc):
-        app.command()(command)
+        app.command(_NAMES.get(command.__name__))(command)
     for group in (build_registry(), build_keys(), build_cache()):
         app.add_typer(group)
     app.callback()(_parfocal)

@@ -67,13 +67,18 @@ def of_extra(extra: str, requirements: Iterable[str]) -> list[str]:
     ['torch']
     """
     chosen = _CHOSEN if extra == "all" else (extra,)
-    return list(dict.fromkeys(name for name, its in _named(requirements) if its in chosen))
+    return list(dict.fromkeys(name for name, its in _brought(requirements) if its in chosen))
 
 
 def _named(requirements: Iterable[str]) -> list[tuple[str, str]]:
+    """Names of libraries with an extra that users choose and that brings each."""
+    return [each for each in _brought(requirements) if each[1] in _CHOSEN]
+
+
+def _brought(requirements: Iterable[str]) -> list[tuple[str, str]]:
     """Names of libraries with an extra that brings each."""
     found = (_OF_AN_EXTRA.fullmatch(each) for each in requirements)
-    return [(each["name"], each["extra"]) for each in found if each and each["extra"] in _CHOSEN]
+    return [(each["name"], each["extra"]) for each in found if each]
 
 
 def _requirements() -> list[str]:

@@ -1,6 +1,7 @@
 """The server: settings, metrics and the gRPC faces around one engine.
 
-Light on purpose: only `parfocal.server.assembly` imports torch, so the command shows its help immediately.
+Light on purpose: only `parfocal.server.assembly` and `parfocal.server.exports` import torch, so the command
+shows its help immediately.
 """
 
 from parfocal.server.build_info import build_info, package_version

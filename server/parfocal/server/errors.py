@@ -3,6 +3,7 @@
 ServerError
 ├── BadSetting           INVALID_ARGUMENT      a setting's key is unknown or its value cannot be used
 ├── BadRequest           INVALID_ARGUMENT      a field of a message is missing or out of its range
+├── ExportRefused        FAILED_PRECONDITION   a version cannot be written in the form asked for
 └── ContractMismatch     FAILED_PRECONDITION   the adapter was made for another base
 """
 
@@ -35,6 +36,13 @@ class BadRequest(ServerError):
 
     status = "INVALID_ARGUMENT"
     reason = "INVALID_REQUEST"
+
+
+class ExportRefused(ServerError):
+    """A version cannot be written in the form that was asked for; the message says what stands in the way."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "EXPORT_REFUSED"
 
 
 class ContractMismatch(ServerError):

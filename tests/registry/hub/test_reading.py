@@ -16,7 +16,7 @@ from huggingface_hub.repocard import ModelCard
 
 from fakes.registry.hub_server import Hub
 from parfocal.registry import FolderRegistry, Publication
-from parfocal.registry.faces.hub.cards import card
+from parfocal.registry.cards import card
 from parfocal.registry.faces.hub.lists import Search, search
 from parfocal.rpc.access import ANYBODY
 

@@ -11,13 +11,15 @@ from parfocal.registry.peft.folder import (
 from parfocal.registry.peft.folder_files import check_kind, open_regular
 from parfocal.registry.peft.published_weights import begun_anew
 from parfocal.registry.peft.rereading import check_published_config
-from parfocal.registry.peft.safetensors_header import read_header
+from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan, read_header
 
 __all__ = [
     "MAX_CONFIG_BYTES",
     "MAX_WEIGHTS_BYTES",
     "PeftConfig",
     "PeftFolder",
+    "SafetensorsHeader",
+    "TensorSpan",
     "begun_anew",
     "check_kind",
     "check_published_config",

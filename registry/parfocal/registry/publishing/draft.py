@@ -131,12 +131,14 @@ def draft(folder: Path, publication: Publication) -> Draft:
     digest = None if template is None else digest_of(template)
     contract = Contract(base, targets, read.config.use_rslora, publication.rendering, digest)
     check_limits(contract, publication)
-    warnings = (
+    found = (
         *read.warnings,
         *base_warnings(read.config, base),
         *((_OWN_TEMPLATE,) if template else ()),
         *token_warnings(folder, base),
     )
+    noticed = publication.noticed
+    warnings = (*noticed, *(warning for warning in found if warning not in noticed))
     result = Draft(read, config, contract, publication, warnings, template)
     # A manifest that cannot be written must be refused before anything is stored.
     result.manifest(())

@@ -34,6 +34,7 @@ def check_limits(contract: Contract, publication: Publication) -> None:
         if not 0 <= size <= MAX_SIZE:
             raise InvalidPublication(f"{field} is {size}; it must be 0 to {MAX_SIZE}", field=field)
     _check_counts(publication.provenance, publication.evaluation, contract.rendering)
+    _check_bytes(publication.noticed, "warnings", MAX_PROVENANCE_BYTES)
 
 
 def _check_counts(
@@ -74,6 +75,7 @@ def _texts(
     if provenance is not None:
         yield "provenance.data_digest", provenance.data_digest
         yield "provenance.parent", provenance.parent or ""
+        yield "provenance.source", provenance.source or ""
         yield from (("provenance.tools", text) for tool in provenance.tools.items() for text in tool)
     if evaluation is not None:
         yield "evaluation.data_digest", evaluation.data_digest

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.peft import PeftConfig
-from parfocal.registry.values import BaseContract, Evaluation, Provenance, Rendering
+from parfocal.registry.values import BaseContract, Evaluation, Manifest, Provenance, Rendering
 
 _HUB_CACHE = re.compile(r"models--(?P<id>[^/]+)/snapshots/[0-9a-f]+/?$")
 
@@ -18,7 +18,7 @@ class Publication:
     Without a described base, or with an unverified one, `unverified_base` must confirm that this is intended.
     In place of `base`, a stranger may name one to be looked up: `shared_base`, a Hub id or empty for the one
     that the adapter's configuration names. Folders of this machine are never looked at for it. `actor` is who
-    publishes, for the history.
+    publishes, for the history. `noticed` are warnings that publishing found elsewhere, before its own.
     """
 
     base: BaseContract | None = None
@@ -28,6 +28,20 @@ class Publication:
     rendering: Rendering | None = None
     shared_base: str | None = None
     actor: str = ""
+    noticed: tuple[str, ...] = ()
+
+    @classmethod
+    def again(cls, manifest: Manifest, actor: str = "") -> "Publication":
+        """What makes a version's own files the same version in another registry."""
+        return cls(
+            base=manifest.contract.base,
+            provenance=manifest.provenance,
+            evaluation=manifest.evaluation,
+            unverified_base=not manifest.contract.base.verified,
+            rendering=manifest.contract.rendering,
+            actor=actor,
+            noticed=manifest.warnings,
+        )
 
 
 def bound_base(config: PeftConfig, publication: Publication) -> BaseContract:

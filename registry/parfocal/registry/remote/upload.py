@@ -17,6 +17,7 @@ def publish_header(name: str, publication: Publication) -> pb.PublishHeader:
         evaluation=evaluation_message(publication.evaluation),
         rendering=rendering_message(publication.rendering),
         actor=check_actor(publication.actor),
+        noticed=publication.noticed,
     )
 
 

@@ -16,7 +16,9 @@ _MAX_METRIC = sys.float_info.max
 class Provenance:
     """How an adapter was made; `parent` is the version it continued from, as `name@3` or a digest.
 
-    Values are copied when it is made; raises InvalidPublication when one of them has no JSON form.
+    `source` is where it was taken from if it was made elsewhere, such as `hf://org/name@<commit>`; the JSON
+    form omits it where there is none, as manifests did before it was recorded. Values are copied when it is
+    made; raises InvalidPublication when one of them has no JSON form.
     """
 
     data_digest: str
@@ -24,6 +26,7 @@ class Provenance:
     seed: int | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     parent: str | None = None
+    source: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(
@@ -44,6 +47,7 @@ class Provenance:
             "seed": self.seed,
             "tools": self.tools,
             "parent": self.parent,
+            **({} if self.source is None else {"source": self.source}),
         }
 
     @classmethod
@@ -57,6 +61,7 @@ class Provenance:
             seed=fields.optional_integer("seed"),
             tools={name: tools.text(name) for name in fields.mapping("tools")},
             parent=fields.optional_text("parent"),
+            source=fields.text("source") if fields.given("source") else None,
         )
 
 

@@ -140,6 +140,7 @@ def provenance_message(provenance: Provenance | None) -> pb.Provenance | None:
         seed=provenance.seed,
         tools=provenance.tools,
         parent=provenance.parent,
+        source=provenance.source,
     )
 
 

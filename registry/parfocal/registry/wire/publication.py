@@ -19,4 +19,5 @@ def read_publication(header: pb.PublishHeader, actor: str) -> Publication:
         rendering=read_rendering(header.rendering) if header.HasField("rendering") else None,
         shared_base=None if is_described else header.base_reference,
         actor=actor,
+        noticed=tuple(header.noticed),
     )

@@ -144,6 +144,7 @@ def read_provenance(message: pb.Provenance) -> Provenance:
         seed=message.seed if message.HasField("seed") else None,
         tools=dict(message.tools),
         parent=message.parent if message.HasField("parent") else None,
+        source=message.source if message.HasField("source") else None,
     )
 
 

@@ -1,6 +1,7 @@
-"""`parfocal push`: publishes an adapter that PEFT has written."""
+"""`parfocal push`: publishes an adapter that PEFT has written, out of a folder or off the Hub."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,29 +10,23 @@ import typer
 from parfocal.cli.display import say, show_json, size_text
 from parfocal.cli.documents import version_document
 from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, JsonOption, NameArgument, RegistryOption
+from parfocal.cli.origin import described, latest_of
 from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
-from parfocal.registry import (
-    AdapterNotFound,
-    BaseContract,
-    BaseUnreachable,
-    Publication,
-    Registry,
-    Version,
-    VersionNotFound,
-    describe_base,
-    locate_base,
-)
+from parfocal.registry import HubRefused, Provenance, Publication, Version
 from parfocal.registry.peft import read_config
-from parfocal.registry.publishing import base_named_by
-
-_UNSEEN = "publish with --unverified-base and let serving check the adapter when it loads it"
 
 
 def push(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="What PEFT's save_pretrained wrote.", show_default=False)
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|HUB_ID[@REVISION]",
+            help="What PEFT's save_pretrained wrote: a folder, or a repository of the Hub such as org/name, "
+            "also written hf://org/name.",
+            show_default=False,
+        ),
     ],
     name: NameArgument,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -54,18 +49,25 @@ def push(
 ) -> None:
     """Publish an adapter as a new version. Content that the name has already keeps its version.
 
-    To a registry at grpc://host:port only those bytes travel that it lacks; a push that was cut goes on where
+    From the Hub, or whatever speaks its protocol at HF_ENDPOINT, the adapter comes at the commit that its
+    revision is now, which the version records; every byte is verified against what the Hub lists. To a
+    registry at grpc://host:port only those bytes travel that it lacks; a push that was cut goes on where
     it was when it is repeated.
 
     Example: parfocal push ./my-adapter team/invoices --base tiny
     """
-    described = _unseen(base) if unverified_base else _seen(base or _named_by(folder))
+    found = _found(source)
+    publication = Publication(
+        base=described(base, lambda: read_config(found.folder), unverified_base),
+        provenance=found.provenance,
+        unverified_base=unverified_base,
+        actor=actor_or_me(actor),
+    )
     with bytes_progress(f"Publishing {name}") as progress:
-        publication = Publication(base=described, unverified_base=unverified_base, actor=actor_or_me(actor))
         opened = registry_at(registry, create=True)
-        before = _latest(opened, name)
+        before = latest_of(opened, name)
         travelled = list[int]()
-        version = opened.publish(name, folder, publication, progress, travelled.append)
+        version = opened.publish(name, found.folder, publication, progress, travelled.append)
     # Numbers only grow, so one that is no higher was there already.
     is_new = version.version > before
     if as_json:
@@ -74,36 +76,33 @@ def push(
         _tell(version, is_new, travelled)
 
 
-def _latest(registry: Registry, name: str) -> int:
-    """The highest live version; 0 where there is none."""
-    try:
-        return registry.resolve(name).version
-    except (AdapterNotFound, VersionNotFound):
-        return 0
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A folder, and where it came from if it was not there before."""
+
+    folder: Path
+    provenance: Provenance | None = None
 
 
-def _named_by(folder: Path) -> str | None:
-    """The base that the folder's configuration names: a folder that is still there, or a Hub id."""
-    config = read_config(folder)
-    if config.base is not None and Path(config.base).expanduser().is_dir():
-        return config.base
-    named = base_named_by(config)
-    return f"{named}@{config.revision}" if named and config.revision else named
+def _found(source: str) -> _Found:
+    """The folder with this name, or else the repository of the Hub."""
+    # Imported here: only a repository's name needs it, and most commands are given folders.
+    from parfocal.registry.hub import HubReference, fetch_adapter
 
-
-def _seen(base: str | None) -> BaseContract | None:
-    """The base's contract; None where nobody named one, which publishing refuses with advice."""
-    if base is None:
-        return None
-    with spinner(f"Reading the configuration of {base}"):
+    folder = Path(source)
+    if folder.is_dir() and not HubReference.is_explicit(source):
+        return _Found(folder)
+    reference = HubReference.parse(source)
+    if reference is None:
+        return _Found(folder)  # reading it says what is wrong
+    with spinner(f"Fetching {reference}"):
         try:
-            return describe_base(locate_base(base, weights=False))
-        except BaseUnreachable as error:
-            raise BaseUnreachable(f"{error}, or {_UNSEEN}", field="base") from error
-
-
-def _unseen(base: str | None) -> BaseContract | None:
-    return None if base is None else BaseContract.unverified(base)
+            adapter = fetch_adapter(reference)
+        except HubRefused as error:
+            if HubReference.is_explicit(source):
+                raise
+            raise HubRefused(f"there is no folder {source} here, and {error}", field="folder") from error
+    return _Found(adapter.folder, Provenance(data_digest="", source=str(adapter.reference)))
 
 
 def _tell(version: Version, is_new: bool, travelled: Sequence[int]) -> None:

@@ -110,12 +110,17 @@ def _show_provenance(provenance: Provenance) -> None:
     show_pairs(
         [
             ("data", provenance.data_digest or "unknown"),
-            ("parent", provenance.parent or "none: trained from the base"),
+            *((("source", provenance.source),) if provenance.source else ()),
+            ("parent", provenance.parent or _no_parent(provenance)),
             ("seed", "unknown" if provenance.seed is None else str(provenance.seed)),
             ("tools", ", ".join(f"{name} {version}" for name, version in sorted(provenance.tools.items()))),
             *_scalars(provenance.hyper_parameters),
         ]
     )
+
+
+def _no_parent(provenance: Provenance) -> str:
+    return "unknown" if provenance.source else "none: trained from the base"
 
 
 def _scalars(values: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -14,13 +14,17 @@ _FORMS = {"chat": adapter_pb2.RENDERING_FORM_CHAT, "raw": adapter_pb2.RENDERING_
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where an adapter came from; digests are `sha256:…`, `parent` is `namespace/name@3` or a digest."""
+    """Where an adapter came from; digests are `sha256:…`, `parent` is `namespace/name@3` or a digest.
+
+    `source` is where it was taken from if it was made elsewhere, such as `hf://org/name@<commit>`.
+    """
 
     data_digest: str = ""
     hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     parent: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def _provenance(given: Provenance | None) -> adapter_pb2.Provenance | None:
         seed=given.seed,
         tools=given.tools,
         parent=given.parent,
+        source=given.source,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from parfocal.registry.faces.hub.cards import LIBRARY, card_data
+from parfocal.registry.cards import LIBRARY, card_data
 from parfocal.registry.faces.hub.entries import entries_of
 from parfocal.registry.faces.hub.revisions import MAIN, repo_id, sha_of
 from parfocal.registry.registry import Registry

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from parfocal.registry.faces.hub.cards import CARD_FILE, card
+from parfocal.registry.cards import CARD_FILE, card
 from parfocal.registry.values import Manifest, hex_of
 
 

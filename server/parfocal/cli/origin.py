@@ -1,0 +1,56 @@
+"""What every command that publishes asks first: which base it is, and what the name has."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from parfocal.cli.progress import spinner
+from parfocal.registry import (
+    AdapterNotFound,
+    BaseContract,
+    BaseUnreachable,
+    Registry,
+    VersionNotFound,
+    describe_base,
+    locate_base,
+)
+from parfocal.registry.peft import PeftConfig
+from parfocal.registry.publishing import base_named_by
+
+_UNSEEN = "publish with --unverified-base and let serving check the adapter when it loads it"
+
+
+def described(base: str | None, config: Callable[[], PeftConfig], unverified: bool) -> BaseContract | None:
+    """The base that was named, or else the one that a configuration names.
+
+    None where nobody named one, which publishing refuses with advice. Raises BaseUnreachable, and what
+    reading the configuration raises.
+    """
+    if unverified:
+        return None if base is None else BaseContract.unverified(base)
+    return _seen(base or _named_by(config()))
+
+
+def latest_of(registry: Registry, name: str) -> int:
+    """The highest live version of a name; 0 where there is none."""
+    try:
+        return registry.resolve(name).version
+    except (AdapterNotFound, VersionNotFound):
+        return 0
+
+
+def _named_by(config: PeftConfig) -> str | None:
+    """The base that a configuration names: a folder that is still there, or a Hub id."""
+    if config.base is not None and Path(config.base).expanduser().is_dir():
+        return config.base
+    named = base_named_by(config)
+    return f"{named}@{config.revision}" if named and config.revision else named
+
+
+def _seen(base: str | None) -> BaseContract | None:
+    if base is None:
+        return None
+    with spinner(f"Reading the configuration of {base}"):
+        try:
+            return describe_base(locate_base(base, weights=False))
+        except BaseUnreachable as error:
+            raise BaseUnreachable(f"{error}, or {_UNSEEN}", field="base") from error
