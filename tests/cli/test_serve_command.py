@@ -23,7 +23,7 @@ from typer.testing import Result
 
 from oracle.bases import configurations, write_base
 from parfocal.cli.app import build_app
-from parfocal.cli.waiting import Patience, wait_until_serving
+from parfocal.cli.asking import Patience, wait_until_serving
 from parfocal.rpc import open_channel, remote_error
 from parfocal.server import ServeConfig, resolve_settings, settings_of
 from parfocal.v1 import inference_service_pb2 as pb

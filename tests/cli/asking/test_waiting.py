@@ -10,7 +10,7 @@ from typer.testing import Result
 
 from fakes.rest import rest_serving
 from fakes.served_aside import aside, served_aside
-from parfocal.cli.waiting import Patience, wait_until_serving
+from parfocal.cli.asking import Patience, wait_until_serving
 from parfocal.rpc import RemoteError, WireServer
 
 Run = Callable[..., Result]

@@ -136,7 +136,7 @@ def _check_seconds(given: float | None, flag: str) -> None:
 
 
 def _wait(address: str, limit_s: float | None) -> None:
-    from parfocal.cli.waiting import Patience, wait_until_serving
+    from parfocal.cli.asking import Patience, wait_until_serving
 
     title = f"Waiting for the server at {address}"
     with spinner(title) as retitle:
