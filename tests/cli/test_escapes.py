@@ -54,7 +54,14 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "keys ls": [("keys", "ls", "--file", f"{{folder}}/absent{ESCAPES}")],
     "keys rm": [("keys", "rm", ESCAPES, "--file", f"{{folder}}/absent{ESCAPES}")],
     "log": [("log", "team/x"), ("log", "team/x", ESCAPES)],
-    "ls": [("ls",), ("ls", "team/x"), ("ls", f"{ESCAPES}/")],
+    "ls": [
+        ("ls",),
+        ("ls", "team/x"),
+        ("ls", f"{ESCAPES}/"),
+        ("ls", "team/x", "--metric", f"metric{ESCAPES}>0"),
+        ("ls", "--metric", f"f1>{ESCAPES}"),
+        ("ls", "--tag", ESCAPES, "--search", ESCAPES),
+    ],
     "pull": [("pull", "team/x@1", f"{{folder}}/pulled{ESCAPES}"), ("pull", "team/x@2", "{folder}/2")],
     "push": [
         ("push", "{folder}/adapter", "team/z", "--base", f"{{folder}}/base{ESCAPES}"),

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from fakes.registry.registry_server import serving
-from parfocal.registry import FolderRegistry
+from parfocal.registry import Evaluation, FolderRegistry, Publication, describe_base, locate_base
 from parfocal.registry.errors import IndexLost
 
 Run = Callable[..., Result]
@@ -76,6 +76,10 @@ def test_all_that_happened_is_shown_oldest_first(run: Run, published: Path) -> N
     [
         (("--base", "small-base"), [2, 1]),
         (("--base", "another"), []),
+        (("--search", "VOICES small"), [2, 1]),
+        (("--search", "voices large"), []),
+        (("--tag", "language:de"), []),
+        (("--metric", "f1>=0"), []),
         (("--alias", "prod"), [1]),
         (("--parent", "team/x@1"), []),
         (("--by", "nobody"), []),
@@ -91,6 +95,46 @@ def test_lists_show_only_what_meets_their_flags(
     assert [version["version"] for version in found] == versions
     adapters = _json(run("ls", "--json", *flags))["adapters"]
     assert [adapter["name"] for adapter in adapters] == (["team/invoices"] if versions else [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--metric", "f1=>0.9"), "has '>0.9' at character 4, where a number must stand"),
+        (("--metric", "f1"), "one of >=, <=, >, <, = and !="),
+        (("--tag", "No Tag"), "tag 'No Tag' is none; write 1 to 63"),
+        (("--search", "a b c d e f g h i"), "search has 9 parts; 8 fit"),
+    ],
+)
+def test_what_no_version_can_have_is_refused(
+    run: Run, published: Path, flags: tuple[str, ...], says: str
+) -> None:
+    for name in ((), ("team/invoices",)):
+        refused = run("ls", *name, *flags)
+        assert refused.exit_code == (2 if "--metric" in flags else 1)
+        assert says in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_tags_that_were_pushed_find_the_version(
+    run: Run, published: Path, adapter_folder: Callable[[int], Path]
+) -> None:
+    pushed = ("push", adapter_folder(3), "team/invoices", "--base", published.parent / "small-base")
+    assert run(*pushed, "--tag", "mail", "--tag", "language:de").exit_code == 0
+    for flags in (("--tag", "mail", "--tag", "language:de"), ("--search", "LANGUAGE:DE")):
+        (found,) = _json(run("ls", "team/invoices", "--json", *flags))["versions"]
+        assert (found["version"], found["manifest"]["tags"]) == (3, ["language:de", "mail"])
+    assert "tag 'No Tag' is none" in run(*pushed, "--tag", "No Tag").stderr
+
+
+def test_a_metric_that_is_asked_about_is_shown(
+    run: Run, published: Path, adapter_folder: Callable[[int], Path]
+) -> None:
+    base = describe_base(locate_base(str(published.parent / "small-base"), weights=False))
+    scored = Publication(base, evaluation=Evaluation("sha256:rows", 3, {"f1": 0.875}))
+    FolderRegistry(published).publish("team/invoices", adapter_folder(3), scored)
+    header, row = run("ls", "team/invoices", "--metric", "f1>0.8").stdout.splitlines()
+    assert header.split() == ["VERSION", "DIGEST", "ALIASES", "BASE", "SIZE", "f1", "PUBLISHED"]
+    assert "0.875" in row.split()
 
 
 def test_who_pushed_is_known(run: Run, published: Path, adapter_folder: Callable[[int], Path]) -> None:

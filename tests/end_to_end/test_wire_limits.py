@@ -191,11 +191,13 @@ def modules(wire: Wire, count: int) -> str:
     return ""
 
 
-def publishing(provenance: Provenance | None = None, evaluation: Evaluation | None = None) -> str:
+def publishing(
+    provenance: Provenance | None = None, evaluation: Evaluation | None = None, tags: list[str] | None = None
+) -> str:
     """Beside the wire: what is said of a publication, before anything of it is stored."""
-    base = BaseContract.unverified("x")
+    publication = Publication(BaseContract.unverified("x"), provenance, evaluation, tags=tuple(tags or ()))
     try:
-        check_limits(Contract(base, (), False), Publication(base, provenance, evaluation))
+        check_limits(Contract(BaseContract.unverified("x"), (), False), publication)
     except InvalidPublication as error:
         return str(error)
     return ""
@@ -243,6 +245,7 @@ def parts(wire: Wire, count: int) -> str:
     return generate(wire, pb.GenerateRequest(chat=pb.Chat(messages=[message])))
 
 
+# size: one table, with every limit in it
 TRIES: dict[Limit, Try] = {
     limits.REQUEST_BYTES: whole_message,
     limits.HEADER_BYTES: widest_header,
@@ -277,6 +280,7 @@ TRIES: dict[Limit, Try] = {
         evaluation=Evaluation("", 1, {f"m{number}": 0.5 for number in range(count)})
     ),
     limits.TEXT_CHARACTERS: lambda wire, count: publishing(provenance=Provenance("", parent="p" * count)),
+    limits.TAGS: lambda wire, count: publishing(tags=[f"t{number}" for number in range(count)]),
     limits.ALIASES: aliases,
     limits.PROMPT_TOKENS: lambda wire, count: generate(
         wire, pb.GenerateRequest(tokens=pb.Tokens(ids=[1] * count))

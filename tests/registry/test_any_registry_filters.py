@@ -4,28 +4,46 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from parfocal.registry import Provenance, Publication, Registry, Version, every_item
+from parfocal.registry import Evaluation, Provenance, Publication, Registry, Version, every_item
 from parfocal.registry.errors import AdapterNotFound, InvalidArgument, InvalidPage
-from parfocal.registry.values import MoveFilter, Span, VersionFilter
+from parfocal.registry.values import MetricCondition, MoveFilter, Span, VersionFilter
 
 Write = Callable[..., Path]
 LONG_AGO, LATER = datetime(2020, 1, 1, tzinfo=UTC), timedelta(days=1)
 
 
+def scored(f1: float, of_slice: float | None = None) -> Evaluation:
+    metrics = {"f1": f1, "adapter_loss": 1 - f1} | ({} if of_slice is None else {"f1/de": of_slice})
+    return Evaluation("sha256:rows", 5, metrics)
+
+
+def of(*texts: str) -> VersionFilter:
+    return VersionFilter(metrics=tuple(map(MetricCondition.parse, texts)))
+
+
 @pytest.fixture
 def shelf(any_registry: Registry, adapter: Write, publication: Publication) -> list[Version]:
-    """Three versions of team/x, of two bases, publishers and parents, and one of team/y."""
+    """Three versions of team/x, of two bases, publishers, parents and scores, and one of team/y."""
     assert publication.base is not None
     other = replace(publication.base, id="other-base")
     trained = Provenance("sha256:data", {}, parent="team/x@1", tools={})
     wanted = (
-        ("team/x", replace(publication, actor="ann")),
-        ("team/x", replace(publication, provenance=trained, actor="ben")),
+        (
+            "team/x",
+            replace(publication, actor="ann", tags=("invoices", "language:de"), evaluation=scored(0.8)),
+        ),
+        (
+            "team/x",
+            replace(
+                publication, provenance=trained, actor="ben", tags=("invoices",), evaluation=scored(0.95, 0.5)
+            ),
+        ),
         ("team/x", replace(publication, base=other, actor="ann")),
-        ("team/y", replace(publication, base=other)),
+        ("team/y", replace(publication, base=other, tags=("mail",), evaluation=scored(0.0))),
     )
     versions = [
         any_registry.publish(name, adapter(fill=fill), each) for fill, (name, each) in enumerate(wanted, 1)
@@ -50,6 +68,30 @@ def shelf(any_registry: Registry, adapter: Write, publication: Publication) -> l
         (VersionFilter(published=Span(since=LONG_AGO)), [3, 2, 1], ["team/x", "team/y"]),
         (VersionFilter(published=Span(until=LONG_AGO)), [], []),
         (VersionFilter(base="' OR 1=1 --"), [], []),
+        (VersionFilter(search="team"), [3, 2, 1], ["team/x", "team/y"]),
+        (VersionFilter(search="M/Y"), [], ["team/y"]),
+        (VersionFilter(search="OTHER x"), [3], ["team/x"]),
+        (VersionFilter(search="GUAGE:d"), [1], ["team/x"]),
+        (VersionFilter(search="voice mail"), [], []),
+        (VersionFilter(search="te_m"), [], []),
+        (VersionFilter(search="t%m"), [], []),
+        (VersionFilter(search="!"), [], []),
+        (VersionFilter(tags=("invoices",)), [2, 1], ["team/x"]),
+        (VersionFilter(tags=("invoices", "language:de")), [1], ["team/x"]),
+        (VersionFilter(tags=("invoice",)), [], []),
+        (VersionFilter(tags=("mail", "invoices")), [], []),
+        (of("f1>=0.8"), [2, 1], ["team/x"]),
+        (of("f1>0.8"), [2], ["team/x"]),
+        (of("f1<=0"), [], ["team/y"]),
+        (of("f1<0.8"), [], ["team/y"]),
+        (of("f1=95%"), [2], ["team/x"]),
+        (of("f1!=0.95"), [1], ["team/x", "team/y"]),
+        (of("f1>=0", "f1/de<0.6"), [2], ["team/x"]),
+        (of("f1>0.9", "adapter_loss>0.1"), [], []),
+        (of("recall>=0"), [], []),
+        (replace(of("f1>=0.8"), tags=("language:de",), search="x", actor="ann"), [1], ["team/x"]),
+        (replace(of("f1>=0.8"), alias="dev", parent="team/x@1"), [2], ["team/x"]),
+        (replace(of("f1>=0"), published=Span(until=LONG_AGO)), [], []),
     ],
 )
 def test_only_what_meets_every_condition_is_listed(
@@ -68,6 +110,35 @@ def test_filters_and_pages_go_together(any_registry: Registry, shelf: list[Versi
         any_registry.versions("team/x", 1, first.next_page_token)
     names = every_item(lambda token: any_registry.adapters(1, token, VersionFilter(base="other-base")))
     assert [adapter.name for adapter in names] == ["team/x", "team/y"]
+
+
+def test_what_is_deleted_is_found_no_more(any_registry: Registry, shelf: list[Version]) -> None:
+    any_registry.delete_version("team/y", 1)
+    for where in (of("f1<0.8"), VersionFilter(tags=("mail",)), VersionFilter(search="team/y")):
+        assert any_registry.adapters(where=where).items == ()
+
+
+def test_pages_of_what_is_found_by_metric_tag_and_word_go_together(
+    any_registry: Registry, shelf: list[Version]
+) -> None:
+    def names(where: VersionFilter) -> list[str]:
+        return [each.name for each in every_item(lambda token: any_registry.adapters(1, token, where))]
+
+    for where in (of("f1>=0"), VersionFilter(search="team"), VersionFilter(base="other-base")):
+        assert names(where) == ["team/x", "team/y"]
+    first = any_registry.adapters(1, where=of("f1>=0"))
+    with pytest.raises(InvalidPage):
+        any_registry.adapters(1, first.next_page_token, of("f1>=0.1"))
+
+
+def test_the_same_files_with_other_tags_are_another_version(
+    any_registry: Registry, adapter: Write, publication: Publication
+) -> None:
+    folder = adapter(fill=7)
+    first = any_registry.publish("team/x", folder, replace(publication, tags=("b", "a", "b")))
+    assert first.manifest.tags == ("a", "b")
+    assert any_registry.publish("team/x", folder, replace(publication, tags=("a", "b"))) == first
+    assert any_registry.publish("team/x", folder, publication).version == 2
 
 
 def test_a_moment_is_in_the_span_that_begins_with_it(any_registry: Registry, shelf: list[Version]) -> None:
@@ -99,6 +170,16 @@ def test_who_published_is_in_the_history(any_registry: Registry, shelf: list[Ver
 
 
 def test_what_no_version_can_have_is_refused() -> None:
-    for fields in ({"base": "x" * 301}, {"alias": "No Alias"}, {"actor": "x" * 257}):
+    wrong: tuple[dict[str, Any], ...] = (
+        {"base": "x" * 301},
+        {"alias": "No Alias"},
+        {"actor": "x" * 257},
+        {"search": "a b c d e f g h i"},
+        {"search": "x" * 301},
+        {"tags": ("No Tag",)},
+        {"tags": tuple(f"t{n}" for n in range(33))},
+        {"metrics": of("a>1").metrics * 9},
+    )
+    for fields in wrong:
         with pytest.raises(InvalidArgument):
-            VersionFilter(**fields)  # type: ignore[arg-type]  # texts all
+            VersionFilter(**fields)

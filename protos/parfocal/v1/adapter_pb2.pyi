@@ -216,6 +216,7 @@ class Manifest(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     EVALUATION_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     schema: _builtins.int
     """The number of the manifest's schema."""
     @_builtins.property
@@ -238,6 +239,10 @@ class Manifest(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the registry noticed at publishing and accepted, in sentences, for example that every lora_B is zero."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that the version is found by, sorted, each once."""
+
     def __init__(
         self,
         *,
@@ -247,10 +252,11 @@ class Manifest(_message.Message):
         provenance: Global___Provenance | None = ...,
         evaluation: Global___Evaluation | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "evaluation", b"evaluation", "provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "evaluation", b"evaluation", "files", b"files", "provenance", b"provenance", "schema", b"schema", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "evaluation", b"evaluation", "files", b"files", "provenance", b"provenance", "schema", b"schema", "tags", b"tags", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

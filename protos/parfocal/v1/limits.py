@@ -160,6 +160,7 @@ TEXT_CHARACTERS = Limit(
     "characters",
     "they stand in tables and messages",
 )
+TAGS = Limit("PublishHeader.tags", 32, "tags", "every reply with the version repeats them")
 ALIASES = Limit(
     "aliases of an adapter",
     1000,
@@ -251,6 +252,7 @@ LIMITS: tuple[Limit, ...] = (
     PROVENANCE_BYTES,
     METRICS,
     TEXT_CHARACTERS,
+    TAGS,
     ALIASES,
     PROMPT_TOKENS,
     CHAT_MESSAGES,

@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from parfocal.v1 import adapter_pb2 as _adapter_pb2
 import builtins as _builtins
 import sys
@@ -22,6 +23,46 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Comparison:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ComparisonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Comparison.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPARISON_UNSPECIFIED: _Comparison.ValueType  # 0
+    """Not given: INVALID_ARGUMENT."""
+    COMPARISON_AT_LEAST: _Comparison.ValueType  # 1
+    """The metric is the number or more."""
+    COMPARISON_AT_MOST: _Comparison.ValueType  # 2
+    """The metric is the number or less."""
+    COMPARISON_ABOVE: _Comparison.ValueType  # 3
+    """The metric is more."""
+    COMPARISON_BELOW: _Comparison.ValueType  # 4
+    """The metric is less."""
+    COMPARISON_EQUAL: _Comparison.ValueType  # 5
+    """The metric is the number."""
+    COMPARISON_NOT: _Comparison.ValueType  # 6
+    """The metric is another number."""
+
+class Comparison(_Comparison, metaclass=_ComparisonEnumTypeWrapper):
+    """How a metric compares with a number."""
+
+COMPARISON_UNSPECIFIED: Comparison.ValueType  # 0
+"""Not given: INVALID_ARGUMENT."""
+COMPARISON_AT_LEAST: Comparison.ValueType  # 1
+"""The metric is the number or more."""
+COMPARISON_AT_MOST: Comparison.ValueType  # 2
+"""The metric is the number or less."""
+COMPARISON_ABOVE: Comparison.ValueType  # 3
+"""The metric is more."""
+COMPARISON_BELOW: Comparison.ValueType  # 4
+"""The metric is less."""
+COMPARISON_EQUAL: Comparison.ValueType  # 5
+"""The metric is the number."""
+COMPARISON_NOT: Comparison.ValueType  # 6
+"""The metric is another number."""
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
 
 @_typing.final
 class PublishVersionRequest(_message.Message):
@@ -71,6 +112,7 @@ class PublishHeader(_message.Message):
     RENDERING_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     NOTICED_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name to publish under, `namespace/name` or `name` (namespace `default`)."""
     base_reference: _builtins.str
@@ -107,6 +149,12 @@ class PublishHeader(_message.Message):
         what this registry notices, so that a version that was taken elsewhere and comes back is the same version.
         """
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that the version is found by, each 1 to 63 of `a-z`, `0-9` and `._:/=+-`, the first a letter or a digit. They
+        are part of the version: the same files with others are another version.
+        """
+
     def __init__(
         self,
         *,
@@ -120,10 +168,11 @@ class PublishHeader(_message.Message):
         rendering: _adapter_pb2.Rendering | None = ...,
         actor: _builtins.str = ...,
         noticed: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "provenance", b"provenance", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "noticed", b"noticed", "provenance", b"provenance", "rendering", b"rendering", "unverified_base", b"unverified_base"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "noticed", b"noticed", "provenance", b"provenance", "rendering", b"rendering", "tags", b"tags", "unverified_base", b"unverified_base"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_base: _TypeAlias = _typing.Literal["base_reference", "base_contract"]  # noqa: Y015
     _WhichOneofArgType_base: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015
@@ -382,6 +431,9 @@ class VersionFilter(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     PUBLISHED_SINCE_FIELD_NUMBER: _builtins.int
     PUBLISHED_UNTIL_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
     base: _builtins.str
     """The id of its base, as in its contract."""
     parent: _builtins.str
@@ -390,6 +442,8 @@ class VersionFilter(_message.Message):
     """An alias that points at it now."""
     actor: _builtins.str
     """Who published it."""
+    search: _builtins.str
+    """Words, each of which is a part of the adapter's name, of the base's id, or of a tag, whatever its case."""
     @_builtins.property
     def published_since(self) -> _timestamp_pb2.Timestamp:
         """Published at this moment or later."""
@@ -397,6 +451,14 @@ class VersionFilter(_message.Message):
     @_builtins.property
     def published_until(self) -> _timestamp_pb2.Timestamp:
         """Published before this moment."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags that it has, every one."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricCondition]:
+        """What its recorded metrics are, every one."""
 
     def __init__(
         self,
@@ -407,14 +469,47 @@ class VersionFilter(_message.Message):
         actor: _builtins.str = ...,
         published_since: _timestamp_pb2.Timestamp | None = ...,
         published_until: _timestamp_pb2.Timestamp | None = ...,
+        search: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        metrics: _abc.Iterable[Global___MetricCondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["published_since", b"published_since", "published_until", b"published_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "base", b"base", "parent", b"parent", "published_since", b"published_since", "published_until", b"published_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "base", b"base", "metrics", b"metrics", "parent", b"parent", "published_since", b"published_since", "published_until", b"published_until", "search", b"search", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VersionFilter: _TypeAlias = VersionFilter  # noqa: Y015
+
+@_typing.final
+class MetricCondition(_message.Message):
+    """What a metric must be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    """The name of the metric, of a slice if `/` and the slice follow. Where it was not recorded, the condition does not hold."""
+    comparison: Global___Comparison.ValueType
+    """How it compares with the number."""
+    number: _builtins.float
+    """The number; finite."""
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        comparison: Global___Comparison.ValueType = ...,
+        number: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "metric", b"metric", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricCondition: _TypeAlias = MetricCondition  # noqa: Y015
 
 @_typing.final
 class ListAdaptersRequest(_message.Message):

@@ -52,7 +52,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints rows under headings; a pipe gets every character of every cell."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for heading in headings:
-        table.add_column(Text(heading), no_wrap=not sys.stdout.isatty(), overflow="fold")
+        table.add_column(Text(printable(heading)), no_wrap=not sys.stdout.isatty(), overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     _print(table)

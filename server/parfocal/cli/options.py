@@ -54,6 +54,14 @@ ExpectOption = Annotated[
         help="Move it only if it points at this version now; 0: only if it does not exist.",
     ),
 ]
+GivenTagsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="TAG",
+        help="A word that the version is found by, such as language:de; again for more.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The adapter, such as team/invoices.")]
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER")]
@@ -65,6 +73,7 @@ __all__ = [
     "AddressOption",
     "ExpectOption",
     "FolderArgument",
+    "GivenTagsOption",
     "JsonOption",
     "MetricsAddressOption",
     "NameArgument",

@@ -290,12 +290,17 @@ class MemoryIndex:
         manifest = self._version(event).manifest
         parent = manifest.provenance.parent if manifest.provenance else None
         pointing = {alias for alias, version in self._pointing(name).items() if version == number}
+        texts = (name, manifest.contract.base.id, *manifest.tags)
+        metrics = manifest.evaluation.metrics if manifest.evaluation else {}
         return (
             where.base in ("", manifest.contract.base.id)
             and where.parent in ("", parent)
             and where.actor in ("", event.actor)
             and (not where.alias or where.alias in pointing)
             and event.happened_at in where.published
+            and all(any(word in text.casefold() for text in texts) for word in where.words)
+            and set(where.tags) <= set(manifest.tags)
+            and all(each.holds(metrics) for each in where.metrics)
         )
 
     def _moves(self, name: str, alias: str) -> list[Event]:

@@ -1,14 +1,16 @@
 """An index of an earlier Parfocal is opened, keeps all that it knew, and its history becomes events."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fakes.registry.publisher import numbered_adapter
-from parfocal.registry import FolderRegistry, MoveKind, Publication, rebuild_folder
+from parfocal.registry import Evaluation, FolderRegistry, MoveKind, Publication, rebuild_folder
 from parfocal.registry.index.sqlite.migrations import APPLICATION_ID, MIGRATIONS, migrate
 from parfocal.registry.index.sqlite.opening import check_owner, connect, uri_of
+from parfocal.registry.values import MetricCondition, VersionFilter
 
 NOON, LATER, LAST = (f"2026-01-0{day}T12:00:00.000000+00:00" for day in (1, 2, 3))
 
@@ -18,7 +20,8 @@ def first_schema(tmp_path: Path, publication: Publication) -> Path:
     """A registry as the first schema wrote it: four versions, one deleted, an alias that was rolled back."""
     path = tmp_path / "registry"
     registry = FolderRegistry(path)
-    versions = [registry.publish("x", numbered_adapter(tmp_path, n), publication) for n in range(4)]
+    scored = replace(publication, evaluation=Evaluation("sha256:rows", 1, {"f1": 0.5}))
+    versions = [registry.publish("x", numbered_adapter(tmp_path, n), scored) for n in range(4)]
     del registry
     for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "journal.jsonl"):
         (path / name).unlink(missing_ok=True)
@@ -68,6 +71,16 @@ def test_a_migrated_index_goes_on(first_schema: Path, tmp_path: Path, publicatio
     assert registry.rollback_alias("x", "prod", registry.resolve("x@prod").version).version == 1
     check_after = FolderRegistry(first_schema)
     assert check_after.resolve("x").version == 5
+
+
+def test_a_migrated_index_is_searched(first_schema: Path) -> None:
+    registry = FolderRegistry(first_schema)
+    for where in (
+        VersionFilter(search="x small-base"),
+        VersionFilter(metrics=(MetricCondition.parse("f1=0.5"),)),
+    ):
+        assert [version.version for version in registry.versions("x", where=where).items] == [4, 3, 1]
+        assert [adapter.name for adapter in registry.adapters(where=where).items] == ["x"]
 
 
 def test_the_history_of_a_migrated_index_can_be_restored(first_schema: Path) -> None:

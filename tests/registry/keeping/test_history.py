@@ -177,7 +177,8 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     before = registry.alias_history("x", "prod")
     opened.execute("ALTER TABLE events DROP COLUMN gate")
     opened.execute("ALTER TABLE events DROP COLUMN hash")
-    opened.execute("DROP TABLE facts")
+    for table in ("facts", "version_metrics", "version_tags"):
+        opened.execute(f"DROP TABLE {table}")
     opened.execute("PRAGMA user_version = 3")
     opened.close()
     path = registry.path

@@ -9,6 +9,7 @@ from fakes.registry.publisher import numbered_adapter
 from parfocal.registry import Publication, SharedRegistry, StorageAddress, rebuild_shared
 from parfocal.registry.blobs.objects import ObjectJournal, open_bucket
 from parfocal.registry.errors import IndexLost, InvalidArgument, NotARegistry
+from parfocal.registry.values import VersionFilter
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'parfocal[postgres]'")
 Execute = Callable[[str], list[tuple[object, ...]]]
@@ -117,9 +118,12 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     execute("DROP INDEX events_of_gates")
     execute("ALTER TABLE events DROP COLUMN gate")
     execute("ALTER TABLE events DROP COLUMN hash")
-    execute("DROP TABLE facts")
+    for table in ("facts", "version_metrics", "version_tags"):
+        execute(f"DROP TABLE {table}")
     execute("UPDATE registry SET schema_version = 2")
     registry = SharedRegistry(shared_address, cache=tmp_path / "cache")
     check(registry)
     registry.set_alias("team/x", "dev", 1)
     assert registry.verify_history().events == 8
+    found = registry.adapters(where=VersionFilter(search="team/x"))
+    assert [adapter.name for adapter in found.items] == ["team/x"]

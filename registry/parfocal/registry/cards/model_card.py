@@ -16,7 +16,7 @@ def card_data(manifest: Manifest) -> dict[str, object]:
         "base_model_relation": "adapter",
         "library_name": LIBRARY,
         "pipeline_tag": "text-generation",
-        "tags": ["lora", "parfocal"],
+        "tags": ["lora", "parfocal", *(tag for tag in manifest.tags if tag not in ("lora", "parfocal"))],
     }
 
 

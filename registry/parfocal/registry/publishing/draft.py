@@ -31,6 +31,7 @@ from parfocal.registry.values import (
     FileEntry,
     InvalidJson,
     Manifest,
+    checked_tags,
     digest_of,
     dumps,
     loads,
@@ -68,6 +69,7 @@ class Draft:
             self.publication.provenance,
             self.publication.evaluation,
             self.warnings,
+            checked_tags(self.publication.tags),
         )
         try:
             data = manifest.to_bytes()

@@ -17,6 +17,7 @@ from parfocal.registry.values import (
     InvalidJson,
     Provenance,
     Rendering,
+    checked_tags,
     dumps,
 )
 
@@ -35,6 +36,7 @@ def check_limits(contract: Contract, publication: Publication) -> None:
             raise InvalidPublication(f"{field} is {size}; it must be 0 to {MAX_SIZE}", field=field)
     _check_counts(publication.provenance, publication.evaluation, contract.rendering)
     _check_bytes(publication.noticed, "warnings", MAX_PROVENANCE_BYTES)
+    checked_tags(publication.tags)
 
 
 def _check_counts(

@@ -18,7 +18,8 @@ class Publication:
     Without a described base, or with an unverified one, `unverified_base` must confirm that this is intended.
     In place of `base`, a stranger may name one to be looked up: `shared_base`, a Hub id or empty for the one
     that the adapter's configuration names. Folders of this machine are never looked at for it. `actor` is who
-    publishes, for the history. `noticed` are warnings that publishing found elsewhere, before its own.
+    publishes, for the history. `noticed` are warnings that publishing found elsewhere, before its own. `tags`
+    are words that the version is found by.
     """
 
     base: BaseContract | None = None
@@ -29,6 +30,7 @@ class Publication:
     shared_base: str | None = None
     actor: str = ""
     noticed: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @classmethod
     def again(cls, manifest: Manifest, actor: str = "") -> "Publication":
@@ -41,6 +43,7 @@ class Publication:
             rendering=manifest.contract.rendering,
             actor=actor,
             noticed=manifest.warnings,
+            tags=manifest.tags,
         )
 
 

@@ -18,6 +18,7 @@ def publish_header(name: str, publication: Publication) -> pb.PublishHeader:
         rendering=rendering_message(publication.rendering),
         actor=check_actor(publication.actor),
         noticed=publication.noticed,
+        tags=publication.tags,
     )
 
 

@@ -34,6 +34,8 @@ from parfocal.registry.values.events import MOVE_KINDS, Event, EventKind, Standi
 from parfocal.registry.values.filters import (
     ALL_MOVES,
     ALL_VERSIONS,
+    Comparison,
+    MetricCondition,
     MoveFilter,
     Span,
     VersionFilter,
@@ -49,6 +51,7 @@ from parfocal.registry.values.limits import (
     MAX_PROVENANCE_BYTES,
     MAX_SIZE,
     MAX_STORED_MANIFEST_BYTES,
+    MAX_TAGS,
     MAX_TEMPLATE_VARIABLES_BYTES,
     MAX_TEXT,
 )
@@ -76,6 +79,7 @@ from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, M
 from parfocal.registry.values.reference import Reference
 from parfocal.registry.values.rendering import Rendering
 from parfocal.registry.values.rollback import rollback_target
+from parfocal.registry.values.tags import check_tag, checked_tags
 
 __all__ = [
     "ALL_MOVES",
@@ -90,6 +94,7 @@ __all__ = [
     "MAX_PROVENANCE_BYTES",
     "MAX_SIZE",
     "MAX_STORED_MANIFEST_BYTES",
+    "MAX_TAGS",
     "MAX_TEMPLATE_VARIABLES_BYTES",
     "MAX_TEXT",
     "MEANING",
@@ -107,6 +112,7 @@ __all__ = [
     "BaseContract",
     "BaseDigests",
     "BaseShape",
+    "Comparison",
     "Contract",
     "Difference",
     "Evaluation",
@@ -118,6 +124,7 @@ __all__ = [
     "InvalidJson",
     "JsonObject",
     "Manifest",
+    "MetricCondition",
     "MoveFilter",
     "MoveKind",
     "Page",
@@ -140,8 +147,10 @@ __all__ = [
     "check_once",
     "check_reason",
     "check_sequence",
+    "check_tag",
     "check_version",
     "checked_page_size",
+    "checked_tags",
     "chunks_of",
     "copy_hashing",
     "digest_of",

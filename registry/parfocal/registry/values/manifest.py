@@ -14,6 +14,7 @@ from parfocal.registry.values.digest import digest_of, parse_digest
 from parfocal.registry.values.json_fields import FieldError, JsonObject
 from parfocal.registry.values.limits import MAX_STORED_MANIFEST_BYTES
 from parfocal.registry.values.provenance import Evaluation, Provenance
+from parfocal.registry.values.tags import checked_tags
 
 SCHEMA = 2
 CONFIG_FILE = "adapter_config.json"
@@ -34,7 +35,10 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Files (sorted by path), contract, provenance, evaluation and the warnings that publishing found."""
+    """Files (sorted by path), contract, provenance, evaluation, the warnings that publishing found, and tags.
+
+    The JSON form omits tags where there are none, as manifests did before they were recorded.
+    """
 
     schema: int
     files: tuple[FileEntry, ...]
@@ -42,6 +46,7 @@ class Manifest:
     provenance: Provenance | None
     evaluation: Evaluation | None
     warnings: tuple[str, ...]
+    tags: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The canonical JSON; raises InvalidJson when a text in it is no Unicode text."""
@@ -53,6 +58,7 @@ class Manifest:
                 "provenance": None if self.provenance is None else self.provenance.to_json(),
                 "evaluation": None if self.evaluation is None else self.evaluation.to_json(),
                 "warnings": self.warnings,
+                **({"tags": self.tags} if self.tags else {}),
             }
         )
 
@@ -100,6 +106,7 @@ class Manifest:
             provenance=None if provenance is None else Provenance.from_json(provenance),
             evaluation=None if evaluation is None else Evaluation.from_json(evaluation),
             warnings=fields.texts("warnings"),
+            tags=_tags(fields.texts("tags")) if fields.given("tags") else (),
         )
 
 
@@ -111,6 +118,13 @@ def _files(entries: Sequence[JsonObject]) -> tuple[FileEntry, ...]:
     if len({file.path for file in files}) != len(files):
         raise FieldError("files", "name one path twice")
     return files
+
+
+def _tags(texts: tuple[str, ...]) -> tuple[str, ...]:
+    tags = checked_tags(texts)
+    if tags != texts:
+        raise FieldError("tags", "are not sorted, each once")
+    return tags
 
 
 def _file_name(text: str) -> str:

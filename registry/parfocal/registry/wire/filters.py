@@ -5,8 +5,25 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from parfocal.registry.errors import InvalidArgument
-from parfocal.registry.values import ALL_VERSIONS, MoveFilter, Span, VersionFilter
+from parfocal.registry.values import (
+    ALL_VERSIONS,
+    Comparison,
+    MetricCondition,
+    MoveFilter,
+    Span,
+    VersionFilter,
+)
 from parfocal.v1 import registry_service_pb2 as pb
+
+_COMPARISONS = {
+    Comparison.AT_LEAST: pb.COMPARISON_AT_LEAST,
+    Comparison.AT_MOST: pb.COMPARISON_AT_MOST,
+    Comparison.ABOVE: pb.COMPARISON_ABOVE,
+    Comparison.BELOW: pb.COMPARISON_BELOW,
+    Comparison.EQUAL: pb.COMPARISON_EQUAL,
+    Comparison.NOT: pb.COMPARISON_NOT,
+}
+_COMPARED = {number: comparison for comparison, number in _COMPARISONS.items()}
 
 
 def filter_message(where: VersionFilter) -> pb.VersionFilter | None:
@@ -20,13 +37,30 @@ def filter_message(where: VersionFilter) -> pb.VersionFilter | None:
         actor=where.actor,
         published_since=timestamp(where.published.since),
         published_until=timestamp(where.published.until),
+        search=where.search,
+        tags=where.tags,
+        metrics=[
+            pb.MetricCondition(
+                metric=each.metric, comparison=_COMPARISONS[each.comparison], number=each.number
+            )
+            for each in where.metrics
+        ],
     )
 
 
 def read_filter(message: pb.VersionFilter) -> VersionFilter:
     """The filter that a message is; raises InvalidArgument."""
     published = Span(_moment(message, "published_since"), _moment(message, "published_until"))
-    return VersionFilter(message.base, message.parent, message.alias, message.actor, published)
+    return VersionFilter(
+        message.base,
+        message.parent,
+        message.alias,
+        message.actor,
+        published,
+        message.search,
+        tuple(message.tags),
+        tuple(map(_metric, message.metrics)),
+    )
 
 
 def read_move_filter(message: pb.ListAliasMovesRequest) -> MoveFilter:
@@ -41,6 +75,15 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     message = Timestamp()
     message.FromDatetime(moment.astimezone(UTC))
     return message
+
+
+def _metric(message: pb.MetricCondition) -> MetricCondition:
+    if message.comparison not in _COMPARED:
+        raise InvalidArgument(
+            f"filter.metrics compares {message.metric[:80]!a} in no way that is known; set comparison",
+            field="filter.metrics",
+        )
+    return MetricCondition(message.metric, _COMPARED[message.comparison], message.number)
 
 
 def _moment(message: pb.VersionFilter | pb.ListAliasMovesRequest, field: str) -> datetime | None:

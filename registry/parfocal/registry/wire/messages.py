@@ -178,6 +178,7 @@ def manifest_message(manifest: Manifest) -> pb.Manifest:
         provenance=provenance_message(manifest.provenance),
         evaluation=evaluation_message(manifest.evaluation),
         warnings=manifest.warnings,
+        tags=manifest.tags,
     )
 
 

@@ -20,4 +20,5 @@ def read_publication(header: pb.PublishHeader, actor: str) -> Publication:
         shared_base=None if is_described else header.base_reference,
         actor=actor,
         noticed=tuple(header.noticed),
+        tags=tuple(header.tags),
     )

@@ -7,7 +7,16 @@ import typer
 
 from parfocal.cli.display import digest_text, show_json, show_table, size_text, time_text
 from parfocal.cli.documents import adapter_document, version_document
-from parfocal.cli.history import ByOption, SinceOption, UntilOption, span
+from parfocal.cli.history import (
+    ByOption,
+    MetricsOption,
+    SearchOption,
+    SinceOption,
+    TagsOption,
+    UntilOption,
+    conditions,
+    span,
+)
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.reach import registry_at
 from parfocal.registry import (
@@ -28,12 +37,15 @@ def ls(
             metavar="[NAME|NAMESPACE]", help="An adapter, for its versions; a namespace, for its adapters."
         ),
     ] = None,
+    search: SearchOption = None,
     base: Annotated[
         str | None, typer.Option("--base", metavar="BASE", help="Only versions for this base.")
     ] = None,
     parent: Annotated[
         str | None, typer.Option("--parent", metavar="REF", help="Only versions trained on from this one.")
     ] = None,
+    tags: TagsOption = None,
+    metrics: MetricsOption = None,
     alias: Annotated[
         str | None, typer.Option("--alias", metavar="ALIAS", help="Only versions that this points at.")
     ] = None,
@@ -51,8 +63,19 @@ def ls(
     Example: parfocal ls team/invoices
 
     Example: parfocal ls --base tiny --alias prod --since 7d
+
+    Example: parfocal ls --search invoices --metric 'adapter_exact_match>=90%'
     """
-    where = VersionFilter(base or "", parent or "", alias or "", by or "", span(since, until))
+    where = VersionFilter(
+        base=base or "",
+        parent=parent or "",
+        alias=alias or "",
+        actor=by or "",
+        published=span(since, until),
+        search=search or "",
+        tags=tuple(tags or ()),
+        metrics=conditions(metrics),
+    )
     opened = registry_at(registry)
     if name is None:
         _show_adapters(_adapters(opened, where), as_json)
@@ -103,17 +126,26 @@ def _show_versions(registry: Registry, name: str, where: VersionFilter, as_json:
         show_json({"versions": [version_document(version) for version in versions]})
         return
     pointing = [(alias.version, alias.alias) for alias in registry.aliases(name)]
+    asked = tuple(dict.fromkeys(condition.metric for condition in where.metrics))
     rows = [
         (
             str(version.version),
             digest_text(version.digest),
             ", ".join(alias for number, alias in pointing if number == version.version),
             *_content(version),
+            *(_metric(version, metric) for metric in asked),
             time_text(version.created_at),
         )
         for version in versions
     ]
-    show_table(("VERSION", "DIGEST", "ALIASES", "BASE", "SIZE", "PUBLISHED"), rows)
+    show_table(("VERSION", "DIGEST", "ALIASES", "BASE", "SIZE", *asked, "PUBLISHED"), rows)
+
+
+def _metric(version: Version, name: str) -> str:
+    """A metric that was asked about; a registry elsewhere may send what does not have it."""
+    evaluation = None if version.fault else version.manifest.evaluation
+    value = None if evaluation is None else evaluation.metrics.get(name)
+    return "unknown" if value is None else f"{value:.4g}"
 
 
 def _content(version: Version) -> tuple[str, str]:

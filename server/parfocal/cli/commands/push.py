@@ -9,7 +9,14 @@ import typer
 
 from parfocal.cli.display import say, show_json, size_text
 from parfocal.cli.documents import version_document
-from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, JsonOption, NameArgument, RegistryOption
+from parfocal.cli.options import (
+    DEFAULT_REGISTRY,
+    ActorOption,
+    GivenTagsOption,
+    JsonOption,
+    NameArgument,
+    RegistryOption,
+)
 from parfocal.cli.origin import described, latest_of
 from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.cli.reach import registry_at
@@ -44,6 +51,7 @@ def push(
             "--unverified-base", help="Publish without seeing the base; serving then checks what it can."
         ),
     ] = False,
+    tags: GivenTagsOption = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,7 +62,7 @@ def push(
     registry at grpc://host:port only those bytes travel that it lacks; a push that was cut goes on where
     it was when it is repeated.
 
-    Example: parfocal push ./my-adapter team/invoices --base tiny
+    Example: parfocal push ./my-adapter team/invoices --base tiny --tag language:de
     """
     found = _found(source)
     publication = Publication(
@@ -62,6 +70,7 @@ def push(
         provenance=found.provenance,
         unverified_base=unverified_base,
         actor=actor_or_me(actor),
+        tags=tuple(tags or ()),
     )
     with bytes_progress(f"Publishing {name}") as progress:
         opened = registry_at(registry, create=True)

@@ -7,17 +7,30 @@ from parfocal.cli.history.auditing import (
     every_past_event,
     verify_log,
 )
-from parfocal.cli.history.filtering import ByOption, SinceOption, UntilOption, span
+from parfocal.cli.history.filtering import (
+    ByOption,
+    MetricsOption,
+    SearchOption,
+    SinceOption,
+    TagsOption,
+    UntilOption,
+    conditions,
+    span,
+)
 from parfocal.cli.history.moves import show_moves
 from parfocal.cli.history.times import seconds_in
 
 __all__ = [
     "AgainstOption",
     "ByOption",
+    "MetricsOption",
+    "SearchOption",
     "SinceOption",
+    "TagsOption",
     "UntilOption",
     "VerifyOption",
     "check_verifying",
+    "conditions",
     "every_past_event",
     "seconds_in",
     "show_moves",

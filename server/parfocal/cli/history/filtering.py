@@ -1,12 +1,14 @@
 """The flags that narrow lists, and what they mean. Knows no list."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from parfocal.cli.history.times import seconds_in
-from parfocal.registry.values import Span
+from parfocal.registry import InvalidArgument
+from parfocal.registry.values import MetricCondition, Span
 
 ByOption = Annotated[
     str | None, typer.Option("--by", metavar="WHO", help="Only what they published, or moved.")
@@ -22,6 +24,36 @@ SinceOption = Annotated[
 UntilOption = Annotated[
     str | None, typer.Option("--until", metavar="WHEN", help="Only before then, written as for --since.")
 ]
+
+SearchOption = Annotated[
+    str | None,
+    typer.Option(
+        "--search",
+        metavar="WORDS",
+        help="Only where each of these words is part of the name, of the base or of a tag.",
+    ),
+]
+TagsOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Only versions with this tag; given again, with all of them."),
+]
+MetricsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="CONDITION",
+        help="Only versions with such a recorded metric, such as 'f1>=0.9'; given again, with all of them. "
+        "f1/de is that of the slice de. It compares by >=, <=, >, <, = or !=.",
+    ),
+]
+
+
+def conditions(texts: Sequence[str] | None) -> tuple[MetricCondition, ...]:
+    """What the flags --metric say; raises BadParameter."""
+    try:
+        return tuple(map(MetricCondition.parse, texts or ()))
+    except InvalidArgument as error:
+        raise typer.BadParameter(str(error), param_hint="--metric") from error
 
 
 def span(since: str | None, until: str | None) -> Span:

@@ -1,7 +1,7 @@
 """What a publisher says about an adapter, beside its files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -50,7 +50,8 @@ class Publication:
     """The base that an adapter was made for, where it came from, how good it is, how its rows became text.
 
     `base` is a Hub id or `tiny`, looked up by the registry; empty means the one that the adapter's
-    configuration names. `unverified_base` publishes where the registry cannot see it.
+    configuration names. `unverified_base` publishes where the registry cannot see it. `tags` are words that
+    the version is found by.
     """
 
     base: str = ""
@@ -58,6 +59,7 @@ class Publication:
     provenance: Provenance | None = None
     evaluation: Evaluation | None = None
     rendering: Rendering | None = None
+    tags: Sequence[str] = ()
 
 
 def publish_header(name: str, publication: Publication) -> pb.PublishHeader:
@@ -69,6 +71,7 @@ def publish_header(name: str, publication: Publication) -> pb.PublishHeader:
             provenance=_provenance(publication.provenance),
             evaluation=_evaluation(publication.evaluation),
             rendering=_rendering(publication.rendering),
+            tags=publication.tags,
         )
         if publication.base:
             header.base_reference = publication.base

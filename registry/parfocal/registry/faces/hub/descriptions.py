@@ -36,8 +36,16 @@ def described(version: Version, aliases: Sequence[Alias], details: bool) -> Json
 
 def tags_of(version: Version) -> list[str]:
     """What a version is found by."""
-    base = version.manifest.contract.base.id
-    return [LIBRARY, "safetensors", "lora", f"base_model:{base}", f"base_model:adapter:{base}"]
+    manifest = version.manifest
+    base = manifest.contract.base.id
+    return [
+        LIBRARY,
+        "safetensors",
+        "lora",
+        f"base_model:{base}",
+        f"base_model:adapter:{base}",
+        *manifest.tags,
+    ]
 
 
 def named(name: str) -> Json:

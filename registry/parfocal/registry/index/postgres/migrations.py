@@ -1,12 +1,12 @@
 """The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg import sql
 
-from parfocal.registry.index.sql import UNSEALED_COLUMNS, facts_of, sealed_rows
+from parfocal.registry.index.sql import UNSEALED_COLUMNS, Facts, note, sealed_rows
 
 Step: TypeAlias = LiteralString | Callable[[psycopg.Connection[Any]], None]
 
@@ -135,7 +135,10 @@ def _note_facts(connection: psycopg.Connection[Any]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO facts (name, version, base, parent, actor) VALUES (%s, %s, %s, %s, '')",
-            [(name, version, *facts_of(manifest)) for name, version, manifest in rows],
+            [
+                (name, version, facts.base, facts.parent)
+                for name, version, facts in ((n, v, Facts.of(n, m)) for n, v, m in rows)
+            ],
         )
 
 
@@ -152,7 +155,75 @@ ALTER TABLE events ADD CONSTRAINT events_kind_check CHECK (kind IN (
 CREATE INDEX events_of_gates ON events (name, alias, sequence) WHERE kind IN ('gate_set', 'gate_cleared');
 """
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal, _note_facts, _GATES)
+# What lists are filtered by, of live versions only, with an index for each way in which names are found.
+_FOUND_BY: LiteralString = """
+ALTER TABLE facts RENAME TO old_facts;
+
+CREATE TABLE facts (
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    base TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    published TEXT COLLATE "C" NOT NULL,
+    words TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+);
+CREATE INDEX facts_by_base ON facts (base, name, version);
+CREATE INDEX facts_by_parent ON facts (parent, name, version);
+
+CREATE TABLE version_metrics (
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    metric TEXT NOT NULL,
+    value DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (name, version, metric)
+);
+CREATE INDEX versions_by_metric ON version_metrics (metric, name, version, value);
+
+CREATE TABLE version_tags (
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (name, version, tag)
+);
+CREATE INDEX versions_by_tag ON version_tags (tag, name, version);
+"""
+_VERSIONS_AT_ONCE = 64
+
+
+def _note_what_is_searched(connection: psycopg.Connection[Any]) -> None:
+    """Notes it of every live version, some at a time: their manifests may be large."""
+    connection.execute(_FOUND_BY)
+    noting = _Noting(connection)
+    last = ("", 0)
+    while True:
+        rows = connection.execute(
+            "SELECT v.name, v.version, v.manifest, v.created_at, coalesce(f.actor, '') FROM versions v"
+            " LEFT JOIN old_facts f ON f.name = v.name AND f.version = v.version"
+            " WHERE v.deleted_at IS NULL AND (v.name, v.version) > (%s, %s)"
+            " ORDER BY v.name, v.version LIMIT %s",
+            (*last, _VERSIONS_AT_ONCE),
+        ).fetchall()
+        for name, version, manifest, published, actor in rows:
+            note(noting, (name, version), Facts.of(name, manifest), actor, published)
+        if len(rows) < _VERSIONS_AT_ONCE:
+            break
+        last = rows[-1][0], rows[-1][1]
+    connection.execute("DROP TABLE old_facts")
+
+
+class _Noting:
+    """The transaction of a step, for the statements of every index."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> object:
+        return self._connection.execute(statement.replace("?", "%s").encode(), values)
+
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched)
 
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:

@@ -16,7 +16,17 @@ from parfocal.registry.index.postgres.migrations import migrate
 from parfocal.registry.index.sql import EVENT_COLUMNS, event_of, restore
 from parfocal.registry.values import Event
 
-_TABLES = ("aliases", "versions", "adapters", "events", "leases", "facts", "registry")
+_TABLES = (
+    "aliases",
+    "versions",
+    "adapters",
+    "events",
+    "leases",
+    "facts",
+    "version_metrics",
+    "version_tags",
+    "registry",
+)
 # The events of an index in their order, and its manifests by digest.
 Contents: TypeAlias = tuple[Sequence[Event], Mapping[str, bytes]]
 

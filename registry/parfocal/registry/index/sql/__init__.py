@@ -1,7 +1,7 @@
 """The index in statements that SQLite and PostgreSQL both understand; the rest is each database's own."""
 
 from parfocal.registry.index.sql.changes import restore
-from parfocal.registry.index.sql.filtering import facts_of
+from parfocal.registry.index.sql.facts import Facts, note
 from parfocal.registry.index.sql.index import SqlIndex
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, event_of
 from parfocal.registry.index.sql.sealing import SEALED_COLUMNS, UNSEALED_COLUMNS, sealed_rows
@@ -12,11 +12,12 @@ __all__ = [
     "SEALED_COLUMNS",
     "UNSEALED_COLUMNS",
     "Database",
+    "Facts",
     "Rows",
     "Session",
     "SqlIndex",
     "event_of",
-    "facts_of",
+    "note",
     "restore",
     "sealed_rows",
 ]

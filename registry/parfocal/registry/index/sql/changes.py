@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from parfocal.registry.index.sql.filtering import facts_of
+from parfocal.registry.index.sql.facts import Facts, forget, note
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, moment_text
 from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import Event, EventKind
@@ -44,6 +44,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
                 "UPDATE versions SET deleted_at = ? WHERE name = ? AND version = ?",
                 (when, event.name, event.version),
             )
+            forget(session, event.name, event.version)
         case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK:
             session.execute(
                 "INSERT INTO aliases (name, alias, version, actor, moved_at) VALUES (?, ?, ?, ?, ?)"
@@ -95,7 +96,4 @@ def _publish(session: Session, event: Event, when: str, manifest: bytes) -> None
         "INSERT INTO versions (name, version, digest, manifest, created_at) VALUES (?, ?, ?, ?, ?)",
         (event.name, event.version, event.digest, manifest, when),
     )
-    session.execute(
-        "INSERT INTO facts (name, version, base, parent, actor) VALUES (?, ?, ?, ?, ?)",
-        (event.name, event.version, *facts_of(manifest), event.actor),
-    )
+    note(session, (event.name, event.version), Facts.of(event.name, manifest), event.actor, when)

@@ -8,7 +8,7 @@ from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import NO_TERMS, Slice, Terms
 from parfocal.registry.index.sql import leases, lookups
 from parfocal.registry.index.sql.changes import apply, last_sequence, next_number, restore
-from parfocal.registry.index.sql.filtering import of_moves, of_versions
+from parfocal.registry.index.sql.filtering import names_of_such, of_moves, of_versions
 from parfocal.registry.index.sql.rows import (
     EVENT_COLUMNS,
     MOVES,
@@ -40,16 +40,16 @@ from parfocal.registry.values import (
 _ABOVE_ALL = (1 << 63) - 1
 # A database may hand over all rows at once, and those of versions hold manifests.
 _VERSIONS_AT_ONCE = 16
+_NAMES = "SELECT name FROM adapters WHERE deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?"
 _SUMMARIES = """
 SELECT a.name, a.created_at,
     coalesce(max(v.version) FILTER (WHERE v.deleted_at IS NULL), 0),
     count(v.version) FILTER (WHERE v.deleted_at IS NULL),
     coalesce(max(v.created_at), ''),
     coalesce((SELECT max(moved_at) FROM aliases WHERE name = a.name), '')
-FROM adapters a LEFT JOIN versions v ON v.name = a.name
-WHERE a.name > ? AND a.deleted_at IS NULL{such} GROUP BY a.name ORDER BY a.name LIMIT ?
+FROM ({names}) n JOIN adapters a ON a.name = n.name LEFT JOIN versions v ON v.name = a.name
+GROUP BY a.name ORDER BY a.name
 """
-_SUCH = " AND EXISTS (SELECT 1 FROM versions s WHERE s.name = a.name AND s.deleted_at IS NULL{condition})"
 # Of equal manifests under several names, the first.
 _MANIFESTS = """
 SELECT digest, manifest FROM versions v WHERE deleted_at IS NULL AND NOT EXISTS (
@@ -127,10 +127,9 @@ class SqlIndex:
         return Slice(items, str(items[-1].version) if more else "")
 
     def adapters(self, limit: int, after: str, where: VersionFilter = ALL_VERSIONS) -> Slice[AdapterSummary]:
-        condition, values = of_versions(where, "s")
-        statement = _SUMMARIES.format(such=_SUCH.format(condition=condition) if condition else "")
+        names, values = (_NAMES, ()) if where == ALL_VERSIONS else names_of_such(where)
         with self._database.read() as session:
-            rows = session.execute(statement, (after, *values, limit + 1)).fetchall()
+            rows = session.execute(_SUMMARIES.format(names=names), (*values, after, limit + 1)).fetchall()
             items = tuple(_summary(session, row) for row in rows[:limit])
         return Slice(items, items[-1].name if len(rows) > limit else "")
 

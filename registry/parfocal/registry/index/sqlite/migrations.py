@@ -1,10 +1,10 @@
 """The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from parfocal.registry.index.sql import SEALED_COLUMNS, UNSEALED_COLUMNS, facts_of, sealed_rows
+from parfocal.registry.index.sql import SEALED_COLUMNS, UNSEALED_COLUMNS, Facts, note, sealed_rows
 
 Step: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
@@ -199,8 +199,12 @@ def _note_facts(connection: sqlite3.Connection) -> None:
     rows = connection.execute("SELECT name, version, manifest FROM versions")
     connection.executemany(
         "INSERT INTO facts (name, version, base, parent, actor) VALUES (?, ?, ?, ?, '')",
-        ((name, version, *facts_of(manifest)) for name, version, manifest in rows),
+        ((name, version, facts.base, facts.parent) for name, version, facts in _facts(rows)),
     )
+
+
+def _facts(rows: Iterable[tuple[str, int, bytes]]) -> Iterator[tuple[str, int, Facts]]:
+    return ((name, version, Facts.of(name, manifest)) for name, version, manifest in rows)
 
 
 # What gates aliases carry, and what they found. An earlier Parfocal that is still running, which would move
@@ -239,7 +243,58 @@ CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 """
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES)
+# What lists are filtered by, of live versions only, with an index for each way in which names are found.
+_FOUND_BY = """
+ALTER TABLE facts RENAME TO old_facts;
+
+CREATE TABLE facts (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    base TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    published TEXT NOT NULL,
+    words TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX facts_by_base ON facts (base, name, version);
+CREATE INDEX facts_by_parent ON facts (parent, name, version);
+
+CREATE TABLE version_metrics (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    metric TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (name, version, metric)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX versions_by_metric ON version_metrics (metric, name, version, value);
+
+CREATE TABLE version_tags (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (name, version, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX versions_by_tag ON version_tags (tag, name, version);
+"""
+
+
+def _note_what_is_searched(connection: sqlite3.Connection) -> None:
+    """Notes it of every live version; raises sqlite3.Error."""
+    for statement in _FOUND_BY.split(";"):
+        connection.execute(statement)
+    rows = connection.execute(
+        "SELECT v.name, v.version, v.manifest, v.created_at, coalesce(f.actor, '') FROM versions v"
+        " LEFT JOIN old_facts f ON f.name = v.name AND f.version = v.version WHERE v.deleted_at IS NULL"
+    )
+    for name, version, manifest, published, actor in rows:
+        note(connection, (name, version), Facts.of(name, manifest), actor, published)
+    connection.execute("DROP TABLE old_facts")
+
+
+MIGRATIONS: tuple[Step, ...] = (
+    _FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched,
+)  # fmt: skip
 
 
 def migrate(connection: sqlite3.Connection) -> None:

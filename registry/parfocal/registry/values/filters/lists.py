@@ -1,14 +1,20 @@
 """Which versions or moves a list is to show. Knows no list."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from parfocal.registry.errors import InvalidArgument
 from parfocal.registry.values.arguments import check_actor
-from parfocal.registry.values.canonical_json import dumps
+from parfocal.registry.values.canonical_json import JSON, dumps
 from parfocal.registry.values.digest import PREFIX, digest_of
-from parfocal.registry.values.limits import MAX_TEXT
+from parfocal.registry.values.filters.metric_conditions import MetricCondition
+from parfocal.registry.values.limits import MAX_TAGS, MAX_TEXT
 from parfocal.registry.values.names import check_alias
+from parfocal.registry.values.tags import check_tag
+
+MAX_WORDS = 8
+MAX_METRIC_CONDITIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,9 @@ class VersionFilter:
     """What a version must have: everything that is given here.
 
     `base` is the base's id, `parent` as its provenance writes it, `alias` one that points at it now, `actor`
-    who published it, `published` when. Raises InvalidArgument for what no version has.
+    who published it, `published` when. `search` are words, each of which is a part of the adapter's name, the
+    base's id or a tag, whatever its case. It has all of `tags`, and meets all of `metrics`. Raises
+    InvalidArgument for what no version has.
     """
 
     base: str = ""
@@ -40,21 +48,44 @@ class VersionFilter:
     alias: str = ""
     actor: str = ""
     published: Span = Span()
+    search: str = ""
+    tags: tuple[str, ...] = ()
+    metrics: tuple[MetricCondition, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("base", "parent"):
+        for field in ("base", "parent", "search"):
             if len(getattr(self, field)) > MAX_TEXT:
                 raise InvalidArgument(f"{field} has more than {MAX_TEXT} characters", field=f"filter.{field}")
         if self.alias:
             check_alias(self.alias)
         check_actor(self.actor)
+        for tag in self.tags:
+            check_tag(tag)
+        for field, count, most in (
+            ("search", len(self.words), MAX_WORDS),
+            ("tags", len(self.tags), MAX_TAGS),
+            ("metrics", len(self.metrics), MAX_METRIC_CONDITIONS),
+        ):
+            if count > most:
+                raise InvalidArgument(f"{field} has {count} parts; {most} fit", field=f"filter.{field}")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of the search, as they are compared."""
+        return tuple(dict.fromkeys(self.search.casefold().split()))
+
+    def but(self, **fields: Any) -> "VersionFilter":
+        """This filter, with other fields."""
+        return replace(self, **fields)
 
     @property
     def key(self) -> str:
         """Text that is equal for equal filters, so that a page of one is none of another; empty for none."""
         if self == ALL_VERSIONS:
             return ""
-        said = [self.base, self.parent, self.alias, self.actor, self.published.key]
+        said: list[JSON] = [self.base, self.parent, self.alias, self.actor, self.published.key]
+        said += [self.search, self.tags]
+        said += [[each.metric, str(each.comparison), each.number] for each in self.metrics]
         return digest_of(dumps(said)).removeprefix(PREFIX)[:16]
 
 
