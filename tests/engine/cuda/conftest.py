@@ -8,7 +8,7 @@ import pytest
 import torch
 
 # Triton is published for Linux only.
-collect_ignore_glob = [] if find_spec("triton") else ["test_*.py"]
+collect_ignore_glob = [] if find_spec("triton") else ["test_*.py", "*/test_*.py"]
 
 
 @pytest.fixture(scope="session")
