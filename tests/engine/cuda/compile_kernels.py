@@ -25,6 +25,14 @@ from parfocal.engine.backends.cuda.four_bit import kernels as four_bit_kernels
 from parfocal.engine.backends.cuda.four_bit.levels import assembly_of
 from parfocal.engine.backends.cuda.four_bit.partials import SUM_OUTPUTS, SUM_ROWS
 from parfocal.engine.backends.cuda.four_bit.product import DEQUANTISED_OUTPUTS, Tiles, tiles_for
+from parfocal.engine.backends.cuda.fused import kernels as fused_kernels
+from parfocal.engine.backends.cuda.fused.operations import (
+    GATES,
+    RANKS,
+    heads_at_once,
+    row_ranks,
+    row_warps,
+)
 from parfocal.engine.backends.cuda.invariant import kernels as invariant_kernels
 from parfocal.engine.backends.cuda.invariant.linears import (
     HEAD_OUTPUTS,
@@ -50,6 +58,10 @@ _SIZES = [
     "outputs0",
     "outputs1",
     "outputs2",
+    "stride0",
+    "stride1",
+    "stride2",
+    "ranks",
     "outputs",
     "size",
     "codes_stride",
@@ -59,13 +71,15 @@ _TYPES = {
     **dict.fromkeys(
         [
             *("out", "query", "key", "value", "keys", "values", "x", "y0", "y1", "y2", "weights"),
-            *("y", "weight", "bias"),
+            *("y", "weight", "bias", "residual", "cos", "sin", "matrices"),
         ],
         "*bf16",
     ),
     **dict.fromkeys(["answers", "logs", "scales", "h", "levels", "outer_levels", "offset", "parts"], "*fp32"),
-    **dict.fromkeys(["lengths", "lines", "tiles"], "*i32"),
+    **dict.fromkeys(["query_norm", "key_norm"], "*fp32"),
+    **dict.fromkeys(["lengths", "lines", "tiles", "written"], "*i32"),
     **dict.fromkeys(["most", "window", "room", "modules", "first", "rows", "blocks", "share"], "i32"),
+    **dict.fromkeys(["tile_count", "above", "shrinks"], "i32"),
     **dict.fromkeys(_SIZES, "i32"),
     **dict.fromkeys(("inner", "outer", "epsilon"), "fp32"),
     "codes": "*u8",
@@ -164,6 +178,34 @@ def four_bit_products() -> Iterator[tuple[str, Any, dict[str, object], dict[str,
     yield "dequantise", four_bit_kernels.dequantise_kernel, {"N": DEQUANTISED_OUTPUTS}, {}
 
 
+def fused_operations() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
+    """Yields what stands between products, as `all_kernels` does, each with everything that it may have."""
+    floats: dict[str, object] = {"PARTS": 8, "BIASED": True, "SPLITS": 4, "SCALED": False, "R": RANKS}
+    integers = floats | {"SCALED": True}
+    types = {"inner": "*fp32", "weight": "*fp32", "places": "*i32"}
+    for room, own, end in ((4096, floats, ""), (8192, integers, "_8bit")):
+        sizes = own | {"INNER": True, "ROOM": room, "R": row_ranks(room)}
+        kind = types | ({"matrices": "*i8"} if end else {})
+        yield f"fused_norm_{room}{end}", fused_kernels.norm_kernel, sizes, kind
+    for dim, rest in ((128, 0), (256, 0), (96, 32)):
+        half = (dim - rest) // 2
+        room = triton.next_power_of_2(half)
+        sizes = floats | {
+            **{"NORMED": True, "HEADS": 32, "KV_HEADS": 8, "DIM": dim, "HALF": half},
+            **{"HALF_ROOM": room, "REST_ROOM": rest, "LINEARS": 3, "M": heads_at_once(room)},
+        }
+        yield f"fused_rotate_{dim}", fused_kernels.rotate_kernel, sizes, types
+    for own, end in ((floats, ""), (integers, "_8bit")):
+        sizes = own | {"GELU": True, "LINEARS": 2, "N": GATES}
+        kind = types | ({"matrices": "*i8"} if end else {})
+        yield f"fused_gate{end}", fused_kernels.gate_kernel, sizes, kind
+    for way, rows in ((Way.PRMT, 16), (Way.PRMT, 64), (Way.PAIRS, 64)):
+        sizes = product_sizes(way, torch.bfloat16, tiles_for(4096, 64, torch.bfloat16), rows)
+        sizes |= {"LINEARS": 3, "PARTS": 4, "SHORT": SHORT, "K": inputs_at_once(torch.bfloat16), "R": 16}
+        types = {"levels": "*i32" if way is Way.PAIRS else "*fp32"}
+        yield f"fused_joint_{way.name.lower()}_{rows}", fused_kernels.joint_kernel, sizes, types
+
+
 def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
     """Yields a name, the kernel, its constants, and those types that differ from the usual ones."""
     for name in ("store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"):
@@ -183,6 +225,7 @@ def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]
             kernel = getattr(invariant_kernels, name)
             yield f"{name}_{told[1:]}", kernel, invariant_sizes(name, dtype), types
     yield from four_bit_products()
+    yield from fused_operations()
     for name in ("shrink", "expand"):
         for tile in (SHORT, LONG):
             for scaled in (False, True):
@@ -203,6 +246,8 @@ def taken_bytes(
         if types[key].startswith("*") or key in _SIZES
     }
     options = {"num_warps": 8, "num_stages": 2} if kernel is attention_kernels.prefill_kernel else {}
+    if kernel is fused_kernels.norm_kernel:
+        options = {"num_warps": row_warps(int(str(constants["ROOM"])))}
     given = {key: value for key, value in constants.items() if key in names}
     compiled = triton.compile(ASTSource(kernel, types, given, aligned), target=target, options=options)
     return compiled.metadata.shared, local_bytes(compiled.asm["cubin"])

@@ -42,18 +42,22 @@ def test_the_kernels_compile_and_fit(compiled: list[list[str]], capability: str)
     ways = ("prmt_bf16", "pairs_bf16", "prmt_fp16", "pairs_fp16", "levels_fp32")
     products = {f"product_{way}_64" for way in ways} | {"product_narrow", "sum", "dequantise"}
     products |= {"product_prmt_bf16_16", "product_prmt_bf16_32", "product_levels_fp32_16"}
-    assert taken.keys() == attention | invariant | products | lora | {f"{name}_8bit" for name in lora}
+    operations = ("norm_4096", "norm_8192_8bit", "rotate_128", "rotate_256", "rotate_96", "gate", "gate_8bit")
+    joint = ("joint_prmt_16", "joint_prmt_64", "joint_pairs_64")
+    fused = {f"fused_{name}" for name in (*operations, *joint)}
+    eight = {f"{name}_8bit" for name in lora}
+    assert taken.keys() == attention | invariant | products | fused | lora | eight
     assert max(int(shared) for shared in taken.values()) <= LEAST_SHARED_BYTES
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
-def test_products_with_the_base_keep_all_their_numbers_in_registers(
+def test_products_and_what_is_fused_keep_all_their_numbers_in_registers(
     compiled: list[list[str]], capability: str
 ) -> None:
     local = {name: int(bytes_) for target, name, _, bytes_ in compiled if target == capability}
     invariant = ("four_bit_kernel", "dense_kernel", "norm_kernel")
-    names = ("product_", "sum", "dequantise", *invariant)
+    names = ("product_", "sum", "dequantise", "fused_", *invariant)
     ours = {name: local[name] for name in local if name.startswith(names)}
 
-    assert len(ours) == 11 + 2 * len(invariant)
+    assert len(ours) == 11 + 10 + 2 * len(invariant)
     assert not any(ours.values()), ours

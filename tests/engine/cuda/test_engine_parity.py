@@ -39,6 +39,7 @@ ADAPTERS = {
 NEW_TOKENS = 3
 SHORT = {"max_batch_tokens": 4, "context_tokens": 16}
 CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch")
+FUSED = "are computed by fused operations"
 
 
 class RunAgain:
@@ -165,6 +166,13 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_base(tmp_path_factory.mktemp("bases") / "small", narrow("llama", layers=1))
 
 
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Keeps what the CUDA path logs of its choices."""
+    caplog.set_level("INFO", "parfocal.engine.backends.cuda")
+    return caplog
+
+
 # Two layers, which differ; the other architecture in one layer and with fewer requests, since the interpreter
 # takes its time.
 DEEP = "gemma2"
@@ -174,7 +182,7 @@ FLAT = [name for name in configurations() if name not in ("llama", DEEP)]
 
 @pytest.mark.parametrize("architecture", ["llama", DEEP])
 def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
-    architecture: str, tmp_path: Path
+    architecture: str, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
     is_deep = architecture == DEEP
     base = write_base(tmp_path / "base", narrow(architecture, layers=2 if is_deep else 1))
@@ -184,13 +192,14 @@ def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
 
     capturer = says_what_peft_says(base, adapters, asked, slots=2 if is_deep else 1)
 
+    assert FUSED in told.text
     assert capturer.captured == 4  # one row and two, with adapters and without
     assert capturer.replayed > NEW_TOKENS
 
 
 @pytest.mark.parametrize("architecture", FLAT)
 def test_every_other_architecture_says_what_peft_says_on_the_cuda_path(
-    architecture: str, tmp_path: Path
+    architecture: str, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
     """Two adapters take turns in one slot, one request at a time: the interpreter takes its time."""
     base = write_base(tmp_path / "base", narrow(architecture, layers=1))
@@ -198,6 +207,8 @@ def test_every_other_architecture_says_what_peft_says_on_the_cuda_path(
     asked = [replace(request, stop=Stop(max_tokens=2, ignore_eos=True)) for request in requests()[:2]]
 
     says_what_peft_says(base, adapters, asked, slots=1, max_requests=1, max_batch_tokens=16)
+
+    assert FUSED in told.text
 
 
 def says_what_peft_says(

@@ -39,7 +39,7 @@ class Recorder:
             name: getattr(inputs.device, name).tolist()
             for name in ("ids", "positions", "written", "lengths", "blocks")
         }
-        self.seen["tiles"] = inputs.tiles.table.tolist()
+        self.seen["tiles"] = inputs.tiles(0).table.tolist()
         return torch.stack([inputs.device.ids.float(), inputs.device.positions.float()], dim=1)
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:

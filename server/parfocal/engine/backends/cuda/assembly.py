@@ -8,6 +8,7 @@ from parfocal.engine.backends.cuda.attention import CudaAttention, choose_attent
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Guarded, Report, Trial, choose
 from parfocal.engine.backends.cuda.four_bit import choose_products, joined, unpack
+from parfocal.engine.backends.cuda.fused import StepParts, choose_fused
 from parfocal.engine.backends.cuda.groups import columns_of, groups_of
 from parfocal.engine.backends.cuda.invariant import is_invariant, make_invariant
 from parfocal.engine.backends.cuda.lora import (
@@ -27,8 +28,10 @@ from parfocal.engine.backends.cuda.steps import (
     DecodeGraphs,
     GraphForward,
     GraphLimits,
+    Layers,
     Measured,
     MeasuredWorkspace,
+    ModuleLayers,
 )
 from parfocal.engine.backends.torch import TorchStepWork
 from parfocal.engine.config import EngineConfig
@@ -63,14 +66,20 @@ def cuda_parts(
     attend, right = choose_attention(base, attention, plain.attention, report)
     guard = _lora_guard(base, report, invariant)
     work = CudaStepWork(store, config.max_rank, attend, guard, invariant=invariant)
-    eager = ModelForward(base, work)
+    eager: Forward = ModelForward(base, work)
     all_right = right and guard is not None
     if invariant and not (all_right and is_invariant(base.model)):
         log.warning("deterministic: for want of kernels, tokens are computed one by one, which is slow")
         return Computing(TokenByToken(eager, cache.block_tokens), store)
     if not all_right:
         return Computing(eager, store)
-    decode = CudaDecode(base, store, attention, config.max_rank)
+    layers: Layers = ModuleLayers(base)
+    fused = choose_fused(
+        base, StepParts(store, cache, work, config.max_rank), eager, report, invariant=invariant
+    )
+    if fused is not None:
+        layers, eager = fused.decoder, fused.forward
+    decode = CudaDecode(layers, store, attention, config.max_rank, invariant=invariant)
     blocks = -(-base.info.context_tokens // cache.block_tokens)
     limits = GraphLimits(config.max_requests, blocks, cache.block_tokens)
     graphs = DecodeGraphs(decode, card.capturer, limits, base.device)

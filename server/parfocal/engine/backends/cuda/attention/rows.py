@@ -56,10 +56,15 @@ class CudaAttentionStep:
     def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
         store_kv(self.cache, layer, self.written, new)
-        query = _whole(new.query)
-        heads, tokens, dim = query.shape
-        out = query.new_empty(1, tokens, heads, dim)
-        work = _Work(query, self.cache, layer, scoring)
+        return self.attend_stored(layer, _whole(new.query).transpose(0, 1), scoring)[None]
+
+    def attend_stored(self, layer: int, query: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+        """Each token's answer `[tokens, heads, head_dim]` to a query of that shape.
+
+        The new keys and values are in the cache; a head's numbers lie together.
+        """
+        out = query.new_empty(query.shape)
+        work = _Work(query.transpose(0, 1), self.cache, layer, scoring)
         if self.decode is not None:
             _attend_rows(work, self.decode, self.programs, out)
         if self.prefill is not None:

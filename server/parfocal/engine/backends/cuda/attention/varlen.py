@@ -179,9 +179,12 @@ class VarlenAttentionStep:
     def attend(self, layer: int, new: NewTokens, scoring: Scoring) -> torch.Tensor:
         """Stores the new keys and values; returns each token's answer `[1, tokens, heads, head_dim]`."""
         store_kv(self.cache, layer, self.written, new)
-        query = new.query[0].transpose(0, 1)
+        return self.attend_stored(layer, new.query[0].transpose(0, 1), scoring)[None]
+
+    def attend_stored(self, layer: int, query: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+        """Each token's answer `[tokens, heads, head_dim]` to a query of that shape; its key is stored."""
         paged = (query, self.cache.keys[layer], self.cache.values[layer])
-        return _call(self.function, paged, self.rows, scoring)[None]
+        return _call(self.function, paged, self.rows, scoring)
 
 
 def varlen_step(function: Varlen, cache: KvCache, laid: Sequence[LaidRow]) -> VarlenAttentionStep:

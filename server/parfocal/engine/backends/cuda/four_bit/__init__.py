@@ -9,6 +9,7 @@ from parfocal.engine.backends.cuda.four_bit.blocked import (
     unblocked,
 )
 from parfocal.engine.backends.cuda.four_bit.choice import choose_products
+from parfocal.engine.backends.cuda.four_bit.kernels import product_tile
 from parfocal.engine.backends.cuda.four_bit.layout import BlockedLinears, unpack
 from parfocal.engine.backends.cuda.four_bit.levels import Way, nf4_levels
 from parfocal.engine.backends.cuda.four_bit.linears import (
@@ -21,6 +22,7 @@ from parfocal.engine.backends.cuda.four_bit.linears import (
 from parfocal.engine.backends.cuda.four_bit.partials import Partials, single
 from parfocal.engine.backends.cuda.four_bit.product import (
     Product,
+    ProductLaunch,
     Tiles,
     TritonProduct,
     dequantised,
@@ -48,6 +50,7 @@ __all__ = [
     "JoinedLinear4bit",
     "Partials",
     "Product",
+    "ProductLaunch",
     "Serving",
     "Shape",
     "SwitchPoint",
@@ -65,6 +68,7 @@ __all__ = [
     "measure_switch",
     "measure_switches",
     "nf4_levels",
+    "product_tile",
     "side_by_side",
     "single",
     "speed_up",

@@ -37,6 +37,51 @@ def _levels(bytes, table, WAY: tl.constexpr, ASM: tl.constexpr, DOT: tl.constexp
     return upper, lower
 
 
+@triton.jit
+def product_tile(
+    part,
+    parts,
+    x,
+    codes,
+    scales,
+    table,
+    rows,
+    outputs,
+    blocks,
+    share,
+    x_stride,
+    codes_stride,
+    scales_stride,
+    WAY: tl.constexpr,
+    ASM: tl.constexpr,
+    DOT: tl.constexpr,
+    N: tl.constexpr,
+    M: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """Stores one part of x Wᵀ for a program's outputs and rows; see `product_kernel`."""
+    n = tl.program_id(0) * N + tl.arange(0, N)
+    row = tl.program_id(2) * M + tl.arange(0, M)
+    k = tl.arange(0, 32)
+    own = n < outputs
+    real = row < rows
+    sums = tl.zeros((N, M), dtype=tl.float32)
+    from_x = x + row.to(tl.int64)[None, :] * x_stride + k[:, None]
+    for block in tl.range(part * share, tl.minimum(part * share + share, blocks), num_stages=STAGES):
+        bytes = tl.load(
+            codes + block * codes_stride + n[:, None] * 32 + k[None, :], mask=own[:, None], other=0
+        )
+        scale = tl.load(scales + block * scales_stride + n, mask=own, other=0.0)
+        first = tl.load(from_x + block * 64, mask=real[None, :], other=0.0).to(DOT)
+        second = tl.load(from_x + block * 64 + 32, mask=real[None, :], other=0.0).to(DOT)
+        upper, lower = _levels(bytes, table, WAY, ASM, DOT, N)
+        own_sums = tl.dot(upper, first, input_precision="ieee")
+        own_sums = tl.dot(lower, second, own_sums, input_precision="ieee")
+        sums += own_sums * scale[:, None]
+    target = parts + (part.to(tl.int64) * rows + row)[None, :] * outputs + n[:, None]
+    tl.store(target, sums, mask=own[:, None] & real[None, :])
+
+
 @triton.jit(do_not_specialize=["rows", "blocks", "share"])
 def product_kernel(
     parts,
@@ -62,27 +107,27 @@ def product_kernel(
 
     A part takes `share` of the input's `blocks`, the last one what is left.
     """
-    n = tl.program_id(0) * N + tl.arange(0, N)
-    part = tl.program_id(1)
-    row = tl.program_id(2) * M + tl.arange(0, M)
-    k = tl.arange(0, 32)
-    own = n < outputs
-    real = row < rows
-    sums = tl.zeros((N, M), dtype=tl.float32)
-    from_x = x + row.to(tl.int64)[None, :] * x_stride + k[:, None]
-    for block in tl.range(part * share, tl.minimum(part * share + share, blocks), num_stages=STAGES):
-        bytes = tl.load(
-            codes + block * codes_stride + n[:, None] * 32 + k[None, :], mask=own[:, None], other=0
-        )
-        scale = tl.load(scales + block * scales_stride + n, mask=own, other=0.0)
-        first = tl.load(from_x + block * 64, mask=real[None, :], other=0.0).to(DOT)
-        second = tl.load(from_x + block * 64 + 32, mask=real[None, :], other=0.0).to(DOT)
-        upper, lower = _levels(bytes, table, WAY, ASM, DOT, N)
-        own_sums = tl.dot(upper, first, input_precision="ieee")
-        own_sums = tl.dot(lower, second, own_sums, input_precision="ieee")
-        sums += own_sums * scale[:, None]
-    target = parts + (part.to(tl.int64) * rows + row)[None, :] * outputs + n[:, None]
-    tl.store(target, sums, mask=own[:, None] & real[None, :])
+    product_tile(
+        tl.program_id(1),
+        parts,
+        x,
+        codes,
+        scales,
+        table,
+        rows,
+        outputs,
+        blocks,
+        share,
+        x_stride,
+        codes_stride,
+        scales_stride,
+        WAY,
+        ASM,
+        DOT,
+        N,
+        M,
+        STAGES,
+    )
 
 
 @triton.jit(do_not_specialize=["rows"])

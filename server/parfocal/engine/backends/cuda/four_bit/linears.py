@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from parfocal.engine.backends.cuda.four_bit.blocked import Blocked
-from parfocal.engine.backends.cuda.four_bit.partials import Partials, single
+from parfocal.engine.backends.cuda.four_bit.partials import Partials
 from parfocal.engine.backends.cuda.four_bit.product import Product, dequantised
 
 
@@ -151,9 +151,16 @@ class JoinedLinear4bit(nn.Module):
 
     def partials(self, x: torch.Tensor) -> Partials:
         """The product of `x` `[rows, in]`, of the weights' type, for a fused operation to add up."""
-        if self.serving is None or len(x) >= self.serving.rows:
-            return single(_outputs(self.serving, x, self.whole))
-        return self.serving.product(x, self.whole)
+        product = self.product_for(x)
+        if product is None:
+            (y,) = _outputs(self.serving, x, self.whole.between(0, self.whole.outputs))
+            return Partials(y[None], None, self.whole.sizes)
+        return product(x, self.whole)
+
+    def product_for(self, x: torch.Tensor) -> Product | None:
+        """What multiplies as few rows as `x` `[rows, in]` has; None if weights are dequantised for it."""
+        serving = self.serving
+        return None if serving is None or len(x) >= serving.rows else serving.product
 
 
 def joined(linears: Sequence[nn.Module]) -> JoinedLinear4bit | None:

@@ -54,4 +54,5 @@ class Partials:
 
 def single(ys: Sequence[torch.Tensor]) -> Partials:
     """Finished outputs `[rows, outputs]` of linears as partials of one part."""
-    return Partials(torch.cat(list(ys), 1)[None], None, tuple(y.shape[1] for y in ys))
+    whole = ys[0] if len(ys) == 1 else torch.cat(list(ys), 1)
+    return Partials(whole[None], None, tuple(y.shape[1] for y in ys))

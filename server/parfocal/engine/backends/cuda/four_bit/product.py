@@ -1,5 +1,6 @@
 """4-bit products behind one seam: `Product`, and its implementation in Triton."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +68,17 @@ def row_tile(rows: int) -> int:
     return next((size for size in _ROW_TILES if size >= rows), _ROW_TILES[-1])
 
 
+@dataclass(frozen=True, slots=True)
+class ProductLaunch:
+    """One launch of `product_kernel`, and the partial sums that it will have stored."""
+
+    grid: tuple[int, int, int]
+    arguments: tuple[object, ...]
+    constants: Mapping[str, object]
+    warps: int
+    partials: Partials
+
+
 class TritonProduct:
     """Products by `product_kernel`; `way` says how it looks levels up. `tiles` override the usual ones."""
 
@@ -81,12 +93,22 @@ class TritonProduct:
 
         Raises what Triton raises where the kernel cannot be built or launched.
         """
+        launch = self.launch(x, weights)
+        product_kernel[launch.grid](
+            *launch.arguments,
+            **launch.constants,
+            num_warps=launch.warps,
+        )
+        return launch.partials
+
+    def launch(self, x: torch.Tensor, weights: Blocked) -> ProductLaunch:
+        """The launch that computes the product, for kernels that do so beside something else."""
         rows, blocks = len(x), weights.codes.shape[0]
         tiles = self._tiles or tiles_of(weights)
         count, tall = triton.cdiv(blocks, tiles.blocks), row_tile(rows)
         parts = torch.empty(count, rows, weights.outputs, dtype=torch.float32, device=x.device)
         table, assembly = self._looked_up(weights)
-        product_kernel[(triton.cdiv(weights.outputs, tiles.outputs), count, triton.cdiv(rows, tall))](
+        arguments = (
             parts,
             x,
             weights.codes,
@@ -99,15 +121,18 @@ class TritonProduct:
             x.stride(0),
             weights.codes.stride(0),
             weights.scales.stride(0),
-            WAY=int(self._way),
-            ASM=assembly,
-            DOT=product_type(x),
-            N=tiles.outputs,
-            M=tall,
-            STAGES=tiles.stages,
-            num_warps=tiles.warps,
         )
-        return Partials(parts, weights.bias, weights.sizes)
+        constants = {
+            "WAY": int(self._way),
+            "ASM": assembly,
+            "DOT": product_type(x),
+            "N": tiles.outputs,
+            "M": tall,
+            "STAGES": tiles.stages,
+        }
+        grid = triton.cdiv(weights.outputs, tiles.outputs), count, triton.cdiv(rows, tall)
+        partials = Partials(parts, weights.bias, weights.sizes)
+        return ProductLaunch(grid, arguments, constants, tiles.warps, partials)
 
     def _looked_up(self, weights: Blocked) -> tuple[torch.Tensor, str]:
         """The table and the assembly; made once, since all weights of a base have the same levels."""

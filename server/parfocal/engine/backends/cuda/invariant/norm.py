@@ -16,7 +16,7 @@ class InvariantNorm(nn.Module):
 
     def __init__(self, norm: RmsNorm) -> None:
         super().__init__()
-        self._norm = norm
+        self.norm = norm
         self._weight = norm.weight.contiguous()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -29,8 +29,8 @@ class InvariantNorm(nn.Module):
             x,
             self._weight,
             size,
-            self._norm.epsilon,
-            ROUNDS_FIRST=self._norm.rounds_first,
+            self.norm.epsilon,
+            ROUNDS_FIRST=self.norm.rounds_first,
             ROOM=room,
             num_warps=8 if room >= _WIDE else 4,
         )

@@ -17,14 +17,17 @@ Join = Callable[[Sequence[nn.Module]], nn.Module | None]
 
 
 class LinearGroup:
-    """The linears of a group, and the outputs ready for those not called yet."""
+    """The linears of a group, and the outputs ready for those not called yet.
+
+    `joined` computes all of them as one product, where something does.
+    """
 
     def __init__(
         self, linears: Sequence[nn.Module], joined: nn.Module | None, paths: Group, active: ActiveAdapters
     ) -> None:
-        self._linears = linears
-        self._joined = joined
-        self._paths = paths
+        self.linears = linears
+        self.joined = joined
+        self.paths = paths
         self._active = active
         self._x: torch.Tensor | None = None
         self._waiting: dict[int, torch.Tensor] = {}
@@ -45,13 +48,13 @@ class LinearGroup:
     @property
     def computing(self) -> Sequence[nn.Module]:
         """The modules that compute the base's part."""
-        return self._linears if self._joined is None else [self._joined]
+        return self.linears if self.joined is None else [self.joined]
 
     def _computed(self, x: torch.Tensor) -> list[torch.Tensor]:
-        joined = self._joined
-        ys = [linear(x) for linear in self._linears] if joined is None else joined(x)
+        joined = self.joined
+        ys = [linear(x) for linear in self.linears] if joined is None else joined(x)
         if self._active.work is not None:
-            self._active.work.add_to_group(ys, x, self._paths)
+            self._active.work.add_to_group(ys, x, self.paths)
         return ys
 
 

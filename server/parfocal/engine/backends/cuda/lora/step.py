@@ -1,18 +1,22 @@
 """One step's LoRA work on CUDA: tiles of tokens by adapter, and the launches for a group of linears."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import triton.language as tl
 
 from parfocal.engine.backends.cuda.lora.kernels import expand, shrink
 from parfocal.engine.backends.cuda.lora.page_store import PageStore
 from parfocal.engine.backends.cuda.products import product_type
 from parfocal.engine.lora import LoraWork
-from parfocal.engine.scheduling import Segment, merge
+from parfocal.engine.scheduling import LaidRow, Segment, merge
 
 # Tokens in a tile: the smallest that tensor cores multiply, and the size for long prompts.
 SHORT, LONG = 16, 64
+# The most tokens whose adapters are expanded token by token: beyond, tiles read each matrix less often.
+_MOST_BY_ROW = 64
 _BASE = -1
 _RANKS = 16
 _OUTPUTS_AT_ONCE = {SHORT: 128, LONG: 64}
@@ -28,11 +32,13 @@ _BYTES_AT_ONCE = 256
 class Tiles:
     """`table` `[tiles, 3]` int32 says of each tile its adapter's place, first token and number of tokens.
 
-    A place of -1 is an empty tile. `size` is the most tokens of a tile.
+    A place of -1 is an empty tile. `size` is the most tokens of a tile. `places` `[tokens]` int32 are the
+    adapters' places by token, -1 for the base, where there are few tokens.
     """
 
     table: torch.Tensor
     size: int
+    places: torch.Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -64,6 +70,27 @@ def tiles_of(segments: Sequence[Segment], device: torch.device, *, short: bool =
     return Tiles(torch.tensor(rows, dtype=torch.int32).view(-1, 3).to(device, non_blocking=True), size)
 
 
+def place_of(item: LaidRow) -> int:
+    """The place of a row's adapter; -1 for the base."""
+    return _BASE if item.row.place is None else item.row.place.index
+
+
+def most_by_row(*, invariant: bool) -> int:
+    """The most tokens of a step whose adapters are expanded token by token.
+
+    All, if a row's bits must depend on no other row: in tiles they would be others.
+    """
+    return sys.maxsize if invariant else _MOST_BY_ROW
+
+
+def places_of(laid: Sequence[LaidRow], device: torch.device, most: int) -> torch.Tensor | None:
+    """Each token's adapter's place, `[tokens]` int32; None where there are more than `most` tokens."""
+    places = [place_of(item) for item in laid for _ in range(item.tokens)]
+    if len(places) > most:
+        return None
+    return torch.tensor(places, dtype=torch.int32).to(device, non_blocking=True)
+
+
 def padded(rows: Sequence[tuple[int, int, int]], count: int) -> torch.Tensor:
     """Returns tiles as `[count, 3]` on the CPU, padded with empty ones."""
     return torch.tensor([*rows, *[(_BASE, 0, 0)] * (count - len(rows))], dtype=torch.int32).view(-1, 3)
@@ -82,6 +109,45 @@ def outputs_at_once(size: int) -> int:
 def parts_of(inputs: int) -> int:
     """Returns into how many parts a row's input is cut."""
     return min(_MOST_PARTS, max(1, inputs // _PART_INPUTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """x Aᵀ of a group's linears, for the next operation to expand and to add.
+
+    `h` is `[parts, linears, tokens, ranks]`; `places` `[tokens]` int32 are the adapters' places; `first` is
+    the first linear's column in the store's table.
+    """
+
+    h: torch.Tensor
+    store: PageStore
+    places: torch.Tensor
+    first: int
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """What `expanded_row` reads."""
+        return self.h, self.store.weights, self.store.scales, self.store.table, self.places
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The linears of an adapter, the first one's column, and the ranks that there is room for."""
+        return len(self.store.order), self.first, self.h.shape[3]
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether matrices are integers with scales."""
+        return not self.store.dtype.is_floating_point
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkLaunch:
+    """What `shrink_tile` needs, as so many programs, besides the input; and what it will have stored."""
+
+    programs: int
+    arguments: tuple[object, ...]
+    constants: Mapping[str, object]
+    shrunk: Shrunk
 
 
 class CudaLora(LoraWork):
@@ -109,7 +175,48 @@ class CudaLora(LoraWork):
         splits = parts_of(rows.shape[1]) if self._tiles.size == SHORT else 1
         h = torch.empty((splits, len(outs), len(rows), self._ranks), dtype=torch.float32, device=x.device)
         self._shrink(rows, h, paths)
-        self._expand(outs, h, paths)
+        self._expand(outs, h, paths, product_type(x))
+
+    @property
+    def by_row(self) -> bool:
+        """Whether the next operation may expand what `shrunk` leaves, token by token."""
+        return self._tiles.places is not None and self._tiles.size == SHORT
+
+    def shrunk(self, x: torch.Tensor, paths: Sequence[str]) -> "Shrunk":
+        """x Aᵀ of neighbouring linears for `x` `[tokens, inputs]`; only where `by_row`."""
+        launch = self.shrinking(x, paths)
+        self._shrink(x, launch.shrunk.h, paths)
+        return launch.shrunk
+
+    def shrinking(self, x: torch.Tensor, paths: Sequence[str]) -> "ShrinkLaunch":
+        """What computes `shrunk`, for kernels that do so beside something else."""
+        store, tiles = self._store, self._tiles
+        assert tiles.places is not None
+        splits, linears = parts_of(x.shape[1]), len(paths)
+        h = torch.empty((splits, linears, len(x), self._ranks), dtype=torch.float32, device=x.device)
+        first, modules = store.order[paths[0]], len(store.order)
+        return ShrinkLaunch(
+            programs=tiles.count * linears * splits,
+            arguments=(
+                store.weights,
+                store.table,
+                tiles.table,
+                h,
+                x.shape[1],
+                modules,
+                first,
+                self._ranks,
+                tiles.count,
+            ),
+            constants={
+                "LINEARS": linears,
+                "PARTS": splits,
+                "SHORT": SHORT,
+                "K": inputs_at_once(x.dtype),
+                "R": _RANKS,
+            },
+            shrunk=Shrunk(h, store, tiles.places, first),
+        )
 
     def _shrink(self, x: torch.Tensor, h: torch.Tensor, paths: Sequence[str]) -> None:
         store, tiles = self._store, self._tiles
@@ -134,7 +241,9 @@ class CudaLora(LoraWork):
             R=_RANKS,
         )
 
-    def _expand(self, ys: Sequence[torch.Tensor], h: torch.Tensor, paths: Sequence[str]) -> None:
+    def _expand(
+        self, ys: Sequence[torch.Tensor], h: torch.Tensor, paths: Sequence[str], dot: tl.dtype
+    ) -> None:
         store, tiles = self._store, self._tiles
         splits, linears, tokens, ranks = h.shape
         three = [*ys, *[ys[0]] * (3 - len(ys))]
@@ -148,13 +257,14 @@ class CudaLora(LoraWork):
             tiles.table,
             *three,
             *(y.shape[1] for y in three),
+            *(y.stride(0) for y in three),
             tokens,
             len(store.order),
             store.order[paths[0]],
             ranks,
             SPLITS=splits,
             SCALED=not store.dtype.is_floating_point,
-            DOT=product_type(ys[0]),
+            DOT=dot,
             M=tiles.size,
             N=width,
             R=_RANKS,

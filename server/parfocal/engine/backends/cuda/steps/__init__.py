@@ -1,6 +1,6 @@
 """Decode steps as CUDA graphs, their inputs, and the memory that steps take."""
 
-from parfocal.engine.backends.cuda.steps.decode import CudaDecode
+from parfocal.engine.backends.cuda.steps.decode import CudaDecode, Layers, ModuleLayers
 from parfocal.engine.backends.cuda.steps.decode_inputs import input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import (
     Capturer,
@@ -21,8 +21,10 @@ __all__ = [
     "DecodeGraphs",
     "GraphForward",
     "GraphLimits",
+    "Layers",
     "Measured",
     "MeasuredWorkspace",
+    "ModuleLayers",
     "Peak",
     "input_bytes",
 ]

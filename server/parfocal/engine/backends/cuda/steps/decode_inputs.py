@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from parfocal.engine.backends.cuda.lora import SHORT, Tiles, padded, tile_rows
+from parfocal.engine.backends.cuda.lora import SHORT, Tiles, padded, place_of, tile_rows
 from parfocal.engine.scheduling import LaidRow, segments
 
 _NOWHERE = -1
@@ -21,21 +21,22 @@ class Parts:
     positions: torch.Tensor
     written: torch.Tensor
     lengths: torch.Tensor
+    places: torch.Tensor
     tiles: torch.Tensor
     blocks: torch.Tensor
 
     @classmethod
     def of(cls, values: torch.Tensor, rows: int, most_blocks: int) -> "Parts":
         """Returns the parts of `values`, which has `size` numbers."""
-        sizes = [rows] * 4 + [3 * rows, rows * most_blocks]
-        ids, positions, written, lengths, tiles, blocks = values.split(sizes)
+        sizes = [rows] * 5 + [3 * rows, rows * most_blocks]
+        ids, positions, written, lengths, places, tiles, blocks = values.split(sizes)
         tables = tiles.view(rows, 3), blocks.view(rows, most_blocks)
-        return cls(ids, positions, written, lengths, *tables)
+        return cls(ids, positions, written, lengths, places, *tables)
 
     @staticmethod
     def size(rows: int, most_blocks: int) -> int:
         """Returns how many numbers all parts have."""
-        return rows * (4 + 3 + most_blocks)
+        return rows * (5 + 3 + most_blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ class DecodeInputs:
     """Inputs of at most `rows` rows with one token each, in host memory and on the device, all int32.
 
     `tokens` are the rows' places in the batch: 0, 1, …; these never change. Of the device's parts, `ids`,
-    `positions`, `written` (where the token's key and value go; -1 for an empty row) and `lengths` (tokens
-    attended to; 0 for an empty row) are `[rows]`, `blocks` `[rows, most blocks]`; `tiles` as in `Tiles`.
+    `positions`, `written` (where the token's key and value go; -1 for an empty row), `lengths` (tokens
+    attended to; 0 for an empty row) and `places` (-1 for the base and an empty row) are `[rows]`, `blocks`
+    `[rows, most blocks]`; `tiles` and `places` as in `Tiles`.
     `listed` are the blocks that stand in each row already.
     """
 
@@ -60,10 +62,10 @@ class DecodeInputs:
         """How many rows there is room for."""
         return len(self.tokens)
 
-    @property
-    def tiles(self) -> Tiles:
-        """The rows' tiles on the device."""
-        return Tiles(self.device.tiles, SHORT)
+    def tiles(self, most_by_row: int) -> Tiles:
+        """The rows' tiles on the device, with their places if they are no more than `most_by_row`."""
+        places = self.device.places if self.rows <= most_by_row else None
+        return Tiles(self.device.tiles, SHORT, places)
 
     def fill(self, laid: Sequence[LaidRow], block_tokens: int) -> None:
         """Writes a step's rows, with one copy to the device. The previous step must have ended."""
@@ -79,6 +81,7 @@ class DecodeInputs:
         host.positions.numpy()[:] = at + [0] * empty
         host.written.numpy()[:] = written + [_NOWHERE] * empty
         host.lengths.numpy()[:] = [item.length for item in laid] + [0] * empty
+        host.places.numpy()[:] = [place_of(item) for item in laid] + [_NOWHERE] * empty
         host.tiles.copy_(padded(tile_rows(segments([*laid]), SHORT), self.rows))
         listed = host.blocks.numpy()
         for number, own in enumerate(blocks):
@@ -103,6 +106,7 @@ def decode_inputs(rows: int, most_blocks: int, device_values: torch.Tensor) -> D
     values = torch.zeros(size, dtype=torch.int32, pin_memory=device_values.is_cuda)
     host = Parts.of(values, rows, most_blocks)
     host.written.fill_(_NOWHERE)
+    host.places.fill_(_NOWHERE)
     host.tiles.copy_(padded([], rows))
     there = device_values[:size].copy_(values)
     tokens = torch.arange(rows, dtype=torch.int32, device=there.device)

@@ -1,11 +1,22 @@
 """Prepares a step's LoRA work and attention on CUDA, by the kernels that were chosen at start."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from parfocal.engine.backends.cuda.lora import CudaLora, GroupGuard, PageStore, PlainLora, StepLora, tiles_of
+from parfocal.engine.backends.cuda.attention import CudaAttentionStep, VarlenAttentionStep
+from parfocal.engine.backends.cuda.lora import (
+    CudaLora,
+    GroupGuard,
+    PageStore,
+    PlainLora,
+    StepLora,
+    most_by_row,
+    places_of,
+    tiles_of,
+)
 from parfocal.engine.lora import LoraWork
 from parfocal.engine.model import AttentionWork
-from parfocal.engine.scheduling import LaidRow, segments
+from parfocal.engine.scheduling import LaidRow, Segment, segments
 
 
 class CudaStepWork:
@@ -37,10 +48,25 @@ class CudaStepWork:
         plain = PlainLora(self._store, found)
         if self._guard is None or not self._guard.is_fast:
             return plain
-        tiles = tiles_of(found, self._store.table.device, short=self._invariant)
-        kernels = CudaLora(self._store, tiles, self._ranks)
-        return StepLora(kernels, plain, self._guard)
+        return StepLora(self._kernels(laid, found), plain, self._guard)
+
+    def kernels(self, laid: list[LaidRow]) -> CudaLora | None:
+        """The rows' LoRA work by kernels alone; None if no row uses an adapter."""
+        found = segments(laid)
+        return self._kernels(laid, found) if found else None
+
+    def stored_attention(self, laid: list[LaidRow]) -> CudaAttentionStep | VarlenAttentionStep:
+        """The rows' attention, whose keys and values somebody else stores; only by kernels."""
+        attention = self._attention(laid)
+        assert isinstance(attention, CudaAttentionStep | VarlenAttentionStep)
+        return attention
 
     def attention(self, laid: list[LaidRow]) -> AttentionWork:
         """Returns the rows' attention."""
         return self._attention(laid)
+
+    def _kernels(self, laid: list[LaidRow], found: Sequence[Segment]) -> CudaLora:
+        device = self._store.table.device
+        tiles = tiles_of(found, device, short=self._invariant)
+        places = places_of(laid, device, most_by_row(invariant=self._invariant))
+        return CudaLora(self._store, replace(tiles, places=places), self._ranks)

@@ -1,0 +1,70 @@
+"""How many launches a layer of each architecture takes when fused, and what stays with transformers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import PretrainedConfig
+
+from fakes.engine.cuda.launches import Launches
+from fakes.engine.cuda.layer_steps import layer_steps
+from fakes.engine.cuda.uncalled_card import UncalledCard
+from oracle.bases import configurations, write_base
+from parfocal.engine import EngineConfig
+from parfocal.engine.backends.cuda import CudaBackend
+from parfocal.engine.backends.cuda.fused.plan import NotFused, plan_of
+from parfocal.engine.backends.cuda.steps.decode_inputs import Parts, decode_inputs
+from parfocal.engine.devices import Machine
+from parfocal.engine.loading import load_base
+from parfocal.engine.model import ResidentBase
+
+CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch", context_tokens=32)
+BLOCKS, RANK = 4, 8
+# From one layer's rotation to the next one's. Attention is two: its shares, and their combination.
+LAYER = (
+    *("rotate", "decode", "combine", "product", "norm"),
+    *("product", "gate", "product", "norm", "product"),
+)
+
+
+def narrow(architecture: str) -> PretrainedConfig:
+    """Two layers of it, as few numbers as blocks of 64 allow."""
+    kind = configurations(2)[architecture]
+    kind.update({"hidden_size": 64, "intermediate_size": 128, "head_dim": 16})
+    return kind
+
+
+def loaded(folder: Path) -> ResidentBase:
+    """The base as the CUDA path holds it."""
+    return load_base(folder, CPU, backend=CudaBackend(Machine(), UncalledCard.as_card(), torch.float32))
+
+
+@pytest.mark.parametrize("architecture", configurations())
+def test_a_layer_takes_ten_launches_with_adapters_and_without(architecture: str, tmp_path: Path) -> None:
+    base = loaded(write_base(tmp_path / "base", narrow(architecture)))
+    step = layer_steps(base, BLOCKS, 1, RANK).fused(2)
+    inputs = decode_inputs(1, BLOCKS, torch.empty(Parts.size(1, BLOCKS), dtype=torch.int32))
+    for adapted in (False, True):
+        with torch.inference_mode(), Launches() as launches:
+            step.decode(inputs, adapted=adapted)
+        names = launches.names
+        first, second = (at for at, name in enumerate(names) if name == "rotate_kernel")
+        product = "joint" if adapted else "product"
+        expected = [f"{name.replace('product', product)}_kernel" for name in LAYER]
+        assert names[first:second] == expected, f"{architecture}, adapted {adapted}"
+
+
+def test_a_model_that_is_not_what_it_seems_is_left_to_transformers(tmp_path: Path) -> None:
+    base = loaded(write_base(tmp_path / "base", narrow("llama")))
+    layer_steps(base, BLOCKS, 1, RANK)
+    sizes = base.kv_shape.heads, base.kv_shape.head_dim
+    config: Any = base.model.config
+    assert plan_of(base.model, *sizes).layers
+
+    config.hidden_act = "relu"
+    with pytest.raises(NotFused, match="its activation is relu"):
+        plan_of(base.model, *sizes)
+    config.hidden_act, config.model_type = "silu", "granite"
+    with pytest.raises(NotFused, match="architecture granite has no plan"):
+        plan_of(base.model, *sizes)
