@@ -35,11 +35,11 @@ def setting(tmp_path: Path) -> Setting:
 
 @pytest.fixture(scope="module")
 def dried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a dry run of three parts prints."""
+    """What a dry run of four parts prints."""
     folder = tmp_path_factory.mktemp("dry")
     places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(folder / "results")}
     stand = str(ROOT / "tests" / "bench" / "gpu.sh")
-    words = ("--dry", "--minutes", "9", "products", "cold", "same")
+    words = ("--dry", "--minutes", "9", "products", "launches", "cold", "same")
 
     done = subprocess.run(
         [stand, *words],
@@ -61,7 +61,7 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
     assert dried.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
     assert dried["is_dry"] is True
     parts = dried["parts"]
-    assert parts.keys() == {"prepare", "hardware", "products", "cold", "same"}
+    assert parts.keys() == {"prepare", "hardware", "products", "launches", "cold", "same"}
     assert all(part["status"] == "ok" for part in parts.values())
     assert parts["hardware"]["summary"].keys() == {
         "copy_gb_per_second",
@@ -76,6 +76,7 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
         "prepare.json",
         "hardware.json",
         "products.json",
+        "launches.json",
         "cold.json",
         "same.json",
         "summary.json",
@@ -91,6 +92,16 @@ def test_a_dry_run_measures_every_product_beside_bitsandbytes_and_cublas(dried: 
         ways = {"bytes", "levels", "levels_unsummed", "bitsandbytes", "dense"}
         assert one.keys() == {"product", "rows", *ways}
         assert all(one[way] > 0 for way in ways)
+
+
+def test_a_dry_run_counts_a_layers_launches_fused_and_not(dried: dict[str, Any]) -> None:
+    found = dried["parts"]["launches"]["summary"]["layer"]
+    by_way = {way: [one for one in found if one["way"] == way] for way in ("fused", "modules")}
+    assert [(one["rows"], one["adapters"]) for one in by_way["fused"]] == [
+        (1, kind) for kind in ("base", "one", "distinct")
+    ]
+    assert {one["launches_a_layer"] for one in by_way["fused"]} == {10.0}
+    assert all(one["launches_a_layer"] > 20 for one in by_way["modules"])
 
 
 def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(dried: dict[str, Any]) -> None:

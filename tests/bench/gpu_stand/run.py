@@ -28,6 +28,7 @@ LIMITS_S = {
     "tests": 120.0,
     "hardware": 30.0,
     "products": 90.0,
+    "launches": 90.0,
     "decode": 80.0,
     "mixed": 130.0,
     "many": 100.0,
