@@ -17,6 +17,7 @@ from typer.testing import Result
 from fakes.registry.hostile import ESCAPES, OBEYED, hostile_registry
 from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from fakes.registry.registry_server import serving
+from fakes.signing.signatures import key_of
 from fakes.terminal import on_a_terminal
 from parfocal.cli.app import build_app
 from parfocal.cli.display import show_warnings_as_lines
@@ -82,12 +83,23 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("serve", "--config", f"absent{ESCAPES}.toml"),
     ],
     "show": [("show", "team/x@2"), ("show", ESCAPES)],
+    "sign": [
+        ("sign", "team/x@1", "--key", f"{{folder}}/absent{ESCAPES}"),
+        ("sign", "team/x@1", "--key", "{folder}/key.pem"),
+    ],
     "status": [("status", "--address", f"nowhere{ESCAPES}")],
     "top": [("top", "--once", "--address", f"nowhere{ESCAPES}")],
+    "trust add": [("trust", "add", ESCAPES, "{folder}/key.pub", "--file", f"{{folder}}/keys{ESCAPES}")],
+    "trust ls": [("trust", "ls", "--file", f"{{folder}}/absent{ESCAPES}")],
+    "trust new-key": [("trust", "new-key", f"{{folder}}/new{ESCAPES}")],
+    "trust rm": [("trust", "rm", ESCAPES, "--file", f"{{folder}}/absent{ESCAPES}")],
     "train": [("train", "--check", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
+    "verify": [("verify", "team/x@1", "--keys", "{folder}/key.pub"), ("verify", ESCAPES, "--keys", ESCAPES)],
 }
 # These ask a registry, wherever it is.
-ASKING = ("alias", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show")
+ASKING = (
+    "alias", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show", "sign", "verify",
+)  # fmt: skip
 
 
 def commands(group: Any = None, words: str = "") -> Iterator[str]:
@@ -109,6 +121,9 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_adapter(made / "adapter", Adapter(config={"base_model_name_or_path": f"org/{ESCAPES}"}))
     (made / f"file{ESCAPES}").touch()
     (made / "settings.toml").write_text(f"{json.dumps(ESCAPES)} = 1\n")
+    key = key_of("eve")
+    (made / "key.pem").write_bytes(key.to_pem())
+    (made / "key.pub").write_bytes(key.public.to_pem())
     row = json.dumps({"prompt": ESCAPES, "completion": "x", ESCAPES: 1})
     (made / f"rows{ESCAPES}.jsonl").write_text(f"{row}\n{row}\nno {ESCAPES}\n")
     return made

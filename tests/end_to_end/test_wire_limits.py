@@ -24,15 +24,22 @@ from fakes.wire.http_bytes import fault_of, head_of, in_chunks
 from parfocal.engine import MAX_BLENDED
 from parfocal.engine.scheduling import MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS
 from parfocal.registry import BaseContract, Evaluation, FolderRegistry, Provenance, Publication
-from parfocal.registry.errors import InvalidPublication, TooManyAliases, UnsupportedAdapter
+from parfocal.registry.errors import (
+    InvalidPublication,
+    InvalidSignature,
+    TooManyAliases,
+    TooManySignatures,
+    UnsupportedAdapter,
+)
 from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc import RegistryService
-from parfocal.registry.index.refusals import check_room
+from parfocal.registry.index.refusals import check_room, check_room_to_sign
 from parfocal.registry.peft.config import read_peft_config
 from parfocal.registry.peft.lora_tensors import read_modules
 from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan
 from parfocal.registry.publishing.draft import Draft
 from parfocal.registry.publishing.limits import check_limits
+from parfocal.registry.signing import Bundle
 from parfocal.registry.values import Contract, Manifest, checked_page_size, dumps
 from parfocal.rpc import Service, remote_error
 from parfocal.rpc.admission import AdmissionInterceptor
@@ -216,6 +223,23 @@ def aliases(wire: Wire, count: int) -> str:
     return ""
 
 
+def signatures(wire: Wire, count: int) -> str:
+    try:
+        check_room_to_sign("x", 1, count - 1)
+    except TooManySignatures as error:
+        return str(error)
+    return ""
+
+
+def signature(wire: Wire, size: int) -> str:
+    """Beside the wire: no version is there that could be signed."""
+    try:
+        Bundle.from_bytes(b" " * size)
+    except InvalidSignature as error:
+        return str(error)
+    return ""
+
+
 def top_logprobs(wire: Wire, count: int) -> str:
     options = pb.Options(logprobs=True, top_logprobs=count)
     return generate(wire, pb.GenerateRequest(prompt="x", options=options))
@@ -282,6 +306,8 @@ TRIES: dict[Limit, Try] = {
     limits.TEXT_CHARACTERS: lambda wire, count: publishing(provenance=Provenance("", parent="p" * count)),
     limits.TAGS: lambda wire, count: publishing(tags=[f"t{number}" for number in range(count)]),
     limits.ALIASES: aliases,
+    limits.SIGNATURES: signatures,
+    limits.SIGNATURE_BYTES: signature,
     limits.PROMPT_TOKENS: lambda wire, count: generate(
         wire, pb.GenerateRequest(tokens=pb.Tokens(ids=[1] * count))
     ),

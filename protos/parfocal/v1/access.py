@@ -65,6 +65,8 @@ RULES: tuple[Rule, ...] = (
         why="each file was uploaded with the same key, or found by FindMissingBlobs",
     ),
     Rule(f"{_REGISTRY}/GetVersion", Verb.SEE, ("name",)),
+    Rule(f"{_REGISTRY}/AddSignature", Verb.PUBLISH, ("name",)),
+    Rule(f"{_REGISTRY}/ListSignatures", Verb.SEE, ("name",)),
     Rule(f"{_REGISTRY}/ListAdapters", Verb.ANY, why=_SEEN),
     Rule(f"{_REGISTRY}/ListVersions", Verb.SEE, ("name",)),
     Rule(f"{_REGISTRY}/ResolveAdapter", Verb.SEE, ("reference",)),

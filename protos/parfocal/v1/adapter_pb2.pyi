@@ -703,6 +703,44 @@ class Evaluation(_message.Message):
 Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
 
 @_typing.final
+class Signature(_message.Message):
+    """A signature of a version. Whoever trusts keys verifies it; the registry does not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    ADD_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """The sha256 of `bundle`: `sha256:<64 hexadecimal digits>`."""
+    bundle: _builtins.bytes
+    """A sigstore bundle as the OpenSSF's model signing writes it: an in-toto statement over the digests of the version's
+    files and, under `parfocal.manifest` of its predicate, over that of the manifest, in a DSSE envelope.
+    """
+    actor: _builtins.str
+    """Who added it. Empty if the caller did not say."""
+    @_builtins.property
+    def add_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was added."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        bundle: _builtins.bytes = ...,
+        add_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "add_time", b"add_time", "bundle", b"bundle", "digest", b"digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Signature: _TypeAlias = Signature  # noqa: Y015
+
+@_typing.final
 class Alias(_message.Message):
     """A name that points at a version, for example `prod`. `latest` always points at the highest version and cannot be set."""
 

@@ -167,6 +167,18 @@ ALIASES = Limit(
     "aliases",
     "a list of adapters tells them all, a version those that point at it",
 )
+SIGNATURES = Limit(
+    "signatures of a version",
+    32,
+    "signatures",
+    "each is checked before the version is loaded; people, builds and auditors are few",
+)
+SIGNATURE_BYTES = Limit(
+    "a signature's bundle",
+    16 * _KIB,
+    "bytes",
+    "all of a version fit one reply; one over three files has 2 KiB",
+)
 PROMPT_TOKENS = Limit(
     "GenerateRequest.tokens.ids",
     1 << 18,
@@ -254,6 +266,8 @@ LIMITS: tuple[Limit, ...] = (
     TEXT_CHARACTERS,
     TAGS,
     ALIASES,
+    SIGNATURES,
+    SIGNATURE_BYTES,
     PROMPT_TOKENS,
     CHAT_MESSAGES,
     VARIABLES_BYTES,

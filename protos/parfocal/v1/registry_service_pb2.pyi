@@ -112,6 +112,7 @@ class PublishHeader(_message.Message):
     RENDERING_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     NOTICED_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name to publish under, `namespace/name` or `name` (namespace `default`)."""
@@ -150,6 +151,12 @@ class PublishHeader(_message.Message):
         """
 
     @_builtins.property
+    def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Bundles, as in Signature, that the version has from its first moment. Of other content than the registry makes of
+        the files: INVALID_ARGUMENT with the reason INVALID_SIGNATURE, and nothing is published.
+        """
+
+    @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words that the version is found by, each 1 to 63 of `a-z`, `0-9` and `._:/=+-`, the first a letter or a digit. They
         are part of the version: the same files with others are another version.
@@ -168,11 +175,12 @@ class PublishHeader(_message.Message):
         rendering: _adapter_pb2.Rendering | None = ...,
         actor: _builtins.str = ...,
         noticed: _abc.Iterable[_builtins.str] | None = ...,
+        signatures: _abc.Iterable[_builtins.bytes] | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "provenance", b"provenance", "rendering", b"rendering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "noticed", b"noticed", "provenance", b"provenance", "rendering", b"rendering", "tags", b"tags", "unverified_base", b"unverified_base"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "base", b"base", "base_contract", b"base_contract", "base_reference", b"base_reference", "evaluation", b"evaluation", "files", b"files", "name", b"name", "noticed", b"noticed", "provenance", b"provenance", "rendering", b"rendering", "signatures", b"signatures", "tags", b"tags", "unverified_base", b"unverified_base"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_base: _TypeAlias = _typing.Literal["base_reference", "base_contract"]  # noqa: Y015
     _WhichOneofArgType_base: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015
@@ -418,6 +426,90 @@ class GetVersionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetVersionRequest: _TypeAlias = GetVersionRequest  # noqa: Y015
+
+@_typing.final
+class AddSignatureRequest(_message.Message):
+    """Asks to add a signature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    version: _builtins.int
+    """The number of the version."""
+    bundle: _builtins.bytes
+    """The bundle, as in Signature."""
+    actor: _builtins.str
+    """Who adds it, for the history."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        bundle: _builtins.bytes = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "bundle", b"bundle", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSignatureRequest: _TypeAlias = AddSignatureRequest  # noqa: Y015
+
+@_typing.final
+class ListSignaturesRequest(_message.Message):
+    """Asks for the signatures of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    version: _builtins.int
+    """The number of the version."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSignaturesRequest: _TypeAlias = ListSignaturesRequest  # noqa: Y015
+
+@_typing.final
+class ListSignaturesResponse(_message.Message):
+    """The signatures of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.Signature]:
+        """All of them, in the order in which they were added."""
+
+    def __init__(
+        self,
+        *,
+        signatures: _abc.Iterable[_adapter_pb2.Signature] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signatures", b"signatures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSignaturesResponse: _TypeAlias = ListSignaturesResponse  # noqa: Y015
 
 @_typing.final
 class VersionFilter(_message.Message):
@@ -1225,6 +1317,7 @@ class WatchResponse(_message.Message):
     ADAPTER_DELETED_FIELD_NUMBER: _builtins.int
     GATE_SET_FIELD_NUMBER: _builtins.int
     GATE_CLEARED_FIELD_NUMBER: _builtins.int
+    VERSION_SIGNED_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
@@ -1267,6 +1360,10 @@ class WatchResponse(_message.Message):
     def gate_cleared(self) -> Global___GateCleared:
         """An alias's gate was taken away."""
 
+    @_builtins.property
+    def version_signed(self) -> Global___VersionSigned:
+        """A version was signed."""
+
     def __init__(
         self,
         *,
@@ -1278,14 +1375,15 @@ class WatchResponse(_message.Message):
         adapter_deleted: Global___AdapterDeleted | None = ...,
         gate_set: Global___GateSet | None = ...,
         gate_cleared: Global___GateCleared | None = ...,
+        version_signed: Global___VersionSigned | None = ...,
         actor: _builtins.str = ...,
         hash: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "gate_cleared", b"gate_cleared", "gate_set", b"gate_set", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "gate_cleared", b"gate_cleared", "gate_set", b"gate_set", "version_deleted", b"version_deleted", "version_published", b"version_published", "version_signed", b"version_signed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "gate_cleared", b"gate_cleared", "gate_set", b"gate_set", "hash", b"hash", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adapter_deleted", b"adapter_deleted", "alias_moved", b"alias_moved", "event", b"event", "event_time", b"event_time", "gate_cleared", b"gate_cleared", "gate_set", b"gate_set", "hash", b"hash", "sequence", b"sequence", "version_deleted", b"version_deleted", "version_published", b"version_published", "version_signed", b"version_signed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted", "adapter_deleted", "gate_set", "gate_cleared"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["version_published", "alias_moved", "version_deleted", "adapter_deleted", "gate_set", "gate_cleared", "version_signed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1320,6 +1418,36 @@ class VersionDeleted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VersionDeleted: _TypeAlias = VersionDeleted  # noqa: Y015
+
+@_typing.final
+class VersionSigned(_message.Message):
+    """A version that has another signature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The canonical name of the adapter, `namespace/name`."""
+    version: _builtins.int
+    """The number of the version."""
+    digest: _builtins.str
+    """The digest of the signature."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionSigned: _TypeAlias = VersionSigned  # noqa: Y015
 
 @_typing.final
 class AdapterDeleted(_message.Message):

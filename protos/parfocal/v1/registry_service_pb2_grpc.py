@@ -62,6 +62,16 @@ class RegistryServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.GetVersionRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Version.FromString,
                 _registered_method=True)
+        self.AddSignature = channel.unary_unary(
+                '/parfocal.v1.RegistryService/AddSignature',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.AddSignatureRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Signature.FromString,
+                _registered_method=True)
+        self.ListSignatures = channel.unary_unary(
+                '/parfocal.v1.RegistryService/ListSignatures',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListSignaturesRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListSignaturesResponse.FromString,
+                _registered_method=True)
         self.ListAdapters = channel.unary_unary(
                 '/parfocal.v1.RegistryService/ListAdapters',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListAdaptersRequest.SerializeToString,
@@ -188,6 +198,21 @@ class RegistryServiceServicer(object):
 
     def GetVersion(self, request, context):
         """Returns one version. Unknown adapter or version: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSignature(self, request, context):
+        """Adds a signature to a version, which may have several; the one that it has already is returned. Not a bundle, or
+        of something else: INVALID_ARGUMENT with the reason INVALID_SIGNATURE. Unknown adapter or version: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSignatures(self, request, context):
+        """Lists the signatures of a version, in the order in which they were added. Unknown adapter or version: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -346,6 +371,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.GetVersion,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.GetVersionRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_adapter__pb2.Version.SerializeToString,
+            ),
+            'AddSignature': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSignature,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.AddSignatureRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.Signature.SerializeToString,
+            ),
+            'ListSignatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSignatures,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListSignaturesRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListSignaturesResponse.SerializeToString,
             ),
             'ListAdapters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAdapters,
@@ -564,6 +599,60 @@ class RegistryService(object):
             '/parfocal.v1.RegistryService/GetVersion',
             parfocal_dot_v1_dot_registry__service__pb2.GetVersionRequest.SerializeToString,
             parfocal_dot_v1_dot_adapter__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSignature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/AddSignature',
+            parfocal_dot_v1_dot_registry__service__pb2.AddSignatureRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.Signature.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSignatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/ListSignatures',
+            parfocal_dot_v1_dot_registry__service__pb2.ListSignaturesRequest.SerializeToString,
+            parfocal_dot_v1_dot_registry__service__pb2.ListSignaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

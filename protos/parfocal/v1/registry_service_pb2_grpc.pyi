@@ -62,6 +62,12 @@ class RegistryServiceStub:
     """
     GetVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _adapter_pb2.Version]
     """Returns one version. Unknown adapter or version: NOT_FOUND."""
+    AddSignature: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AddSignatureRequest, _adapter_pb2.Signature]
+    """Adds a signature to a version, which may have several; the one that it has already is returned. Not a bundle, or
+    of something else: INVALID_ARGUMENT with the reason INVALID_SIGNATURE. Unknown adapter or version: NOT_FOUND.
+    """
+    ListSignatures: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListSignaturesRequest, _registry_service_pb2.ListSignaturesResponse]
+    """Lists the signatures of a version, in the order in which they were added. Unknown adapter or version: NOT_FOUND."""
     ListAdapters: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAdaptersRequest, _registry_service_pb2.ListAdaptersResponse]
     """Lists the adapters, sorted by name."""
     ListVersions: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListVersionsRequest, _registry_service_pb2.ListVersionsResponse]
@@ -146,6 +152,12 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     GetVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetVersionRequest, _adapter_pb2.Version]  # type: ignore[assignment]
     """Returns one version. Unknown adapter or version: NOT_FOUND."""
+    AddSignature: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddSignatureRequest, _adapter_pb2.Signature]  # type: ignore[assignment]
+    """Adds a signature to a version, which may have several; the one that it has already is returned. Not a bundle, or
+    of something else: INVALID_ARGUMENT with the reason INVALID_SIGNATURE. Unknown adapter or version: NOT_FOUND.
+    """
+    ListSignatures: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListSignaturesRequest, _registry_service_pb2.ListSignaturesResponse]  # type: ignore[assignment]
+    """Lists the signatures of a version, in the order in which they were added. Unknown adapter or version: NOT_FOUND."""
     ListAdapters: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAdaptersRequest, _registry_service_pb2.ListAdaptersResponse]  # type: ignore[assignment]
     """Lists the adapters, sorted by name."""
     ListVersions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListVersionsRequest, _registry_service_pb2.ListVersionsResponse]  # type: ignore[assignment]
@@ -257,6 +269,24 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.Version, _abc.Awaitable[_adapter_pb2.Version]]:
         """Returns one version. Unknown adapter or version: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def AddSignature(
+        self,
+        request: _registry_service_pb2.AddSignatureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.Signature, _abc.Awaitable[_adapter_pb2.Signature]]:
+        """Adds a signature to a version, which may have several; the one that it has already is returned. Not a bundle, or
+        of something else: INVALID_ARGUMENT with the reason INVALID_SIGNATURE. Unknown adapter or version: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSignatures(
+        self,
+        request: _registry_service_pb2.ListSignaturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListSignaturesResponse, _abc.Awaitable[_registry_service_pb2.ListSignaturesResponse]]:
+        """Lists the signatures of a version, in the order in which they were added. Unknown adapter or version: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListAdapters(

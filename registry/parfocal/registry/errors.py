@@ -10,7 +10,9 @@ RegistryError
 │   ├── InvalidPublication     …                     provenance, evaluation or base cannot be recorded
 │   ├── InvalidManifest        …                     what is to be recorded contradicts itself
 │   ├── InvalidGate            …                     rules that no gate can have
-│   └── InvalidUpload          …                     an upload breaks its own announcement
+│   ├── InvalidUpload          …                     an upload breaks its own announcement
+│   ├── InvalidSignature       …                     a signature cannot be read, or is of something else
+│   └── InvalidKey             …                     a file holds no key for signatures
 ├── NotFound                   NOT_FOUND
 │   ├── AdapterNotFound
 │   ├── VersionNotFound
@@ -31,6 +33,8 @@ RegistryError
 ├── VersionInUse               FAILED_PRECONDITION   an alias points to it
 ├── AdapterInUse               FAILED_PRECONDITION   aliases point to its versions
 ├── TooManyAliases             FAILED_PRECONDITION   an adapter has as many aliases as it can
+├── TooManySignatures          FAILED_PRECONDITION   a version has as many signatures as it can
+├── NotSigned                  FAILED_PRECONDITION   no key that is trusted here has signed the version
 ├── UploadTooSlow              DEADLINE_EXCEEDED     an upload sent too little for too long
 ├── OffsetOutOfRange           OUT_OF_RANGE          a transfer is to go on where no byte is
 ├── BlobsNotUploaded           FAILED_PRECONDITION   files that are to be published are not there
@@ -133,6 +137,18 @@ class InvalidUpload(InvalidArgument):
     """An upload broke what its own header announced, or went over a limit."""
 
     reason = "INVALID_UPLOAD"
+
+
+class InvalidSignature(InvalidArgument):
+    """A signature's bundle cannot be read, or is not of this version; it was not kept."""
+
+    reason = "INVALID_SIGNATURE"
+
+
+class InvalidKey(InvalidArgument):
+    """A file holds no key that signatures are made or checked with."""
+
+    reason = "INVALID_KEY"
 
 
 class UploadTooSlow(RegistryError):
@@ -319,6 +335,20 @@ class TooManyAliases(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "TOO_MANY_ALIASES"
+
+
+class TooManySignatures(RegistryError):
+    """The version has as many signatures as its callers can be told of; no other was kept."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "TOO_MANY_SIGNATURES"
+
+
+class NotSigned(RegistryError):
+    """No key that is trusted here has signed the version, and one must have; nothing was done with it."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "NOT_SIGNED"
 
 
 class StorageError(RegistryError):

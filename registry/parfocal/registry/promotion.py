@@ -25,18 +25,14 @@ _TOLD = 3
 
 
 class Promotion:
-    """Asks the gates of `index`; a rule about signatures is met only once there is somebody to verify them.
+    """Asks the gates of `index`; a rule about signatures is met by what `signatures` verifies.
 
     A gate is asked before the transaction that moves the alias, since manifests take long to read. That
     transaction then proves that the alias and its gate are still those that were looked at.
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, signatures: Signatures) -> None:
         self._index = index
-        self._signatures: Signatures | None = None
-
-    def trust(self, signatures: Signatures) -> None:
-        """From now on rules about signatures are met by what these verify."""
         self._signatures = signatures
 
     def standing(self, name: str, alias: str) -> StandingGate:
@@ -92,9 +88,7 @@ class Promotion:
         return pointing.get(alias, 0)
 
     def _verdict(self, gate: Gate, candidate: Version, current: int) -> Verdict:
-        signers = None
-        if gate.needs_signers and self._signatures is not None:
-            signers = self._signatures.signers(candidate)
+        signers = self._signatures.signers(candidate) if gate.needs_signers else None
         before = self._current(candidate.name, current) if current and gate.needs_current else None
         verdict = gate.judge(Subject.of(candidate, signers), before)
         return Verdict(verdict.version, current, verdict.evidence)

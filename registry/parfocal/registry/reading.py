@@ -1,9 +1,10 @@
 """From blobs to a verified local copy of a version, which nobody collects meanwhile."""
 
+import logging
 import secrets
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,28 +13,56 @@ from typing import BinaryIO
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
-from parfocal.registry.errors import BlobCorrupt, BlobMissing, StorageError, VersionNotFound
+from parfocal.registry.errors import (
+    BlobCorrupt,
+    BlobMissing,
+    IndexCorrupt,
+    RegistryForbidden,
+    RegistryFull,
+    RegistryReadOnly,
+    StorageError,
+    VersionNotFound,
+)
 from parfocal.registry.index import Index
+from parfocal.registry.publishing import fault_of_files
 from parfocal.registry.values import FileEntry, Version, chunks_of
+
+log = logging.getLogger(__name__)
 
 # Who copies a version is done by then, or was killed.
 _READING_S = 3600.0
 
 
 class Reading:
-    """Copies versions of `index` out of `blobs`."""
+    """Copies versions of `index` out of `blobs`; together they are the registry at `location`."""
 
-    def __init__(self, index: Index, blobs: BlobStore) -> None:
+    def __init__(self, location: str, index: Index, blobs: BlobStore) -> None:
+        self._location = location
         self._index = index
         self._blobs = blobs
         self._copying: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
 
-    def copied(self, version: Version, copies: LocalCopies) -> Path:
-        """A local folder with the version's files, every byte verified now.
+    def copied(self, version: Version, places: Sequence[LocalCopies]) -> Path:
+        """A local folder with the version's files, every byte verified now, in the first place that has room.
 
         A blob whose bytes are not its own is moved out of the way. Raises DataLoss, VersionNotFound or
         StorageError.
         """
+        fault = fault_of_files(version.manifest.files)
+        if fault is not None:
+            raise IndexCorrupt(
+                f"registry {self._location} lists files of {version} that no adapter has ({fault}); none of "
+                "them was written: no Parfocal has published that",
+                digest=version.digest,
+            )
+        for copies in places[:-1]:
+            try:
+                return self._copied(version, copies)
+            except (RegistryFull, RegistryForbidden, RegistryReadOnly) as error:
+                log.info("copying %s elsewhere: %s", version, error)
+        return self._copied(version, places[-1])
+
+    def _copied(self, version: Version, copies: LocalCopies) -> Path:
         with disk_errors(copies.home):
             if copies.missing(version.digest, version.manifest):
                 # Many may ask for a new version at once; each would fetch it whole, from a bucket too.

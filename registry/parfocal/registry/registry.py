@@ -16,6 +16,7 @@ from parfocal.registry.values import (
     Manifest,
     MoveFilter,
     Page,
+    Signature,
     Version,
     VersionFilter,
 )
@@ -37,7 +38,8 @@ class Registry(Protocol):
 
         Content that `name` has already keeps its version. `progress` is told the bytes stored and their
         total, `sent` how many have travelled to a registry that is elsewhere. Raises InvalidName,
-        AdapterRefused and its kinds, BaseUnreachable, InvalidPublication or StorageError.
+        AdapterRefused and its kinds, BaseUnreachable, InvalidPublication, InvalidSignature, NotSigned where
+        the registry wants a signature, or StorageError.
         """
         ...
 
@@ -56,6 +58,21 @@ class Registry(Protocol):
         """The manifest with this digest; after `materialise` from the local copy.
 
         Raises InvalidDigest or VersionNotFound.
+        """
+        ...
+
+    def signatures(self, name: str, version: int) -> tuple[Signature, ...]:
+        """The signatures of a live version as they were added; nobody has verified them.
+
+        `signing` says what they are worth. Raises InvalidName, InvalidArgument or NotFound.
+        """
+        ...
+
+    def add_signature(self, name: str, version: int, bundle: bytes, actor: str = "") -> Signature:
+        """The signature of a live version that is added with this bundle, or was before, and records that.
+
+        Raises InvalidSignature where the bundle is none, or is of something else; NotFound or
+        TooManySignatures.
         """
         ...
 
@@ -116,15 +133,16 @@ class Registry(Protocol):
         """Points an alias at a live version and records the move, with what its gate found if it carries one.
 
         `expected_version` is what it must point at now: 0 for nothing yet, None for no check. Raises
-        AliasMoved, GateRefused, GateMoved, InvalidAlias or NotFound.
+        AliasMoved, GateRefused, GateMoved, InvalidAlias, NotSigned where the registry wants a signature, or
+        NotFound.
         """
         ...
 
     def override_gate(self, name: str, alias: str, version: int, override: Override) -> Alias:
         """Points an alias at a live version though its gate refuses, which the history tells for ever.
 
-        Where the gate does not refuse, as `set_alias`. Raises what that raises but GateRefused, and
-        InvalidArgument without a reason.
+        Where the gate does not refuse, as `set_alias`. A signature that the registry wants is still wanted.
+        Raises what that raises but GateRefused, and InvalidArgument without a reason.
         """
         ...
 
@@ -132,8 +150,8 @@ class Registry(Protocol):
         """Undoes the last move of an alias that was not undone yet, and records that; no gate is asked.
 
         That move may be the alias's deletion. `expected_version` is what the alias points at now, 0 where it
-        was deleted: of two callers who undo one move, one does. Raises AliasMoved, AliasNotFound or
-        NothingToRollBack.
+        was deleted: of two callers who undo one move, one does. Raises AliasMoved, AliasNotFound, NotSigned
+        or NothingToRollBack.
         """
         ...
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -10,14 +11,12 @@ from parfocal.registry.blobs import BlobStore
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import disk_errors
 from parfocal.registry.errors import (
-    IndexCorrupt,
     InvalidArgument,
     RegistryForbidden,
-    RegistryFull,
     RegistryReadOnly,
     StorageError,
 )
-from parfocal.registry.gates import Gate, Override, Signatures, StandingGate, Verdict
+from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
 from parfocal.registry.index import Index, Slice, Terms
 from parfocal.registry.keeping import (
     Collection,
@@ -34,6 +33,7 @@ from parfocal.registry.keeping import (
     verify,
     verify_history,
 )
+from parfocal.registry.kept_signatures import KeptSignatures
 from parfocal.registry.promotion import Promotion, standing_gate
 from parfocal.registry.publishing import (
     NOTHING_HELD,
@@ -44,9 +44,9 @@ from parfocal.registry.publishing import (
     Receiving,
     Uploaded,
     check_here,
-    fault_of_files,
 )
 from parfocal.registry.reading import Reading
+from parfocal.registry.signing import SignaturePolicy
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -61,6 +61,7 @@ from parfocal.registry.values import (
     Page,
     Recent,
     Reference,
+    Signature,
     Version,
     VersionFilter,
     adapters_listing,
@@ -114,11 +115,16 @@ class StoredRegistry:
         self._copies = copies
         self._check = check
         self._receiving = Receiving(index, blobs)
-        self._reading = Reading(index, blobs)
-        self._promotion = Promotion(index)
+        self._reading = Reading(location, index, blobs)
+        self._signed = KeptSignatures(index, blobs)
+        self._promotion = Promotion(index, self._signed)
         self._changes = Changes()
         self._answers: tuple[object | None, Recent[str, Version]] = (None, Recent(_ANSWERS_BYTES))
         check_index(index, blobs, location)
+
+    def hold_to(self, policy: SignaturePolicy) -> None:
+        """Requires signatures where an alias moves and, if `policy` says so, of what is published."""
+        self._signed.hold_to(policy)
 
     def publish(
         self,
@@ -165,7 +171,16 @@ class StoredRegistry:
         ):
             manifest = ready.store(self._blobs, progress, held)
             who = check_actor(publication.actor)
-            return self._index.add_version(adapter, manifest, who).found_readable()
+            bundles = self._signed.come_with(adapter, manifest, publication)
+            return self._index.add_version(adapter, manifest, who, bundles).found_readable()
+
+    def signatures(self, name: str, version: int) -> tuple[Signature, ...]:
+        return self._signed.of(str(AdapterName.parse(name)), check_version(version))
+
+    def add_signature(self, name: str, version: int, bundle: bytes, actor: str = "") -> Signature:
+        adapter, number, who = str(AdapterName.parse(name)), check_version(version), check_actor(actor)
+        with disk_errors(self._location), self._changing(), self._index.publishing():
+            return self._signed.add(adapter, number, bundle, who)
 
     def resolve(self, reference: str) -> Version:
         # Asked before the look-up, so an answer is never kept for a moment later than its own.
@@ -198,20 +213,7 @@ class StoredRegistry:
         return self.find(digest).manifest
 
     def materialise(self, digest: str) -> Path:
-        version = self.find(digest)
-        fault = fault_of_files(version.manifest.files)
-        if fault is not None:
-            raise IndexCorrupt(
-                f"registry {self._location} lists files of {version} that no adapter has ({fault}); none of "
-                "them was written: no Parfocal has published that",
-                digest=digest,
-            )
-        for copies in self._copies[:-1]:
-            try:
-                return self._reading.copied(version, copies)
-            except (RegistryFull, RegistryForbidden, RegistryReadOnly) as error:
-                log.info("copying %s elsewhere: %s", version, error)
-        return self._reading.copied(version, self._copies[-1])
+        return self._reading.copied(self.find(digest), self._copies)
 
     def adapters(
         self, page_size: int = 0, page_token: str = "", where: VersionFilter = ALL_VERSIONS
@@ -270,6 +272,7 @@ class StoredRegistry:
     def _moved(self, name: str, alias: str, version: int, override: Override) -> Alias:
         adapter, word, number = str(AdapterName.parse(name)), check_alias(alias), check_version(version)
         expected, who = check_expected(override.expected_version), check_actor(override.actor)
+        self._signed.check(adapter, number)
 
         def moved(terms: Terms) -> Alias:
             with self._changing():
@@ -283,15 +286,15 @@ class StoredRegistry:
         adapter, word = str(AdapterName.parse(name)), check_alias(alias)
         expected, who = check_needed(expected_version), check_actor(actor)
 
+        def judged() -> Terms:
+            terms = self._promotion.rolled_back(adapter, word, expected)
+            return replace(terms, leads_to=self._signed.check_before(adapter, word))
+
         def moved(terms: Terms) -> Alias:
             with self._changing():
                 return self._index.roll_back_alias(adapter, word, who, terms)
 
-        return self._promotion.through(lambda: self._promotion.rolled_back(adapter, word, expected), moved)
-
-    def trust(self, signatures: Signatures) -> None:
-        """From now on rules of gates about signatures are met by what these verify."""
-        self._promotion.trust(signatures)
+        return self._promotion.through(judged, moved)
 
     def gate(self, name: str, alias: str) -> StandingGate:
         return self._promotion.standing(str(AdapterName.parse(name)), check_alias(alias))

@@ -30,11 +30,12 @@ from parfocal.cli.exchange import export, import_
 from parfocal.cli.extras import needing
 from parfocal.cli.failures import OneLineGroup
 from parfocal.cli.reach import reaching
+from parfocal.cli.signing import build_trust, sign, verify
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
-    push, pull, export, import_, ls, show, alias, gate, rollback, log, rm,
+    push, pull, export, import_, ls, show, sign, verify, alias, gate, rollback, log, rm,
 )  # fmt: skip
 # Those whose names Python has taken.
 _NAMES = {"import_": "import"}
@@ -64,7 +65,7 @@ def build_app() -> typer.Typer:
     asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
     for command in (serve, *asking, train, *keeping, gc):
         app.command(_NAMES.get(command.__name__))(command)
-    for group in (build_registry(), build_keys(), build_cache()):
+    for group in (build_registry(), build_keys(), build_trust(), build_cache()):
         app.add_typer(group)
     app.callback()(_parfocal)
     return app

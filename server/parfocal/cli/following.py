@@ -71,6 +71,8 @@ def _what(event: Event) -> str:
             return f"{alias} rolled back to {event.version}{was}{_passage(event)}"
         case EventKind.ALIAS_DELETED:
             return f"{alias} deleted{was}"
+        case EventKind.VERSION_SIGNED:
+            return f"{version} signed"
         case EventKind.ADAPTER_DELETED:
             return f"{event.name} deleted"
         case EventKind.GATE_SET:

@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from parfocal.registry import Registry, open_registry
+from parfocal.registry.disk import data_home
+from parfocal.registry.signing import NO_POLICY, KeysWhenAsked, SignaturePolicy
 
 if TYPE_CHECKING:  # gRPC takes a moment to import
     from parfocal.rpc import Credentials, Endpoint
+
+TRUSTED_KEYS = "PARFOCAL_TRUSTED_KEYS"
+# Where `parfocal trust` keeps keys unless it is told another place.
+OWN_TRUSTED_KEYS = Path(f"{data_home()}/trusted-keys.jsonl")
 
 _FLAGS: dict[str, Any] = {
     "api_key_file": Annotated[
@@ -93,6 +99,22 @@ def endpoint(address: str) -> "Endpoint":
 
 
 def registry_at(location: str, *, create: bool = False) -> Registry:
-    """The registry at a location, a folder or a server's; raises what `open_registry` does."""
+    """The registry at a location, a folder or a server's; raises what `open_registry` does.
+
+    Gates of a folder are met by the signatures of those whom its user trusts; a server has keys of its own.
+    """
     is_remote = "://" in location
-    return open_registry(location, create=create, credentials=credentials() if is_remote else None)
+    shown = credentials() if is_remote else None
+    return open_registry(location, create=create, credentials=shown, policy=_own_policy())
+
+
+def trusted_keys_file() -> Path | None:
+    """The file of keys that the user trusts, None where there is none."""
+    named = os.environ.get(TRUSTED_KEYS)
+    file = Path(named) if named else OWN_TRUSTED_KEYS
+    return file.expanduser() if named or file.expanduser().exists() else None
+
+
+def _own_policy() -> SignaturePolicy:
+    file = trusted_keys_file()
+    return NO_POLICY if file is None else SignaturePolicy(trust=KeysWhenAsked(file))

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,6 +23,7 @@ from parfocal.registry import (
     BaseContract,
     Registry,
     RegistryError,
+    Version,
     describe_base,
     locate_base,
     open_registry,
@@ -30,6 +31,7 @@ from parfocal.registry import (
 from parfocal.registry.disk import cache_home
 from parfocal.registry.faces.grpc import RegistryService
 from parfocal.registry.remote import FollowedRegistry, RemoteRegistry
+from parfocal.registry.signing import bundles_of
 from parfocal.rpc import Service, WireError, WireServer
 from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
@@ -42,11 +44,14 @@ from parfocal.server.requests import (
     Intake,
     PromptEncoder,
     RegistryAdapterSource,
+    SignatureCheck,
+    SignedVersions,
     Tokenizer,
     TokenTexts,
     Versions,
 )
 from parfocal.server.settings import ServeConfig, base_cache_folder, kept_folders
+from parfocal.server.trust import signature_policy
 from parfocal.server.warm_up import warm_up
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
@@ -65,7 +70,8 @@ class Loaded:
     """What takes long to load: the base in memory, the registry beside it, and the memory plan.
 
     As long as `cache` is open, no other process removes the base from it. `followed` is the registry where
-    another process has it.
+    another process has it. Each version is held to `signed`, where signatures are asked for, before it is
+    used.
     """
 
     config: ServeConfig
@@ -75,6 +81,7 @@ class Loaded:
     memory: MemoryTable
     cache: BaseCache | None = None
     followed: FollowedRegistry | None = None
+    signed: SignatureCheck | None = None
 
     @property
     def versions(self) -> Versions:
@@ -126,16 +133,20 @@ def load(config: ServeConfig) -> Loaded:
     Raises BadSetting, and what the registry and the engine raise: unknown adapter to be pinned, unreachable
     or unsupported base, unreadable registry, too little memory.
     """
-    registry = open_registry(config.registry, isolated=True)
+    policy = signature_policy(config)
+    registry = open_registry(config.registry, isolated=True, policy=policy)
     followed = _followed(config, registry)
-    _check_pinned(config, followed or registry)
+    bundles = _bundles_in(registry) if followed is None else followed.bundles
+    signed = None if policy.is_off else SignedVersions(bundles, policy)
+    _check_pinned(config, followed or registry, signed)
     if followed is None:
         _check_reachable(config.registry, registry)
     files = locate_base(config.base, weights=True)
     contract = describe_base(files)  # refuses within a second what loading would refuse after minutes
     cache = _base_cache(config, files.id)
     base = load_base(files.folder, config.engine(), files.id, cache)
-    return Loaded(config, registry, contract, base, plan_memory(base, config.engine()), cache, followed)
+    memory = plan_memory(base, config.engine())
+    return Loaded(config, registry, contract, base, memory, cache, followed, signed)
 
 
 def _check_reachable(location: str, registry: Registry) -> None:
@@ -166,7 +177,12 @@ def _followed(config: ServeConfig, registry: Registry) -> FollowedRegistry | Non
     return followed
 
 
-def _check_pinned(config: ServeConfig, registry: Versions) -> None:
+def _bundles_in(registry: Registry) -> Callable[[Version], tuple[bytes, ...]]:
+    """What finds the signatures of a version here."""
+    return lambda version: bundles_of(registry.signatures(version.name, version.version))
+
+
+def _check_pinned(config: ServeConfig, registry: Versions, signed: SignatureCheck | None) -> None:
     """Refuses what can be known to be wrong before the base is loaded."""
     if config.pinned and len(config.pinned) >= config.slots:
         raise BadSetting(
@@ -175,7 +191,9 @@ def _check_pinned(config: ServeConfig, registry: Versions) -> None:
             field="pin",
         )
     for reference in config.pinned:
-        registry.resolve(reference)
+        version = registry.resolve(reference)
+        if signed is not None:
+            signed(version)
 
 
 def _base_cache(config: ServeConfig, name: str) -> BaseCache | None:
@@ -199,7 +217,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
             stack.callback(loaded.followed.close)
             metrics.follows(loaded.followed.staleness_s)
         source = RegistryAdapterSource(loaded.versions)
-        resolver = AdapterResolver(loaded.versions, loaded.contract, _LOOKUP_THREADS)
+        resolver = AdapterResolver(loaded.versions, loaded.contract, _LOOKUP_THREADS, loaded.signed)
         stack.callback(resolver.close)
         pinned = await _pinned(resolver, config)
         built = build_engine(base, config.engine(), source, metrics, loaded.memory)

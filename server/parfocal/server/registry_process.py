@@ -19,6 +19,7 @@ from parfocal.server.exposure import (
 )
 from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
 from parfocal.server.settings import Resolved, ServeConfig, kept_folders
+from parfocal.server.trust import signature_policy
 from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1 import registry_service_pb2_grpc as pb_grpc
 
@@ -67,7 +68,7 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
     and what opening the registry raises.
     """
     check_exposure(config, {"grpc_address": config.grpc_address, "http_address": config.http_address})
-    guard = guard_of(config)
+    guard, policy = guard_of(config), signature_policy(config)
     async with contextlib.AsyncExitStack() as stack:
         wire = WireServer(
             config.grpc_address,
@@ -77,7 +78,7 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
         )
         await wire.listen()
         stack.push_async_callback(wire.stop)
-        registry = await asyncio.to_thread(open_registry, config.registry, isolated=True)
+        registry = await asyncio.to_thread(open_registry, config.registry, isolated=True, policy=policy)
         service = RegistryService(registry, limits=config.service())
         port = 0
         if config.metrics_address:

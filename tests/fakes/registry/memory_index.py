@@ -18,6 +18,7 @@ from parfocal.registry.values import (
     Event,
     EventKind,
     MoveFilter,
+    Signature,
     Version,
     VersionFilter,
     digest_of,
@@ -76,7 +77,8 @@ class MemoryIndex:
         return any(digest in self._live(name).values() for name in self._names())
 
     def is_known(self, digest: str) -> bool:
-        return any(event.digest == digest for event in self._events)
+        published = (e for e in self._events if e.kind is EventKind.VERSION_PUBLISHED)
+        return any(event.digest == digest for event in published)
 
     def versions(
         self, name: str, limit: int, after: str, where: VersionFilter = ALL_VERSIONS
@@ -109,16 +111,40 @@ class MemoryIndex:
         events = _slice(found, limit, lambda event: str(event.sequence))
         return Slice(tuple(event.move() for event in events.items), events.next_key)
 
-    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
+    def add_version(
+        self, name: str, manifest: bytes, actor: str = "", signatures: Sequence[bytes] = ()
+    ) -> Version:
         digest = digest_of(manifest)
         with self._lock:
             there = self._live_with(name, digest)
             if there is not None:
+                self._sign(there, signatures, actor)
                 return there
             self._manifests[digest] = manifest
             number = max(self._published(name), default=0) + 1
             self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest, actor=actor)
-            return self.version(name, number)
+            version = self.version(name, number)
+            self._sign(version, signatures, actor)
+            return version
+
+    def add_signature(self, name: str, number: int, bundle: bytes, actor: str) -> Signature:
+        with self._lock:
+            self._sign(self.version(name, number), [bundle], actor)
+            digest = digest_of(bundle)
+            return next(each for each in self.signatures(name, number) if each.digest == digest)
+
+    def signatures(self, name: str, number: int) -> tuple[Signature, ...]:
+        self.version(name, number)
+        return tuple(
+            Signature(e.digest, self._manifests.get(e.digest, b""), e.happened_at, e.actor)
+            for e in self._of(name)
+            if e.kind is EventKind.VERSION_SIGNED and e.version == number
+        )
+
+    def signature_bundles(self) -> Iterator[tuple[str, bytes]]:
+        live = [(name, number) for name in self._names() for number in self._live(name)]
+        found = {each.digest: each.bundle for key in live for each in self.signatures(*key)}
+        yield from found.items()
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._lock:
@@ -144,6 +170,7 @@ class MemoryIndex:
             target = rollback_target(moves, self._live(name).__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
+            refusals.check_leads_to(name, alias, terms, target)
             if not actual:
                 refusals.check_room(name, len(self._pointing(name)))
             self._check_gate(name, alias, terms, actual)
@@ -249,6 +276,17 @@ class MemoryIndex:
     @contextmanager
     def collecting(self) -> Iterator[None]:
         yield
+
+    def _sign(self, version: Version, bundles: Sequence[bytes], actor: str) -> None:
+        for bundle in bundles:
+            known = {each.digest for each in self.signatures(version.name, version.version)}
+            digest = digest_of(bundle)
+            if digest in known:
+                continue
+            refusals.check_room_to_sign(version.name, version.version, len(known))
+            self._manifests[digest] = bundle
+            signed = {"version": version.version, "digest": digest, "actor": actor}
+            self._happened(EventKind.VERSION_SIGNED, version.name, **signed)
 
     def _happened(self, kind: EventKind, name: str, **fields: object) -> None:
         event = Event(len(self._events) + 1, kind, name, datetime.now(UTC))

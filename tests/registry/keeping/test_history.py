@@ -177,7 +177,7 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     before = registry.alias_history("x", "prod")
     opened.execute("ALTER TABLE events DROP COLUMN gate")
     opened.execute("ALTER TABLE events DROP COLUMN hash")
-    for table in ("facts", "version_metrics", "version_tags"):
+    for table in ("facts", "version_metrics", "version_tags", "signatures"):
         opened.execute(f"DROP TABLE {table}")
     opened.execute("PRAGMA user_version = 3")
     opened.close()

@@ -13,11 +13,12 @@ from parfocal.registry import BaseContract, Contract, Manifest, RegistryError
 from parfocal.registry.index import Index, Terms
 from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.keeping.restoring import mend
-from parfocal.registry.values import SCHEMA, Event, EventKind, Standing
+from parfocal.registry.values import SCHEMA, Event, EventKind, Standing, digest_of
 
 CONTRACT = Contract(BaseContract.unverified("x"), (), False)
 CONTENTS = [Manifest(SCHEMA, (), CONTRACT, None, None, (f"content {number}",)) for number in range(6)]
-MANIFESTS = {manifest.digest: manifest.to_bytes() for manifest in CONTENTS}
+BUNDLES = [f"signature {number}".encode() for number in range(3)]
+MANIFESTS = {digest_of(data): data for data in (*(each.to_bytes() for each in CONTENTS), *BUNDLES)}
 
 
 def history(seed: int) -> list[Event]:
@@ -44,6 +45,8 @@ def history(seed: int) -> list[Event]:
                     index.clear_gate(name, alias, "cy")
                 case 6:
                     index.set_gate(name, alias, f'{{"rules":[{number}]}}', "cy")
+                case 7:
+                    index.add_signature(name, number, choose.choice(BUNDLES), "")
                 case _:
                     index.add_version(name, choose.choice(CONTENTS).to_bytes())
     return index.events(0, 1000)
@@ -64,6 +67,7 @@ def seen(index: Index) -> tuple[object, ...]:
         [index.aliases(name) for name in names],
         [index.moves(name, "", 1000, "") for name in names],
         [index.gate(name, alias) for name in names for alias in ("prod", "beta")],
+        sorted(index.signature_bundles()),
         index.events(0, 10_000),
     )
 
@@ -112,6 +116,8 @@ def test_what_is_left_of_a_history_can_be_restored_and_names_what_is_not(
         index.restore(mended.events, manifests)
         assert index.check() == []
         assert index.events(0, 10_000) == list(mended.events)
+        signed = {digest for digests in standing.signatures.values() for digest in digests}
+        assert {digest for digest, _ in index.signature_bundles()} == signed
         for name in {name for name, _ in standing.versions}:
             numbers = [version.version for version in index.versions(name, 100, "").items]
             assert numbers == sorted((n for owner, n in standing.versions if owner == name), reverse=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.registry.registry_server import serving_aside
+from fakes.signing.signatures import sign
 from parfocal.registry import FolderRegistry, Publication
 from parfocal.registry.errors import AliasNotFound, BlobCorrupt, VersionNotFound
 from parfocal.registry.remote import FollowedRegistry, RemoteRegistry
@@ -211,3 +212,30 @@ def test_a_spoilt_file_of_what_was_known_is_as_none(place: Place) -> None:
 def test_an_unknown_version_is_refused_by_the_registry(place: Place) -> None:
     with following(place) as (followed, _), pytest.raises(VersionNotFound):
         followed.resolve("team/x@9")
+
+
+def test_signatures_that_were_heard_of_count_while_the_registry_is_away_and_after_a_restart(
+    place: Place,
+) -> None:
+    with following(place) as (followed, _):
+        version = followed.resolve("team/x@prod")
+        assert followed.bundles(version) == ()
+        added = sign(place.registry, version, "ann")
+        assert followed.bundles(version) == (added.bundle,)
+        place.stop()
+        assert followed.bundles(version) == (added.bundle,)
+    with following(place) as (followed, _):
+        assert followed.bundles(followed.resolve("team/x@prod")) == (added.bundle,)
+
+
+def test_kept_signatures_that_were_spoilt_are_as_none(place: Place) -> None:
+    with following(place) as (followed, _):
+        version = followed.resolve("team/x@prod")
+        added = sign(place.registry, version, "ann")
+        assert followed.bundles(version) == (added.bundle,)
+        (kept,) = place.path.glob("cache/**/signatures/*")
+        kept.write_bytes(b"\xff no base64")
+        assert followed.bundles(version) == (added.bundle,)
+        kept.write_bytes(b"\xff no base64")
+        place.stop()
+        assert followed.bundles(version) == ()

@@ -1,11 +1,12 @@
 """An index in PostgreSQL that was lost or changed comes back from the bucket beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from fakes.registry.publisher import numbered_adapter
+from fakes.signing.signatures import sign
 from parfocal.registry import Publication, SharedRegistry, StorageAddress, rebuild_shared
 from parfocal.registry.blobs.objects import ObjectJournal, open_bucket
 from parfocal.registry.errors import IndexLost, InvalidArgument, NotARegistry
@@ -29,7 +30,7 @@ def execute(shared_address: StorageAddress) -> Execute:
 
 
 @pytest.fixture
-def written(shared_address: StorageAddress, publication: Publication, tmp_path: Path) -> SharedRegistry:
+def unsigned(shared_address: StorageAddress, publication: Publication, tmp_path: Path) -> SharedRegistry:
     """A registry with three versions, one of them deleted, and an alias that was rolled back."""
     registry = SharedRegistry(shared_address, cache=tmp_path / "cache")
     for number in (1, 2, 3):
@@ -41,10 +42,18 @@ def written(shared_address: StorageAddress, publication: Publication, tmp_path: 
     return registry
 
 
-def check(registry: SharedRegistry) -> None:
+@pytest.fixture
+def written(unsigned: SharedRegistry) -> SharedRegistry:
+    """The same, and a version is signed."""
+    sign(unsigned, unsigned.resolve("team/x@1"), "dee")
+    return unsigned
+
+
+def check(registry: SharedRegistry, signers: Sequence[str] = ("dee",)) -> None:
     assert [version.version for version in registry.versions("team/x").items] == [3, 1]
     assert registry.resolve("team/x@prod").version == 1
     assert [move.actor for move in registry.alias_history("team/x", "prod")] == ["cy", "ben", "ann"]
+    assert [each.actor for each in registry.signatures("team/x", 1)] == [*signers]
     assert registry.verify().is_sound
     assert registry.verify_history().is_sound
 
@@ -113,16 +122,16 @@ def test_nothing_is_made_of_nothing(shared_address: StorageAddress, tmp_path: Pa
 
 
 def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
-    written: SharedRegistry, shared_address: StorageAddress, execute: Execute, tmp_path: Path
+    unsigned: SharedRegistry, shared_address: StorageAddress, execute: Execute, tmp_path: Path
 ) -> None:
     execute("DROP INDEX events_of_gates")
     execute("ALTER TABLE events DROP COLUMN gate")
     execute("ALTER TABLE events DROP COLUMN hash")
-    for table in ("facts", "version_metrics", "version_tags"):
+    for table in ("facts", "version_metrics", "version_tags", "signatures"):
         execute(f"DROP TABLE {table}")
     execute("UPDATE registry SET schema_version = 2")
     registry = SharedRegistry(shared_address, cache=tmp_path / "cache")
-    check(registry)
+    check(registry, signers=())
     registry.set_alias("team/x", "dev", 1)
     assert registry.verify_history().events == 8
     found = registry.adapters(where=VersionFilter(search="team/x"))

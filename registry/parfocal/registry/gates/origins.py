@@ -1,6 +1,6 @@
 """Rules over what a version is bound to and who answers for it: its base, its signatures."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,10 +17,11 @@ _SHOWN = 3
 class Signatures(Protocol):
     """Verifies the signatures of versions."""
 
-    def signers(self, version: Version) -> Collection[str]:
-        """The keys, as rules name them, whose signatures of this version's manifest hold.
+    def signers(self, version: Version) -> Mapping[str, str] | None:
+        """The names of the keys, by their ids, whose signatures of this version's manifest hold.
 
-        Nobody where it is not signed. Raises StorageError.
+        Nobody where it is not signed, None where no key is known to verify with. Raises NotFound or
+        StorageError.
         """
         ...
 
@@ -58,7 +59,7 @@ class SameBase:
 
 @dataclass(frozen=True, slots=True)
 class SignedBy:
-    """One of these keys has signed the version."""
+    """One of these keys, named by its name or its id, has signed the version."""
 
     keys: tuple[str, ...]
 
@@ -74,11 +75,15 @@ class SignedBy:
 
     def find(self, candidate: Subject, current: Subject | None) -> Finding:
         if candidate.signers is None:
-            return Finding.absent("this registry verifies no signatures")
-        ours = [key for key in self.keys if key in candidate.signers]
+            return Finding.absent(
+                "this registry verifies no signatures; name keys that it trusts: --trusted-keys where it is "
+                "served, PARFOCAL_TRUSTED_KEYS for a folder"
+            )
+        signers = candidate.signers.items()
+        ours = [name for key_id, name in signers if name in self.keys or key_id in self.keys]
         if ours:
             return Finding(True, f"signed by {ours[0]}")
-        others = sorted(candidate.signers)
+        others = sorted(set(candidate.signers.values()))
         return Finding.absent(f"signed by {_shown(others)} only" if others else "not signed")
 
     def to_json(self) -> dict[str, JSON]:

@@ -1,6 +1,6 @@
 """What the rules of a gate read of a version. Reads no storage."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parfocal.registry.errors import IndexCorrupt, RegistryTooNew
@@ -14,25 +14,24 @@ EVERY_SLICE = "*"
 class Subject:
     """A version as rules see it.
 
-    `signers` are the keys whose signatures of it hold, None where nobody has looked. `fault` says why nothing
-    can be read of it.
+    `signers` are the names of the keys, by their ids, whose signatures of it hold; None where nobody has
+    looked. `fault` says why nothing can be read of it.
     """
 
     version: int
     evaluation: Evaluation | None = None
     base: BaseContract | None = None
-    signers: frozenset[str] | None = None
+    signers: Mapping[str, str] | None = None
     fault: str = ""
 
     @classmethod
-    def of(cls, version: Version, signers: Collection[str] | None = None) -> "Subject":
+    def of(cls, version: Version, signers: Mapping[str, str] | None = None) -> "Subject":
         """A version that may be unreadable."""
         try:
             manifest = version.manifest
         except (IndexCorrupt, RegistryTooNew) as error:
             return cls(version.version, fault=str(error))
-        keys = None if signers is None else frozenset(signers)
-        return cls(version.version, manifest.evaluation, manifest.contract.base, keys)
+        return cls(version.version, manifest.evaluation, manifest.contract.base, signers)
 
     def metric(self, name: str, slice_name: str = "") -> float | None:
         """A recorded metric, of a slice if given; None where there is none."""

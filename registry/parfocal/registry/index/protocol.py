@@ -1,6 +1,6 @@
 """What every index does, whatever database it is in."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -13,6 +13,7 @@ from parfocal.registry.values import (
     AliasMove,
     Event,
     MoveFilter,
+    Signature,
     Version,
     VersionFilter,
 )
@@ -34,13 +35,15 @@ class Terms:
 
     `expected` is the version that it points at, 0 for none, None for no check. `gate` is the number of the
     event that set the alias's gate, 0 for none, and `asked_at` where the alias pointed when the gate was
-    asked, None where it was not.
+    asked, None where it was not. `leads_to` is the version that a rollback was seen to lead to, None where
+    nobody looked.
     """
 
     expected: int | None = None
     gate: int = 0
     asked_at: int | None = None
     found: str = ""
+    leads_to: int | None = None
 
 
 # Whoever has not looked for a gate is refused by one.
@@ -126,8 +129,25 @@ class Index(Protocol):
         """
         ...
 
-    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
-        """The new version, or the live one of this name that has the same digest already."""
+    def add_version(
+        self, name: str, manifest: bytes, actor: str = "", signatures: Sequence[bytes] = ()
+    ) -> Version:
+        """The new version, or the live one of this name that has the same digest already.
+
+        It has these signatures from its first moment, besides those that it has already. Raises
+        TooManySignatures.
+        """
+        ...
+
+    def add_signature(self, name: str, number: int, bundle: bytes, actor: str) -> Signature:
+        """The new signature of a live version, or the one that it has already with the same digest.
+
+        Raises TooManySignatures, else as `version`.
+        """
+        ...
+
+    def signatures(self, name: str, number: int) -> tuple[Signature, ...]:
+        """The signatures of a live version, in the order in which they were added; raises as `version`."""
         ...
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
@@ -184,6 +204,10 @@ class Index(Protocol):
         """Digest and stored bytes of the manifest of every live version, each digest once."""
         ...
 
+    def signature_bundles(self) -> Iterator[tuple[str, bytes]]:
+        """Digest and stored bytes of every signature of a live version, each digest once."""
+        ...
+
     def events(self, after: int, limit: int) -> list[Event]:
         """At most `limit` events with higher sequence numbers than `after`, in order."""
         ...
@@ -197,7 +221,11 @@ class Index(Protocol):
         ...
 
     def restore(self, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
-        """Fills an index that has no event; `manifests` holds the bytes of all that are live in the end."""
+        """Fills an index that has no event.
+
+        `manifests` holds the bytes of all that are live in the end, by their digests: manifests, and the
+        signatures of their versions.
+        """
         ...
 
     def lease(self, owner: str, digests: Collection[str], seconds: float) -> None:

@@ -13,11 +13,12 @@ from parfocal.registry.errors import (
     InvalidReference,
     NothingToRollBack,
     TooManyAliases,
+    TooManySignatures,
     VersionInUse,
     VersionNotFound,
 )
 from parfocal.registry.index.protocol import Terms
-from parfocal.registry.values import MAX_ALIASES
+from parfocal.registry.values import MAX_ALIASES, MAX_SIGNATURES
 
 
 def no_adapter(name: str, was_deleted: bool) -> AdapterNotFound:
@@ -110,12 +111,31 @@ def check_gate(name: str, alias: str, terms: Terms, gate: int, actual: int) -> N
     )  # fmt: skip
 
 
+def check_leads_to(name: str, alias: str, terms: Terms, target: int) -> None:
+    """Raises GateMoved unless a rollback leads where it was seen to lead."""
+    if terms.leads_to not in (None, target):
+        raise GateMoved(
+            f"version {terms.leads_to} of {name!r}, to which alias {alias!r} led back, was deleted "
+            "meanwhile; try again",
+            adapter=name, alias=alias,
+        )  # fmt: skip
+
+
 def no_gate(name: str, alias: str) -> GateNotFound:
     """The alias carries no gate."""
     return GateNotFound(
         f"alias {alias!r} of {name!r} carries no gate; parfocal gate {name}@{alias} set gives it one",
         adapter=name, alias=alias,
     )  # fmt: skip
+
+
+def check_room_to_sign(name: str, number: int, signatures: int) -> None:
+    """Raises TooManySignatures unless a version with so many signatures can get another."""
+    if signatures >= MAX_SIGNATURES:
+        raise TooManySignatures(
+            f"{name}@{number} has {signatures} signatures, and at most {MAX_SIGNATURES} are kept",
+            adapter=name, version=str(number),
+        )  # fmt: skip
 
 
 def nothing_to_roll_back(name: str, alias: str, actual: int) -> NothingToRollBack:

@@ -41,10 +41,11 @@ def copy_registry(
     events = list(every_event(index))
     manifests = _manifests(index, blobs, events)
     mended = mend(events, manifests)
-    named = {digest: needed_by(data) for digest, data in manifests.items()}
-    needed = {digest: len(data) for digest, data in manifests.items()} | _files(named.values(), blobs)
-    total, done, bad = sum(needed.values()), 0, []
     standing = Standing.after(mended.events)
+    whole = {**manifests, **_bundles(index, blobs, standing)}
+    named = {digest: needed_by(data) for digest, data in manifests.items()}
+    needed = {digest: len(data) for digest, data in whole.items()} | _files(named.values(), blobs)
+    total, done, bad = sum(needed.values()), 0, []
     holders = _holders(standing, named)
     for digest, size in needed.items():
         problem = _copy(digest, blobs, new_blobs)
@@ -53,7 +54,7 @@ def copy_registry(
         done += size
         if progress is not None:
             progress(done, total)
-    new_index.restore(mended.events, manifests)
+    new_index.restore(mended.events, whole)
     new_blobs.journal.extend(lambda after: mended.events[after:])
     bad += [BadBlob("", "missing", (version,)) for version in mended.lost]
     unreadable = (holders[digest] for digest, needs in named.items() if needs.fault and digest in holders)
@@ -74,6 +75,17 @@ def _manifests(index: Index, blobs: BlobStore, events: list[Event]) -> dict[str,
     return found
 
 
+def _bundles(index: Index, blobs: BlobStore, standing: Standing) -> dict[str, bytes]:
+    """The signatures of what is live, empty where they are gone or rotten everywhere."""
+    stored = dict(index.signature_bundles())
+    found: dict[str, bytes] = {}
+    for digests in standing.signatures.values():
+        for digest in digests:
+            data = stored.get(digest, b"")
+            found[digest] = data if digest_of(data) == digest else manifest_with(blobs, digest) or b""
+    return found
+
+
 def _files(named: Iterable[Needed], blobs: BlobStore) -> dict[str, int]:
     """The digest and the size of every file that is needed."""
     found: dict[str, int] = {}
@@ -90,6 +102,9 @@ def _holders(standing: Standing, named: Mapping[str, Needed]) -> dict[str, tuple
     for (name, number), digest in standing.versions.items():
         for needed in (digest, *named[digest].digests):
             holders.setdefault(needed, set()).add(f"{name}@{number}")
+    for (name, number), signatures in standing.signatures.items():
+        for signature in signatures:
+            holders.setdefault(signature, set()).add(f"{name}@{number}")
     return {digest: tuple(sorted(versions)) for digest, versions in holders.items()}
 
 

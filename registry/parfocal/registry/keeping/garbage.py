@@ -128,6 +128,7 @@ def _live(index: Index, blobs: BlobStore) -> _Live:
         live.needed.update(needed.digests)
         if needed.fault:
             live.unreadable.add(digest)
+    live.needed.update(digest for digest, _ in index.signature_bundles())
     return live
 
 

@@ -188,6 +188,17 @@ def _strays(index: Index, standing: Standing) -> Iterator[HistoryFault]:
             yield HistoryFault(0, f"{name}@{number} was published as {digest}, and is not there")
     for digest in sorted(live - set(standing.versions.values())):
         yield HistoryFault(0, f"{digest} is a version that no event has published")
+    yield from _stray_signatures(index, standing)
+
+
+def _stray_signatures(index: Index, standing: Standing) -> Iterator[HistoryFault]:
+    signatures = {digest for digest, _ in index.signature_bundles()}
+    for (name, number), digests in sorted(standing.signatures.items()):
+        for digest in digests:
+            if digest not in signatures:
+                yield HistoryFault(0, f"{name}@{number} was signed with {digest}, and that is not there")
+    for digest in sorted(signatures.difference(*standing.signatures.values())):
+        yield HistoryFault(0, f"{digest} is a signature that no event has added")
 
 
 def _version(number: int) -> str:

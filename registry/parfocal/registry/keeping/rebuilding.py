@@ -29,7 +29,7 @@ class Rebuilt:
 def surviving(
     blobs: BlobStore, events: Sequence[Event], manifests: Mapping[str, bytes]
 ) -> tuple[list[Event], Mapping[str, bytes]]:
-    """The events that journal and old index hold together, and the old index's manifests.
+    """The events that journal and old index hold together, and the old index's manifests and signatures.
 
     Where they differ the journal counts: such an index is another registry's.
     """
@@ -48,7 +48,7 @@ def surviving(
 def plan(events: Sequence[Event], blobs: BlobStore, rescued: Mapping[str, bytes]) -> "Plan":
     """What an index would be rebuilt to from events that are left; raises StorageError.
 
-    `rescued` are manifests that the damaged index still holds, for where the blob is gone.
+    `rescued` are manifests and signatures that the damaged index still holds, for where the blob is gone.
     """
     manifests = {digest: data for digest, data in rescued.items() if digest_of(data) == digest}
     told = {event.digest for event in events}
@@ -78,9 +78,11 @@ class Plan:
 
     @property
     def live(self) -> Mapping[str, bytes]:
-        """The manifests of what is live after the events."""
-        versions = Standing.after(self.mended.events).versions
-        return {digest: self.manifests[digest] for digest in versions.values()}
+        """The manifests of what is live after the events, and its signatures as far as they are there."""
+        standing = Standing.after(self.mended.events)
+        signatures = [digest for each in standing.signatures.values() for digest in each]
+        wanted = {*standing.versions.values(), *(each for each in signatures if each in self.manifests)}
+        return {digest: self.manifests[digest] for digest in wanted}
 
     @property
     def rebuilt(self) -> Rebuilt:

@@ -54,6 +54,10 @@ def _whole(events: Iterable[Event]) -> Iterable[Event]:
     live: dict[tuple[str, str], int] = {}
     for event in events:
         version, content = (event.name, event.version), (event.name, event.digest)
+        if event.kind is EventKind.VERSION_SIGNED:
+            if version in numbers:  # of what is not known any more, a signature says nothing
+                told.append(event)
+            continue
         if event.kind is EventKind.VERSION_PUBLISHED and version in numbers:
             continue
         if event.version and version not in numbers:

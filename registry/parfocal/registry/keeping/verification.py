@@ -47,6 +47,8 @@ def verify(index: Index, blobs: BlobStore, progress: Progress | None = None) -> 
     for (name, number), digest in sorted(standing.versions.items()):
         holders.setdefault(digest, []).append(f"{name}@{number}")
     needed, problems = _needed(index, blobs, holders)
+    signed, unlike = _signatures(index, standing)
+    needed, problems = {**needed, **signed}, [*problems, *unlike]
     sizes = {digest: blobs.size(digest) for digest in needed}
     total = sum(size or 0 for size in sizes.values())
     bad, done = [], 0
@@ -92,6 +94,20 @@ def problem_of(blobs: BlobStore, digest: str) -> str:
     except BlobCorrupt:
         return "corrupt"
     return "" if hasher.digest == digest else "corrupt"
+
+
+def _signatures(index: Index, standing: Standing) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Which versions the signatures are of, and what is wrong with those in the index."""
+    holders: dict[str, list[str]] = {}
+    for (name, number), digests in sorted(standing.signatures.items()):
+        for digest in digests:
+            holders.setdefault(digest, []).append(f"{name}@{number}")
+    problems = [
+        f"a signature of {', '.join(holders.get(digest, [digest]))} does not have its digest"
+        for digest, data in index.signature_bundles()
+        if digest_of(data) != digest
+    ]
+    return {digest: tuple(versions) for digest, versions in holders.items()}, problems
 
 
 def _needed(

@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class IsolatedCheck:
         self._process.close()
 
     def _answer(self, folder: Path, work: Path, publication: Publication) -> dict[str, Any]:
-        question = pickle.dumps((str(folder), str(work), publication))
+        # Keys are not handed on.
+        question = pickle.dumps((str(folder), str(work), replace(publication, sign=None, signatures=())))
         try:
             answer: dict[str, Any] = json.loads(self._process.ask(question, self._bounds_for(folder)))
         except OutOfBounds as error:

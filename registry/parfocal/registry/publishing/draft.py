@@ -29,9 +29,11 @@ from parfocal.registry.values import (
     WEIGHTS_FILE,
     Contract,
     FileEntry,
+    Hasher,
     InvalidJson,
     Manifest,
     checked_tags,
+    chunks_of,
     digest_of,
     dumps,
     loads,
@@ -90,6 +92,17 @@ class Draft:
         _check_printable(loads(data))
         return manifest
 
+    def foreseen(self) -> Manifest:
+        """The manifest over the files that will be stored. Reads the weights; raises OSError."""
+        hasher, published = Hasher(), self.folder.weights
+        with open_regular(self.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
+            for chunk in chunks_of(published.read_from(source)):
+                hasher.update(chunk)
+        files = [_entry(CONFIG_FILE, self.config), FileEntry(WEIGHTS_FILE, hasher.size, hasher.digest)]
+        if self.template is not None:
+            files.append(_entry(TEMPLATE_FILE, self.template))
+        return self.manifest(tuple(files))
+
     def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
         """Stores the files but those that are `held`, then their manifest, and returns it.
 
@@ -145,6 +158,10 @@ def draft(folder: Path, publication: Publication) -> Draft:
     # A manifest that cannot be written must be refused before anything is stored.
     result.manifest(())
     return result
+
+
+def _entry(name: str, data: bytes) -> FileEntry:
+    return FileEntry(name, len(data), digest_of(data))
 
 
 def _check_printable(manifest: JSON) -> None:

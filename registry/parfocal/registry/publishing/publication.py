@@ -1,14 +1,18 @@
 """What a publisher says about an adapter, and the base that binds it to."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TypeAlias
 
 from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.peft import PeftConfig
-from parfocal.registry.values import BaseContract, Evaluation, Manifest, Provenance, Rendering
+from parfocal.registry.values import BaseContract, Evaluation, FileEntry, Manifest, Provenance, Rendering
 
 _HUB_CACHE = re.compile(r"models--(?P<id>[^/]+)/snapshots/[0-9a-f]+/?$")
+# Makes the bundle that signs what is published under a name: of the manifest's digest, and of the files.
+Sign: TypeAlias = Callable[[str, str, tuple[FileEntry, ...]], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Publication:
     In place of `base`, a stranger may name one to be looked up: `shared_base`, a Hub id or empty for the one
     that the adapter's configuration names. Folders of this machine are never looked at for it. `actor` is who
     publishes, for the history. `noticed` are warnings that publishing found elsewhere, before its own. `tags`
-    are words that the version is found by.
+    are words that the version is found by. It has `signatures` from its first moment, and the one that `sign`
+    makes of it.
     """
 
     base: BaseContract | None = None
@@ -31,6 +36,8 @@ class Publication:
     actor: str = ""
     noticed: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    signatures: tuple[bytes, ...] = ()
+    sign: Sign | None = None
 
     @classmethod
     def again(cls, manifest: Manifest, actor: str = "") -> "Publication":

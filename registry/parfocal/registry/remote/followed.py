@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from typing import Protocol
 from parfocal.registry.errors import DataLoss, NotFound, RegistryError, StorageError
 from parfocal.registry.remote.fetching import Fetching
 from parfocal.registry.remote.known import Known, KnownFile, Meaning
-from parfocal.registry.values import Manifest, Recent, Reference, Version
+from parfocal.registry.values import Manifest, Recent, Reference, Signature, Version
 from parfocal.registry.watching import Watch
 from parfocal.rpc import WireError
 
@@ -46,6 +46,12 @@ class Followable(Protocol):
     def manifest(self, digest: str) -> Manifest: ...
 
     def keep_manifest(self, manifest: Manifest) -> None: ...
+
+    def signatures(self, name: str, version: int) -> tuple[Signature, ...]: ...
+
+    def kept_bundles(self, digest: str) -> tuple[bytes, ...]: ...
+
+    def keep_bundles(self, digest: str, bundles: Sequence[bytes]) -> None: ...
 
     def watch(self, name: str = "", after: int | None = None) -> Watch: ...
 
@@ -146,6 +152,18 @@ class FollowedRegistry:
     def manifest(self, digest: str) -> Manifest:
         """The manifest with this digest; see Registry."""
         return self._registry.manifest(digest)
+
+    def bundles(self, version: Version) -> tuple[bytes, ...]:
+        """The signatures of a version; those that were last heard of while the registry is away."""
+        kept = self._registry.kept_bundles(version.digest)
+        try:
+            found = tuple(each.bundle for each in self._registry.signatures(version.name, version.version))
+        except (WireError, StorageError) as error:
+            log.info("the signatures of %s are those that were last heard of: %s", version, error)
+            return kept
+        if found != kept:
+            self._registry.keep_bundles(version.digest, found)
+        return found
 
     def _version(self, meaning: Meaning) -> Version:
         found = self._answers.get(meaning)

@@ -12,6 +12,7 @@ from parfocal.registry.errors import BlobCorrupt, InvalidArgument
 from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
+from parfocal.registry.remote.foreseen import presigned
 from parfocal.registry.remote.persistence import Persistence
 from parfocal.registry.remote.pulling import Pull, first_version
 from parfocal.registry.remote.pushing import Push, Report, Sent
@@ -40,6 +41,7 @@ from parfocal.registry.values import (
     MoveFilter,
     Page,
     Reference,
+    Signature,
     Version,
     VersionFilter,
     check_actor,
@@ -59,6 +61,7 @@ from parfocal.registry.wire import (
     read_alias,
     read_listed,
     read_move,
+    read_signature,
     read_verdict,
     read_version,
     registry_errors,
@@ -79,6 +82,7 @@ _SILENCE_S = 300.0
 _RETURN_S = 30.0
 
 
+# size: one method for each that a registry has
 class RemoteRegistry:
     """The registry that a server at `location` (`grpc://host:port`, or `grpcs://…` over TLS) serves.
 
@@ -123,8 +127,10 @@ class RemoteRegistry:
         """
         adapter = str(AdapterName.parse(name))
         prepared = draft(folder, publication)
-        header, files = publish_header(adapter, prepared.publication), sources(prepared)
-        report = Report(progress, sent)
+        files, report = sources(prepared), Report(progress, sent)
+        with disk_errors(self._home), self._cache.staging.work_folder() as work:
+            signed = presigned(adapter, prepared.publication, files, work)
+        header = publish_header(adapter, signed)
         try:
             push = Push(self._stub, self._endpoint, header, files, report)
             reply = push.carry_out(Persistence(self._return_s))
@@ -158,6 +164,30 @@ class RemoteRegistry:
             reply = self._stub.ResolveAdapter(request, timeout=_DEADLINE_S)
         return checked_resolved(read_version(reply), wanted)
 
+    def signatures(self, name: str, version: int) -> tuple[Signature, ...]:
+        """The signatures of a live version; see Registry. A server of before there were any has none."""
+        request = pb.ListSignaturesRequest(name=str(AdapterName.parse(name)), version=check_version(version))
+        try:
+            with registry_errors(self._endpoint):
+                reply = self._stub.ListSignatures(request, timeout=_DEADLINE_S)
+        except RemoteError as error:
+            if error.status != "UNIMPLEMENTED":
+                raise
+            return ()
+        return tuple(read_signature(each) for each in reply.signatures)
+
+    def add_signature(self, name: str, version: int, bundle: bytes, actor: str = "") -> Signature:
+        """The signature that is added to a live version; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.AddSignatureRequest(
+                name=str(AdapterName.parse(name)),
+                version=check_version(version),
+                bundle=bundle,
+                actor=check_actor(actor),
+            )
+            reply = self._stub.AddSignature(request, timeout=_DEADLINE_S)
+        return read_signature(reply)
+
     def find(self, digest: str) -> Version:
         """A version with this digest under any name; see Registry."""
         request = pb.DownloadVersionRequest(digest=parse_digest(digest))
@@ -177,6 +207,16 @@ class RemoteRegistry:
         """Keeps a manifest in the cache, so that it needs no server later; raises StorageError."""
         with disk_errors(self._home):
             self._cache.keep_manifest(manifest)
+
+    def kept_bundles(self, digest: str) -> tuple[bytes, ...]:
+        """The signatures of a version that were kept in the cache; raises StorageError."""
+        with disk_errors(self._home):
+            return self._cache.bundles(parse_digest(digest))
+
+    def keep_bundles(self, digest: str, bundles: Sequence[bytes]) -> None:
+        """Keeps the signatures of a version in the cache, in place of others; raises StorageError."""
+        with disk_errors(self._home):
+            self._cache.keep_bundles(digest, bundles)
 
     def materialise(self, digest: str) -> Path:
         """A local folder with the version's files, every byte verified now; see Registry."""

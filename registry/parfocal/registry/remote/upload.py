@@ -19,6 +19,7 @@ def publish_header(name: str, publication: Publication) -> pb.PublishHeader:
         actor=check_actor(publication.actor),
         noticed=publication.noticed,
         tags=publication.tags,
+        signatures=publication.signatures,
     )
 
 

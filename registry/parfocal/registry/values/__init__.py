@@ -49,6 +49,8 @@ from parfocal.registry.values.limits import (
     MAX_METRICS,
     MAX_MODULES,
     MAX_PROVENANCE_BYTES,
+    MAX_SIGNATURE_BYTES,
+    MAX_SIGNATURES,
     MAX_SIZE,
     MAX_STORED_MANIFEST_BYTES,
     MAX_TAGS,
@@ -75,7 +77,7 @@ from parfocal.registry.values.pages import (
 from parfocal.registry.values.printable import printable, unprintable_field
 from parfocal.registry.values.provenance import Evaluation, Provenance
 from parfocal.registry.values.recent import Recent
-from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Version
+from parfocal.registry.values.records import AdapterSummary, Alias, AliasMove, MoveKind, Signature, Version
 from parfocal.registry.values.reference import Reference
 from parfocal.registry.values.rendering import Rendering
 from parfocal.registry.values.rollback import rollback_target
@@ -92,6 +94,8 @@ __all__ = [
     "MAX_MODULES",
     "MAX_PAGE_SIZE",
     "MAX_PROVENANCE_BYTES",
+    "MAX_SIGNATURES",
+    "MAX_SIGNATURE_BYTES",
     "MAX_SIZE",
     "MAX_STORED_MANIFEST_BYTES",
     "MAX_TAGS",
@@ -133,6 +137,7 @@ __all__ = [
     "Recent",
     "Reference",
     "Rendering",
+    "Signature",
     "Span",
     "Standing",
     "TargetModule",

@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     ADAPTER_DELETED = "adapter_deleted"
     GATE_SET = "gate_set"
     GATE_CLEARED = "gate_cleared"
+    VERSION_SIGNED = "version_signed"
 
 
 MOVE_KINDS = {
@@ -36,9 +37,10 @@ class Event:
     """One change. Sequence numbers rise by one, from 1.
 
     `version` and `digest` are 0 and empty where the change concerns none; `alias` and `previous_version`,
-    where the alias pointed before, belong to moves of aliases. `hash` seals what the event says and, by its
-    hash, the event before, and so all before that; it is empty where nobody has sealed it. `gate` is JSON:
-    the rules of a gate that is set, or what a gate found of a move; empty where there is none.
+    where the alias pointed before, belong to moves of aliases. Where a version was signed, `digest` is that
+    of the signature. `hash` seals what the event says and, by its hash, the event before, and so all before
+    that; it is empty where nobody has sealed it. `gate` is JSON: the rules of a gate that is set, or what a
+    gate found of a move; empty where there is none.
     """
 
     sequence: int
@@ -116,11 +118,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What holds after some events: live versions by (name, number), where aliases point, and their gates."""
+    """What holds after some events: live versions by (name, number), where aliases point, and their gates.
+
+    `signatures` are digests, in their order, by the live version that they are of.
+    """
 
     versions: dict[tuple[str, int], str] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
     gates: dict[tuple[str, str], str] = field(default_factory=dict)
+    signatures: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
     @classmethod
     def after(cls, events: Iterable[Event]) -> "Standing":
@@ -138,6 +144,7 @@ class Standing:
                 self.versions[version] = event.digest
             case EventKind.VERSION_DELETED:
                 self.versions.pop(version, None)
+                self.signatures.pop(version, None)
             case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK:
                 self.aliases[alias] = event.version
             case EventKind.ALIAS_DELETED:
@@ -146,5 +153,8 @@ class Standing:
                 self.gates[alias] = event.gate
             case EventKind.GATE_CLEARED:
                 self.gates.pop(alias, None)
+            case EventKind.VERSION_SIGNED:
+                if version in self.versions:
+                    self.signatures.setdefault(version, []).append(event.digest)
             case EventKind.ADAPTER_DELETED:
                 pass  # its versions, aliases and gates were ended by events of their own

@@ -129,6 +129,16 @@ class Alias:
     moved_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature that was added to a version: a bundle, and its digest. Nobody has verified it."""
+
+    digest: str
+    bundle: bytes = field(repr=False)
+    added_at: datetime
+    actor: str = ""
+
+
 class MoveKind(StrEnum):
     """How an alias was moved."""
 

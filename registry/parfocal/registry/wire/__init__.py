@@ -21,6 +21,7 @@ from parfocal.registry.wire.messages import (
     move_message,
     provenance_message,
     rendering_message,
+    signature_message,
     version_message,
 )
 from parfocal.registry.wire.publication import read_publication
@@ -34,6 +35,7 @@ from parfocal.registry.wire.reading import (
     read_move,
     read_provenance,
     read_rendering,
+    read_signature,
     read_version,
 )
 from parfocal.registry.wire.written import first_of_download_bytes, version_bytes, versions_bytes
@@ -66,11 +68,13 @@ __all__ = [
     "read_publication",
     "read_rendering",
     "read_rules",
+    "read_signature",
     "read_verdict",
     "read_version",
     "registry_errors",
     "rendering_message",
     "rule_messages",
+    "signature_message",
     "timestamp",
     "verdict_message",
     "version_bytes",

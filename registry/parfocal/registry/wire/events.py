@@ -23,6 +23,8 @@ def event_message(event: Event) -> pb.WatchResponse:
             message.version_published.CopyFrom(published)
         case EventKind.VERSION_DELETED:
             message.version_deleted.CopyFrom(pb.VersionDeleted(name=name, version=version, digest=digest))
+        case EventKind.VERSION_SIGNED:
+            message.version_signed.CopyFrom(pb.VersionSigned(name=name, version=version, digest=digest))
         case EventKind.ADAPTER_DELETED:
             message.adapter_deleted.CopyFrom(pb.AdapterDeleted(name=name))
         case EventKind.GATE_SET:
@@ -51,6 +53,10 @@ def _unsealed(message: pb.WatchResponse) -> Event | None:
             gone = message.version_deleted
             kind = EventKind.VERSION_DELETED
             return Event(sequence, kind, gone.name, when, gone.version, gone.digest, actor=actor)
+        case "version_signed":
+            signed = message.version_signed
+            kind = EventKind.VERSION_SIGNED
+            return Event(sequence, kind, signed.name, when, signed.version, signed.digest, actor=actor)
         case "adapter_deleted":
             return Event(sequence, EventKind.ADAPTER_DELETED, message.adapter_deleted.name, when, actor=actor)
         case "alias_moved":

@@ -21,6 +21,7 @@ from parfocal.registry.values import (
     MoveKind,
     Provenance,
     Rendering,
+    Signature,
     Version,
     dumps,
 )
@@ -81,6 +82,16 @@ def alias_message(alias: Alias, history: Sequence[AliasMove] = ()) -> pb.Alias:
         update_time=_timestamp(alias.moved_at),
         actor=alias.actor,
         history=[move_message(move) for move in history],
+    )
+
+
+def signature_message(signature: Signature) -> pb.Signature:
+    """A signature of a version."""
+    return pb.Signature(
+        digest=signature.digest,
+        bundle=signature.bundle,
+        add_time=_timestamp(signature.added_at),
+        actor=signature.actor,
     )
 
 

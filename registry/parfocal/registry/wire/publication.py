@@ -21,4 +21,5 @@ def read_publication(header: pb.PublishHeader, actor: str) -> Publication:
         actor=actor,
         noticed=tuple(header.noticed),
         tags=tuple(header.tags),
+        signatures=tuple(header.signatures),
     )

@@ -28,6 +28,7 @@ from parfocal.registry.values import (
     Provenance,
     Quantisation,
     Rendering,
+    Signature,
     Version,
     digest_of,
     loads,
@@ -68,6 +69,11 @@ def read_listed(message: pb.Version) -> Version:
     """A version of a list, whether or not its manifest can be read."""
     moment = read_moment(message.create_time)
     return Version(message.name, message.version, message.digest, message.manifest_json, moment)
+
+
+def read_signature(message: pb.Signature) -> Signature:
+    """A signature of a version. One that rotted proves nothing, and does not hide the others."""
+    return Signature(message.digest, message.bundle, read_moment(message.add_time), message.actor)
 
 
 def read_adapter(message: pb.Adapter) -> AdapterSummary:

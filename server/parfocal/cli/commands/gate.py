@@ -85,7 +85,11 @@ def gate(
     ] = None,
     signed_by: Annotated[
         list[str] | None,
-        typer.Option("--signed-by", metavar="KEY", help="Signed by this key; given again, by one of them."),
+        typer.Option(
+            "--signed-by",
+            metavar="KEY",
+            help="Signed by this key, a name of parfocal trust ls or an id; given again, by one of them.",
+        ),
     ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     actor: ActorOption = None,

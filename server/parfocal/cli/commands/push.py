@@ -21,6 +21,7 @@ from parfocal.cli.origin import described, latest_of
 from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
+from parfocal.cli.signing import SignKeyOption, key_text, signer_from
 from parfocal.registry import HubRefused, Provenance, Publication, Version
 from parfocal.registry.peft import read_config
 
@@ -52,6 +53,7 @@ def push(
         ),
     ] = False,
     tags: GivenTagsOption = None,
+    sign_key: SignKeyOption = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,10 +62,12 @@ def push(
     From the Hub, or whatever speaks its protocol at HF_ENDPOINT, the adapter comes at the commit that its
     revision is now, which the version records; every byte is verified against what the Hub lists. To a
     registry at grpc://host:port only those bytes travel that it lacks; a push that was cut goes on where
-    it was when it is repeated.
+    it was when it is repeated. With --sign-key the version is signed from its first moment.
 
     Example: parfocal push ./my-adapter team/invoices --base tiny --tag language:de
     """
+    # size: Typer takes every flag as a parameter
+    signer = None if sign_key is None else signer_from(sign_key)
     found = _found(source)
     publication = Publication(
         base=described(base, lambda: read_config(found.folder), unverified_base),
@@ -71,6 +75,7 @@ def push(
         unverified_base=unverified_base,
         actor=actor_or_me(actor),
         tags=tuple(tags or ()),
+        sign=None if signer is None else signer.sign,
     )
     with bytes_progress(f"Publishing {name}") as progress:
         opened = registry_at(registry, create=True)
@@ -78,11 +83,12 @@ def push(
         travelled = list[int]()
         version = opened.publish(name, found.folder, publication, progress, travelled.append)
     # Numbers only grow, so one that is no higher was there already.
-    is_new = version.version > before
+    is_new, key = version.version > before, "" if signer is None else signer.key.public.id
     if as_json:
-        show_json({**version_document(version), "is_new": is_new, "sent_bytes": sum(travelled)})
+        document = {**version_document(version), "is_new": is_new, "sent_bytes": sum(travelled)}
+        show_json({**document, "signed_with": key} if key else document)
     else:
-        _tell(version, is_new, travelled)
+        _tell(version, is_new, travelled, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +120,11 @@ def _found(source: str) -> _Found:
     return _Found(adapter.folder, Provenance(data_digest="", source=str(adapter.reference)))
 
 
-def _tell(version: Version, is_new: bool, travelled: Sequence[int]) -> None:
+def _tell(version: Version, is_new: bool, travelled: Sequence[int], key: str) -> None:
     known = "" if is_new else "  nothing new: this content was published before"
     sent = f"  {size_text(sum(travelled))} sent" if travelled else ""
     say(f"{version}  {version.digest}  {size_text(version.manifest.size)}{sent}{known}")
     for warning in version.manifest.warnings:
         say(f"warning: {warning}", err=True)
+    if key:
+        say(f"signed with {key_text(key)}")

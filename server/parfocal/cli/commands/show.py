@@ -18,6 +18,7 @@ from parfocal.cli.documents import alias_document, move_document, version_docume
 from parfocal.cli.history import show_moves
 from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.reach import registry_at
+from parfocal.cli.signing import Told, TrustedKeysOption
 from parfocal.registry import (
     Alias,
     AliasMove,
@@ -34,11 +35,12 @@ def show(
         str, typer.Argument(metavar="REF", help="The adapter: name, name@3, name@prod or name@sha256:…")
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
+    trusted: TrustedKeysOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything that is known of a version.
 
-    Its base and modules, origin, evaluation, warnings, and who pointed which alias where.
+    Its base and modules, origin, evaluation, warnings, who signed it, and who pointed which alias where.
 
     Example: parfocal show team/invoices@prod
     """
@@ -46,16 +48,18 @@ def show(
     version = opened.resolve(reference)
     aliases = opened.aliases(version.name)
     moves = list(every_item(lambda token: opened.alias_moves(version.name, page_token=token)))
+    signatures = Told.of(version, opened, trusted)
     if as_json:
         document = version_document(version)
         document["aliases"] = [alias_document(alias) for alias in aliases if alias.version == version.version]
+        document["signatures"] = signatures.documents()
         document["alias_history"] = [move_document(move) for move in moves]
         show_json(document)
     else:
-        _show(version, aliases, moves)
+        _show(version, aliases, moves, signatures)
 
 
-def _show(version: Version, aliases: list[Alias], moves: list[AliasMove]) -> None:
+def _show(version: Version, aliases: list[Alias], moves: list[AliasMove], signatures: Told) -> None:
     manifest = version.manifest
     pointing = [alias.alias for alias in aliases if alias.version == version.version]
     show_pairs(
@@ -64,6 +68,7 @@ def _show(version: Version, aliases: list[Alias], moves: list[AliasMove]) -> Non
             ("digest", version.digest),
             ("published", time_text(version.created_at)),
             ("aliases", ", ".join(pointing) or "none"),
+            ("signed", signatures.line()),
             ("files", ", ".join(f"{file.path} ({size_text(file.size)})" for file in manifest.files)),
         ]
     )

@@ -23,6 +23,7 @@ from parfocal.server.requests.intake import Generation, Intake, size_of
 from parfocal.server.requests.json_objects import json_object
 from parfocal.server.requests.prompts import EncoderPool, PromptEncoder, Tokenizer
 from parfocal.server.requests.seams import Compiler, DeltaStream, Resolver, Submitter
+from parfocal.server.requests.signed import SignatureCheck, SignedVersions
 from parfocal.server.requests.token_texts import TokenTexts
 from parfocal.server.requests.tool_calls import CallReader, Said, ToolCall, ToolUse
 from parfocal.server.requests.tool_choice import AUTO, ToolChoice
@@ -51,6 +52,8 @@ __all__ = [
     "Resolved",
     "Resolver",
     "Said",
+    "SignatureCheck",
+    "SignedVersions",
     "Submitter",
     "TokenTexts",
     "Tokenizer",

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from parfocal.engine.chats import Value
 from parfocal.registry import BaseContract, Difference, Manifest, Version
 from parfocal.registry.values import TEMPLATE_FILE, Recent, dumps
 from parfocal.server.errors import ContractMismatch
+from parfocal.server.requests.signed import SignatureCheck
 
 # What was judged is remembered: a template may have a megabyte, and most adapters have none.
 _JUDGED_BYTES = 64 << 20
@@ -46,15 +47,19 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a reference means now. `adapter` None is the base. `cautions` are for callers who send chats."""
+    """What a reference means now. `adapter` None is the base.
+
+    `cautions` are for callers who send chats, `notices` for all.
+    """
 
     adapter: AdapterKey | None = None
     manner: Manner = field(default_factory=Manner)
     cautions: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def warnings(self, form: str | None) -> tuple[str, ...]:
         """Warnings for the caller of a prompt in `form`: `chat` or `raw`, None for token ids."""
-        cautions = self.cautions if form == "chat" else ()
+        cautions = (*self.notices, *(self.cautions if form == "chat" else ()))
         if self.adapter is None or None in (form, self.manner.form) or form == self.manner.form:
             return cautions
         learnt, sent = _NAMES[str(self.manner.form)], _NAMES[str(form)]
@@ -101,11 +106,21 @@ class RegistryAdapterSource:
 
 
 class AdapterResolver:
-    """Resolves references for one resident base, and refuses adapters that were made for another."""
+    """Resolves references for one resident base, and refuses adapters that were made for another.
 
-    def __init__(self, registry: Versions, base: BaseContract, threads: int) -> None:
+    Each version is held to `signed`, if there is such a check, every time.
+    """
+
+    def __init__(
+        self,
+        registry: Versions,
+        base: BaseContract,
+        threads: int,
+        signed: SignatureCheck | None = None,
+    ) -> None:
         self._registry = registry
         self._base = base
+        self._signed = signed
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
         self._judged: Recent[tuple[str, int, str], Resolved] = Recent(_JUDGED_BYTES)
         self._refused: Recent[str, Sequence[Difference]] = Recent(_REFUSED_BYTES)
@@ -114,7 +129,8 @@ class AdapterResolver:
     async def resolve(self, reference: str) -> Resolved:
         """What `reference` means now: the base if it is empty, otherwise an adapter with its manner.
 
-        Raises ContractMismatch and the registry's errors (unknown adapter, version or alias; bad reference).
+        Raises ContractMismatch and the registry's errors (unknown adapter, version or alias; bad reference;
+        no signature where one is required).
         """
         if not reference:
             return Resolved()
@@ -126,12 +142,14 @@ class AdapterResolver:
 
     def _resolved(self, reference: str) -> Resolved:
         version = self._registry.resolve(reference)
+        # First of all: nothing of what is refused is read.
+        notice = "" if self._signed is None else self._signed(version)
         key = (version.name, version.version, version.digest)
         resolved = self._judged.get(key)
         if resolved is None:
             resolved = self._judge(version)
             self._judged.put(key, resolved, _size(resolved.manner))
-        return resolved
+        return replace(resolved, notices=(notice,)) if notice else resolved
 
     def _judge(self, version: Version) -> Resolved:
         """Holds a version against the base; raises ContractMismatch. What has a digest is judged once."""

@@ -22,7 +22,8 @@ async def resolve_blend(resolver: Resolver, parts: Blend) -> Resolved:
             raise BadRequest(f"{reference!r} is no adapter; name one", field=f"blend[{place}].adapter")
         named.append((each.adapter, weight))
     manner = _common([each.manner for each in found])
-    return Resolved(blend(named), manner, _cautions(found))
+    notices = tuple(dict.fromkeys(notice for each in found for notice in each.notices))
+    return Resolved(blend(named), manner, _cautions(found), notices)
 
 
 def _common(manners: Sequence[Manner]) -> Manner:

@@ -17,6 +17,9 @@ REGISTRY_SETTINGS = (
     "metrics_address",
     "keys",
     "insecure",
+    "signatures",
+    "trusted_keys",
+    "signatures_at",
     "tls_cert",
     "tls_key",
     "tls_client_ca",
@@ -59,6 +62,23 @@ class ServeConfig:
     )
     insecure: bool = declare(
         False, "Serve other machines without keys. Whoever reaches the address may do everything."
+    )
+    signatures: str = declare(
+        "off",
+        "What becomes of a version that no trusted key has signed. require: it is refused by name; warn: it "
+        "is served with a warning; off: nobody asks.",
+        Bounds(choices=("off", "warn", "require")),
+    )
+    trusted_keys: str = declare(
+        "",
+        "The file of public keys that are trusted to sign, made with parfocal trust add, or one in PEM; "
+        "changes count within a second.",
+    )
+    signatures_at: str = declare(
+        "alias",
+        "When the registry itself asks for signatures. alias: an alias moves to signed versions only; "
+        "publish: nothing is published without, too.",
+        Bounds(choices=("alias", "publish")),
     )
     tls_cert: str = declare(
         "",

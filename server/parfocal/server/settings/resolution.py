@@ -28,6 +28,9 @@ FOREIGN_VARIABLES = frozenset(
         "PARFOCAL_TLS_CA",
         "PARFOCAL_CLIENT_CERT",
         "PARFOCAL_CLIENT_KEY",
+        # What versions are signed with.
+        "PARFOCAL_SIGNING_KEY",
+        "PARFOCAL_KEY_PASSPHRASE",
     }
 )
 

@@ -49,6 +49,7 @@ from parfocal.registry.wire import (
     first_of_download_bytes,
     read_filter,
     read_publication,
+    signature_message,
     version_bytes,
     versions_bytes,
 )
@@ -64,6 +65,7 @@ _MARGIN_S = 0.25
 _MARGIN_SHARE = 0.1
 
 
+# size: one method for each rpc of the service
 class RegistryService(RegistryServiceServicer):
     """Serves `registry`; uploads under way are kept under `uploads` (default: ~/.cache/parfocal/uploads).
 
@@ -166,6 +168,23 @@ class RegistryService(RegistryServiceServicer):
         """Returns the version that a reference means now."""
         _tell(request, context)
         return await self._resolved(request.reference)
+
+    async def AddSignature(self, request: pb.AddSignatureRequest, context: Context) -> adapter_pb2.Signature:
+        """Adds a signature to a version."""
+        _tell(request, context)
+        actor = signed(request.actor, current_caller())
+        added = await to_the_end(
+            self._changes(self._registry.add_signature, request.name, request.version, request.bundle, actor)
+        )
+        return signature_message(added)
+
+    async def ListSignatures(
+        self, request: pb.ListSignaturesRequest, context: Context
+    ) -> pb.ListSignaturesResponse:
+        """Lists the signatures of a version."""
+        _tell(request, context)
+        found = await self._look_ups(self._registry.signatures, request.name, request.version)
+        return pb.ListSignaturesResponse(signatures=map(signature_message, found))
 
     async def ListAdapters(
         self, request: pb.ListAdaptersRequest, context: Context

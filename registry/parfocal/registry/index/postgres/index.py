@@ -1,7 +1,7 @@
 """The index in PostgreSQL: what SQLite does by files, this does by the server's locks."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -28,12 +28,14 @@ class PostgresIndex(SqlIndex):
         """Closes the connections; the next use opens others."""
         self._server.close()
 
-    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
+    def add_version(
+        self, name: str, manifest: bytes, actor: str = "", signatures: Sequence[bytes] = ()
+    ) -> Version:
         """As `Index` says; where the server fell silent, asks again, which makes no second version."""
         try:
-            return super().add_version(name, manifest, actor)
+            return super().add_version(name, manifest, actor, signatures)
         except IndexUnreachable:
-            return super().add_version(name, manifest, actor)
+            return super().add_version(name, manifest, actor, signatures)
 
     def check(self) -> list[str]:
         with self._server.read() as session:

@@ -223,7 +223,28 @@ class _Noting:
         return self._connection.execute(statement.replace("?", "%s").encode(), values)
 
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched)
+# The signatures of versions.
+_SIGNATURES: LiteralString = """
+CREATE TABLE signatures (
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    bundle BYTEA NOT NULL,
+    sequence BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    added_at TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, version, digest)
+);
+ALTER TABLE events DROP CONSTRAINT events_kind_check;
+ALTER TABLE events ADD CONSTRAINT events_kind_check CHECK (kind IN (
+    'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+    'adapter_deleted', 'gate_set', 'gate_cleared', 'version_signed'
+));
+"""
+
+MIGRATIONS: tuple[Step, ...] = (
+    _FIRST, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES,
+)  # fmt: skip
 
 
 def schema_version(connection: psycopg.Connection[Any], schema: str) -> int:

@@ -25,9 +25,10 @@ _TABLES = (
     "facts",
     "version_metrics",
     "version_tags",
+    "signatures",
     "registry",
 )
-# The events of an index in their order, and its manifests by digest.
+# The events of an index in their order, and its manifests and signatures by digest.
 Contents: TypeAlias = tuple[Sequence[Event], Mapping[str, bytes]]
 
 
@@ -70,6 +71,9 @@ def _read(connection: Connection, there: set[str]) -> Contents:
     if "versions" in there:
         with _attempt(connection):
             manifests.update(connection.execute("SELECT digest, manifest FROM versions").fetchall())
+    if "signatures" in there:
+        with _attempt(connection):
+            manifests.update(connection.execute("SELECT digest, bundle FROM signatures").fetchall())
     return events, manifests
 
 

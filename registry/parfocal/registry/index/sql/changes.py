@@ -15,7 +15,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
     No other transaction writes meanwhile: numbers have no gaps, and are seen in their order; each event is
     sealed with the hash of the one before.
 
-    `manifest` is that of a version that is published.
+    `manifest` is that of a version that is published, or the signature of one that is signed.
     """
     when = moment_text(event.happened_at)
     last, previous = _last(session)
@@ -54,12 +54,18 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             )
         case EventKind.ALIAS_DELETED:
             session.execute("DELETE FROM aliases WHERE name = ? AND alias = ?", (event.name, event.alias))
+        case EventKind.VERSION_SIGNED:
+            session.execute(
+                "INSERT INTO signatures (name, version, digest, bundle, sequence, actor, added_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, version, digest) DO NOTHING",
+                (event.name, event.version, event.digest, manifest, numbered.sequence, event.actor, when),
+            )
         case EventKind.ADAPTER_DELETED:
             session.execute("UPDATE adapters SET deleted_at = ? WHERE name = ?", (when, event.name))
 
 
 def restore(session: Session, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
-    """Fills an index that has no event; `manifests` holds the bytes of all that are live in the end."""
+    """Fills an index that has no event; `manifests` are bytes by digest, as `Index.restore` says."""
     for event in events:
         apply(session, event, manifests.get(event.digest, b""))
 

@@ -1,12 +1,12 @@
 """The index in a database. Each method is one transaction; rows and statements are beside it."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import NO_TERMS, Slice, Terms
-from parfocal.registry.index.sql import leases, lookups
+from parfocal.registry.index.sql import gates, leases, lookups
 from parfocal.registry.index.sql.changes import apply, last_sequence, next_number, restore
 from parfocal.registry.index.sql.filtering import names_of_such, of_moves, of_versions
 from parfocal.registry.index.sql.rows import (
@@ -22,6 +22,7 @@ from parfocal.registry.index.sql.rows import (
     now,
 )
 from parfocal.registry.index.sql.session import Database, Session
+from parfocal.registry.index.sql.signatures import EVERY_BUNDLE, of_version, sign
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -31,6 +32,7 @@ from parfocal.registry.values import (
     Event,
     EventKind,
     MoveFilter,
+    Signature,
     Version,
     VersionFilter,
     digest_of,
@@ -150,18 +152,37 @@ class SqlIndex:
         found, more = fitting_moves(rows, limit)
         return Slice(tuple(event_of(row).move() for row in found), str(found[-1][0]) if more else "")
 
-    def add_version(self, name: str, manifest: bytes, actor: str = "") -> Version:
+    def add_version(
+        self, name: str, manifest: bytes, actor: str = "", signatures: Sequence[bytes] = ()
+    ) -> Version:
         digest = digest_of(manifest)
         with self._database.write() as session:
             there = lookups.live_with_digest(session, name, digest)
             if there is not None:
+                if signatures:
+                    self._before_adding(session)
+                    sign(session, name, there.version, signatures, actor)
                 # Its own bytes need not be read to be believed.
                 return there if there.manifest_bytes == manifest else there.checked()
             self._before_adding(session)
             number = next_number(session, name)
             event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest, actor=actor)
             apply(session, event, manifest)
+            sign(session, name, number, signatures, actor)
             return Version(name, number, digest, manifest, event.happened_at)
+
+    def add_signature(self, name: str, number: int, bundle: bytes, actor: str) -> Signature:
+        with self._database.write() as session:
+            self._before_adding(session)
+            lookups.require_version(session, name, number)
+            sign(session, name, number, [bundle], actor)
+            digest = digest_of(bundle)
+            return next(each for each in of_version(session, name, number) if each.digest == digest)
+
+    def signatures(self, name: str, number: int) -> tuple[Signature, ...]:
+        with self._database.read() as session:
+            lookups.require_version(session, name, number)
+            return of_version(session, name, number)
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._database.write() as session:
@@ -171,7 +192,7 @@ class SqlIndex:
             if not actual:
                 refusals.check_room(name, lookups.count_aliases(session, name))
             if actual != version:
-                _check_gate(session, name, alias, terms, actual)
+                gates.check(session, name, alias, terms, actual)
                 target = version, digest, alias, actual
                 event = Event(0, EventKind.ALIAS_SET, name, now(), *target, actor, gate=terms.found)
                 apply(session, event)
@@ -189,9 +210,10 @@ class SqlIndex:
             target = rollback_target(moves, live.__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
+            refusals.check_leads_to(name, alias, terms, target)
             if not actual:
                 refusals.check_room(name, lookups.count_aliases(session, name))
-            _check_gate(session, name, alias, terms, actual)
+            gates.check(session, name, alias, terms, actual)
             place = target, live[target], alias, actual
             event = Event(0, EventKind.ALIAS_ROLLED_BACK, name, now(), *place, actor, gate=terms.found)
             apply(session, event)
@@ -214,23 +236,14 @@ class SqlIndex:
     def set_gate(self, name: str, alias: str, rules: str, actor: str) -> Event:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
-            there = lookups.gate_of(session, name, alias)
-            if there is not None and there.gate == rules:
-                return there
-            if there is None:
-                refusals.check_gate_room(name, len(lookups.all_gates(session, name)))
-            kind = EventKind.GATE_SET
-            apply(session, Event(0, kind, name, now(), alias=alias, actor=actor, gate=rules))
-            set_now = lookups.gate_of(session, name, alias)
-            assert set_now is not None
-            return set_now
+            return gates.put(session, name, alias, rules, actor)
 
     def clear_gate(self, name: str, alias: str, actor: str) -> None:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
             if lookups.gate_of(session, name, alias) is None:
                 raise refusals.no_gate(name, alias)
-            _clear_gate(session, name, alias, actor)
+            gates.clear(session, name, alias, actor)
 
     def delete_version(self, name: str, number: int, actor: str) -> None:
         with self._database.write() as session:
@@ -249,7 +262,7 @@ class SqlIndex:
             for alias in aliases:
                 _delete_alias(session, name, alias.alias, alias.version, actor)
             for gate in lookups.all_gates(session, name):
-                _clear_gate(session, name, gate.alias, actor)
+                gates.clear(session, name, gate.alias, actor)
             for number, digest in lookups.live_numbers(session, name).items():
                 _delete_version(session, name, number, digest, actor)
             apply(session, Event(0, EventKind.ADAPTER_DELETED, name, now(), actor=actor))
@@ -257,6 +270,11 @@ class SqlIndex:
     def manifests(self) -> Iterator[tuple[str, bytes]]:
         with self._database.read() as session:
             rows = session.execute(_MANIFESTS).fetchall()
+        yield from rows
+
+    def signature_bundles(self) -> Iterator[tuple[str, bytes]]:
+        with self._database.read() as session:
+            rows = session.execute(EVERY_BUNDLE).fetchall()
         yield from rows
 
     def events(self, after: int, limit: int) -> list[Event]:
@@ -348,16 +366,6 @@ def _moves(
 def _delete_alias(session: Session, name: str, alias: str, previous: int, actor: str) -> None:
     kind = EventKind.ALIAS_DELETED
     apply(session, Event(0, kind, name, now(), alias=alias, previous_version=previous, actor=actor))
-
-
-def _clear_gate(session: Session, name: str, alias: str, actor: str) -> None:
-    apply(session, Event(0, EventKind.GATE_CLEARED, name, now(), alias=alias, actor=actor))
-
-
-def _check_gate(session: Session, name: str, alias: str, terms: Terms, actual: int) -> None:
-    """Raises GateMoved unless the gate and what it was asked about are still what was looked at."""
-    gate = lookups.gate_of(session, name, alias)
-    refusals.check_gate(name, alias, terms, 0 if gate is None else gate.sequence, actual)
 
 
 def _delete_version(session: Session, name: str, number: int, digest: str, actor: str) -> None:

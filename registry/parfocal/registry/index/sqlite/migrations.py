@@ -292,8 +292,54 @@ def _note_what_is_searched(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE old_facts")
 
 
+# The signatures of versions.
+_SIGNATURES = """
+CREATE TABLE signatures (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    bundle BLOB NOT NULL,
+    sequence INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    PRIMARY KEY (name, version, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE signed_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN (
+        'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+        'adapter_deleted', 'gate_set', 'gate_cleared', 'version_signed'
+    )),
+    name TEXT NOT NULL,
+    happened_at TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    previous_version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    gate TEXT NOT NULL
+) STRICT;
+
+INSERT INTO signed_events
+SELECT sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash, gate
+FROM events ORDER BY sequence;
+
+DROP TABLE events;
+ALTER TABLE signed_events RENAME TO events;
+CREATE INDEX events_by_alias ON events (name, alias, sequence) WHERE alias <> '';
+CREATE INDEX events_of_gates ON events (name, alias, sequence) WHERE kind IN ('gate_set', 'gate_cleared');
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+"""
+
 MIGRATIONS: tuple[Step, ...] = (
-    _FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched,
+    _FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES,
 )  # fmt: skip
 
 

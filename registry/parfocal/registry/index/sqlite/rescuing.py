@@ -10,7 +10,7 @@ from parfocal.registry.values import Event
 
 
 def rescue(path: Path) -> tuple[list[Event], dict[str, bytes]]:
-    """The events, and the manifests by digest, as far as they can be read; raises OSError."""
+    """The events, and manifests and signatures by digest, as far as they can be read; raises OSError."""
     events: list[Event] = []
     manifests: dict[str, bytes] = {}
     try:
@@ -18,6 +18,7 @@ def rescue(path: Path) -> tuple[list[Event], dict[str, bytes]]:
             rows = connection.execute(f"SELECT {EVENT_COLUMNS} FROM events ORDER BY sequence")
             events.extend(event_of(row) for row in rows)
             manifests.update(connection.execute("SELECT digest, manifest FROM versions"))
+            manifests.update(connection.execute("SELECT digest, bundle FROM signatures"))
     except (sqlite3.Error, IndexCorrupt, NotARegistry, FileNotFoundError, ValueError, TypeError):
         pass  # what was read so far is of use
     return events, manifests
