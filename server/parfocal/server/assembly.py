@@ -135,7 +135,7 @@ def load(config: ServeConfig) -> Loaded:
     """
     policy = signature_policy(config)
     registry = open_registry(config.registry, isolated=True, policy=policy)
-    followed = _followed(config, registry)
+    followed = _followed(config, registry, signatures=not policy.is_off)
     bundles = _bundles_in(registry) if followed is None else followed.bundles
     signed = None if policy.is_off else SignedVersions(bundles, policy)
     _check_pinned(config, followed or registry, signed)
@@ -165,14 +165,14 @@ def _check_reachable(location: str, registry: Registry) -> None:
     threading.Thread(target=ask, name="parfocal-registry-check", daemon=True).start()
 
 
-def _followed(config: ServeConfig, registry: Registry) -> FollowedRegistry | None:
+def _followed(config: ServeConfig, registry: Registry, signatures: bool) -> FollowedRegistry | None:
     """A registry behind gRPC, followed from now on; what is known of it is kept in the user's cache."""
     if not isinstance(registry, RemoteRegistry):
         return None
     # Each server of a machine has its own.
     name = hashlib.sha256(f"{config.registry} {config.grpc_address}".encode()).hexdigest()[:32]
     file = cache_home() / "following" / f"{name}.json"
-    followed = FollowedRegistry(registry, config.registry, file, config.switch_s)
+    followed = FollowedRegistry(registry, config.registry, file, config.switch_s, signatures)
     followed.start(_FIRST_LOOK_S)
     return followed
 

@@ -15,7 +15,7 @@ def signature_policy(config: ServeConfig) -> SignaturePolicy:
         if requirement is Requirement.OFF:
             return NO_POLICY
         raise BadSetting(
-            f"signatures is {requirement} and nobody is trusted; name the file of keys that are as "
+            f"signatures is {requirement} and nobody is trusted to sign; name a file of keys as "
             "trusted_keys: parfocal trust add makes one",
             field="trusted_keys",
         )

@@ -153,8 +153,17 @@ def test_push_with_a_key_that_cannot_be_read_publishes_nothing(
         "push", adapter_folder(1), "team/invoices", "--base", small_base, "--sign-key", keys / "none"
     )
 
-    assert "no private key in PEM" in _refusal(pushed)
+    assert "no private key in PEM; parfocal trust new-key makes" in _refusal(pushed)
     assert not registry.exists()
+
+
+def test_the_half_of_a_pair_that_is_not_meant_is_named(run: Run, keys: Path, published: Path) -> None:
+    signed = run("sign", "team/invoices@1", "--key", keys / "ann.pub")
+    trusted = run("trust", "add", "eve", keys / "eve", "--file", keys / "trusted")
+
+    assert "but a public one; sign with the private key" in _refusal(signed)
+    assert "but a private one" in _refusal(trusted)
+    assert "give its public half" in trusted.stderr
 
 
 def test_show_and_pull_tell_who_has_signed(

@@ -72,7 +72,7 @@ def place(tmp_path: Path, open_path: Path, adapter: Write, publication: Publicat
 @contextmanager
 def following(place: Place, switch_s: float = LONG_S) -> Iterator[tuple[FollowedRegistry, Gated]]:
     remote = Gated(f"grpc://{place.address}", place.path / "cache")
-    followed = FollowedRegistry(remote, "grpc://there", place.path / "known.json", switch_s)
+    followed = FollowedRegistry(remote, "grpc://there", place.path / "known.json", switch_s, signatures=True)
     followed.start(LONG_S)
     try:
         yield followed, remote
@@ -225,6 +225,18 @@ def test_signatures_that_were_heard_of_count_while_the_registry_is_away_and_afte
         place.stop()
         assert followed.bundles(version) == (added.bundle,)
     with following(place) as (followed, _):
+        assert followed.bundles(followed.resolve("team/x@prod")) == (added.bundle,)
+
+
+def test_what_an_alias_moved_to_is_known_with_its_signatures_though_the_registry_goes_away(
+    place: Place,
+) -> None:
+    with following(place) as (followed, _):
+        assert version_of(followed) == 1
+        added = sign(place.registry, place.registry.resolve("team/x@2"), "ann")
+        place.registry.set_alias("team/x", "prod", 2)
+        until(lambda: version_of(followed) == 2)
+        place.stop()
         assert followed.bundles(followed.resolve("team/x@prod")) == (added.bundle,)
 
 

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,11 +71,15 @@ class FollowedRegistry:
 
     What is known is kept in `file`. A reference that moved is answered as before for at most `switch_s`
     seconds while the new files are fetched; then requests wait for them. If they cannot be fetched, or are
-    not what they should be, the version before is answered until they are.
+    not what they should be, the version before is answered until they are. Where `signatures` will be asked
+    for, they come with the files.
     """
 
-    def __init__(self, registry: Followable, location: str, file: Path, switch_s: float) -> None:
+    def __init__(
+        self, registry: Followable, location: str, file: Path, switch_s: float, signatures: bool = False
+    ) -> None:
         self._registry = registry
+        self._signatures = signatures
         self._location = location
         self._file = KnownFile(file, location)
         self._switch_s = switch_s
@@ -308,6 +312,9 @@ class FollowedRegistry:
                 "%s is still answered as before, since %s cannot be fetched: %s", key, switch.version, error
             )
             return
+        if self._signatures:
+            with suppress(RegistryError):
+                self.bundles(switch.version)
         self._complete(key, switch)
 
     def _complete(self, key: str, switch: _Switch) -> None:

@@ -29,6 +29,7 @@ from parfocal.registry.remote.replies import (
 )
 from parfocal.registry.remote.upload import publish_header, sources
 from parfocal.registry.remote.watch import RemoteWatch
+from parfocal.registry.signing import Bundle
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -177,7 +178,8 @@ class RemoteRegistry:
         return tuple(read_signature(each) for each in reply.signatures)
 
     def add_signature(self, name: str, version: int, bundle: bytes, actor: str = "") -> Signature:
-        """The signature that is added to a live version; see Registry."""
+        """The signature that is added to a live version; see Registry. What is no bundle is not sent."""
+        Bundle.from_bytes(bundle)
         with registry_errors(self._endpoint):
             request = pb.AddSignatureRequest(
                 name=str(AdapterName.parse(name)),

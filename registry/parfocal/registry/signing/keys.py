@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CURVE = "secp256r1"
 _MOST_BYTES = 64 << 10
+_PRIVATE, _PUBLIC = b"PRIVATE KEY-----", b"PUBLIC KEY-----"
 _KINDS = "an Ed25519 key or an ECDSA key on P-256"
 
 
@@ -48,7 +49,7 @@ class PublicKey:
         try:
             return cls._of(load_pem_public_key(_bounded(data)))
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise InvalidKey(f"no public key in PEM: {_first_line(error)}") from error
+            raise InvalidKey(f"no public key in PEM{_instead(data, _PUBLIC, error)}") from error
 
     @classmethod
     def from_text(cls, text: str) -> "PublicKey":
@@ -125,7 +126,7 @@ class PrivateKey:
             ) from error
         except (ValueError, UnsupportedAlgorithm) as error:
             told = "passphrase" if secret else "key"
-            raise InvalidKey(f"no private key in PEM: {_first_line(error)}", field=told) from error
+            raise InvalidKey(f"no private key in PEM{_instead(data, _PRIVATE, error)}", field=told) from error
         return cls._of(found)
 
     @classmethod
@@ -171,6 +172,17 @@ def _bounded(data: bytes) -> bytes:
     if len(data) > _MOST_BYTES:
         raise InvalidKey(f"a key of {len(data)} bytes; at most {_MOST_BYTES} are read")
     return data
+
+
+def _instead(data: bytes, wanted: bytes, error: Exception) -> str:
+    """What a file holds in place of the key that was `wanted`, and what to do."""
+    if wanted in data:
+        return f": {_first_line(error)}"
+    if _PRIVATE in data:
+        return ", but a private one, which nobody else should see; give its public half, as in FILE.pub"
+    if _PUBLIC in data:
+        return ", but a public one; sign with the private key that it belongs to"
+    return "; parfocal trust new-key makes a pair"
 
 
 def _kind_of(key: object) -> str:

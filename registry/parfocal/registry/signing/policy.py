@@ -73,7 +73,7 @@ class SignaturePolicy:
 
 def not_signed(signed: Signed, findings: Iterable[Finding]) -> NotSigned:
     """The refusal of a version, with why none of its signatures counts."""
-    why = "; ".join(map(str, findings)) or "it has no signature"
+    why = "; ".join(dict.fromkeys(map(str, findings))) or "it has no signature"
     return NotSigned(
         f"{signed.shown} is not signed by a key that is trusted here ({why}); sign it: {signed.remedy}, or "
         "trust who has signed it: parfocal trust add",

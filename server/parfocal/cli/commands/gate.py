@@ -88,7 +88,7 @@ def gate(
         typer.Option(
             "--signed-by",
             metavar="KEY",
-            help="Signed by this key, a name of parfocal trust ls or an id; given again, by one of them.",
+            help="Signed by this key, by its name or whole id in parfocal trust ls; again: by one of them.",
         ),
     ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
