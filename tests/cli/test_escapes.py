@@ -34,6 +34,7 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "cache ls": [("cache", "ls", "--base-cache", f"{{folder}}/cache{ESCAPES}")],
     "cache rm": [("cache", "rm", ESCAPES, "--base-cache", "{folder}/cache")],
     "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
+    "diff": [("diff", "team/x@1", "team/x@2"), ("diff", ESCAPES, "team/x@2"), ("diff", "team/x", ESCAPES)],
     "export": [
         ("export", "team/x@1", "--oci", f"{{folder}}/image{ESCAPES}"),
         ("export", "team/x@1", "--hub", ESCAPES),
@@ -82,7 +83,12 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("serve", "--config", "{folder}/settings.toml"),
         ("serve", "--config", f"absent{ESCAPES}.toml"),
     ],
-    "show": [("show", "team/x@2"), ("show", ESCAPES)],
+    "show": [
+        ("show", "team/x@2"),
+        ("show", ESCAPES),
+        ("show", "team/x@2", "--card"),
+        ("show", "team/x@1", "--address", ESCAPES),
+    ],
     "sign": [
         ("sign", "team/x@1", "--key", f"{{folder}}/absent{ESCAPES}"),
         ("sign", "team/x@1", "--key", "{folder}/key.pem"),
@@ -98,7 +104,8 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
 }
 # These ask a registry, wherever it is.
 ASKING = (
-    "alias", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show", "sign", "verify",
+    "alias", "diff", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show", "sign",
+    "verify",
 )  # fmt: skip
 
 

@@ -6,8 +6,10 @@ It knows neither how adapters are trained nor how they are served, and never imp
 from parfocal.registry.bases import BaseFiles, describe_base, locate_base
 from parfocal.registry.errors import (
     AdapterNotFound,
+    AdapterRefused,
     AliasMoved,
     BaseUnreachable,
+    DataLoss,
     GateRefused,
     HubRefused,
     IndexCorrupt,
@@ -15,6 +17,7 @@ from parfocal.registry.errors import (
     InvalidGate,
     InvalidKey,
     InvalidPublication,
+    NotFound,
     NotSigned,
     RegistryError,
     RegistryTooNew,
@@ -68,6 +71,7 @@ from parfocal.registry.watching import Watch
 __all__ = [
     "AdapterName",
     "AdapterNotFound",
+    "AdapterRefused",
     "AdapterSummary",
     "Alias",
     "AliasMove",
@@ -78,6 +82,7 @@ __all__ = [
     "BaseUnreachable",
     "Contract",
     "Copied",
+    "DataLoss",
     "Difference",
     "Evaluation",
     "FileEntry",
@@ -94,6 +99,7 @@ __all__ = [
     "InvalidPublication",
     "Manifest",
     "MoveKind",
+    "NotFound",
     "NotSigned",
     "Page",
     "Provenance",

@@ -21,7 +21,6 @@ from parfocal.cli.commands.registry import build_registry
 from parfocal.cli.commands.rm import rm
 from parfocal.cli.commands.rollback import rollback
 from parfocal.cli.commands.serve import build_serve
-from parfocal.cli.commands.show import show
 from parfocal.cli.commands.status import status
 from parfocal.cli.commands.top import top
 from parfocal.cli.commands.train import build_train
@@ -30,12 +29,13 @@ from parfocal.cli.exchange import export, import_
 from parfocal.cli.extras import needing
 from parfocal.cli.failures import OneLineGroup
 from parfocal.cli.reach import reaching
+from parfocal.cli.sight import diff, show
 from parfocal.cli.signing import build_trust, sign, verify
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
-    push, pull, export, import_, ls, show, sign, verify, alias, gate, rollback, log, rm,
+    push, pull, export, import_, ls, show, diff, sign, verify, alias, gate, rollback, log, rm,
 )  # fmt: skip
 # Those whose names Python has taken.
 _NAMES = {"import_": "import"}

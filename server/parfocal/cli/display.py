@@ -82,9 +82,14 @@ def show_heading(text: str) -> None:
     _print(Text(f"\n{printable(text)}", style="bold"))
 
 
+def shown_width() -> int:
+    """How many characters fit a line: the terminal's; a pipe takes lines of any length."""
+    return Console().width if sys.stdout.isatty() else _PIPE_WIDTH
+
+
 def show_rendered(render: Callable[[int], RenderableType]) -> None:
     """Prints what `render` makes for a width: the terminal's; a pipe takes lines of any."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console = Console(highlight=False, width=shown_width())
     with console.capture() as captured:
         console.print(render(console.width))
     for line in captured.get().splitlines():
@@ -136,7 +141,7 @@ class _Line(logging.Formatter):
 
 def _print(renderable: RenderableType) -> None:
     """Prints; to a pipe as wide as needed, so that grep and awk see whole cells and no padding."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console = Console(highlight=False, width=shown_width())
     with console.capture() as captured:
         console.print(renderable)
     for line in captured.get().splitlines():
