@@ -23,8 +23,9 @@ from fakes.tokenizer import ALTERNATE
 from fakes.watched_loop import MOST_S, WatchedLoop, no_collections
 from parfocal.engine import AdapterKey
 from parfocal.engine.parts import AdapterStatus
-from parfocal.registry import BaseContract, FolderRegistry, Publication
+from parfocal.registry import BaseContract, FileEntry, FolderRegistry, Publication
 from parfocal.registry.faces.grpc import RegistryService
+from parfocal.registry.signing import Bundle, Statement
 from parfocal.rpc import Service
 from parfocal.rpc.surround import is_written
 from parfocal.v1 import adapter_pb2, limits
@@ -92,6 +93,15 @@ def _fill(registry: FolderRegistry, folder: Path) -> None:
     registry.publish(LARGE, _adapter(folder / "large", MODULES), publication)
     for number in range(ALIASES):
         registry.set_alias(NAME, f"alias-{number}", 1)
+    small = registry.resolve(NAME)
+    for number in range(limits.SIGNATURES.most):
+        registry.add_signature(NAME, 1, _largest_bundle(small.digest, small.manifest.files, number))
+
+
+def _largest_bundle(digest: str, files: tuple[FileEntry, ...] = (), number: int = 0) -> bytes:
+    """A signature that fills what one may take; nobody verifies it here."""
+    payload = Statement.over("n" * (limits.SIGNATURE_BYTES.most * 5 // 8), digest, files).to_bytes()
+    return Bundle(payload, bytes([number]), "0" * 64).to_bytes()
 
 
 def _adapter(folder: Path, modules: int) -> Path:
@@ -306,6 +316,17 @@ CALLS: dict[str, Callable[[Stand], object]] = {
     ),
     "ResolveAdapter: reference": lambda stand: stand.registry.ResolveAdapter(
         registry_pb.ResolveAdapterRequest(reference="a" * (limits.REQUEST_BYTES.most - 64))
+    ),
+    "AddSignature": lambda stand: stand.registry.AddSignature(
+        registry_pb.AddSignatureRequest(
+            name=LARGE, version=1, bundle=_largest_bundle(f"sha256:{'0' * 64}"), actor="a" * 256
+        )
+    ),
+    "AddSignature: bundle": lambda stand: stand.registry.AddSignature(
+        registry_pb.AddSignatureRequest(name=LARGE, version=1, bundle=b"[" * (limits.REQUEST_BYTES.most - 64))
+    ),
+    "ListSignatures": lambda stand: stand.registry.ListSignatures(
+        registry_pb.ListSignaturesRequest(name=NAME, version=1)
     ),
     "ListAdapters": lambda stand: stand.registry.ListAdapters(
         registry_pb.ListAdaptersRequest(page_size=1000)

@@ -111,8 +111,9 @@ def registry_at(location: str, *, create: bool = False) -> Registry:
 def trusted_keys_file() -> Path | None:
     """The file of keys that the user trusts, None where there is none."""
     named = os.environ.get(TRUSTED_KEYS)
-    file = Path(named) if named else OWN_TRUSTED_KEYS
-    return file.expanduser() if named or file.expanduser().exists() else None
+    file = os.path.expanduser(named or OWN_TRUSTED_KEYS)  # raises nothing without a home
+    # Where another's home cannot be looked into there is none.
+    return Path(file) if named or os.path.exists(file) else None
 
 
 def _own_policy() -> SignaturePolicy:

@@ -58,4 +58,5 @@ def pull(
         show_json({**document, "folder": str(target), "signatures": told.documents()})
     else:
         say(f"{version} is in {target}")
-        say(f"signed: {told.line()}")
+        if told.is_judged or told.findings:
+            say(f"signed: {told.line()}")
