@@ -25,7 +25,8 @@ DEQUANTISED_OUTPUTS = 64
 class Product(Protocol):
     """How few rows are multiplied with 4-bit weights. One object serves all linears of a base.
 
-    Implementations: `TritonProduct`; bitsandbytes' linears stand behind another module, `SwitchedLinear4bit`.
+    Implementations: `TritonProduct` and `compiled`'s `CompiledProduct`; bitsandbytes' linears stand behind
+    another module, `SwitchedLinear4bit`.
     """
 
     @property
