@@ -9,6 +9,7 @@ from parfocal.engine.backends.cuda.four_bit.blocked import (
     unblocked,
 )
 from parfocal.engine.backends.cuda.four_bit.choice import choose_products
+from parfocal.engine.backends.cuda.four_bit.compiled import CompiledProduct, compiled_products
 from parfocal.engine.backends.cuda.four_bit.kernels import product_tile
 from parfocal.engine.backends.cuda.four_bit.layout import BlockedLinears, unpack
 from parfocal.engine.backends.cuda.four_bit.levels import Way, nf4_levels
@@ -47,6 +48,7 @@ __all__ = [
     "BlockedLinear4bit",
     "BlockedLinears",
     "Clock",
+    "CompiledProduct",
     "JoinedLinear4bit",
     "Partials",
     "Product",
@@ -62,6 +64,7 @@ __all__ = [
     "by_kernels",
     "can_block",
     "choose_products",
+    "compiled_products",
     "dequantised",
     "fused_product",
     "joined",

@@ -18,6 +18,7 @@ from parfocal.engine.backends.cuda.fallback import (
     unless_memory_is_full,
 )
 from parfocal.engine.backends.cuda.four_bit.blocked import Blocked, unblocked
+from parfocal.engine.backends.cuda.four_bit.compiled import compiled_products
 from parfocal.engine.backends.cuda.four_bit.layout import unpack
 from parfocal.engine.backends.cuda.four_bit.linears import (
     BY_KERNEL,
@@ -122,7 +123,7 @@ def _chosen(
     """The fastest product that is right on all of the weights; None for bitsandbytes."""
     first = wholes[0]
     if candidates is None:
-        candidates = [TritonProduct(way) for way in ways_for(first.codes.device, first.dtype)]
+        candidates = _all_for(first.codes.device, first.dtype)
     right = [product for product in candidates if _is_right(product, wholes, report)]
     seconds = {product.name: _seconds(_way(product), wholes, clock) for product in right}
     theirs = _bitsandbytes_seconds(wholes, clock)
@@ -132,6 +133,11 @@ def _chosen(
         log.info("bitsandbytes multiplies faster than %s on this card, so it serves", best.name)
         return None
     return best
+
+
+def _all_for(device: torch.device, dtype: torch.dtype) -> list[Product]:
+    """Everything of ours that can be tried here."""
+    return [*map(TritonProduct, ways_for(device, dtype)), *compiled_products(device, dtype)]
 
 
 def _is_right(product: Product, wholes: list[Blocked], report: Report) -> bool:
