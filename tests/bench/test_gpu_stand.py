@@ -84,6 +84,7 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
 
 
 def test_a_dry_run_measures_every_product_beside_bitsandbytes_and_cublas(dried: dict[str, Any]) -> None:
+    assert dried["parts"]["products"]["summary"]["faults"] == {}
     found = dried["parts"]["products"]["summary"]["microseconds"]
     assert [one["product"] for one in found] == [
         name for name in ("qkv", "o", "gate_up", "down") for _ in "12"
