@@ -99,9 +99,9 @@ def test_a_dry_run_counts_a_layers_launches_fused_and_not(dried: dict[str, Any])
     found = dried["parts"]["launches"]["summary"]["layer"]
     by_way = {way: [one for one in found if one["way"] == way] for way in ("fused", "modules")}
     assert [(one["rows"], one["adapters"]) for one in by_way["fused"]] == [
-        (1, kind) for kind in ("base", "one", "distinct")
+        (1, kind) for kind in ("base", "one", "one_in_tiles", "distinct")
     ]
-    assert {one["launches_a_layer"] for one in by_way["fused"]} == {10.0}
+    assert [one["launches_a_layer"] for one in by_way["fused"]] == [10.0, 10.0, 12.0, 10.0]
     assert all(one["launches_a_layer"] > 20 for one in by_way["modules"])
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +21,9 @@ from parfocal.engine.adapters import Place
 from parfocal.engine.backends.cuda import Card, CudaBackend, card_of
 from parfocal.engine.backends.cuda.clock import CudaClock
 from parfocal.engine.backends.cuda.four_bit import Clock
+from parfocal.engine.backends.cuda.fused.shrinking import InTurn, OnTwoStreams
+from parfocal.engine.backends.cuda.lora import Adapters
+from parfocal.engine.backends.cuda.side_stream import TorchSideStream
 from parfocal.engine.backends.cuda.steps import CudaCapturer, CudaDecode
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.devices import Machine, device_at
@@ -33,6 +36,12 @@ _TIMES = 9
 _LAYERS = {True: 2, False: 8}
 _CONTEXT = {True: 20, False: 512}
 _BLOCK_TOKENS = 16
+_KINDS = {
+    "base": Adapters.NONE,
+    "one": Adapters.BY_ROW,
+    "one_in_tiles": Adapters.SHARED,
+    "distinct": Adapters.BY_ROW,
+}
 
 Found = dict[str, float | str]
 
@@ -62,18 +71,29 @@ def measure_all(setting: Setting, notes: Notes) -> None:
     for _ in range(max(rows)):
         steps.store.copy_in(steps.store.lay_out(_adapter(steps)))
     # Makes what is made once, such as tables of levels.
-    steps.fused(1).decode(_inputs(steps, 1, "base"), adapted=False)
+    steps.fused(1).decode(_inputs(steps, 1, "base"), Adapters.NONE)
     found: list[Found] = []
     for count in rows:
-        for kind in ("base", "one", "distinct"):
+        for kind, adapters in _KINDS.items():
             notes.begin(f"{count} rows, adapters: {kind}")
             inputs = _inputs(steps, count, kind)
-            for way, made in (("fused", steps.fused), ("modules", steps.by_modules)):
-                shallow, deep = (_run(made(some), inputs, kind != "base", clock) for some in (1, layers))
+            for way, made in _ways(steps, adapters):
+                shallow, deep = (_run(made(some), inputs, adapters, clock) for some in (1, layers))
                 told: Found = {"rows": count, "adapters": kind, "way": way}
                 found.append(told | _compared(shallow, deep, layers - 1))
                 notes.put(layer=found, **{f"launched_{way}_{kind}": dict(Counter(deep.launched))})
     notes.sum_up(layer=found)
+
+
+def _ways(steps: LayerSteps, adapters: Adapters) -> Iterator[tuple[str, Callable[[int], CudaDecode]]]:
+    """Yields what makes a step of so many layers: fused, on a card with each way to shrink, by modules."""
+    yield "fused", steps.fused
+    if steps.base.device.type == "cuda" and adapters is not Adapters.NONE:
+        side = TorchSideStream(steps.base.device)
+        for shrinking in (OnTwoStreams(side), InTurn()):
+            yield f"fused_{shrinking.name}", replace(steps, shrinking=shrinking).fused
+    if adapters is not Adapters.SHARED:
+        yield "modules", steps.by_modules
 
 
 def _made(setting: Setting, layers: int, rows: int, rank: int) -> LayerSteps:
@@ -145,11 +165,11 @@ def _compared(shallow: _Run, deep: _Run, more: int) -> Found:
     }
 
 
-def _run(step: CudaDecode, inputs: DecodeInputs, adapted: bool, clock: Clock) -> _Run:
+def _run(step: CudaDecode, inputs: DecodeInputs, adapters: Adapters, clock: Clock) -> _Run:
     """Runs a step: on a card some times as a captured graph, elsewhere once in the interpreter."""
 
     def run() -> torch.Tensor:
-        return step.decode(inputs, adapted=adapted)
+        return step.decode(inputs, adapters)
 
     if not inputs.device_values.is_cuda:
         with Launches() as launches:

@@ -3,17 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
 from parfocal.engine.adapters.slots import Place
-from parfocal.engine.backends.cuda.four_bit import JoinedLinear4bit, Partials, Serving, TritonProduct, Way
-from parfocal.engine.backends.cuda.four_bit.blocked import Blocked
-from parfocal.engine.backends.cuda.four_bit.levels import nf4_levels
-from parfocal.engine.backends.cuda.four_bit.linears import by_kernels
+from parfocal.engine.backends.cuda.four_bit import Partials
 from parfocal.engine.backends.cuda.fused.operations import (
     Heads,
     Norm,
@@ -23,10 +19,9 @@ from parfocal.engine.backends.cuda.fused.operations import (
     rotate_and_store,
 )
 from parfocal.engine.backends.cuda.fused.pending import Pending
-from parfocal.engine.backends.cuda.fused.projection import Projection
-from parfocal.engine.backends.cuda.lora import CudaLora, LinearGroup, PageStore, Room, StoreShape, Tiles
+from parfocal.engine.backends.cuda.lora import CudaLora, PageStore, Room, StoreShape, Tiles
 from parfocal.engine.backends.cuda.lora.step import SHORT, padded
-from parfocal.engine.lora import ActiveAdapters, LoraWeights, ModuleWeights
+from parfocal.engine.lora import LoraWeights, ModuleWeights
 from parfocal.engine.lora.copies import PlainCopies
 
 INPUTS = 64
@@ -89,7 +84,8 @@ class Draw:
                     ]
                 )
         names = tuple(store.order)
-        return Drawn(Pending(partials, lora_of(store, places).shrunk(x, names)), right)
+        lora = lora_of(store, places)
+        return Drawn(Pending(partials, lora.shrink(x, lora.shrinking(x, names), names)), right)
 
     def adapters(
         self, sizes: Sequence[int], dtype: torch.dtype
@@ -254,38 +250,6 @@ def test_a_gate_opens_for_its_up(
     opened = functional.gelu(gate, approximate="tanh") if gelu else functional.silu(gate)
 
     assert close(gated(drawn.pending, torch.float32, gelu=gelu), opened * up, left.tolerance)
-
-
-def random_weights(draw: Draw, sizes: tuple[int, ...]) -> Blocked:
-    blocks, outputs = 3, sum(sizes)
-    codes = torch.randint(256, (blocks, outputs, 32), generator=torch.Generator().manual_seed(2))
-    scales = draw(blocks, outputs).abs()
-    levels = nf4_levels().to(draw.device)
-    return Blocked(codes.to(torch.uint8).to(draw.device), scales, levels, None, sizes, torch.float32)
-
-
-@pytest.mark.parametrize("rows", [1, 20])
-def test_a_product_with_its_shrink_has_the_bits_of_both_alone(device: torch.device, rows: int) -> None:
-    draw, sizes = Draw(device), (40, 8, 8)
-    whole = random_weights(draw, sizes)
-    shapes = {f"linear{number}": (whole.inputs, size) for number, size in enumerate(sizes)}
-    shape = StoreShape(shapes, torch.float32, max(RANKS), device)
-    store = PageStore(list(shapes), shape, Room(1, shape.most_pages * shape.page_bytes), PlainCopies())
-    modules = {
-        path: ModuleWeights(draw(19, wide).cpu(), draw(tall, 19).cpu())
-        for path, (wide, tall) in shapes.items()
-    }
-    store.copy_in(store.lay_out(LoraWeights("adapter", modules)))
-    lora = lora_of(store, [0, *[BASE] * (rows - 1)])
-    product = TritonProduct(Way.LEVELS)
-    served = JoinedLinear4bit(whole, Serving(product, 1 << 20, by_kernels))
-    x, paths = draw(rows, whole.inputs), tuple(shapes)
-    projection = Projection(LinearGroup((), served, paths, ActiveAdapters()))
-    found = projection(x, lora)
-
-    assert torch.equal(found.partials.parts, product(x, whole).parts)
-    assert found.shrunk is not None
-    assert torch.equal(found.shrunk.h[:, :, 0, :19], lora.shrunk(x, paths).h[:, :, 0, :19])
 
 
 def test_a_row_gets_the_same_bits_whoever_is_beside_it(device: torch.device) -> None:

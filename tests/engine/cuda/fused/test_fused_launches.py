@@ -14,6 +14,7 @@ from oracle.bases import configurations, write_base
 from parfocal.engine import EngineConfig
 from parfocal.engine.backends.cuda import CudaBackend
 from parfocal.engine.backends.cuda.fused.plan import NotFused, plan_of
+from parfocal.engine.backends.cuda.lora import Adapters
 from parfocal.engine.backends.cuda.steps.decode_inputs import Parts, decode_inputs
 from parfocal.engine.devices import Machine
 from parfocal.engine.loading import load_base
@@ -26,6 +27,16 @@ LAYER = (
     *("rotate", "decode", "combine", "product", "norm"),
     *("product", "gate", "product", "norm", "product"),
 )
+# Products with many outputs expand in tiles, by a launch of their own.
+SHARING_LAYER = (
+    *("rotate", "decode", "combine", "product", "norm"),
+    *("product", "expand", "gate", "product", "norm", "product", "expand"),
+)
+
+
+def with_adapters(layer: tuple[str, ...]) -> list[str]:
+    """The same with shrink in the products' launches."""
+    return [name.replace("product", "joint") for name in layer]
 
 
 def narrow(architecture: str) -> PretrainedConfig:
@@ -41,18 +52,22 @@ def loaded(folder: Path) -> ResidentBase:
 
 
 @pytest.mark.parametrize("architecture", configurations())
-def test_a_layer_takes_ten_launches_with_adapters_and_without(architecture: str, tmp_path: Path) -> None:
+def test_a_layer_takes_ten_launches_with_adapters_and_without_and_twelve_where_rows_share_them(
+    architecture: str, tmp_path: Path
+) -> None:
     base = loaded(write_base(tmp_path / "base", narrow(architecture)))
     step = layer_steps(base, BLOCKS, 1, RANK).fused(2)
     inputs = decode_inputs(1, BLOCKS, torch.empty(Parts.size(1, BLOCKS), dtype=torch.int32))
-    for adapted in (False, True):
+    for adapters, expected in (
+        (Adapters.NONE, LAYER),
+        (Adapters.BY_ROW, with_adapters(LAYER)),
+        (Adapters.SHARED, with_adapters(SHARING_LAYER)),
+    ):
         with torch.inference_mode(), Launches() as launches:
-            step.decode(inputs, adapted=adapted)
-        names = launches.names
-        first, second = (at for at, name in enumerate(names) if name == "rotate_kernel")
-        product = "joint" if adapted else "product"
-        expected = [f"{name.replace('product', product)}_kernel" for name in LAYER]
-        assert names[first:second] == expected, f"{architecture}, adapted {adapted}"
+            step.decode(inputs, adapters)
+        names = [name.removesuffix("_kernel") for name in launches.names]
+        first, second = (at for at, name in enumerate(names) if name == "rotate")
+        assert names[first:second] == list(expected), f"{architecture}, adapters {adapters}"
 
 
 def test_a_model_that_is_not_what_it_seems_is_left_to_transformers(tmp_path: Path) -> None:

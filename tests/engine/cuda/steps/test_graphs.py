@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parfocal.engine.adapters.slots import Place
+from parfocal.engine.backends.cuda.lora import Adapters
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import (
     DecodeGraphs,
@@ -27,19 +28,19 @@ class Recorder:
     """A step whose logits tell what it read, and a capturer that runs instead of replaying."""
 
     def __init__(self) -> None:
-        self.captured: list[tuple[int, bool]] = []
-        self.replayed: list[tuple[int, bool]] = []
+        self.captured: list[tuple[int, Adapters]] = []
+        self.replayed: list[tuple[int, Adapters]] = []
         self.seen: dict[str, list[object]] = {}
         self.broken = False
-        self._running: list[tuple[int, bool]] = self.captured
+        self._running: list[tuple[int, Adapters]] = self.captured
 
-    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
-        self._running.append((inputs.rows, adapted))
+    def decode(self, inputs: DecodeInputs, adapters: Adapters) -> torch.Tensor:
+        self._running.append((inputs.rows, adapters))
         self.seen = {
             name: getattr(inputs.device, name).tolist()
             for name in ("ids", "positions", "written", "lengths", "blocks")
         }
-        self.seen["tiles"] = inputs.tiles(0).table.tolist()
+        self.seen["tiles"] = inputs.tiles(shared=False).table.tolist()
         return torch.stack([inputs.device.ids.float(), inputs.device.positions.float()], dim=1)
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
@@ -100,8 +101,8 @@ def test_each_size_is_captured_with_adapters_and_without() -> None:
     recorder = Recorder()
     graphs(recorder)
 
-    assert sorted(recorder.captured) == [
-        (rows, adapted) for rows in (1, 2, 4, 8) for adapted in (False, True)
+    assert sorted(recorder.captured, key=lambda one: (one[0], one[1].name)) == [
+        (rows, adapters) for rows in (1, 2, 4, 8) for adapters in (Adapters.BY_ROW, Adapters.NONE)
     ]
 
 
@@ -111,7 +112,7 @@ def test_the_smallest_graph_with_room_is_replayed_and_empty_rows_do_nothing() ->
     logits = made.logits(laid(row(11, 5, (7, 2)), row(12, 0, (9,)), row(13, 8, (1, 3, 4))))
 
     assert logits is not None and logits.tolist() == [[11.0, 5.0], [12.0, 0.0], [13.0, 8.0]]
-    assert recorder.replayed == [(4, False)]
+    assert recorder.replayed == [(4, Adapters.NONE)]
     assert recorder.seen["written"] == [2 * 4 + 1, 9 * 4, 4 * 4, -1]
     assert recorder.seen["lengths"] == [6, 1, 9, 0]
     assert [blocks[:used] for blocks, used in zip(recorder.seen["blocks"], (2, 1, 3), strict=False)] == [  # type: ignore[index]
@@ -128,8 +129,20 @@ def test_rows_of_one_adapter_share_a_tile_and_the_other_tiles_are_empty() -> Non
         laid(row(1, 0, (0,)), row(2, 0, (1,), slot=5), row(3, 0, (2,), slot=0), row(4, 0, (3,), slot=5))
     )
 
-    assert recorder.replayed == [(4, True)]
+    assert recorder.replayed == [(4, Adapters.BY_ROW)]
     assert recorder.seen["tiles"] == [[0, 0, 1], [5, 1, 2], [-1, 0, 0], [-1, 0, 0]]
+
+
+def test_rows_that_share_adapters_take_a_graph_of_their_own_where_that_is_captured() -> None:
+    alike = laid(*(row(token, 0, (0,), slot=token % 2) for token in range(30)))
+    apart = laid(*(row(token, 0, (0,), slot=token) for token in range(30)))
+    few = laid(*(row(token, 0, (0,), slot=0) for token in range(8)))
+    for shares, kind in ((True, Adapters.SHARED), (False, Adapters.BY_ROW)):
+        recorder = Recorder()
+        made = graphs(recorder, GraphLimits(32, most_blocks=1, block_tokens=4, shares=shares))
+        for step in (alike, apart, few):
+            made.logits(step)
+        assert recorder.replayed == [(32, kind), (32, Adapters.BY_ROW), (8, Adapters.BY_ROW)]
 
 
 def test_nothing_of_a_step_before_is_left_in_the_next() -> None:
@@ -193,7 +206,7 @@ def test_when_time_is_up_small_steps_take_a_larger_graph() -> None:
     made.logits(laid(row(1, 0, (0,))))
 
     assert len(made) == 2
-    assert recorder.replayed == [(8, False)]
+    assert recorder.replayed == [(8, Adapters.NONE)]
 
 
 def test_a_step_that_cannot_be_captured_is_told() -> None:
@@ -215,7 +228,7 @@ class Keeping(Recorder):
         self.numbers, self.dtype = vocabulary, dtype
         self.kept: dict[int, int] = {}
 
-    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
+    def decode(self, inputs: DecodeInputs, adapters: Adapters) -> torch.Tensor:
         self._keep(inputs.device_values)
         return torch.zeros(inputs.rows, self.numbers, dtype=self.dtype)
 

@@ -1,6 +1,6 @@
 """Decode steps of a base on the CUDA path with our own products, untried: fused, and module by module."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parfocal.engine.backends.cuda.attention import CudaAttention
@@ -8,6 +8,7 @@ from parfocal.engine.backends.cuda.four_bit import BlockedLinear4bit, Serving, T
 from parfocal.engine.backends.cuda.four_bit.linears import by_kernels
 from parfocal.engine.backends.cuda.fused import FusedDecoder
 from parfocal.engine.backends.cuda.fused.plan import plan_of
+from parfocal.engine.backends.cuda.fused.shrinking import InOneLaunch, Shrinking
 from parfocal.engine.backends.cuda.groups import columns_of, groups_of
 from parfocal.engine.backends.cuda.lora import PageStore, Room, StoreShape, group_linears
 from parfocal.engine.backends.cuda.steps import CudaDecode, ModuleLayers
@@ -26,10 +27,13 @@ class LayerSteps:
     store: PageStore
     rank: int
     processors: int
+    shrinking: Shrinking = field(default_factory=InOneLaunch)
 
     def fused(self, layers: int) -> CudaDecode:
         """A decode step by the first so many layers, fused."""
         plan = plan_of(self.base.model, self.base.kv_shape.heads, self.base.kv_shape.head_dim)
+        for projection in plan.projections:
+            projection.shrinking = self.shrinking
         decoder = FusedDecoder(self.base, replace(plan, layers=plan.layers[:layers]), self.cache)
         return CudaDecode(decoder, self.store, self._attention, self.rank)
 

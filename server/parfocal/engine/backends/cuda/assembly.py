@@ -8,7 +8,7 @@ from parfocal.engine.backends.cuda.attention import CudaAttention, choose_attent
 from parfocal.engine.backends.cuda.card import Card
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Guarded, Report, Trial, choose
 from parfocal.engine.backends.cuda.four_bit import choose_products, joined, unpack
-from parfocal.engine.backends.cuda.fused import StepParts, choose_fused
+from parfocal.engine.backends.cuda.fused import StepParts, Timing, choose_fused
 from parfocal.engine.backends.cuda.groups import columns_of, groups_of
 from parfocal.engine.backends.cuda.invariant import is_invariant, make_invariant
 from parfocal.engine.backends.cuda.lora import (
@@ -74,14 +74,15 @@ def cuda_parts(
     if not all_right:
         return Computing(eager, store)
     layers: Layers = ModuleLayers(base)
-    fused = choose_fused(
-        base, StepParts(store, cache, work, config.max_rank), eager, report, invariant=invariant
-    )
+    timing = None if card.side is None else Timing(card.side, card.capturer, card.clock)
+    parts = StepParts(store, cache, work, config.max_rank, timing)
+    fused = choose_fused(base, parts, eager, report, invariant=invariant)
     if fused is not None:
         layers, eager = fused.decoder, fused.forward
-    decode = CudaDecode(layers, store, attention, config.max_rank, invariant=invariant)
+    decode = CudaDecode(layers, store, attention, config.max_rank)
     blocks = -(-base.info.context_tokens // cache.block_tokens)
-    limits = GraphLimits(config.max_requests, blocks, cache.block_tokens)
+    shares = fused is not None and not invariant
+    limits = GraphLimits(config.max_requests, blocks, cache.block_tokens, shares)
     graphs = DecodeGraphs(decode, card.capturer, limits, base.device)
     return Computing(_with_graphs(base, eager, graphs, report), store)
 

@@ -9,19 +9,24 @@ from parfocal.engine.backends.cuda.attention import processors_of
 from parfocal.engine.backends.cuda.clock import CudaClock
 from parfocal.engine.backends.cuda.copies import CudaCopies, LoneCopyStream
 from parfocal.engine.backends.cuda.four_bit import Clock
+from parfocal.engine.backends.cuda.side_stream import SideStream, TorchSideStream
 from parfocal.engine.backends.cuda.steps import Capturer, CudaCapturer, CudaPeak, Peak
 from parfocal.engine.lora import Copies
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A card: its multiprocessors, its copies beside the steps, its graphs, its clock and its memory."""
+    """A card: its multiprocessors, its copies beside the steps, its graphs, its clock and its memory.
+
+    `side` is a second stream within steps; None where there is none.
+    """
 
     processors: int
     copies: Copies
     capturer: Capturer
     clock: Callable[[], Clock]
     peak: Peak
+    side: SideStream | None = None
 
 
 def card_of(device: torch.device) -> Card:
@@ -34,4 +39,5 @@ def card_of(device: torch.device) -> Card:
         # Holds memory as long as it exists.
         clock=lambda: CudaClock(device),
         peak=CudaPeak(device),
+        side=TorchSideStream(device),
     )

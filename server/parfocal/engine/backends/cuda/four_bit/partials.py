@@ -31,6 +31,12 @@ class Partials:
         """How many rows there are."""
         return self.parts.shape[1]
 
+    @property
+    def linears(self) -> tuple[torch.Tensor, ...]:
+        """Each linear's share `[rows, outputs]` of the first part, where what is added comes first."""
+        shares: tuple[torch.Tensor, ...] = self.parts[0].split(self.sizes, 1)
+        return shares
+
     def summed(self, dtype: torch.dtype) -> list[torch.Tensor]:
         """Each linear's output `[rows, outputs]`, contiguous, by one launch for all."""
         ys = [self.parts.new_empty(self.rows, size, dtype=dtype) for size in self.sizes]

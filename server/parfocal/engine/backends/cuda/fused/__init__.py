@@ -3,6 +3,7 @@
 from parfocal.engine.backends.cuda.fused.choice import Fused, StepParts, choose_fused
 from parfocal.engine.backends.cuda.fused.decoder import FusedDecoder, StoredAttention
 from parfocal.engine.backends.cuda.fused.plan import ARCHITECTURES
+from parfocal.engine.backends.cuda.fused.shrink_choice import Timing
 
 __all__ = [
     "ARCHITECTURES",
@@ -10,5 +11,6 @@ __all__ = [
     "FusedDecoder",
     "StepParts",
     "StoredAttention",
+    "Timing",
     "choose_fused",
 ]

@@ -1,6 +1,7 @@
 """Decides once whether a base's layers are fused here: by a plan, and a trial against transformers."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,9 @@ from parfocal.engine.backends.cuda.fallback import Guarded, Report, Trial, choos
 from parfocal.engine.backends.cuda.fused.decoder import FusedDecoder
 from parfocal.engine.backends.cuda.fused.forward import FusedForward, FusedStates, FusedWork
 from parfocal.engine.backends.cuda.fused.plan import NotFused, plan_of
+from parfocal.engine.backends.cuda.fused.shrink_choice import Examples, Timing, choose_shrinking
 from parfocal.engine.backends.cuda.lora import PageStore
+from parfocal.engine.errors import NoRoom
 from parfocal.engine.lora import LoraWeights, ModuleWeights
 from parfocal.engine.model import Forward, KvCache, ResidentBase
 from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
@@ -19,8 +22,10 @@ log = logging.getLogger(__name__)
 
 # The two ways round at different places, layer after layer, in types of 8 and 11 bits.
 _TOLERANCES = {torch.float32: 1e-3, torch.float16: 2.0**-6, torch.bfloat16: 2.0**-4}
-_RANK = 8
+_RANK = 16
 _SIZE = 0.1
+# So many that the card's cache does not hold what they are measured by.
+_TIMED_ADAPTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,16 @@ class Fused:
 
 @dataclass(frozen=True, slots=True)
 class StepParts:
-    """What steps use: the adapters' store, the cache, and what prepares a step's work."""
+    """What steps use: the adapters' store, the cache, and what prepares a step's work.
+
+    With `timing`, where adapters shrink is chosen by measurement.
+    """
 
     store: PageStore
     cache: KvCache
     work: FusedWork
     max_rank: int
+    timing: Timing | None = None
 
 
 def choose_fused(
@@ -57,12 +66,15 @@ def choose_fused(
     decoder = FusedDecoder(base, plan, parts.cache)
     states = FusedStates(base, decoder, parts.work)
     tried: Forward = FusedForward(states, plain)
-    place = parts.store.copy_in(parts.store.lay_out(_adapter(base, parts)))
-    try:
-        trial = _trial(base, parts, place)
-        chosen = choose("layers", lambda: tried, plain, trial, report)
-    finally:
-        parts.store.free(place)
+    with ExitStack() as trying:
+        places = _adapters(base, parts, trying)
+        examples = Examples(parts.store, places, min(_RANK, parts.max_rank), base.dtype)
+
+        def fast() -> Forward:
+            choose_shrinking(plan.projections, examples, parts.timing, report)
+            return tried
+
+        chosen = choose("layers", fast, plain, _trial(base, parts, places[0]), report)
     if chosen is plain:
         return None
     log.info("layers of %s are computed by fused operations", base.info.architecture)
@@ -82,9 +94,24 @@ def _trial(base: ResidentBase, parts: StepParts, place: Place) -> Trial[Forward]
     return Trial(lambda forward: forward.logits(laid, [0, 1, 2]), _TOLERANCES[base.dtype])
 
 
-def _adapter(base: ResidentBase, parts: StepParts) -> LoraWeights:
+def _adapters(base: ResidentBase, parts: StepParts, until: ExitStack) -> list[Place]:
+    """The places of as many adapters as are asked for and find room, `until` the scope ends."""
+    store, most = parts.store, 1 if parts.timing is None else min(_TIMED_ADAPTERS, len(parts.store.table))
+    places: list[Place] = []
+    for seed in range(most):
+        try:
+            places.append(store.copy_in(store.lay_out(_adapter(base, parts, seed))))
+        except NoRoom:
+            if not places:
+                raise
+            break
+        until.callback(store.free, places[-1])
+    return places
+
+
+def _adapter(base: ResidentBase, parts: StepParts, seed: int) -> LoraWeights:
     """A small random adapter of the first layer, which every kernel of a layer has to do with."""
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(seed)
     rank, dtype = min(_RANK, parts.max_rank), parts.store.read_dtype
     first, _, _ = next(iter(base.shapes)).partition(".layers.0.")
     modules = {
@@ -95,4 +122,4 @@ def _adapter(base: ResidentBase, parts: StepParts) -> LoraWeights:
         for path, (wide, tall) in base.shapes.items()
         if path.startswith(f"{first}.layers.0.")
     }
-    return LoraWeights("trial", modules)
+    return LoraWeights(f"trial-{seed}", modules)

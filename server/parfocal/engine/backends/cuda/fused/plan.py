@@ -51,6 +51,15 @@ class DecoderPlan:
     softcap: float | None
     kinds: tuple[tuple[str, ...], ...]
 
+    @property
+    def projections(self) -> list[Projection]:
+        """All products of all layers."""
+        return [
+            projection
+            for layer in self.layers
+            for projection in (layer.query_key_value, layer.output, layer.gate_up, layer.down)
+        ]
+
     def rotation_of(self, layer: LayerPlan) -> int:
         """Which of the rotations of `kinds` a layer takes."""
         return self.kinds.index((layer.kind,)) if (layer.kind,) in self.kinds else 0
@@ -85,9 +94,9 @@ def _layer(layer: Any, text: Any, sizes: tuple[int, int, int]) -> LayerPlan:
         raise NotFused("its norms have different epsilons")
     window = getattr(attention, "sliding_window", getattr(text, "sliding_window", None))
     return LayerPlan(
-        query_key_value=_projection(attention, ("qkv_proj",), ("q_proj", "k_proj", "v_proj")),
+        query_key_value=_projection(attention, ("qkv_proj",), ("q_proj", "k_proj", "v_proj"), many=True),
         output=_projection(attention, ("o_proj",)),
-        gate_up=_projection(mlp, ("gate_up_proj",), ("gate_proj", "up_proj")),
+        gate_up=_projection(mlp, ("gate_up_proj",), ("gate_proj", "up_proj"), many=True),
         down=_projection(mlp, ("down_proj",)),
         before_attention=before_attention,
         after_attention=after_attention,
@@ -107,7 +116,7 @@ def _caps(text: Any) -> bool:
     return known == "gemma2"
 
 
-def _projection(owner: Any, *choices: tuple[str, ...]) -> Projection:
+def _projection(owner: Any, *choices: tuple[str, ...], many: bool = False) -> Projection:
     """The first of the groups whose linears are all there, side by side in one group."""
     for names in choices:
         modules = [getattr(owner, name, None) for name in names]
@@ -115,7 +124,7 @@ def _projection(owner: Any, *choices: tuple[str, ...]) -> Projection:
             groups = {module.group for module in modules if isinstance(module, GroupedLinear)}
             group = groups.pop()
             if not groups and len(group.linears) == len(names):
-                return Projection(group)
+                return Projection(group, many=many)
     raise NotFused(f"{type(owner).__name__} has no {' or '.join('+'.join(names) for names in choices)}")
 
 

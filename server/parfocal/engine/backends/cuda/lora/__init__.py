@@ -7,11 +7,12 @@ from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, Store
 from parfocal.engine.backends.cuda.lora.plain_lora import PlainLora
 from parfocal.engine.backends.cuda.lora.step import (
     SHORT,
+    Adapters,
     CudaLora,
     ShrinkLaunch,
     Shrunk,
     Tiles,
-    most_by_row,
+    is_shared,
     padded,
     place_of,
     places_of,
@@ -22,6 +23,7 @@ from parfocal.engine.backends.cuda.lora.trial import lora_trial
 
 __all__ = [
     "SHORT",
+    "Adapters",
     "CudaLora",
     "GroupGuard",
     "GroupedLinear",
@@ -39,8 +41,8 @@ __all__ = [
     "by_torch",
     "expanded_row",
     "group_linears",
+    "is_shared",
     "lora_trial",
-    "most_by_row",
     "padded",
     "place_of",
     "places_of",

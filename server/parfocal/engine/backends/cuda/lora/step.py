@@ -1,8 +1,8 @@
 """One step's LoRA work on CUDA: tiles of tokens by adapter, and the launches for a group of linears."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 import triton.language as tl
@@ -15,11 +15,13 @@ from parfocal.engine.scheduling import LaidRow, Segment, merge
 
 # Tokens in a tile: the smallest that tensor cores multiply, and the size for long prompts.
 SHORT, LONG = 16, 64
-# The most tokens whose adapters are expanded token by token: beyond, tiles read each matrix less often.
-_MOST_BY_ROW = 64
+# What a launch more costs where rows share adapters, and sums that it reads and writes once more: as much as
+# reading the matrices of so many rows, and of one row in so many.
+_LAUNCH_ROWS, _SUMS_SHARE = 16, 4
 _BASE = -1
 _RANKS = 16
-_OUTPUTS_AT_ONCE = {SHORT: 128, LONG: 64}
+# Measured on an H100 for short tiles: 256 outputs are the fastest.
+_OUTPUTS_AT_ONCE = {SHORT: 256, LONG: 64}
 # How a row's sums are cut, in tiles of every size, so that a neighbour's long prompt changes no bit: into
 # parts, which are enough to give every multiprocessor something to read in a decode step, and what a program
 # multiplies at once, of which more would not fit into it.
@@ -33,12 +35,14 @@ class Tiles:
     """`table` `[tiles, 3]` int32 says of each tile its adapter's place, first token and number of tokens.
 
     A place of -1 is an empty tile. `size` is the most tokens of a tile. `places` `[tokens]` int32 are the
-    adapters' places by token, -1 for the base, where there are few tokens.
+    adapters' places by token, -1 for the base; None in long tiles. `shared` tells that so many tokens have
+    one adapter that it is expanded in tiles where there are many outputs.
     """
 
     table: torch.Tensor
     size: int
     places: torch.Tensor | None = None
+    shared: bool = False
 
     @property
     def count(self) -> int:
@@ -75,19 +79,18 @@ def place_of(item: LaidRow) -> int:
     return _BASE if item.row.place is None else item.row.place.index
 
 
-def most_by_row(*, invariant: bool) -> int:
-    """The most tokens of a step whose adapters are expanded token by token.
+def is_shared(tokens: int, adapters: int) -> bool:
+    """Whether so few adapters serve so many tokens that reading each once in a tile saves more than it costs.
 
-    All, if a row's bits must depend on no other row: in tiles they would be others.
+    >>> [is_shared(tokens, 1) for tokens in (8, 22, 23, 64)], is_shared(64, 33)
+    ([False, False, True, True], False)
     """
-    return sys.maxsize if invariant else _MOST_BY_ROW
+    return tokens - adapters >= _LAUNCH_ROWS + tokens // _SUMS_SHARE
 
 
-def places_of(laid: Sequence[LaidRow], device: torch.device, most: int) -> torch.Tensor | None:
-    """Each token's adapter's place, `[tokens]` int32; None where there are more than `most` tokens."""
+def places_of(laid: Sequence[LaidRow], device: torch.device) -> torch.Tensor:
+    """Each token's adapter's place, `[tokens]` int32; -1 for the base."""
     places = [place_of(item) for item in laid for _ in range(item.tokens)]
-    if len(places) > most:
-        return None
     return torch.tensor(places, dtype=torch.int32).to(device, non_blocking=True)
 
 
@@ -150,6 +153,14 @@ class ShrinkLaunch:
     shrunk: Shrunk
 
 
+class Adapters(Enum):
+    """What a step has of adapters, so far as its launches depend on it."""
+
+    NONE = "none"
+    BY_ROW = "by row"
+    SHARED = "shared"
+
+
 class CudaLora(LoraWork):
     """Adds the adapters' part to linears' outputs; `ranks` is the highest rank that may come."""
 
@@ -179,17 +190,19 @@ class CudaLora(LoraWork):
 
     @property
     def by_row(self) -> bool:
-        """Whether the next operation may expand what `shrunk` leaves, token by token."""
+        """Whether the next operation may expand, token by token, what shrinking leaves."""
         return self._tiles.places is not None and self._tiles.size == SHORT
 
-    def shrunk(self, x: torch.Tensor, paths: Sequence[str]) -> "Shrunk":
-        """x Aᵀ of neighbouring linears for `x` `[tokens, inputs]`; only where `by_row`."""
-        launch = self.shrinking(x, paths)
-        self._shrink(x, launch.shrunk.h, paths)
-        return launch.shrunk
+    @property
+    def shared(self) -> bool:
+        """Whether so many tokens have one adapter that `expand` is faster where there are many outputs."""
+        return self._tiles.shared
 
-    def shrinking(self, x: torch.Tensor, paths: Sequence[str]) -> "ShrinkLaunch":
-        """What computes `shrunk`, for kernels that do so beside something else."""
+    def shrinking(self, x: torch.Tensor, paths: Sequence[str]) -> ShrinkLaunch:
+        """What computes x Aᵀ of neighbouring linears for `x` `[tokens, inputs]`, and room for it.
+
+        `shrink` runs it, or a kernel that does something else besides; only where `by_row`.
+        """
         store, tiles = self._store, self._tiles
         assert tiles.places is not None
         splits, linears = parts_of(x.shape[1]), len(paths)
@@ -217,6 +230,17 @@ class CudaLora(LoraWork):
             },
             shrunk=Shrunk(h, store, tiles.places, first),
         )
+
+    def shrink(self, x: torch.Tensor, launch: ShrinkLaunch, paths: Sequence[str]) -> Shrunk:
+        """Runs what `shrinking` has prepared for `x` and the linears at `paths`."""
+        self._shrink(x, launch.shrunk.h, paths)
+        return launch.shrunk
+
+    def expand(
+        self, ys: Sequence[torch.Tensor], shrunk: Shrunk, paths: Sequence[str], x: torch.Tensor
+    ) -> None:
+        """Adds to each linear's `ys` `[tokens, outputs]`, in tiles, what has been `shrunk` from `x`."""
+        self._expand(ys, shrunk.h, paths, product_type(x))
 
     def _shrink(self, x: torch.Tensor, h: torch.Tensor, paths: Sequence[str]) -> None:
         store, tiles = self._store, self._tiles

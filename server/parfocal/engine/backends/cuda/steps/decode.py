@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 
 from parfocal.engine.backends.cuda.attention import CudaAttention, CudaAttentionStep, DecodeTable
-from parfocal.engine.backends.cuda.lora import CudaLora, PageStore, most_by_row
+from parfocal.engine.backends.cuda.lora import Adapters, CudaLora, PageStore
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs
 from parfocal.engine.model import ResidentBase
 
@@ -38,29 +38,18 @@ class ModuleLayers:
 
 
 class CudaDecode:
-    """Calls the base's layers on a bucket of rows; nothing depends on values on the host.
+    """Calls the base's layers on a bucket of rows; nothing depends on values on the host."""
 
-    With `invariant`, a row's bits depend on no other row, if the layers' and the attention's do not.
-    """
-
-    def __init__(
-        self,
-        layers: Layers,
-        store: PageStore,
-        attention: CudaAttention,
-        ranks: int,
-        *,
-        invariant: bool = False,
-    ) -> None:
+    def __init__(self, layers: Layers, store: PageStore, attention: CudaAttention, ranks: int) -> None:
         self._layers = layers
         self._store = store
         self._attention = attention
         self._ranks = ranks
-        self._most_by_row = most_by_row(invariant=invariant)
 
-    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
-        """Returns the logits `[rows, vocabulary]`; without `adapted`, no row uses an adapter."""
-        lora = CudaLora(self._store, inputs.tiles(self._most_by_row), self._ranks) if adapted else None
+    def decode(self, inputs: DecodeInputs, adapters: Adapters) -> torch.Tensor:
+        """The logits `[rows, vocabulary]` of rows with such adapters."""
+        tiles = inputs.tiles(shared=adapters is Adapters.SHARED)
+        lora = None if adapters is Adapters.NONE else CudaLora(self._store, tiles, self._ranks)
         own = inputs.tokens  # row by row, in the batch and among the blocks
         table = DecodeTable(own, inputs.device.lengths, own, inputs.device.blocks)
         attention = self._attention.step_on(table, inputs.device.written)

@@ -62,10 +62,9 @@ class DecodeInputs:
         """How many rows there is room for."""
         return len(self.tokens)
 
-    def tiles(self, most_by_row: int) -> Tiles:
-        """The rows' tiles on the device, with their places if they are no more than `most_by_row`."""
-        places = self.device.places if self.rows <= most_by_row else None
-        return Tiles(self.device.tiles, SHORT, places)
+    def tiles(self, *, shared: bool) -> Tiles:
+        """The rows' tiles on the device; `shared` as in `Tiles`."""
+        return Tiles(self.device.tiles, SHORT, self.device.places, shared)
 
     def fill(self, laid: Sequence[LaidRow], block_tokens: int) -> None:
         """Writes a step's rows, with one copy to the device. The previous step must have ended."""

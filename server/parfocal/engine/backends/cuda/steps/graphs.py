@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 
+from parfocal.engine.backends.cuda.lora import Adapters, is_shared
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.model import Forward
 from parfocal.engine.scheduling import LaidRow
@@ -42,17 +43,21 @@ class Capturer(Protocol):
 class DecodeStep(Protocol):
     """One decode step of the base on inputs that lie on the device."""
 
-    def decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
-        """Returns the logits `[rows, vocabulary]`, of any type; without `adapted`, no row uses an adapter."""
+    def decode(self, inputs: DecodeInputs, adapters: Adapters) -> torch.Tensor:
+        """Returns the logits `[rows, vocabulary]`, of any type, of rows with such adapters."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphLimits:
-    """The most rows of a step, the longest context's blocks, a block's tokens, and the time to capture."""
+    """The most rows of a step, the longest context's blocks, a block's tokens, and the time to capture.
+
+    `shares`: whether steps whose rows share adapters are captured apart.
+    """
 
     rows: int
     most_blocks: int
     block_tokens: int
+    shares: bool = False
     seconds: float = MOST_SECONDS
 
 
@@ -67,7 +72,7 @@ def buckets(most: int) -> list[int]:
 
 
 class DecodeGraphs:
-    """The captured steps, by rows and by whether there are adapters among them.
+    """The captured steps, by rows and by what there is of adapters.
 
     What lives as long as a graph is there once for all of them, as large as for the largest: one runs at a
     time, and of dozens each would keep its own.
@@ -83,7 +88,7 @@ class DecodeGraphs:
         numbers = Parts.size(limits.rows, limits.most_blocks)
         self._inputs = torch.empty(numbers, dtype=torch.int32, device=device)
         self._logits: torch.Tensor | None = None
-        self._captured: dict[tuple[int, bool], tuple[DecodeInputs, Replay]] = {}
+        self._captured: dict[tuple[int, Adapters], tuple[DecodeInputs, Replay]] = {}
 
     def __len__(self) -> int:
         return len(self._captured)
@@ -100,19 +105,26 @@ class DecodeGraphs:
             unless_captured.pop_all()
         return clock() - begun
 
-    def find(self, rows: int, *, adapted: bool) -> tuple[DecodeInputs, Replay] | None:
+    def find(self, rows: int, adapters: Adapters) -> tuple[DecodeInputs, Replay] | None:
         """Returns the smallest captured step that fits `rows`."""
-        sizes = [size for size, with_adapters in self._captured if size >= rows and with_adapters is adapted]
-        return self._captured[min(sizes), adapted] if sizes else None
+        sizes = [size for size, own in self._captured if size >= rows and own is adapters]
+        return self._captured[min(sizes), adapters] if sizes else None
 
     def logits(self, laid: Sequence[LaidRow]) -> torch.Tensor | None:
         """Returns the logits `[rows, vocabulary]` of a decode step; None if no graph fits it."""
-        found = self.find(len(laid), adapted=any(item.row.place is not None for item in laid))
+        found = self.find(len(laid), self._adapters(laid))
         if found is None:
             return None
         inputs, replay = found
         inputs.fill(laid, self._limits.block_tokens)
         return replay()[: len(laid)]
+
+    def _adapters(self, laid: Sequence[LaidRow]) -> Adapters:
+        places = [item.row.place for item in laid if item.row.place is not None]
+        if not places:
+            return Adapters.NONE
+        is_alike = self._limits.shares and is_shared(len(places), len(set(places)))
+        return Adapters.SHARED if is_alike else Adapters.BY_ROW
 
     def _capture_all(self, begun: float, clock: Callable[[], float]) -> None:
         for rows in reversed(buckets(self._limits.rows)):
@@ -126,14 +138,17 @@ class DecodeGraphs:
     def _capture(self, rows: int) -> None:
         inputs = decode_inputs(rows, self._limits.most_blocks, self._inputs)
         made = {}
-        for adapted in (False, True):
-            run = partial(self._decode, inputs, adapted=adapted)
-            made[rows, adapted] = (inputs, self._capturer.capture(run))
+        kinds = [Adapters.NONE, Adapters.BY_ROW]
+        if self._limits.shares and is_shared(rows, 1):
+            kinds.append(Adapters.SHARED)
+        for adapters in kinds:
+            run = partial(self._decode, inputs, adapters)
+            made[rows, adapters] = (inputs, self._capturer.capture(run))
         self._captured |= made
 
-    def _decode(self, inputs: DecodeInputs, *, adapted: bool) -> torch.Tensor:
+    def _decode(self, inputs: DecodeInputs, adapters: Adapters) -> torch.Tensor:
         """Returns a step's logits as float32, in the first rows of the buffer of all graphs."""
-        logits = self._step.decode(inputs, adapted=adapted)
+        logits = self._step.decode(inputs, adapters)
         if self._logits is None:
             shape = (self._limits.rows, logits.shape[1])
             self._logits = torch.empty(shape, dtype=torch.float32, device=logits.device)

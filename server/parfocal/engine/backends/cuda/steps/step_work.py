@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from parfocal.engine.backends.cuda.attention import CudaAttentionStep, VarlenAttentionStep
 from parfocal.engine.backends.cuda.lora import (
+    SHORT,
     CudaLora,
     GroupGuard,
     PageStore,
     PlainLora,
     StepLora,
-    most_by_row,
+    is_shared,
     places_of,
     tiles_of,
 )
@@ -68,5 +69,8 @@ class CudaStepWork:
     def _kernels(self, laid: list[LaidRow], found: Sequence[Segment]) -> CudaLora:
         device = self._store.table.device
         tiles = tiles_of(found, device, short=self._invariant)
-        places = places_of(laid, device, most_by_row(invariant=self._invariant))
-        return CudaLora(self._store, replace(tiles, places=places), self._ranks)
+        if tiles.size == SHORT:
+            # In tiles a row would have other bits than by itself.
+            shared = not self._invariant and is_shared(sum(one.tokens for one in found), tiles.count)
+            tiles = replace(tiles, places=places_of(laid, device), shared=shared)
+        return CudaLora(self._store, tiles, self._ranks)
