@@ -12,12 +12,14 @@ from parfocal.engine.backends.cuda.attention import kernels as attention_kernels
 from parfocal.engine.backends.cuda.four_bit import kernels as four_bit_kernels
 from parfocal.engine.backends.cuda.fused import kernels as fused_kernels
 from parfocal.engine.backends.cuda.lora import kernels as lora_kernels
+from parfocal.engine.backends.cuda.sampling import kernels as sampling_kernels
 
 KERNELS: list[Any] = [
     *(attention_kernels.store_kernel, attention_kernels.decode_kernel, attention_kernels.combine_kernel),
     *(four_bit_kernels.product_kernel, four_bit_kernels.sum_kernel, lora_kernels.shrink, lora_kernels.expand),
     *(fused_kernels.norm_kernel, fused_kernels.rotate_kernel),
     *(fused_kernels.gate_kernel, fused_kernels.joint_kernel),
+    sampling_kernels.likeliest_kernel,
 ]
 # What torch does on the host: memory, and other looks at the same numbers.
 _FREE = frozenset(
