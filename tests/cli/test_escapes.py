@@ -40,6 +40,14 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("export", "team/x@1", "--hub", ESCAPES),
         ("export", "team/x@1", "--merged", "{folder}/merged", "--base", ESCAPES),
     ],
+    "canary": [
+        ("alias", "team/x", "prod", "--canary", "2", "--abort-on", ESCAPES),
+        ("alias", "team/x", "prod", "--canary", "2", "--actor", "ann"),
+        ("canary", "team/x@prod"),
+        ("canary", f"team/x@{ESCAPES}"),
+        ("canary", "team/x@prod", "promote", "--override", "--reason", ESCAPES),
+        ("canary", "team/x@prod", "--metrics-address", ESCAPES),
+    ],
     "gate": [
         ("gate", "team/x@prod"),
         ("gate", f"team/x@{ESCAPES}"),
@@ -104,8 +112,8 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
 }
 # These ask a registry, wherever it is.
 ASKING = (
-    "alias", "diff", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show", "sign",
-    "verify",
+    "alias", "canary", "diff", "export", "gate", "log", "ls", "pull", "push", "rm", "rollback", "show",
+    "sign", "verify",
 )  # fmt: skip
 
 

@@ -349,6 +349,9 @@ TRIES: dict[Limit, Try] = {
             pb.GenerateBatchRequest(requests=[pb.GenerateRequest()] * count), timeout=60
         )
     ),
+    limits.SPLIT_KEY_CHARACTERS: lambda wire, count: generate(
+        wire, pb.GenerateRequest(prompt="x", split_key="k" * count)
+    ),
     limits.REQUEST_ID_CHARACTERS: lambda wire, count: generate(
         wire, pb.GenerateRequest(prompt="x", request_id="r" * count)
     ),

@@ -35,7 +35,7 @@ class FakeResolver:
     adapters: dict[str, AdapterKey] = field(default_factory=dict)
     manners: dict[str, Manner] = field(default_factory=dict)
 
-    async def resolve(self, reference: str) -> Resolved:
+    async def resolve(self, reference: str, key: str = "") -> Resolved:
         """Returns what the reference means now."""
         if not reference:
             return Resolved()

@@ -71,6 +71,8 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{_REGISTRY}/ListVersions", Verb.SEE, ("name",)),
     Rule(f"{_REGISTRY}/ResolveAdapter", Verb.SEE, ("reference",)),
     Rule(f"{_REGISTRY}/SetAlias", Verb.PROMOTE, ("name",), why="to override a gate needs `admin`"),
+    Rule(f"{_REGISTRY}/SetCanary", Verb.PROMOTE, ("name",), why="to override a gate needs `admin`"),
+    Rule(f"{_REGISTRY}/AbortCanary", Verb.PROMOTE, ("name",)),
     Rule(f"{_REGISTRY}/ListAliases", Verb.SEE, ("name",)),
     Rule(f"{_REGISTRY}/ListAliasMoves", Verb.SEE, ("name",)),
     Rule(f"{_REGISTRY}/RollbackAlias", Verb.PROMOTE, ("name",)),

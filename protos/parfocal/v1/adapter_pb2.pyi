@@ -48,6 +48,34 @@ RENDERING_FORM_RAW: RenderingForm.ValueType  # 2
 """A prompt and a completion, joined as they are."""
 Global___RenderingForm: _TypeAlias = RenderingForm  # noqa: Y015
 
+class _CanaryMetric:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CanaryMetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CanaryMetric.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANARY_METRIC_UNSPECIFIED: _CanaryMetric.ValueType  # 0
+    """Not valid."""
+    CANARY_METRIC_ERRORS: _CanaryMetric.ValueType  # 1
+    """The share of requests that failed, without those that their callers gave up and those turned away for want of room."""
+    CANARY_METRIC_TTFT: _CanaryMetric.ValueType  # 2
+    """The time to the first token: longer is worse."""
+    CANARY_METRIC_TOKENS: _CanaryMetric.ValueType  # 3
+    """The tokens of an answer: longer and shorter are worse."""
+
+class CanaryMetric(_CanaryMetric, metaclass=_CanaryMetricEnumTypeWrapper):
+    """What is measured of a canary's requests and of those of the version that the alias points at."""
+
+CANARY_METRIC_UNSPECIFIED: CanaryMetric.ValueType  # 0
+"""Not valid."""
+CANARY_METRIC_ERRORS: CanaryMetric.ValueType  # 1
+"""The share of requests that failed, without those that their callers gave up and those turned away for want of room."""
+CANARY_METRIC_TTFT: CanaryMetric.ValueType  # 2
+"""The time to the first token: longer is worse."""
+CANARY_METRIC_TOKENS: CanaryMetric.ValueType  # 3
+"""The tokens of an answer: longer and shorter are worse."""
+Global___CanaryMetric: _TypeAlias = CanaryMetric  # noqa: Y015
+
 class _MoveKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -62,6 +90,10 @@ class _MoveKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MoveKind.Val
     """An earlier move was undone."""
     MOVE_KIND_DELETE: _MoveKind.ValueType  # 3
     """The alias was deleted."""
+    MOVE_KIND_CANARY: _MoveKind.ValueType  # 4
+    """A canary began; the alias points where it pointed."""
+    MOVE_KIND_ABORT: _MoveKind.ValueType  # 5
+    """A canary was aborted; the alias points where it pointed."""
 
 class MoveKind(_MoveKind, metaclass=_MoveKindEnumTypeWrapper):
     """How an alias was moved."""
@@ -74,6 +106,10 @@ MOVE_KIND_ROLLBACK: MoveKind.ValueType  # 2
 """An earlier move was undone."""
 MOVE_KIND_DELETE: MoveKind.ValueType  # 3
 """The alias was deleted."""
+MOVE_KIND_CANARY: MoveKind.ValueType  # 4
+"""A canary began; the alias points where it pointed."""
+MOVE_KIND_ABORT: MoveKind.ValueType  # 5
+"""A canary was aborted; the alias points where it pointed."""
 Global___MoveKind: _TypeAlias = MoveKind  # noqa: Y015
 
 class _BoundSide:
@@ -161,6 +197,7 @@ class Version(_message.Message):
     ALIASES_FIELD_NUMBER: _builtins.int
     MANIFEST_FIELD_NUMBER: _builtins.int
     MANIFEST_JSON_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The canonical name of the adapter, `namespace/name`."""
     version: _builtins.int
@@ -183,6 +220,12 @@ class Version(_message.Message):
         published today; `manifest_json` has it as it is stored.
         """
 
+    @_builtins.property
+    def canary(self) -> Global___Canary:
+        """What shares the requests of the alias by which the version was resolved. Unset if nothing does, or if the version
+        was not asked for by an alias.
+        """
+
     def __init__(
         self,
         *,
@@ -193,10 +236,11 @@ class Version(_message.Message):
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         manifest: Global___Manifest | None = ...,
         manifest_json: _builtins.bytes = ...,
+        canary: Global___Canary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "manifest", b"manifest"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["canary", b"canary", "create_time", b"create_time", "manifest", b"manifest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "create_time", b"create_time", "digest", b"digest", "manifest", b"manifest", "manifest_json", b"manifest_json", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "canary", b"canary", "create_time", b"create_time", "digest", b"digest", "manifest", b"manifest", "manifest_json", b"manifest_json", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -753,6 +797,7 @@ class Alias(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The canonical name of the adapter, `namespace/name`."""
     alias: _builtins.str
@@ -773,6 +818,10 @@ class Alias(_message.Message):
         asks for history.
         """
 
+    @_builtins.property
+    def canary(self) -> Global___Canary:
+        """The second version, which gets some of the alias's requests. Unset if there is none."""
+
     def __init__(
         self,
         *,
@@ -783,14 +832,161 @@ class Alias(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         actor: _builtins.str = ...,
         history: _abc.Iterable[Global___AliasMove] | None = ...,
+        canary: Global___Canary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["canary", b"canary", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "digest", b"digest", "history", b"history", "name", b"name", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "canary", b"canary", "digest", b"digest", "history", b"history", "name", b"name", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Alias: _TypeAlias = Alias  # noqa: Y015
+
+@_typing.final
+class Canary(_message.Message):
+    """A second version that an alias gives to some of its requests. `version` of the alias stays what it means to everybody
+    who asks for one version.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The number of the version."""
+    digest: _builtins.str
+    """The digest of the version."""
+    weight: _builtins.int
+    """Its share of the requests, in hundredths of a percent, 1 to 9999. A request with the key K gets it if the first eight
+    bytes of sha256(`NAME@ALIAS/VERSION` and a line feed and K), as a big-endian number modulo 10000, are below this.
+    """
+    number: _builtins.int
+    """The number of the event that began it, its identity."""
+    actor: _builtins.str
+    """Who began it. Empty if the caller did not say."""
+    alias: _builtins.str
+    """The name of the alias."""
+    @_builtins.property
+    def guards(self) -> _containers.RepeatedCompositeFieldContainer[Global___CanaryGuard]:
+        """What aborts it, at most one for each metric."""
+
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        guards: _abc.Iterable[Global___CanaryGuard] | None = ...,
+        number: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "begin_time", b"begin_time", "digest", b"digest", "guards", b"guards", "number", b"number", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Canary: _TypeAlias = Canary  # noqa: Y015
+
+@_typing.final
+class CanaryGuard(_message.Message):
+    """When a canary is aborted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    metric: Global___CanaryMetric.ValueType
+    """What is compared."""
+    margin: _builtins.float
+    """Worse by no more than this is let pass: of errors a difference of shares, of the others a relative one."""
+    samples: _builtins.int
+    """Nothing is judged before each version has so many requests; 20 to 1000000, 0 for the usual 50."""
+    def __init__(
+        self,
+        *,
+        metric: Global___CanaryMetric.ValueType = ...,
+        margin: _builtins.float = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["margin", b"margin", "metric", b"metric", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CanaryGuard: _TypeAlias = CanaryGuard  # noqa: Y015
+
+@_typing.final
+class CanaryComparison(_message.Message):
+    """What a guard found when it compared a canary with the version that the alias points at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CANARY_REQUESTS_FIELD_NUMBER: _builtins.int
+    STABLE_REQUESTS_FIELD_NUMBER: _builtins.int
+    CANARY_VALUE_FIELD_NUMBER: _builtins.int
+    STABLE_VALUE_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    metric: Global___CanaryMetric.ValueType
+    """What was compared."""
+    margin: _builtins.float
+    """Worse by no more than this is let pass."""
+    confidence: _builtins.float
+    """How likely the interval is to hold the true difference at every moment at which it is looked at."""
+    canary_requests: _builtins.int
+    """How many of the canary's requests were measured."""
+    stable_requests: _builtins.int
+    """How many of the other version's."""
+    canary_value: _builtins.float
+    """The canary's share of errors, or geometric mean."""
+    stable_value: _builtins.float
+    """The other version's."""
+    difference: _builtins.float
+    """The canary's share minus the other's; of means, the canary's relative to the other's, minus 1."""
+    low: _builtins.float
+    """The low end of the difference's interval."""
+    high: _builtins.float
+    """The high end."""
+    def __init__(
+        self,
+        *,
+        metric: Global___CanaryMetric.ValueType = ...,
+        margin: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        canary_requests: _builtins.int = ...,
+        stable_requests: _builtins.int = ...,
+        canary_value: _builtins.float = ...,
+        stable_value: _builtins.float = ...,
+        difference: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary_requests", b"canary_requests", "canary_value", b"canary_value", "confidence", b"confidence", "difference", b"difference", "high", b"high", "low", b"low", "margin", b"margin", "metric", b"metric", "stable_requests", b"stable_requests", "stable_value", b"stable_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CanaryComparison: _TypeAlias = CanaryComparison  # noqa: Y015
 
 @_typing.final
 class AliasMove(_message.Message):
@@ -807,6 +1003,7 @@ class AliasMove(_message.Message):
     MOVE_TIME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     GATE_JSON_FIELD_NUMBER: _builtins.int
+    CANARY_JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The canonical name of the adapter, `namespace/name`."""
     alias: _builtins.str
@@ -825,6 +1022,10 @@ class AliasMove(_message.Message):
     """What the alias's gate found, as a JSON object: `outcome` (passed, overridden or rolled_back), `evidence` (for each
     rule `rule`, `found`, `passed`, `short_by`) and `reason` (why it was overridden). Empty if the alias had no gate.
     """
+    canary_json: _builtins.str
+    """A JSON object: the canary that began (`version`, `digest`, `weight`, `guards`), or how one ended (`version`, `weight`,
+    `number`, `outcome`: promoted, replaced or aborted, `comparisons`). Empty if there was none.
+    """
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When it moved."""
@@ -841,10 +1042,11 @@ class AliasMove(_message.Message):
         move_time: _timestamp_pb2.Timestamp | None = ...,
         kind: Global___MoveKind.ValueType = ...,
         gate_json: _builtins.str = ...,
+        canary_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "digest", b"digest", "gate_json", b"gate_json", "kind", b"kind", "move_time", b"move_time", "name", b"name", "previous_version", b"previous_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "canary_json", b"canary_json", "digest", b"digest", "gate_json", b"gate_json", "kind", b"kind", "move_time", b"move_time", "name", b"name", "previous_version", b"previous_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

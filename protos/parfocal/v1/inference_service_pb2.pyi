@@ -170,6 +170,7 @@ class GenerateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BLEND_FIELD_NUMBER: _builtins.int
     OUTPUT_FORMAT_FIELD_NUMBER: _builtins.int
+    SPLIT_KEY_FIELD_NUMBER: _builtins.int
     adapter: _builtins.str
     """The adapter: `name`, `name@3`, `name@prod` or `name@sha256:…`; the name alone means `name@latest`; empty means the
     base. It is resolved once, when the request is admitted; moving an alias later does not change this request.
@@ -179,6 +180,11 @@ class GenerateRequest(_message.Message):
     request_id: _builtins.str
     """The caller's name for this request, returned and logged as it is, at most 128 characters. If empty, the server
     makes one.
+    """
+    split_key: _builtins.str
+    """Where the adapter's alias has a canary, requests with the same key get the same version, on every server: a user or a
+    conversation, at most 256 characters. If empty, `request_id` is the key, so that the weights hold however few
+    callers there are. Never logged or stored.
     """
     @_builtins.property
     def tokens(self) -> Global___Tokens:
@@ -223,10 +229,11 @@ class GenerateRequest(_message.Message):
         request_id: _builtins.str = ...,
         blend: _abc.Iterable[Global___BlendPart] | None = ...,
         output_format: Global___OutputFormat | None = ...,
+        split_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "input", b"input", "options", b"options", "output_format", b"output_format", "prompt", b"prompt", "sampling", b"sampling", "stop", b"stop", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "blend", b"blend", "chat", b"chat", "input", b"input", "options", b"options", "output_format", b"output_format", "prompt", b"prompt", "request_id", b"request_id", "sampling", b"sampling", "stop", b"stop", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "blend", b"blend", "chat", b"chat", "input", b"input", "options", b"options", "output_format", b"output_format", "prompt", b"prompt", "request_id", b"request_id", "sampling", b"sampling", "split_key", b"split_key", "stop", b"stop", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["prompt", "tokens", "chat"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
@@ -1212,6 +1219,7 @@ class EmbedRequest(_message.Message):
     NORMALISE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BLEND_FIELD_NUMBER: _builtins.int
+    SPLIT_KEY_FIELD_NUMBER: _builtins.int
     adapter: _builtins.str
     """The adapter, as in GenerateRequest; empty means the base."""
     pooling: Global___Pooling.ValueType
@@ -1219,6 +1227,8 @@ class EmbedRequest(_message.Message):
     normalise: _builtins.bool
     """True to divide each vector by its length. Default true."""
     request_id: _builtins.str
+    """As in GenerateRequest."""
+    split_key: _builtins.str
     """As in GenerateRequest."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbedInput]:
@@ -1237,10 +1247,11 @@ class EmbedRequest(_message.Message):
         normalise: _builtins.bool | None = ...,
         request_id: _builtins.str = ...,
         blend: _abc.Iterable[Global___BlendPart] | None = ...,
+        split_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_normalise", b"_normalise", "normalise", b"normalise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_normalise", b"_normalise", "adapter", b"adapter", "blend", b"blend", "inputs", b"inputs", "normalise", b"normalise", "pooling", b"pooling", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_normalise", b"_normalise", "adapter", b"adapter", "blend", b"blend", "inputs", b"inputs", "normalise", b"normalise", "pooling", b"pooling", "request_id", b"request_id", "split_key", b"split_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__normalise: _TypeAlias = _typing.Literal["normalise"]  # noqa: Y015
     _WhichOneofArgType__normalise: _TypeAlias = _typing.Literal["_normalise", b"_normalise"]  # noqa: Y015
@@ -1443,10 +1454,13 @@ class TokenizeRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     CHAT_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
+    SPLIT_KEY_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
     """Plain text. The tokenizer adds its own beginning, if it has one."""
     adapter: _builtins.str
     """The adapter whose rendering counts, as in GenerateRequest; empty means the base."""
+    split_key: _builtins.str
+    """As in GenerateRequest; if empty, the version that the alias points at."""
     @_builtins.property
     def chat(self) -> Global___Chat:
         """A conversation, written out with the adapter's own chat template if it has one, else with the base's."""
@@ -1457,10 +1471,11 @@ class TokenizeRequest(_message.Message):
         prompt: _builtins.str = ...,
         chat: Global___Chat | None = ...,
         adapter: _builtins.str = ...,
+        split_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "input", b"input", "prompt", b"prompt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "chat", b"chat", "input", b"input", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "chat", b"chat", "input", b"input", "prompt", b"prompt", "split_key", b"split_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["prompt", "chat"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015

@@ -236,6 +236,7 @@ BATCH_REQUESTS = Limit(
     "they are read while others wait, and answered in one reply",
 )
 REQUEST_ID_CHARACTERS = Limit("request_id", 128, "characters", "it stands in the log and in every reply")
+SPLIT_KEY_CHARACTERS = Limit("split_key", 256, "characters", "it is hashed; a user or a conversation")
 
 LIMITS: tuple[Limit, ...] = (
     REQUEST_BYTES,
@@ -285,6 +286,7 @@ LIMITS: tuple[Limit, ...] = (
     CHOICES,
     BATCH_REQUESTS,
     REQUEST_ID_CHARACTERS,
+    SPLIT_KEY_CHARACTERS,
 )
 
 # Of the registry's face over HTTP.

@@ -761,6 +761,7 @@ class SetAliasRequest(_message.Message):
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_CANARY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
     alias: _builtins.str
@@ -775,6 +776,8 @@ class SetAliasRequest(_message.Message):
     """Not empty: move the alias though its gate refuses, for this reason, which the history keeps. On a server with keys
     this needs the scope admin.
     """
+    expected_canary: _builtins.int
+    """Move only if the alias's canary has this number; 0 means only if it has none; unset means move anyway."""
     def __init__(
         self,
         *,
@@ -784,16 +787,125 @@ class SetAliasRequest(_message.Message):
         expected_version: _builtins.int | None = ...,
         actor: _builtins.str = ...,
         override_reason: _builtins.str = ...,
+        expected_canary: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_canary", b"_expected_canary", "_expected_version", b"_expected_version", "expected_canary", b"expected_canary", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "actor", b"actor", "alias", b"alias", "expected_version", b"expected_version", "name", b"name", "override_reason", b"override_reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_canary", b"_expected_canary", "_expected_version", b"_expected_version", "actor", b"actor", "alias", b"alias", "expected_canary", b"expected_canary", "expected_version", b"expected_version", "name", b"name", "override_reason", b"override_reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_canary: _TypeAlias = _typing.Literal["expected_canary"]  # noqa: Y015
+    _WhichOneofArgType__expected_canary: _TypeAlias = _typing.Literal["_expected_canary", b"_expected_canary"]  # noqa: Y015
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_canary) -> _WhichOneofReturnType__expected_canary | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
 
 Global___SetAliasRequest: _TypeAlias = SetAliasRequest  # noqa: Y015
+
+@_typing.final
+class SetCanaryRequest(_message.Message):
+    """Asks to give a share of an alias's requests to a second version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    EXPECTED_CANARY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    alias: _builtins.str
+    """The name of the alias, which must exist."""
+    version: _builtins.int
+    """The second version."""
+    weight: _builtins.int
+    """Its share of the requests, in hundredths of a percent, 1 to 9999."""
+    expected_version: _builtins.int
+    """Only if the alias points at this version; unset means anyway."""
+    expected_canary: _builtins.int
+    """Only if the alias's canary has this number; 0 means only if it has none; unset means anyway."""
+    actor: _builtins.str
+    """Who begins it, for the history."""
+    override_reason: _builtins.str
+    """Not empty: though the alias's gate refuses, for this reason, as in SetAlias."""
+    @_builtins.property
+    def guards(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.CanaryGuard]:
+        """What aborts it, at most one for each metric."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        version: _builtins.int = ...,
+        weight: _builtins.int = ...,
+        guards: _abc.Iterable[_adapter_pb2.CanaryGuard] | None = ...,
+        expected_version: _builtins.int | None = ...,
+        expected_canary: _builtins.int | None = ...,
+        actor: _builtins.str = ...,
+        override_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_canary", b"_expected_canary", "_expected_version", b"_expected_version", "expected_canary", b"expected_canary", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_canary", b"_expected_canary", "_expected_version", b"_expected_version", "actor", b"actor", "alias", b"alias", "expected_canary", b"expected_canary", "expected_version", b"expected_version", "guards", b"guards", "name", b"name", "override_reason", b"override_reason", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_canary: _TypeAlias = _typing.Literal["expected_canary"]  # noqa: Y015
+    _WhichOneofArgType__expected_canary: _TypeAlias = _typing.Literal["_expected_canary", b"_expected_canary"]  # noqa: Y015
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_canary) -> _WhichOneofReturnType__expected_canary | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___SetCanaryRequest: _TypeAlias = SetCanaryRequest  # noqa: Y015
+
+@_typing.final
+class AbortCanaryRequest(_message.Message):
+    """Asks to abort a canary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    EXPECTED_CANARY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    COMPARISONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the adapter, `namespace/name` or `name` (namespace `default`)."""
+    alias: _builtins.str
+    """The name of the alias."""
+    expected_canary: _builtins.int
+    """The number of the canary."""
+    actor: _builtins.str
+    """Who aborts it, for the history."""
+    @_builtins.property
+    def comparisons(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.CanaryComparison]:
+        """What was measured, for the history; at most 10."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        expected_canary: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        comparisons: _abc.Iterable[_adapter_pb2.CanaryComparison] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias", b"alias", "comparisons", b"comparisons", "expected_canary", b"expected_canary", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbortCanaryRequest: _TypeAlias = AbortCanaryRequest  # noqa: Y015
 
 @_typing.final
 class GetGateRequest(_message.Message):
@@ -1329,8 +1441,8 @@ class WatchResponse(_message.Message):
     hash: _builtins.str
     """Seals the history up to here, `sha256:<64 hexadecimal digits>`: the sha256 of the event as JSON (sorted keys, no
     spaces, UTF-8) with the fields actor, alias, digest, happened_at, kind, name, previous_hash (that of the event
-    before), previous_version, sequence and version, and with gate, the text in `gate_json`, where that is not empty. Who
-    notes it can tell later whether anything was changed.
+    before), previous_version, sequence and version, and with gate, the text in `gate_json`, and canary, that in
+    `canary_json`, where those are not empty. Who notes it can tell later whether anything was changed.
     """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:

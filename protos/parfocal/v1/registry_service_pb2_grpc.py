@@ -92,6 +92,16 @@ class RegistryServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
                 _registered_method=True)
+        self.SetCanary = channel.unary_unary(
+                '/parfocal.v1.RegistryService/SetCanary',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.SetCanaryRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
+                _registered_method=True)
+        self.AbortCanary = channel.unary_unary(
+                '/parfocal.v1.RegistryService/AbortCanary',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.AbortCanaryRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
+                _registered_method=True)
         self.ListAliases = channel.unary_unary(
                 '/parfocal.v1.RegistryService/ListAliases',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListAliasesRequest.SerializeToString,
@@ -243,7 +253,25 @@ class RegistryServiceServicer(object):
         """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
         then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
         gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
-        rule that is missed, what was found and by how much it is short.
+        rule that is missed, what was found and by how much it is short. All requests go to that version then: a canary ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCanary(self, request, context):
+        """Gives a share of an alias's requests to a second version, in place of a canary that there is. One compare-and-swap if
+        `expected_version` or `expected_canary` is set, and through the alias's gate, as in SetAlias. The alias goes on to
+        mean what it points at to whoever asks for one version. A version that the alias points at: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortCanary(self, request, context):
+        """Gives all requests of an alias to the version that it points at, if its canary still is the one with this number, else
+        FAILED_PRECONDITION with the reason ALIAS_MOVED. No canary: NOT_FOUND with the reason CANARY_NOT_FOUND. To promote a
+        canary, SetAlias to its version, with `expected_canary`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -400,6 +428,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'SetAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.SetAlias,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.SetAliasRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.Alias.SerializeToString,
+            ),
+            'SetCanary': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCanary,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.SetCanaryRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_adapter__pb2.Alias.SerializeToString,
+            ),
+            'AbortCanary': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortCanary,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.AbortCanaryRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_adapter__pb2.Alias.SerializeToString,
             ),
             'ListAliases': grpc.unary_unary_rpc_method_handler(
@@ -760,6 +798,60 @@ class RegistryService(object):
             target,
             '/parfocal.v1.RegistryService/SetAlias',
             parfocal_dot_v1_dot_registry__service__pb2.SetAliasRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCanary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/SetCanary',
+            parfocal_dot_v1_dot_registry__service__pb2.SetCanaryRequest.SerializeToString,
+            parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortCanary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/AbortCanary',
+            parfocal_dot_v1_dot_registry__service__pb2.AbortCanaryRequest.SerializeToString,
             parfocal_dot_v1_dot_adapter__pb2.Alias.FromString,
             options,
             channel_credentials,

@@ -78,7 +78,17 @@ class RegistryServiceStub:
     """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
     then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
     gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
-    rule that is missed, what was found and by how much it is short.
+    rule that is missed, what was found and by how much it is short. All requests go to that version then: a canary ends.
+    """
+    SetCanary: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SetCanaryRequest, _adapter_pb2.Alias]
+    """Gives a share of an alias's requests to a second version, in place of a canary that there is. One compare-and-swap if
+    `expected_version` or `expected_canary` is set, and through the alias's gate, as in SetAlias. The alias goes on to
+    mean what it points at to whoever asks for one version. A version that the alias points at: INVALID_ARGUMENT.
+    """
+    AbortCanary: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AbortCanaryRequest, _adapter_pb2.Alias]
+    """Gives all requests of an alias to the version that it points at, if its canary still is the one with this number, else
+    FAILED_PRECONDITION with the reason ALIAS_MOVED. No canary: NOT_FOUND with the reason CANARY_NOT_FOUND. To promote a
+    canary, SetAlias to its version, with `expected_canary`.
     """
     ListAliases: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
@@ -168,7 +178,17 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
     then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
     gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
-    rule that is missed, what was found and by how much it is short.
+    rule that is missed, what was found and by how much it is short. All requests go to that version then: a canary ends.
+    """
+    SetCanary: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SetCanaryRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
+    """Gives a share of an alias's requests to a second version, in place of a canary that there is. One compare-and-swap if
+    `expected_version` or `expected_canary` is set, and through the alias's gate, as in SetAlias. The alias goes on to
+    mean what it points at to whoever asks for one version. A version that the alias points at: INVALID_ARGUMENT.
+    """
+    AbortCanary: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AbortCanaryRequest, _adapter_pb2.Alias]  # type: ignore[assignment]
+    """Gives all requests of an alias to the version that it points at, if its canary still is the one with this number, else
+    FAILED_PRECONDITION with the reason ALIAS_MOVED. No canary: NOT_FOUND with the reason CANARY_NOT_FOUND. To promote a
+    canary, SetAlias to its version, with `expected_canary`.
     """
     ListAliases: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAliasesRequest, _registry_service_pb2.ListAliasesResponse]  # type: ignore[assignment]
     """Lists the aliases of an adapter, sorted by name, with their history if asked. Unknown adapter: NOT_FOUND."""
@@ -321,7 +341,29 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Points an alias at a version, as one compare-and-swap if `expected_version` is set. If the alias points elsewhere by
         then: FAILED_PRECONDITION with the reason ALIAS_MOVED, and the version found in the metadata. If the alias carries a
         gate that the version does not meet: FAILED_PRECONDITION with the reason GATE_REFUSED, and in the metadata the first
-        rule that is missed, what was found and by how much it is short.
+        rule that is missed, what was found and by how much it is short. All requests go to that version then: a canary ends.
+        """
+
+    @_abc_1.abstractmethod
+    def SetCanary(
+        self,
+        request: _registry_service_pb2.SetCanaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
+        """Gives a share of an alias's requests to a second version, in place of a canary that there is. One compare-and-swap if
+        `expected_version` or `expected_canary` is set, and through the alias's gate, as in SetAlias. The alias goes on to
+        mean what it points at to whoever asks for one version. A version that the alias points at: INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def AbortCanary(
+        self,
+        request: _registry_service_pb2.AbortCanaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapter_pb2.Alias, _abc.Awaitable[_adapter_pb2.Alias]]:
+        """Gives all requests of an alias to the version that it points at, if its canary still is the one with this number, else
+        FAILED_PRECONDITION with the reason ALIAS_MOVED. No canary: NOT_FOUND with the reason CANARY_NOT_FOUND. To promote a
+        canary, SetAlias to its version, with `expected_canary`.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ RegistryError
 │   ├── InvalidPublication     …                     provenance, evaluation or base cannot be recorded
 │   ├── InvalidManifest        …                     what is to be recorded contradicts itself
 │   ├── InvalidGate            …                     rules that no gate can have
+│   ├── InvalidCanary          …                     a weight or a guard that no canary can have
 │   ├── InvalidUpload          …                     an upload breaks its own announcement
 │   ├── InvalidSignature       …                     a signature cannot be read, or is of something else
 │   └── InvalidKey             …                     a file holds no key for signatures
@@ -17,7 +18,8 @@ RegistryError
 │   ├── AdapterNotFound
 │   ├── VersionNotFound
 │   ├── AliasNotFound
-│   └── GateNotFound
+│   ├── GateNotFound
+│   └── CanaryNotFound
 ├── AdapterRefused             FAILED_PRECONDITION   the folder cannot be published
 │   ├── MalformedFile          INVALID_ARGUMENT      a file is truncated or contradicts itself
 │   │   └── PickleRefused      …                     a file that would run code when opened
@@ -133,6 +135,12 @@ class InvalidGate(InvalidArgument):
     reason = "INVALID_GATE"
 
 
+class InvalidCanary(InvalidArgument):
+    """A version, a weight or a guard that no canary can have, or that this Parfocal does not know."""
+
+    reason = "INVALID_CANARY"
+
+
 class InvalidUpload(InvalidArgument):
     """An upload broke what its own header announced, or went over a limit."""
 
@@ -226,6 +234,12 @@ class GateNotFound(NotFound):
     """The alias carries no gate."""
 
     reason = "GATE_NOT_FOUND"
+
+
+class CanaryNotFound(NotFound):
+    """The alias has no canary."""
+
+    reason = "CANARY_NOT_FOUND"
 
 
 class AdapterRefused(RegistryError):

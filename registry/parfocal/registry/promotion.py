@@ -1,12 +1,14 @@
 """What stands between an alias and a version: the gate is asked here, and the answer holds when it moves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from parfocal.registry.errors import GateMoved, GateRefused, InvalidGate, RegistryTooNew
 from parfocal.registry.gates import (
     Gate,
     Outcome,
+    Override,
     Passage,
     Signatures,
     StandingGate,
@@ -56,17 +58,19 @@ class Promotion:
                 continue
         return move(judge())
 
-    def judged(self, name: str, alias: str, version: int, expected: int | None, reason: str) -> Terms:
-        """What the gate of an alias says of its move to a version, as the history will have it.
+    def judged(self, name: str, alias: str, version: int, override: Override) -> Terms:
+        """What the gate of an alias says of its move to a version, or of that as its canary.
 
-        With a `reason` it may be overridden. Raises GateRefused or NotFound.
+        As the history will have it. With a reason to `override`, it may be. Raises GateRefused or NotFound.
         """
+        expected, reason = override.expected_version, override.reason
         event = self._index.gate(name, alias)
         if event is None:
-            return Terms(expected)
+            return Terms(expected, canary=override.expected_canary)
         current = self._pointed_at(name, alias)
+        asked = Terms(expected, event.sequence, current, canary=override.expected_canary)
         if version == current or expected not in (None, current):
-            return Terms(expected, event.sequence, current)  # nothing moves, or the index refuses it
+            return asked  # nothing moves, or the index refuses it
         gate = standing_gate(event).gate
         verdict = self._verdict(gate, self._index.version(name, version), current)
         if not verdict.passed and not reason:
@@ -74,7 +78,7 @@ class Promotion:
         outcome = Passage(Outcome.PASSED, verdict.evidence)
         if not verdict.passed:
             outcome = Passage(Outcome.OVERRIDDEN, verdict.evidence, reason)
-        return Terms(expected, event.sequence, current, outcome.to_text())
+        return replace(asked, found=outcome.to_text())
 
     def rolled_back(self, name: str, alias: str, expected: int) -> Terms:
         """What the history will have of a rollback, of which no gate is asked: it was there before."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
+from parfocal.registry.gates import AS_THE_GATE_SAYS, Gate, Override, StandingGate, Verdict
 from parfocal.registry.publishing import MayHave, Publication, Uploaded
 from parfocal.registry.values import (
     ALL_MOVES,
@@ -12,6 +12,8 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
+    CanaryComparison,
+    CanaryPlan,
     FileEntry,
     Manifest,
     MoveFilter,
@@ -44,7 +46,11 @@ class Registry(Protocol):
         ...
 
     def resolve(self, reference: str) -> Version:
-        """The version that a reference means now; raises InvalidArgument or NotFound."""
+        """The version that a reference means now; raises InvalidArgument or NotFound.
+
+        Of an alias with a canary it is the version that the alias points at, and has the canary with it:
+        whoever answers requests asks the canary for each whether it takes it.
+        """
         ...
 
     def find(self, digest: str) -> Version:
@@ -132,9 +138,37 @@ class Registry(Protocol):
     ) -> Alias:
         """Points an alias at a live version and records the move, with what its gate found if it carries one.
 
-        `expected_version` is what it must point at now: 0 for nothing yet, None for no check. Raises
-        AliasMoved, GateRefused, GateMoved, InvalidAlias, NotSigned where the registry wants a signature, or
-        NotFound.
+        `expected_version` is what it must point at now: 0 for nothing yet, None for no check. All requests go
+        to that version then: a canary ends, also where the alias points there already. Raises AliasMoved,
+        GateRefused, GateMoved, InvalidAlias, NotSigned where the registry wants a signature, or NotFound.
+        """
+        ...
+
+    def set_canary(
+        self, name: str, alias: str, plan: CanaryPlan, override: Override = AS_THE_GATE_SAYS
+    ) -> Alias:
+        """Gives a share of an alias's requests to a second live version, and records that.
+
+        In place of a canary that there is. The alias's gate is asked as if the alias moved there; `override`
+        may have a reason to pass it, and says what the alias must point at, and which canary it must have.
+        Raises InvalidCanary and what `set_alias` raises.
+        """
+        ...
+
+    def promote_canary(self, seen: Alias, override: Override = AS_THE_GATE_SAYS) -> Alias:
+        """Points an alias at its canary's version, if alias and canary still are as they were `seen`.
+
+        A move as every other: the gate is asked. Raises CanaryNotFound and what `set_alias` raises.
+        """
+        ...
+
+    def abort_canary(
+        self, name: str, alias: str, number: int, actor: str = "", found: tuple[CanaryComparison, ...] = ()
+    ) -> Alias:
+        """Gives all requests of an alias to the version that it points at, if its canary has this `number`.
+
+        The history keeps what was `found` for ever. No gate is asked. Raises CanaryNotFound, AliasMoved,
+        InvalidCanary, InvalidAlias or NotFound.
         """
         ...
 
@@ -144,6 +178,10 @@ class Registry(Protocol):
         Where the gate does not refuse, as `set_alias`. A signature that the registry wants is still wanted.
         Raises what that raises but GateRefused, and InvalidArgument without a reason.
         """
+        ...
+
+    def move_alias(self, name: str, alias: str, version: int, override: Override) -> Alias:
+        """As `set_alias` without a reason to override the gate, and as `override_gate` with one."""
         ...
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
@@ -191,7 +229,7 @@ class Registry(Protocol):
         ...
 
     def delete_version(self, name: str, version: int, actor: str = "") -> None:
-        """Deletes a version that no alias points at; its number is never used again.
+        """Deletes a version that no alias points at or has as its canary; its number is never used again.
 
         Raises NotFound or VersionInUse.
         """

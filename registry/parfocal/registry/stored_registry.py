@@ -1,5 +1,7 @@
 """A registry over any index and any store of blobs: the one place where both meet."""
 
+# size: a method for each call of the protocol
+
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,8 +18,8 @@ from parfocal.registry.errors import (
     RegistryReadOnly,
     StorageError,
 )
-from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
-from parfocal.registry.index import Index, Slice, Terms
+from parfocal.registry.gates import AS_THE_GATE_SAYS, Gate, Override, StandingGate, Verdict
+from parfocal.registry.index import Index, Slice, Terms, refusals
 from parfocal.registry.keeping import (
     Collection,
     Copied,
@@ -55,6 +57,8 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
+    CanaryComparison,
+    CanaryPlan,
     FileEntry,
     Manifest,
     MoveFilter,
@@ -67,6 +71,7 @@ from parfocal.registry.values import (
     adapters_listing,
     check_actor,
     check_alias,
+    check_canary_number,
     check_expected,
     check_needed,
     check_reason,
@@ -262,25 +267,50 @@ class StoredRegistry:
     def set_alias(
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
     ) -> Alias:
-        return self._moved(name, alias, version, Override("", actor, expected_version))
+        return self.move_alias(name, alias, version, Override("", actor, expected_version))
 
     def override_gate(self, name: str, alias: str, version: int, override: Override) -> Alias:
         if not check_reason(override.reason):
             raise InvalidArgument("a gate is overridden for a reason; say which", field="override_reason")
-        return self._moved(name, alias, version, override)
+        return self.move_alias(name, alias, version, override)
 
-    def _moved(self, name: str, alias: str, version: int, override: Override) -> Alias:
+    def set_canary(
+        self, name: str, alias: str, plan: CanaryPlan, override: Override = AS_THE_GATE_SAYS
+    ) -> Alias:
+        adapter, word, number = str(AdapterName.parse(name)), check_alias(alias), check_version(plan.version)
+        who = _checked(override)
+
+        def begun(terms: Terms) -> Alias:
+            with self._changing():
+                return self._index.set_canary(adapter, word, plan, who, terms)
+
+        return self._promotion.through(lambda: self._promotion.judged(adapter, word, number, override), begun)
+
+    def promote_canary(self, seen: Alias, override: Override = AS_THE_GATE_SAYS) -> Alias:
+        canary = seen.canary
+        if canary is None:
+            raise refusals.no_canary(seen.name, seen.alias)
+        checked = replace(override, expected_version=seen.version, expected_canary=canary.number)
+        return self.move_alias(seen.name, seen.alias, canary.version, checked)
+
+    def abort_canary(
+        self, name: str, alias: str, number: int, actor: str = "", found: tuple[CanaryComparison, ...] = ()
+    ) -> Alias:
+        adapter, word = str(AdapterName.parse(name)), check_alias(alias)
+        expected, who = check_canary_number(number), check_actor(actor)
+        with self._changing():
+            return self._index.abort_canary(adapter, word, expected, who, found)
+
+    def move_alias(self, name: str, alias: str, version: int, override: Override) -> Alias:
         adapter, word, number = str(AdapterName.parse(name)), check_alias(alias), check_version(version)
-        expected, who = check_expected(override.expected_version), check_actor(override.actor)
+        who = _checked(override)
         self._signed.check(adapter, number)
 
         def moved(terms: Terms) -> Alias:
             with self._changing():
                 return self._index.set_alias(adapter, word, number, who, terms)
 
-        return self._promotion.through(
-            lambda: self._promotion.judged(adapter, word, number, expected, override.reason), moved
-        )
+        return self._promotion.through(lambda: self._promotion.judged(adapter, word, number, override), moved)
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         adapter, word = str(AdapterName.parse(name)), check_alias(alias)
@@ -393,6 +423,15 @@ class StoredRegistry:
             yield
         self._changes.happened()
         self.catch_up()
+
+
+def _checked(override: Override) -> str:
+    """The actor, if all of it can be recorded and expected; raises InvalidArgument."""
+    check_reason(override.reason)
+    check_expected(override.expected_version)
+    if override.expected_canary is not None:
+        check_canary_number(override.expected_canary)
+    return check_actor(override.actor)
 
 
 def _page(listing: str, found: Slice[Item]) -> Page[Item]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from parfocal.cli.canaries import canary
 from parfocal.cli.commands.alias import alias
 from parfocal.cli.commands.cache import build_cache
 from parfocal.cli.commands.gate import gate
@@ -35,7 +36,7 @@ from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
 _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
-    push, pull, export, import_, ls, show, diff, sign, verify, alias, gate, rollback, log, rm,
+    push, pull, export, import_, ls, show, diff, sign, verify, alias, canary, gate, rollback, log, rm,
 )  # fmt: skip
 # Those whose names Python has taken.
 _NAMES = {"import_": "import"}

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from parfocal.registry import AdapterSummary, Alias, AliasMove, Version
+from parfocal.registry import AdapterSummary, Alias, AliasMove, Canary, Version
 
 Document = dict[str, object]
 
@@ -15,6 +15,7 @@ def adapter_document(adapter: AdapterSummary) -> Document:
         "latest_version": adapter.latest_version,
         "version_count": adapter.version_count,
         "aliases": dict(adapter.aliases),
+        "canaries": {alias: canary_document(canary) for alias, canary in adapter.canaries.items()},
         "created_at": _time(adapter.created_at),
         "updated_at": _time(adapter.updated_at),
     }
@@ -42,6 +43,20 @@ def alias_document(alias: Alias) -> Document:
         "digest": alias.digest,
         "actor": alias.actor,
         "moved_at": _time(alias.moved_at),
+        "canary": None if alias.canary is None else canary_document(alias.canary),
+    }
+
+
+def canary_document(canary: Canary) -> Document:
+    """An alias's second version as JSON; its weight in percent."""
+    return {
+        "version": canary.version,
+        "digest": canary.digest,
+        "weight_percent": canary.weight / 100,
+        "guards": [guard.to_json() for guard in canary.plan.guards],
+        "number": canary.number,
+        "actor": canary.actor,
+        "begun_at": _time(canary.begun_at),
     }
 
 
@@ -56,6 +71,7 @@ def move_document(move: AliasMove) -> Document:
         "actor": move.actor,
         "moved_at": _time(move.moved_at),
         "gate": json.loads(move.gate) if move.gate else None,
+        "canary": json.loads(move.canary) if move.canary else None,
     }
 
 

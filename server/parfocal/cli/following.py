@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Generator
 
 from parfocal.cli.display import digest_text, say, time_text
+from parfocal.cli.history import canary_text, end_text
 from parfocal.registry import Gate, InvalidGate, Registry, Watch
 from parfocal.registry.gates import Passage
-from parfocal.registry.values import Event, EventKind
+from parfocal.registry.values import MOVE_KINDS, Event, EventKind
 from parfocal.rpc import RemoteError
 
 # Of a server that stops; gRPC itself answers with the second while its sockets close.
@@ -59,18 +60,13 @@ def _again(registry: Registry, name: str, told: int, pause: Callable[[float], No
 
 def _what(event: Event) -> str:
     version, alias = f"{event.name}@{event.version}", f"{event.name}@{event.alias}"
-    was = f" (was {event.previous_version})" if event.previous_version else ""
+    if event.kind in MOVE_KINDS:
+        return f"{alias} {_move(event)}"
     match event.kind:
         case EventKind.VERSION_PUBLISHED:
             return f"{version} published as {digest_text(event.digest)}"
         case EventKind.VERSION_DELETED:
             return f"{version} deleted"
-        case EventKind.ALIAS_SET:
-            return f"{alias} → {event.version}{was}{_passage(event)}"
-        case EventKind.ALIAS_ROLLED_BACK:
-            return f"{alias} rolled back to {event.version}{was}{_passage(event)}"
-        case EventKind.ALIAS_DELETED:
-            return f"{alias} deleted{was}"
         case EventKind.VERSION_SIGNED:
             return f"{version} signed"
         case EventKind.ADAPTER_DELETED:
@@ -79,6 +75,29 @@ def _what(event: Event) -> str:
             return f"{alias} moves only through a gate: {_rules(event)}"
         case EventKind.GATE_CLEARED:
             return f"{alias} has no gate any more"
+        case _:
+            return str(event.kind)
+
+
+def _move(event: Event) -> str:
+    """What became of an alias."""
+    was = f" (was {event.previous_version})" if event.previous_version else ""
+    match event.kind:
+        case EventKind.ALIAS_ROLLED_BACK:
+            return f"rolled back to {event.version}{was}{_passage(event)}{_end(event)}"
+        case EventKind.ALIAS_DELETED:
+            return f"deleted{was}{_end(event)}"
+        case EventKind.CANARY_SET:
+            return f"→ {event.version}, canary {canary_text(event.canary)}{_passage(event)}"
+        case EventKind.CANARY_ABORTED:
+            return f"→ {event.version} alone{_end(event)}"
+        case _:
+            return f"→ {event.version}{was}{_passage(event)}{_end(event)}"
+
+
+def _end(event: Event) -> str:
+    """How the alias's canary ended."""
+    return f", {end_text(event.canary)}" if event.canary else ""
 
 
 def _passage(event: Event) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import hashlib
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from parfocal.registry.faces.grpc import RegistryService
 from parfocal.registry.remote import FollowedRegistry, RemoteRegistry
 from parfocal.registry.signing import bundles_of
 from parfocal.rpc import Service, WireError, WireServer
+from parfocal.server.canaries import Aborter, Splits
 from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
@@ -217,7 +219,9 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
             stack.callback(loaded.followed.close)
             metrics.follows(loaded.followed.staleness_s)
         source = RegistryAdapterSource(loaded.versions)
-        resolver = AdapterResolver(loaded.versions, loaded.contract, _LOOKUP_THREADS, loaded.signed)
+        splits = _splits(loaded, stack)
+        metrics.splits(splits.shown)
+        resolver = AdapterResolver(loaded.versions, loaded.contract, _LOOKUP_THREADS, loaded.signed, splits)
         stack.callback(resolver.close)
         pinned = await _pinned(resolver, config)
         built = build_engine(base, config.engine(), source, metrics, loaded.memory)
@@ -233,7 +237,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         model = describe_model(loaded.contract, base.info, config, has_chat, pinned)
         model.metrics_address = doors.metrics_address
         parts = ServiceParts(
-            intake=Intake(engine, resolver, encoders, await _compiler(base, stack)),
+            intake=Intake(engine, resolver, encoders, await _compiler(base, stack), splits),
             residents=built,
             resolver=resolver,
             encoders=encoders,
@@ -248,6 +252,14 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         doors.rest.serves(_rest_parts(parts, loaded))
         await doors.wire.open(_services(parts, registry_service))
         yield RunningServer(config, engine, doors.wire, metrics, doors.metrics_port, doors.http_port)
+
+
+def _splits(loaded: Loaded, stack: contextlib.AsyncExitStack) -> Splits:
+    """Who gets which version of aliases with canaries; what is worse is aborted at the registry."""
+    aborter = Aborter(loaded.registry, f"parfocal serve at {socket.gethostname()}")
+    aborter.start()
+    stack.callback(aborter.close)
+    return Splits(aborter.abort)
 
 
 async def _pinned(resolver: AdapterResolver, config: ServeConfig) -> list[AdapterKey]:

@@ -1,5 +1,7 @@
 """An index in memory, which proves that a registry knows no SQLite."""
 
+# size: a method for each call of the protocol
+
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +14,15 @@ from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
     MOVE_KINDS,
+    POINTING,
     AdapterSummary,
     Alias,
     AliasMove,
+    Canary,
+    CanaryComparison,
+    CanaryEnd,
+    CanaryOutcome,
+    CanaryPlan,
     Event,
     EventKind,
     MoveFilter,
@@ -63,7 +71,8 @@ class MemoryIndex:
         return self.version(name, found[0])
 
     def target(self, name: str, alias: str) -> Version:
-        return self.version(name, self._the_alias(name, alias).version)
+        there = self._the_alias(name, alias)
+        return replace(self.version(name, there.version), canary=there.canary)
 
     def find(self, digest: str) -> Version:
         published = [e for e in self._events if e.kind is EventKind.VERSION_PUBLISHED and e.digest == digest]
@@ -149,20 +158,47 @@ class MemoryIndex:
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._lock:
             digest = self.version(name, version).digest
-            actual = self._pointing(name).get(alias, 0)
+            actual, canary = self._pointing(name).get(alias, 0), self._canary(name, alias)
             refusals.check_points_at(name, alias, terms.expected, actual)
+            refusals.check_canary(name, alias, terms.canary, canary)
             if not actual:
                 refusals.check_room(name, len(self._pointing(name)))
-            if actual != version:
+            if actual != version or canary is not None:
                 self._check_gate(name, alias, terms, actual)
                 move = {"alias": alias, "version": version, "digest": digest, "previous_version": actual}
-                self._happened(EventKind.ALIAS_SET, name, **move, actor=actor, gate=terms.found)
+                told = {"gate": terms.found, "canary": _end(canary, version)}
+                self._happened(EventKind.ALIAS_SET, name, **move, actor=actor, **told)
+            return self._the_alias(name, alias)
+
+    def set_canary(self, name: str, alias: str, plan: CanaryPlan, actor: str, terms: Terms) -> Alias:
+        with self._lock:
+            there = self._the_alias(name, alias)
+            digest = self.version(name, plan.version).digest
+            refusals.check_points_at(name, alias, terms.expected, there.version)
+            refusals.check_canary(name, alias, terms.canary, there.canary)
+            refusals.check_second(name, alias, plan.version, there.version)
+            if there.canary is None or there.canary.plan != plan:
+                self._check_gate(name, alias, terms, there.version)
+                told = {"gate": terms.found, "canary": plan.text_of(digest)}
+                self._happened(EventKind.CANARY_SET, name, **_rest(there), actor=actor, **told)
+            return self._the_alias(name, alias)
+
+    def abort_canary(
+        self, name: str, alias: str, number: int, actor: str, found: tuple[CanaryComparison, ...] = ()
+    ) -> Alias:
+        with self._lock:
+            there = self._the_alias(name, alias)
+            if there.canary is None:
+                raise refusals.no_canary(name, alias)
+            refusals.check_canary(name, alias, number, there.canary)
+            end = CanaryEnd.of(there.canary, CanaryOutcome.ABORTED, found).to_text()
+            self._happened(EventKind.CANARY_ABORTED, name, **_rest(there), actor=actor, canary=end)
             return self._the_alias(name, alias)
 
     def roll_back_alias(self, name: str, alias: str, actor: str, terms: Terms) -> Alias:
         with self._lock:
             self._require(name)
-            moves = [(MOVE_KINDS[event.kind], event.version) for event in self._moves(name, alias)]
+            moves = [(MOVE_KINDS[event.kind], event.version) for event in self._pointings(name, alias)]
             if not moves:
                 raise refusals.no_alias(name, alias)
             actual = self._pointing(name).get(alias, 0)
@@ -176,7 +212,8 @@ class MemoryIndex:
             self._check_gate(name, alias, terms, actual)
             digest = self._live(name)[target]
             move = {"alias": alias, "version": target, "digest": digest, "previous_version": actual}
-            self._happened(EventKind.ALIAS_ROLLED_BACK, name, **move, actor=actor, gate=terms.found)
+            told = {"gate": terms.found, "canary": _end(self._canary(name, alias), target)}
+            self._happened(EventKind.ALIAS_ROLLED_BACK, name, **move, actor=actor, **told)
             return self._the_alias(name, alias)
 
     def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
@@ -186,8 +223,8 @@ class MemoryIndex:
             refusals.check_points_at(name, alias, expected, actual)
             if not actual:
                 raise refusals.no_alias(name, alias)
-            kind = EventKind.ALIAS_DELETED
-            self._happened(kind, name, alias=alias, previous_version=actual, actor=actor)
+            kind, end = EventKind.ALIAS_DELETED, _end(self._canary(name, alias), 0)
+            self._happened(kind, name, alias=alias, previous_version=actual, actor=actor, canary=end)
 
     def gate(self, name: str, alias: str) -> Event | None:
         self._require(name)
@@ -212,7 +249,7 @@ class MemoryIndex:
     def delete_version(self, name: str, number: int, actor: str) -> None:
         with self._lock:
             digest = self.version(name, number).digest
-            held = sorted(alias for alias, version in self._pointing(name).items() if version == number)
+            held = [alias.alias for alias in self.aliases(name) if alias.holds(number)]
             if held:
                 raise refusals.version_in_use(name, number, held)
             self._happened(EventKind.VERSION_DELETED, name, version=number, digest=digest, actor=actor)
@@ -344,6 +381,17 @@ class MemoryIndex:
     def _moves(self, name: str, alias: str) -> list[Event]:
         return [e for e in self._of(name) if e.kind in MOVE_KINDS and alias in ("", e.alias)]
 
+    def _pointings(self, name: str, alias: str) -> list[Event]:
+        return [event for event in self._moves(name, alias) if event.kind in POINTING]
+
+    def _canary(self, name: str, alias: str) -> Canary | None:
+        moves = self._moves(name, alias)
+        if not moves or moves[-1].kind is not EventKind.CANARY_SET:
+            return None
+        e = moves[-1]
+        plan, digest = CanaryPlan.parse(e.canary)
+        return Canary(name, alias, plan, digest, e.sequence, e.actor, e.happened_at)
+
     def _gates(self, name: str) -> dict[str, Event]:
         last = {e.alias: e for e in self._of(name) if e.kind in (EventKind.GATE_SET, EventKind.GATE_CLEARED)}
         return {alias: event for alias, event in last.items() if event.kind is EventKind.GATE_SET}
@@ -353,15 +401,16 @@ class MemoryIndex:
         refusals.check_gate(name, alias, terms, 0 if gate is None else gate.sequence, actual)
 
     def _pointing(self, name: str) -> dict[str, int]:
-        last = {event.alias: event.version for event in self._moves(name, "")}
+        last = {event.alias: event.version for event in self._pointings(name, "")}
         return {alias: version for alias, version in last.items() if version}
 
     def _the_alias(self, name: str, alias: str) -> Alias:
         self._require(name)
         if alias not in self._pointing(name):
             raise refusals.no_alias(name, alias)
-        e = self._moves(name, alias)[-1]
-        return Alias(name, alias, e.version, e.digest, e.actor, e.happened_at)
+        e = self._pointings(name, alias)[-1]
+        canary = self._canary(name, alias)
+        return Alias(name, alias, e.version, e.digest, e.actor, e.happened_at, canary)
 
     def _summary(self, name: str) -> AdapterSummary:
         live, published = self._live(name), self._published(name)
@@ -369,8 +418,23 @@ class MemoryIndex:
         moments = [e.happened_at for e in published.values()] + [a.moved_at for a in aliases.values()]
         pointing = {alias: found.version for alias, found in aliases.items()}
         created = published[min(published)].happened_at
-        return AdapterSummary(name, max(live, default=0), len(live), created, max(moments), pointing)
+        canaries = {alias: found.canary for alias, found in aliases.items() if found.canary is not None}
+        latest = max(live, default=0)
+        return AdapterSummary(name, latest, len(live), created, max(moments), pointing, canaries)
 
 
 def _slice(items: Sequence[Item], limit: int, key: Callable[[Item], str]) -> Slice[Item]:
     return Slice(tuple(items[:limit]), key(items[limit - 1]) if len(items) > limit else "")
+
+
+def _end(canary: Canary | None, version: int) -> str:
+    if canary is None:
+        return ""
+    promoted = canary.version == version
+    return CanaryEnd.of(canary, CanaryOutcome.PROMOTED if promoted else CanaryOutcome.REPLACED).to_text()
+
+
+def _rest(alias: Alias) -> dict[str, object]:
+    """The fields of an event of an alias that stays where it is."""
+    place = {"version": alias.version, "digest": alias.digest, "previous_version": alias.version}
+    return {"alias": alias.alias, **place}

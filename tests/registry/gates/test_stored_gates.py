@@ -43,6 +43,8 @@ BETTER = Gate((BelowBase(), NotAboveCurrent()))
 # What makes an index one of before there were gates.
 UNDONE = (
     "DROP INDEX events_of_gates",
+    "ALTER TABLE aliases DROP COLUMN canary",
+    "ALTER TABLE events DROP COLUMN canary",
     "ALTER TABLE events DROP COLUMN gate",
     "DROP TABLE signatures",
     "DROP TABLE version_metrics",

@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.repocard import ModelCard
 
 from fakes.registry.hub_server import Hub
-from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry import CanaryPlan, FolderRegistry, Publication
 from parfocal.registry.cards import card
 from parfocal.registry.faces.hub.lists import Search, search
 from parfocal.rpc.access import ANYBODY
@@ -126,6 +126,16 @@ def test_what_nobody_published_is_no_repository(api: HfApi, tmp_path: Path, repo
     assert not api.repo_exists(repo)
     with pytest.raises(RepositoryNotFoundError):
         api.hf_hub_download(repo, WEIGHTS, cache_dir=tmp_path / "cache")
+
+
+def test_an_alias_with_a_canary_is_the_version_that_it_points_at(
+    registry: FolderRegistry, api: HfApi, invoices: Folders
+) -> None:
+    registry.set_canary("team/invoices", "prod", CanaryPlan(2, 5000))
+    first = _sha(registry, "team/invoices@1")
+    assert api.model_info("team/invoices", revision="prod").sha == first
+    refs = api.list_repo_refs("team/invoices")
+    assert {ref.name: ref.target_commit for ref in refs.tags}["prod"] == first
 
 
 @pytest.mark.parametrize("revision", ["staging", "3", "refs/pr/1", "0" * 40, "UPPER", "../../etc"])

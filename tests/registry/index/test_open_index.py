@@ -90,7 +90,7 @@ def test_a_journal_that_is_gone_is_written_anew_to_its_end(path: Path) -> None:
     with closing(SqliteIndex(path / "index.sqlite", lambda: None)) as opened:
         last = opened.events(opened.last_sequence() - 1, 1)[0]
         move = next(event for event in opened.events(0, 100) if event.kind is EventKind.ALIAS_SET)
-    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor, gate"
+    columns = "kind, name, happened_at, version, digest, alias, previous_version, actor, gate, canary"
     index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
     index.execute("BEGIN")
     for _ in range(2500):

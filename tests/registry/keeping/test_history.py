@@ -175,7 +175,8 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     registry: FolderRegistry, opened: sqlite3.Connection
 ) -> None:
     before = registry.alias_history("x", "prod")
-    opened.execute("ALTER TABLE events DROP COLUMN gate")
+    for table, column in (("aliases", "canary"), ("events", "canary"), ("events", "gate")):
+        opened.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     opened.execute("ALTER TABLE events DROP COLUMN hash")
     for table in ("facts", "version_metrics", "version_tags", "signatures"):
         opened.execute(f"DROP TABLE {table}")

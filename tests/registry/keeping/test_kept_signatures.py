@@ -158,6 +158,8 @@ def test_an_index_of_before_there_were_signatures_takes_them(signed: FolderRegis
     before = signed.verify_history().last
     index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
     index.execute("DROP TABLE signatures")
+    for table in ("aliases", "events"):
+        index.execute(f"ALTER TABLE {table} DROP COLUMN canary")
     index.execute("PRAGMA user_version = 7")
     index.close()
 
@@ -180,6 +182,8 @@ def test_an_index_in_postgresql_of_before_there_were_signatures_takes_them(
     url, _, schema = shared_address.index.rpartition("&schema=")
     with psycopg.connect(url, options=f"-c search_path={schema}", autocommit=True) as connection:
         connection.execute("DROP TABLE signatures")
+        for table in ("aliases", "events"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN canary")
         connection.execute("UPDATE registry SET schema_version = 6")
 
     migrated = SharedRegistry(shared_address, cache=tmp_path / "cache")

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.registry.registry_server import serving_aside
 from fakes.signing.signatures import sign
-from parfocal.registry import FolderRegistry, Publication
+from parfocal.registry import CanaryPlan, FolderRegistry, Publication
 from parfocal.registry.errors import AliasNotFound, BlobCorrupt, VersionNotFound
 from parfocal.registry.remote import FollowedRegistry, RemoteRegistry
 from parfocal.rpc import RemoteError
@@ -143,6 +143,76 @@ def test_a_version_that_cannot_be_verified_replaces_none(place: Place) -> None:
         place.registry.set_alias("team/x", "prod", 2)
         until(lambda: followed.staleness_s() > 0.6)
         assert version_of(followed) == 1
+
+
+def begin_canary(place: Place, weight: int = 5000) -> None:
+    place.registry.set_canary("team/x", "prod", CanaryPlan(2, weight))
+
+
+def weight_of(followed: FollowedRegistry) -> int:
+    """What share of `prod` its canary gets, as far as the follower says."""
+    canary = followed.resolve("team/x@prod").canary
+    return 0 if canary is None else canary.weight
+
+
+def test_a_canary_gets_nothing_before_its_files_are_here(place: Place) -> None:
+    with following(place) as (followed, remote):
+        assert version_of(followed) == 1
+        remote.opening.clear()
+        begin_canary(place)
+        until(lambda: followed.staleness_s() > 0)
+        assert weight_of(followed) == 0
+        remote.opening.set()
+        until(lambda: weight_of(followed) == 5000)
+        place.stop()
+        second = followed.resolve("team/x@2")
+        assert (version_of(followed), second.version) == (1, 2)
+        assert (followed.materialise(second.digest) / "adapter_config.json").exists()
+
+
+def test_a_canary_that_was_there_before_can_be_answered_without_the_registry(place: Place) -> None:
+    begin_canary(place)
+    with following(place) as (followed, _):
+        assert weight_of(followed) == 5000
+        place.stop()
+        until(lambda: followed.staleness_s() > 0)
+        assert followed.resolve("team/x@2").version == 2
+        assert followed.resolve("team/x@1").canary is None
+
+
+def test_a_canary_that_cannot_be_verified_gets_nothing(place: Place) -> None:
+    with following(place, switch_s=0.0) as (followed, remote):
+        assert version_of(followed) == 1
+        remote.spoilt.add(place.registry.resolve("team/x@2").digest)
+        begin_canary(place)
+        until(lambda: followed.staleness_s() > 0.6)
+        assert (version_of(followed), weight_of(followed)) == (1, 0)
+
+
+def test_a_canary_that_grows_and_ends_is_followed(place: Place) -> None:
+    with following(place) as (followed, _):
+        assert version_of(followed) == 1
+        begin_canary(place)
+        until(lambda: weight_of(followed) == 5000)
+        begin_canary(place, 9000)
+        until(lambda: weight_of(followed) == 9000)
+        (alias,) = place.registry.aliases("team/x")
+        assert alias.canary is not None
+        place.registry.abort_canary("team/x", "prod", alias.canary.number)
+        until(lambda: weight_of(followed) == 0)
+        assert version_of(followed) == 1
+
+
+def test_what_is_known_of_a_canary_outlives_the_server_that_follows(place: Place) -> None:
+    begin_canary(place)
+    with following(place) as (followed, _):
+        canary = followed.resolve("team/x@prod").canary
+        for number in (1, 2):
+            followed.materialise(followed.resolve(f"team/x@{number}").digest)
+    place.stop()
+    with following(place) as (again, _):
+        assert again.resolve("team/x@prod").canary == canary
+        assert again.resolve("team/x@2").version == 2
 
 
 def test_what_is_known_is_served_while_the_registry_is_away_and_then_follows_it(place: Place) -> None:

@@ -125,6 +125,8 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     unsigned: SharedRegistry, shared_address: StorageAddress, execute: Execute, tmp_path: Path
 ) -> None:
     execute("DROP INDEX events_of_gates")
+    execute("ALTER TABLE aliases DROP COLUMN canary")
+    execute("ALTER TABLE events DROP COLUMN canary")
     execute("ALTER TABLE events DROP COLUMN gate")
     execute("ALTER TABLE events DROP COLUMN hash")
     for table in ("facts", "version_metrics", "version_tags", "signatures"):

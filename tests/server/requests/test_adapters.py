@@ -13,7 +13,11 @@ from fakes.registry.peft_folders import Adapter, write_adapter, write_base
 from parfocal.engine import AdapterKey, RankAndScale
 from parfocal.registry import (
     BaseContract,
+    Canary,
+    CanaryPlan,
     FolderRegistry,
+    Guard,
+    GuardedMetric,
     Provenance,
     Publication,
     Rendering,
@@ -22,6 +26,7 @@ from parfocal.registry import (
     locate_base,
 )
 from parfocal.registry.errors import AdapterNotFound, InvalidName
+from parfocal.server.canaries import Ended, Splits
 from parfocal.server.errors import ContractMismatch
 from parfocal.server.requests import Manner, Resolved
 from parfocal.server.requests.adapters import AdapterResolver, RegistryAdapterSource
@@ -59,6 +64,57 @@ def _resolve(registry: FolderRegistry, base: BaseContract, reference: str) -> Ad
 
 def _resolved(registry: FolderRegistry, base: BaseContract, reference: str) -> Resolved:
     return _with_resolver(registry, base, lambda resolver: asyncio.run(resolver.resolve(reference)))
+
+
+def test_requests_of_an_alias_with_a_canary_are_split_by_their_keys(
+    registry: FolderRegistry, base: BaseContract
+) -> None:
+    registry.set_canary("team/invoices", "prod", CanaryPlan(2, 5000))
+    canary = registry.resolve("team/invoices@prod").canary
+    assert canary is not None
+    keys = [f"user-{number}" for number in range(20)]
+    resolver = AdapterResolver(registry, base, 2, splits=Splits(lambda *_: None))
+
+    async def all_of_them() -> list[Resolved]:
+        return [await resolver.resolve("team/invoices@prod", key) for key in (*keys, *keys, "")]
+
+    *split, without = asyncio.run(all_of_them())
+    resolver.close()
+    got = [each.adapter.version if each.adapter else 0 for each in split]
+    assert got[:20] == got[20:] == [2 if canary.takes(key) else 1 for key in keys]
+    assert set(got) == {1, 2}
+    assert [each.arm and each.arm.is_canary for each in split] == [version == 2 for version in got]
+    assert without.adapter is not None
+    assert (without.adapter.version, without.arm) == (1, None)
+
+
+def test_a_canary_for_another_base_fails_its_requests_and_is_found_worse(
+    registry: FolderRegistry, base: BaseContract, tmp_path: Path
+) -> None:
+    other = replace(base, config_digest="sha256:" + "9" * 64)
+    folder = write_adapter(tmp_path / "adapter-3", Adapter(fill=3))
+    registry.publish("team/invoices", folder, Publication(other))
+    guard = Guard(GuardedMetric.ERRORS, samples=20)
+    registry.set_canary("team/invoices", "prod", CanaryPlan(3, 5000, (guard,)))
+    told: list[Canary] = []
+    splits = Splits(lambda canary, found: told.append(canary))
+    resolver = AdapterResolver(registry, base, 2, splits=splits)
+
+    async def ask(key: str) -> None:
+        try:
+            resolved = await resolver.resolve("team/invoices@prod", key)
+        except ContractMismatch:
+            return
+        assert resolved.arm is not None
+        splits.ended(resolved.arm, Ended(failed=False))
+
+    async def ask_all() -> None:
+        for number in range(100):
+            await ask(f"user-{number}")
+
+    asyncio.run(ask_all())
+    resolver.close()
+    assert [each.version for each in told] == [3]
 
 
 def test_the_empty_reference_is_the_base(registry: FolderRegistry, base: BaseContract) -> None:

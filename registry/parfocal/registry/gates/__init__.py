@@ -12,9 +12,10 @@ from parfocal.registry.gates.gate import MAX_RULES, Gate, Rule, StandingGate
 from parfocal.registry.gates.losses import BelowBase, NotAboveCurrent
 from parfocal.registry.gates.origins import SameBase, Signatures, SignedBy
 from parfocal.registry.gates.subject import EVERY_SLICE, Subject
-from parfocal.registry.gates.verdict import Evidence, Outcome, Override, Passage, Verdict
+from parfocal.registry.gates.verdict import AS_THE_GATE_SAYS, Evidence, Outcome, Override, Passage, Verdict
 
 __all__ = [
+    "AS_THE_GATE_SAYS",
     "EVERY_SLICE",
     "MAX_RULES",
     "BelowBase",

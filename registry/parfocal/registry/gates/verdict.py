@@ -82,11 +82,19 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Why an alias moves though its gate refuses, who moves it, and where it must point now (0: nowhere)."""
+    """Why an alias moves though its gate refuses, who moves it, and where it must point now (0: nowhere).
 
-    reason: str
+    Without a reason the gate is not overridden. `expected_canary` is the number of the canary that the alias
+    must have, 0 for none.
+    """
+
+    reason: str = ""
     actor: str = ""
     expected_version: int | None = None
+    expected_canary: int | None = None
+
+
+AS_THE_GATE_SAYS = Override()
 
 
 class Outcome(StrEnum):

@@ -11,6 +11,8 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
+    CanaryComparison,
+    CanaryPlan,
     Event,
     MoveFilter,
     Signature,
@@ -36,7 +38,7 @@ class Terms:
     `expected` is the version that it points at, 0 for none, None for no check. `gate` is the number of the
     event that set the alias's gate, 0 for none, and `asked_at` where the alias pointed when the gate was
     asked, None where it was not. `leads_to` is the version that a rollback was seen to lead to, None where
-    nobody looked.
+    nobody looked. `canary` is the number of its canary, 0 for none, None for no check.
     """
 
     expected: int | None = None
@@ -44,6 +46,7 @@ class Terms:
     asked_at: int | None = None
     found: str = ""
     leads_to: int | None = None
+    canary: int | None = None
 
 
 # Whoever has not looked for a gate is refused by one.
@@ -84,7 +87,7 @@ class Index(Protocol):
         ...
 
     def target(self, name: str, alias: str) -> Version:
-        """The version that an alias points at; raises AdapterNotFound or AliasNotFound."""
+        """The version that an alias points at, with its canary; raises AdapterNotFound or AliasNotFound."""
         ...
 
     def find(self, digest: str) -> Version:
@@ -151,7 +154,9 @@ class Index(Protocol):
         ...
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
-        """Points an alias at a live version; pointing it where it points already records nothing.
+        """Points an alias at a live version, which ends its canary.
+
+        Pointing one without a canary where it points already records nothing.
 
         Raises AdapterNotFound, VersionNotFound, TooManyAliases and, where it is not as `terms` say,
         AliasMoved or GateMoved.
@@ -163,6 +168,23 @@ class Index(Protocol):
 
         Raises AdapterNotFound, AliasNotFound, NothingToRollBack and, where it is not as `terms` say,
         AliasMoved or GateMoved.
+        """
+        ...
+
+    def set_canary(self, name: str, alias: str, plan: CanaryPlan, actor: str, terms: Terms) -> Alias:
+        """Gives some of an alias's requests to a second version; the same plan again records nothing.
+
+        Raises AdapterNotFound, AliasNotFound, VersionNotFound, InvalidCanary where the alias points at the
+        version and, where it is not as `terms` say, AliasMoved or GateMoved.
+        """
+        ...
+
+    def abort_canary(
+        self, name: str, alias: str, number: int, actor: str, found: tuple[CanaryComparison, ...] = ()
+    ) -> Alias:
+        """Gives an alias's requests to the version that it points at alone, if its canary has this number.
+
+        `found` is kept with it. Raises AdapterNotFound, AliasNotFound, CanaryNotFound or AliasMoved.
         """
         ...
 
@@ -189,7 +211,7 @@ class Index(Protocol):
         ...
 
     def delete_version(self, name: str, number: int, actor: str) -> None:
-        """Deletes a version; raises VersionInUse while an alias points at it, else as `version`."""
+        """Deletes a version; raises VersionInUse while an alias points at it, or gives it requests."""
         ...
 
     def delete_adapter(self, name: str, force: bool, actor: str) -> None:

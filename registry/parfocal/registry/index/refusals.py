@@ -7,9 +7,11 @@ from parfocal.registry.errors import (
     AdapterNotFound,
     AliasMoved,
     AliasNotFound,
+    CanaryNotFound,
     EventUnknown,
     GateMoved,
     GateNotFound,
+    InvalidCanary,
     InvalidReference,
     NothingToRollBack,
     TooManyAliases,
@@ -18,7 +20,7 @@ from parfocal.registry.errors import (
     VersionNotFound,
 )
 from parfocal.registry.index.protocol import Terms
-from parfocal.registry.values import MAX_ALIASES, MAX_SIGNATURES
+from parfocal.registry.values import MAX_ALIASES, MAX_SIGNATURES, Canary
 
 
 def no_adapter(name: str, was_deleted: bool) -> AdapterNotFound:
@@ -121,6 +123,36 @@ def check_leads_to(name: str, alias: str, terms: Terms, target: int) -> None:
         )  # fmt: skip
 
 
+def check_canary(name: str, alias: str, expected: int | None, actual: Canary | None) -> None:
+    """Raises AliasMoved unless the canary of an alias is the one expected; 0 stands for none."""
+    number = 0 if actual is None else actual.number
+    if expected in (None, number):
+        return
+    has = f"has the canary {actual}, number {number}" if actual else "has no canary"
+    wanted = f"number {expected}" if expected else "none"
+    raise AliasMoved(
+        f"alias {alias!r} of {name!r} {has}, expected {wanted}; look again and retry",
+        adapter=name, alias=alias, expected_canary=str(expected), actual_canary=str(number),
+    )  # fmt: skip
+
+
+def check_second(name: str, alias: str, version: int, actual: int) -> None:
+    """Raises InvalidCanary where an alias points at what is to be its canary."""
+    if version == actual:
+        raise InvalidCanary(
+            f"{name}@{alias} points at version {version}; its canary must be another", field="version"
+        )
+
+
+def no_canary(name: str, alias: str) -> CanaryNotFound:
+    """The alias has no canary."""
+    return CanaryNotFound(
+        f"alias {alias!r} of {name!r} has no canary; parfocal alias {name} {alias} --canary VERSION --weight "
+        "10 begins one",
+        adapter=name, alias=alias,
+    )  # fmt: skip
+
+
 def no_gate(name: str, alias: str) -> GateNotFound:
     """The alias carries no gate."""
     return GateNotFound(
@@ -151,7 +183,8 @@ def version_in_use(name: str, number: int, aliases: Sequence[str]) -> VersionInU
     """Aliases point at the version."""
     held = ", ".join(aliases)
     return VersionInUse(
-        f"{name}@{number} is what alias {held} points at; move or delete the alias first",
+        f"{name}@{number} is what alias {held} points at, or gives requests as a canary; move or delete the "
+        "alias, or abort the canary first",
         adapter=name, version=str(number), aliases=held,
     )  # fmt: skip
 

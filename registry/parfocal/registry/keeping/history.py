@@ -172,16 +172,8 @@ def _readable_events(index: Index) -> Iterator[Event | HistoryFault]:
 
 
 def _strays(index: Index, standing: Standing) -> Iterator[HistoryFault]:
-    """Versions and aliases that are not what the events made of them."""
-    aliases: dict[tuple[str, str], int] = {}
-    for adapter in _adapters(index):
-        aliases |= {(adapter, alias.alias): alias.version for alias in index.aliases(adapter)}
-    for name, alias in sorted(aliases.keys() | standing.aliases.keys()):
-        found, told = aliases.get((name, alias), 0), standing.aliases.get((name, alias), 0)
-        if found != told:
-            yield HistoryFault(
-                0, f"{name}@{alias} points at {_version(found)}, and was last moved to {_version(told)}"
-            )
+    """Versions, aliases and canaries that are not what the events made of them."""
+    yield from _stray_aliases(index, standing)
     live = {digest for digest, _ in index.manifests()}
     for (name, number), digest in sorted(standing.versions.items()):
         if digest not in live:
@@ -201,8 +193,30 @@ def _stray_signatures(index: Index, standing: Standing) -> Iterator[HistoryFault
         yield HistoryFault(0, f"{digest} is a signature that no event has added")
 
 
+def _stray_aliases(index: Index, standing: Standing) -> Iterator[HistoryFault]:
+    """Aliases that point elsewhere, or share their requests otherwise, than the events say."""
+    there = [alias for adapter in _adapters(index) for alias in index.aliases(adapter)]
+    aliases = {(each.name, each.alias): each.version for each in there}
+    for name, alias in sorted(aliases.keys() | standing.aliases.keys()):
+        found, told = aliases.get((name, alias), 0), standing.aliases.get((name, alias), 0)
+        if found != told:
+            yield HistoryFault(
+                0, f"{name}@{alias} points at {_version(found)}, and was last moved to {_version(told)}"
+            )
+    canaries = {(each.name, each.alias): each.canary.number for each in there if each.canary is not None}
+    begun = {where: event.sequence for where, event in standing.canaries.items()}
+    for name, alias in sorted(canaries.keys() | begun.keys()):
+        found, told = canaries.get((name, alias), 0), begun.get((name, alias), 0)
+        if found != told:
+            yield HistoryFault(0, f"{name}@{alias} has {_canary(found)}, and was last given {_canary(told)}")
+
+
 def _version(number: int) -> str:
     return f"version {number}" if number else "nothing"
+
+
+def _canary(number: int) -> str:
+    return f"the canary of event {number}" if number else "no canary"
 
 
 def _adapters(index: Index) -> Iterator[str]:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from parfocal.registry.values import Event, EventKind, Standing
+from parfocal.registry.errors import InvalidCanary
+from parfocal.registry.values import CanaryPlan, Event, EventKind, Standing
 
 ACTOR = "parfocal registry rebuild"
 
@@ -32,9 +33,11 @@ def mend(events: Iterable[Event], manifests: Collection[str]) -> Mended:
     lost = [key for key, digest in standing.versions.items() if digest not in manifests]
     for key in lost:
         told.append(_end(EventKind.VERSION_DELETED, *key, digest=standing.versions.pop(key)))
-    for (name, alias), number in standing.aliases.items():
+    for (name, alias), number in list(standing.aliases.items()):
         if (name, number) not in standing.versions:
             told.append(_end(EventKind.ALIAS_DELETED, name, alias=alias, previous_version=number))
+            standing.take(told[-1])
+    told += _without_canary(standing)
     numbered = tuple(replace(event, sequence=number) for number, event in enumerate(told, 1))
     is_changed = list(numbered) != given
     if is_changed:  # another history, which nobody has sealed
@@ -74,6 +77,20 @@ def _whole(events: Iterable[Event]) -> Iterable[Event]:
             live = {key: number for key, number in live.items() if key[0] != event.name}
         told.append(event)
     return told
+
+
+def _without_canary(standing: Standing) -> Iterable[Event]:
+    """The ends of canaries whose version was lost, or of which nobody can tell which it is."""
+    for (name, alias), begun in standing.canaries.items():
+        try:
+            plan, _ = CanaryPlan.parse(begun.canary)
+        except InvalidCanary:
+            plan = None
+        if plan is None or (name, plan.version) not in standing.versions:
+            number = standing.aliases[name, alias]
+            digest = standing.versions[name, number]
+            place = {"alias": alias, "digest": digest, "previous_version": number}
+            yield _end(EventKind.CANARY_ABORTED, name, number, **place)
 
 
 def _rest(told: Iterable[Event], name: str) -> Iterable[Event]:

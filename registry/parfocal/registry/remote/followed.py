@@ -1,8 +1,11 @@
 """A remote registry as a server follows it: what is known is answered here, whatever becomes of the registry.
 
 The first look-up of a reference asks the registry; later ones do not. A watch tells what has changed. Where a
-reference then means another version, its files are fetched and verified before anybody is answered with it.
+reference then means another version, its files are fetched and verified before anybody is answered with it,
+and those of an alias's canary before it gets requests.
 """
+
+# size: one life: what is known, how it is followed, and how it switches
 
 import logging
 import threading
@@ -11,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -58,12 +61,26 @@ class Followable(Protocol):
 
 @dataclass(slots=True)
 class _Switch:
-    """A reference that has moved in the registry, and is answered as before until the files are here."""
+    """A reference that has moved in the registry, and is answered as before until the files are here.
+
+    `second` is the version of its canary, if it has one.
+    """
 
     version: Version
+    second: Version | None
     since: float
     begun_at: float
     failed_at: float | None = None
+
+    @property
+    def versions(self) -> list[Version]:
+        """What must be here."""
+        return [self.version] if self.second is None else [self.version, self.second]
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of what must be here."""
+        return [each.digest for each in self.versions]
 
 
 class FollowedRegistry:
@@ -139,14 +156,26 @@ class FollowedRegistry:
         if meaning is not None:
             return self._version(meaning)
         try:
-            version = self._registry.resolve(key)
+            version, second = self._asked(key)
         except (WireError, StorageError):
             meaning = self._meaning_by_content(wanted)
             if meaning is None:
                 raise
             return self._version(meaning)
+        if second is not None:
+            self._learn(str(second), second, heard)
         self._learn(key, version, heard)
         return version
+
+    def _asked(self, key: str) -> tuple[Version, Version | None]:
+        """What the registry says that a reference means, and the version of its canary, if it has one."""
+        version = self._registry.resolve(key)
+        if version.canary is None:
+            return version, None
+        try:
+            return version, self._registry.resolve(f"{version.name}@{version.canary.version}")
+        except NotFound:  # it ended meanwhile, and an event tells
+            return replace(version, canary=None), None
 
     def materialise(self, digest: str) -> Path:
         """A local folder with the version's files, every byte verified now; see Registry."""
@@ -174,7 +203,8 @@ class FollowedRegistry:
         if found is None:
             manifest = self._registry.manifest(meaning.digest)
             data = manifest.to_bytes()
-            found = Version(meaning.name, meaning.version, meaning.digest, data, meaning.created_at, manifest)
+            place = meaning.name, meaning.version, meaning.digest
+            found = Version(*place, data, meaning.created_at, manifest, meaning.canary)
             self._remember(found)
         return found
 
@@ -188,11 +218,12 @@ class FollowedRegistry:
         with self._lock:
             known = [each for each in self._meanings.values() if each.name == name]
         if wanted.version is not None:
-            return next((each for each in known if each.version == wanted.version), None)
-        if wanted.digest is not None:
-            found = {each for each in known if each.digest.startswith(wanted.digest)}
-            return found.pop() if len(found) == 1 else None
-        return None
+            found = {replace(each, canary=None) for each in known if each.version == wanted.version}
+        elif wanted.digest is not None:
+            found = {replace(each, canary=None) for each in known if each.digest.startswith(wanted.digest)}
+        else:
+            return None
+        return found.pop() if len(found) == 1 else None
 
     def _learn(self, key: str, version: Version, heard: int) -> None:
         self._registry.keep_manifest(version.manifest)
@@ -255,13 +286,13 @@ class FollowedRegistry:
             known = {key: each for key, each in self._meanings.items() if each.name == name}
         for key, meaning in known.items():
             try:
-                version = self._registry.resolve(key)
+                version, second = self._asked(key)
             except NotFound as error:
                 self._gone(key, meaning, is_whole, error)
             except DataLoss as error:
                 log.warning("%s is still answered with %s: %s", key, meaning, error)
             else:
-                self._means(key, version)
+                self._means(key, version, second)
 
     def _gone(self, key: str, meaning: Meaning, is_whole: bool, error: NotFound) -> None:
         if not is_whole:
@@ -276,31 +307,31 @@ class FollowedRegistry:
             self._switches.pop(key, None)
             self._changed = True
 
-    def _means(self, key: str, version: Version) -> None:
-        """Takes what the registry says; a version not answered so far is fetched first."""
+    def _means(self, key: str, version: Version, second: Version | None) -> None:
+        """Takes what the registry says; a version not answered so far is fetched first, a canary's too."""
         with self._lock:
             if self._meanings.get(key) in (None, Meaning.of(version)):
                 self._switches.pop(key, None)
                 return
             under_way = self._switches.get(key)
-            if under_way is not None and under_way.version.digest == version.digest:
+            since = time.monotonic()
+            if under_way is not None and Meaning.of(under_way.version) == Meaning.of(version):
                 if under_way.failed_at is None:
                     return
                 since = under_way.since
-            else:
-                since = time.monotonic()
-            switch = self._switches[key] = _Switch(version, since, time.monotonic())
-        self._fetch(key, switch)
+            switch = self._switches[key] = _Switch(version, second, since, time.monotonic())
+        self._fetch(key, switch, switch.digests)
 
-    def _fetch(self, key: str, switch: _Switch) -> None:
-        log.info("%s moves to %s once its files are here", key, switch.version)
+    def _fetch(self, key: str, switch: _Switch, digests: list[str]) -> None:
+        """Fetches one after the other, and switches then."""
+        log.info("%s moves to %s once its files are here", key, Meaning.of(switch.version))
         try:
-            fetch = self._fetching.begin(switch.version.digest)
+            fetch = self._fetching.begin(digests[0])
         except RuntimeError:  # closed meanwhile
             return
-        fetch.add_done_callback(lambda fetch: self._fetched(key, switch, fetch))
+        fetch.add_done_callback(lambda fetch: self._fetched(key, switch, digests[1:], fetch))
 
-    def _fetched(self, key: str, switch: _Switch, fetch: "Future[Path]") -> None:
+    def _fetched(self, key: str, switch: _Switch, rest: list[str], fetch: "Future[Path]") -> None:
         try:
             fetch.result()
         except CancelledError:
@@ -309,24 +340,35 @@ class FollowedRegistry:
             with self._lock:
                 switch.failed_at = time.monotonic()
             log.warning(
-                "%s is still answered as before, since %s cannot be fetched: %s", key, switch.version, error
-            )
+                "%s is still answered as before, since %s cannot be fetched: %s",
+                key, Meaning.of(switch.version), error,
+            )  # fmt: skip
+            return
+        if rest:
+            self._fetch(key, switch, rest)
             return
         if self._signatures:
-            with suppress(RegistryError):
-                self.bundles(switch.version)
+            for each in switch.versions:
+                with suppress(RegistryError):
+                    self.bundles(each)
         self._complete(key, switch)
 
     def _complete(self, key: str, switch: _Switch) -> None:
         self._remember(switch.version)
+        second = switch.second
+        if second is not None:
+            self._registry.keep_manifest(second.manifest)
+            self._remember(second)
         with self._lock:
             if self._switches.get(key) is not switch:  # it has moved on, or is gone
                 return
             del self._switches[key]
             self._meanings[key] = Meaning.of(switch.version)
+            if second is not None:
+                self._meanings[str(second)] = Meaning.of(second)
             self._changed = True
         took = time.monotonic() - switch.since
-        log.info("%s is now %s, %.2f s after it moved was heard", key, switch.version, took)
+        log.info("%s is now %s, %.2f s after it moved was heard", key, Meaning.of(switch.version), took)
 
     def _lost(self, error: Exception | None) -> None:
         with self._lock:
@@ -362,7 +404,7 @@ class FollowedRegistry:
                             key, switch.version, self._switch_s)  # fmt: skip
                 self._complete(key, switch)
             for key, switch in self._failed(now):
-                self._fetch(key, switch)
+                self._fetch(key, switch, switch.digests)
             if self._changed or now - written > _WRITE_S:
                 written = now
                 self._write()

@@ -9,7 +9,18 @@ from datetime import datetime
 from pathlib import Path
 
 from parfocal.registry.disk import sync_descriptor, sync_folder
-from parfocal.registry.values import JSON, FieldError, InvalidJson, JsonObject, Version, dumps, loads
+from parfocal.registry.errors import InvalidCanary
+from parfocal.registry.values import (
+    JSON,
+    Canary,
+    CanaryPlan,
+    FieldError,
+    InvalidJson,
+    JsonObject,
+    Version,
+    dumps,
+    loads,
+)
 
 log = logging.getLogger(__name__)
 
@@ -18,20 +29,25 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The version that a reference stood for when the registry was last asked; its manifest is kept apart."""
+    """The version that a reference stood for when the registry was last asked; its manifest is kept apart.
+
+    `canary` is what shares its requests, where the reference is an alias that has one.
+    """
 
     name: str
     version: int
     digest: str
     created_at: datetime
+    canary: Canary | None = None
 
     @classmethod
     def of(cls, version: Version) -> "Meaning":
         """What a resolved version is."""
-        return cls(version.name, version.version, version.digest, version.created_at)
+        return cls(version.name, version.version, version.digest, version.created_at, version.canary)
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.version}"
+        also = "" if self.canary is None else f" with canary {self.canary}"
+        return f"{self.name}@{self.version}{also}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,7 @@ class KnownFile:
             )
         except FileNotFoundError:
             return Known()
-        except (OSError, InvalidJson, FieldError, ValueError) as error:
+        except (OSError, InvalidJson, FieldError, InvalidCanary, ValueError) as error:
             log.warning("what was known of registry %s cannot be read from %s: %s",
                         self._location, self._path, error)  # fmt: skip
             return Known()
@@ -90,14 +106,35 @@ class KnownFile:
 
 
 def _fields(meaning: Meaning) -> dict[str, JSON]:
+    canary = meaning.canary
     return {
         "name": meaning.name,
         "version": meaning.version,
         "digest": meaning.digest,
         "created_at": meaning.created_at.isoformat(),
+        **({} if canary is None else {"canary": _canary_fields(canary)}),
+    }
+
+
+def _canary_fields(canary: Canary) -> dict[str, JSON]:
+    return {
+        "alias": canary.alias,
+        "plan": canary.plan.text_of(canary.digest),
+        "number": canary.number,
+        "actor": canary.actor,
+        "begun_at": canary.begun_at.isoformat(),
     }
 
 
 def _meaning(fields: JsonObject) -> Meaning:
     created_at = datetime.fromisoformat(fields.text("created_at"))
-    return Meaning(fields.text("name"), fields.count("version"), fields.text("digest"), created_at)
+    name, place = fields.text("name"), (fields.count("version"), fields.text("digest"), created_at)
+    canary = _canary(fields.object("canary"), name) if fields.given("canary") else None
+    return Meaning(name, *place, canary)
+
+
+def _canary(fields: JsonObject, name: str) -> Canary:
+    plan, digest = CanaryPlan.parse(fields.text("plan"))
+    begun_at = datetime.fromisoformat(fields.text("begun_at"))
+    number, actor = fields.count("number"), fields.text("actor")
+    return Canary(name, fields.text("alias"), plan, digest, number, actor, begun_at)

@@ -1,15 +1,19 @@
 """A registry behind `grpc://host:port`. Trusts no byte that it has not verified."""
 
+# size: a method for each call of the protocol
+
 import logging
 import os
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from parfocal.client.transfer import Progress, Source, upload_parts
 from parfocal.registry.disk import cache_home, disk_errors
 from parfocal.registry.errors import BlobCorrupt, InvalidArgument
-from parfocal.registry.gates import Gate, Override, StandingGate, Verdict
+from parfocal.registry.gates import AS_THE_GATE_SAYS, Gate, Override, StandingGate, Verdict
+from parfocal.registry.index import refusals
 from parfocal.registry.publishing import Publication, draft
 from parfocal.registry.remote.cache import RemoteCache
 from parfocal.registry.remote.foreseen import presigned
@@ -38,6 +42,8 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
+    CanaryComparison,
+    CanaryPlan,
     Manifest,
     MoveFilter,
     Page,
@@ -47,6 +53,7 @@ from parfocal.registry.values import (
     VersionFilter,
     check_actor,
     check_alias,
+    check_canary_number,
     check_expected,
     check_needed,
     check_reason,
@@ -57,7 +64,9 @@ from parfocal.registry.values import (
     parse_digest,
 )
 from parfocal.registry.wire import (
+    comparison_messages,
     filter_message,
+    guard_messages,
     read_adapter,
     read_alias,
     read_listed,
@@ -310,15 +319,16 @@ class RemoteRegistry:
         self, name: str, alias: str, version: int, expected_version: int | None = None, actor: str = ""
     ) -> Alias:
         """Points an alias at a live version and records the move; see Registry."""
-        return self._moved(name, alias, version, Override("", actor, expected_version))
+        return self.move_alias(name, alias, version, Override("", actor, expected_version))
 
     def override_gate(self, name: str, alias: str, version: int, override: Override) -> Alias:
         """Points an alias at a live version though its gate refuses; see Registry."""
         if not check_reason(override.reason):
             raise InvalidArgument("a gate is overridden for a reason; say which", field="override_reason")
-        return self._moved(name, alias, version, override)
+        return self.move_alias(name, alias, version, override)
 
-    def _moved(self, name: str, alias: str, version: int, override: Override) -> Alias:
+    def move_alias(self, name: str, alias: str, version: int, override: Override) -> Alias:
+        """Points an alias at a live version, as the override says; see Registry."""
         with registry_errors(self._endpoint):
             request = pb.SetAliasRequest(
                 name=str(AdapterName.parse(name)),
@@ -326,10 +336,53 @@ class RemoteRegistry:
                 version=check_version(version),
                 expected_version=check_expected(override.expected_version),
                 actor=check_actor(override.actor),
-                override_reason=override.reason,
+                override_reason=check_reason(override.reason),
+                expected_canary=override.expected_canary,
             )
             reply = self._stub.SetAlias(request, timeout=_DEADLINE_S)
-        return checked_alias(read_alias(reply), request.name, request.alias, version)
+            return checked_alias(read_alias(reply), request.name, request.alias, version)
+
+    def set_canary(
+        self, name: str, alias: str, plan: CanaryPlan, override: Override = AS_THE_GATE_SAYS
+    ) -> Alias:
+        """Gives a share of an alias's requests to a second live version; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.SetCanaryRequest(
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias),
+                version=check_version(plan.version),
+                weight=plan.weight,
+                guards=guard_messages(plan.guards),
+                expected_version=check_expected(override.expected_version),
+                expected_canary=override.expected_canary,
+                actor=check_actor(override.actor),
+                override_reason=check_reason(override.reason),
+            )
+            reply = self._stub.SetCanary(request, timeout=_DEADLINE_S)
+            return checked_alias(read_alias(reply), request.name, request.alias)
+
+    def promote_canary(self, seen: Alias, override: Override = AS_THE_GATE_SAYS) -> Alias:
+        """Points an alias at its canary's version; see Registry."""
+        canary = seen.canary
+        if canary is None:
+            raise refusals.no_canary(seen.name, seen.alias)
+        checked = replace(override, expected_version=seen.version, expected_canary=canary.number)
+        return self.move_alias(seen.name, seen.alias, canary.version, checked)
+
+    def abort_canary(
+        self, name: str, alias: str, number: int, actor: str = "", found: tuple[CanaryComparison, ...] = ()
+    ) -> Alias:
+        """Gives all requests of an alias to the version that it points at; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.AbortCanaryRequest(
+                name=str(AdapterName.parse(name)),
+                alias=check_alias(alias),
+                expected_canary=check_canary_number(number),
+                actor=check_actor(actor),
+                comparisons=comparison_messages(found),
+            )
+            reply = self._stub.AbortCanary(request, timeout=_DEADLINE_S)
+            return checked_alias(read_alias(reply), request.name, request.alias)
 
     def rollback_alias(self, name: str, alias: str, expected_version: int, actor: str = "") -> Alias:
         """Undoes the last move of an alias that was not undone yet; see Registry."""

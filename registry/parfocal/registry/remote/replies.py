@@ -14,6 +14,7 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
+    Canary,
     Page,
     Reference,
     Version,
@@ -35,6 +36,7 @@ def refused(what: str) -> ReplyRefused:
 def checked_version(version: Version, name: str | None = None) -> Version:
     """The version, if it is one of `name` and has the files of an adapter; raises ReplyRefused."""
     _check_named(version, name)
+    _check_canary(version.canary)
     fault = fault_of_files(version.manifest.files)
     if fault is not None:
         raise refused(f"lists files of {version} that no adapter has: {fault}")
@@ -46,6 +48,8 @@ def checked_resolved(version: Version, wanted: Reference) -> Version:
     found = checked_version(version, str(wanted.name))
     if wanted.version not in (None, found.version):
         raise refused(f"sent {found} when asked for {wanted}")
+    if found.canary is not None and found.canary.alias != wanted.alias:
+        raise refused(f"sent the canary of {found.canary.alias} when asked for {wanted}")
     if wanted.digest is not None and not found.digest.startswith(wanted.digest):
         raise refused(f"sent {found.digest} when asked for {wanted}")
     return found
@@ -80,7 +84,14 @@ def checked_alias(alias: Alias, name: str, word: str | None = None, version: int
     _check_number(alias)
     if version not in (None, alias.version):
         raise refused(f"says that {name}@{alias.alias} points at {alias.version}, not at {version}")
+    _check_canary(alias.canary)
     return alias
+
+
+def _check_canary(canary: Canary | None) -> None:
+    if canary is not None:
+        _check_word(canary.alias, check_alias)
+        _check_word(canary.digest, parse_digest)
 
 
 def checked_gate(message: adapter_pb2.Gate, name: str, alias: str) -> StandingGate:

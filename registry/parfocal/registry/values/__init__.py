@@ -2,6 +2,7 @@
 
 from parfocal.registry.values.arguments import (
     check_actor,
+    check_canary_number,
     check_expected,
     check_needed,
     check_reason,
@@ -18,6 +19,18 @@ from parfocal.registry.values.base_contract import (
     Difference,
     Quantisation,
 )
+from parfocal.registry.values.canaries import (
+    WHOLE,
+    Canary,
+    CanaryComparison,
+    CanaryEnd,
+    CanaryOutcome,
+    CanaryPlan,
+    Guard,
+    GuardedMetric,
+    bucket_of,
+    weight_text,
+)
 from parfocal.registry.values.canonical_json import JSON, InvalidJson, dumps, loads
 from parfocal.registry.values.contract import Contract, TargetModule
 from parfocal.registry.values.digest import (
@@ -30,7 +43,7 @@ from parfocal.registry.values.digest import (
     hex_of,
     parse_digest,
 )
-from parfocal.registry.values.events import MOVE_KINDS, Event, EventKind, Standing
+from parfocal.registry.values.events import MOVE_KINDS, POINTING, Event, EventKind, Standing
 from parfocal.registry.values.filters import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -104,11 +117,13 @@ __all__ = [
     "MEANING",
     "MOVE_KINDS",
     "PLAIN_PREFIX",
+    "POINTING",
     "PREFIX",
     "SCHEMA",
     "SPELLING",
     "TEMPLATE_FILE",
     "WEIGHTS_FILE",
+    "WHOLE",
     "AdapterName",
     "AdapterSummary",
     "Alias",
@@ -116,6 +131,11 @@ __all__ = [
     "BaseContract",
     "BaseDigests",
     "BaseShape",
+    "Canary",
+    "CanaryComparison",
+    "CanaryEnd",
+    "CanaryOutcome",
+    "CanaryPlan",
     "Comparison",
     "Contract",
     "Difference",
@@ -124,6 +144,8 @@ __all__ = [
     "EventKind",
     "FieldError",
     "FileEntry",
+    "Guard",
+    "GuardedMetric",
     "Hasher",
     "InvalidJson",
     "JsonObject",
@@ -145,8 +167,10 @@ __all__ = [
     "Version",
     "VersionFilter",
     "adapters_listing",
+    "bucket_of",
     "check_actor",
     "check_alias",
+    "check_canary_number",
     "check_expected",
     "check_needed",
     "check_once",
@@ -172,4 +196,5 @@ __all__ = [
     "read_foreign_json",
     "rollback_target",
     "unprintable_field",
+    "weight_text",
 ]

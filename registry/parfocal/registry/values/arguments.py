@@ -46,6 +46,16 @@ def check_expected(number: int | None) -> int | None:
     return number
 
 
+def check_canary_number(number: int) -> int:
+    """`number`, if it can be a canary's, 0 for none; raises InvalidArgument."""
+    if not 0 <= number <= _MAX_SEQUENCE:
+        raise InvalidArgument(
+            f"expected_canary {number} is out of range; give the number that the alias tells of its canary",
+            field="expected_canary",
+        )
+    return number
+
+
 def check_sequence(number: int | None) -> int | None:
     """`number`, if it can be an event's, or 0 or None; raises InvalidArgument."""
     if number is not None and not 0 <= number <= _MAX_SEQUENCE:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import Lock
 
 from parfocal.registry.errors import IndexCorrupt, InvalidManifest, RegistryTooNew
+from parfocal.registry.values.canaries import Canary
 from parfocal.registry.values.digest import digest_of
 from parfocal.registry.values.manifest import Manifest
 from parfocal.registry.values.recent import Recent
@@ -29,7 +30,8 @@ class Version:
     """A published version. `name` is canonical; `digest`, the manifest's, is the identity of its content.
 
     `manifest_bytes` are as they are stored: what a list holds is not read before somebody asks for its
-    `manifest`. `known` is that manifest where it was read before.
+    `manifest`. `known` is that manifest where it was read before. `canary` is what shares the requests of the
+    alias by which the version was resolved, if something does.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Version:
     manifest_bytes: bytes = field(repr=False)
     created_at: datetime
     known: Manifest | None = field(default=None, compare=False, repr=False)
+    canary: Canary | None = field(default=None, compare=False, repr=False)
 
     @property
     def manifest(self) -> Manifest:
@@ -107,7 +110,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class AdapterSummary:
-    """A name under which versions are published. `latest_version` is 0 when all of them were deleted."""
+    """A name under which versions are published. `latest_version` is 0 when all of them were deleted.
+
+    `aliases` are where they point, `canaries` what shares their requests.
+    """
 
     name: str
     latest_version: int
@@ -115,11 +121,15 @@ class AdapterSummary:
     created_at: datetime
     updated_at: datetime
     aliases: Mapping[str, int] = field(default_factory=dict)
+    canaries: Mapping[str, Canary] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that points at a version, who pointed it there and when."""
+    """A name that points at a version, who pointed it there and when.
+
+    `canary` is the second version, which gets some of its requests, if there is one.
+    """
 
     name: str
     alias: str
@@ -127,6 +137,11 @@ class Alias:
     digest: str
     actor: str
     moved_at: datetime
+    canary: Canary | None = None
+
+    def holds(self, version: int) -> bool:
+        """Whether it gives requests to this version."""
+        return version == self.version or (self.canary is not None and version == self.canary.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +155,13 @@ class Signature:
 
 
 class MoveKind(StrEnum):
-    """How an alias was moved."""
+    """How an alias was moved; a canary that begins or is aborted leaves it where it is."""
 
     SET = "set"
     ROLLBACK = "rollback"
     DELETE = "delete"
+    CANARY = "canary"
+    ABORT = "abort"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +169,8 @@ class AliasMove:
     """One move of an alias, kept for ever.
 
     `previous_version` is 0 when the alias did not exist; `version` is 0, `digest` empty when it was deleted.
-    `gate` is what the alias's gate found, as JSON; empty where it had none.
+    `gate` is what the alias's gate found, as JSON; empty where it had none. `canary` is the canary that
+    began, or how one ended, as JSON; empty where there was none.
     """
 
     name: str
@@ -164,3 +182,4 @@ class AliasMove:
     actor: str
     moved_at: datetime
     gate: str = ""
+    canary: str = ""

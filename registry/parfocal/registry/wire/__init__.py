@@ -1,5 +1,11 @@
 """The registry on the wire: its values as messages of `parfocal.v1`, and back. Knows no storage."""
 
+from parfocal.registry.wire.canaries import (
+    comparison_messages,
+    guard_messages,
+    read_comparisons,
+    read_plan,
+)
 from parfocal.registry.wire.errors import registry_errors
 from parfocal.registry.wire.events import event_message, read_event
 from parfocal.registry.wire.filters import filter_message, read_filter, read_move_filter, timestamp
@@ -45,17 +51,20 @@ __all__ = [
     "adapter_message",
     "alias_message",
     "base_message",
+    "comparison_messages",
     "evaluation_message",
     "event_message",
     "file_message",
     "filter_message",
     "first_of_download_bytes",
     "gate_message",
+    "guard_messages",
     "move_message",
     "provenance_message",
     "read_adapter",
     "read_alias",
     "read_base",
+    "read_comparisons",
     "read_evaluation",
     "read_event",
     "read_file",
@@ -64,6 +73,7 @@ __all__ = [
     "read_listed",
     "read_move",
     "read_move_filter",
+    "read_plan",
     "read_provenance",
     "read_publication",
     "read_rendering",

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from parfocal.registry.values import MOVE_KINDS, Event, EventKind
 from parfocal.registry.wire.messages import move_message
-from parfocal.registry.wire.reading import read_moment, read_move
+from parfocal.registry.wire.moments import read_moment
+from parfocal.registry.wire.reading import read_move
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -31,7 +32,7 @@ def event_message(event: Event) -> pb.WatchResponse:
             message.gate_set.CopyFrom(pb.GateSet(name=name, alias=event.alias, gate_json=event.gate))
         case EventKind.GATE_CLEARED:
             message.gate_cleared.CopyFrom(pb.GateCleared(name=name, alias=event.alias))
-        case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK | EventKind.ALIAS_DELETED:
+        case _ if event.kind in MOVE_KINDS:
             message.alias_moved.CopyFrom(move_message(event.move()))
     return message
 
@@ -63,7 +64,7 @@ def _unsealed(message: pb.WatchResponse) -> Event | None:
             move = read_move(message.alias_moved)
             kind, target = _EVENT_KINDS[move.kind], (move.version, move.digest)
             place = *target, move.alias, move.previous_version
-            return Event(sequence, kind, move.name, when, *place, actor, gate=move.gate)
+            return Event(sequence, kind, move.name, when, *place, actor, gate=move.gate, canary=move.canary)
         case "gate_set":
             gate = message.gate_set
             kind, rules = EventKind.GATE_SET, gate.gate_json

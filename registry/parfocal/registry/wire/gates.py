@@ -18,7 +18,8 @@ from parfocal.registry.gates import (
 )
 from parfocal.registry.wire.filters import timestamp
 from parfocal.registry.wire.messages import base_message
-from parfocal.registry.wire.reading import read_base, read_moment
+from parfocal.registry.wire.moments import read_moment
+from parfocal.registry.wire.reading import read_base
 from parfocal.v1 import adapter_pb2 as pb
 
 _SIDES = {Side.AT_LEAST: pb.BOUND_SIDE_AT_LEAST, Side.AT_MOST: pb.BOUND_SIDE_AT_MOST}

@@ -25,12 +25,15 @@ from parfocal.registry.values import (
     Version,
     dumps,
 )
+from parfocal.registry.wire.canaries import canary_message
 from parfocal.v1 import adapter_pb2 as pb
 
 _KINDS = {
     MoveKind.SET: pb.MOVE_KIND_SET,
     MoveKind.ROLLBACK: pb.MOVE_KIND_ROLLBACK,
     MoveKind.DELETE: pb.MOVE_KIND_DELETE,
+    MoveKind.CANARY: pb.MOVE_KIND_CANARY,
+    MoveKind.ABORT: pb.MOVE_KIND_ABORT,
 }
 _FORMS = {"chat": pb.RENDERING_FORM_CHAT, "raw": pb.RENDERING_FORM_RAW}
 
@@ -57,6 +60,7 @@ def bare_version_message(version: Version, aliases: Iterable[Alias]) -> pb.Versi
         digest=version.digest,
         create_time=_timestamp(version.created_at),
         aliases=sorted(alias.alias for alias in aliases if alias.version == version.version),
+        canary=None if version.canary is None else canary_message(version.canary),
     )
 
 
@@ -82,6 +86,7 @@ def alias_message(alias: Alias, history: Sequence[AliasMove] = ()) -> pb.Alias:
         update_time=_timestamp(alias.moved_at),
         actor=alias.actor,
         history=[move_message(move) for move in history],
+        canary=None if alias.canary is None else canary_message(alias.canary),
     )
 
 
@@ -107,6 +112,7 @@ def move_message(move: AliasMove) -> pb.AliasMove:
         move_time=_timestamp(move.moved_at),
         kind=_KINDS[move.kind],
         gate_json=move.gate,
+        canary_json=move.canary,
     )
 
 

@@ -2,11 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from parfocal.registry.errors import BlobCorrupt, InvalidPublication, ReplyRefused
+from parfocal.registry.errors import BlobCorrupt, InvalidPublication
 from parfocal.registry.values import (
     JSON,
     MAX_METRICS,
@@ -34,12 +31,16 @@ from parfocal.registry.values import (
     loads,
     parse_digest,
 )
+from parfocal.registry.wire.canaries import read_canary
+from parfocal.registry.wire.moments import read_moment
 from parfocal.v1 import adapter_pb2 as pb
 
 _KINDS = {
     pb.MOVE_KIND_SET: MoveKind.SET,
     pb.MOVE_KIND_ROLLBACK: MoveKind.ROLLBACK,
     pb.MOVE_KIND_DELETE: MoveKind.DELETE,
+    pb.MOVE_KIND_CANARY: MoveKind.CANARY,
+    pb.MOVE_KIND_ABORT: MoveKind.ABORT,
 }
 _FORMS: dict[int, str] = {pb.RENDERING_FORM_CHAT: "chat", pb.RENDERING_FORM_RAW: "raw"}
 # Spaces and line breaks included; recorded without them, it must be shorter still.
@@ -68,7 +69,9 @@ def read_version(message: pb.Version) -> Version:
 def read_listed(message: pb.Version) -> Version:
     """A version of a list, whether or not its manifest can be read."""
     moment = read_moment(message.create_time)
-    return Version(message.name, message.version, message.digest, message.manifest_json, moment)
+    canary = read_canary(message.canary, message.name) if message.HasField("canary") else None
+    place = message.name, message.version, message.digest
+    return Version(*place, message.manifest_json, moment, canary=canary)
 
 
 def read_signature(message: pb.Signature) -> Signature:
@@ -77,7 +80,8 @@ def read_signature(message: pb.Signature) -> Signature:
 
 
 def read_adapter(message: pb.Adapter) -> AdapterSummary:
-    """An adapter."""
+    """An adapter; raises ReplyRefused."""
+    split = [each for each in message.aliases if each.HasField("canary")]
     return AdapterSummary(
         message.name,
         message.latest_version,
@@ -85,6 +89,7 @@ def read_adapter(message: pb.Adapter) -> AdapterSummary:
         read_moment(message.create_time),
         read_moment(message.update_time),
         {alias.alias: alias.version for alias in message.aliases},
+        {each.alias: read_canary(each.canary, each.name) for each in split},
     )
 
 
@@ -97,6 +102,7 @@ def read_alias(message: pb.Alias) -> Alias:
         message.digest,
         message.actor,
         read_moment(message.update_time),
+        read_canary(message.canary, message.name) if message.HasField("canary") else None,
     )
 
 
@@ -112,6 +118,7 @@ def read_move(message: pb.AliasMove) -> AliasMove:
         message.actor,
         read_moment(message.move_time),
         message.gate_json,
+        message.canary_json,
     )
 
 
@@ -254,13 +261,3 @@ def _shape(message: pb.BaseShape) -> BaseShape:
         fused=message.fused if message.HasField("fused") else None,
         prefix=message.prefix if message.HasField("prefix") else PLAIN_PREFIX,
     )
-
-
-def read_moment(timestamp: Timestamp) -> datetime:
-    """A moment; raises ReplyRefused."""
-    try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ReplyRefused(
-            f"the registry sent a time that no calendar has ({timestamp.seconds} s); nothing of it was used"
-        ) from error

@@ -31,6 +31,7 @@ class Question:
     stop: pb.Stop
     options: pb.Options
     timeout_s: float | None
+    split_key: str = ""
 
 
 def answers(address: str, question: Question, count: int = 1) -> Iterator[pb.GenerateResponse]:
@@ -94,7 +95,11 @@ def _explained(error: RemoteError, address: str, timeout_s: float | None) -> Rem
 
 def _request(channel: grpc.Channel, question: Question) -> pb.GenerateRequest:
     request = pb.GenerateRequest(
-        adapter=question.adapter, sampling=question.sampling, stop=question.stop, options=question.options
+        adapter=question.adapter,
+        sampling=question.sampling,
+        stop=question.stop,
+        options=question.options,
+        split_key=question.split_key,
     )
     if _as_chat(channel, question):
         request.chat.CopyFrom(_chat(question.said.conversation))

@@ -74,6 +74,14 @@ def generate(
     top_logprobs: TopLogprobsOption = None,
     stream: StreamOption = True,
     timeout: TimeoutOption = None,
+    split_key: Annotated[
+        str,
+        typer.Option(
+            "--split-key",
+            metavar="KEY",
+            help="A user or a conversation: where the alias has a canary, the same version for each key.",
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Ask a running server for an answer.
@@ -105,7 +113,7 @@ def generate(
     )
     options = pb.Options(logprobs=logprobs or top_logprobs is not None, top_logprobs=top_logprobs)
     stops = pb.Stop(max_tokens=max_tokens, strings=stop or ())
-    question = Question(said, adapter, sampling, stops, options, timeout)
+    question = Question(said, adapter, sampling, stops, options, timeout, split_key)
     if wait or wait_for is not None:
         _wait(address, wait_for or timeout)
     if stream and not as_json and count == 1:

@@ -1,10 +1,11 @@
 """`parfocal ls`: what a registry holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
+from parfocal.cli.canaries import held
 from parfocal.cli.display import digest_text, show_json, show_table, size_text, time_text
 from parfocal.cli.documents import adapter_document, version_document
 from parfocal.cli.history import (
@@ -27,7 +28,7 @@ from parfocal.registry import (
     Version,
     every_item,
 )
-from parfocal.registry.values import ALL_VERSIONS, VersionFilter
+from parfocal.registry.values import ALL_VERSIONS, VersionFilter, weight_text
 
 
 def ls(
@@ -112,7 +113,7 @@ def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
             adapter.name,
             str(adapter.latest_version or "none"),
             str(adapter.version_count),
-            ", ".join(f"{alias}→{version}" for alias, version in sorted(adapter.aliases.items())),
+            ", ".join(_pointing(adapter)),
             time_text(adapter.updated_at),
         )
         for adapter in adapters
@@ -120,18 +121,26 @@ def _show_adapters(adapters: Sequence[AdapterSummary], as_json: bool) -> None:
     show_table(("ADAPTER", "LATEST", "VERSIONS", "ALIASES", "UPDATED"), rows)
 
 
+def _pointing(adapter: AdapterSummary) -> Iterator[str]:
+    """Where each alias points, and what its canary gets."""
+    for alias, version in sorted(adapter.aliases.items()):
+        canary = adapter.canaries.get(alias)
+        also = "" if canary is None else f" ({weight_text(canary.weight)} {canary.version})"
+        yield f"{alias}→{version}{also}"
+
+
 def _show_versions(registry: Registry, name: str, where: VersionFilter, as_json: bool) -> None:
     versions = list(every_item(lambda token: registry.versions(name, page_token=token, where=where)))
     if as_json:
         show_json({"versions": [version_document(version) for version in versions]})
         return
-    pointing = [(alias.version, alias.alias) for alias in registry.aliases(name)]
+    pointing = registry.aliases(name)
     asked = tuple(dict.fromkeys(condition.metric for condition in where.metrics))
     rows = [
         (
             str(version.version),
             digest_text(version.digest),
-            ", ".join(alias for number, alias in pointing if number == version.version),
+            ", ".join(held(alias, version.version) for alias in pointing if alias.holds(version.version)),
             *_content(version),
             *(_metric(version, metric) for metric in asked),
             time_text(version.created_at),

@@ -16,7 +16,7 @@ from parfocal.cli.options import (
 )
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
-from parfocal.registry import AliasMoved, MoveKind, Registry
+from parfocal.registry import AliasMoved, MoveKind, Registry, every_item
 
 
 def rollback(
@@ -45,7 +45,8 @@ def rollback(
 
 def _pointed_at(registry: Registry, name: str, alias: str) -> int:
     """What the alias points at now, 0 where it is deleted; refuses one whose last move is a rollback."""
-    last = registry.alias_moves(name, alias, page_size=1).items[0]
+    moves = every_item(lambda token: registry.alias_moves(name, alias, page_token=token))
+    last = next(move for move in moves if move.kind not in (MoveKind.CANARY, MoveKind.ABORT))
     if last.kind is MoveKind.ROLLBACK:
         moved = f"from version {last.previous_version or 'none'} to {last.version}"
         who = f"on {time_text(last.moved_at)} by {last.actor or 'nobody named'}"

@@ -17,7 +17,7 @@ from parfocal.cli.history.filtering import (
     conditions,
     span,
 )
-from parfocal.cli.history.moves import show_moves
+from parfocal.cli.history.moves import canary_text, end_text, show_moves
 from parfocal.cli.history.times import seconds_in
 
 __all__ = [
@@ -29,8 +29,10 @@ __all__ = [
     "TagsOption",
     "UntilOption",
     "VerifyOption",
+    "canary_text",
     "check_verifying",
     "conditions",
+    "end_text",
     "every_past_event",
     "seconds_in",
     "show_moves",

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from parfocal.cli.monitoring.canaries import canaries_on
 from parfocal.cli.monitoring.history import View
 from parfocal.cli.monitoring.look import SERVING
 
@@ -31,5 +32,6 @@ def status_document(address: str, view: View) -> dict[str, Any]:
             "kv_blocks": dict(figures.blocks),
             "memory_bytes": dict(figures.memory),
         },
+        "canaries": [] if look.page is None else [each.to_json() for each in canaries_on(look.page)],
         "missing": list(look.missing),
     }

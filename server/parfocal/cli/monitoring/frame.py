@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parfocal.cli.display import size_text
+from parfocal.cli.monitoring.canaries import CanaryFigures, canaries_on
 from parfocal.cli.monitoring.drawings import bar, sparkline
 from parfocal.cli.monitoring.figures import Figures, Quantiles
 from parfocal.cli.monitoring.history import View
@@ -18,6 +19,7 @@ _TIERS = ("device", "host", "disk", "remote")
 _NONE = "-"
 _NARROW, _WIDE = 72, 100
 _LEAST_ROWS = 3
+_MOST_CANARIES = 3
 # With an empty line: title, headings and rest of the rows.
 _TABLE_LINES = 4
 # The longest name of a figure, and the space after it.
@@ -29,7 +31,7 @@ def frame(address: str, view: View, width: int, height: int | None = None, hint:
 
     What is longer than the width goes on in the next line; nothing else than names of adapters is ever cut.
     """
-    head, figures = _head(address, view, width), _figures(view, width)
+    head, figures = _head(address, view, width), [*_figures(view, width), *_canaries(view, width)]
     foot = [*_missing(view, width), *([_cut(Text(hint, style="dim"), width)] if hint else [])]
     taken = sum(map(_lines_of, (*head, *figures, *foot))) + _TABLE_LINES
     rows = None if height is None else max(_LEAST_ROWS, height - taken)
@@ -73,6 +75,24 @@ def _figures(view: View, width: int) -> list[Text]:
     }
     found = [_labelled(label, value, width) for label, value in rows.items()]
     return [Text(), *found, _line(f"times and errors: {window}", width, "dim")]
+
+
+def _canaries(view: View, width: int) -> list[Text]:
+    """A line for each alias with two versions."""
+    found = () if view.look.page is None else canaries_on(view.look.page)
+    lines = [_line(_canary(each), width, "") for each in found[:_MOST_CANARIES]]
+    if len(found) > _MOST_CANARIES:
+        lines.append(_line(f"and {len(found) - _MOST_CANARIES} canaries more", width, "dim"))
+    return (
+        [Text(), _line("Canaries: requests, failed, first token, tokens", width, "bold"), *lines]
+        if lines
+        else []
+    )
+
+
+def _canary(figures: CanaryFigures) -> str:
+    sides = "; ".join(f"{role} {version}: {', '.join(rest)}" for role, version, *rest in figures.rows())
+    return f"{printable(figures.adapter)}@{printable(figures.alias)} {100 * figures.weight:g} %; {sides}"
 
 
 def _labelled(label: str, value: Text, width: int) -> Text:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from parfocal.cli.canaries import held, points_at
 from parfocal.cli.display import (
     say,
     show_heading,
@@ -47,7 +48,7 @@ def show_page(seen: Seen) -> None:
 
 def _show_head(seen: Seen) -> None:
     version, manifest = seen.version, seen.version.manifest
-    pointing = [each.alias.alias for each in seen.pointing]
+    pointing = [held(each.alias, version.version) for each in seen.pointing]
     shown, more = first(pointing, _MOST_ALIASES, "aliases")
     show_pairs(
         [
@@ -82,7 +83,7 @@ def _show_aliases(standings: Sequence[Standing]) -> None:
     rows = [
         (
             each.alias.alias,
-            f"version {each.alias.version}",
+            points_at(each.alias),
             _gate_text(each),
             time_text(each.alias.moved_at),
             shortened(each.alias.actor, 60),

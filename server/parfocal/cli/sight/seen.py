@@ -68,8 +68,8 @@ class Seen:
 
     @property
     def pointing(self) -> tuple[Standing, ...]:
-        """The aliases that point at the version."""
-        return tuple(each for each in self.standings if each.alias.version == self.version.version)
+        """The aliases that point at the version, or have it as their canary."""
+        return tuple(each for each in self.standings if each.alias.holds(self.version.version))
 
 
 def readable(registry: Registry) -> Find:
@@ -102,7 +102,7 @@ def _previous(registry: Registry, version: Version) -> Version | None:
 
 def _standings(registry: Registry, version: Version) -> tuple[Standing, ...]:
     """Those that point at the version first."""
-    aliases = sorted(registry.aliases(version.name), key=lambda each: each.version != version.version)
+    aliases = sorted(registry.aliases(version.name), key=lambda each: not each.holds(version.version))
     asked = [Standing(each, _verdict(registry, each, version)) for each in aliases[:_ASKED_GATES]]
     return (*asked, *(Standing(each, None, is_asked=False) for each in aliases[_ASKED_GATES:]))
 

@@ -62,8 +62,22 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """A second version, and its share of an alias's requests, in percent."""
+
+    version: int
+    digest: str
+    weight_percent: float
+    actor: str
+    begun_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that points at a version, for example `prod`, and who moved it last."""
+    """A name that points at a version, for example `prod`, and who moved it last.
+
+    `canary` gets some of its requests, if there is one.
+    """
 
     name: str
     alias: str
@@ -71,11 +85,15 @@ class Alias:
     digest: str
     actor: str
     moved_at: datetime
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """One move of an alias: `kind` is set, rollback or delete; version 0 means that it did not exist."""
+    """One move of an alias: `kind` is set, rollback or delete; version 0 means that it did not exist.
+
+    Or what became of its canary, of kind canary or abort: the alias points where it pointed then.
+    """
 
     name: str
     alias: str
@@ -132,7 +150,14 @@ def read_adapter(message: pb.Adapter) -> Adapter:
 def read_alias(message: pb.Alias) -> Alias:
     """The message as a value."""
     moved_at = _moment(message.update_time)
-    return Alias(message.name, message.alias, message.version, message.digest, message.actor, moved_at)
+    canary = _canary(message.canary) if message.HasField("canary") else None
+    place = message.name, message.alias, message.version, message.digest
+    return Alias(*place, message.actor, moved_at, canary)
+
+
+def _canary(message: pb.Canary) -> Canary:
+    begun_at = _moment(message.begin_time)
+    return Canary(message.version, message.digest, message.weight / 100, message.actor, begun_at)
 
 
 def read_move(message: pb.AliasMove) -> AliasMove:

@@ -59,6 +59,8 @@ class Options(Input, total=False):
         grammar: text of this EBNF grammar, which begins with the rule `root`.
         choice: one of these texts.
         request_id: the caller's name for this request, returned and logged.
+        split_key: a user or a conversation; where the adapter's alias has a canary, requests with the same
+            key get the same version. The request's id is the key where there is none.
     """
 
     blend: Mapping[str, float]
@@ -87,6 +89,7 @@ class Options(Input, total=False):
     grammar: str
     choice: Sequence[str]
     request_id: str
+    split_key: str
 
 
 class Question(Options, total=False):

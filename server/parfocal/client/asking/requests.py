@@ -34,7 +34,7 @@ def generate_request(prompt: str | None, options: Options) -> pb.GenerateRequest
     _copy(given, request.sampling, (*_SAMPLING, *_PENALTIES))
     _copy(given, request.stop, _STOP)
     _copy(given, request.options, _OPTIONS)
-    _copy(given, request, ("adapter", "request_id"))
+    _copy(given, request, ("adapter", "request_id", "split_key"))
     _put(request.options, "choices", given.get("n"), "n")
     _write_weights(request, given)
     _write_form(request, given)

@@ -1,6 +1,6 @@
 """Every metric that a server shows, and what the engine's reports do to them. Knows no HTTP and no gRPC."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -15,6 +15,8 @@ from parfocal.engine import (
     StepReport,
 )
 from parfocal.server.build_info import build_info
+from parfocal.server.canaries import Shown
+from parfocal.server.metrics.canaries import CanaryCollector
 from parfocal.server.metrics.disks import DiskCollector
 from parfocal.server.metrics.residents import AdapterLister, ResidentCollector
 from parfocal.server.metrics.tally import BASE, UNKNOWN, RequestTally, TallyCollector, label_of
@@ -46,6 +48,7 @@ class ServerMetrics:
     def __init__(self, adapter_labels: int) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self._watching = False
+        self._labels = adapter_labels
         self._tally = RequestTally(adapter_labels)
         self._residents = ResidentCollector(self._tally.label)
         self.registry.register(TallyCollector(self._tally))
@@ -88,6 +91,10 @@ class ServerMetrics:
             "Since when what references mean here may not be what they mean in the registry; 0 while it is.",
             registry=self.registry,
         ).set_function(staleness_s)
+
+    def splits(self, shown: Callable[[], Sequence[Shown]]) -> None:
+        """Shows from now on the canaries that get requests, and how their two versions do."""
+        self.registry.register(CanaryCollector(shown, self._labels))
 
     def refused(self, adapter: AdapterKey | None, outcome: str) -> None:
         """Counts a request that ended before the engine took it; `adapter` is None where it is the base's."""

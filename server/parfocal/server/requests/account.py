@@ -4,16 +4,22 @@ Knows neither rpcs nor a metrics library. Prompts and answers are never told.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
-from parfocal.engine import AdapterKey, Completion, Delta, Timings
+from parfocal.engine import AdapterKey, Completion, Delta, FinishReason, Timings
+from parfocal.server.canaries import Ended
 from parfocal.server.errors import ContractMismatch
 from parfocal.server.requests.adapters import shown
 
 _COUNTED = ("prompt_tokens", "completion_tokens")
+# Is told how a request ended, where its version is measured against another.
+Share = Callable[[Ended], None]
+# What was given up or turned away says nothing of the version that it got. All else counts: who gets which
+# version is drawn by lot, so that what callers do wrong strikes both alike.
+_SAYS_NOTHING = frozenset({"CANCELLED", "RESOURCE_EXHAUSTED"})
 
 
 class Line(Protocol):
@@ -58,6 +64,7 @@ class Account:
         self._counter = counter
         self._adapter: AdapterKey | None = None
         self._is_resolved = not reference
+        self._share: Share | None = None
         self._generated = 0
         if request_id:
             line.request_id = request_id
@@ -68,9 +75,10 @@ class Account:
         """The id under which the request is logged."""
         return self._line.request_id
 
-    def resolved(self, adapter: AdapterKey | None) -> None:
-        """Notes what the reference meant; None is the base."""
+    def resolved(self, adapter: AdapterKey | None, share: Share | None = None) -> None:
+        """Notes what the reference meant; None is the base. `share` is told how the request ends."""
         self._adapter, self._is_resolved = adapter, True
+        self._share = share
         if adapter is not None:
             self._line.facts["adapter"] = shown(adapter)
             self._line.facts["digest"] = adapter.digest
@@ -91,8 +99,17 @@ class Account:
         else:
             self._line.facts["completion_tokens"] = self._generated
 
+    def failed(self, error: BaseException) -> None:
+        """Notes that the request ended without an answer."""
+        if self._share is not None and getattr(error, "status", "INTERNAL") not in _SAYS_NOTHING:
+            self._share(Ended(failed=True))
+            self._share = None
+
     def embedded(self, completions: Sequence[Completion]) -> None:
         """Notes what became of a request for embeddings: one completion for each input."""
+        reasons = {each.finish_reason for each in completions}
+        if self._share is not None and FinishReason.CANCELLED not in reasons:
+            self._share(Ended(failed=FinishReason.DEADLINE in reasons))
         self._line.facts.pop("completion_tokens", None)
         self._line.facts["inputs"] = len(completions)
         for name in ("prompt_tokens", "cached_tokens"):
@@ -106,6 +123,8 @@ class Account:
     ) -> None:
         if error is None:
             return
+        if not isinstance(error, asyncio.CancelledError):
+            self.failed(error)
         if isinstance(error, ContractMismatch):
             self._adapter, self._is_resolved = error.adapter, True
         if self._is_resolved:
@@ -114,6 +133,8 @@ class Account:
             self._counter.refused_unresolved(_outcome(error))
 
     def _ended(self, completion: Completion) -> None:
+        if self._share is not None and completion.finish_reason is not FinishReason.CANCELLED:
+            self._share(_end_of(completion))
         self._line.facts.pop("completion_tokens", None)
         self._line.facts |= {
             "prompt_tokens": completion.prompt_tokens,
@@ -126,6 +147,15 @@ class Account:
 
 def _seconds(timings: Timings) -> dict[str, float]:
     return {f"{name}_s": round(getattr(timings, name), 4) for name in ("queue", "load", "prefill", "decode")}
+
+
+def _end_of(completion: Completion) -> Ended:
+    """How a request ended, as a version is judged by it."""
+    count, timings = len(completion.token_ids), completion.timings
+    first_token_s = timings.queue + timings.prefill if count else None
+    if completion.finish_reason is FinishReason.DEADLINE:
+        return Ended(True, first_token_s)
+    return Ended(False, first_token_s, count)
 
 
 def _outcome(error: BaseException) -> str:

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from parfocal.engine import AdapterFolder, AdapterKey, RankAndScale
 from parfocal.engine.chats import Value
-from parfocal.registry import BaseContract, Difference, Manifest, Version
+from parfocal.registry import BaseContract, Difference, Manifest, RegistryError, Version
 from parfocal.registry.values import TEMPLATE_FILE, Recent, dumps
+from parfocal.server.canaries import Arm, Ended, Splits
 from parfocal.server.errors import ContractMismatch
 from parfocal.server.requests.signed import SignatureCheck
 
@@ -49,13 +50,15 @@ class Manner:
 class Resolved:
     """What a reference means now. `adapter` None is the base.
 
-    `cautions` are for callers who send chats, `notices` for all.
+    `cautions` are for callers who send chats, `notices` for all. `arm` tells which of an alias's two versions
+    it is, where the alias has a canary.
     """
 
     adapter: AdapterKey | None = None
     manner: Manner = field(default_factory=Manner)
     cautions: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    arm: Arm | None = None
 
     def warnings(self, form: str | None) -> tuple[str, ...]:
         """Warnings for the caller of a prompt in `form`: `chat` or `raw`, None for token ids."""
@@ -108,7 +111,8 @@ class RegistryAdapterSource:
 class AdapterResolver:
     """Resolves references for one resident base, and refuses adapters that were made for another.
 
-    Each version is held to `signed`, if there is such a check, every time.
+    Each version is held to `signed`, if there is such a check, every time. `splits` say which of an alias's
+    two versions a request gets; without them it is always the one that the alias points at.
     """
 
     def __init__(
@@ -117,8 +121,10 @@ class AdapterResolver:
         base: BaseContract,
         threads: int,
         signed: SignatureCheck | None = None,
+        splits: Splits | None = None,
     ) -> None:
         self._registry = registry
+        self._splits = splits
         self._base = base
         self._signed = signed
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parfocal-resolve")
@@ -126,22 +132,37 @@ class AdapterResolver:
         self._refused: Recent[str, Sequence[Difference]] = Recent(_REFUSED_BYTES)
         self._warned: set[str] = set()
 
-    async def resolve(self, reference: str) -> Resolved:
+    async def resolve(self, reference: str, key: str = "") -> Resolved:
         """What `reference` means now: the base if it is empty, otherwise an adapter with its manner.
 
-        Raises ContractMismatch and the registry's errors (unknown adapter, version or alias; bad reference;
-        no signature where one is required).
+        Where an alias has a canary, requests with the same `key` get the same version; without a key it is
+        the one that the alias points at. Raises ContractMismatch and the registry's errors (unknown adapter,
+        version or alias; bad reference; no signature where one is required).
         """
         if not reference:
             return Resolved()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolved, reference)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolved, reference, key)
 
     def close(self) -> None:
         """Lets running look-ups finish and starts no others."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _resolved(self, reference: str) -> Resolved:
+    def _resolved(self, reference: str, key: str) -> Resolved:
         version = self._registry.resolve(reference)
+        if version.canary is None or self._splits is None or not key:
+            return self._fitting(version)
+        arm = self._splits.arm(version.canary, version.version, key)
+        try:
+            return replace(self._fitting(self._of(arm, version)), arm=arm)
+        except (RegistryError, ContractMismatch):
+            self._splits.ended(arm, Ended(failed=True))
+            raise
+
+    def _of(self, arm: Arm, version: Version) -> Version:
+        """The version that an arm gives its requests to."""
+        return self._registry.resolve(f"{version.name}@{arm.canary.version}") if arm.is_canary else version
+
+    def _fitting(self, version: Version) -> Resolved:
         # First of all: nothing of what is refused is read.
         notice = "" if self._signed is None else self._signed(version)
         key = (version.name, version.version, version.digest)

@@ -10,12 +10,14 @@ from parfocal.server.requests.calls import Blend
 from parfocal.server.requests.seams import Resolver
 
 
-async def resolve_blend(resolver: Resolver, parts: Blend) -> Resolved:
+async def resolve_blend(resolver: Resolver, parts: Blend, key: str = "") -> Resolved:
     """What a blend means now: one adapter, with the manner of its parts as far as they have it in common.
+
+    What becomes of it says nothing of one part's canary, so it is no arm's.
 
     Raises what resolving raises, InvalidRequest for a weight out of its range, and BadRequest.
     """
-    found = await asyncio.gather(*(resolver.resolve(reference) for reference, _ in parts))
+    found = await asyncio.gather(*(resolver.resolve(reference, key) for reference, _ in parts))
     named = []
     for place, (each, (reference, weight)) in enumerate(zip(found, parts, strict=True)):
         if each.adapter is None:

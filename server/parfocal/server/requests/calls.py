@@ -17,6 +17,7 @@ from parfocal.v1.limits import (
     PROMPT_LOGPROBS,
     PROMPT_TOKENS,
     REQUEST_ID_CHARACTERS,
+    SPLIT_KEY_CHARACTERS,
     STOP_STRING_BYTES,
     STOP_STRINGS,
     STOP_TOKENS,
@@ -59,8 +60,9 @@ class GenerateCall:
     """A request whose adapter and tokens are not known yet.
 
     `choices` answers are drawn from one prompt. `prompt` is the text to echo; empty where only tokens are
-    known. `blend` stands in place of `adapter`. The ranges of sampling, stop and token ids are the engine's
-    to check; its errors name the same fields.
+    known. `blend` stands in place of `adapter`. Where an alias has a canary, calls with the same `split_key`
+    get the same version; the request's id is the key where there is none. The ranges of sampling, stop and
+    token ids are the engine's to check; its errors name the same fields.
     """
 
     adapter: str
@@ -76,6 +78,7 @@ class GenerateCall:
     output_format: ConstraintSpec | None = None
     blend: Blend = ()
     prompt_logprobs: int | None = None
+    split_key: str = ""
 
     def check(self) -> None:
         """Raises BadRequest naming the field at fault, as the wire's messages call it."""
@@ -93,6 +96,7 @@ class GenerateCall:
             check_blend(self.adapter, self.blend)
         _check_stop(self.stop)
         check_id(self.request_id)
+        hold(SPLIT_KEY_CHARACTERS, len(self.split_key), "split_key")
 
     def requests(
         self,

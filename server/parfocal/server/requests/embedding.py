@@ -22,7 +22,7 @@ from parfocal.server.requests.adapters import Manner, Resolved
 from parfocal.server.requests.calls import Blend, Input, check_blend, check_id, hold
 from parfocal.server.requests.prompts import PromptEncoder
 from parfocal.server.requests.seams import DeltaStream
-from parfocal.v1.limits import EMBED_INPUTS
+from parfocal.v1.limits import EMBED_INPUTS, SPLIT_KEY_CHARACTERS
 
 
 class EmbeddingCut(ServerError):
@@ -42,6 +42,7 @@ class EmbedCall:
     normalised: bool
     request_id: str
     blend: Blend = ()
+    split_key: str = ""
 
     def check(self) -> None:
         """Raises BadRequest naming the field at fault, as the wire's messages call it."""
@@ -51,6 +52,7 @@ class EmbedCall:
         if self.blend:
             check_blend(self.adapter, self.blend)
         check_id(self.request_id)
+        hold(SPLIT_KEY_CHARACTERS, len(self.split_key), "split_key")
 
     def requests(
         self, ids: Sequence[tuple[int, ...]], adapter: AdapterKey | None, deadline: float | None
@@ -89,6 +91,9 @@ class Embedding:
         """
         try:
             completions = await asyncio.gather(*map(_completion, self.streams))
+        except EngineError as error:
+            self.account.failed(error)
+            raise
         finally:
             self.cancel()
         self.account.embedded(completions)

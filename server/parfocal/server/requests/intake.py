@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from parfocal.engine import Completion, Delta, EngineError, Request, TokenLogprob
 from parfocal.engine.constraints import ConstraintSpec
-from parfocal.server.requests.account import Account
+from parfocal.server.canaries import Splits
+from parfocal.server.requests.account import Account, Share
 from parfocal.server.requests.adapters import Resolved
 from parfocal.server.requests.blending import resolve_blend
-from parfocal.server.requests.calls import Blend, GenerateCall, Input
+from parfocal.server.requests.calls import GenerateCall, Input
 from parfocal.server.requests.embedding import EmbedCall, Embedding, encoded_inputs, naming_input
 from parfocal.server.requests.prompts import EncoderPool
 from parfocal.server.requests.seams import Compiler, DeltaStream, Resolver, Submitter
@@ -50,10 +52,14 @@ class Generation:
 
         Raises what ends a choice without one, and then ends the others.
         """
-        if len(self.streams) > 1:
-            async for pair in self._merged():
+        try:
+            async for pair in self._merged() if len(self.streams) > 1 else self._alone():
                 yield pair
-            return
+        except EngineError as error:
+            self.account.failed(error)
+            raise
+
+    async def _alone(self) -> AsyncIterator[tuple[int, Delta]]:
         async for delta in self.streams[0]:
             self.account.progressed(delta)
             yield 0, delta
@@ -90,20 +96,26 @@ class Intake:
     """Takes calls in. Adapters are resolved once, here; a refusal is counted by the call's account."""
 
     def __init__(
-        self, engine: Submitter, resolver: Resolver, encoders: EncoderPool, compiler: Compiler
+        self,
+        engine: Submitter,
+        resolver: Resolver,
+        encoders: EncoderPool,
+        compiler: Compiler,
+        splits: Splits | None = None,
     ) -> None:
         self._engine = engine
         self._resolver = resolver
         self._encoders = encoders
         self._compiler = compiler
+        self._splits = splits
 
     async def admit(self, call: GenerateCall, account: Account, deadline: float | None) -> Generation:
         """The request, running or queued; cancel it when its caller leaves, before anything else is awaited.
 
         Raises what resolving, encoding, compiling and submitting raise.
         """
-        resolved = await self._resolved(call.adapter, call.blend)
-        account.resolved(resolved.adapter)
+        resolved = await self._resolved(call)
+        account.resolved(resolved.adapter, self._share(resolved))
         ids, warnings, tools = await self._encoded(call.input, resolved)
         account.admitted(len(ids))
         form = _form(call, tools)
@@ -116,8 +128,8 @@ class Intake:
 
     async def embed(self, call: EmbedCall, account: Account, deadline: float | None) -> Embedding:
         """The request, running or queued; as in `admit`, it must be cancelled when its caller leaves."""
-        resolved = await self._resolved(call.adapter, call.blend)
-        account.resolved(resolved.adapter)
+        resolved = await self._resolved(call)
+        account.resolved(resolved.adapter, self._share(resolved))
         ids = await self._encoders.run(lambda encoder: encoded_inputs(call, encoder, resolved.manner))
         account.admitted(sum(map(len, ids)))
         streams: list[DeltaStream] = []
@@ -136,10 +148,17 @@ class Intake:
             raise
         return Embedding(account, tuple(streams), resolved)
 
-    async def _resolved(self, adapter: str, blend: Blend) -> Resolved:
-        if blend:
-            return await resolve_blend(self._resolver, blend)
-        return await self._resolver.resolve(adapter)
+    async def _resolved(self, call: GenerateCall | EmbedCall) -> Resolved:
+        key = call.split_key or call.request_id
+        if call.blend:
+            return await resolve_blend(self._resolver, call.blend, key)
+        return await self._resolver.resolve(call.adapter, key)
+
+    def _share(self, resolved: Resolved) -> Share | None:
+        """Where it is told how a request of an alias with a canary ends."""
+        if self._splits is None or resolved.arm is None:
+            return None
+        return partial(self._splits.ended, resolved.arm)
 
     async def _echoing(self, generation: Generation, call: GenerateCall) -> Generation:
         """With the prompt as it was sent, or as its tokens spell it, which the engine has checked."""

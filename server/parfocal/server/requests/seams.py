@@ -11,8 +11,8 @@ from parfocal.server.requests.adapters import Resolved
 class Resolver(Protocol):
     """Knows what adapter references mean."""
 
-    async def resolve(self, reference: str) -> Resolved:
-        """What `reference` means now."""
+    async def resolve(self, reference: str, key: str = "") -> Resolved:
+        """What `reference` means now, to the request with this key where an alias has two versions."""
 
 
 class DeltaStream(Protocol):

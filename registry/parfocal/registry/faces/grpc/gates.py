@@ -4,7 +4,7 @@ from parfocal.registry.faces.sight import signed
 from parfocal.registry.gates import Override
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import Alias
-from parfocal.registry.wire import gate_message, read_rules, verdict_message
+from parfocal.registry.wire import gate_message, read_comparisons, read_plan, read_rules, verdict_message
 from parfocal.rpc.access import Caller, Need
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
@@ -17,15 +17,21 @@ class Gates:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def move(self, request: pb.SetAliasRequest, expected: int | None, caller: Caller) -> Alias:
+    def move(self, request: pb.SetAliasRequest, caller: Caller) -> Alias:
         """Points an alias at a version; raises ScopeMissing where its gate is not theirs to override."""
-        name, alias, version = request.name, request.alias, request.version
-        actor = signed(request.actor, caller)
-        if not request.override_reason:
-            return self._registry.set_alias(name, alias, version, expected, actor)
-        caller.check(Need(Verb.ADMIN, name))
-        override = Override(request.override_reason, actor, expected)
-        return self._registry.override_gate(name, alias, version, override)
+        return self._registry.move_alias(
+            request.name, request.alias, request.version, _override(request, caller)
+        )
+
+    def begin_canary(self, request: pb.SetCanaryRequest, caller: Caller) -> Alias:
+        """Gives a share of an alias's requests to a second version; raises ScopeMissing likewise."""
+        plan = read_plan(request.version, request.weight, request.guards)
+        return self._registry.set_canary(request.name, request.alias, plan, _override(request, caller))
+
+    def abort_canary(self, request: pb.AbortCanaryRequest, caller: Caller) -> Alias:
+        """Gives all requests of an alias to the version that it points at."""
+        actor, found = signed(request.actor, caller), read_comparisons(request.comparisons)
+        return self._registry.abort_canary(request.name, request.alias, request.expected_canary, actor, found)
 
     def get(self, request: pb.GetGateRequest) -> adapter_pb2.Gate:
         return gate_message(self._registry.gate(request.name, request.alias))
@@ -40,3 +46,15 @@ class Gates:
     def check(self, request: pb.CheckGateRequest) -> adapter_pb2.GateVerdict:
         verdict = self._registry.check_gate(request.name, request.alias, request.version)
         return verdict_message(verdict)
+
+
+def _override(request: pb.SetAliasRequest | pb.SetCanaryRequest, caller: Caller) -> Override:
+    """What is expected, and why the gate is overridden; raises ScopeMissing where that is not theirs."""
+    if request.override_reason:
+        caller.check(Need(Verb.ADMIN, request.name))
+    return Override(
+        request.override_reason,
+        signed(request.actor, caller),
+        request.expected_version if request.HasField("expected_version") else None,
+        request.expected_canary if request.HasField("expected_canary") else None,
+    )

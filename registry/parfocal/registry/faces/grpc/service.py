@@ -1,5 +1,7 @@
 """RegistryService: any registry over gRPC. Knows messages and streams, not how a registry keeps anything."""
 
+# size: a method for each rpc
+
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -60,7 +62,7 @@ from parfocal.v1 import registry_service_pb2 as pb
 from parfocal.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 # What the log says of a request, if present: its subject and its caller.
-_TOLD = ("reference", "name", "alias", "version", "expected_version", "after_sequence", "actor")
+_TOLD = ("reference", "name", "alias", "version", "expected_version", "weight", "after_sequence", "actor")
 _MARGIN_S = 0.25
 _MARGIN_SHARE = 0.1
 
@@ -209,8 +211,17 @@ class RegistryService(RegistryServiceServicer):
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
         """Points an alias at a version."""
         _tell(request, context)
-        alias = await self._changes(self._gates.move, request, _expected(request), current_caller())
-        return alias_message(alias)
+        return alias_message(await self._changes(self._gates.move, request, current_caller()))
+
+    async def SetCanary(self, request: pb.SetCanaryRequest, context: Context) -> adapter_pb2.Alias:
+        """Gives a share of an alias's requests to a second version."""
+        _tell(request, context)
+        return alias_message(await self._changes(self._gates.begin_canary, request, current_caller()))
+
+    async def AbortCanary(self, request: pb.AbortCanaryRequest, context: Context) -> adapter_pb2.Alias:
+        """Gives all requests of an alias to the version that it points at."""
+        _tell(request, context)
+        return alias_message(await self._changes(self._gates.abort_canary, request, current_caller()))
 
     async def GetGate(self, request: pb.GetGateRequest, context: Context) -> adapter_pb2.Gate:
         """Returns the gate of an alias."""
@@ -392,7 +403,7 @@ class RegistryService(RegistryServiceServicer):
 
 
 def _expected(
-    request: pb.SetAliasRequest | pb.RollbackAliasRequest | pb.DeleteAliasRequest,
+    request: pb.RollbackAliasRequest | pb.DeleteAliasRequest,
 ) -> int | None:
     return request.expected_version if request.HasField("expected_version") else None
 

@@ -242,8 +242,21 @@ ALTER TABLE events ADD CONSTRAINT events_kind_check CHECK (kind IN (
 ));
 """
 
+# Second versions of aliases, how they began and ended. An earlier Parfocal that is still running cannot add
+# an event: its transaction fails.
+_CANARIES: LiteralString = """
+ALTER TABLE events ADD COLUMN canary TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ALTER COLUMN canary DROP DEFAULT;
+ALTER TABLE events DROP CONSTRAINT events_kind_check;
+ALTER TABLE events ADD CONSTRAINT events_kind_check CHECK (kind IN (
+    'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+    'adapter_deleted', 'gate_set', 'gate_cleared', 'version_signed', 'canary_set', 'canary_aborted'
+));
+ALTER TABLE aliases ADD COLUMN canary BIGINT NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: tuple[Step, ...] = (
-    _FIRST, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES,
+    _FIRST, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES, _CANARIES,
 )  # fmt: skip
 
 

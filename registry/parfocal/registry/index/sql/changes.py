@@ -21,7 +21,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
     last, previous = _last(session)
     numbered = replace(event, sequence=event.sequence or last + 1)
     session.execute(
-        f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             numbered.sequence,
             event.kind.value,
@@ -34,6 +34,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             event.actor,
             numbered.hash_after(previous),
             event.gate,
+            event.canary,
         ),
     )
     match event.kind:
@@ -49,9 +50,13 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             session.execute(
                 "INSERT INTO aliases (name, alias, version, actor, moved_at) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (name, alias) DO UPDATE SET version = excluded.version,"
-                " actor = excluded.actor, moved_at = excluded.moved_at",
+                " actor = excluded.actor, moved_at = excluded.moved_at, canary = 0",
                 (event.name, event.alias, event.version, event.actor, when),
             )
+        case EventKind.CANARY_SET:
+            _canary(session, event, numbered.sequence)
+        case EventKind.CANARY_ABORTED:
+            _canary(session, event, 0)
         case EventKind.ALIAS_DELETED:
             session.execute("DELETE FROM aliases WHERE name = ? AND alias = ?", (event.name, event.alias))
         case EventKind.VERSION_SIGNED:
@@ -62,6 +67,12 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             )
         case EventKind.ADAPTER_DELETED:
             session.execute("UPDATE adapters SET deleted_at = ? WHERE name = ?", (when, event.name))
+
+
+def _canary(session: Session, event: Event, number: int) -> None:
+    session.execute(
+        "UPDATE aliases SET canary = ? WHERE name = ? AND alias = ?", (number, event.name, event.alias)
+    )
 
 
 def restore(session: Session, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:

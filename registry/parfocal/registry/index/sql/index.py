@@ -1,7 +1,10 @@
 """The index in a database. Each method is one transaction; rows and statements are beside it."""
 
+# size: a method for each call of the protocol
+
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from parfocal.registry.index import refusals
@@ -29,6 +32,11 @@ from parfocal.registry.values import (
     AdapterSummary,
     Alias,
     AliasMove,
+    Canary,
+    CanaryComparison,
+    CanaryEnd,
+    CanaryOutcome,
+    CanaryPlan,
     Event,
     EventKind,
     MoveFilter,
@@ -98,9 +106,9 @@ class SqlIndex:
     def target(self, name: str, alias: str) -> Version:
         with self._database.read() as session:
             lookups.require_adapter(session, name)
-            number = lookups.the_alias(session, name, alias).version
-            found = lookups.live_version(session, name, number)
-        return found.checked()
+            there = lookups.the_alias(session, name, alias)
+            found = lookups.live_version(session, name, there.version)
+        return replace(found.checked(), canary=there.canary)
 
     def find(self, digest: str) -> Version:
         with self._database.read() as session:
@@ -187,15 +195,44 @@ class SqlIndex:
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._database.write() as session:
             digest = lookups.require_version(session, name, version)
-            actual = lookups.points_at(session, name, alias)
+            there = lookups.alias_or_none(session, name, alias)
+            actual, canary = (0, None) if there is None else (there.version, there.canary)
             refusals.check_points_at(name, alias, terms.expected, actual)
+            refusals.check_canary(name, alias, terms.canary, canary)
             if not actual:
                 refusals.check_room(name, lookups.count_aliases(session, name))
-            if actual != version:
+            if actual != version or canary is not None:
                 gates.check(session, name, alias, terms, actual)
-                target = version, digest, alias, actual
-                event = Event(0, EventKind.ALIAS_SET, name, now(), *target, actor, gate=terms.found)
-                apply(session, event)
+                kind, place = EventKind.ALIAS_SET, (version, digest, alias, actual)
+                event = Event(0, kind, name, now(), *place, actor, gate=terms.found)
+                apply(session, replace(event, canary=_end_of(canary, version)))
+            return lookups.the_alias(session, name, alias)
+
+    def set_canary(self, name: str, alias: str, plan: CanaryPlan, actor: str, terms: Terms) -> Alias:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            there = lookups.the_alias(session, name, alias)
+            digest = lookups.require_version(session, name, plan.version)
+            refusals.check_points_at(name, alias, terms.expected, there.version)
+            refusals.check_canary(name, alias, terms.canary, there.canary)
+            refusals.check_second(name, alias, plan.version, there.version)
+            if there.canary is None or there.canary.plan != plan:
+                gates.check(session, name, alias, terms, there.version)
+                event = _at_rest(EventKind.CANARY_SET, there, actor, plan.text_of(digest))
+                apply(session, replace(event, gate=terms.found))
+            return lookups.the_alias(session, name, alias)
+
+    def abort_canary(
+        self, name: str, alias: str, number: int, actor: str, found: tuple[CanaryComparison, ...] = ()
+    ) -> Alias:
+        with self._database.write() as session:
+            lookups.require_adapter(session, name)
+            there = lookups.the_alias(session, name, alias)
+            if there.canary is None:
+                raise refusals.no_canary(name, alias)
+            refusals.check_canary(name, alias, number, there.canary)
+            end = CanaryEnd.of(there.canary, CanaryOutcome.ABORTED, found).to_text()
+            apply(session, _at_rest(EventKind.CANARY_ABORTED, there, actor, end))
             return lookups.the_alias(session, name, alias)
 
     def roll_back_alias(self, name: str, alias: str, actor: str, terms: Terms) -> Alias:
@@ -204,7 +241,8 @@ class SqlIndex:
             moves = lookups.past_moves(session, name, alias)
             if not moves:
                 raise refusals.no_alias(name, alias)
-            actual = lookups.points_at(session, name, alias)
+            there = lookups.alias_or_none(session, name, alias)
+            actual, canary = (0, None) if there is None else (there.version, there.canary)
             refusals.check_points_at(name, alias, terms.expected, actual)
             live = lookups.live_numbers(session, name)
             target = rollback_target(moves, live.__contains__)
@@ -216,17 +254,17 @@ class SqlIndex:
             gates.check(session, name, alias, terms, actual)
             place = target, live[target], alias, actual
             event = Event(0, EventKind.ALIAS_ROLLED_BACK, name, now(), *place, actor, gate=terms.found)
-            apply(session, event)
+            apply(session, replace(event, canary=_end_of(canary, target)))
             return lookups.the_alias(session, name, alias)
 
     def delete_alias(self, name: str, alias: str, expected: int | None, actor: str) -> None:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
-            actual = lookups.points_at(session, name, alias)
-            refusals.check_points_at(name, alias, expected, actual)
-            if not actual:
+            there = lookups.alias_or_none(session, name, alias)
+            refusals.check_points_at(name, alias, expected, 0 if there is None else there.version)
+            if there is None:
                 raise refusals.no_alias(name, alias)
-            _delete_alias(session, name, alias, actual, actor)
+            _delete_alias(session, there, actor)
 
     def gate(self, name: str, alias: str) -> Event | None:
         with self._database.read() as session:
@@ -248,7 +286,7 @@ class SqlIndex:
     def delete_version(self, name: str, number: int, actor: str) -> None:
         with self._database.write() as session:
             digest = lookups.require_version(session, name, number)
-            aliases = [a.alias for a in lookups.all_aliases(session, name) if a.version == number]
+            aliases = [a.alias for a in lookups.all_aliases(session, name) if a.holds(number)]
             if aliases:
                 raise refusals.version_in_use(name, number, aliases)
             _delete_version(session, name, number, digest, actor)
@@ -260,7 +298,7 @@ class SqlIndex:
             if aliases and not force:
                 raise refusals.adapter_in_use(name, [alias.alias for alias in aliases])
             for alias in aliases:
-                _delete_alias(session, name, alias.alias, alias.version, actor)
+                _delete_alias(session, alias, actor)
             for gate in lookups.all_gates(session, name):
                 gates.clear(session, name, gate.alias, actor)
             for number, digest in lookups.live_numbers(session, name).items():
@@ -363,9 +401,24 @@ def _moves(
     return rows
 
 
-def _delete_alias(session: Session, name: str, alias: str, previous: int, actor: str) -> None:
-    kind = EventKind.ALIAS_DELETED
-    apply(session, Event(0, kind, name, now(), alias=alias, previous_version=previous, actor=actor))
+def _delete_alias(session: Session, alias: Alias, actor: str) -> None:
+    where, previous, ended = alias.alias, alias.version, _end_of(alias.canary, 0)
+    event = Event(0, EventKind.ALIAS_DELETED, alias.name, now(), alias=where, actor=actor, canary=ended)
+    apply(session, replace(event, previous_version=previous))
+
+
+def _end_of(canary: Canary | None, version: int) -> str:
+    """How a canary ends when its alias is pointed at a version, 0 for none; empty where there is none."""
+    if canary is None:
+        return ""
+    outcome = CanaryOutcome.PROMOTED if canary.version == version else CanaryOutcome.REPLACED
+    return CanaryEnd.of(canary, outcome).to_text()
+
+
+def _at_rest(kind: EventKind, alias: Alias, actor: str, canary: str) -> Event:
+    """An event of an alias that goes on pointing where it points."""
+    place = alias.version, alias.digest, alias.alias, alias.version
+    return Event(0, kind, alias.name, now(), *place, actor, canary=canary)
 
 
 def _delete_version(session: Session, name: str, number: int, digest: str, actor: str) -> None:
@@ -374,13 +427,15 @@ def _delete_version(session: Session, name: str, number: int, digest: str, actor
 
 def _summary(session: Session, row: tuple[str, str, int, int, str, str]) -> AdapterSummary:
     name, created_at, latest, count, published_at, moved_at = row
+    aliases = lookups.all_aliases(session, name)
     return AdapterSummary(
         name,
         latest,
         count,
         moment_in(created_at),
         moment_in(max(published_at, moved_at)),
-        {alias.alias: alias.version for alias in lookups.all_aliases(session, name)},
+        {alias.alias: alias.version for alias in aliases},
+        {alias.alias: alias.canary for alias in aliases if alias.canary is not None},
     )
 
 

@@ -6,7 +6,7 @@ from parfocal.registry.index import refusals
 from parfocal.registry.index.sql.rows import (
     EVENT_COLUMNS,
     GATES,
-    MOVES,
+    POINTINGS,
     VERSION_COLUMNS,
     alias_of,
     event_of,
@@ -16,8 +16,9 @@ from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import MOVE_KINDS, Alias, Event, EventKind, MoveKind, Version
 
 ALIASES = """
-SELECT a.name, a.alias, a.version, v.digest, a.actor, a.moved_at
+SELECT a.name, a.alias, a.version, v.digest, a.actor, a.moved_at, c.sequence, c.actor, c.happened_at, c.canary
 FROM aliases a JOIN versions v ON v.name = a.name AND v.version = a.version
+LEFT JOIN events c ON c.sequence = a.canary
 """
 
 
@@ -85,20 +86,12 @@ def live_numbers(session: Session, name: str) -> dict[int, str]:
     )
 
 
-def points_at(session: Session, name: str, alias: str) -> int:
-    """The version that an alias points at; 0 when there is no such alias."""
-    row = session.execute(
-        "SELECT version FROM aliases WHERE name = ? AND alias = ?", (name, alias)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
-
-
 def the_alias(session: Session, name: str, alias: str) -> Alias:
     """An alias; raises AliasNotFound."""
-    row = session.execute(f"{ALIASES} WHERE a.name = ? AND a.alias = ?", (name, alias)).fetchone()
-    if row is None:
+    found = alias_or_none(session, name, alias)
+    if found is None:
         raise refusals.no_alias(name, alias)
-    return alias_of(row)
+    return found
 
 
 def all_aliases(session: Session, name: str) -> list[Alias]:
@@ -107,15 +100,21 @@ def all_aliases(session: Session, name: str) -> list[Alias]:
     return [alias_of(row) for row in rows]
 
 
+def alias_or_none(session: Session, name: str, alias: str) -> Alias | None:
+    """An alias, if there is one."""
+    row = session.execute(f"{ALIASES} WHERE a.name = ? AND a.alias = ?", (name, alias)).fetchone()
+    return None if row is None else alias_of(row)
+
+
 def count_aliases(session: Session, name: str) -> int:
     """How many aliases an adapter has."""
     return int(session.execute("SELECT count(*) FROM aliases WHERE name = ?", (name,)).fetchone()[0])
 
 
 def past_moves(session: Session, name: str, alias: str) -> list[tuple[MoveKind, int]]:
-    """How an alias was moved and to which version, oldest first."""
+    """How an alias was pointed elsewhere and to which version, oldest first."""
     rows = session.execute(
-        f"SELECT kind, version FROM events WHERE name = ? AND alias = ? AND {MOVES} ORDER BY sequence",
+        f"SELECT kind, version FROM events WHERE name = ? AND alias = ? AND {POINTINGS} ORDER BY sequence",
         (name, alias),
     )
     return [(MOVE_KINDS[EventKind(kind)], version) for kind, version in rows]

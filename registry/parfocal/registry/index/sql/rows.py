@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from parfocal.registry.errors import IndexCorrupt
-from parfocal.registry.values import Alias, Event, EventKind, Version
+from parfocal.registry.errors import IndexCorrupt, InvalidCanary
+from parfocal.registry.values import Alias, Canary, CanaryPlan, Event, EventKind, Version
 
 VERSION_COLUMNS = "name, version, digest, manifest, created_at"
 EVENT_COLUMNS = (
-    "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash, gate"
+    "sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash, gate, canary"
 )
 VersionRow = tuple[str, int, str, bytes, str]
-EventRow = tuple[int, str, str, str, int, str, str, int, str, str, str]
+EventRow = tuple[int, str, str, str, int, str, str, int, str, str, str, str]
+AliasRow = tuple[str, str, int, str, str, str, int | None, str, str, str]
 # What an alias was pointed at; other events of an alias are those of its gate.
 MOVES = "alias <> '' AND kind NOT IN ('gate_set', 'gate_cleared')"
+# Of these, those that point it elsewhere.
+POINTINGS = "kind IN ('alias_set', 'alias_rolled_back', 'alias_deleted')"
 GATES = "kind IN ('gate_set', 'gate_cleared')"
 # A page on the wire holds each manifest twice and must stay well below the message limit.
 _MAX_PAGE_BYTES = 4 << 20
@@ -64,23 +67,34 @@ def fitting_moves(rows: Sequence[EventRow], limit: int) -> tuple[Sequence[EventR
     """At most `limit` moves whose findings fit a page, at least one, and whether more follow."""
     page_bytes = 0
     for count, row in enumerate(rows):
-        page_bytes += len(row[-1])
+        page_bytes += len(row[-1]) + len(row[-2])
         if count == limit or (count and page_bytes > _MAX_FOUND_CHARACTERS):
             return rows[:count], True
     return rows, False
 
 
-def alias_of(row: tuple[str, str, int, str, str, str]) -> Alias:
+def alias_of(row: AliasRow) -> Alias:
     """The alias in a row; raises IndexCorrupt."""
-    name, alias, version, digest, actor, moved_at = row
-    return Alias(name, alias, version, digest, actor, moment_in(moved_at))
+    name, alias, version, digest, actor, moved_at, *_ = row
+    return Alias(name, alias, version, digest, actor, moment_in(moved_at), _canary_of(row))
 
 
 def event_of(row: EventRow) -> Event:
     """The event in a row; raises IndexCorrupt."""
-    sequence, kind, name, when, version, digest, alias, previous, actor, hash_text, gate = row
+    sequence, kind, name, when, version, digest, alias, previous, actor, hash_text, gate, canary = row
     target = version, digest, alias, previous
-    return Event(sequence, _kind(kind), name, moment_in(when), *target, actor, hash_text, gate)
+    return Event(sequence, _kind(kind), name, moment_in(when), *target, actor, hash_text, gate, canary)
+
+
+def _canary_of(row: AliasRow) -> Canary | None:
+    name, alias, *_, number, actor, begun_at, told = row
+    if number is None:
+        return None
+    try:
+        plan, digest = CanaryPlan.parse(told)
+    except InvalidCanary as error:
+        raise _no_such(f"canary {number} of {name}@{alias} ({error})") from error
+    return Canary(name, alias, plan, digest, number, actor, moment_in(begun_at))
 
 
 def _kind(text: str) -> EventKind:

@@ -16,5 +16,5 @@ def sealed_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     previous = ""
     for sequence, kind, name, when, version, digest, alias, before, actor in rows:
         row = (sequence, kind, name, when, version, digest, alias, before, actor)
-        previous = event_of((*row, "", "")).hash_after(previous)
+        previous = event_of((*row, "", "", "")).hash_after(previous)
         yield (*row, previous)

@@ -68,7 +68,7 @@ class SqliteDatabase:
                 return None
             found = self._path.stat()
             return pair.serial, found.st_size, found.st_mtime_ns, pair.reader.data_version()
-        except (sqlite3.Error, OSError, RegistryError):
+        except (sqlite3.Error, UnicodeDecodeError, OSError, RegistryError):
             return None
 
     @contextmanager

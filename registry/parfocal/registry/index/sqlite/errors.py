@@ -24,6 +24,8 @@ def index_errors(path: Path) -> Iterator[None]:
             yield
     except sqlite3.Error as error:
         raise from_sqlite_error(error, path) from error
+    except UnicodeDecodeError as error:  # of a message in which SQLite quotes a damaged schema
+        raise corrupt(path, "its schema cannot be read") from error
 
 
 def cannot_write(error: sqlite3.Error) -> bool:

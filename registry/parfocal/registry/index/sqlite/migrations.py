@@ -1,5 +1,7 @@
 """The index's schema, as numbered steps. A step that was released is never edited; changes are new steps."""
 
+# size: steps are added, and never edited
+
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
@@ -338,8 +340,49 @@ CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 """
 
+# Second versions of aliases, how they began and ended. An earlier Parfocal that is still running cannot add
+# an event: its transaction fails.
+_CANARIES = """
+CREATE TABLE canary_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN (
+        'version_published', 'version_deleted', 'alias_set', 'alias_rolled_back', 'alias_deleted',
+        'adapter_deleted', 'gate_set', 'gate_cleared', 'version_signed', 'canary_set',
+        'canary_aborted'
+    )),
+    name TEXT NOT NULL,
+    happened_at TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    previous_version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    gate TEXT NOT NULL,
+    canary TEXT NOT NULL
+) STRICT;
+
+INSERT INTO canary_events
+SELECT sequence, kind, name, happened_at, version, digest, alias, previous_version, actor, hash, gate, ''
+FROM events ORDER BY sequence;
+
+DROP TABLE events;
+ALTER TABLE canary_events RENAME TO events;
+CREATE INDEX events_by_alias ON events (name, alias, sequence) WHERE alias <> '';
+CREATE INDEX events_of_gates ON events (name, alias, sequence) WHERE kind IN ('gate_set', 'gate_cleared');
+
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+ALTER TABLE aliases ADD COLUMN canary INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: tuple[Step, ...] = (
     _FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES,
+    _CANARIES,
 )  # fmt: skip
 
 

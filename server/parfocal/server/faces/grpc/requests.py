@@ -62,6 +62,7 @@ def read_generate(message: pb.GenerateRequest, own_id: str) -> GenerateCall:
         output_format=_output_format(message.output_format) if message.HasField("output_format") else None,
         blend=read_blend(message.blend) if message.blend else (),
         prompt_logprobs=options.prompt_logprobs if options.HasField("prompt_logprobs") else None,
+        split_key=message.split_key,
     )
     call.check()
     return call
@@ -81,6 +82,7 @@ def read_embed(message: pb.EmbedRequest, own_id: str) -> EmbedCall:
         normalised=message.normalise if message.HasField("normalise") else True,
         request_id=message.request_id or own_id,
         blend=read_blend(message.blend),
+        split_key=message.split_key,
     )
     call.check()
     return call

@@ -34,7 +34,7 @@ from parfocal.server.requests import (
 )
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
-from parfocal.v1.limits import BATCH_REQUESTS, PROMPT_TOKENS
+from parfocal.v1.limits import BATCH_REQUESTS, PROMPT_TOKENS, SPLIT_KEY_CHARACTERS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,7 +124,8 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:
         """The token ids that Generate would use, and each one's text."""
         given = read_input(request)
-        resolved = await self._parts.resolver.resolve(request.adapter)
+        hold(SPLIT_KEY_CHARACTERS, len(request.split_key), "split_key")
+        resolved = await self._parts.resolver.resolve(request.adapter, request.split_key)
 
         def tokenised(encoder: PromptEncoder) -> pb.TokenizeResponse:
             ids = given.encode(encoder, resolved.manner)

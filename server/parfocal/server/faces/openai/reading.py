@@ -76,6 +76,7 @@ def read_chat_call(body: ChatBody, adapter: str, request_id: str) -> GenerateCal
         choices=1 if body.n is None else body.n,
         output_format=_output_format(body.response_format),
         blend=_blend(body.blend),
+        split_key=body.user or "",
     )
     call.check()
     return call
@@ -110,6 +111,7 @@ def read_completion_calls(body: CompletionBody, adapter: str, request_id: str) -
             choices=1 if body.n is None else body.n,
             output_format=_output_format(body.response_format),
             blend=_blend(body.blend),
+            split_key=body.user or "",
             prompt_logprobs=(body.logprobs or 0) if reads_prompt else None,
         )
         for place, (given, text) in enumerate(prompts)
@@ -156,6 +158,7 @@ def read_embed_call(body: EmbeddingBody, adapter: str, request_id: str) -> Embed
         normalised=body.normalise is not False,
         request_id=request_id,
         blend=_blend(body.blend),
+        split_key=body.user or "",
     )
     call.check()
     return call
