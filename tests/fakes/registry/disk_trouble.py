@@ -62,7 +62,7 @@ def limited(folder: Path) -> dict[str, object]:
 def packed(folder: Path) -> dict[str, object]:
     """Opens and uses a registry whose disk has not a page left, nor has a second disk for local copies."""
     disk, small = folder / "disk", folder / "small"
-    for path, size in ((disk, "1m"), (small, "64k")):
+    for path, size in ((disk, "1500k"), (small, "64k")):
         path.mkdir()
         _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path))
     path, publication = disk / "registry", small_publication(folder)
