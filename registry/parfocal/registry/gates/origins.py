@@ -84,7 +84,9 @@ class SignedBy:
         if ours:
             return Finding(True, f"signed by {ours[0]}")
         others = sorted(set(candidate.signers.values()))
-        return Finding.absent(f"signed by {_shown(others)} only" if others else "not signed")
+        return Finding.absent(
+            f"signed by {_shown(others)} only" if others else "not signed by a key that is trusted here"
+        )
 
     def to_json(self) -> dict[str, JSON]:
         """The rule as a JSON object."""
