@@ -1,6 +1,7 @@
 """What does not speak HTTP, or too much of it, is told so in OpenAI's shape; the next caller is served."""
 
 import asyncio
+import errno
 import json
 import logging
 import socket
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from fakes.pki import Authority
 from fakes.rest import Rest, rest_serving
@@ -17,6 +20,7 @@ from fakes.watched_loop import WatchedLoop, no_collections
 from fakes.wire.http_bytes import CHUNKED, LINE, head_of, in_chunks
 from parfocal.rpc import Guard, TlsFiles
 from parfocal.server.faces.http import ConnectionLimits
+from parfocal.server.faces.http.protocol import protocol_within
 from parfocal.v1.limits import BODY_CHUNKS, HEAD_BYTES
 
 
@@ -46,7 +50,6 @@ def ended(data: bytes) -> tuple[int, Any]:
 NOT_HTTP: dict[str, bytes] = {
     "words": b"hello there\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a NUL in a value": LINE + b"A: a\x00b\r\n\r\n",
     "a NUL in a name": LINE + b"A\x00: b\r\n\r\n",
     "a space before a colon": LINE + b"Content-Length : 2\r\n\r\n{}",
@@ -67,6 +70,14 @@ def test_what_is_no_http_is_told_why(case: str) -> None:
     assert status in (400, 501)
     assert (error["type"][-6:], error["reason"]) == ("_error", "NOT_HTTP")
     assert "this is not HTTP/1.1: " in error["message"]
+
+
+@pytest.mark.parametrize("version", ["0.9", "1.2", "2.0", "9.9"])
+def test_another_version_of_http_is_refused_whatever_it_asks_for(version: str) -> None:
+    status, error = ended(f"GET /healthz HTTP/{version}\r\nHost: x\r\n\r\nSM\r\n\r\n".encode())
+
+    assert (status, error["reason"]) == (505, "HTTP_VERSION")
+    assert error["message"] == f"HTTP/{version} is not spoken here; use HTTP/1.1"
 
 
 @pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
@@ -121,6 +132,45 @@ def test_what_follows_a_refused_request_is_no_fault_of_the_server(caplog: pytest
         asyncio.run(scenario())
 
     assert caplog.records == []
+
+
+class Left(asyncio.Transport):
+    """To a caller who has gone, which only the socket knows yet."""
+
+    closed = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Has no buffer."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Takes what nobody reads."""
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_caller_who_goes_while_being_refused_is_no_fault_of_the_server() -> None:
+    async def scenario() -> bool:
+        transport = Left()
+        protocol = protocol_within(ConnectionLimits())(Config(never_asked), ServerState(), {})
+        protocol.connection_made(transport)
+        protocol.data_received(b"hello there\r\n\r\n")
+        return transport.closed
+
+    assert asyncio.run(scenario())
+
+
+async def never_asked(scope: object, receive: object, send: object) -> None:
+    """An application."""
 
 
 async def connect(rest: Rest) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -8,6 +8,7 @@ from parfocal.v1.limits import BODY_CHUNKS, HEAD_BYTES
 
 _Next: TypeAlias = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 _ENDS_OF_HEAD = (b"\n\r\n", b"\n\n")
+_VERSIONS = (b"1.0", b"1.1")
 
 
 class FramingRefused(h11.RemoteProtocolError):
@@ -35,6 +36,7 @@ class BoundedConnection(h11.Connection):
         try:
             self._check_head()
             event = super().next_event()
+            _check_version(event)
             self._count(event)
         except h11.RemoteProtocolError as fault:
             self.fault = fault
@@ -65,3 +67,10 @@ class BoundedConnection(h11.Connection):
                 413,
                 "TOO_MANY_CHUNKS",
             )
+
+
+def _check_version(event: _Next) -> None:
+    """h11 parses every number; HTTP/2 begins with a request of its own, which asks for nothing."""
+    if isinstance(event, h11.Request) and event.http_version not in _VERSIONS:
+        version = event.http_version.decode("ascii")
+        raise FramingRefused(f"HTTP/{version} is not spoken here; use HTTP/1.1", 505, "HTTP_VERSION")

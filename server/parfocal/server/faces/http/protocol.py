@@ -151,8 +151,13 @@ class _BoundedProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(_whole_response(status, reason, message))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        try:
+            lingers = self.transport.can_write_eof()
+            if lingers:
+                self.transport.write_eof()
+        except OSError:  # the caller has gone, and the transport learns it later
+            lingers = False
+        if lingers:
             self.loop.call_later(_LINGER_S, self.transport.close)
         else:
             self.transport.close()
