@@ -17,7 +17,8 @@ class Echo:
     """Echoes what it gets. Every rpc raises `error`, if any; `UnaryStream` after `before_error` replies.
 
     `Hold` replies once, waits for `released` and replies again; `left` is set when it ends in any way.
-    `HoldForEver` replies once and waits until its caller leaves; `HoldUnary` waits, then replies.
+    `HoldForEver` replies once and waits until its caller leaves; `HoldUnary` waits, then replies. `Pour`
+    replies for ever, with more than anybody holds who does not read.
     """
 
     def __init__(self, error: BaseException | None = None, before_error: int = 0) -> None:
@@ -69,6 +70,10 @@ class Echo:
         yield request
         await asyncio.Event().wait()
 
+    async def pour(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
+        while True:
+            yield request * (64 << 10)
+
     async def hold_unary(self, request: bytes, context: Context) -> bytes:
         self.entered.set()
         await self.released.wait()
@@ -103,6 +108,7 @@ def add_echo(servicer: Echo, server: grpc.aio.Server) -> None:
         "Written": grpc.unary_stream_rpc_method_handler(servicer.written),
         "Hold": grpc.unary_stream_rpc_method_handler(servicer.hold),
         "HoldForEver": grpc.unary_stream_rpc_method_handler(servicer.hold_for_ever),
+        "Pour": grpc.unary_stream_rpc_method_handler(servicer.pour),
         "HoldUnary": grpc.unary_unary_rpc_method_handler(servicer.hold_unary),
         "Abort": grpc.unary_unary_rpc_method_handler(servicer.abort),
         "AbortAndFail": grpc.unary_unary_rpc_method_handler(servicer.abort_and_fail),

@@ -21,7 +21,9 @@ from parfocal.rpc import (
     open_channel,
     remote_error,
 )
+from parfocal.rpc.access import ANYBODY
 from parfocal.rpc.admission import AdmissionInterceptor
+from parfocal.rpc.outcomes import OutcomeInterceptor
 from parfocal.rpc.surround import surround
 
 MOST = 3
@@ -207,7 +209,7 @@ async def loud(send_s: float) -> AsyncIterator[tuple[Room, grpc.aio.Channel]]:
     rpcs = Room(10, "max_rpcs")
     admission = AdmissionInterceptor(rpcs, Room(10, ""), send_s)
     admission.opened({})
-    server = grpc.aio.server(interceptors=[admission])
+    server = grpc.aio.server(interceptors=[OutcomeInterceptor(ANYBODY), admission])
     handlers = {
         "Whole": grpc.unary_unary_rpc_method_handler(Loud().whole),
         "Pieces": grpc.unary_stream_rpc_method_handler(Loud().pieces),
@@ -233,6 +235,23 @@ def test_a_caller_who_reads_nothing_keeps_no_place(rpc: str) -> None:
             return [piece async for piece in open_stream(channel, rpc)]
 
     assert sum(map(len, asyncio.run(scenario()))) >= 8 << 20
+
+
+def test_a_caller_who_reads_on_too_late_is_told_so() -> None:
+    async def scenario() -> RemoteError:
+        async with loud(send_s=0.4) as (rpcs, channel):
+            stopped = open_stream(channel, "Pieces")
+            await until(lambda: rpcs.taken == 1)
+            await until(lambda: rpcs.taken == 0)
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                async for _ in stopped:
+                    pass
+            return remote_error(ended.value)
+
+    ended = asyncio.run(asyncio.wait_for(scenario(), 60))
+
+    assert (ended.status, ended.reason) == ("DEADLINE_EXCEEDED", "READER_LATE")
+    assert str(ended).startswith("no message was taken for 0.4 s; read on")
 
 
 def test_a_caller_who_reads_on_gets_everything_however_long_it_takes() -> None:

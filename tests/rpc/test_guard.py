@@ -28,7 +28,7 @@ from parfocal.rpc.access import KeysInForce, RuleMissing, remove_key
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1.access import RULES, Rule, Verb
 
-RPCS = (*KINDS, "Hold", "HoldForEver", "HoldUnary")
+RPCS = (*KINDS, "Hold", "HoldForEver", "HoldUnary", "Pour")
 OWN = {rule.of: rule for rule in RULES}
 ECHOES = OWN | {f"{NAME}/{rpc}": Rule(f"{NAME}/{rpc}", Verb.ANY) for rpc in RPCS}
 ADMINS = OWN | {f"{NAME}/{rpc}": Rule(f"{NAME}/{rpc}", Verb.ADMIN) for rpc in RPCS}
@@ -192,6 +192,26 @@ def test_a_key_that_is_taken_away_ends_what_it_began_and_nothing_else(path: Path
 
     assert (ended.status, ended.reason) == ("UNAUTHENTICATED", "KEY_REVOKED")
     assert kept == [b"x"]
+
+
+def test_a_caller_is_told_that_its_key_was_taken_away_also_when_it_reads_late(path: Path) -> None:
+    key = given_key(path, "read")
+
+    async def scenario() -> RemoteError:
+        async with served(path, Echo(), ECHOES) as server, open_channel(endpoint(server, key)) as channel:
+            stream = aiter(open_stream(channel, "Pour"))
+            await anext(stream)
+            remove_key(path, id_of(key))
+            while server.under_way:  # it waits for its caller all the while
+                await asyncio.sleep(0.01)
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                async for _ in stream:
+                    pass
+            return remote_error(ended.value)
+
+    ended = asyncio.run(asyncio.wait_for(scenario(), 60))
+
+    assert (ended.status, ended.reason) == ("UNAUTHENTICATED", "KEY_REVOKED")
 
 
 def test_the_log_has_the_keys_id_and_never_the_key(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from parfocal.rpc.admission import Room, endless
 from parfocal.rpc.channel import open_blocking_channel, open_channel
 from parfocal.rpc.compression import COMPRESSED_REPLIES
 from parfocal.rpc.credentials import Credentials, read_api_key
-from parfocal.rpc.ending import cause_of_end
+from parfocal.rpc.ending import cause_of_end, when_this_task_ends
 from parfocal.rpc.endpoint import Endpoint
 from parfocal.rpc.errors import (
     AddressInvalid,
@@ -34,7 +34,7 @@ from parfocal.rpc.outcomes import (
 from parfocal.rpc.remote import remote_error, told_error
 from parfocal.rpc.server import Service, WireServer
 from parfocal.rpc.status import DomainError, is_domain_error
-from parfocal.rpc.surround import Context, as_reply, when_this_task_ends
+from parfocal.rpc.surround import Context, as_reply
 from parfocal.rpc.tls import (
     NOT_GRPC,
     TLS_FAILED,

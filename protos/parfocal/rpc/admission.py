@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from parfocal.rpc.ending import current_task, when_this_task_ends
 from parfocal.rpc.errors import Draining, Loading, MethodNotImplemented, TooManyRpcs
 from parfocal.rpc.surround import (
     Context,
@@ -14,9 +15,7 @@ from parfocal.rpc.surround import (
     RpcMethod,
     Sends,
     behaviour_of,
-    current_task,
     surround,
-    when_this_task_ends,
 )
 from parfocal.v1.limits import SEND_S
 

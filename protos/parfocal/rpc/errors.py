@@ -11,6 +11,7 @@ WireError
 ├── MessageTooLarge         RESOURCE_EXHAUSTED    the first message of a stream is too large
 ├── MessageUnreadable       INVALID_ARGUMENT      the body is not a message of the rpc's type
 ├── MethodNotImplemented    UNIMPLEMENTED         the server does not have this rpc
+├── ReaderLate              DEADLINE_EXCEEDED     the caller stopped reading what the rpc answers
 ├── TooManyRpcs             RESOURCE_EXHAUSTED    the server serves as many as it may
 └── RemoteError             as the server said    an rpc failed
 """
@@ -77,6 +78,13 @@ class FirstMessageLate(WireError):
 
     status = "DEADLINE_EXCEEDED"
     reason = "FIRST_MESSAGE_LATE"
+
+
+class ReaderLate(WireError):
+    """The caller stopped taking what an rpc answers; the rpc was ended."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "READER_LATE"
 
 
 class MessageMissing(WireError):

@@ -3,8 +3,7 @@
 import asyncio
 
 from parfocal.rpc.access import AccessError, Caller, Keys
-from parfocal.rpc.ending import Ending
-from parfocal.rpc.surround import when_this_task_ends
+from parfocal.rpc.ending import Ending, when_this_task_ends
 
 # How often the keys of requests under way are looked at.
 _RECHECK_S = 1.0

@@ -19,12 +19,15 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from parfocal.rpc.access import NOBODY, AccessError, Caller
-from parfocal.rpc.ending import cause_of_end
+from parfocal.rpc.ending import cause_of_end, when_this_task_ends
 from parfocal.rpc.status import DomainError, is_domain_error, rich_status
-from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround, when_this_task_ends
+from parfocal.rpc.surround import Context, Continuation, RpcMethod, surround
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("parfocal.access")
+
+# How long an rpc that is ended from outside stays for its caller to take the status.
+_TAKEN_S = 1.0
 
 # Not the caller's fault, so the cause is logged too.
 SERVER_FAULTS = frozenset({"INTERNAL", "DATA_LOSS", "UNKNOWN"})
@@ -157,9 +160,21 @@ async def _errors_as_statuses(context: Context) -> AsyncIterator[None]:
         cause = cause_of_end()
         if cause is None:
             raise
-        await _end(cause, context)
+        await _end_soon(cause, context)
     except Exception as error:  # the wire's one broad except: whatever it is, it ends only this rpc
         await _end(error, context)
+
+
+async def _end_soon(cause: Exception, context: Context) -> None:
+    """Ends the rpc where a message may still wait for its caller, and the status behind it.
+
+    gRPC keeps both for whoever reads on later; what serves the rpc does not wait for that.
+    """
+    try:
+        async with asyncio.timeout(_TAKEN_S):
+            await _end(cause, context)
+    except TimeoutError as error:
+        raise asyncio.CancelledError from error
 
 
 async def _end(error: Exception, context: Context) -> None:

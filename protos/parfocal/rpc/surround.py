@@ -11,12 +11,14 @@ from typing import Any, TypeAlias, TypeVar, cast
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from parfocal.rpc.ending import Ending
 from parfocal.rpc.errors import (
     FirstMessageLate,
     MessageMissing,
     MessageTooLarge,
     MessageUnreadable,
     MethodNotImplemented,
+    ReaderLate,
 )
 from parfocal.rpc.inflation import GZIP, inflated
 from parfocal.rpc.parts import UNCOUNTED_BYTES, check_parts
@@ -52,12 +54,14 @@ class _Surrounded:
 class Sends:
     """Which rpcs wait for their caller to take a message, and since when. Of one event loop.
 
-    Who takes none for `most_s` seconds is left; flow control would let the rpc wait for ever, in its place.
+    Who takes none for `most_s` seconds is told ReaderLate; flow control would let the rpc wait for ever, in
+    its place.
     """
 
     def __init__(self, most_s: float = math.inf) -> None:
         self._most_s = most_s
         self._since: dict[asyncio.Task[object], float] = {}
+        self._endings: dict[asyncio.Task[object], Ending] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -66,6 +70,7 @@ class Sends:
         if self._most_s == math.inf or task is None:
             return
         if task not in self._since:
+            self._endings[task] = Ending.of_this_task()
             task.add_done_callback(self._forget)
         self._since[task] = asyncio.get_running_loop().time()
         if self._timer is None:
@@ -79,6 +84,7 @@ class Sends:
 
     def _forget(self, task: "asyncio.Task[object]") -> None:
         self._since.pop(task, None)
+        self._endings.pop(task, None)
 
     def _look_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._most_s / 4, self._look)
@@ -87,7 +93,9 @@ class Sends:
         self._timer = None
         latest = asyncio.get_running_loop().time() - self._most_s
         for task in [task for task, since in self._since.items() if since <= latest]:
-            task.cancel()
+            self._endings[task].end(
+                ReaderLate(f"no message was taken for {self._most_s:g} s; read on while an rpc answers")
+            )
         if self._since:
             self._look_later()
 
@@ -145,22 +153,6 @@ class AskedFor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not gen
         return rpc
 
 
-def when_this_task_ends(call: Callable[[], object]) -> None:
-    """Calls when the rpc that this task serves has ended in whatever way, or its part of a batch has.
-
-    Not gRPC's own `add_done_callback`, which ties each rpc into a cycle: until the garbage collector comes,
-    after thousands of rpcs, gRPC counts their streams as open, and then refuses every new one.
-    """
-    current_task().add_done_callback(lambda _: call())
-
-
-def current_task() -> "asyncio.Task[object]":
-    """The task of the rpc that is served now."""
-    task = asyncio.current_task()
-    assert task is not None, "gRPC serves each rpc in a task of its own"
-    return task
-
-
 def as_reply(kind: type[AnyMessage], data: bytes) -> AnyMessage:
     """`data`, to be returned by an rpc whose reply is a message of `kind`: it is sent as it is.
 
@@ -213,14 +205,15 @@ def _around_coroutine(whole: _Surrounded, method: str) -> Callable[..., Any]:
 
 
 def _around_generator(whole: _Surrounded, method: str) -> Callable[..., Any]:
-    async def surrounded(received: AsyncIterable[bytes], context: Context) -> AsyncGenerator[object, None]:
+    # gRPC writes what a generator yields, but of one that is cancelled meanwhile it tells the caller nothing.
+    async def surrounded(received: AsyncIterable[bytes], context: Context) -> None:
         async with whole.scope(method, context), _left_at_end(received) as messages:
             request = await whole.read(messages)
             # Closed immediately when the caller goes away, not whenever it is garbage-collected.
             async with contextlib.aclosing(whole.behaviour(request, context)) as replies:
                 async for reply in replies:
                     whole.sends.begin()
-                    yield reply
+                    await context.write(reply)
                     whole.sends.end()
 
     return surrounded
