@@ -34,17 +34,18 @@ class Program {
 
   __device__ __forceinline__ void run() const {
     const int begin = Program::begin();
+    // Asked for first, since it is needed first.
+    const Word pair = read<Word>(given_.table + this_thread());
 #pragma unroll 1
     for (int ahead = 0; ahead < kStages - 1; ahead++) {
       copy_weights(begin + ahead * kHalves, kRing + ahead * kStage);
       end_group();
     }
-    fill_table();
+    fill_table(pair);
     // Weights and levels never change; the input is the last kernel's work.
     await_last_kernel();
     admit_next_kernel();
-#pragma unroll 1
-    for (int ahead = 0; ahead < kStages - 1; ahead++) place_inputs(begin + ahead * kHalves, kRing + ahead * kStage);
+    place_inputs(begin);
     Sums sums = {};
     int stage = kRing;
 #pragma unroll 1
@@ -85,9 +86,9 @@ class Program {
   __device__ __forceinline__ static int first_output() { return this_program<0>() * kOutputs; }
   __device__ __forceinline__ static int first_row() { return this_program<2>() * kRows; }
 
-  __device__ __forceinline__ void fill_table() const {
+  // Each thread writes the pair of one byte.
+  __device__ __forceinline__ void fill_table(Word pair) const {
     const Place own;
-    const Word pair = read<Word>(given_.table + own.thread);
     const FourWords copies = {{pair, pair, pair, pair}};
 #pragma unroll
     for (int turn = 0; turn < kRowChunks; turn++) store(table_chunk(own.thread, turn), copies);
@@ -111,7 +112,10 @@ class Program {
       copy4(stage + Stage<kRows>::kScales + scale_place(own.half, output), from);
   }
 
-  // Has `move(place, from)` called for every 16 bytes of the rows' inputs in a stage that are this thread's to move.
+  // How often a thread moves 16 bytes of the rows' inputs for a stage.
+  static constexpr int kTurns = (kRows + kTurnRows - 1) / kTurnRows;
+
+  // Calls `move(turn, place, from)` for every 16 bytes of a stage's inputs that are this thread's to move.
   template <class Move>
   __device__ __forceinline__ void for_inputs(int first, int stage, Move move) const {
     const Place own;
@@ -121,23 +125,32 @@ class Program {
     const unsigned short* x = given_.x + static_cast<long long>(first_row) * given_.x_stride;
     if (block >= end()) return;
 #pragma unroll
-    for (int turn = 0; turn < (kRows + kTurnRows - 1) / kTurnRows; turn++) {
+    for (int turn = 0; turn < kTurns; turn++) {
       const int row = turn * kTurnRows + own_row;
       const int from = row * given_.x_stride + block * kBlock + chunk * (kChunk / 2);
       const int place = inputs + inputs_place<kRows>(own.half, row, chunk);
-      if (row < kRows && first_row + row < given_.rows) move(place, x + from);
+      if (row < kRows && first_row + row < given_.rows) move(turn, place, x + from);
     }
   }
 
   __device__ __forceinline__ void copy_inputs(int first, int stage) const {
-    for_inputs(first, stage, [](int place, const unsigned short* from) { copy16(place, from); });
+    for_inputs(first, stage, [](int, int place, const unsigned short* from) { copy16(place, from); });
   }
 
-  // The first stages' inputs, by way of registers: so the first step waits for its own weights only.
-  __device__ __forceinline__ void place_inputs(int first, int stage) const {
-    for_inputs(first, stage, [](int place, const unsigned short* from) {
-      store(place, read<FourWords>(from));
-    });
+  // The first stages' inputs, by way of registers, so that the first step waits for its own weights only. All are asked
+  // for before the first is awaited.
+  __device__ __forceinline__ void place_inputs(int begin) const {
+    FourWords words[kStages - 1][kTurns];
+#pragma unroll
+    for (int ahead = 0; ahead < kStages - 1; ahead++)
+      for_inputs(begin + ahead * kHalves, kRing + ahead * kStage, [&](int turn, int, const unsigned short* from) {
+        words[ahead][turn] = read<FourWords>(from);
+      });
+#pragma unroll
+    for (int ahead = 0; ahead < kStages - 1; ahead++)
+      for_inputs(begin + ahead * kHalves, kRing + ahead * kStage, [&](int turn, int place, const unsigned short*) {
+        store(place, words[ahead][turn]);
+      });
   }
 
   // Adds this warp's share of a stage: 32 outputs, one block, all rows.
