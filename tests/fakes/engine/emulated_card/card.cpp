@@ -79,6 +79,7 @@ int cuModuleGetFunction(void** function, void*, const char* name) {
 }
 
 int cuFuncSetAttribute(void* function, int attribute, int value) {
+  if (attribute == 9) return value == 100 ? 0 : kInvalid;
   if (attribute != 8 || value > 227 << 10) return kInvalid;
   static_cast<Kernel*>(function)->shared_bytes = value;
   return 0;

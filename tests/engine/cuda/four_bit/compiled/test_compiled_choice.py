@@ -26,11 +26,8 @@ from parfocal.engine.backends.cuda.nvrtc import (
     Compiler,
     CompilerFailed,
     Cubins,
-    Driver,
-    DriverFailed,
     Source,
     Target,
-    find_driver,
 )
 
 Products = Callable[[torch.dtype], CompiledProduct]
@@ -173,14 +170,3 @@ def test_only_a_cuda_device_and_16_bits_have_compiled_products() -> None:
     assert [product.name for product in compiled_products(cuda, torch.bfloat16)] == ["compiled"]
     assert compiled_products(cuda, torch.float32) == []
     assert compiled_products(cpu, torch.bfloat16) == []
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver here")
-def test_a_machine_without_a_driver_says_so() -> None:
-    with pytest.raises((OSError, DriverFailed), match=r"libcuda|CUDA driver"):
-        find_driver()
-
-
-def test_what_is_no_driver_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"none\.so"):
-        Driver(str(tmp_path / "none.so"))

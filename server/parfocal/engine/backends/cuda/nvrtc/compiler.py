@@ -55,9 +55,12 @@ class Nvrtc:
 
     def __init__(self, path: str) -> None:
         # It asks for them by name alone, and some wheels do not tell it that they lie beside it.
-        for builtins in Path(path).parent.glob("libnvrtc-builtins.so.*"):
+        beside = Path(path).parent.glob("libnvrtc-builtins.so.*") if Path(path).is_absolute() else ()
+        for builtins in beside:
             ctypes.CDLL(str(builtins))
         self._library = ctypes.CDLL(path)
+        if not hasattr(self._library, "nvrtcGetCUBIN"):
+            raise CompilerFailed(f"{path} has no nvrtcGetCUBIN; it takes NVRTC of CUDA 11.1 or later")
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._check(self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))

@@ -10,6 +10,7 @@ from functools import cache
 
 # As cuda.h has them.
 _MOST_SHARED_BYTES = 8
+_SHARED_PERCENT = 9
 _PROGRAMMATIC_STREAM_SERIALIZATION = 6
 
 
@@ -53,11 +54,24 @@ class _Launch(ctypes.Structure):
 _EARLY = _Attribute(id=_PROGRAMMATIC_STREAM_SERIALIZATION, value=1)
 
 
+_FUNCTIONS = (
+    "cuInit",
+    "cuModuleLoadData",
+    "cuModuleGetFunction",
+    "cuFuncSetAttribute",
+    "cuLaunchKernelEx",
+    "cuGetErrorString",
+)
+
+
 class Driver:
-    """A driver library."""
+    """A driver library. Raises OSError if it does not load, DriverFailed if it lacks what is needed."""
 
     def __init__(self, path: str) -> None:
         self._library = ctypes.CDLL(path)
+        absent = [name for name in _FUNCTIONS if not hasattr(self._library, name)]
+        if absent:
+            raise DriverFailed(f"{path} has no {', '.join(absent)}; it takes a driver of CUDA 11.8 or later")
         self.check(self._library.cuInit(0))
 
     def load(self, cubin: bytes) -> "Module":
@@ -87,6 +101,8 @@ class Module:
             self._library.cuModuleGetFunction(ctypes.byref(function), self._module, name.encode())
         )
         self._driver.check(self._library.cuFuncSetAttribute(function, _MOST_SHARED_BYTES, shared_bytes))
+        # All that a multiprocessor has, rather than cache, so that it holds as many programs as fit.
+        self._driver.check(self._library.cuFuncSetAttribute(function, _SHARED_PERCENT, 100))
         return Kernel(self._driver, self._library.cuLaunchKernelEx, function, (threads, shared_bytes))
 
 
