@@ -5,9 +5,12 @@ collect_ignore = [
     "curl_client.py",
     "grpc_client.py",
     "hub_client.py",
+    "hub_endpoint.py",
     "hub_peft.py",
     "langchain_client.py",
     "llama_cpp_lora.py",
     "openai_client.py",
+    "requirements_of.py",
     "scores.py",
+    "vllm_lora.py",
 ]

@@ -16,6 +16,6 @@ for line in 0.36:1 1.31:2 2.4:3; do
             "huggingface_hub>=${line%:*},<${line#*:}"
         touch "$venvs/$name/ready"
     fi
-    env -u HF_TOKEN HF_ENDPOINT="$2" HF_HOME="$work/$name/hf" HF_HUB_DISABLE_TELEMETRY=1 \
+    env -u HF_TOKEN -u HF_HUB_OFFLINE HF_ENDPOINT="$2" HF_HOME="$work/$name/hf" HF_HUB_DISABLE_TELEMETRY=1 \
         PYTHONPATH="$here/.." "$venvs/$name/bin/python" "$here/hub_client.py" "team/$name" "$work/$name"
 done

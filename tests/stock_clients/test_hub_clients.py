@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from fakes.registry.tiny_adapters import CONFIG, WEIGHTS, write_tiny_adapter
 from parfocal.registry import locate_base
+from stock_clients.hub_endpoint import hub_endpoint, run_client
 
 HERE = Path(__file__).resolve().parent
 # A folder for the venvs of other lines of the client, 300 MB.
@@ -22,74 +22,34 @@ GIVEN = os.environ.get(VENVS, "")  # within a test it is taken away, as a server
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a registry's own process answers."""
-    folder = tmp_path_factory.mktemp("served")
-    command = [
-        sys.executable,
-        "-m",
-        "parfocal.cli",
-        "registry",
-        "serve",
-        "--registry",
-        str(folder / "registry"),
-    ]
-    addresses = ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0", "--metrics-address", ""]
-    kept = {name: value for name, value in os.environ.items() if name != VENVS}
-    environment = {**kept, "XDG_CACHE_HOME": str(folder / "cache")}
-    with subprocess.Popen(
-        [*command, *addresses], stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            assert process.stderr is not None
-            lines = (re.search(r"clients at (\S+)", line) for line in process.stderr)
-            yield next(found[1] for found in lines if found)
-        finally:
-            process.terminate()
-            process.communicate(timeout=60)
-
-
-def _environment(endpoint: str, folder: Path) -> dict[str, str]:
-    """A client's environment: nothing of this machine's user, and the registry in place of the Hub."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
-    return {**kept, **own, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path])}
-
-
-def _run(endpoint: str, folder: Path, *command: str | Path) -> str:
-    done = subprocess.run(
-        [str(each) for each in command],
-        env=_environment(endpoint, folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    with hub_endpoint(tmp_path_factory.mktemp("served")) as where:
+        yield where
 
 
 def test_the_clients_own_library_finds_a_hub(endpoint: str, tmp_path: Path) -> None:
     """The line that is installed; run_hub.sh tries the others."""
-    _run(endpoint, tmp_path, sys.executable, HERE / "hub_client.py", "team/library", tmp_path)
+    run_client(endpoint, tmp_path, sys.executable, HERE / "hub_client.py", "team/library", tmp_path)
 
 
 def test_an_adapter_of_peft_comes_back_the_same(endpoint: str, tmp_path: Path) -> None:
     base = locate_base("tiny", weights=True).folder
 
-    _run(endpoint, tmp_path, sys.executable, HERE / "hub_peft.py", base, "team/peft", tmp_path)
+    run_client(endpoint, tmp_path, sys.executable, HERE / "hub_peft.py", base, "team/peft", tmp_path)
 
 
 def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -> None:
     hf, folder = Path(sys.executable).parent / "hf", write_tiny_adapter(tmp_path / "adapter")
 
-    _run(endpoint, tmp_path, hf, "repos", "create", "team/command")
-    _run(endpoint, tmp_path, hf, "upload", "team/command", folder)
-    _run(endpoint, tmp_path, hf, "repos", "tag", "create", "team/command", "prod")
-    told = _run(endpoint, tmp_path, hf, "models", "ls", "--search", "command", "--format", "json")
+    run_client(endpoint, tmp_path, hf, "repos", "create", "team/command")
+    run_client(endpoint, tmp_path, hf, "upload", "team/command", folder)
+    run_client(endpoint, tmp_path, hf, "repos", "tag", "create", "team/command", "prod")
+    told = run_client(endpoint, tmp_path, hf, "models", "ls", "--search", "command", "--format", "json")
     assert "team/command" in told
     to = tmp_path / "fetched"
-    _run(endpoint, tmp_path, hf, "download", "team/command", "--revision", "prod", "--local-dir", to)
-    _run(endpoint, tmp_path, hf, "cache", "verify", "team/command", "--revision", "prod", "--local-dir", to)
+    run_client(endpoint, tmp_path, hf, "download", "team/command", "--revision", "prod", "--local-dir", to)
+    run_client(
+        endpoint, tmp_path, hf, "cache", "verify", "team/command", "--revision", "prod", "--local-dir", to
+    )
 
     assert (to / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
     assert (to / CONFIG).is_file()
@@ -100,17 +60,19 @@ def test_our_own_command_takes_a_version_there_and_brings_it_elsewhere(endpoint:
     here, there = tmp_path / "here", tmp_path / "there"
     folder = write_tiny_adapter(tmp_path / "adapter")
 
-    _run(endpoint, tmp_path, *parfocal, "push", folder, "mine/x", "--base", "tiny", "--registry", here)
+    run_client(endpoint, tmp_path, *parfocal, "push", folder, "mine/x", "--base", "tiny", "--registry", here)
     command = (*parfocal, "export", "mine/x", "--hub", "team/exported", "--registry", here, "--json")
-    said = _run(endpoint, tmp_path, *command)
+    said = run_client(endpoint, tmp_path, *command)
     told = json.loads(said[said.index("{") :])  # the registry says first that it keeps no card
     assert (told["form"], told["new_repository"], told["warnings"]) == ("hub", True, [])
-    _run(endpoint, tmp_path, *parfocal, "push", "team/exported@main", "copy/x", "--registry", there)
+    run_client(endpoint, tmp_path, *parfocal, "push", "team/exported@main", "copy/x", "--registry", there)
 
-    shown = json.loads(_run(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there, "--json"))
+    shown = json.loads(
+        run_client(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there, "--json")
+    )
     assert shown["manifest"]["provenance"]["source"] == told["target"]
-    assert "source" in _run(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there)
-    _run(endpoint, tmp_path, *parfocal, "pull", "copy/x", tmp_path / "pulled", "--registry", there)
+    assert "source" in run_client(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there)
+    run_client(endpoint, tmp_path, *parfocal, "pull", "copy/x", tmp_path / "pulled", "--registry", there)
     assert (tmp_path / "pulled" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
 
 
