@@ -140,7 +140,9 @@ class SqlIndex:
         names, values = (_NAMES, ()) if where == ALL_VERSIONS else names_of_such(where)
         with self._database.read() as session:
             rows = session.execute(_SUMMARIES.format(names=names), (*values, after, limit + 1)).fetchall()
-            items = tuple(_summary(session, row) for row in rows[:limit])
+            # One statement for all of them: to a database elsewhere, each is a way there and back.
+            aliases = lookups.aliases_of(session, [row[0] for row in rows[:limit]])
+        items = tuple(_summary(row, aliases.get(row[0], ())) for row in rows[:limit])
         return Slice(items, items[-1].name if len(rows) > limit else "")
 
     def aliases(self, name: str) -> list[Alias]:
@@ -425,9 +427,8 @@ def _delete_version(session: Session, name: str, number: int, digest: str, actor
     apply(session, Event(0, EventKind.VERSION_DELETED, name, now(), number, digest, actor=actor))
 
 
-def _summary(session: Session, row: tuple[str, str, int, int, str, str]) -> AdapterSummary:
+def _summary(row: tuple[str, str, int, int, str, str], aliases: Sequence[Alias]) -> AdapterSummary:
     name, created_at, latest, count, published_at, moved_at = row
-    aliases = lookups.all_aliases(session, name)
     return AdapterSummary(
         name,
         latest,

@@ -1,5 +1,6 @@
 """Look-ups inside an open transaction. They read no manifest: who holds a connection holds up all others."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from parfocal.registry.index import refusals
@@ -104,6 +105,18 @@ def alias_or_none(session: Session, name: str, alias: str) -> Alias | None:
     """An alias, if there is one."""
     row = session.execute(f"{ALIASES} WHERE a.name = ? AND a.alias = ?", (name, alias)).fetchone()
     return None if row is None else alias_of(row)
+
+
+def aliases_of(session: Session, names: Sequence[str]) -> dict[str, list[Alias]]:
+    """The aliases of each of these adapters that has any, sorted."""
+    places = ", ".join("?" * len(names)) or "NULL"
+    rows: list[Any] = session.execute(
+        f"{ALIASES} WHERE a.name IN ({places}) ORDER BY a.name, a.alias", names
+    ).fetchall()
+    found: dict[str, list[Alias]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(alias_of(row))
+    return found
 
 
 def count_aliases(session: Session, name: str) -> int:
