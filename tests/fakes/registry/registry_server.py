@@ -1,6 +1,6 @@
 """A real RegistryService for blocking clients: in a thread, or as a process of its own.
 
-The process: `python -m fakes.registry.registry_server FOLDER UPLOADS ADDRESS` prints where it
+The process: `python -m fakes.registry.registry_server REGISTRY UPLOADS ADDRESS` prints where it
 answers and ends with stdin.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from parfocal.registry import FolderRegistry, Registry
+from parfocal.registry import Registry, open_registry
 from parfocal.registry.faces import ServiceLimits
 from parfocal.registry.faces.grpc.service import RegistryService
 from parfocal.rpc import Service, WireServer
@@ -52,10 +52,10 @@ class ServerAside:
     address: str
 
     @classmethod
-    def begun(cls, folder: Path, uploads: Path, address: str = "127.0.0.1:0") -> Self:
-        """Serves the registry in `folder` from another process."""
+    def begun(cls, registry: Path | str, uploads: Path, address: str = "127.0.0.1:0") -> Self:
+        """Serves the registry in a folder, or at the address of its storage, from another process."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "fakes.registry.registry_server", str(folder), str(uploads)]
+        command = [sys.executable, "-m", "fakes.registry.registry_server", str(registry), str(uploads)]
         pipe = subprocess.PIPE
         process = subprocess.Popen([*command, address], stdin=pipe, stdout=pipe, text=True, env=environment)
         assert process.stdout is not None
@@ -87,6 +87,6 @@ async def _started(registry: Registry, uploads: Path, limits: ServiceLimits, add
 
 
 if __name__ == "__main__":
-    with serving(FolderRegistry(Path(sys.argv[1])), Path(sys.argv[2]), address=sys.argv[3]) as where:
+    with serving(open_registry(sys.argv[1]), Path(sys.argv[2]), address=sys.argv[3]) as where:
         print(where, flush=True)
         sys.stdin.read()
