@@ -84,7 +84,7 @@ def test_of_threads_that_ask_for_a_new_version_one_reads_it_from_the_store(
 
         opened: ClassVar[list[str]] = []
 
-        def link(self, digest: str, target: Path) -> bool:
+        def link(self, digest: str, target: Path, to_read: bool = False) -> bool:
             return False
 
         def open(self, digest: str) -> BinaryIO:

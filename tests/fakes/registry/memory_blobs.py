@@ -69,7 +69,7 @@ class MemoryBlobs:
         del self._content[digest]
         return "nowhere"
 
-    def link(self, digest: str, target: Path) -> bool:
+    def link(self, digest: str, target: Path, to_read: bool = False) -> bool:
         return False
 
     def stored(self) -> Iterator[Blob]:

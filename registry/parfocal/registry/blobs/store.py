@@ -81,8 +81,11 @@ class BlobStore(Protocol):
         """
         ...
 
-    def link(self, digest: str, target: Path) -> bool:
-        """Hard-links the blob's file to `target`, unverified; False if a copy must be made."""
+    def link(self, digest: str, target: Path, to_read: bool = False) -> bool:
+        """Hard-links the blob's file to `target`, unverified; False if a copy must be made.
+
+        `to_read`: nobody will write to `target`, though the system let them.
+        """
         ...
 
     def quarantine(self, digest: str) -> str:

@@ -111,7 +111,7 @@ class Receiving:
     def _fetched(self, entry: FileEntry, target: Path) -> bool:
         """Puts a blob into a folder; False where it is gone, or rotten and out of the way from now on."""
         try:
-            if self._blobs.link(entry.digest, target):
+            if self._blobs.link(entry.digest, target, to_read=True):
                 digest = digest_of_file(target)
             else:
                 with self._blobs.open(entry.digest) as source, target.open("wb") as file:

@@ -73,7 +73,9 @@ def normalised(value: JSON) -> JSON:
 def _plain(value: object, depth: int) -> JSON:
     if depth > _MAX_DEPTH:
         raise InvalidJson(f"nested more than {_MAX_DEPTH} deep")
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, str | int | float):  # most are; what is abstract is asked last
+        return _scalar(value)
+    if isinstance(value, dict | Mapping):
         return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, depth + 1) for item in value]

@@ -121,14 +121,14 @@ class FolderBlobs:
             sync_folder(blob.parent)
         return str(aside)
 
-    def link(self, digest: str, target: Path) -> bool:
+    def link(self, digest: str, target: Path, to_read: bool = False) -> bool:
         """Hard-links the blob's file to `target`; False if a copy must be made.
 
-        Only where the kernel keeps this process from writing to the file: whoever opens `target` for writing
-        (root may open anything) would change the blob.
+        Unless nobody will write to it, only where the kernel keeps this process from writing to the file:
+        whoever opens `target` for writing (root may open anything) would change the blob.
         """
         blob = self.path(digest)
-        if os.access(blob, os.W_OK):
+        if not to_read and os.access(blob, os.W_OK):
             return False
         try:
             os.link(blob, target, follow_symlinks=False)

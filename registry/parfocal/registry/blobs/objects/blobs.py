@@ -92,7 +92,7 @@ class ObjectBlobs:
             pass
         return ""
 
-    def link(self, digest: str, target: Path) -> bool:
+    def link(self, digest: str, target: Path, to_read: bool = False) -> bool:
         """False: an object cannot be linked to."""
         return False
 

@@ -1,8 +1,9 @@
 """Uploads of single files that survive a cut. Knows messages and files on their way, not what they become."""
 
+import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from parfocal.registry.copies import ArrivingFile, PartialFiles
@@ -52,10 +53,13 @@ class BlobUploads:
                 entry = _entry(header)
                 staged.announce(entry.size - header.offset)
                 async with self._arriving(entry, owner, header.offset) as file:
-                    async for request in paced:
-                        _check_piece(request, file.received, entry)
-                        staged.take(len(request.data))
-                        await to_the_end(self._threads(file.write, request.data))
+                    async with self._writing(file) as write:
+                        received = file.received
+                        async for request in paced:
+                            _check_piece(request, received, entry)
+                            received += len(request.data)
+                            staged.take(len(request.data))
+                            await write(request.data)
                     if file.received < entry.size:
                         raise InvalidUpload(
                             f"the upload ended at byte {file.received} of {entry.size} of {entry.path}",
@@ -65,6 +69,24 @@ class BlobUploads:
                     await to_the_end(self._threads(file.check))
                     yield entry, file.path
                     await to_the_end(self._threads(file.remove))
+
+    @contextlib.asynccontextmanager
+    async def _writing(self, file: ArrivingFile) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+        """Yields what writes a piece while the next one comes; all are written when the scope ends."""
+        under_way: list[asyncio.Future[None]] = []
+
+        async def write(data: bytes) -> None:
+            await written()
+            under_way.append(asyncio.ensure_future(self._threads(file.write, data)))
+
+        async def written() -> None:
+            while under_way:
+                await to_the_end(under_way.pop())
+
+        try:
+            yield write
+        finally:
+            await written()
 
     @contextlib.asynccontextmanager
     async def _arriving(
