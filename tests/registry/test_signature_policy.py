@@ -10,7 +10,7 @@ import pytest
 from fakes.registry.memory_blobs import MemoryBlobs
 from fakes.registry.memory_index import MemoryIndex
 from fakes.signing.signatures import Trusting, key_of, policy, sign, trusting
-from parfocal.registry import Alias, Publication, StoredRegistry
+from parfocal.registry import Alias, CanaryPlan, Publication, StoredRegistry
 from parfocal.registry.copies import LocalCopies
 from parfocal.registry.errors import NotSigned
 from parfocal.registry.index import Terms
@@ -38,6 +38,16 @@ def test_an_alias_moves_only_to_what_a_trusted_key_has_signed(versions: StoredRe
     with pytest.raises(NotSigned, match=r"team/x@3 is not signed .*it has no signature"):
         versions.set_alias("team/x", "prod", 3)
     assert versions.resolve("team/x@prod").version == 1
+
+
+def test_an_alias_gets_only_a_canary_that_a_trusted_key_has_signed(versions: StoredRegistry) -> None:
+    versions.set_alias("team/x", "prod", 3)
+    versions.hold_to(policy(Requirement.REQUIRE, "ann"))
+
+    with pytest.raises(NotSigned, match="team/x@2"):
+        versions.set_canary("team/x", "prod", CanaryPlan(2, 700))
+    begun = versions.set_canary("team/x", "prod", CanaryPlan(1, 700))
+    assert versions.promote_canary(begun).version == 1
 
 
 def test_a_version_that_is_signed_later_can_be_moved_to(versions: StoredRegistry) -> None:

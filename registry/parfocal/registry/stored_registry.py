@@ -279,6 +279,7 @@ class StoredRegistry:
     ) -> Alias:
         adapter, word, number = str(AdapterName.parse(name)), check_alias(alias), check_version(plan.version)
         who = _checked(override)
+        self._signed.check(adapter, number)
 
         def begun(terms: Terms) -> Alias:
             with self._changing():
