@@ -29,7 +29,11 @@ SOURCE = Source("a.cu", b"text", {"b.cuh": b"header"})
 
 
 def cubin(
-    compiler: Counting, folder: Path, source: Source = SOURCE, target: Target = ADA, option: str = "-DA=1"
+    compiler: Counting,
+    folder: Path | None,
+    source: Source = SOURCE,
+    target: Target = ADA,
+    option: str = "-DA=1",
 ) -> bytes:
     return Builder(Cubins(folder), lambda: compiler).cubin(source, target, [option])
 
@@ -72,13 +76,14 @@ def test_a_damaged_entry_is_compiled_again(
     assert compiler.count == 2
 
 
+@pytest.mark.parametrize("has_home", [False, True])
 def test_where_nothing_can_be_kept_every_start_compiles(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    has_home: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     compiler = Counting()
     for count in (1, 2):
-        assert cubin(compiler, tmp_path / "file" / "kernels").startswith(b"text")
+        assert cubin(compiler, tmp_path / "file" / "kernels" if has_home else None).startswith(b"text")
         assert compiler.count == count
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
 
