@@ -1,4 +1,4 @@
-"""How many launches a layer of each architecture takes when fused, and what stays with transformers."""
+"""What a layer of each architecture launches when fused and says, and what stays with transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 from fakes.engine.cuda.launches import Launches
 from fakes.engine.cuda.layer_steps import layer_steps
 from fakes.engine.cuda.uncalled_card import UncalledCard
+from fakes.engine.lora_weights import random_adapter
 from oracle.bases import configurations, write_base
 from parfocal.engine import EngineConfig
 from parfocal.engine.backends.cuda import CudaBackend
@@ -18,7 +19,9 @@ from parfocal.engine.backends.cuda.lora import Adapters
 from parfocal.engine.backends.cuda.steps.decode_inputs import Parts, decode_inputs
 from parfocal.engine.devices import Machine
 from parfocal.engine.loading import load_base
+from parfocal.engine.lora import LoraWeights, ModuleWeights
 from parfocal.engine.model import ResidentBase
+from parfocal.engine.scheduling import Plan, PlanRow, lay_out
 
 CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch", context_tokens=32)
 BLOCKS, RANK = 4, 8
@@ -68,6 +71,27 @@ def test_a_layer_takes_ten_launches_with_adapters_and_without_and_twelve_where_r
         names = [name.removesuffix("_kernel") for name in launches.names]
         first, second = (at for at, name in enumerate(names) if name == "rotate")
         assert names[first:second] == list(expected), f"{architecture}, adapters {adapters}"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "phi3"])
+def test_rows_that_share_an_adapter_say_in_tiles_what_they_say_by_themselves(
+    architecture: str, tmp_path: Path
+) -> None:
+    base = loaded(write_base(tmp_path / "base", narrow(architecture)))
+    steps = layer_steps(base, BLOCKS, 1, RANK)
+    drawn = random_adapter(RANK, base.shapes, shapes=base.shapes).modules
+    modules = {path: ModuleWeights(own.a.float() / 8, own.b.float() / 8) for path, own in drawn.items()}
+    place = steps.store.copy_in(steps.store.lay_out(LoraWeights("adapter", modules)))
+    inputs = decode_inputs(3, 1, torch.empty(Parts.size(3, 1), dtype=torch.int32))
+    rows = (PlanRow(f"q{n}", (n,), 0, (n,), None if n == 1 else place, None) for n in range(3))
+    inputs.fill(lay_out(Plan(tuple(rows))), 16)
+    with torch.inference_mode():
+        bare, by_row, shared = (steps.fused(1).decode(inputs, adapters).clone() for adapters in Adapters)
+
+    torch.testing.assert_close(shared, by_row, rtol=1e-4, atol=1e-4)
+    changed = [not torch.allclose(own, other, atol=1e-3) for own, other in zip(by_row, bare, strict=True)]
+    # The base's row comes last: a step's rows are sorted by adapter.
+    assert changed == [True, True, False]
 
 
 def test_a_model_that_is_not_what_it_seems_is_left_to_transformers(tmp_path: Path) -> None:
