@@ -93,6 +93,7 @@ def test_what_the_publisher_says_is_kept(client: Client, adapter: Write, folder:
         provenance=Provenance(DIGEST, {"rank": 4}, seed=7, tools={"peft": "0.21"}),
         evaluation=Evaluation(DIGEST, 10, {"exact_match": 0.5}),
         rendering=Rendering("chat"),
+        tags=("mail", "language:de"),
     )
     version = client.registry.publish(adapter(), "team/invoices", said)
     kept = folder.find(version.digest).manifest
@@ -102,6 +103,7 @@ def test_what_the_publisher_says_is_kept(client: Client, adapter: Write, folder:
     assert kept.evaluation.metrics == {"exact_match": 0.5}
     assert kept.contract.rendering is not None and kept.contract.rendering.form == "chat"
     assert version.manifest["evaluation"]["metrics"] == {"exact_match": 0.5}
+    assert kept.tags == ("language:de", "mail")
 
 
 @pytest.mark.parametrize("holder", ["chat_template.jinja", "tokenizer_config.json"])

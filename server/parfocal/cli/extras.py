@@ -56,8 +56,7 @@ def absent(error: ImportError) -> tuple[str, str] | None:
 
 def _owner(module: str) -> str | None:
     wanted = module.partition(".")[0]
-    extras = dict(_named(_requirements()))
-    return next((each for name, each in extras.items() if name.replace("-", "_") == wanted), None)
+    return next((each for name, each in _named(_requirements()) if name.replace("-", "_") == wanted), None)
 
 
 def of_extra(extra: str, requirements: Iterable[str]) -> list[str]:

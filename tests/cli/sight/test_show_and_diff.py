@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -274,6 +276,20 @@ def test_damaged_weights_are_named_after_what_the_manifests_tell(
 )
 def test_what_does_not_exist_is_one_line(run: Run, family: list[Version], words: tuple[str, ...]) -> None:
     assert _refusal(run(*words))
+
+
+def test_without_numpy_the_rest_is_told_and_what_to_install(family: list[Version], registry: Path) -> None:
+    program = "import sys; sys.modules['numpy'] = None; from parfocal.cli.app import build_app; build_app()()"
+
+    def asked(*flags: str) -> "subprocess.CompletedProcess[str]":
+        words = [sys.executable, "-c", program, "diff", "team/x@2", "team/x@3", "--registry", str(registry)]
+        return subprocess.run([*words, *flags], capture_output=True, text=True, check=False)
+
+    told = asked()
+    assert told.returncode == 0 and "adapter_loss" in told.stdout
+    assert "warning: the weights are not compared: this needs numpy" in told.stderr
+    refused = asked("--weights", "--json")
+    assert refused.returncode == 1 and "pip install 'parfocal[serve]'" in refused.stderr
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:

@@ -174,10 +174,11 @@ def test_a_deleted_version_is_gone(registry: FolderRegistry, api: HfApi, invoice
     assert api.model_info("team/invoices").sha == _sha(registry, "team/invoices@1")
 
 
-def test_lists_find_by_text_owner_and_base(
+def test_lists_find_by_text_owner_base_and_tag(
     registry: FolderRegistry, api: HfApi, invoices: Folders, adapter: Callable[..., Path]
 ) -> None:
-    registry.publish("other/orders", adapter(base="elsewhere"), Publication(unverified_base=True))
+    tagged = Publication(unverified_base=True, tags=("orders", "language:de"))
+    registry.publish("other/orders", adapter(base="elsewhere"), tagged)
 
     def found(**asked: str) -> list[str]:
         return [model.id for model in api.list_models(**asked)]  # type: ignore[arg-type]
@@ -188,6 +189,14 @@ def test_lists_find_by_text_owner_and_base(
     assert found(filter="base_model:elsewhere") == ["other/orders"]
     assert found(filter="peft", sort="last_modified") == ["other/orders", "team/invoices"]
     assert found(filter="diffusers") == []
+    assert found(filter="language:de") == ["other/orders"]
+    assert [each.id for each in api.list_models(filter=["orders", "base_model:adapter:elsewhere"])] == [
+        "other/orders"
+    ]
+    assert list(api.list_models(filter=["orders", "base_model:small-base"])) == []
+    assert list(api.list_models(filter=["base_model:elsewhere", "base_model:small-base"])) == []
+    assert found(filter="No Tag") == []
+    assert {"orders", "language:de"} <= set(api.model_info("other/orders").tags or ())
 
 
 def test_a_list_goes_on_page_by_page(

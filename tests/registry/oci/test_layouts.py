@@ -83,6 +83,7 @@ def everything_said(base: BaseContract) -> Publication:
         ),
         Evaluation("sha256:" + "2" * 64, 12, {"loss": 0.25}),
         rendering=Rendering("chat", "sha256:" + "3" * 64, {"thinking": False}),
+        tags=("mail", "language:de"),
     )
 
 

@@ -124,7 +124,7 @@ def test_nothing_is_made_of_nothing(shared_address: StorageAddress, tmp_path: Pa
 def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     unsigned: SharedRegistry, shared_address: StorageAddress, execute: Execute, tmp_path: Path
 ) -> None:
-    execute("DROP INDEX events_of_gates")
+    execute("DROP INDEX events_of_gates, events_by_name")
     execute("ALTER TABLE aliases DROP COLUMN canary")
     execute("ALTER TABLE events DROP COLUMN canary")
     execute("ALTER TABLE events DROP COLUMN gate")

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from parfocal.registry.errors import DataLoss, NotFound
+from parfocal.registry.errors import DataLoss, InvalidArgument, NotFound
 from parfocal.registry.faces.hub.descriptions import Json, listed, tags_of
 from parfocal.registry.faces.hub.errors import BadCall
 from parfocal.registry.faces.hub.revisions import repo_id
 from parfocal.registry.registry import Registry
-from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, every_item
+from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, VersionFilter, every_item
 from parfocal.rpc.access import Caller
 
 _SORTS: Mapping[str, Callable[[AdapterSummary], datetime]] = {
     "lastModified": lambda summary: summary.updated_at,
     "createdAt": lambda summary: summary.created_at,
 }
+_OF_BASE, _AS_ADAPTER = "base_model:", "adapter:"
 # All of these are true of every adapter.
 _TRUE_OF_ALL = frozenset({"peft", "lora", "safetensors"})
 
@@ -54,7 +55,10 @@ def search(registry: Registry, caller: Caller, asked: Search) -> Listed:
 
 def _found(registry: Registry, caller: Caller, asked: Search) -> Iterator[AdapterSummary]:
     telling = [tag for tag in asked.tags if tag not in _TRUE_OF_ALL]
-    for summary in every_item(lambda token: registry.adapters(MAX_PAGE_SIZE, token)):
+    where = _such(telling)
+    if where is None:
+        return
+    for summary in every_item(lambda token: registry.adapters(MAX_PAGE_SIZE, token, where)):
         repo = repo_id(summary.name)
         if not summary.version_count or not caller.sees(summary.name):
             continue
@@ -62,6 +66,16 @@ def _found(registry: Registry, caller: Caller, asked: Search) -> Iterator[Adapte
             continue
         if not telling or _has_all(registry, summary, telling):
             yield summary
+
+
+def _such(tags: list[str]) -> VersionFilter | None:
+    """What versions with these tags have in the index; None where no version can have them all."""
+    bases = {tag.removeprefix(_OF_BASE).removeprefix(_AS_ADAPTER) for tag in tags if tag.startswith(_OF_BASE)}
+    own = tuple(dict.fromkeys(tag for tag in tags if not tag.startswith(_OF_BASE)))
+    try:
+        return VersionFilter(base="".join(bases), tags=own) if len(bases) < 2 else None
+    except InvalidArgument:
+        return None
 
 
 def _has_all(registry: Registry, summary: AdapterSummary, tags: list[str]) -> bool:

@@ -395,10 +395,12 @@ def _moves(
     The newest first, and one more than `limit` if there are as many.
     """
     (name, alias), (condition, values) = whose, of_moves(where)
+    # Whatever is asked for, an index has it in its order: the history may be of millions.
+    of_alias = ("AND alias = ?", [alias]) if alias else ("", [])
     rows: list[EventRow] = session.execute(
-        f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND {MOVES} AND (alias = ? OR ? = '')"
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE name = ? AND {MOVES} {of_alias[0]}"
         f" AND sequence < ?{condition} ORDER BY sequence DESC LIMIT ?",
-        (name, alias, alias, _below(after), *values, limit + 1),
+        (name, *of_alias[1], _below(after), *values, limit + 1),
     ).fetchall()
     return rows
 

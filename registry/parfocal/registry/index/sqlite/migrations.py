@@ -380,9 +380,14 @@ BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 ALTER TABLE aliases ADD COLUMN canary INTEGER NOT NULL DEFAULT 0;
 """
 
+# An adapter's moves in their order, without sorting all of them for each page.
+_MOVES_IN_ORDER = """
+CREATE INDEX events_by_name ON events (name, sequence) WHERE alias <> '';
+"""
+
 MIGRATIONS: tuple[Step, ...] = (
     _FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES,
-    _CANARIES,
+    _CANARIES, _MOVES_IN_ORDER,
 )  # fmt: skip
 
 
