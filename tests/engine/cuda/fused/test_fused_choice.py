@@ -6,20 +6,15 @@ import pytest
 import torch
 
 from fakes.engine.cuda.layer_steps import LayerSteps, layer_steps
-from fakes.engine.cuda.uncalled_card import UncalledCard
+from fakes.engine.cuda.loaded_base import loaded_base
 from oracle.bases import configurations, write_base
-from parfocal.engine import EngineConfig
-from parfocal.engine.backends.cuda import CudaBackend
 from parfocal.engine.backends.cuda.attention import CudaAttention, CudaAttentionStep
 from parfocal.engine.backends.cuda.fused import Fused, StepParts, choose_fused
 from parfocal.engine.backends.cuda.lora import CudaLora, Unguarded
 from parfocal.engine.backends.cuda.steps import CudaStepWork
-from parfocal.engine.devices import Machine
-from parfocal.engine.loading import load_base
 from parfocal.engine.model import Forward, ModelForward, query_heads
 from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
 
-CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch", context_tokens=32)
 RANK = 8
 # What the trial asks.
 TRIAL = 1
@@ -62,13 +57,12 @@ class Shifted:
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory: pytest.TempPathFactory) -> LayerSteps:
+def steps(device: torch.device, tmp_path_factory: pytest.TempPathFactory) -> LayerSteps:
     """A Llama of one layer, as narrow as blocks of 64 allow."""
     kind = configurations(1)["llama"]
     kind.update({"hidden_size": 64, "intermediate_size": 64, "head_dim": 16})
     folder = write_base(tmp_path_factory.mktemp("bases") / "small", kind)
-    base = load_base(folder, CPU, backend=CudaBackend(Machine(), UncalledCard.as_card(), torch.float32))
-    return layer_steps(base, 2, 1, RANK)
+    return layer_steps(loaded_base(folder, device), 2, 1, RANK)
 
 
 def chosen(

@@ -9,21 +9,15 @@ from transformers import PretrainedConfig
 
 from fakes.engine.cuda.launches import Launches
 from fakes.engine.cuda.layer_steps import layer_steps
-from fakes.engine.cuda.uncalled_card import UncalledCard
+from fakes.engine.cuda.loaded_base import loaded_base
 from fakes.engine.lora_weights import random_adapter
 from oracle.bases import configurations, write_base
-from parfocal.engine import EngineConfig
-from parfocal.engine.backends.cuda import CudaBackend
 from parfocal.engine.backends.cuda.fused.plan import NotFused, plan_of
 from parfocal.engine.backends.cuda.lora import Adapters
 from parfocal.engine.backends.cuda.steps.decode_inputs import Parts, decode_inputs
-from parfocal.engine.devices import Machine
-from parfocal.engine.loading import load_base
 from parfocal.engine.lora import LoraWeights, ModuleWeights
-from parfocal.engine.model import ResidentBase
 from parfocal.engine.scheduling import Plan, PlanRow, lay_out
 
-CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch", context_tokens=32)
 BLOCKS, RANK = 4, 8
 # From one layer's rotation to the next one's. Attention is two: its shares, and their combination.
 LAYER = (
@@ -49,18 +43,13 @@ def narrow(architecture: str) -> PretrainedConfig:
     return kind
 
 
-def loaded(folder: Path) -> ResidentBase:
-    """The base as the CUDA path holds it."""
-    return load_base(folder, CPU, backend=CudaBackend(Machine(), UncalledCard.as_card(), torch.float32))
-
-
 @pytest.mark.parametrize("architecture", configurations())
 def test_a_layer_takes_ten_launches_with_adapters_and_without_and_twelve_where_rows_share_them(
-    architecture: str, tmp_path: Path
+    device: torch.device, architecture: str, tmp_path: Path
 ) -> None:
-    base = loaded(write_base(tmp_path / "base", narrow(architecture)))
+    base = loaded_base(write_base(tmp_path / "base", narrow(architecture)), device)
     step = layer_steps(base, BLOCKS, 1, RANK).fused(2)
-    inputs = decode_inputs(1, BLOCKS, torch.empty(Parts.size(1, BLOCKS), dtype=torch.int32))
+    inputs = decode_inputs(1, BLOCKS, torch.empty(Parts.size(1, BLOCKS), dtype=torch.int32, device=device))
     for adapters, expected in (
         (Adapters.NONE, LAYER),
         (Adapters.BY_ROW, with_adapters(LAYER)),
@@ -75,14 +64,14 @@ def test_a_layer_takes_ten_launches_with_adapters_and_without_and_twelve_where_r
 
 @pytest.mark.parametrize("architecture", ["llama", "phi3"])
 def test_rows_that_share_an_adapter_say_in_tiles_what_they_say_by_themselves(
-    architecture: str, tmp_path: Path
+    device: torch.device, architecture: str, tmp_path: Path
 ) -> None:
-    base = loaded(write_base(tmp_path / "base", narrow(architecture)))
+    base = loaded_base(write_base(tmp_path / "base", narrow(architecture)), device)
     steps = layer_steps(base, BLOCKS, 1, RANK)
     drawn = random_adapter(RANK, base.shapes, shapes=base.shapes).modules
     modules = {path: ModuleWeights(own.a.float() / 8, own.b.float() / 8) for path, own in drawn.items()}
     place = steps.store.copy_in(steps.store.lay_out(LoraWeights("adapter", modules)))
-    inputs = decode_inputs(3, 1, torch.empty(Parts.size(3, 1), dtype=torch.int32))
+    inputs = decode_inputs(3, 1, torch.empty(Parts.size(3, 1), dtype=torch.int32, device=device))
     rows = (PlanRow(f"q{n}", (n,), 0, (n,), None if n == 1 else place, None) for n in range(3))
     inputs.fill(lay_out(Plan(tuple(rows))), 16)
     with torch.inference_mode():
@@ -94,8 +83,10 @@ def test_rows_that_share_an_adapter_say_in_tiles_what_they_say_by_themselves(
     assert changed == [True, True, False]
 
 
-def test_a_model_that_is_not_what_it_seems_is_left_to_transformers(tmp_path: Path) -> None:
-    base = loaded(write_base(tmp_path / "base", narrow("llama")))
+def test_a_model_that_is_not_what_it_seems_is_left_to_transformers(
+    device: torch.device, tmp_path: Path
+) -> None:
+    base = loaded_base(write_base(tmp_path / "base", narrow("llama")), device)
     layer_steps(base, BLOCKS, 1, RANK)
     sizes = base.kv_shape.heads, base.kv_shape.head_dim
     config: Any = base.model.config
