@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from parfocal.engine.constraints.dates import keep_exactly
 from parfocal.engine.constraints.endings import some_answer_ends
 from parfocal.engine.constraints.keywords import (
     ASKS_NOTHING,
@@ -30,7 +31,7 @@ Schema = Mapping[str, Any]
 
 
 def read_schema(text: str) -> dict[str, Any]:
-    """The schema, which asks for nothing but what can be kept.
+    """The schema, which asks for nothing but what can be kept; its dates and times as patterns.
 
     Raises:
         ConstraintRefused: it is no JSON schema, too large, or asks for what cannot be kept.
@@ -38,12 +39,16 @@ def read_schema(text: str) -> dict[str, Any]:
     schema = _parsed(text)
     if isinstance(schema, bool):
         raise refused("$", f"the schema is {json.dumps(schema)}", "send a JSON object that says more")
-    if not some_answer_ends(_checked(schema), lambda reference: _target(schema, reference)):
+    parts = _checked(schema)
+    if not some_answer_ends(parts, lambda reference: _target(schema, reference)):
         raise refused(
             "$",
             "no answer ends: the schema requires itself",
             "make what leads back optional, or allow null in its place",
         )
+    for part in parts:
+        if isinstance(part, dict):
+            keep_exactly(part)
     found: dict[str, Any] = schema
     return found
 
