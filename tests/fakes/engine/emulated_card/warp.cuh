@@ -272,9 +272,12 @@ void store(int place, T value) {
   emulated::own().stores.push_back({place, sizeof(T)});
 }
 
-inline int this_thread() { return emulated::current; }
+template <bool kAnew>
+int this_thread() {
+  return emulated::current;
+}
 
-template <int kAxis>
+template <int kAxis, bool kAnew>
 int this_program() {
   return kAxis == 0 ? emulated::block.x : kAxis == 1 ? emulated::block.y : emulated::block.z;
 }

@@ -35,7 +35,7 @@ class Program {
   __device__ __forceinline__ void run() const {
     const int begin = Program::begin();
     // Asked for first, since it is needed first.
-    const Word pair = read<Word>(given_.table + this_thread());
+    const Word pair = read<Word>(given_.table + this_thread<kAnew>());
 #pragma unroll 1
     for (int ahead = 0; ahead < kStages - 1; ahead++) {
       copy_weights(begin + ahead * kHalves, kRing + ahead * kStage);
@@ -69,6 +69,8 @@ class Program {
  private:
   static constexpr int kRing = kTableBytes, kStage = Stage<kRows>::kBytes;
   static constexpr int kGroups = kRows / kGroup;
+  // The sums of more rows leave no register for what can be found again.
+  static constexpr bool kAnew = kRows >= 32;
   static constexpr int kSums = kTiles * kGroups * 4;
   static_assert(kSums * kColumns * kLanes * 4 <= kStages * Stage<kRows>::kBytes, "sums find room in the ring");
 
@@ -76,15 +78,15 @@ class Program {
 
   // A thread's place among the others.
   struct Place {
-    int thread = this_thread();
+    int thread = this_thread<kAnew>();
     int lane = thread % kLanes, column = thread / kLanes % kColumns, half = thread / kHalfThreads;
   };
 
-  // The program's share of the work. No number of it waits in a register.
-  __device__ __forceinline__ int begin() const { return this_program<1>() * given_.share; }
+  // The program's share of the work.
+  __device__ __forceinline__ int begin() const { return this_program<1, kAnew>() * given_.share; }
   __device__ __forceinline__ int end() const { return min(begin() + given_.share, given_.blocks); }
-  __device__ __forceinline__ static int first_output() { return this_program<0>() * kOutputs; }
-  __device__ __forceinline__ static int first_row() { return this_program<2>() * kRows; }
+  __device__ __forceinline__ static int first_output() { return this_program<0, kAnew>() * kOutputs; }
+  __device__ __forceinline__ static int first_row() { return this_program<2, kAnew>() * kRows; }
 
   // Each thread writes the pair of one byte.
   __device__ __forceinline__ void fill_table(Word pair) const {
@@ -214,7 +216,7 @@ class Program {
     meet();
     if (own.half == 1) return;
     const int first_output = Program::first_output(), first_row = Program::first_row();
-    const long long before = this_program<1>() * static_cast<long long>(given_.rows) + first_row;
+    const long long before = this_program<1, kAnew>() * static_cast<long long>(given_.rows) + first_row;
     float* parts = given_.parts + before * given_.outputs;
 #pragma unroll
     for (int number = 0; number < kSums; number++) {

@@ -32,17 +32,20 @@ __device__ __forceinline__ void store(int place, T value) {
   *reinterpret_cast<T*>(shared + place) = value;
 }
 
-// The thread's number in its program and the program's along an axis of the grid, read anew each time: what follows
-// from them takes no registers until it is needed.
+// The thread's number in its program and the program's along an axis of the grid. Where registers are scarce they are
+// read anew each time, so that what follows from them takes none until it is needed.
+template <bool kAnew>
 __device__ __forceinline__ int this_thread() {
+  if (!kAnew) return threadIdx.x;
   int number;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(number));
   __builtin_assume(number >= 0 && number < 1024);
   return number;
 }
 
-template <int kAxis>
+template <int kAxis, bool kAnew>
 __device__ __forceinline__ int this_program() {
+  if (!kAnew) return kAxis == 0 ? blockIdx.x : kAxis == 1 ? blockIdx.y : blockIdx.z;
   int number;
   if (kAxis == 0) asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
   if (kAxis == 1) asm volatile("mov.u32 %0, %%ctaid.y;" : "=r"(number));
