@@ -14,8 +14,8 @@ MODULES = [
     "parfocal.server.errors",
 ]
 LATER = {"UNAVAILABLE", "RESOURCE_EXHAUSTED"}
-# Trying again does not help: the same message is as large, and a full disk waits for somebody.
-NEVER = {"MessageTooLarge", "RegistryFull"}
+# Trying again does not help: the same message is as large, and a full disk or namespace waits for somebody.
+NEVER = {"MessageTooLarge", "RegistryFull", "QuotaExceeded"}
 
 
 def kinds() -> list[type[Any]]:

@@ -84,6 +84,7 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("registry", "serve", "--config", "{folder}/settings.toml"),
         ("registry", "serve", "--config", f"absent{ESCAPES}.toml"),
     ],
+    "registry usage": [("registry", "usage"), ("registry", "usage", "--registry", ESCAPES)],
     "registry verify": [("registry", "verify")],
     "rm": [("rm", "team/x@2"), ("rm", "team/x", "--force"), ("rm", ESCAPES)],
     "rollback": [("rollback", "team/x", "prod"), ("rollback", "team/x", "prod")],

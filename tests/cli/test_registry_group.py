@@ -57,6 +57,18 @@ def test_verify_names_bad_files_and_the_versions_that_need_them(
     assert told.stderr.startswith("parfocal: ")
 
 
+def test_usage_tells_what_a_namespace_holds_without_a_quota_here(run: Run, published: Path) -> None:
+    (held,) = _json(run("registry", "usage", "--json"))["namespaces"]
+
+    files = {path.name: path.stat().st_size for path in published.glob("blobs/sha256/*/*")}
+    assert (held["name"], held["adapters"], held["versions"]) == ("team", 1, 2)
+    assert 0 < held["bytes"] < sum(files.values()), "manifests do not count"
+    assert (held["max_bytes"], held["max_versions"]) == (None, None)
+    heading, line = run("registry", "usage").stdout.splitlines()
+    assert heading.split() == ["NAMESPACE", "ADAPTERS", "VERSIONS", "SIZE"]
+    assert line.split()[:3] == ["team", "1", "2"]
+
+
 def test_a_backup_is_a_registry(run: Run, published: Path, tmp_path: Path) -> None:
     target = tmp_path / "backups" / "monday"
 

@@ -28,7 +28,7 @@ class Served:
 def served(published: Path) -> Iterator[Served]:
     command = [sys.executable, "-m", "parfocal.cli", "registry", "serve", "--registry", str(published)]
     anywhere = ["--grpc-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
-    anywhere += ["--http-address", "127.0.0.1:0"]
+    anywhere += ["--http-address", "127.0.0.1:0", "--quotas", "team=1TiB/4,*=1GiB"]
     with subprocess.Popen([*command, *anywhere], stderr=subprocess.PIPE, text=True) as process:
         try:
             address = _found(process, r"Serving registry \S+ at (\S+)")
@@ -46,6 +46,21 @@ def _found(process: "subprocess.Popen[str]", pattern: str) -> str:
         if found is not None:
             return found[1]
     raise AssertionError("it ended without saying so")
+
+
+def test_what_is_more_than_the_quota_is_refused_with_what_to_do(
+    run: Run, served: Served, small_base: Path, adapter_folder: Callable[[int], Path]
+) -> None:
+    there = ("--registry", f"grpc://{served.address}")
+    for fill in (5, 6):
+        assert run("push", adapter_folder(fill), "team/other", "--base", small_base, *there).exit_code == 0
+    refused = run("push", adapter_folder(7), "team/other", "--base", small_base, *there)
+    assert refused.exit_code == 1
+    assert "namespace 'team' has 4 versions, and may have 4: delete versions" in refused.stderr
+    shown = run("registry", "usage", *there)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.splitlines()[1].split()[:5] == ["team", "2", "4", "of", "4"]
+    assert shown.stdout.splitlines()[1].endswith("of 1.0 TiB")
 
 
 def test_commands_publish_promote_and_fetch_through_it(

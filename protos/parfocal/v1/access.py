@@ -80,6 +80,7 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{_REGISTRY}/SetGate", Verb.ADMIN, ("name",)),
     Rule(f"{_REGISTRY}/ClearGate", Verb.ADMIN, ("name",)),
     Rule(f"{_REGISTRY}/CheckGate", Verb.SEE, ("name",)),
+    Rule(f"{_REGISTRY}/ListNamespaces", Verb.ADMIN, why="it tells of namespaces that the key may not see"),
     Rule(f"{_REGISTRY}/DeleteAlias", Verb.PROMOTE, ("name",)),
     Rule(f"{_REGISTRY}/DeleteVersion", Verb.ADMIN, ("name",)),
     Rule(f"{_REGISTRY}/DeleteAdapter", Verb.ADMIN, ("name",)),

@@ -137,6 +137,11 @@ class RegistryServiceStub(object):
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.CheckGateRequest.SerializeToString,
                 response_deserializer=parfocal_dot_v1_dot_adapter__pb2.GateVerdict.FromString,
                 _registered_method=True)
+        self.ListNamespaces = channel.unary_unary(
+                '/parfocal.v1.RegistryService/ListNamespaces',
+                request_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListNamespacesRequest.SerializeToString,
+                response_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListNamespacesResponse.FromString,
+                _registered_method=True)
         self.DeleteAlias = channel.unary_unary(
                 '/parfocal.v1.RegistryService/DeleteAlias',
                 request_serializer=parfocal_dot_v1_dot_registry__service__pb2.DeleteAliasRequest.SerializeToString,
@@ -172,7 +177,8 @@ class RegistryServiceServicer(object):
         """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
         the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
         the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
-        INVALID_ARGUMENT, with the field that is at fault.
+        INVALID_ARGUMENT, with the field that is at fault. A namespace that holds as much as it may: RESOURCE_EXHAUSTED with the
+        reason QUOTA_EXCEEDED, and `namespace`, `quota` (bytes or versions), `limit`, `used` and `needed` in the metadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +336,14 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNamespaces(self, request, context):
+        """Lists the namespaces that have adapters, what they hold and what they may. On a server with keys this needs the scope
+        admin for all adapters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAlias(self, request, context):
         """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
         Unknown adapter or alias: NOT_FOUND.
@@ -474,6 +488,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.CheckGate,
                     request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.CheckGateRequest.FromString,
                     response_serializer=parfocal_dot_v1_dot_adapter__pb2.GateVerdict.SerializeToString,
+            ),
+            'ListNamespaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNamespaces,
+                    request_deserializer=parfocal_dot_v1_dot_registry__service__pb2.ListNamespacesRequest.FromString,
+                    response_serializer=parfocal_dot_v1_dot_registry__service__pb2.ListNamespacesResponse.SerializeToString,
             ),
             'DeleteAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlias,
@@ -1042,6 +1061,33 @@ class RegistryService(object):
             '/parfocal.v1.RegistryService/CheckGate',
             parfocal_dot_v1_dot_registry__service__pb2.CheckGateRequest.SerializeToString,
             parfocal_dot_v1_dot_adapter__pb2.GateVerdict.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNamespaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parfocal.v1.RegistryService/ListNamespaces',
+            parfocal_dot_v1_dot_registry__service__pb2.ListNamespacesRequest.SerializeToString,
+            parfocal_dot_v1_dot_registry__service__pb2.ListNamespacesResponse.FromString,
             options,
             channel_credentials,
             insecure,

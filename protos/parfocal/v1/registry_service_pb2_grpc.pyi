@@ -42,7 +42,8 @@ class RegistryServiceStub:
     """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
     the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
     the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
-    INVALID_ARGUMENT, with the field that is at fault.
+    INVALID_ARGUMENT, with the field that is at fault. A namespace that holds as much as it may: RESOURCE_EXHAUSTED with the
+    reason QUOTA_EXCEEDED, and `namespace`, `quota` (bytes or versions), `limit`, `used` and `needed` in the metadata.
     """
     FindMissingBlobs: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.FindMissingBlobsRequest, _registry_service_pb2.FindMissingBlobsResponse]
     """Says which of these files the registry does not hold, and how many bytes of each have come already in uploads that
@@ -111,6 +112,10 @@ class RegistryServiceStub:
     """Takes an alias's gate away. Unknown adapter, or no gate: NOT_FOUND."""
     CheckGate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CheckGateRequest, _adapter_pb2.GateVerdict]
     """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND."""
+    ListNamespaces: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListNamespacesRequest, _registry_service_pb2.ListNamespacesResponse]
+    """Lists the namespaces that have adapters, what they hold and what they may. On a server with keys this needs the scope
+    admin for all adapters.
+    """
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]
     """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
     Unknown adapter or alias: NOT_FOUND.
@@ -142,7 +147,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
     the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
     the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
-    INVALID_ARGUMENT, with the field that is at fault.
+    INVALID_ARGUMENT, with the field that is at fault. A namespace that holds as much as it may: RESOURCE_EXHAUSTED with the
+    reason QUOTA_EXCEEDED, and `namespace`, `quota` (bytes or versions), `limit`, `used` and `needed` in the metadata.
     """
     FindMissingBlobs: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.FindMissingBlobsRequest, _registry_service_pb2.FindMissingBlobsResponse]  # type: ignore[assignment]
     """Says which of these files the registry does not hold, and how many bytes of each have come already in uploads that
@@ -211,6 +217,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Takes an alias's gate away. Unknown adapter, or no gate: NOT_FOUND."""
     CheckGate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CheckGateRequest, _adapter_pb2.GateVerdict]  # type: ignore[assignment]
     """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND."""
+    ListNamespaces: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListNamespacesRequest, _registry_service_pb2.ListNamespacesResponse]  # type: ignore[assignment]
+    """Lists the namespaces that have adapters, what they hold and what they may. On a server with keys this needs the scope
+    admin for all adapters.
+    """
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteAliasRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an alias; its history and its gate stay. One compare-and-swap if `expected_version` is set, as in SetAlias.
     Unknown adapter or alias: NOT_FOUND.
@@ -245,7 +255,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Publishes a version: one header, then the files in the order of the header, each in chunks. The version exists when
         the reply is sent, whole; if the stream breaks, nothing exists. Publishing what the adapter has already returns
         the version that has it; no number is spent. Not a safetensors adapter, or one that does not fit its base: FAILED_PRECONDITION or
-        INVALID_ARGUMENT, with the field that is at fault.
+        INVALID_ARGUMENT, with the field that is at fault. A namespace that holds as much as it may: RESOURCE_EXHAUSTED with the
+        reason QUOTA_EXCEEDED, and `namespace`, `quota` (bytes or versions), `limit`, `used` and `needed` in the metadata.
         """
 
     @_abc_1.abstractmethod
@@ -428,6 +439,16 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.GateVerdict, _abc.Awaitable[_adapter_pb2.GateVerdict]]:
         """Says what an alias's gate finds of a version, and moves nothing. Unknown adapter or version, or no gate: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListNamespaces(
+        self,
+        request: _registry_service_pb2.ListNamespacesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListNamespacesResponse, _abc.Awaitable[_registry_service_pb2.ListNamespacesResponse]]:
+        """Lists the namespaces that have adapters, what they hold and what they may. On a server with keys this needs the scope
+        admin for all adapters.
+        """
 
     @_abc_1.abstractmethod
     def DeleteAlias(

@@ -41,6 +41,7 @@ from parfocal.registry.keeping import (
 from parfocal.registry.location import open_registry
 from parfocal.registry.peft import read_peft_folder
 from parfocal.registry.publishing import Publication
+from parfocal.registry.quotas import NamespaceUse, Quota, Quotas
 from parfocal.registry.registry import Registry
 from parfocal.registry.shared_keeping import rebuild_shared
 from parfocal.registry.shared_registry import SharedRegistry
@@ -115,12 +116,15 @@ __all__ = [
     "InvalidPublication",
     "Manifest",
     "MoveKind",
+    "NamespaceUse",
     "NotFound",
     "NotSigned",
     "Page",
     "Provenance",
     "Publication",
     "Quantisation",
+    "Quota",
+    "Quotas",
     "Rebuilt",
     "Reference",
     "Registry",

@@ -43,6 +43,7 @@ RegistryError
 ├── Overloaded                 RESOURCE_EXHAUSTED    as much is under way as the server allows
 │   ├── TooManyUploads         …
 │   └── UploadsFull            …                     the bytes of all uploads together
+├── QuotaExceeded              RESOURCE_EXHAUSTED    a namespace holds as much as it may
 ├── EventUnknown               OUT_OF_RANGE          the history does not have this event
 ├── StorageError               UNAVAILABLE           the disk or the index did not answer
 │   ├── RegistryReadOnly       FAILED_PRECONDITION   mounted read-only
@@ -203,6 +204,13 @@ class UploadsFull(Overloaded):
     """The uploads under way have as many bytes as the server keeps for them."""
 
     reason = "UPLOADS_FULL"
+
+
+class QuotaExceeded(RegistryError):
+    """The namespace holds as many bytes or versions as its operator lets it; nothing was published."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "QUOTA_EXCEEDED"
 
 
 class NotFound(RegistryError):

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from parfocal.registry.gates import AS_THE_GATE_SAYS, Gate, Override, StandingGate, Verdict
 from parfocal.registry.publishing import MayHave, Publication, Uploaded
+from parfocal.registry.quotas import NamespaceUse
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -235,6 +236,10 @@ class Registry(Protocol):
         """
         ...
 
+    def namespaces(self, page_size: int = 0, page_token: str = "") -> Page[NamespaceUse]:
+        """A page of namespaces with adapters, what they hold and what they may; raises InvalidPage."""
+        ...
+
     def delete_adapter(self, name: str, force: bool = False, actor: str = "") -> None:
         """Deletes every version of an adapter, and takes its name from the lists; its history stays.
 
@@ -263,6 +268,10 @@ class TakesBlobs(Protocol):
 
         The file may be moved. Raises StorageError.
         """
+        ...
+
+    def check_quota(self, name: str, files: Sequence[FileEntry]) -> None:
+        """Raises QuotaExceeded where a version with these files would be refused, before they are sent."""
         ...
 
     def publish_uploaded(self, name: str, uploaded: Uploaded, publication: Publication) -> Version:

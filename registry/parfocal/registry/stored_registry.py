@@ -47,6 +47,7 @@ from parfocal.registry.publishing import (
     Uploaded,
     check_here,
 )
+from parfocal.registry.quotas import NamespaceUse, Quotas
 from parfocal.registry.reading import Reading
 from parfocal.registry.signing import SignaturePolicy
 from parfocal.registry.values import (
@@ -151,6 +152,11 @@ class StoredRegistry:
         with disk_errors(self._location):
             check_index(self._index, self._blobs, self._location)
             self._receiving.receive(file, entry, owner, seconds)
+
+    def check_quota(self, name: str, files: Sequence[FileEntry]) -> None:
+        sizes = {file.digest: file.size for file in files}
+        with disk_errors(self._location):
+            self._index.check_quota(str(AdapterName.parse(name)), sizes)
 
     def publish_uploaded(self, name: str, uploaded: Uploaded, publication: Publication) -> Version:
         adapter = str(AdapterName.parse(name))
@@ -326,6 +332,15 @@ class StoredRegistry:
                 return self._index.roll_back_alias(adapter, word, who, terms)
 
         return self._promotion.through(judged, moved)
+
+    def limit_to(self, quotas: Quotas) -> None:
+        """From now on nothing is published here that a namespace's quota does not leave room for."""
+        self._index.limit_to(quotas)
+
+    def namespaces(self, page_size: int = 0, page_token: str = "") -> Page[NamespaceUse]:
+        listing = "namespaces"
+        limit, after = checked_page_size(page_size), key_in(page_token, listing)
+        return _page(listing, self._index.namespaces(limit, after))
 
     def gate(self, name: str, alias: str) -> StandingGate:
         return self._promotion.standing(str(AdapterName.parse(name)), check_alias(alias))

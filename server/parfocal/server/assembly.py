@@ -40,6 +40,7 @@ from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
 from parfocal.server.faces.openai import RestParts, ServedBase
 from parfocal.server.metrics import ServerMetrics, Usage
+from parfocal.server.quotas import hold_to_quotas
 from parfocal.server.requests import (
     AdapterResolver,
     EncoderPool,
@@ -137,6 +138,7 @@ def load(config: ServeConfig) -> Loaded:
     """
     policy = signature_policy(config)
     registry = open_registry(config.registry, isolated=True, policy=policy)
+    hold_to_quotas(registry, config)
     followed = _followed(config, registry, signatures=not policy.is_off)
     bundles = _bundles_in(registry) if followed is None else followed.bundles
     signed = None if policy.is_off else SignedVersions(bundles, policy)

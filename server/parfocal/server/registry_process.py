@@ -18,6 +18,7 @@ from parfocal.server.exposure import (
     most_page_connections,
 )
 from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
+from parfocal.server.quotas import hold_to_quotas
 from parfocal.server.settings import Resolved, ServeConfig, kept_folders
 from parfocal.server.trust import signature_policy
 from parfocal.v1 import registry_service_pb2 as pb
@@ -79,6 +80,7 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
         await wire.listen()
         stack.push_async_callback(wire.stop)
         registry = await asyncio.to_thread(open_registry, config.registry, isolated=True, policy=policy)
+        hold_to_quotas(registry, config)
         service = RegistryService(registry, limits=config.service())
         port = 0
         if config.metrics_address:

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from parfocal.registry.index import NO_TERMS, Slice, Terms, refusals
+from parfocal.registry.quotas import NO_QUOTAS, NamespaceUse, Quotas
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
     MOVE_KINDS,
     POINTING,
+    AdapterName,
     AdapterSummary,
     Alias,
     AliasMove,
@@ -25,6 +27,7 @@ from parfocal.registry.values import (
     CanaryPlan,
     Event,
     EventKind,
+    Manifest,
     MoveFilter,
     Signature,
     Version,
@@ -41,6 +44,7 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._quotas = NO_QUOTAS
         self._manifests: dict[str, bytes] = {}
         self._leases: dict[tuple[str, str], datetime] = {}
         self._lock = threading.RLock()
@@ -129,6 +133,8 @@ class MemoryIndex:
             if there is not None:
                 self._sign(there, signatures, actor)
                 return there
+            sizes = {file.digest: file.size for file in Manifest.from_bytes(manifest).files}
+            self._check_quota(name, sizes)
             self._manifests[digest] = manifest
             number = max(self._published(name), default=0) + 1
             self._happened(EventKind.VERSION_PUBLISHED, name, version=number, digest=digest, actor=actor)
@@ -154,6 +160,35 @@ class MemoryIndex:
         live = [(name, number) for name in self._names() for number in self._live(name)]
         found = {each.digest: each.bundle for key in live for each in self.signatures(*key)}
         yield from found.items()
+
+    def limit_to(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+
+    def check_quota(self, name: str, files: Mapping[str, int]) -> None:
+        if files.keys() - self._files(_namespace(name)).keys():
+            self._check_quota(name, files)
+
+    def namespaces(self, limit: int, after: str) -> Slice[NamespaceUse]:
+        live = [name for name in self._names() if not self._is_deleted(name)]
+        found = list(dict.fromkeys(map(_namespace, sorted(live, key=lambda name: ("/" in name, name)))))
+        uses = [self._use(each) for each in found[found.index(after) + 1 if after else 0 :]]
+        return _slice(uses, limit, lambda use: use.namespace)
+
+    def _check_quota(self, name: str, files: Mapping[str, int]) -> None:
+        use = self._use(_namespace(name))
+        held = self._files(use.namespace)
+        refusals.check_room_for(use, sum(files[digest] for digest in files.keys() - held.keys()))
+
+    def _use(self, namespace: str) -> NamespaceUse:
+        names = [name for name in self._names() if _namespace(name) == namespace and self._live(name)]
+        versions = sum(len(self._live(name)) for name in names)
+        size = sum(self._files(namespace).values())
+        return NamespaceUse(namespace, len(names), versions, size, self._quotas.of(namespace))
+
+    def _files(self, namespace: str) -> dict[str, int]:
+        names = [name for name in self._names() if _namespace(name) == namespace]
+        manifests = [self._manifests[digest] for name in names for digest in self._live(name).values()]
+        return {file.digest: file.size for each in manifests for file in Manifest.from_bytes(each).files}
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._lock:
@@ -438,3 +473,7 @@ def _rest(alias: Alias) -> dict[str, object]:
     """The fields of an event of an alias that stays where it is."""
     place = {"version": alias.version, "digest": alias.digest, "previous_version": alias.version}
     return {"alias": alias.alias, **place}
+
+
+def _namespace(name: str) -> str:
+    return AdapterName.parse(name).namespace

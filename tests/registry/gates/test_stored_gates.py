@@ -43,9 +43,11 @@ BETTER = Gate((BelowBase(), NotAboveCurrent()))
 # What makes an index one of before there were gates.
 UNDONE = (
     "DROP INDEX events_of_gates",
+    "DROP INDEX events_by_name",
     "ALTER TABLE aliases DROP COLUMN canary",
     "ALTER TABLE events DROP COLUMN canary",
     "ALTER TABLE events DROP COLUMN gate",
+    "DROP TABLE version_files",
     "DROP TABLE signatures",
     "DROP TABLE version_metrics",
     "DROP TABLE version_tags",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
-from huggingface_hub.errors import BadRequestError, RepositoryNotFoundError
+from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 
 from fakes.registry.hub_server import Answer, Hub, hub
 from fakes.registry.hub_shelf import REPO, Shelf, Write, staged, versions
 from fakes.registry.tiny_adapters import CONFIG, WEIGHTS
-from parfocal.registry import FolderRegistry
+from parfocal.registry import FolderRegistry, Quotas
 from parfocal.registry.faces import ServiceLimits
 
 
@@ -57,6 +57,15 @@ def test_what_push_refuses_is_refused_here(
 
     assert shelf.is_untouched
     shelf.api.upload_folder(repo_id=REPO, folder_path=tiny(2))  # the next one is not held up
+    assert versions(shelf.registry) == [1]
+
+
+def test_what_a_namespace_has_no_room_for_is_refused_here(shelf: Shelf, tiny: Write) -> None:
+    shelf.registry.limit_to(Quotas.parse("*=/1"))
+    shelf.api.upload_folder(repo_id=REPO, folder_path=tiny(1))
+    with pytest.raises(HfHubHTTPError, match="may have 1: delete versions") as refused:
+        shelf.api.upload_folder(repo_id=REPO, folder_path=tiny(2))
+    assert refused.value.response.status_code == 507
     assert versions(shelf.registry) == [1]
 
 

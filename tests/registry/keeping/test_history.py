@@ -178,7 +178,7 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     for table, column in (("aliases", "canary"), ("events", "canary"), ("events", "gate")):
         opened.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     opened.execute("ALTER TABLE events DROP COLUMN hash")
-    for table in ("facts", "version_metrics", "version_tags", "signatures"):
+    for table in ("facts", "version_metrics", "version_tags", "signatures", "version_files"):
         opened.execute(f"DROP TABLE {table}")
     opened.execute("PRAGMA user_version = 3")
     opened.close()

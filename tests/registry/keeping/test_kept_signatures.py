@@ -157,7 +157,8 @@ def test_an_index_of_before_there_were_signatures_takes_them(signed: FolderRegis
     history, gate = signed.alias_history("team/x", "prod"), signed.gate("team/x", "prod")
     before = signed.verify_history().last
     index = sqlite3.connect(path / "index.sqlite", isolation_level=None)
-    index.execute("DROP TABLE signatures")
+    for table in ("signatures", "version_files"):
+        index.execute(f"DROP TABLE {table}")
     for table in ("aliases", "events"):
         index.execute(f"ALTER TABLE {table} DROP COLUMN canary")
     index.execute("PRAGMA user_version = 7")
@@ -181,7 +182,8 @@ def test_an_index_in_postgresql_of_before_there_were_signatures_takes_them(
     before, gate = registry.verify_history().last, registry.gate("team/x", "prod")
     url, _, schema = shared_address.index.rpartition("&schema=")
     with psycopg.connect(url, options=f"-c search_path={schema}", autocommit=True) as connection:
-        connection.execute("DROP TABLE signatures")
+        connection.execute("DROP TABLE signatures, version_files")
+        connection.execute("DROP INDEX events_by_name")
         for table in ("aliases", "events"):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN canary")
         connection.execute("UPDATE registry SET schema_version = 6")

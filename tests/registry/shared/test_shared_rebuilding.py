@@ -129,7 +129,7 @@ def test_a_history_of_before_events_were_sealed_is_sealed_when_it_is_opened(
     execute("ALTER TABLE events DROP COLUMN canary")
     execute("ALTER TABLE events DROP COLUMN gate")
     execute("ALTER TABLE events DROP COLUMN hash")
-    for table in ("facts", "version_metrics", "version_tags", "signatures"):
+    for table in ("facts", "version_metrics", "version_tags", "signatures", "version_files"):
         execute(f"DROP TABLE {table}")
     execute("UPDATE registry SET schema_version = 2")
     registry = SharedRegistry(shared_address, cache=tmp_path / "cache")

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from parfocal.registry.quotas import NamespaceUse, Quotas
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
@@ -151,6 +152,21 @@ class Index(Protocol):
 
     def signatures(self, name: str, number: int) -> tuple[Signature, ...]:
         """The signatures of a live version, in the order in which they were added; raises as `version`."""
+        ...
+
+    def limit_to(self, quotas: Quotas) -> None:
+        """From now on `add_version` raises QuotaExceeded for more than the name's namespace may hold."""
+        ...
+
+    def check_quota(self, name: str, files: Mapping[str, int]) -> None:
+        """Raises QuotaExceeded where a version with these files, by digest, would be refused as things are.
+
+        Not where the namespace has all of them: the version may be there.
+        """
+        ...
+
+    def namespaces(self, limit: int, after: str) -> Slice[NamespaceUse]:
+        """At most `limit` namespaces with adapters: `default`, then the others as their names sort."""
         ...
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:

@@ -14,12 +14,14 @@ from parfocal.registry.errors import (
     InvalidCanary,
     InvalidReference,
     NothingToRollBack,
+    QuotaExceeded,
     TooManyAliases,
     TooManySignatures,
     VersionInUse,
     VersionNotFound,
 )
 from parfocal.registry.index.protocol import Terms
+from parfocal.registry.quotas import NamespaceUse
 from parfocal.registry.values import MAX_ALIASES, MAX_SIGNATURES, Canary
 
 
@@ -151,6 +153,31 @@ def no_canary(name: str, alias: str) -> CanaryNotFound:
         "10 begins one",
         adapter=name, alias=alias,
     )  # fmt: skip
+
+
+def check_room_for(held: NamespaceUse, added: int) -> None:
+    """Raises QuotaExceeded where a namespace would hold too much with a version of so many new bytes."""
+    namespace, use, quota = held.namespace, held.size_bytes, held.quota
+    if quota.max_versions is not None and held.versions >= quota.max_versions:
+        raise _quota_exceeded(
+            f"namespace {namespace!r} has {held.versions} versions, and may have {quota.max_versions}",
+            namespace=namespace, quota="versions", limit=str(quota.max_versions), used=str(held.versions),
+            needed="1",
+        )  # fmt: skip
+    if quota.max_bytes is not None and added and use + added > quota.max_bytes:
+        raise _quota_exceeded(
+            f"namespace {namespace!r} holds {use} bytes, may hold {quota.max_bytes}, and this version adds "
+            f"{added}",
+            namespace=namespace, quota="bytes", limit=str(quota.max_bytes), used=str(use), needed=str(added),
+        )  # fmt: skip
+
+
+def _quota_exceeded(what: str, **told: str) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"{what}: delete versions that nobody needs (parfocal ls, parfocal rm), or ask the operator of the "
+        "registry for a larger quota; nothing was published",
+        **told,
+    )
 
 
 def no_gate(name: str, alias: str) -> GateNotFound:

@@ -15,6 +15,7 @@ from parfocal.registry.errors import BlobCorrupt, InvalidArgument
 from parfocal.registry.gates import AS_THE_GATE_SAYS, Gate, Override, StandingGate, Verdict
 from parfocal.registry.index import refusals
 from parfocal.registry.publishing import Publication, draft
+from parfocal.registry.quotas import NamespaceUse
 from parfocal.registry.remote.cache import RemoteCache
 from parfocal.registry.remote.foreseen import presigned
 from parfocal.registry.remote.persistence import Persistence
@@ -71,6 +72,7 @@ from parfocal.registry.wire import (
     read_alias,
     read_listed,
     read_move,
+    read_namespace,
     read_signature,
     read_verdict,
     read_version,
@@ -431,6 +433,13 @@ class RemoteRegistry:
             )
             reply = self._stub.CheckGate(request, timeout=_DEADLINE_S)
         return checked_verdict(read_verdict(reply), reply.passed, version)
+
+    def namespaces(self, page_size: int = 0, page_token: str = "") -> Page[NamespaceUse]:
+        """A page of namespaces with adapters, what they hold and what they may; see Registry."""
+        with registry_errors(self._endpoint):
+            request = pb.ListNamespacesRequest(page_size=checked_page_size(page_size), page_token=page_token)
+            reply = self._stub.ListNamespaces(request, timeout=_DEADLINE_S)
+        return checked_page(tuple(map(read_namespace, reply.namespaces)), reply.next_page_token, page_token)
 
     def delete_alias(
         self, name: str, alias: str, actor: str = "", expected_version: int | None = None

@@ -30,6 +30,7 @@ from parfocal.registry.wire.messages import (
     signature_message,
     version_message,
 )
+from parfocal.registry.wire.namespaces import namespace_message, read_namespace
 from parfocal.registry.wire.publication import read_publication
 from parfocal.registry.wire.reading import (
     read_adapter,
@@ -60,6 +61,7 @@ __all__ = [
     "gate_message",
     "guard_messages",
     "move_message",
+    "namespace_message",
     "provenance_message",
     "read_adapter",
     "read_alias",
@@ -73,6 +75,7 @@ __all__ = [
     "read_listed",
     "read_move",
     "read_move_filter",
+    "read_namespace",
     "read_plan",
     "read_provenance",
     "read_publication",

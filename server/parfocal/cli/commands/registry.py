@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.display import count_text, say, show_json, size_text
+from parfocal.cli.display import count_text, say, show_json, show_table, size_text
 from parfocal.cli.flags import Given, command
 from parfocal.cli.history import (
     AgainstOption,
@@ -25,9 +25,11 @@ from parfocal.cli.registries import registry_here
 from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, values_of, voice_of
 from parfocal.registry import (
     BadBlob,
+    NamespaceUse,
     StorageAddress,
     Verification,
     back_up,
+    every_item,
     is_storage,
     rebuild_folder,
     rebuild_shared,
@@ -54,11 +56,11 @@ def build_registry() -> typer.Typer:
     """The group with its subcommands."""
     group = typer.Typer(
         name="registry",
-        help="Serve a registry, and look after its storage: verify, back up, rebuild.",
+        help="Serve a registry, and look after its storage: usage, verify, back up, rebuild.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for each in (_serve_command(), verify, log, backup, rebuild):
+    for each in (_serve_command(), usage, verify, log, backup, rebuild):
         group.command()(each)
     return group
 
@@ -93,6 +95,47 @@ async def _serve_until_terminated(resolved: Resolved) -> None:
             tell(f"Metrics at http://{host}:{running.metrics_port}/metrics")
         await running.run_until_terminated()
     tell("Stopped")
+
+
+def usage(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """Show what each namespace holds, and the quota that its server gives it (registry serve --quotas).
+
+    Versions that exist count, and of equal files in a namespace one. On a server with keys this needs the
+    scope admin.
+
+    Example: parfocal registry usage --registry grpc://registry.example.com:50061
+    """
+    opened = registry_at(registry)
+    found = list(every_item(lambda token: opened.namespaces(page_token=token)))
+    if as_json:
+        show_json({"namespaces": [_namespace_document(held) for held in found]})
+        return
+    rows = [
+        (
+            held.namespace,
+            str(held.adapters),
+            _of(str(held.versions), held.quota.max_versions, str),
+            _of(size_text(held.size_bytes), held.quota.max_bytes, size_text),
+        )
+        for held in found
+    ]
+    show_table(("NAMESPACE", "ADAPTERS", "VERSIONS", "SIZE"), rows)
+
+
+def _of(held: str, most: int | None, shown: Callable[[int], str]) -> str:
+    """What is held, of what may be."""
+    return held if most is None else f"{held} of {shown(most)}"
+
+
+def _namespace_document(held: NamespaceUse) -> dict[str, object]:
+    return {
+        "name": held.namespace,
+        "adapters": held.adapters,
+        "versions": held.versions,
+        "bytes": held.size_bytes,
+        "max_versions": held.quota.max_versions,
+        "max_bytes": held.quota.max_bytes,
+    }
 
 
 def verify(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:

@@ -30,6 +30,7 @@ REGISTRY_SETTINGS = (
     "max_upload_bytes",
     "upload_idle_s",
     "upload_keep_s",
+    "quotas",
     "drain_s",
     "log_level",
     "log_format",
@@ -172,6 +173,12 @@ class ServeConfig:
         "Seconds that an upload which was cut waits for its rest, and an uploaded file to be published; then "
         "it may be removed.",
         Bounds(above=0),
+    )
+    quotas: str = declare(
+        "",
+        "The most that a namespace may hold: NAMESPACE=BYTES[/VERSIONS][,…], as team=10GiB/1000,*=1GiB; * is "
+        "every other. What would be more is refused. Live versions count, and of equal files in a namespace "
+        "one. Every process that serves the registry needs the same. Empty: no limit.",
     )
     drain_s: float = declare(
         30.0, "Seconds that running requests get to finish after SIGTERM before they are cut off.", Bounds(0)

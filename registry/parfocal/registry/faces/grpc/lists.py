@@ -17,6 +17,7 @@ from parfocal.registry.wire import (
     adapter_message,
     alias_message,
     move_message,
+    namespace_message,
     read_filter,
     read_move_filter,
 )
@@ -40,6 +41,11 @@ class Lists:
         if len(adapters) < len(page.items):
             token = page_token(adapters_listing(where), adapters[-1].name)
         return pb.ListAdaptersResponse(adapters=adapters, next_page_token=token)
+
+    def namespaces(self, request: pb.ListNamespacesRequest) -> pb.ListNamespacesResponse:
+        page = self._registry.namespaces(request.page_size, request.page_token)
+        found = [namespace_message(held) for held in page.items]
+        return pb.ListNamespacesResponse(namespaces=found, next_page_token=page.next_page_token)
 
     def aliases(self, request: pb.ListAliasesRequest) -> pb.ListAliasesResponse:
         size = checked_page_size(request.page_size)

@@ -114,6 +114,8 @@ class RegistryService(RegistryServiceServicer):
                 header = await publish_header(requests)
                 _tell(header, context)
                 files = announced(header)
+                if isinstance(self._registry, TakesBlobs):
+                    await self._look_ups(self._registry.check_quota, header.name, files)
                 async with self._work_folder() as folder:
                     upload = Upload(folder, files)
                     staged.announce(sum(file.size for file in files))
@@ -194,6 +196,13 @@ class RegistryService(RegistryServiceServicer):
         """Lists the adapters with their aliases."""
         _tell(request, context)
         return await self._look_ups(self._lists.adapters, request, current_caller())
+
+    async def ListNamespaces(
+        self, request: pb.ListNamespacesRequest, context: Context
+    ) -> pb.ListNamespacesResponse:
+        """Lists what namespaces hold and may hold."""
+        _tell(request, context)
+        return await self._readings(self._lists.namespaces, request)
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
@@ -388,6 +397,7 @@ class RegistryService(RegistryServiceServicer):
         with disk_errors(self._folder):
             self._blobs.sweep()
             owner = caller.key_id
+            registry.check_quota(name, files)
             missing = registry.missing(files, owner, self._keep_s, may_have(self._registry, caller, name))
             found = [
                 pb.MissingBlob(path=each.path, received=self._blobs.received(each, owner)) for each in missing

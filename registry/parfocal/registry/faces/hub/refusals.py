@@ -32,6 +32,7 @@ _REASONS = {
     "RANGE_BEYOND": 416,
     "UPLOAD_TOO_SLOW": 408,
     "REGISTRY_FULL": 507,
+    "QUOTA_EXCEEDED": 507,
 }
 _CODES = {
     "ADAPTER_NOT_FOUND": "RepoNotFound",

@@ -6,7 +6,7 @@ from typing import Any, LiteralString, TypeAlias
 import psycopg
 from psycopg import sql
 
-from parfocal.registry.index.sql import UNSEALED_COLUMNS, Facts, note, sealed_rows
+from parfocal.registry.index.sql import UNSEALED_COLUMNS, Facts, note, noted, sealed_rows
 
 Step: TypeAlias = LiteralString | Callable[[psycopg.Connection[Any]], None]
 
@@ -260,9 +260,42 @@ _MOVES_IN_ORDER: LiteralString = """
 CREATE INDEX events_by_name ON events (name, sequence) WHERE alias <> '';
 """
 
+# Which files live versions have, so that a namespace can be held to its quota without reading a manifest.
+_FILES: LiteralString = """
+CREATE TABLE version_files (
+    name TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    size BIGINT NOT NULL,
+    PRIMARY KEY (name, version, digest)
+);
+CREATE INDEX version_files_by_digest ON version_files (digest, name);
+"""
+
+
+def _note_files(connection: psycopg.Connection[Any]) -> None:
+    """Notes the files of every live version, some at a time: their manifests may be large."""
+    connection.execute(_FILES)
+    last = ("", 0)
+    while True:
+        rows = connection.execute(
+            "SELECT name, version, manifest FROM versions WHERE deleted_at IS NULL"
+            " AND (name, version) > (%s, %s) ORDER BY name, version LIMIT %s",
+            (*last, _VERSIONS_AT_ONCE),
+        ).fetchall()
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO version_files (name, version, digest, size) VALUES (%s, %s, %s, %s)",
+                list(noted(rows)),
+            )
+        if len(rows) < _VERSIONS_AT_ONCE:
+            return
+        last = rows[-1][0], rows[-1][1]
+
+
 MIGRATIONS: tuple[Step, ...] = (
     _FIRST, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES, _CANARIES,
-    _MOVES_IN_ORDER,
+    _MOVES_IN_ORDER, _note_files,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ _TABLES = (
     "version_metrics",
     "version_tags",
     "signatures",
+    "version_files",
     "registry",
 )
 # The events of an index in their order, and its manifests and signatures by digest.

@@ -6,6 +6,7 @@ from parfocal.registry.index.sql.index import SqlIndex
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, event_of
 from parfocal.registry.index.sql.sealing import SEALED_COLUMNS, UNSEALED_COLUMNS, sealed_rows
 from parfocal.registry.index.sql.session import Database, Rows, Session
+from parfocal.registry.index.sql.usage import noted
 
 __all__ = [
     "EVENT_COLUMNS",
@@ -18,6 +19,7 @@ __all__ = [
     "SqlIndex",
     "event_of",
     "note",
+    "noted",
     "restore",
     "sealed_rows",
 ]

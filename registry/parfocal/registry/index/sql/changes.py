@@ -6,6 +6,7 @@ from dataclasses import replace
 from parfocal.registry.index.sql.facts import Facts, forget, note
 from parfocal.registry.index.sql.rows import EVENT_COLUMNS, moment_text
 from parfocal.registry.index.sql.session import Session
+from parfocal.registry.index.sql.usage import forget_files, note_files
 from parfocal.registry.values import Event, EventKind
 
 
@@ -46,6 +47,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
                 (when, event.name, event.version),
             )
             forget(session, event.name, event.version)
+            forget_files(session, event.name, event.version)
         case EventKind.ALIAS_SET | EventKind.ALIAS_ROLLED_BACK:
             session.execute(
                 "INSERT INTO aliases (name, alias, version, actor, moved_at) VALUES (?, ?, ?, ?, ?)"
@@ -114,3 +116,4 @@ def _publish(session: Session, event: Event, when: str, manifest: bytes) -> None
         (event.name, event.version, event.digest, manifest, when),
     )
     note(session, (event.name, event.version), Facts.of(event.name, manifest), event.actor, when)
+    note_files(session, event.name, event.version, manifest)

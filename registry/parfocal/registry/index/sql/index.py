@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import NO_TERMS, Slice, Terms
-from parfocal.registry.index.sql import gates, leases, lookups
+from parfocal.registry.index.sql import gates, leases, lookups, usage
 from parfocal.registry.index.sql.changes import apply, last_sequence, next_number, restore
 from parfocal.registry.index.sql.filtering import names_of_such, of_moves, of_versions
 from parfocal.registry.index.sql.rows import (
@@ -26,9 +27,11 @@ from parfocal.registry.index.sql.rows import (
 )
 from parfocal.registry.index.sql.session import Database, Session
 from parfocal.registry.index.sql.signatures import EVERY_BUNDLE, of_version, sign
+from parfocal.registry.quotas import NO_QUOTA, NO_QUOTAS, NamespaceUse, Quotas
 from parfocal.registry.values import (
     ALL_MOVES,
     ALL_VERSIONS,
+    AdapterName,
     AdapterSummary,
     Alias,
     AliasMove,
@@ -74,6 +77,7 @@ class SqlIndex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._quotas = NO_QUOTAS
 
     def moment(self) -> object | None:
         return self._database.moment()
@@ -175,6 +179,7 @@ class SqlIndex:
                 # Its own bytes need not be read to be believed.
                 return there if there.manifest_bytes == manifest else there.checked()
             self._before_adding(session)
+            self._check_quota(session, name, usage.files_of(manifest))
             number = next_number(session, name)
             event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest, actor=actor)
             apply(session, event, manifest)
@@ -193,6 +198,22 @@ class SqlIndex:
         with self._database.read() as session:
             lookups.require_version(session, name, number)
             return of_version(session, name, number)
+
+    def limit_to(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+
+    def check_quota(self, name: str, files: Mapping[str, int]) -> None:
+        with self._database.read() as session:
+            if usage.new_bytes(session, AdapterName.parse(name).namespace, files):
+                self._check_quota(session, name, files)
+
+    def namespaces(self, limit: int, after: str) -> Slice[NamespaceUse]:
+        with self._database.read() as session:
+            found = list(islice(usage.namespaces(session, after), limit + 1))
+            items = tuple(
+                replace(usage.use_of(session, each), quota=self._quotas.of(each)) for each in found[:limit]
+            )
+        return Slice(items, found[limit - 1] if len(found) > limit else "")
 
     def set_alias(self, name: str, alias: str, version: int, actor: str, terms: Terms = NO_TERMS) -> Alias:
         with self._database.write() as session:
@@ -366,6 +387,14 @@ class SqlIndex:
     def _clock(self, session: Session) -> datetime:
         """The time that leases go by: one clock for all who share the index."""
         return now()
+
+    def _check_quota(self, session: Session, name: str, files: Mapping[str, int]) -> None:
+        """Raises QuotaExceeded where a namespace would hold too much with a version of these files."""
+        namespace = AdapterName.parse(name).namespace
+        quota = self._quotas.of(namespace)
+        if quota != NO_QUOTA:
+            held = replace(usage.use_of(session, namespace), quota=quota)
+            refusals.check_room_for(held, usage.new_bytes(session, namespace, files))
 
     def _exists(self, statement: str, digest: str) -> bool:
         with self._database.read() as session:

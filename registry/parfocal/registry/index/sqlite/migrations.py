@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from parfocal.registry.index.sql import SEALED_COLUMNS, UNSEALED_COLUMNS, Facts, note, sealed_rows
+from parfocal.registry.index.sql import SEALED_COLUMNS, UNSEALED_COLUMNS, Facts, note, noted, sealed_rows
 
 Step: TypeAlias = str | Callable[[sqlite3.Connection], None]
 
@@ -385,9 +385,32 @@ _MOVES_IN_ORDER = """
 CREATE INDEX events_by_name ON events (name, sequence) WHERE alias <> '';
 """
 
+# Which files live versions have, so that a namespace can be held to its quota without reading a manifest.
+_FILES = """
+CREATE TABLE version_files (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (name, version, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX version_files_by_digest ON version_files (digest, name)
+"""
+
+
+def _note_files(connection: sqlite3.Connection) -> None:
+    """Notes the files of every live version; raises sqlite3.Error."""
+    for statement in _FILES.split(";"):
+        connection.execute(statement)
+    rows = connection.execute("SELECT name, version, manifest FROM versions WHERE deleted_at IS NULL")
+    connection.executemany(
+        "INSERT INTO version_files (name, version, digest, size) VALUES (?, ?, ?, ?)", noted(rows)
+    )
+
+
 MIGRATIONS: tuple[Step, ...] = (
     _FIRST, _EVENTS, _LEASES, _seal, _note_facts, _GATES, _note_what_is_searched, _SIGNATURES,
-    _CANARIES, _MOVES_IN_ORDER,
+    _CANARIES, _MOVES_IN_ORDER, _note_files,
 )  # fmt: skip
 
 
