@@ -1,8 +1,10 @@
 """Norms of the changes that adapters make, and of the difference of two, without ever forming one of them.
 
 ||B A||, the Frobenius norm of a matrix of `[out_features, in_features]`, is the root of the sum of the
-elements of (B^T B) * (A A^T), which are `[rank, rank]`. Of two adapters of one rank the difference is taken
-of their factors before anything is squared: equal ones differ by exactly 0, close ones by what they differ.
+elements of (B^T B) * (A A^T), which are `[rank, rank]`; so is the inner product of two changes, and with it
+the difference. Where two are close, that would be the small rest of large numbers. There, for one rank, it is
+taken of the factors before anything is squared: equal ones differ by exactly 0, close ones by what they
+differ.
 """
 
 import math
@@ -14,6 +16,8 @@ import numpy as np
 
 from parfocal.server.weights.factors import Factors, Matrix
 
+# Below this share of the squares, rounding would show in what is left of them.
+_CLOSE = 1e-3
 _LAYER = re.compile(r"(?:[^.]+\.)*?\d+(?=\.)")
 
 
@@ -82,22 +86,21 @@ def compare(before: Factors, after: Factors, progress: Callable[[int, int], None
 def _sizes(before: Factors, after: Factors, path: str) -> Sizes:
     old = before.of(path) if path in before.targets else None
     new = after.of(path) if path in after.targets else None
-    return Sizes(
-        None if old is None else _norm(*old),
-        None if new is None else _norm(*new),
-        _difference(old, new),
-    )
+    if old is None or new is None:  # it differs by all of what is on one side only
+        norms = [None if each is None else _norm(*each) for each in (old, new)]
+        return Sizes(norms[0], norms[1], norms[0] if norms[1] is None else norms[1])
+    first, second = _norm(*old), _norm(*new)
+    return Sizes(first, second, _difference(old, new, first**2 + second**2))
 
 
-def _difference(old: tuple[Matrix, Matrix] | None, new: tuple[Matrix, Matrix] | None) -> float | None:
-    """Of what is on one side only, that is all of it."""
-    if old is None or new is None:
-        return _norm(*(old or new or (np.zeros((1, 1)), np.zeros((1, 1)))))
+def _difference(old: tuple[Matrix, Matrix], new: tuple[Matrix, Matrix], squares: float) -> float | None:
+    """The norm of the difference of two changes, whose squared norms add up to `squares`."""
     (a, b), (c, d) = old, new
     if a.shape[1] != c.shape[1] or b.shape[0] != d.shape[0]:
         return None
-    if a.shape[0] != c.shape[0]:
-        return _norm(np.vstack((a, c)), np.hstack((b, -d)))
+    squared = squares - 2 * float(np.sum((b.T @ d) * (a @ c.T)))
+    if a.shape != c.shape or squared > _CLOSE * squares:
+        return math.sqrt(max(0.0, squared))
     # b a - d c = (b - d) a + d (a - c)
     return _norm(np.vstack((a, a - c)), np.hstack((b - d, d)))
 
