@@ -2,9 +2,7 @@
 
 import hashlib
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,8 +11,6 @@ from parfocal.v1.limits import PIECE_BYTES
 
 PREFIX = "sha256:"
 _CHUNK_BYTES = PIECE_BYTES.most
-# Writing may be so far ahead of hashing.
-_CHUNKS_AHEAD = 8
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -76,20 +72,12 @@ def chunks_of(source: BinaryIO) -> Iterator[bytes]:
 def copy_hashing(source: BinaryIO, target: BinaryIO, advanced: Callable[[int], None] | None = None) -> Hasher:
     """Copies `source` to `target` and returns the hasher of what was copied; raises OSError.
 
-    A large file is hashed by another thread while it is written, which takes as long as the slower of both.
     `advanced` is told the number of bytes after every chunk.
     """
     hasher = Hasher()
-    hashing: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, "hashing") as aside:  # which begins no thread before it is asked
-        for chunk in chunks_of(source):
-            if hashing or len(chunk) == _CHUNK_BYTES:
-                hashing.append(aside.submit(hasher.update, chunk))
-            else:
-                hasher.update(chunk)
-            if len(hashing) > _CHUNKS_AHEAD:
-                hashing.popleft().result()
-            target.write(chunk)
-            if advanced is not None:
-                advanced(len(chunk))
+    for chunk in chunks_of(source):
+        hasher.update(chunk)
+        target.write(chunk)
+        if advanced is not None:
+            advanced(len(chunk))
     return hasher
