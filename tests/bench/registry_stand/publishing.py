@@ -55,6 +55,7 @@ def publishing(layers: int, rounds: int) -> Report:
                     "service": partial(remote.publish, "team/large", adapter, publication),
                 }
                 for way, act in ways.items():
+                    os.sync()  # whoever waits for the disk waits for what others wrote
                     begun = time.perf_counter()
                     act()
                     if number >= 0:
