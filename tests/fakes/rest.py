@@ -13,7 +13,7 @@ from fakes.engine.engine_thread import FakeEngineThread
 from fakes.serving import FakeResolver
 from fakes.tokenizer import ALTERNATE, character_tokenizer
 from parfocal.engine.scheduling import Admission
-from parfocal.registry import AdapterNotFound, AdapterSummary, Page, Version
+from parfocal.registry import AdapterNotFound, AdapterSummary, Alias, Page, Version
 from parfocal.rpc import Guard, WireServer
 from parfocal.server.faces.http import ConnectionLimits, RestServer
 from parfocal.server.faces.openai import RestApp, RestParts, ServedBase
@@ -33,7 +33,11 @@ class FakeAdapters:
     def add(self, name: str, **aliases: int) -> None:
         """An adapter of three versions."""
         now = datetime.fromtimestamp(1000, UTC)
-        self.summaries.append(AdapterSummary(name, 3, 3, now, now, aliases))
+        pointing = tuple(
+            Alias(name, alias, version, f"sha256:{version:064}", "", now)
+            for alias, version in aliases.items()
+        )
+        self.summaries.append(AdapterSummary(name, 3, 3, now, now, pointing))
 
     def adapters(self, page_size: int = 0, page_token: str = "") -> Page[AdapterSummary]:
         """Returns as many of them."""

@@ -449,13 +449,11 @@ class MemoryIndex:
 
     def _summary(self, name: str) -> AdapterSummary:
         live, published = self._live(name), self._published(name)
-        aliases = {alias.alias: alias for alias in self.aliases(name)}
-        moments = [e.happened_at for e in published.values()] + [a.moved_at for a in aliases.values()]
-        pointing = {alias: found.version for alias, found in aliases.items()}
+        aliases = tuple(self.aliases(name))
+        moments = [e.happened_at for e in published.values()] + [a.moved_at for a in aliases]
         created = published[min(published)].happened_at
-        canaries = {alias: found.canary for alias, found in aliases.items() if found.canary is not None}
         latest = max(live, default=0)
-        return AdapterSummary(name, latest, len(live), created, max(moments), pointing, canaries)
+        return AdapterSummary(name, latest, len(live), created, max(moments), aliases)
 
 
 def _slice(items: Sequence[Item], limit: int, key: Callable[[Item], str]) -> Slice[Item]:

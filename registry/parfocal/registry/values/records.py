@@ -1,6 +1,5 @@
 """What a registry answers with: adapters, versions, aliases and the moves of aliases. Values only."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -109,22 +108,6 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterSummary:
-    """A name under which versions are published. `latest_version` is 0 when all of them were deleted.
-
-    `aliases` are where they point, `canaries` what shares their requests.
-    """
-
-    name: str
-    latest_version: int
-    version_count: int
-    created_at: datetime
-    updated_at: datetime
-    aliases: Mapping[str, int] = field(default_factory=dict)
-    canaries: Mapping[str, Canary] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Alias:
     """A name that points at a version, who pointed it there and when.
 
@@ -142,6 +125,31 @@ class Alias:
     def holds(self, version: int) -> bool:
         """Whether it gives requests to this version."""
         return version == self.version or (self.canary is not None and version == self.canary.version)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSummary:
+    """A name under which versions are published. `latest_version` is 0 when all of them were deleted.
+
+    `pointing` are its aliases, sorted.
+    """
+
+    name: str
+    latest_version: int
+    version_count: int
+    created_at: datetime
+    updated_at: datetime
+    pointing: tuple[Alias, ...] = ()
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        """Where its aliases point."""
+        return {alias.alias: alias.version for alias in self.pointing}
+
+    @property
+    def canaries(self) -> dict[str, Canary]:
+        """What shares their requests."""
+        return {alias.alias: alias.canary for alias in self.pointing if alias.canary is not None}
 
 
 @dataclass(frozen=True, slots=True)

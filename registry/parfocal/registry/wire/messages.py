@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -64,13 +63,13 @@ def bare_version_message(version: Version, aliases: Iterable[Alias]) -> pb.Versi
     )
 
 
-def adapter_message(summary: AdapterSummary, aliases: Iterable[Alias]) -> pb.Adapter:
+def adapter_message(summary: AdapterSummary) -> pb.Adapter:
     """An adapter with its aliases."""
     return pb.Adapter(
         name=summary.name,
         latest_version=summary.latest_version,
         version_count=summary.version_count,
-        aliases=[alias_message(alias) for alias in islice(aliases, MAX_ALIASES)],
+        aliases=[alias_message(alias) for alias in summary.pointing[:MAX_ALIASES]],
         create_time=_timestamp(summary.created_at),
         update_time=_timestamp(summary.updated_at),
     )

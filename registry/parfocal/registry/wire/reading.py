@@ -81,15 +81,13 @@ def read_signature(message: pb.Signature) -> Signature:
 
 def read_adapter(message: pb.Adapter) -> AdapterSummary:
     """An adapter; raises ReplyRefused."""
-    split = [each for each in message.aliases if each.HasField("canary")]
     return AdapterSummary(
         message.name,
         message.latest_version,
         message.version_count,
         read_moment(message.create_time),
         read_moment(message.update_time),
-        {alias.alias: alias.version for alias in message.aliases},
-        {each.alias: read_canary(each.canary, each.name) for each in split},
+        tuple(map(read_alias, message.aliases)),
     )
 
 

@@ -35,7 +35,7 @@ class Lists:
     def adapters(self, request: pb.ListAdaptersRequest, caller: Caller) -> pb.ListAdaptersResponse:
         where = read_filter(request.filter)
         page = seen_adapters(self._registry, caller, request.page_size, request.page_token, where)
-        messages = (adapter_message(item, self._registry.aliases(item.name)) for item in page.items)
+        messages = map(adapter_message, page.items)
         adapters = fitting(messages)
         token = page.next_page_token
         if len(adapters) < len(page.items):

@@ -460,15 +460,8 @@ def _delete_version(session: Session, name: str, number: int, digest: str, actor
 
 def _summary(row: tuple[str, str, int, int, str, str], aliases: Sequence[Alias]) -> AdapterSummary:
     name, created_at, latest, count, published_at, moved_at = row
-    return AdapterSummary(
-        name,
-        latest,
-        count,
-        moment_in(created_at),
-        moment_in(max(published_at, moved_at)),
-        {alias.alias: alias.version for alias in aliases},
-        {alias.alias: alias.canary for alias in aliases if alias.canary is not None},
-    )
+    changed_at = moment_in(max(published_at, moved_at))
+    return AdapterSummary(name, latest, count, moment_in(created_at), changed_at, tuple(aliases))
 
 
 def _below(key: str) -> int:
