@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from parfocal.registry.disk import (
     file_mode,
     give_to_owner,
     make_folder,
+    make_like,
     sync_folder,
 )
 from parfocal.registry.errors import NotARegistry, RegistryBusy
@@ -60,7 +62,8 @@ def back_up(
 ) -> Copied:
     """Copies a registry as it is at one moment into the new folder `target`, which is then a registry itself.
 
-    Publishing may go on meanwhile. Until it is complete the copy has another name beside `target`. Raises
+    Publishing may go on meanwhile. Until it is complete the copy has another name beside `target`. Whoever
+    may read or write the folder of the registry may do so with the copy, and nobody else. Raises
     NotARegistry when `target` holds anything, IndexLost, IndexCorrupt or another StorageError.
     """
     with disk_errors(target):
@@ -69,7 +72,7 @@ def back_up(
         make_folder(target.absolute().parent)
         partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
         try:
-            partial.mkdir()
+            _make_for_users_of(registry, partial)
             index = SqliteIndex(partial / INDEX, lambda: None)
             copied = registry.copy_into(index, FolderBlobs(partial), progress)
             index.close()
@@ -78,6 +81,15 @@ def back_up(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return copied
+
+
+def _make_for_users_of(registry: StoredRegistry, folder: Path) -> None:
+    """Makes the folder, whose files take their modes from it."""
+    if isinstance(registry, FolderRegistry):
+        make_like(folder, registry.path)
+        os.chmod(folder, folder.stat().st_mode | stat.S_IRWXU)  # the registry may be closed to writers
+    else:
+        folder.mkdir()
 
 
 @contextmanager

@@ -54,6 +54,30 @@ def test_backups_beside_two_publishers_are_whole_and_only_grow(tmp_path: Path) -
     assert counts == sorted(counts)
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o770, 0o755])
+def test_a_copy_is_open_to_those_whom_the_registry_is_open_to(
+    tmp_path: Path, publication: Publication, mode: int
+) -> None:
+    home = tmp_path / "registry"
+    home.mkdir()
+    home.chmod(mode)
+    registry = FolderRegistry(home)
+    registry.publish("team/x", numbered_adapter(tmp_path / "adapter", 1), publication)
+
+    back_up(registry, tmp_path / "copy")
+
+    def modes(folder: Path) -> dict[str, int]:
+        return {str(path.relative_to(folder)): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+    copied, own = modes(tmp_path / "copy"), modes(home)
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == mode
+    assert {"index.sqlite", "blobs"} <= copied.keys() & own.keys()
+    assert {name: own[name] for name in copied.keys() & own.keys()} == {
+        name: copied[name] for name in copied.keys() & own.keys()
+    }
+    assert not any(found & 0o777 & ~mode for found in copied.values())
+
+
 def test_what_happens_while_a_copy_is_made_is_not_in_it(
     tmp_path: Path, registry: FolderRegistry, publication: Publication
 ) -> None:
