@@ -31,9 +31,9 @@ class TlsFiles:
     client_ca: Path | None = None
 
 
-def server_context(files: TlsFiles) -> ssl.SSLContext:
+def server_context(files: TlsFiles, kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
     """The files for Python's own TLS, which an HTTP server uses; raises CredentialsInvalid."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     check_pair(context, files.cert, files.key)
     if files.client_ca is not None:
@@ -57,10 +57,10 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     )
 
 
-def renewing_context(files: TlsFiles) -> ssl.SSLContext:
+def renewing_context(files: TlsFiles, kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
     """The files for Python's own TLS as handshakes find them: renewed ones count from the next connection on.
 
-    Raises CredentialsInvalid.
+    `kind` makes the connections. Raises CredentialsInvalid.
     """
     watched, used = WatchedFiles(files), [server_context(files)]
 
@@ -69,7 +69,7 @@ def renewing_context(files: TlsFiles) -> ssl.SSLContext:
             used[0] = server_context(files)
         connection.context = used[0]
 
-    context = server_context(files)
+    context = server_context(files, kind)
     context.sni_callback = renew
     return context
 

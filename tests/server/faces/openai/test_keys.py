@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import logging
 import ssl
 from pathlib import Path
@@ -197,6 +198,46 @@ def test_the_log_has_the_keys_id_and_never_the_key(path: Path, caplog: pytest.Lo
     assert [each["key"] for each in facts] == [id_of(key)] * 2
     everything = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert key.split("_")[2][:32] not in everything and "Hi there" not in everything
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_plain_http_at_a_port_of_tls_is_told_to_use_https(tmp_path: Path, method: str) -> None:
+    authority = Authority(tmp_path)
+    served = authority.issue("served")
+
+    def asked(port: int) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request(method, "/v1/models", body=b"x" * 100_000 if method == "POST" else None)
+        reply = connection.getresponse()
+        found = reply.status, json.loads(reply.read())
+        connection.close()
+        return found
+
+    async def scenario() -> tuple[int, Any]:
+        async with rest_serving(guard=Guard(tls=TlsFiles(served.cert, served.key))) as rest:
+            return await asyncio.to_thread(asked, rest.port)
+
+    status, said = asyncio.run(scenario())
+
+    assert (status, said["error"]["reason"]) == (400, "TLS_REQUIRED")
+    assert "https://" in said["error"]["message"]
+
+
+def test_who_speaks_neither_tls_nor_http_is_told_nothing(tmp_path: Path) -> None:
+    served = Authority(tmp_path).issue("served")
+
+    async def scenario() -> bytes:
+        async with rest_serving(guard=Guard(tls=TlsFiles(served.cert, served.key))) as rest:
+            reader, writer = await asyncio.open_connection("127.0.0.1", rest.port)
+            writer.write(b"\0" * 64)
+            try:
+                return await reader.read()
+            except ConnectionResetError:
+                return b""
+            finally:
+                writer.close()
+
+    assert b"HTTP" not in asyncio.run(scenario())
 
 
 def test_https_is_served_from_the_same_files_and_takes_them_up_renewed(tmp_path: Path) -> None:

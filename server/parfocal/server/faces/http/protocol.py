@@ -150,7 +150,7 @@ class _BoundedProtocol(H11Protocol):
         if self.cycle is not None:  # whoever reads this request's body has lost its caller
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_whole_response(status, reason, message))
+        self.transport.write(whole_response(status, reason, message))
         try:
             lingers = self.transport.can_write_eof()
             if lingers:
@@ -163,8 +163,8 @@ class _BoundedProtocol(H11Protocol):
             self.transport.close()
 
 
-def _whole_response(status: int, reason: str, message: str) -> bytes:
-    """For where there is no request that the application could answer."""
+def whole_response(status: int, reason: str, message: str) -> bytes:
+    """An answer with its head, for where there is no request that the application could answer."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": None, "code": reason.lower(), "reason": reason}
     body = json.dumps({"error": error | {"metadata": {}}}).encode()

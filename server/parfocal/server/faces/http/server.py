@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from parfocal.rpc import AddressInvalid, AddressUnavailable, TlsFiles, renewing_context
 from parfocal.server.faces.http.protocol import ConnectionLimits, protocol_within
+from parfocal.server.faces.http.tls_port import TlsPort
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -30,7 +31,7 @@ class RestServer:
     ) -> None:
         """Binds `host:port`; port 0 takes any free one. Raises AddressInvalid or AddressUnavailable.
 
-        With `tls`, callers connect over it, as they do to gRPC.
+        With `tls`, callers connect over it, as they do to gRPC; who asks without is told so.
         """
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]
@@ -51,7 +52,7 @@ class RestServer:
         )
         if tls is not None:
             config.load()
-            config.ssl = renewing_context(tls)
+            config.ssl = renewing_context(tls, TlsPort)
         self._server = _Server(config, limits.head_s)
         self._task: asyncio.Task[None] | None = None
 
