@@ -9,6 +9,7 @@ from parfocal.registry import (
     BaseContract,
     BaseUnreachable,
     Registry,
+    StoredRegistry,
     VersionNotFound,
     describe_base,
     locate_base,
@@ -31,10 +32,27 @@ def described(base: str | None, config: Callable[[], PeftConfig], unverified: bo
 
 
 def latest_of(registry: Registry, name: str) -> int:
-    """The highest live version of a name; 0 where there is none."""
+    """The highest live version of a name; 0 where there is none, or the caller may not see it.
+
+    Who may not see a name may not publish under it either, and is told so when that is tried.
+    """
+    try:
+        if isinstance(registry, StoredRegistry):
+            return registry.resolve(name).version
+        return _latest_seen(registry, name)
+    except (AdapterNotFound, VersionNotFound):
+        return 0
+
+
+def _latest_seen(registry: Registry, name: str) -> int:
+    # Imported only here: a registry in a folder needs no gRPC.
+    from parfocal.rpc import RemoteError
+
     try:
         return registry.resolve(name).version
-    except (AdapterNotFound, VersionNotFound):
+    except RemoteError as error:
+        if error.status != "PERMISSION_DENIED":
+            raise
         return 0
 
 

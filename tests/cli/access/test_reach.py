@@ -133,6 +133,18 @@ def test_what_is_missing_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
     assert "may do generate:base, and this needs read:team/invoices" in without_scope
 
 
+def test_a_push_that_a_key_may_not_make_names_the_scope_to_publish(
+    run: Run, tmp_path: Path, adapter_folder: Callable[[int], Path], small_base: Path
+) -> None:
+    with guarded(tmp_path, "publish:team/*") as server:
+        there = ("--registry", f"grpcs://{server.address}", *server.flags)
+        refused = said(run("push", adapter_folder(1), "other/invoices", "--base", small_base, *there))
+        taken = run("push", adapter_folder(1), "team/invoices", "--base", small_base, *there)
+
+    assert "may do publish:team/*, and this needs publish:other/invoices" in refused
+    assert taken.exit_code == 0, taken.output
+
+
 def test_a_handshake_that_fails_is_one_line_of_the_whole_process(tmp_path: Path) -> None:
     with guarded(tmp_path, "admin") as server:
         command = [
