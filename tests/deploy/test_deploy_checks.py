@@ -17,9 +17,10 @@ from parfocal.rpc import WireError
 from parfocal.server import ServerError
 
 RULES = ROOT / "deploy" / "prometheus" / "rules"
-# Statuses of a server's own faults; a drain and a start refuse by plan, and no request changes keys.
+# Statuses of a server's own faults; a drain and a start refuse by plan, no request changes keys, and only the
+# command reads a page of metrics.
 FAULTS = {"INTERNAL", "DATA_LOSS", "UNAVAILABLE"}
-NO_FAULTS = {"draining", "loading", "keys_busy"}
+NO_FAULTS = {"draining", "loading", "keys_busy", "not_measured"}
 
 
 def _faults_of(run: Check) -> Found:

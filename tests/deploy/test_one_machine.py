@@ -21,7 +21,29 @@ from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.registry import locate_base
 
 HEADING = "\n## On one machine\n"
-PARTS = ("install", "publish", "keys", "backup", "restore", "upgrade", "uninstall")
+PARTS = (
+    "install",
+    "publish",
+    "keys",
+    "certificate",
+    "renewal",
+    "backup",
+    "restore",
+    "upgrade",
+    "back",
+    "uninstall",
+)
+# What the guide's `git` does: the checkout is the one of the desk, and has nothing new.
+GIT = """#!/bin/sh
+set -eu
+case "$1" in
+clone) cp -r {desk}/repository "$3" ;;
+rev-parse) echo 0123abc ;;
+reset) [ "$3" = 0123abc ] ;;
+pull) ;;
+*) exit 9 ;;
+esac
+"""
 PYTHON = Path(sys.executable)
 BUILD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LIMIT_S = "400"
@@ -48,11 +70,27 @@ CHECKS = {
         stat -c '%U:%G %a' /etc/parfocal/keys > keys_modes.txt
         parfocal ls --json > with_new_key.txt
         PARFOCAL_API_KEY_FILE=old.key parfocal ls 2> with_old_key.txt && exit 9""",
-    "backup": "systemctl start parfocal-verify.service; cp /var/log/parfocal-verify.service.log verified.txt",
-    "restore": "parfocal ls --json > restored.txt",
-    "upgrade": "parfocal ls --json > upgraded.txt; ls -d /opt/parfocal-* | wc -l > homes.txt",
+    "certificate": "PARFOCAL_TLS_CA=~/both.crt parfocal ls --json > before_renewal.txt",
+    "renewal": """
+        stat -c '%U:%G %a %n' /etc/parfocal/tls* > renewed_modes.txt
+        PARFOCAL_TLS_CA=~/both.crt parfocal ls --json > after_renewal.txt
+        parfocal ls --json > with_new_certificate.txt""",
+    "backup": """
+        find /var/backups/parfocal -printf '%U %m %y\\n' | sort -u > backup_modes.txt
+        id --user parfocal > user.txt
+        systemctl start parfocal-verify.service; cp /var/log/parfocal-verify.service.log verified.txt""",
+    "restore": """
+        parfocal ls --json > restored.txt
+        stat -c '%U:%G %a %n' /etc/parfocal/* > restored_modes.txt""",
+    "upgrade": """
+        parfocal ls --json > upgraded.txt
+        ls -d /opt/parfocal-* | wc -l > homes.txt
+        readlink /opt/parfocal > upgraded_home.txt""",
+    "back": "parfocal ls --json > gone_back.txt; ls -d /opt/parfocal-* | head -n 1 > first_home.txt; "
+    "readlink /opt/parfocal > home.txt",
     "uninstall": """
-        find /opt /etc /var/lib /var/cache /usr/lib/*.d -name '*parfocal*' > left.txt
+        find /opt /etc /var/lib /var/cache /var/backups /usr/local /usr/lib/*.d -name '*parfocal*' > left.txt
+        find ~ -name me.key -o -name both.crt -o -name '*parfocal*' >> left.txt
         id parfocal 2> id.txt && exit 9
         tail -n 1 /var/log/parfocal.service.log > last.txt""",
 }
@@ -71,13 +109,13 @@ def _printed(folder: Path) -> dict[str, str]:
 
 def _script(parts: dict[str, str], desk: Path) -> str:
     """All parts, each followed by what is looked at; what a part prints is kept by its name."""
-    lines = ["ip link set lo up", "umask 022", "export HOME=/root", f"cd {desk}/checkout"]
+    lines = ["ip link set lo up", "umask 022", "export HOME=/root"]
     lines.append("trap 'for log in /var/log/parfocal*.log; do tail -n 12 $log; done' ERR")
     for name, text in parts.items():
         if name == "keys":
-            lines.append("cp me.key old.key")
-        lines.append(f"export PATH={desk}/stubs:{BUILD_PATH}\n{{\n{text}\n}} > {name}.txt")
-        lines.append(f"PATH=$PATH:/opt/parfocal/bin\n{CHECKS[name]}")
+            lines.append("cp ~/me.key old.key")
+        lines.append(f"cd {desk}/place\nexport PATH={desk}/stubs:{BUILD_PATH}\n{{\n{text}\n}} > {name}.txt")
+        lines.append(f"cd {desk}/place\nPATH=$PATH:/opt/parfocal/bin\n{CHECKS[name]}")
     return "\n".join(lines)
 
 
@@ -88,13 +126,13 @@ def _stub(path: Path, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout, an adapter to publish, and the commands that are not the machine's own."""
+    """A repository, a place with an adapter to publish, and the commands that are not the machine's own."""
     desk = tmp_path_factory.mktemp("desk")
-    units = shutil.copytree(ROOT / "deploy" / "systemd", desk / "checkout" / "deploy" / "systemd")
+    units = shutil.copytree(ROOT / "deploy" / "systemd", desk / "repository" / "deploy" / "systemd")
     with (units / "parfocal.toml").open("a", encoding="utf-8") as settings:
         settings.write('kv_cache_bytes = "8MiB"\n')  # other tests run on this machine too
     base = locate_base("tiny", weights=True).folder
-    write_adapter(desk / "checkout" / "my-adapter", base, AdapterShape(rank=4), 1)
+    write_adapter(desk / "place" / "my-adapter", base, AdapterShape(rank=4), 1)
     paths = [str(ROOT / portion) for portion in ("protos", "registry", "server", "training")]
     paths += sorted({path for path in sys.path if path.endswith("site-packages")})
     (desk / "libraries.pth").write_text("".join(f"{path}\n" for path in paths))
@@ -102,6 +140,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (desk / "stubs").mkdir()
     _stub(desk / "pip", "#!/bin/sh\nexit 0\n")
     _stub(desk / "stubs" / "apt-get", "#!/bin/sh\nexit 0\n")
+    _stub(desk / "stubs" / "git", GIT.format(desk=desk))
     _stub(desk / "stubs" / "python3", VENV.format(python=PYTHON, desk=desk))
     _stub(desk / "stubs" / "systemctl", f'#!/bin/sh\nexec {PYTHON} {systemctl.__file__} "$@"\n')
     return desk
@@ -128,7 +167,7 @@ def walked(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if "overlay" in str(failed):
             pytest.skip(f"this machine mounts no overlay: {failed}")
         raise
-    return desk / "checkout"
+    return desk / "place"
 
 
 def _adapters(path: Path) -> list[str]:
@@ -138,7 +177,8 @@ def _adapters(path: Path) -> list[str]:
 def test_a_stranger_gets_an_answer_over_tls_with_a_key(walked: Path) -> None:
     answer = json.loads((walked / "install.txt").read_text("utf-8").splitlines()[-1])
 
-    assert answer["choices"][0]["finish_reason"] in ("length", "stop")  # it is drawn
+    assert answer["choices"][0]["finish_reason"] in ("length", "stop")
+    assert answer["choices"][0]["message"]["role"] == "assistant"
     assert (walked / "modes.txt").read_text("utf-8").splitlines() == [
         "root:parfocal 640 /etc/parfocal/keys",
         "root:parfocal 640 /etc/parfocal/parfocal.toml",
@@ -157,10 +197,38 @@ def test_a_new_key_counts_and_the_old_one_counts_no_more(walked: Path) -> None:
     assert (walked / "keys_modes.txt").read_text("utf-8") == "root:parfocal 640\n"
 
 
+def test_callers_with_both_certificates_are_served_before_and_after_the_renewal(walked: Path) -> None:
+    for when in ("before_renewal", "after_renewal", "with_new_certificate"):
+        assert _adapters(walked / f"{when}.txt") == ["team/invoices"]
+    assert (walked / "renewed_modes.txt").read_text("utf-8").splitlines() == [
+        "root:root 644 /etc/parfocal/tls.crt",
+        "root:root 600 /etc/parfocal/tls.key",
+    ]
+
+
+def test_a_backup_is_open_to_those_whom_the_registry_is_open_to(walked: Path) -> None:
+    user = (walked / "user.txt").read_text("utf-8").strip()
+    found = [line.split() for line in (walked / "backup_modes.txt").read_text("utf-8").splitlines()]
+
+    assert {each[0] for each in found} == {user}
+    assert {mode for _, mode, kind in found if kind == "d"} == {"750"}
+    assert {mode for _, mode, kind in found if kind == "f"} <= {"640", "440", "600"}
+
+
 def test_a_backup_comes_back_and_an_upgrade_keeps_everything(walked: Path) -> None:
     assert _adapters(walked / "restored.txt") == ["team/invoices"]
+    assert "all sound" in (walked / "restore.txt").read_text("utf-8")
+    assert "root:root 600 /etc/parfocal/tls.key" in (walked / "restored_modes.txt").read_text("utf-8")
     assert _adapters(walked / "upgraded.txt") == ["team/invoices"]
     assert (walked / "homes.txt").read_text("utf-8").strip() == "2"
+
+
+def test_an_upgrade_is_taken_back(walked: Path) -> None:
+    home = (walked / "home.txt").read_text("utf-8")
+
+    assert _adapters(walked / "gone_back.txt") == ["team/invoices"]
+    assert home == (walked / "first_home.txt").read_text("utf-8")
+    assert home != (walked / "upgraded_home.txt").read_text("utf-8")
 
 
 def test_the_weekly_verification_finds_the_registry_sound(walked: Path) -> None:
