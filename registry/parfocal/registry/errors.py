@@ -26,6 +26,7 @@ RegistryError
 │   ├── UnsupportedAdapter     FAILED_PRECONDITION   it needs what serving does not do
 │   └── ContractMismatch       FAILED_PRECONDITION   its tensors do not fit its configuration or base
 ├── BaseUnreachable            FAILED_PRECONDITION   the base's files cannot be read
+│   └── BaseNotFetched         …                     the Hub did not answer, or was not asked
 ├── BaseUnsupported            FAILED_PRECONDITION   the base is stored in a form that is not served
 ├── HubRefused                 FAILED_PRECONDITION   the Hub did not give, or take, what was asked
 ├── AliasMoved                 FAILED_PRECONDITION   compare-and-swap lost
@@ -287,6 +288,10 @@ class BaseUnreachable(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "BASE_UNREACHABLE"
+
+
+class BaseNotFetched(BaseUnreachable):
+    """The Hub did not answer, or could not be asked: it may give the base the next time."""
 
 
 class BaseUnsupported(RegistryError):

@@ -12,7 +12,8 @@ _INTERRUPTED = 130
 def main() -> None:
     """Runs the command line of this process and exits.
 
-    The code is 0, 1 (a domain error, one line), 2 (usage) or, as shells have it, 130 (interrupted).
+    The code is 0, 1 (a domain error, one line), 2 (usage, and settings that a server refuses) or, as shells
+    have it, 130 (interrupted).
     """
     try:
         _open_what_is_closed()

@@ -1,4 +1,7 @@
-"""Turns failures into one line on stderr and exit code 1. Knows no particular error."""
+"""Turns failures into one line on stderr and exit code 1. Knows no particular error.
+
+A server that refuses its settings ends with 2: `serving.py`.
+"""
 
 import contextlib
 import errno

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,12 +12,23 @@ import typer
 from parfocal.cli.display import say
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Flag, Given
-from parfocal.server import BadSetting, ServeConfig, Setting, settings_of
+from parfocal.server import (
+    BadSetting,
+    Resolved,
+    ServeConfig,
+    Setting,
+    log_to_stderr,
+    refuses_settings,
+    resolve_settings,
+    settings_of,
+)
 from parfocal.server.settings import Value
 
 log = logging.getLogger(__name__)
 
 CONFIG = Flag("config", Path, "A TOML file with settings.", "FILE", "PARFOCAL_CONFIG")
+# As for a flag that is wrong: whoever watches the process need not start it again.
+_BAD_USAGE = 2
 _METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER"}
 
 
@@ -33,8 +45,21 @@ def _shown(setting: Setting) -> str:
     return ("on" if setting.default else "off") if setting.kind is bool else str(setting.default)
 
 
+def settings_told(given: Given) -> Resolved:
+    """The settings in force, by which this process logs from now on; ends it if they are refused."""
+    file = given.get("config")
+    assert file is None or isinstance(file, Path)
+    with RefusalsIn("text"):
+        resolved = resolve_settings(file, os.environ, values_of(given))
+    log_to_stderr(resolved.config.log_level, resolved.config.log_format)
+    return resolved
+
+
 class RefusalsIn:
-    """Logs a startup failure as one JSON object, if logs are for machines."""
+    """Tells of a startup failure in one line, or one JSON object if logs are for machines, and ends.
+
+    With 2 if the settings are refused, else with 1.
+    """
 
     def __init__(self, log_format: str) -> None:
         self._is_json = log_format == "json"
@@ -45,10 +70,14 @@ class RefusalsIn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        line = explain(error) if self._is_json and error is not None else None
-        if line is not None:
+        line = None if error is None or isinstance(error, BrokenPipeError) else explain(error)
+        if error is None or line is None:
+            return
+        if self._is_json:
             log.critical(line)
-            raise typer.Exit(1) from error
+        else:
+            say(f"parfocal: {line}", err=True)
+        raise typer.Exit(_BAD_USAGE if refuses_settings(error) else 1) from error
 
 
 def values_of(given: Given) -> dict[str, Value]:

@@ -17,6 +17,7 @@ EngineError
 │   └── AdapterCorrupt      DATA_LOSS             its files are not what they say
 ├── AdapterUnavailable      UNAVAILABLE           its files could not be fetched
 ├── BaseRefused             FAILED_PRECONDITION   the base's architecture or options are not supported
+│   └── DeviceAbsent        FAILED_PRECONDITION   the machine has no such device now
 ├── EngineMisconfigured     FAILED_PRECONDITION   the settings leave no room for a single request
 ├── StepFailed              INTERNAL              the model failed while computing this request
 └── SendingFailed           INTERNAL              the answer could not be turned into text, or not be sent
@@ -159,8 +160,14 @@ class BaseRefused(EngineError):
     reason = "BASE_REFUSED"
 
 
+class DeviceAbsent(BaseRefused):
+    """torch sees no such device now: there is none, or its driver is not there yet."""
+
+    reason = "DEVICE_ABSENT"
+
+
 class EngineMisconfigured(EngineError):
-    """The settings leave no room for a single request."""
+    """The settings leave no room for a single request; `field` names one that is wrong by itself."""
 
     status = "FAILED_PRECONDITION"
     reason = "ENGINE_MISCONFIGURED"

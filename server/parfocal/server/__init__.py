@@ -12,6 +12,7 @@ from parfocal.server.errors import (
     ServerError,
 )
 from parfocal.server.log_lines import log_to_stderr
+from parfocal.server.refusals import refuses_settings
 from parfocal.server.settings import (
     DEFAULT_GRPC_ADDRESS,
     DEFAULT_REGISTRY,
@@ -37,6 +38,7 @@ __all__ = [
     "build_info",
     "log_to_stderr",
     "package_version",
+    "refuses_settings",
     "resolve_settings",
     "settings_of",
     "supervised",

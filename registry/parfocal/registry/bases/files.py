@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from parfocal.registry.errors import BaseUnreachable
+from parfocal.registry.errors import BaseNotFetched, BaseUnreachable
 
 TINY = "tiny"
 
@@ -35,7 +35,7 @@ def locate_base(reference: str, weights: bool) -> BaseFiles:
     """The files of `tiny`, of a folder, or of a Hub repository (`org/name` or `org/name@revision`).
 
     Without `weights` only configuration and tokenizer files are fetched from the Hub; its cache, HF_ENDPOINT
-    and offline mode are honoured. Raises BaseUnreachable.
+    and offline mode are honoured. Raises BaseUnreachable; BaseNotFetched where the Hub may give it later.
     """
     folder = Path(reference).expanduser()
     if reference != TINY and folder.is_dir():
@@ -61,7 +61,13 @@ def locate_shared_base(reference: str, weights: bool) -> BaseFiles:
 def _from_hub(base_id: str, revision: str | None, weights: bool) -> BaseFiles:
     # Imported here because it takes longer than most commands, which never ask the Hub.
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     # The first base of its own error is the error of whichever HTTP client this release is built on.
     unreachable: tuple[type[Exception], ...] = (
@@ -74,7 +80,9 @@ def _from_hub(base_id: str, revision: str | None, weights: bool) -> BaseFiles:
     try:
         folder = Path(snapshot_download(base_id, revision=revision, allow_patterns=patterns))
     except unreachable as error:
-        raise BaseUnreachable(
+        is_final = isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | HFValidationError)
+        kind = BaseUnreachable if is_final else BaseNotFetched
+        raise kind(
             f"base {base_id!r} cannot be fetched from the Hub ({_first_line(error)}); {_HOW_ON}", field="base"
         ) from error
     return BaseFiles(base_id, folder.name, folder)

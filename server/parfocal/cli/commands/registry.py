@@ -1,7 +1,6 @@
 """`parfocal registry`: serves a registry, and maintains its storage, on its own machine."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from parfocal.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from parfocal.cli.progress import bytes_progress
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import registry_here
-from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, values_of, voice_of
+from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, settings_told, voice_of
 from parfocal.registry import (
     BadBlob,
     NamespaceUse,
@@ -34,7 +33,7 @@ from parfocal.registry import (
     rebuild_folder,
     rebuild_shared,
 )
-from parfocal.server import Resolved, ServeConfig, log_to_stderr, resolve_settings, settings_of
+from parfocal.server import Resolved, ServeConfig, settings_of
 from parfocal.server.settings import REGISTRY_SETTINGS
 
 _SERVE_DOC = """Serve a registry to other machines, without a base.
@@ -43,7 +42,7 @@ Servers follow it with parfocal serve --registry grpc://host:port. With --http-a
 protocol of the Hugging Face Hub: with HF_ENDPOINT=http://host:port its clients read and write here.
 Its settings are those of parfocal serve with the same names, in the file, in variables and as flags. Unless
 told otherwise it listens at 127.0.0.1:50061, and shows metrics at 127.0.0.1:9465. On SIGTERM, what is under
-way finishes.
+way finishes. It exits with 2 if its settings are refused, and with 1 for a failure that may pass.
 
 Example: parfocal registry serve --registry /srv/adapters --grpc-address 127.0.0.1:50061
 """
@@ -74,10 +73,7 @@ def _serve_command() -> Callable[..., None]:
 
 
 def _serve(given: Given) -> None:
-    file = given.get("config")
-    assert file is None or isinstance(file, Path)
-    resolved = resolve_settings(file, os.environ, values_of(given))
-    log_to_stderr(resolved.config.log_level, resolved.config.log_format)
+    resolved = settings_told(given)
     with RefusalsIn(resolved.config.log_format):
         asyncio.run(_serve_until_terminated(resolved))
 

@@ -10,19 +10,16 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from parfocal.cli.failures import explain
 from parfocal.cli.flags import Given, command
-from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, say_to_operator, values_of, voice_of
+from parfocal.cli.serving import CONFIG, RefusalsIn, flag_of, say_to_operator, settings_told, voice_of
 from parfocal.engine import EngineFailed, hide_loading_bars, quick_imports
 from parfocal.server import (
     Resolved,
     ServeConfig,
     Supervisor,
-    log_to_stderr,
-    resolve_settings,
     settings_of,
     supervised,
 )
@@ -40,6 +37,7 @@ _DOC = """Serve one base model and any number of adapters.
 Each setting is a key of the configuration file, a variable (PARFOCAL_SLOTS for --slots) and a flag. A flag
 beats a variable, and a variable beats the file. On SIGTERM, running requests finish and new ones are refused;
 a second SIGTERM ends them. The log has a line for each request; what was asked and answered is never in it.
+It exits with 2 if its settings are refused, and with 1 for a failure that may pass.
 
 Example: parfocal serve --base tiny --slots 8
 """
@@ -56,10 +54,7 @@ def build_serve(load: "Load | None" = None) -> Callable[..., None]:
 
 
 def _serve(load: "Load", given: Given) -> None:
-    config = given.get("config")
-    assert config is None or isinstance(config, Path)
-    resolved = resolve_settings(config, os.environ, values_of(given))
-    log_to_stderr(resolved.config.log_level, resolved.config.log_format)
+    resolved = settings_told(given)
     sys.setswitchinterval(_TURN_S)
     with RefusalsIn(resolved.config.log_format):
         try:

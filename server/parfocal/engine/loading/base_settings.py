@@ -8,7 +8,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig
 
-from parfocal.engine.errors import BaseRefused
+from parfocal.engine.errors import BaseRefused, DeviceAbsent
 from parfocal.engine.loading.rope import refuse_batch_dependent_rope
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3")
@@ -67,7 +67,7 @@ def _fields(folder: Path) -> dict[str, Any]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device that a setting names; raises BaseRefused if there is none such."""
+    """The device that a setting names; raises BaseRefused if there is none such, DeviceAbsent if not here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -76,7 +76,7 @@ def device_of(name: str) -> torch.device:
         raise BaseRefused(f"device {name!r} is unknown; use auto, cpu or cuda") from error
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise BaseRefused(
+        raise DeviceAbsent(
             f"device {name!r} is not here: torch {torch.__version__} sees {count} CUDA devices; "
             "use auto or cpu"
         )

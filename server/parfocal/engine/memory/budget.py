@@ -149,7 +149,8 @@ def with_kv_cache(needs: Needs, kv_cache_bytes: int, budget: Budget | None) -> M
     if blocks < 1:
         raise EngineMisconfigured(
             f"kv_cache_bytes {kv_cache_bytes} cannot hold one block of {kv.block_tokens} tokens, "
-            f"which takes {kv.block_bytes} bytes; raise it"
+            f"which takes {kv.block_bytes} bytes; raise it",
+            field="kv_cache_bytes",
         )
     table = _table(needs, blocks, budget)
     if budget is not None and table.total_bytes > budget.size_bytes:

@@ -110,7 +110,8 @@ def _page_bytes(base: ResidentBase, config: EngineConfig, room_bytes: int) -> in
         if config.adapter_bytes < largest:
             raise EngineMisconfigured(
                 f"adapter_bytes {config.adapter_bytes} cannot hold one adapter of rank {config.max_rank} on "
-                f"all linears, which takes {largest}; raise it or lower max_rank"
+                f"all linears, which takes {largest}; raise it or lower max_rank",
+                field="adapter_bytes",
             )
         return config.adapter_bytes // shape.page_bytes * shape.page_bytes
     share = int(_ADAPTER_SHARE * room_bytes)

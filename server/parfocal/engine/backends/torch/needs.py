@@ -27,7 +27,8 @@ def slab_bytes(base: ResidentBase, config: EngineConfig) -> int:
     """
     if config.adapter_bytes is not None:
         raise EngineMisconfigured(
-            f"adapter_bytes is for CUDA with its kernels; leave it out on {base.device}"
+            f"adapter_bytes is for CUDA with its kernels; leave it out on {base.device}",
+            field="adapter_bytes",
         )
     slabs = slab_sizes(base.shapes, base.adapter_dtype, config.max_rank, min(SLAB_SLOTS, config.slots))
     return adapter_bytes_at_worst(slabs, config.slots)

@@ -53,7 +53,8 @@ class PageStore:
         if store.dtype not in _DTYPES:
             known = ", ".join(str(one).removeprefix("torch.") for one in _DTYPES)
             raise EngineMisconfigured(
-                f"adapters in {str(store.dtype).removeprefix('torch.')} are for CPUs; on CUDA use {known}"
+                f"adapters in {str(store.dtype).removeprefix('torch.')} are for CPUs; on CUDA use {known}",
+                field="adapter_dtype",
             )
         self.shapes = store.shapes
         self.dtype = store.dtype

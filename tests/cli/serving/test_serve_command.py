@@ -282,25 +282,6 @@ def test_a_signal_while_the_base_loads_ends_the_server_well(base: Path, tmp_path
     assert not any(line.startswith("Serving") for line in process.lines)
 
 
-def test_a_taken_address_is_refused_before_anything_is_loaded(run: Run, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        results = [
-            run("serve", *FREE, flag, address, "--registry", str(tmp_path))
-            for flag in ("--grpc-address", "--metrics-address")
-        ]
-
-    assert [result.exit_code for result in results] == [1, 1]
-    lines = [result.stderr.splitlines() for result in results]
-    assert lines == [
-        [f"parfocal: --grpc-address: cannot listen at {address}: Address already in use; choose another"],
-        [
-            f"parfocal: --metrics-address: cannot show metrics at {address}: Address already in use; "
-            "choose another"
-        ],
-    ]
-
-
 def _variables(command: Any) -> Iterator[str]:
     """Yields the environment's variables that a command or any below it reads. (Typer vendors click.)"""
     for parameter in command.params:
@@ -316,59 +297,3 @@ def test_no_variable_of_another_command_is_a_mistake_to_the_server() -> None:
     assert {"PARFOCAL_ACTOR", "PARFOCAL_ADDRESS"} <= variables
     for name in variables - {f"PARFOCAL_{setting.name.upper()}" for setting in settings_of(ServeConfig)}:
         resolve_settings(None, {name: "anything"}, {})
-
-
-@pytest.fixture
-def clean_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Returns a patch of an environment that names a registry."""
-    monkeypatch.setenv("PARFOCAL_REGISTRY", str(tmp_path / "registry"))
-    return monkeypatch
-
-
-@pytest.mark.parametrize(
-    ("flags", "environment", "expected"),
-    [
-        (["--base", "/nonexistent/base"], {}, "/nonexistent/base"),
-        (["--base", "tiny", "--grpc-address", "nowhere"], {}, "--grpc-address: 'nowhere'"),
-        (["--base", "tiny", "--metrics-address", "nowhere"], {}, "--metrics-address: 'nowhere'"),
-        (["--base", "tiny", "--pin", "team/nobody"], {}, "team/nobody"),
-        (["--base", "tiny", "--pin", "a,b", "--slots", "2"], {}, "pin names 2 adapters"),
-        ([], {"PARFOCAL_SLOT": "3"}, "PARFOCAL_SLOTS"),
-        ([], {"PARFOCAL_SLOTS": "none"}, "a whole number"),
-        (["--config", "/nonexistent/parfocal.toml"], {}, "/nonexistent/parfocal.toml"),
-    ],
-)
-def test_a_server_that_cannot_start_says_why_in_one_line(
-    run: Run,
-    clean_registry: pytest.MonkeyPatch,
-    flags: list[str],
-    environment: dict[str, str],
-    expected: str,
-) -> None:
-    for name, value in environment.items():
-        clean_registry.setenv(name, value)
-
-    result = run("serve", *FREE, *flags)
-
-    *before, last = result.stderr.splitlines()
-    assert result.exit_code == 1
-    assert last.startswith("parfocal: ") and expected in last
-    assert all(line.startswith("Loading the base") for line in before)
-
-
-def test_for_machines_the_reason_is_an_object_too(run: Run, clean_registry: pytest.MonkeyPatch) -> None:
-    result = run("serve", *FREE, "--base", "/nonexistent/base", "--log-format", "json")
-
-    told = [json.loads(line) for line in result.stderr.splitlines()]
-    assert result.exit_code == 1
-    assert (told[-1]["level"], "/nonexistent/base" in told[-1]["message"]) == ("CRITICAL", True)
-
-
-@pytest.mark.parametrize(
-    "flags", [["--slots", "none"], ["--slots", "0"], ["--dtype", "int4"], ["--slot", "3"]]
-)
-def test_a_bad_flag_is_a_mistake_in_usage(run: Run, flags: list[str]) -> None:
-    result = run("serve", *flags)
-
-    assert result.exit_code == 2
-    assert flags[0] in result.stderr
