@@ -1,8 +1,13 @@
 """What keeps a server from starting: settings that are refused end it with 2, what may pass with 1."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -115,6 +120,36 @@ def test_what_may_pass_by_itself_ends_a_server_with_another_code(
 
     assert result.exit_code == 1, result.output
     assert expected in result.stderr.splitlines()[-1]
+
+
+class _HubWithoutIt(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_base_that_the_hub_does_not_have_is_a_setting_that_is_refused(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _HubWithoutIt) as hub:
+        threading.Thread(target=hub.serve_forever).start()
+        # The Hub's library reads its settings when it is imported.
+        told = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_OFFLINE": "0"}
+        around = {name: value for name, value in os.environ.items() if not name.startswith("PARFOCAL_")}
+        command = [sys.executable, "-m", "parfocal.cli", "serve", *FREE, "--base", "org/none"]
+        command += ["--registry", str(tmp_path / "registry")]
+        try:
+            done = subprocess.run(
+                command, env={**around, **told}, capture_output=True, text=True, check=False
+            )
+        finally:
+            hub.shutdown()
+
+    assert done.returncode == 2, done.stderr
+    assert "org/none" in done.stderr.splitlines()[-1]
 
 
 def test_the_unit_starts_no_server_again_that_refused_its_settings() -> None:
