@@ -44,6 +44,8 @@ from parfocal.engine.backends.cuda.invariant.linears import (
 from parfocal.engine.backends.cuda.lora import kernels as lora_kernels
 from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, inputs_at_once, outputs_at_once
 from parfocal.engine.backends.cuda.sampling import kernels as sampling_kernels
+from parfocal.engine.backends.cuda.sampling.draws import AT_ONCE as DRAWN_AT_ONCE
+from parfocal.engine.backends.cuda.sampling.draws import FEW, PIVOTS
 from parfocal.engine.backends.cuda.sampling.likeliest import AT_ONCE, WARPS
 
 # Numbers that a GPU can load as vectors: a model's sizes, and strides of whole tokens and heads.
@@ -230,6 +232,8 @@ def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]
     yield from fused_operations()
     types = {"logits": "*fp32", "chosen": "*i64", "vocabulary": "i32", "row_stride": "i32"}
     yield "likeliest", sampling_kernels.likeliest_kernel, {"N": AT_ONCE}, types
+    sizes: dict[str, object] = {"PIVOTS": PIVOTS, "FEW": FEW, "N": DRAWN_AT_ONCE}
+    yield "draw", sampling_kernels.draw_kernel, sizes, types | {"settings": "*fp64"}
     for name in ("shrink", "expand"):
         for tile in (SHORT, LONG):
             for scaled in (False, True):
@@ -250,7 +254,7 @@ def taken_bytes(
         if types[key].startswith("*") or key in _SIZES
     }
     options = {"num_warps": 8, "num_stages": 2} if kernel is attention_kernels.prefill_kernel else {}
-    if kernel is sampling_kernels.likeliest_kernel:
+    if kernel in (sampling_kernels.likeliest_kernel, sampling_kernels.draw_kernel):
         options = {"num_warps": WARPS}
     if kernel is fused_kernels.norm_kernel:
         options = {"num_warps": row_warps(int(str(constants["ROOM"])))}

@@ -46,7 +46,7 @@ def test_the_kernels_compile_and_fit(compiled: list[list[str]], capability: str)
     joint = ("joint_prmt_16", "joint_prmt_64", "joint_pairs_64")
     fused = {f"fused_{name}" for name in (*operations, *joint)}
     eight = {f"{name}_8bit" for name in lora}
-    assert taken.keys() == attention | invariant | products | fused | {"likeliest"} | lora | eight
+    assert taken.keys() == attention | invariant | products | fused | {"likeliest", "draw"} | lora | eight
     assert max(int(shared) for shared in taken.values()) <= LEAST_SHARED_BYTES
 
 

@@ -17,7 +17,7 @@ from parfocal.engine.model.kv_cache import KvCache, KvShape
 from parfocal.engine.model.linears import LinearLayout
 from parfocal.engine.model.profile import StepProfile
 from parfocal.engine.observer import Observer
-from parfocal.engine.sampling import Likeliest, PlainLikeliest
+from parfocal.engine.sampling import Draws, Likeliest, PlainDraws, PlainLikeliest
 from parfocal.engine.stopwatch import Stopwatch
 
 
@@ -65,11 +65,12 @@ class StepMemory:
 
 @dataclass(frozen=True, slots=True)
 class Computing:
-    """What computes the steps, the adapters' store, and what finds the likeliest tokens of logits."""
+    """What computes the steps, the adapters' store, and what finds and draws tokens of logits."""
 
     forward: Forward
     store: AdapterStore
     likeliest: Likeliest = field(default_factory=PlainLikeliest)
+    draws: Draws = field(default_factory=PlainDraws)
 
 
 class Backend(Protocol):

@@ -1,6 +1,7 @@
 """Draws tokens by random numbers: a row's token is a function of its scores, its settings and its number."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +9,50 @@ import torch
 
 from parfocal.engine.request import Sampling
 from parfocal.engine.sampling.host_values import on_device
+from parfocal.engine.sampling.likeliest import NO_TOKEN
 from parfocal.engine.sampling.logit_rules import lowest_kept
 from parfocal.engine.sampling.philox import uniforms
 from parfocal.engine.scheduling import SamplingRow
 
 # Colder draws are the same, until in float32 a temperature is zero.
 COLDEST = 1e-6
+
+
+class Draws(Protocol):
+    """Draws tokens of rows of logits."""
+
+    def draw(
+        self,
+        logits: torch.Tensor,
+        places: Sequence[int],
+        samplings: Sequence[Sampling],
+        chances: npt.NDArray[np.float64],
+        chosen: torch.Tensor,
+    ) -> None:
+        """Replaces in `chosen` [rows], int64, the tokens of the rows `places`, by their chances.
+
+        `logits` [rows, vocabulary], of any float type on any device, are left unchanged. `chosen` holds each
+        row's likeliest token; -1, where there is none, stays.
+        """
+
+
+class PlainDraws:
+    """Draws on any machine."""
+
+    def draw(
+        self,
+        logits: torch.Tensor,
+        places: Sequence[int],
+        samplings: Sequence[Sampling],
+        chances: npt.NDArray[np.float64],
+        chosen: torch.Tensor,
+    ) -> None:
+        """A broken row draws a token as well, which is then not taken."""
+        rows = on_device(places, logits.device)
+        scores, likeliest = logits.index_select(0, rows).float(), chosen[rows]
+        scores = scores - scores.gather(1, likeliest.clamp(min=0)[:, None])
+        drawn = draw(scores, samplings, chances)
+        chosen[rows] = drawn.masked_fill(likeliest == NO_TOKEN, NO_TOKEN)
 
 
 def numbers(rows: Sequence[SamplingRow]) -> npt.NDArray[np.float64]:

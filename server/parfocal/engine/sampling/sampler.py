@@ -7,7 +7,7 @@ import torch
 from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import TokenLogprob
 from parfocal.engine.sampling.allowed_tokens import keep_allowed
-from parfocal.engine.sampling.draws import draw, numbers
+from parfocal.engine.sampling.draws import Draws, PlainDraws, numbers
 from parfocal.engine.sampling.held_rows import NONE_HELD, Held, HeldRows
 from parfocal.engine.sampling.host_values import on_device
 from parfocal.engine.sampling.likeliest import NO_TOKEN, Likeliest, PlainLikeliest
@@ -24,9 +24,12 @@ class Sampler:
     `row_by_row` each row that is more than greedy is drawn by itself, and not even they do.
     """
 
-    def __init__(self, *, row_by_row: bool = False, likeliest: Likeliest | None = None) -> None:
+    def __init__(
+        self, *, row_by_row: bool = False, likeliest: Likeliest | None = None, draws: Draws | None = None
+    ) -> None:
         self._row_by_row = row_by_row
         self._likeliest = likeliest or PlainLikeliest()
+        self._draws = draws or PlainDraws()
         self._held_rows = HeldRows(self._likeliest)
 
     def sample(
@@ -49,20 +52,22 @@ class Sampler:
         held = NONE_HELD
         if any(row.constraint is not None for row in rows):
             held = self._held_rows.choose(logits, rows, chosen)
-        changed = [i for i, row in enumerate(rows) if i not in held.alone and _is_changed(row)]
-        if changed:
-            places = on_device(changed, logits.device)
-            drawn = torch.cat(
+        left = [i for i in range(len(rows)) if i not in held.alone]
+        bent = [i for i in left if _is_bent(rows[i])]
+        if bent:
+            places = on_device(bent, logits.device)
+            found = torch.cat(
                 [
-                    _choose(
+                    self._choose(
                         logits.index_select(0, places[group]).float(),
-                        [rows[i] for i in changed[group]],
-                        [held.bits.get(i) for i in changed[group]],
+                        [rows[i] for i in bent[group]],
+                        [held.bits.get(i) for i in bent[group]],
                     )
-                    for group in self._together(len(changed))
+                    for group in self._together(len(bent))
                 ]
             )
-            chosen[places] = drawn.masked_fill(chosen[places] == NO_TOKEN, NO_TOKEN)
+            chosen[places] = found.masked_fill(chosen[places] == NO_TOKEN, NO_TOKEN)
+        self._draw(logits, rows, [i for i in left if not _is_bent(rows[i])], chosen)
         meanwhile()
         token_ids: list[int] = chosen.tolist()
         for i in held.failed:
@@ -76,35 +81,38 @@ class Sampler:
             for i, token_id in enumerate(token_ids)
         ]
 
+    def _choose(
+        self, scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
+    ) -> torch.Tensor:
+        """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
+        add_bias(scores, [row.bias for row in rows])
+        seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
+        penalise(scores, seen)
+        ban(scores, [row.banned_ids for row in rows])
+        keep_allowed(scores, allowed)
+        chosen = self._likeliest.of_all(scores)
+        self._draw(scores, rows, range(len(rows)), chosen)
+        return chosen
+
+    def _draw(
+        self, logits: torch.Tensor, rows: Sequence[SamplingRow], places: Sequence[int], chosen: torch.Tensor
+    ) -> None:
+        """Draws for those of `places` that are not greedy, in place; `chosen` are the likeliest tokens."""
+        drawing = [i for i in places if not rows[i].greedy]
+        for group in self._together(len(drawing)):
+            drawn = [rows[i] for i in drawing[group]]
+            samplings = [row.sampling for row in drawn]
+            self._draws.draw(logits, drawing[group], samplings, numbers(drawn), chosen)
+
     def _together(self, count: int) -> list[slice]:
         """Which of `count` rows share tensors."""
         most = 1 if self._row_by_row else count
         return [slice(first, first + most) for first in range(0, count, most)] if count else []
 
 
-def _is_changed(row: SamplingRow) -> bool:
-    """Whether a row may draw another token than the likeliest."""
-    is_bent = row.penalised or bool(row.banned_ids) or row.bias is not None
-    return is_bent or not row.greedy or row.constraint is not None
-
-
-def _choose(
-    scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
-) -> torch.Tensor:
-    """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
-    add_bias(scores, [row.bias for row in rows])
-    seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
-    penalise(scores, seen)
-    ban(scores, [row.banned_ids for row in rows])
-    keep_allowed(scores, allowed)
-    peaks, chosen = scores.max(dim=-1)
-    drawing = [i for i, row in enumerate(rows) if not row.greedy]
-    if drawing:
-        places = on_device(drawing, scores.device)
-        drawn_scores = scores.index_select(0, places) - peaks[places, None]
-        drawn = [rows[i] for i in drawing]
-        chosen[places] = draw(drawn_scores, [row.sampling for row in drawn], numbers(drawn))
-    return chosen.masked_fill(peaks.isfinite().logical_not(), NO_TOKEN)
+def _is_bent(row: SamplingRow) -> bool:
+    """Whether a row's token is not chosen from its logits as they are."""
+    return row.penalised or bool(row.banned_ids) or row.bias is not None or row.constraint is not None
 
 
 def _logprobs(

@@ -22,7 +22,7 @@ from parfocal.engine.backends.cuda.lora import (
     group_linears,
     lora_trial,
 )
-from parfocal.engine.backends.cuda.sampling import choose_likeliest
+from parfocal.engine.backends.cuda.sampling import choose_draws, choose_likeliest
 from parfocal.engine.backends.cuda.steps import (
     CudaDecode,
     CudaStepWork,
@@ -61,7 +61,7 @@ def cuda_parts(
     one by one.
     """
     cache, invariant = memory.cache, config.deterministic
-    likeliest = choose_likeliest(base.device, report)
+    choosing = choose_likeliest(base.device, report), choose_draws(base.device, report)
     store = _prepared(base, config, Room(config.slots, memory.adapter_bytes), report, card)
     attention = CudaAttention(cache, query_heads(base), card.processors, singly=invariant)
     plain = TorchStepWork(cache, {}, base.device)
@@ -72,9 +72,9 @@ def cuda_parts(
     all_right = right and guard is not None
     if invariant and not (all_right and is_invariant(base.model)):
         log.warning("deterministic: for want of kernels, tokens are computed one by one, which is slow")
-        return Computing(TokenByToken(eager, cache.block_tokens), store, likeliest)
+        return Computing(TokenByToken(eager, cache.block_tokens), store, *choosing)
     if not all_right:
-        return Computing(eager, store, likeliest)
+        return Computing(eager, store, *choosing)
     layers: Layers = ModuleLayers(base)
     timing = None if card.side is None else Timing(card.side, card.capturer, card.clock)
     parts = StepParts(store, cache, work, config.max_rank, timing)
@@ -86,7 +86,7 @@ def cuda_parts(
     shares = fused is not None and not invariant
     limits = GraphLimits(config.max_requests, blocks, cache.block_tokens, shares)
     graphs = DecodeGraphs(decode, card.capturer, limits, base.device)
-    return Computing(_with_graphs(base, eager, graphs, report), store, likeliest)
+    return Computing(_with_graphs(base, eager, graphs, report), store, *choosing)
 
 
 def measured_workspace(card: Card, report: Report) -> MeasuredWorkspace:

@@ -1,4 +1,4 @@
-"""The likeliest tokens of rows of logits, in one launch."""
+"""The likeliest tokens of rows of logits, and draws from rows, each in one launch."""
 
 import triton
 import triton.language as tl
@@ -27,3 +27,118 @@ def likeliest_kernel(chosen, logits, row_stride, vocabulary, N: tl.constexpr):
     place = tl.min(tl.where(best == peak, at, vocabulary), 0)
     is_right = (tl.max(broken, 0) == 0) & (peak > float("-inf")) & (peak < float("inf"))
     tl.store(chosen + row, tl.where(is_right, place, -1).to(tl.int64))
+
+
+# What a draw knows of a row: its place, temperature, top-k (0: none), top-p, min-p and its number in (0, 1].
+SETTINGS = tl.constexpr(6)
+# The bits of 1.0, the weight of a row's likeliest token. Weights compare as their bits do.
+_HIGHEST = tl.constexpr(0x3F800000)
+
+
+@triton.jit(do_not_specialize=["row_stride"])
+def draw_kernel(
+    chosen, logits, settings, row_stride, vocabulary, PIVOTS: tl.constexpr, FEW: tl.constexpr, N: tl.constexpr
+):
+    """Replaces a row's likeliest token by the one that its number draws; -1 stays.
+
+    `logits` [rows, vocabulary], rows `row_stride` apart; `chosen` [rows]; `settings` [drawn rows, SETTINGS],
+    float64. Grid: (drawn rows,). Reads the row again for each step, since it does not fit into a program:
+    the cache holds it. The searches take FEW tokens at once, other steps N.
+    """
+    own = settings + tl.program_id(0) * SETTINGS
+    place = tl.load(own).to(tl.int64)
+    temperature = tl.load(own + 1).to(tl.float32)
+    count = tl.load(own + 2).to(tl.float32)
+    share = tl.load(own + 3).to(tl.float32)
+    ratio = tl.load(own + 4).to(tl.float32)
+    chance = tl.load(own + 5)
+    likeliest = tl.load(chosen + place)
+    row = logits + place * row_stride
+    if likeliest >= 0:
+        peak = tl.load(row + likeliest).to(tl.float32)
+        floor = tl.full((), 0, tl.int32)
+        if count > 0:
+            floor = _floor(row, vocabulary, peak, temperature, floor, count, True, PIVOTS, FEW)
+        if share < 1:
+            kept = tl.full((), 0.0, tl.float64)
+            for first in range(0, vocabulary, N):
+                kept += _kept_sum(row, first, vocabulary, peak, temperature, floor, N)
+            mass = share * kept.to(tl.float32)
+            floor = _floor(row, vocabulary, peak, temperature, floor, mass, False, PIVOTS, FEW)
+        floor = tl.maximum(floor, ratio.to(tl.int32, bitcast=True))
+        total = tl.full((), 0.0, tl.float64)
+        for first in range(0, vocabulary, N):
+            total += _kept_sum(row, first, vocabulary, peak, temperature, floor, N)
+        target = chance * total
+        at = tl.full((), 0, tl.int32)
+        passed = tl.full((), 0.0, tl.float64)
+        here = _kept_sum(row, at, vocabulary, peak, temperature, floor, N)
+        # These are the same sums in the same order, so the last of them is the total, which is enough.
+        while passed + here < target:
+            passed += here
+            at += N
+            here = _kept_sum(row, at, vocabulary, peak, temperature, floor, N)
+        token = at + tl.arange(0, N)
+        kept_here = _kept(row, token, vocabulary, peak, temperature, floor)
+        reached = (passed + tl.cumsum(kept_here.to(tl.float64), 0) >= target) & (kept_here > 0)
+        first_reached = tl.min(tl.where(reached, token, vocabulary), 0)
+        # The sum of a part may be more in its last bit than its running sum.
+        last_kept = tl.max(tl.where(kept_here > 0, token, 0), 0)
+        drawn = tl.where(first_reached < vocabulary, first_reached, last_kept)
+        tl.store(chosen + place, drawn.to(tl.int64))
+
+
+@triton.jit
+def _floor(
+    row,
+    vocabulary,
+    peak,
+    temperature,
+    low,
+    wanted,
+    COUNTED: tl.constexpr,
+    PIVOTS: tl.constexpr,
+    N: tl.constexpr,
+):
+    """The bits of the highest weight such that the weights that reach it are `wanted`, in number or in sum.
+
+    At least `low`. Or of a lower one that as many reach: then the search ends early. Each pass over the row
+    asks at PIVOTS weights and leaves a PIVOTS-th of what lay between.
+    """
+    high = tl.full((), _HIGHEST, tl.int32)
+    found = tl.full((), -1.0, tl.float32)
+    while (low < high) & (found != wanted):
+        step = (high - low + PIVOTS - 1) // PIVOTS
+        pivots = tl.minimum(low + step * (tl.arange(0, PIVOTS) + 1), high)
+        reaching = tl.zeros((PIVOTS, N), tl.float32)
+        for first in range(0, vocabulary, N):
+            weights = _weights(row, first + tl.arange(0, N), vocabulary, peak, temperature)
+            reaches = weights.to(tl.int32, bitcast=True)[None, :] >= pivots[:, None]
+            reaching += tl.where(reaches, 1.0 if COUNTED else weights[None, :], 0.0)
+        sums = tl.sum(reaching, 1)
+        enough = sums >= wanted
+        low = tl.maximum(low, tl.max(tl.where(enough, pivots, 0), 0))
+        found = tl.min(tl.where(enough, sums, float("inf")), 0)
+        high = tl.min(tl.where(enough, high, pivots - 1), 0)
+    return low
+
+
+@triton.jit
+def _kept_sum(row, first, vocabulary, peak, temperature, floor, N: tl.constexpr):
+    kept = _kept(row, first + tl.arange(0, N), vocabulary, peak, temperature, floor)
+    return tl.sum(kept.to(tl.float64), 0)
+
+
+@triton.jit
+def _kept(row, token, vocabulary, peak, temperature, floor):
+    """The tokens' weights, 0 where they do not reach the floor."""
+    weights = _weights(row, token, vocabulary, peak, temperature)
+    return tl.where(weights.to(tl.int32, bitcast=True) >= floor, weights, 0.0)
+
+
+@triton.jit
+def _weights(row, token, vocabulary, peak, temperature):
+    """The tokens' probabilities as multiples of the likeliest one's; 0 outside the vocabulary."""
+    scores = tl.load(row + token, mask=token < vocabulary, other=float("-inf")).to(tl.float32)
+    # Rounded as torch does: an error of a large quotient would be one of many bits of its exponential.
+    return tl.exp(tl.div_rn(scores - peak, temperature))
