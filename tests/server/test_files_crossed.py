@@ -17,7 +17,7 @@ from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
 
 # What a request does not ask for is not on its way: keys, compression, a form, the prompt's scores.
-MOST = 40
+MOST = 41
 PORTIONS = tuple(parfocal.__path__)
 
 
