@@ -38,6 +38,19 @@ def test_a_canary_is_shown(run: Run, split: Path) -> None:
     assert document["canary"]["guards"][1] == {"metric": "ttft", "margin": 0.2, "samples": 40}
 
 
+def test_a_canary_is_shown_also_where_no_server_tells_what_it_measured(run: Run, split: Path) -> None:
+    address = ("--metrics-address", "127.0.0.1:1")
+
+    shown = run("canary", "team/invoices@prod", *address)
+    document = run("canary", "team/invoices@prod", *address, "--json")
+
+    for outcome in (shown, document):
+        assert outcome.exit_code == 0
+        assert "warning: no metrics page at http://127.0.0.1:1/metrics" in outcome.output
+    assert "weight" in shown.output
+    assert '"measured": null' in document.output
+
+
 def test_lists_and_pages_tell_of_a_canary(run: Run, split: Path) -> None:
     assert "prod→1 (12.5 % 2)" in run("ls").stdout
     versions = run("ls", "team/invoices").stdout
