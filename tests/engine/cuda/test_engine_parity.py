@@ -1,4 +1,7 @@
-"""The CUDA path put together on a CPU, by Triton's interpreter: it says what PEFT says, graphs and all."""
+"""The whole CUDA path says what PEFT says, graphs and all: on the GPU where there is one.
+
+Elsewhere it is put together on the CPU's memory, and Triton's interpreter runs its kernels.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,12 +23,13 @@ from parfocal.engine import (
     Sampling,
     Stop,
 )
-from parfocal.engine.backends.cuda import Card, CudaBackend
-from parfocal.engine.backends.cuda.four_bit import BlockedLinear4bit
+from parfocal.engine.backends.cuda import Card, CudaBackend, card_of
+from parfocal.engine.backends.cuda.four_bit import BlockedLinear4bit, Clock
 from parfocal.engine.backends.cuda.lora.page_store import StoreShape
+from parfocal.engine.backends.cuda.steps import Capturer, CudaCapturer, Peak
 from parfocal.engine.backends.cuda.steps.decode_inputs import input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import Replay
-from parfocal.engine.devices import Machine
+from parfocal.engine.devices import Machine, device_at
 from parfocal.engine.engine import Engine
 from parfocal.engine.loading import build_engine, load_base
 from parfocal.engine.lora.copies import PlainCopies
@@ -40,22 +44,32 @@ NEW_TOKENS = 3
 SHORT = {"max_batch_tokens": 4, "context_tokens": 16}
 CPU = EngineConfig(device="cpu", dtype="float32", kernels="torch")
 FUSED = "are computed by fused operations"
+CARD = torch.device("cuda", 0)
 
 
 class RunAgain:
     """Replays by running: what a capture froze would show, because inputs are refilled in between."""
 
-    def __init__(self) -> None:
-        self.captured = 0
-        self.replayed = 0
-
     def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
         run()
+        return run
+
+
+class Counting:
+    """Counts captures and replays: of graphs on a GPU, elsewhere of what runs again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.captured = 0
+        self.replayed = 0
+        self._capturer: Capturer = CudaCapturer(CARD) if device.type == "cuda" else RunAgain()
+
+    def capture(self, run: Callable[[], torch.Tensor]) -> Replay:
+        captured = self._capturer.capture(run)
         self.captured += 1
 
         def replay() -> torch.Tensor:
             self.replayed += 1
-            return run()
+            return captured()
 
         return replay
 
@@ -103,15 +117,24 @@ class Reports(SilentObserver):
         self.kernels.append(report.kernel)
 
 
+def card_on(device: torch.device, capturer: Capturer, clock: Callable[[], Clock], peak: Peak) -> Card:
+    """The card of the device, or what stands for one; the given parts instead of its own."""
+    if device.type != "cuda":
+        return Card(4, PlainCopies(), capturer, clock, peak)
+    return replace(card_of(CARD), capturer=capturer, clock=clock, peak=peak, side=None)
+
+
 def opened(
     base: Path,
     folders: dict[str, Path],
-    capturer: RunAgain | Broken,
+    capturer: Counting | Broken,
     slots: int,
+    *,
+    device: torch.device,
     **changes: int,
 ) -> tuple[Engine, Reports]:
     usual = EngineConfig(
-        device="cpu",
+        device=device.type,
         dtype="float32",
         kernels="torch",
         max_batch_tokens=24,
@@ -123,9 +146,10 @@ def opened(
     )
     config = replace(usual, **changes)  # type: ignore[arg-type]  # numbers by name
     clocks = Clocks()
-    card = Card(4, PlainCopies(), capturer, clocks, NoBytes())
+    card = card_on(device, capturer, clocks, NoBytes())
     reports = Reports()
-    resident = load_base(base, config, backend=CudaBackend(Machine(), card, torch.float32))
+    there = device_at(CARD) if device.type == "cuda" else Machine()
+    resident = load_base(base, config, backend=CudaBackend(there, card, torch.float32))
     engine = build_engine(resident, config, FolderSource(folders), reports)
     linears = [module for module in resident.model.modules() if isinstance(module, BlockedLinear4bit)]
     # Before the cache of keys and values takes what memory there is, and not again.
@@ -182,7 +206,7 @@ FLAT = [name for name in configurations() if name not in ("llama", DEEP)]
 
 @pytest.mark.parametrize("architecture", ["llama", DEEP])
 def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
-    architecture: str, tmp_path: Path, told: pytest.LogCaptureFixture
+    device: torch.device, architecture: str, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
     is_deep = architecture == DEEP
     base = write_base(tmp_path / "base", narrow(architecture, layers=2 if is_deep else 1))
@@ -190,7 +214,7 @@ def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
     names = {one.adapter.digest for one in asked if one.adapter}
     adapters = {name: shape for name, shape in ADAPTERS.items() if name in names}
 
-    capturer = says_what_peft_says(base, adapters, asked, slots=2 if is_deep else 1)
+    capturer = says_what_peft_says(device, base, adapters, asked, slots=2 if is_deep else 1)
 
     assert FUSED in told.text
     assert capturer.captured == 4  # one row and two, with adapters and without
@@ -199,31 +223,36 @@ def test_the_cuda_path_says_what_peft_says_while_adapters_take_turns(
 
 @pytest.mark.parametrize("architecture", FLAT)
 def test_every_other_architecture_says_what_peft_says_on_the_cuda_path(
-    architecture: str, tmp_path: Path, told: pytest.LogCaptureFixture
+    device: torch.device, architecture: str, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
     """Two adapters take turns in one slot, one request at a time: the interpreter takes its time."""
     base = write_base(tmp_path / "base", narrow(architecture, layers=1))
     adapters = {name: ADAPTERS[name] for name in ("r1", "r7")}
     asked = [replace(request, stop=Stop(max_tokens=2, ignore_eos=True)) for request in requests()[:2]]
 
-    says_what_peft_says(base, adapters, asked, slots=1, max_requests=1, max_batch_tokens=16)
+    says_what_peft_says(device, base, adapters, asked, slots=1, max_requests=1, max_batch_tokens=16)
 
     assert FUSED in told.text
 
 
 def says_what_peft_says(
-    base: Path, adapters: Mapping[str, AdapterShape], asked: list[Request], slots: int, **changes: int
-) -> RunAgain:
+    device: torch.device,
+    base: Path,
+    adapters: Mapping[str, AdapterShape],
+    asked: list[Request],
+    slots: int,
+    **changes: int,
+) -> Counting:
     """Checks every answer; there are fewer slots than adapters. Returns what captured the graphs."""
     folders = {
         name: write_adapter(base.parent / name, base, shape, seed)
         for seed, (name, shape) in enumerate(adapters.items(), start=1)
     }
-    capturer = RunAgain()
-    engine, reports = opened(base, folders, capturer, slots=slots, **changes)
+    capturer = Counting(device)
+    engine, reports = opened(base, folders, capturer, slots=slots, device=device, **changes)
     done = run_all(engine, asked)
 
-    oracle = PeftOracle(base, folders)
+    oracle = PeftOracle(base, folders, device.type)
     for request in asked:
         digest = request.adapter.digest if request.adapter else ""
         right = oracle.greedy(request.prompt_ids, digest, request.stop.max_tokens or 0)
@@ -232,41 +261,46 @@ def says_what_peft_says(
     return capturer
 
 
-def test_a_card_that_cannot_capture_answers_all_the_same(small_base: Path) -> None:
-    engine, reports = opened(small_base, {}, Broken(), slots=1, **SHORT)
+def test_a_card_that_cannot_capture_answers_all_the_same(device: torch.device, small_base: Path) -> None:
+    engine, reports = opened(small_base, {}, Broken(), slots=1, device=device, **SHORT)
     question = Request("q", (1, 2, 3), None, stop=Stop(max_tokens=3, ignore_eos=True))
     answer = run_all(engine, [question]).completions["q"]
-    plain = open_engine(small_base, {}, CPU)
+    plain = open_engine(small_base, {}, replace(CPU, device=device.type))
 
     assert answer.token_ids == run_all(plain, [question]).completions["q"].token_ids
     assert reports.kernels == ["graphs"]
 
 
-def test_adapters_that_find_no_memory_wait_for_others_to_leave(small_base: Path, tmp_path: Path) -> None:
+def test_adapters_that_find_no_memory_wait_for_others_to_leave(
+    device: torch.device, small_base: Path, tmp_path: Path
+) -> None:
     names = ("a", "b", "c")
     folders = {
         name: write_adapter(tmp_path / name, small_base, AdapterShape(16), seed)
         for seed, name in enumerate(names)
     }
-    one = StoreShape(load_base(small_base, CPU).shapes, torch.float32, 16, torch.device("cpu"))
+    one = StoreShape(load_base(small_base, CPU).shapes, torch.float32, 16, device)
     only_one = one.most_pages * one.page_bytes
-    engine, _ = opened(small_base, folders, Broken(), slots=3, max_rank=16, adapter_bytes=only_one, **SHORT)
+    room = {"slots": 3, "max_rank": 16, "adapter_bytes": only_one}
+    engine, _ = opened(small_base, folders, Broken(), device=device, **room, **SHORT)
     asked = [
         Request(f"q-{name}", (1, 2, 3), AdapterKey(name), stop=Stop(max_tokens=2, ignore_eos=True))
         for name in names
     ]
     done = run_all(engine, asked)
 
-    oracle = PeftOracle(small_base, folders)
+    oracle = PeftOracle(small_base, folders, device.type)
     for name in names:
         assert list(done.completions[f"q-{name}"].token_ids) == oracle.greedy((1, 2, 3), name, 2)
 
 
-def test_too_little_memory_for_adapters_is_refused_with_the_numbers(small_base: Path) -> None:
+def test_too_little_memory_for_adapters_is_refused_with_the_numbers(
+    device: torch.device, small_base: Path
+) -> None:
     with pytest.raises(
         EngineMisconfigured, match=r"adapter_bytes 1000 cannot hold one adapter of rank 32 on all"
     ):
-        opened(small_base, {}, Broken(), slots=1, adapter_bytes=1000)
+        opened(small_base, {}, Broken(), slots=1, device=device, adapter_bytes=1000)
     with pytest.raises(EngineMisconfigured, match=r"adapter_bytes is for CUDA .* leave it out on cpu"):
         open_engine(small_base, {}, replace(CPU, adapter_bytes=1 << 30))
 
@@ -290,14 +324,16 @@ def test_the_bound_on_graphs_covers_what_all_of_them_keep(small_base: Path, most
     assert needs.graph_bytes >= logits + input_bytes(most, blocks)
 
 
-def test_a_deterministic_engine_gives_the_same_bits_in_any_batch(small_base: Path, tmp_path: Path) -> None:
+def test_a_deterministic_engine_gives_the_same_bits_in_any_batch(
+    device: torch.device, small_base: Path, tmp_path: Path
+) -> None:
     drawn = Sampling(temperature=1.0, top_p=0.9, seed=5)
     folders = {name: write_adapter(tmp_path / name, small_base, ADAPTERS[name], 1) for name in ("r1", "r7")}
     first, *_, last = (replace(one, sampling=drawn, top_logprobs=5) for one in requests())
 
-    capturer = RunAgain()
+    capturer = Counting(device)
     limits = {"deterministic": True, "unpack_bytes": 0, "max_batch_tokens": 3}
-    engine, reports = opened(small_base, folders, capturer, 2, **limits)
+    engine, reports = opened(small_base, folders, capturer, 2, device=device, **limits)
     # Alone the prompt of five tokens is cut after three, beside the other one after two.
     alone = run_all(engine, [last]).completions["q4"]
     beside = run_all(engine, [first, last]).completions["q4"]

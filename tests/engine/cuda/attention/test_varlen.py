@@ -61,8 +61,8 @@ class FakeVarlen:
                 for pool in (key, value)
             )
             k, v = k.nan_to_num(), v if self.reads_on else v[:, :used]
-            at = torch.arange(v.shape[1])
-            own = torch.arange(used)[part.start - part.stop :, None]
+            at = torch.arange(v.shape[1], device=v.device)
+            own = torch.arange(used, device=v.device)[part.start - part.stop :, None]
             weights = query[part].transpose(0, 1).double() @ k[:, : len(at)].transpose(1, 2) * scale
             weights = weights.masked_fill((at > own) | (at < own - before), -torch.inf).softmax(-1)
             out[part] = (weights @ v).transpose(0, 1).to(out.dtype)
@@ -101,8 +101,8 @@ drawn_rows = st.builds(
 
 @settings(max_examples=25)
 @given(drawn_rows, st.none() | st.integers(1, 20))
-def test_rows_get_what_the_formula_says(drawn: Drawn, window: int | None) -> None:
-    rows, scoring = PagedRows(drawn, CPU), Scoring(0.25, window, None)
+def test_rows_get_what_the_formula_says(device: torch.device, drawn: Drawn, window: int | None) -> None:
+    rows, scoring = PagedRows(drawn, device), Scoring(0.25, window, None)
     step = varlen_step(FakeVarlen(), rows.cache, rows.laid)
 
     rows.check(step.attend(0, rows.new(), scoring)[0], scoring)
