@@ -27,9 +27,13 @@ ADAPTERS = {
 }
 NAMES = ["r1", "pattern", "r7", "r129", "r16", "", "", "r7"]
 NEW_TOKENS = 20
-# Of log-probabilities, on random weights that make every rounding count: twice what torch's own operations
-# with activations, weights and adapters in bfloat16 were off on a CPU. Soft caps and norms tame Gemma.
-TOLERANCES = dict.fromkeys(configurations(), 1.6) | {"gemma2": 0.4, "gemma3": 0.4}
+# How widely the weights of a base are spread on which rounding can be judged. On one that is spread three
+# times as wide, as where tokens must differ, each layer multiplies what is off: plain torch on a CPU loses a
+# likeliest token in one of four bases.
+TAME = 0.05
+# Of log-probabilities: twice what torch's own operations with activations, weights and adapters in bfloat16
+# were off on a CPU, which is 0.07 to 0.10 on every architecture; of a wrong adapter they lose a token.
+TOLERANCE = 0.2
 
 
 @pytest.fixture(scope="module", params=configurations())
@@ -49,6 +53,13 @@ def folders(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str
         name: write_adapter(root / name, base, shape, seed)
         for seed, (name, shape) in enumerate(ADAPTERS.items(), start=1)
     }
+
+
+@pytest.fixture(scope="module")
+def tame_base(architecture: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kind = configurations()[architecture]
+    kind.update({"initializer_range": TAME})
+    return write_base(tmp_path_factory.mktemp("tame") / architecture, kind)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +84,12 @@ def test_a_mixed_batch_in_float32_says_what_peft_says(
 
 @pytest.mark.parametrize("kernels", ["auto", "torch"])
 def test_log_probabilities_in_bfloat16_stay_near_those_of_float32(
-    architecture: str, base: Path, folders: dict[str, Path], kernels: str
+    tame_base: Path, folders: dict[str, Path], kernels: str
 ) -> None:
-    exact = _first_tokens(base, folders, _config("float32", "torch"))
-    rounded = _first_tokens(base, folders, _config("bfloat16", kernels))
+    exact = _first_tokens(tame_base, folders, _config("float32", "torch"))
+    rounded = _first_tokens(tame_base, folders, _config("bfloat16", kernels))
 
-    assert worst_difference(exact, rounded) < TOLERANCES[architecture]
+    assert worst_difference(exact, rounded) < TOLERANCE
 
 
 def _first_tokens(base: Path, folders: dict[str, Path], config: EngineConfig) -> LogProbs:
