@@ -2,9 +2,10 @@
 # Runs the tests that need a GPU, then every GPU benchmark; writes JSON and pictures into
 # tests/bench/results/GPU-DATE/ and prints one JSON summary. Progress goes to stderr.
 #
-#   tests/bench/gpu.sh                  everything, within 8 minutes
+#   tests/bench/gpu.sh                  everything, within 20 minutes; the first 10 tell the most
 #   tests/bench/gpu.sh decode mixed     only these parts, and what they rest on
-#   tests/bench/gpu.sh --minutes 20
+#   tests/bench/gpu.sh --profile        a step's kernels by time, and its launches, as a table and a picture
+#   tests/bench/gpu.sh --minutes 10
 #   tests/bench/gpu.sh --dry            the same parts in tiny on any CPU: shows that the stand runs
 #
 # Nothing need be installed but the libraries; the sources are found from here.

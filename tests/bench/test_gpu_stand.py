@@ -11,8 +11,19 @@ from typing import Any
 import pytest
 import torch
 
-from bench.gpu_stand.device_base import random_bases, random_quantised, write_checkpoint
+from bench.gpu_stand.device_base import random_bases, random_in_pieces, random_quantised, write_checkpoint
+from bench.gpu_stand.launch_profile import (
+    Launched,
+    a_step,
+    by_part,
+    counted,
+    launches,
+    launches_a_layer,
+    part_of,
+    table,
+)
 from bench.gpu_stand.peft_twins import batch_of_twins
+from bench.gpu_stand.run import BESIDE, LIMITS_S, MINUTES
 from bench.gpu_stand.setting import Setting
 from bench.gpu_stand.turns import Part, take_turns
 from bench.rivals.peft_batch import batch_on
@@ -35,11 +46,11 @@ def setting(tmp_path: Path) -> Setting:
 
 @pytest.fixture(scope="module")
 def dried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a dry run of four parts prints."""
+    """What a dry run of some parts prints."""
     folder = tmp_path_factory.mktemp("dry")
     places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(folder / "results")}
     stand = str(ROOT / "tests" / "bench" / "gpu.sh")
-    words = ("--dry", "--minutes", "9", "products", "launches", "cold", "same")
+    words = ("--dry", "--minutes", "9", "compile", "products", "launches", "profile", "fits", "cold", "same")
 
     done = subprocess.run(
         [stand, *words],
@@ -61,7 +72,8 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
     assert dried.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
     assert dried["is_dry"] is True
     parts = dried["parts"]
-    assert parts.keys() == {"prepare", "hardware", "products", "launches", "cold", "same"}
+    named = {"compile", "products", "launches", "profile", "fits", "cold", "same"}
+    assert parts.keys() == named | {"prepare", "hardware"}
     assert all(part["status"] == "ok" for part in parts.values())
     assert parts["hardware"]["summary"].keys() == {
         "copy_gb_per_second",
@@ -73,12 +85,9 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
     assert cold["loads"] > 0 and cold["ready_ms"] >= cold["copy_ms"] > 0.0
     assert cold["ready_over_bus"] == pytest.approx(cold["ready_ms"] / cold["bus_ms"])
     assert {path.name for path in Path(dried["results"]).iterdir()} == {
-        "prepare.json",
-        "hardware.json",
-        "products.json",
-        "launches.json",
-        "cold.json",
-        "same.json",
+        *(f"{name}.json" for name in parts),
+        "profile.md",
+        "profile.png",
         "summary.json",
     }
 
@@ -103,6 +112,91 @@ def test_a_dry_run_counts_a_layers_launches_fused_and_not(dried: dict[str, Any])
     ]
     assert [one["launches_a_layer"] for one in by_way["fused"]] == [10.0, 10.0, 12.0, 10.0]
     assert all(one["launches_a_layer"] > 20 for one in by_way["modules"])
+
+
+def test_a_dry_run_profiles_decode_steps_and_prompts(dried: dict[str, Any]) -> None:
+    found = dried["parts"]["profile"]["summary"]
+    kinds = [(one["rows"], one["adapters"]) for one in found["decode"]]
+    assert kinds == [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (4, 0), (4, 1), (4, 4)]
+    assert [one["tokens_a_step"] for one in found["decode"]] == [float(rows) for rows, _ in kinds]
+    assert all(one["launches_a_step"] > one["launches_a_layer"] > 0 for one in found["decode"])
+    by_kind = dict(zip(kinds, found["decode"], strict=True))
+    assert by_kind[4, 4]["launches_a_layer"] > by_kind[4, 0]["launches_a_layer"]
+    assert [(one["rows"], one["adapters"]) for one in found["prompts"]] == [(4, 0), (4, 1), (4, 4)]
+    assert all(one["tokens_a_step"] > 4 for one in found["prompts"])
+    table = (Path(dried["results"]) / "profile.md").read_text()
+    assert "| launches a layer |" in table and "| 4 x 4 |" in table
+
+
+def test_a_dry_run_trains_and_serves_a_base_that_was_made_in_pieces(dried: dict[str, Any]) -> None:
+    found = dried["parts"]["fits"]["summary"]
+    assert found.keys() == {"making", "training", "serving"}
+    assert all(one["limit_bytes"] == 48 << 30 for one in found.values())
+    assert found["training"]["loss"] > 0
+    assert found["serving"]["adapters"] == 3 and found["serving"]["tokens_per_second"] > 0
+
+
+def test_a_base_made_in_pieces_has_every_weight_and_the_rotations_of_its_configuration(
+    setting: Setting,
+) -> None:
+    pieces, whole = random_in_pieces(setting.base, EXACT), random_quantised(setting.base, EXACT)
+
+    assert pieces.state_dict().keys() == whole.state_dict().keys()
+    assert not any(tensor.is_meta for tensor in (*pieces.parameters(), *pieces.buffers()))
+    buffers = dict(whole.named_buffers())
+    rotations = {name: own for name, own in pieces.named_buffers() if "inv_freq" in name}
+    assert rotations and all(torch.equal(own, buffers[name]) for name, own in rotations.items())
+    ids = torch.arange(9)[None]
+    assert pieces(ids).logits.isfinite().all()
+
+
+def test_a_decode_step_is_what_a_longer_answer_launches_beyond_a_shorter_one() -> None:
+    prompt = [("prefill_kernel", 9.0), ("Memcpy HtoD", 1.0)]
+    layer = [("norm_kernel", 2.0), ("joint_kernel", 10.0), ("decode_kernel", 4.0)]
+    step = [*layer, *layer, ("norm_kernel", 2.0), ("nvjet_tst_64x8", 30.0), ("likeliest_kernel", 3.0)]
+
+    kernels = a_step(counted(prompt + 5 * step), counted(prompt + 2 * step), 3)
+
+    assert "prefill_kernel" not in kernels and "Memcpy HtoD" not in kernels
+    assert kernels["norm_kernel"] == Launched(3, 6.0)
+    assert launches(kernels) == 9
+    assert launches_a_layer(kernels, 2) == 3
+    assert {part: own.microseconds for part, own in by_part(kernels).items()} == {
+        "4-bit products": 20.0,
+        "attention": 8.0,
+        "sampling": 3.0,
+        "norms, rotations, gates": 6.0,
+        "dense products": 30.0,
+    }
+    lines = table({"1 x 0": kernels}, 2).splitlines()
+    assert "| 4-bit products | 20 (2) |" in lines
+    assert lines[-3:] == ["| all kernels | 67 |", "| launches a step | 9 |", "| launches a layer | 3 |"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "part"),
+    [
+        ("product_16", "4-bit products"),
+        ("void kgemm_4bit_inference_naive<__nv_bfloat16, 128>", "4-bit products"),
+        ("shrink", "LoRA shrink"),
+        ("expand", "LoRA expand"),
+        ("combine_kernel", "attention"),
+        ("Memset (Device)", "copies"),
+        ("sm90_xmma_gemm_bf16bf16", "dense products"),
+        ("void at::native::vectorized_elementwise_kernel<4>", "others of torch"),
+    ],
+)
+def test_a_kernels_name_tells_what_it_is_for(kernel: str, part: str) -> None:
+    assert part_of(kernel) == part
+
+
+def test_what_tells_the_most_is_measured_in_the_first_ten_minutes() -> None:
+    order = [name for name in LIMITS_S if name not in BESIDE]
+
+    assert order[:7] == ["tests", "hardware", "products", "launches", "decode", "profile", "mixed"]
+    assert sum(LIMITS_S[name] for name in order[:7]) <= 600
+    assert max(LIMITS_S[name] for name in BESIDE) <= LIMITS_S["tests"]
+    assert sum(LIMITS_S[name] for name in order) <= 60 * MINUTES
 
 
 def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(dried: dict[str, Any]) -> None:

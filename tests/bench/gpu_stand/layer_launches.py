@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from bench.gpu_stand.device_base import random_bases
 from bench.gpu_stand.four_bit_products import HostClock
 from bench.gpu_stand.notes import Notes
+from bench.gpu_stand.profiled import profiled
 from bench.gpu_stand.setting import Setting
 from fakes.engine.cuda.launches import Launches
 from fakes.engine.cuda.layer_steps import LayerSteps, layer_steps
@@ -177,13 +177,5 @@ def _run(step: CudaDecode, inputs: DecodeInputs, adapters: Adapters, clock: Cloc
         return _Run(launches.names, seconds)
     replay = CudaCapturer(inputs.device_values.device).capture(run)
     replay()
-    return _Run(_profiled(run), statistics.median(clock.seconds(replay) for _ in range(_TIMES)))
-
-
-def _profiled(run: Callable[[], torch.Tensor]) -> list[str]:
-    """The kernels of a step that has run before."""
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        run()
-        torch.cuda.synchronize()
-    return [event.name for event in profiled.events() if event.device_type.name == "CUDA"]
+    launched = [name for name, _ in profiled(run, inputs.device_values.device)]
+    return _Run(launched, statistics.median(clock.seconds(replay) for _ in range(_TIMES)))

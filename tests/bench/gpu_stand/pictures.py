@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from bench.gpu_stand.launch_profile import PARTS, Kernels, by_part, launches
 from bench.pictures.drawing import write_png
 from parfocal.bench.load.figures import Figures
 
@@ -41,4 +42,28 @@ def draw_first_tokens(found: Mapping[str, Figures], title: str, path: Path) -> N
     axes.set(ylabel="milliseconds to the first token", title=title)
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
+    write_png(figure, path)
+
+
+def draw_parts(kinds: Mapping[str, Mapping[str, Kernels]], path: Path) -> None:
+    """Draws what each part of a step takes, a stack for each kind of step, with the launches above it."""
+    figure = Figure(figsize=(10, 4.8 * len(kinds)), layout="constrained")
+    for place, (title, steps) in enumerate(kinds.items(), start=1):
+        axes = figure.add_subplot(len(kinds), 1, place)
+        parted = [by_part(kernels) for kernels in steps.values()]
+        floors = [0.0] * len(parted)
+        for part in (part for part in PARTS if any(part in found for found in parted)):
+            heights = [found[part].microseconds / 1000 if part in found else 0.0 for found in parted]
+            axes.bar(range(len(parted)), heights, bottom=floors, label=part)
+            floors = [floor + height for floor, height in zip(floors, heights, strict=True)]
+        for at, (floor, kernels) in enumerate(zip(floors, steps.values(), strict=True)):
+            axes.text(at, floor, f"{launches(kernels):.0f}", ha="center", va="bottom", fontsize=8)
+        axes.set_xticks(range(len(parted)), list(steps))
+        axes.set(
+            xlabel="rows x distinct adapters",
+            ylabel="milliseconds",
+            title=f"A {title}: kernels, and launches",
+        )
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(fontsize=8)
     write_png(figure, path)

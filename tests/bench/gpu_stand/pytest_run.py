@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_WORKERS = 4
+# Most of the time is Triton's compiler, which takes a core each; four are left to what runs beside.
+_SPARE_CORES = 4
+_MOST_WORKERS = 16
 _LAST_LINES = 3
 
 
@@ -39,8 +41,8 @@ def run_pytest(
     """
     command = [*prefix, sys.executable, "-m", "pytest", *paths, "-q", "-W", "default"]
     command += ["-p", "no:cacheprovider", f"--junitxml={report}"]
-    if not prefix and importlib.util.find_spec("xdist") and (os.cpu_count() or 1) > _WORKERS:
-        command += ["-n", str(_WORKERS)]
+    if not prefix and importlib.util.find_spec("xdist"):
+        command += ["-n", str(workers(os.cpu_count() or 1))]
     log = report.with_suffix(".log")
     with log.open("wb") as out:
         done = subprocess.run(
@@ -54,6 +56,15 @@ def run_pytest(
     counts, failures = _counted(report)
     lines = log.read_text("utf-8", "replace").splitlines()
     return TestRun(done.returncode, counts, failures, lines[-_LAST_LINES:])
+
+
+def workers(cores: int) -> int:
+    """How many processes share the tests; 0 is this one alone.
+
+    >>> workers(2), workers(8), workers(16), workers(128)
+    (0, 4, 12, 16)
+    """
+    return min(_MOST_WORKERS, max(0, cores - _SPARE_CORES))
 
 
 def _counted(report: Path) -> tuple[dict[str, int], dict[str, str]]:

@@ -2,7 +2,23 @@
 
 from dataclasses import dataclass
 
+from parfocal.bench.workloads.shapes import Shape
 from parfocal.bench.workloads.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """What must fit on a card: a base, requests on so many adapters, and a training step.
+
+    `train_rows` `[rows, tokens]` are what the step learns.
+    """
+
+    shape: Shape
+    adapters: int
+    rank: int
+    prompt_tokens: int
+    new_tokens: int
+    train_rows: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +34,7 @@ class Scale:
     mixed: Workload
     many: Workload
     rows: tuple[int, ...]
+    large: Large
     kernels: str = "auto"
     kv_width: int = 2
     load_threads: int = 8
@@ -51,6 +68,15 @@ GPU = Scale(
         repeats=1,
     ),
     rows=(1, 8, 32, 64),
+    # Llama 2's of 70 B.
+    large=Large(
+        Shape("llama-70b", 8192, 28672, 80, 64, 8, 32000, 4096, tied=False),
+        adapters=16,
+        rank=16,
+        prompt_tokens=128,
+        new_tokens=32,
+        train_rows=(1, 512),
+    ),
 )
 # Without native kernels, so that what runs is what runs on a GPU that has none.
 DRY = Scale(
@@ -71,6 +97,14 @@ DRY = Scale(
         rate_share=0.5,
     ),
     rows=(1, 2, 4),
+    large=Large(
+        Shape("llama-test", 128, 192, 2, 4, 2, 512, 512, tied=False),
+        adapters=3,
+        rank=4,
+        prompt_tokens=12,
+        new_tokens=3,
+        train_rows=(1, 16),
+    ),
     kernels="torch",
     kv_width=4,
     load_threads=2,
