@@ -50,15 +50,26 @@ class _Done(TorchDispatchMode):
         if name == "_pin_memory":
             self._pinned.append(args[0].clone())
             return self._pinned[-1]
+        if name == "empty" and named.pop("pin_memory", False):
+            self._pinned.append(func(*args, **named))
+            return self._pinned[-1]
         result = func(*args, **named)
         if name in _READ:
             self._noted.waits.append(name)
-        if name == "_to_copy" and args[0].device != result.device:
-            self._noted.copies += 1
-            is_pinned = any(args[0] is one for one in self._pinned)
-            if not (is_pinned and named.get("non_blocking")):
-                self._noted.waits.append(f"copy of {tuple(args[0].shape)}")
+        if name == "_to_copy":
+            self._copied(args[0], result, is_queued=bool(named.get("non_blocking")))
+        if name == "copy_":
+            self._copied(args[1], args[0], is_queued=args[2:] == (True,))
         return result
+
+    def _copied(self, source: torch.Tensor, target: torch.Tensor, *, is_queued: bool) -> None:
+        if source.device == target.device:
+            return
+        self._noted.copies += 1
+        memory = source.untyped_storage().data_ptr()
+        is_pinned = any(memory == one.untyped_storage().data_ptr() for one in self._pinned)
+        if not (is_pinned and is_queued):
+            self._noted.waits.append(f"copy of {tuple(source.shape)}")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from parfocal.engine.backends.cuda.attention.rows import (
     program_count,
 )
 from parfocal.engine.backends.cuda.attention.tables import DecodeTable, prefill_tiles
+from parfocal.engine.backends.cuda.sending import each_by_itself
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.model import NewTokens, Scoring
 from parfocal.engine.scheduling import LaidRow, token_places
@@ -91,7 +92,7 @@ def test_chunks_get_what_the_formula_says(
     device: torch.device, drawn: Drawn, scoring: Scoring, tile_tokens: int
 ) -> None:
     rows = PagedRows(drawn, device)
-    tiles = prefill_tiles(rows.laid, drawn.block_tokens, tile_tokens).to(device)
+    tiles = prefill_tiles(rows.laid, drawn.block_tokens, tile_tokens).sent(each_by_itself(device))
     step = replace(attention(rows).step(rows.laid), prefill=tiles)
 
     rows.check(step.attend(0, rows.new(), scoring)[0], scoring)

@@ -11,6 +11,7 @@ from oracle.bases import configurations, write_base
 from parfocal.engine.backends.cuda.attention import CudaAttention, CudaAttentionStep
 from parfocal.engine.backends.cuda.fused import Fused, StepParts, choose_fused
 from parfocal.engine.backends.cuda.lora import CudaLora, Unguarded
+from parfocal.engine.backends.cuda.sending import Send
 from parfocal.engine.backends.cuda.steps import CudaStepWork
 from parfocal.engine.model import Forward, ModelForward, query_heads
 from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
@@ -27,14 +28,14 @@ class FailingWork:
         self._work = work
         self._left = most
 
-    def kernels(self, laid: list[LaidRow]) -> CudaLora | None:
-        return self._work.kernels(laid)
+    def kernels(self, laid: list[LaidRow], send: Send) -> CudaLora | None:
+        return self._work.kernels(laid, send)
 
-    def stored_attention(self, laid: list[LaidRow]) -> CudaAttentionStep:
+    def stored_attention(self, laid: list[LaidRow], send: Send) -> CudaAttentionStep:
         self._left -= 1
         if self._left < 0:
             raise RuntimeError("no kernel image is available")
-        step = self._work.stored_attention(laid)
+        step = self._work.stored_attention(laid, send)
         assert isinstance(step, CudaAttentionStep)
         return step
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
 from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, CudaLora, Tiles, padded, tile_rows, tiles_of
+from parfocal.engine.backends.cuda.sending import each_by_itself
 from parfocal.engine.lora.adapter_files import LoraWeights, ModuleWeights
 from parfocal.engine.lora.copies import PlainCopies
 from parfocal.engine.scheduling.plan import Segment
@@ -201,7 +202,7 @@ def test_a_row_gets_the_same_bits_beside_a_long_prompt(
     for beside in (0, 4, 20, 70):
         segments = [Segment(Place(0, 0), 0, 1), Segment(Place(0, 1), 1, 1 + beside)]
         y = torch.zeros(1 + beside, 33, dtype=numbers, device=device)
-        CudaLora(store, tiles_of(segments, device), 129).add_to(y, x[: 1 + beside], "down")
+        CudaLora(store, tiles_of(segments, each_by_itself(device)), 129).add_to(y, x[: 1 + beside], "down")
         found.append(y[0])
 
     assert found[0].any()

@@ -1,6 +1,6 @@
 """Attention over the paged cache on CUDA, and the choice of implementation."""
 
-from parfocal.engine.backends.cuda.attention.choice import choose_attention
+from parfocal.engine.backends.cuda.attention.choice import Attend, choose_attention
 from parfocal.engine.backends.cuda.attention.rows import (
     CudaAttention,
     CudaAttentionStep,
@@ -11,6 +11,7 @@ from parfocal.engine.backends.cuda.attention.tables import DecodeTable
 from parfocal.engine.backends.cuda.attention.varlen import VarlenAttentionStep
 
 __all__ = [
+    "Attend",
     "CudaAttention",
     "CudaAttentionStep",
     "DecodeTable",

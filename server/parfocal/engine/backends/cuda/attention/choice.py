@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import torch
 
@@ -15,18 +16,27 @@ from parfocal.engine.backends.cuda.attention.varlen import (
     varlen_step,
 )
 from parfocal.engine.backends.cuda.fallback import TOLERANCES, Report, Trial, choose
+from parfocal.engine.backends.cuda.sending import Send
 from parfocal.engine.model import AttentionWork, KvCache, NewTokens, ResidentBase, Scoring
 from parfocal.engine.scheduling import LaidRow, Plan, PlanRow, lay_out
 
 log = logging.getLogger(__name__)
 
-Attend = Callable[[list[LaidRow]], AttentionWork]
+Plain = Callable[[list[LaidRow]], AttentionWork]
+
+
+class Attend(Protocol):
+    """Prepares a step's attention."""
+
+    def __call__(self, laid: list[LaidRow], send: Send | None = None) -> AttentionWork:
+        """The rows' attention; what it needs on the device goes there by `send`, or at once."""
+
 
 _CHUNK = 5
 
 
 def choose_attention(
-    base: ResidentBase, kernels: CudaAttention, plain: Attend, report: Report
+    base: ResidentBase, kernels: CudaAttention, plain: Plain, report: Report
 ) -> tuple[Attend, bool]:
     """Returns what prepares a step's attention, and whether our kernels are correct on this card.
 
@@ -34,15 +44,20 @@ def choose_attention(
     captured step uses our kernels in any case.
     """
     trial = _trial(kernels.cache, kernels.heads, base.dtype)
-    chosen = choose("attention", lambda: kernels.step, plain, trial, report)
+
+    def plainly(laid: list[LaidRow], send: Send | None = None) -> AttentionWork:
+        del send  # torch takes its own numbers there
+        return plain(laid)
+
+    chosen = choose("attention", lambda: kernels.step, plainly, trial, report)
     if kernels.singly:
-        return chosen, chosen is not plain
+        return chosen, chosen is not plainly
     function = installed()
     support = supported(function, _need(base, kernels), DeviceTrial(base.device))
     if function is not None and support.usable:
-        return partial(varlen_step, function, kernels.cache), chosen is not plain
+        return partial(varlen_step, function, kernels.cache), chosen is not plainly
     log.info("torch's variable-length attention is not used: %s", support.reason)
-    return chosen, chosen is not plain
+    return chosen, chosen is not plainly
 
 
 def _need(base: ResidentBase, kernels: CudaAttention) -> Need:

@@ -24,6 +24,7 @@ from parfocal.engine.backends.cuda.attention.tables import (
     token_table,
 )
 from parfocal.engine.backends.cuda.products import product_type
+from parfocal.engine.backends.cuda.sending import Send, each_by_itself
 from parfocal.engine.model import KvCache, NewTokens, Scoring
 from parfocal.engine.scheduling import LaidRow, written_places
 
@@ -85,14 +86,15 @@ class CudaAttention:
     processors: int
     singly: bool = False
 
-    def step(self, laid: Sequence[LaidRow]) -> CudaAttentionStep:
+    def step(self, laid: Sequence[LaidRow], send: Send | None = None) -> CudaAttentionStep:
         """Returns the attention of `laid`, for this step only."""
-        size, device = self.cache.block_tokens, self.cache.keys[0].device
+        size = self.cache.block_tokens
+        send = send or each_by_itself(self.cache.keys[0].device)
         single = [item for item in laid if self.singly or item.tokens == 1]
         chunks = [item for item in laid if not self.singly and item.tokens > 1]
-        decode = token_table(single, size).to(device) if single else None
-        tiles = prefill_tiles(chunks, size, self.tile_tokens).to(device) if chunks else None
-        written = torch.tensor(written_places(laid, size), device=device)
+        decode = token_table(single, size).sent(send) if single else None
+        tiles = prefill_tiles(chunks, size, self.tile_tokens).sent(send) if chunks else None
+        written = send(torch.tensor(written_places(laid, size), dtype=torch.int32))
         programs = self._programs(decode) if decode else 1
         return CudaAttentionStep(self.cache, written, decode, tiles, programs)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from parfocal.engine.backends.cuda.sending import Send
 from parfocal.engine.scheduling import LaidRow
 
 
@@ -23,10 +24,9 @@ class DecodeTable:
     lines: torch.Tensor
     blocks: torch.Tensor
 
-    def to(self, device: torch.device) -> "DecodeTable":
-        """Returns the table in `device`'s memory."""
-        tensors = (self.tokens, self.lengths, self.lines, self.blocks)
-        return DecodeTable(*(tensor.to(device) for tensor in tensors))
+    def sent(self, send: Send) -> "DecodeTable":
+        """The table on the device."""
+        return DecodeTable(*map(send, (self.tokens, self.lengths, self.lines, self.blocks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class PrefillTiles:
     blocks: torch.Tensor
     tile_tokens: int
 
-    def to(self, device: torch.device) -> "PrefillTiles":
-        """Returns the tiles in `device`'s memory."""
-        return PrefillTiles(self.tiles.to(device), self.blocks.to(device), self.tile_tokens)
+    def sent(self, send: Send) -> "PrefillTiles":
+        """The tiles on the device."""
+        return PrefillTiles(send(self.tiles), send(self.blocks), self.tile_tokens)
 
 
 def token_table(rows: Sequence[LaidRow], block_tokens: int) -> DecodeTable:

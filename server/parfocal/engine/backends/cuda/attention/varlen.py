@@ -15,6 +15,7 @@ import torch
 
 from parfocal.engine.backends.cuda.attention.rows import store_kv
 from parfocal.engine.backends.cuda.attention.tables import block_table
+from parfocal.engine.backends.cuda.sending import Send, each_by_itself
 from parfocal.engine.model import KvCache, NewTokens, Scoring
 from parfocal.engine.scheduling import LaidRow, written_places
 
@@ -187,24 +188,26 @@ class VarlenAttentionStep:
         return _call(self.function, paged, self.rows, scoring)
 
 
-def varlen_step(function: Varlen, cache: KvCache, laid: Sequence[LaidRow]) -> VarlenAttentionStep:
+def varlen_step(
+    function: Varlen, cache: KvCache, laid: Sequence[LaidRow], send: Send | None = None
+) -> VarlenAttentionStep:
     """The attention of `laid`, for this step alone."""
-    device = cache.keys[0].device
-    starts, lengths = (
-        torch.tensor(numbers, dtype=torch.int32, device=device)
+    send = send or each_by_itself(cache.keys[0].device)
+    starts, lengths, written = (
+        send(torch.tensor(numbers, dtype=torch.int32))
         for numbers in (
             list(accumulate((item.tokens for item in laid), initial=0)),
             [item.length for item in laid],
+            written_places(laid, cache.block_tokens),
         )
     )
     rows = VarlenRows(
         starts=starts,
         lengths=lengths,
-        blocks=block_table(laid, cache.block_tokens, len(laid)).to(device),
+        blocks=send(block_table(laid, cache.block_tokens, len(laid))),
         most_new=max(item.tokens for item in laid),
         most_length=max(item.length for item in laid),
     )
-    written = torch.tensor(written_places(laid, cache.block_tokens), device=device)
     return VarlenAttentionStep(function, cache, written, rows)
 
 

@@ -10,6 +10,7 @@ import triton.language as tl
 from parfocal.engine.backends.cuda.lora.kernels import expand, shrink
 from parfocal.engine.backends.cuda.lora.page_store import PageStore
 from parfocal.engine.backends.cuda.products import product_type
+from parfocal.engine.backends.cuda.sending import Send
 from parfocal.engine.lora import LoraWork
 from parfocal.engine.scheduling import LaidRow, Segment, merge
 
@@ -62,7 +63,7 @@ def tile_rows(segments: Sequence[Segment], size: int) -> list[tuple[int, int, in
     ]
 
 
-def tiles_of(segments: Sequence[Segment], device: torch.device, *, short: bool = False) -> Tiles:
+def tiles_of(segments: Sequence[Segment], send: Send, *, short: bool = False) -> Tiles:
     """Returns a step's tiles, of the size that suits its longest segment.
 
     The order of a row's sums is the same in both sizes, but devices multiply them by different instructions:
@@ -71,7 +72,7 @@ def tiles_of(segments: Sequence[Segment], device: torch.device, *, short: bool =
     longest = max((segment.tokens for segment in merge(segments)), default=0)
     size = LONG if longest > 2 * SHORT and not short else SHORT
     rows = tile_rows(segments, size)
-    return Tiles(torch.tensor(rows, dtype=torch.int32).view(-1, 3).to(device, non_blocking=True), size)
+    return Tiles(send(torch.tensor(rows, dtype=torch.int32).view(-1, 3)), size)
 
 
 def place_of(item: LaidRow) -> int:
@@ -88,10 +89,10 @@ def is_shared(tokens: int, adapters: int) -> bool:
     return tokens - adapters >= _LAUNCH_ROWS + tokens // _SUMS_SHARE
 
 
-def places_of(laid: Sequence[LaidRow], device: torch.device) -> torch.Tensor:
+def places_of(laid: Sequence[LaidRow], send: Send) -> torch.Tensor:
     """Each token's adapter's place, `[tokens]` int32; -1 for the base."""
     places = [place_of(item) for item in laid for _ in range(item.tokens)]
-    return torch.tensor(places, dtype=torch.int32).to(device, non_blocking=True)
+    return send(torch.tensor(places, dtype=torch.int32))
 
 
 def padded(rows: Sequence[tuple[int, int, int]], count: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ from parfocal.engine.backends.cuda.lora.guarded import GroupGuard, StepLora
 from parfocal.engine.backends.cuda.lora.page_store import PageStore, Room, StoreShape
 from parfocal.engine.backends.cuda.lora.plain_lora import PlainLora
 from parfocal.engine.backends.cuda.lora.step import CudaLora, tiles_of
+from parfocal.engine.backends.cuda.sending import each_by_itself
 from parfocal.engine.lora import LoraWeights, ModuleWeights, PlainCopies
 from parfocal.engine.scheduling import Segment
 
@@ -37,7 +38,7 @@ def lora_trial(
             if guard is None:
                 plain.add_to_group(ys, x, _PATHS)
             else:
-                kernels = CudaLora(store, tiles_of(segments, device), max(_RANKS))
+                kernels = CudaLora(store, tiles_of(segments, each_by_itself(device)), max(_RANKS))
                 StepLora(kernels, plain, guard).add_to_group(ys, x, _PATHS)
             found += [y.flatten() for y in ys]
         return torch.cat(found)

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 
 from parfocal.engine.backends.cuda.lora import Adapters, is_shared
+from parfocal.engine.backends.cuda.sending import each_by_itself
 from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
 from parfocal.engine.model import Forward
 from parfocal.engine.scheduling import LaidRow
@@ -170,7 +171,7 @@ class GraphForward:
             return self._eager.logits(laid, last)
         if last == list(range(len(laid))):
             return found
-        return found[torch.tensor(last or [0], device=found.device)]
+        return found.index_select(0, each_by_itself(found.device)(torch.tensor(last or [0])))
 
     def states(self, laid: list[LaidRow], places: list[int]) -> torch.Tensor:
         """Returns the hidden states `[places, hidden]` of the batch's `places` after the final norm."""

@@ -1,9 +1,9 @@
 """Prepares a step's LoRA work and attention on CUDA, by the kernels that were chosen at start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from parfocal.engine.backends.cuda.attention import CudaAttentionStep, VarlenAttentionStep
+from parfocal.engine.backends.cuda.attention import Attend, CudaAttentionStep, VarlenAttentionStep
 from parfocal.engine.backends.cuda.lora import (
     SHORT,
     CudaLora,
@@ -15,6 +15,7 @@ from parfocal.engine.backends.cuda.lora import (
     places_of,
     tiles_of,
 )
+from parfocal.engine.backends.cuda.sending import Send, each_by_itself
 from parfocal.engine.lora import LoraWork
 from parfocal.engine.model import AttentionWork
 from parfocal.engine.scheduling import LaidRow, Segment, segments
@@ -30,7 +31,7 @@ class CudaStepWork:
         self,
         store: PageStore,
         ranks: int,
-        attention: Callable[[list[LaidRow]], AttentionWork],
+        attention: Attend,
         guard: GroupGuard | None,
         *,
         invariant: bool = False,
@@ -49,16 +50,18 @@ class CudaStepWork:
         plain = PlainLora(self._store, found)
         if self._guard is None or not self._guard.is_fast:
             return plain
-        return StepLora(self._kernels(laid, found), plain, self._guard)
+        return StepLora(
+            self._kernels(laid, found, each_by_itself(self._store.table.device)), plain, self._guard
+        )
 
-    def kernels(self, laid: list[LaidRow]) -> CudaLora | None:
+    def kernels(self, laid: list[LaidRow], send: Send) -> CudaLora | None:
         """The rows' LoRA work by kernels alone; None if no row uses an adapter."""
         found = segments(laid)
-        return self._kernels(laid, found) if found else None
+        return self._kernels(laid, found, send) if found else None
 
-    def stored_attention(self, laid: list[LaidRow]) -> CudaAttentionStep | VarlenAttentionStep:
+    def stored_attention(self, laid: list[LaidRow], send: Send) -> CudaAttentionStep | VarlenAttentionStep:
         """The rows' attention, whose keys and values somebody else stores; only by kernels."""
-        attention = self._attention(laid)
+        attention = self._attention(laid, send)
         assert isinstance(attention, CudaAttentionStep | VarlenAttentionStep)
         return attention
 
@@ -66,11 +69,10 @@ class CudaStepWork:
         """Returns the rows' attention."""
         return self._attention(laid)
 
-    def _kernels(self, laid: list[LaidRow], found: Sequence[Segment]) -> CudaLora:
-        device = self._store.table.device
-        tiles = tiles_of(found, device, short=self._invariant)
+    def _kernels(self, laid: list[LaidRow], found: Sequence[Segment], send: Send) -> CudaLora:
+        tiles = tiles_of(found, send, short=self._invariant)
         if tiles.size == SHORT:
             # In tiles a row would have other bits than by itself.
             shared = not self._invariant and is_shared(sum(one.tokens for one in found), tiles.count)
-            tiles = replace(tiles, places=places_of(laid, device), shared=shared)
+            tiles = replace(tiles, places=places_of(laid, send), shared=shared)
         return CudaLora(self._store, tiles, self._ranks)
