@@ -53,6 +53,14 @@ def test_nothing_is_left_on_the_device_and_other_work_is_done_while_it_computes(
     assert before == [len(draws) + sum(draws)]
 
 
+@pytest.mark.parametrize("draws", [(True,), (True, True), (False,), (True, False)])
+def test_a_step_waits_for_the_device_once(draws: tuple[bool, ...]) -> None:
+    world = DeferredWorld(Weather(), overlaps=True)
+    world.new_runner().run(plan(*draws), lambda: None)
+
+    assert world.late.waits == 1
+
+
 @pytest.mark.parametrize("seam", ["launch", "half", "sample", "wait"])
 def test_a_step_that_fails_leaves_nothing_on_the_device(seam: str) -> None:
     world = DeferredWorld(Weather(fails_at=seam), overlaps=True)

@@ -33,11 +33,15 @@ class Weather(Protocol):
 
 @dataclass
 class DeferredDevice(FakeDevice):
-    """A queue of work. `faults` says what was computed with other numbers than those it was queued for."""
+    """A queue of work. `faults` says what was computed with other numbers than those it was queued for.
+
+    `waits` counts how often somebody waited for it.
+    """
 
     overlaps: bool = True
     queue: deque[Callable[[], None]] = field(default_factory=deque)
     faults: list[str] = field(default_factory=list)
+    waits: int = 0
 
     def advance(self, count: int) -> None:
         """Computes the next `count` pieces of work."""
@@ -46,6 +50,7 @@ class DeferredDevice(FakeDevice):
 
     def finish(self) -> None:
         """Computes all work."""
+        self.waits += 1
         self.advance(len(self.queue))
 
     def is_lost(self, error: BaseException) -> bool:

@@ -54,11 +54,16 @@ class Runner:
         step read or wrote: blocks, an evicted adapter's memory, the buffers of its inputs.
         """
         self._take_over()
+        has_left = False
         try:
-            return self._run(plan, meanwhile)
+            tokens = self._run(plan, meanwhile)
+            # Tokens that were drawn have been waited for, with all that was queued before them. Unfinished
+            # prompts, what is read beside, and a step that failed have not.
+            has_left = any(row.sampling for row in plan.rows) and not any(row.reading for row in plan.rows)
+            return tokens
         finally:
-            # Tokens that were drawn have been waited for; unfinished prompts and a step that failed have not.
-            self._backend.device.finish()
+            if not has_left:
+                self._backend.device.finish()
 
     def _run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
         laid = lay_out(plan)
