@@ -342,6 +342,21 @@ CALLS: dict[str, Callable[[Stand], object]] = {
             name=NAME, alias="alias-1", version=1, actor="a" * (limits.REQUEST_BYTES.most - 64)
         )
     ),
+    "SetCanary": lambda stand: stand.registry.SetCanary(
+        registry_pb.SetCanaryRequest(
+            name=LARGE,
+            alias="alias-4",
+            version=1,
+            weight=1000,
+            guards=[adapter_pb2.CanaryGuard()] * HALF,
+        )
+    ),
+    "AbortCanary": lambda stand: stand.registry.AbortCanary(
+        registry_pb.AbortCanaryRequest(name=LARGE, alias="alias-4", expected_canary=1)
+    ),
+    "ListNamespaces": lambda stand: stand.registry.ListNamespaces(
+        registry_pb.ListNamespacesRequest(page_size=1000)
+    ),
     "GetGate": lambda stand: stand.registry.GetGate(registry_pb.GetGateRequest(name=NAME, alias="alias-4")),
     "SetGate": lambda stand: stand.registry.SetGate(
         registry_pb.SetGateRequest(

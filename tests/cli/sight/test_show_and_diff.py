@@ -17,7 +17,7 @@ from fakes.command_results import refusal_of as _refusal
 from fakes.registry.peft_folders import Adapter, write_adapter
 from fakes.registry.registry_server import serving
 from fakes.terminal import on_a_terminal
-from parfocal.cli.sight.pictures import bar
+from parfocal.cli.sight.norms import bar
 from parfocal.registry import (
     Evaluation,
     FolderRegistry,

@@ -58,7 +58,7 @@ def diff(
     if as_json:
         show_json({**document, "weights": _weights_document(norms), "weights_missing": why_none or None})
     elif norms is not None:
-        from parfocal.cli.sight.pictures import show_norms
+        from parfocal.cli.sight.norms import show_norms
 
         show_norms(norms)
     if why_none and weights is not False:
@@ -96,6 +96,6 @@ def _norms(
 def _weights_document(norms: "Norms | None") -> dict[str, object] | None:
     if norms is None:
         return None
-    from parfocal.cli.sight.pictures import norms_document
+    from parfocal.cli.sight.norms import norms_document
 
     return norms_document(norms)
