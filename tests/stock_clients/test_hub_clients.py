@@ -28,13 +28,17 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_the_clients_own_library_finds_a_hub(endpoint: str, tmp_path: Path) -> None:
     """The line that is installed; run_hub.sh tries the others."""
-    run_client(endpoint, tmp_path, sys.executable, HERE / "hub_client.py", "team/library", tmp_path)
+    told = run_client(endpoint, tmp_path, sys.executable, HERE / "hub_client.py", "team/library", tmp_path)
+
+    assert "what a Hub does, the registry does" in told
 
 
 def test_an_adapter_of_peft_comes_back_the_same(endpoint: str, tmp_path: Path) -> None:
     base = locate_base("tiny", weights=True).folder
 
-    run_client(endpoint, tmp_path, sys.executable, HERE / "hub_peft.py", base, "team/peft", tmp_path)
+    told = run_client(endpoint, tmp_path, sys.executable, HERE / "hub_peft.py", base, "team/peft", tmp_path)
+
+    assert "what went is what came back" in told
 
 
 def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
@@ -19,6 +20,64 @@ from parfocal.registry.gates import (
 )
 
 _FORGETTING = "forgetting"
+
+BelowBaseOption = Annotated[
+    float | None,
+    typer.Option(
+        "--below-base",
+        metavar="MARGIN",
+        help="Held-out loss below the base's by more than this; 0: below it at all.",
+    ),
+]
+NotAboveCurrentOption = Annotated[
+    float | None,
+    typer.Option(
+        "--not-above-current",
+        metavar="MARGIN",
+        help="Held-out loss at most this much above that of the version that the alias points at.",
+    ),
+]
+SliceOption = Annotated[
+    list[str] | None,
+    typer.Option("--slice", metavar="SLICE", help="Both also on this slice of the rows; '*' is every slice."),
+]
+AtLeastOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at-least",
+        metavar="METRIC=NUMBER",
+        help="A metric at this or above, as is the low end of its interval where it is recorded. "
+        "METRIC/SLICE is that of a slice, METRIC/* that of every slice.",
+    ),
+]
+AtMostOption = Annotated[
+    list[str] | None,
+    typer.Option("--at-most", metavar="METRIC=NUMBER", help="A metric at this or below, likewise."),
+]
+ForgettingOption = Annotated[
+    str | None,
+    typer.Option("--forgetting", metavar="SHARE", help="The metric forgetting at most this, such as 2%."),
+]
+WithIntervalOption = Annotated[
+    bool,
+    typer.Option("--with-interval", help="A metric whose interval is not recorded is not enough."),
+]
+SameBaseOption = Annotated[
+    str | None,
+    typer.Option("--base", metavar="BASE", help="Trained on this base: tiny, a folder or a Hub id."),
+]
+BaseOfOption = Annotated[
+    str | None,
+    typer.Option("--base-of", metavar="REF", help="Trained on the base of this version."),
+]
+SignedByOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--signed-by",
+        metavar="KEY",
+        help="Signed by this key, by its name or whole id in parfocal trust ls; again: by one of them.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

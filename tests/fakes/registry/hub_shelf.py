@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 REPO = "team/new"
+# The files of commits that are being received, in the home of the Hub's face.
+RECEIVING = str(Path("*", "work", "*"))
 Write = Callable[..., Path]
 
 

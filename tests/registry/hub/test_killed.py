@@ -11,6 +11,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from fakes.registry.hub_shelf import RECEIVING
 from fakes.registry.tiny_adapters import CONFIG, WEIGHTS, write_tiny_adapter
 from parfocal.registry import FolderRegistry
 
@@ -56,13 +57,13 @@ def test_an_upload_goes_on_after_its_server_was_killed(tmp_path: Path) -> None:
         half.sendall(head.encode() + b'{"key":"file","value":{"content":"' + b"QUJD" * 50_000)
         work = tmp_path / "cache" / "parfocal" / "hub"
         asked = 0
-        while not list(work.glob("*/work/*/")):
+        while not list(work.glob(f"{RECEIVING}/")):
             assert api.repo_exists(REPO) and (asked := asked + 1) < 1000
     half.close()
 
     with _served(tmp_path) as endpoint:
         api = HfApi(endpoint=endpoint, token=False)
-        assert not list(work.glob("*/work/*/"))
+        assert not list(work.glob(f"{RECEIVING}/"))
         assert api.model_info(REPO).parfocal["staged"][0]["files"] == [CONFIG]  # type: ignore[attr-defined]
         done = api.upload_file(path_or_fileobj=adapter / WEIGHTS, path_in_repo=WEIGHTS, repo_id=REPO)
 

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 
 from fakes.registry.hub_server import Answer, Hub, hub
-from fakes.registry.hub_shelf import REPO, Shelf, Write, staged, versions
+from fakes.registry.hub_shelf import RECEIVING, REPO, Shelf, Write, staged, versions
 from fakes.registry.tiny_adapters import CONFIG, WEIGHTS
 from parfocal.registry import FolderRegistry, Quotas
 from parfocal.registry.faces import ServiceLimits
@@ -147,7 +147,7 @@ def test_a_commit_that_makes_no_sense_is_refused_and_leaves_nothing(
     assert answer.status == 400, answer.body
     assert said in str(answer.json()["error"])
     assert shelf.is_untouched
-    assert not list((tmp_path / "home").glob("*/work/*/*"))
+    assert not list((tmp_path / "home").glob(f"{RECEIVING}/*"))
 
 
 def test_a_head_with_two_lengths_ends_its_connection(served: Hub) -> None:
@@ -173,10 +173,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(
 
     waited = threading.Event()
     for _ in range(100):
-        if not list((tmp_path / "home").glob("*/work/*")):
+        if not list((tmp_path / "home").glob(RECEIVING)):
             break
         waited.wait(0.1)
-    assert not list((tmp_path / "home").glob("*/work/*"))
+    assert not list((tmp_path / "home").glob(RECEIVING))
     assert (versions(registry), staged(api)) == ([], [])
 
 

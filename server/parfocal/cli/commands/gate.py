@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from parfocal.cli.display import say, show_json, show_table, time_text
-from parfocal.cli.gate_rules import RuleFlags, gate_of
+from parfocal.cli.gate_rules import (
+    AtLeastOption,
+    AtMostOption,
+    BaseOfOption,
+    BelowBaseOption,
+    ForgettingOption,
+    NotAboveCurrentOption,
+    RuleFlags,
+    SameBaseOption,
+    SignedByOption,
+    SliceOption,
+    WithIntervalOption,
+    gate_of,
+)
 from parfocal.cli.options import DEFAULT_REGISTRY, ActorOption, JsonOption, RegistryOption
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
@@ -32,65 +45,16 @@ def gate(
     version: Annotated[
         int | None, typer.Argument(metavar="[VERSION]", min=1, help="With check: the version to look at.")
     ] = None,
-    below_base: Annotated[
-        float | None,
-        typer.Option(
-            "--below-base",
-            metavar="MARGIN",
-            help="Held-out loss below the base's by more than this; 0: below it at all.",
-        ),
-    ] = None,
-    not_above_current: Annotated[
-        float | None,
-        typer.Option(
-            "--not-above-current",
-            metavar="MARGIN",
-            help="Held-out loss at most this much above that of the version that the alias points at.",
-        ),
-    ] = None,
-    slices: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--slice", metavar="SLICE", help="Both also on this slice of the rows; '*' is every slice."
-        ),
-    ] = None,
-    at_least: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--at-least",
-            metavar="METRIC=NUMBER",
-            help="A metric at this or above, as is the low end of its interval where it is recorded. "
-            "METRIC/SLICE is that of a slice, METRIC/* that of every slice.",
-        ),
-    ] = None,
-    at_most: Annotated[
-        list[str] | None,
-        typer.Option("--at-most", metavar="METRIC=NUMBER", help="A metric at this or below, likewise."),
-    ] = None,
-    forgetting: Annotated[
-        str | None,
-        typer.Option("--forgetting", metavar="SHARE", help="The metric forgetting at most this, such as 2%."),
-    ] = None,
-    with_interval: Annotated[
-        bool,
-        typer.Option("--with-interval", help="A metric whose interval is not recorded is not enough."),
-    ] = False,
-    base: Annotated[
-        str | None,
-        typer.Option("--base", metavar="BASE", help="Trained on this base: tiny, a folder or a Hub id."),
-    ] = None,
-    base_of: Annotated[
-        str | None,
-        typer.Option("--base-of", metavar="REF", help="Trained on the base of this version."),
-    ] = None,
-    signed_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--signed-by",
-            metavar="KEY",
-            help="Signed by this key, by its name or whole id in parfocal trust ls; again: by one of them.",
-        ),
-    ] = None,
+    below_base: BelowBaseOption = None,
+    not_above_current: NotAboveCurrentOption = None,
+    slices: SliceOption = None,
+    at_least: AtLeastOption = None,
+    at_most: AtMostOption = None,
+    forgetting: ForgettingOption = None,
+    with_interval: WithIntervalOption = False,
+    base: SameBaseOption = None,
+    base_of: BaseOfOption = None,
+    signed_by: SignedByOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     actor: ActorOption = None,
     as_json: JsonOption = False,

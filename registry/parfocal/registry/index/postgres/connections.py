@@ -77,7 +77,7 @@ class Connections:
                 if not _may_come_back(error) or time.monotonic() > until:
                     raise
                 time.sleep(_PAUSE_S)
-            except BaseException:
+            except BaseException:  # an interrupt too: what nobody gives back is lost for ever
                 if connection is not None:
                     self.give_back(connection)
                 raise
