@@ -13,6 +13,7 @@ from fakes.rest import Rest, rest_serving
 from fakes.served_aside import aside
 from fakes.tokenizer import ALTERNATE
 from fakes.watched_loop import WatchedLoop, no_collections
+from parfocal.server.faces.openai.bodies import SHORT_BYTES
 from parfocal.v1 import limits
 
 CONTEXT_TOKENS = 1 << 21
@@ -21,7 +22,7 @@ ADAPTERS = 5000
 CHAT, TEXT, EMBED = "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings"
 ROOM = limits.REQUEST_BYTES.most - 1000
 # Bodies of as many bytes are the largest that are read on the loop itself.
-SHORT = (32 << 10) - 100
+SHORT = SHORT_BYTES - 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ T = TypeVar("T")
 _MOST_FAULTS = 3
 _KINDS = frozenset({"str", "int", "float", "bool", "dict", "list"})
 _JSON = ("application/json", "")
-# Read within some milliseconds; what is longer is read on a thread, beside the others on the loop.
-_SHORT_BYTES = 32 << 10
+# Read within some milliseconds, also where every item is refused (some 2 us a byte); what is longer is read on a
+# thread, beside the others on the loop.
+SHORT_BYTES = 8 << 10
 
 
 class BodyTooLarge(ServerError):
@@ -58,7 +59,7 @@ async def read_body(request: Request, kind: type[Body], read: Callable[[Body], T
         raise BodyTooSlow(f"the body did not arrive within {wait_s:g} s; send it faster") from None
     except ClientDisconnect:
         raise CallerLeft("the caller left before the body was complete") from None
-    if len(raw) <= _SHORT_BYTES:
+    if len(raw) <= SHORT_BYTES:
         return read(parsed(_json(raw), kind))
     return await asyncio.to_thread(lambda: read(parsed(_json(raw), kind)))
 
