@@ -23,6 +23,8 @@ CHAT, TEXT, EMBED = "POST /v1/chat/completions", "POST /v1/completions", "POST /
 ROOM = limits.REQUEST_BYTES.most - 1000
 # Bodies of as many bytes are the largest that are read on the loop itself.
 SHORT = SHORT_BYTES - 100
+# What a request itself costs, it costs each time; a core shared with others takes twice as long now and then.
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,12 @@ def test_no_request_holds_the_event_loop(stand: Stand, name: str) -> None:
     if isinstance(body, dict):
         body = json.dumps({"model": "tiny", **body}).encode()
     assert body is None or isinstance(body, bytes)
-    stand.loop.holds.clear()
+    for _ in range(TRIES):
+        stand.loop.holds.clear()
+        with no_collections():
+            reply = stand.rest.ask(method, path, body, {"content-type": "application/json"})
+        assert reply.status < 500
+        if not stand.loop.holds:
+            break
 
-    with no_collections():
-        reply = stand.rest.ask(method, path, body, {"content-type": "application/json"})
-
-    assert reply.status < 500
     assert stand.loop.holds == []
