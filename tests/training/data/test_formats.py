@@ -157,6 +157,22 @@ def test_keys_that_are_not_used_are_named(read: Reader) -> None:
     assert "first: system" in findings["IGNORED_KEYS"].message
 
 
+def test_a_row_says_which_kind_of_case_it_is(read: Reader) -> None:
+    text = {"prompt": "a", "completion": "b"}
+    rows, findings = read(text | {"slice": "short"}, text | {"slice": None}, text)
+
+    assert [row.slice for row in rows] == ["short", "", ""]
+    assert findings == {}
+
+
+@pytest.mark.parametrize("name", ["", 7, ["a"], "x" * 101, "two\nlines"])
+def test_a_slice_is_a_short_name(read: Reader, name: object) -> None:
+    rows, findings = read({"prompt": "a", "completion": "b", "slice": name})
+
+    assert rows == ()
+    assert findings["BAD_SLICE"].severity is Severity.ERROR
+
+
 ROW = '"prompt": "a", "completion": "b"'
 TURNS = '{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"'
 

@@ -12,7 +12,9 @@ from parfocal.training.data.rows import Row, Turn
 from parfocal.training.findings import Finding, Findings, Severity
 
 ROLES = ("system", "user", "assistant")
-_ROW_KEYS = frozenset({"prompt", "completion", "messages"})
+_SLICE = "slice"
+_MAX_SLICE = 100  # it becomes part of a metric's name
+_ROW_KEYS = frozenset({"prompt", "completion", "messages", _SLICE})
 _MESSAGE_KEYS = frozenset({"role", "content", "weight"})
 _TOOL_KEYS = frozenset({"tools", "tool_calls", "functions", "function_call", "tool_call_id"})
 _PART_KEYS = ("type", "text")
@@ -60,7 +62,17 @@ def _row(line: Line, source: str) -> Row:
     _check_order(turns)
     if not any(turn.learn for turn in turns):
         raise _Fault("NOTHING_TO_LEARN", "has no assistant message with a weight other than 0")
-    return Row(source, line.number, turns, raw)
+    return Row(source, line.number, turns, raw, _slice(value))
+
+
+def _slice(value: Mapping[str, JSON]) -> str:
+    """Which kind of case the row says that it is."""
+    name = value.get(_SLICE)
+    if name is None:
+        return ""
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _MAX_SLICE:
+        raise _Fault("BAD_SLICE", f"has a slice that is not 1 to {_MAX_SLICE} printable characters")
+    return name
 
 
 def _prompt_and_completion(prompt: JSON, completion: JSON) -> tuple[tuple[Turn, ...], bool]:

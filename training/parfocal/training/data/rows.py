@@ -24,13 +24,15 @@ class Row:
     """One example: the turns of a conversation, and the line it came from.
 
     `raw` rows are a prompt and a completion that are joined as they are, with no chat template; their two
-    turns have the roles `user` and `assistant`.
+    turns have the roles `user` and `assistant`. `slice` is the kind of case that it is, for figures of each
+    kind; empty where the file does not say.
     """
 
     source: str
     line: int
     turns: tuple[Turn, ...]
     raw: bool
+    slice: str = ""
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
