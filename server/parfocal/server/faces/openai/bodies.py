@@ -20,8 +20,8 @@ T = TypeVar("T")
 _MOST_FAULTS = 3
 _KINDS = frozenset({"str", "int", "float", "bool", "dict", "list"})
 _JSON = ("application/json", "")
-# Read within some milliseconds, also where every item is refused (some 2 us a byte); what is longer is read on a
-# thread, beside the others on the loop.
+# Read within some milliseconds, also where every item is refused (some 2 us a byte); what is longer is read
+# on a thread, beside the others on the loop.
 SHORT_BYTES = 8 << 10
 
 
