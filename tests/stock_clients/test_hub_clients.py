@@ -1,7 +1,6 @@
 """The Hub's clients, unchanged, against `parfocal registry serve --http-address`."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +11,9 @@ import pytest
 from fakes.registry.tiny_adapters import CONFIG, WEIGHTS, write_tiny_adapter
 from parfocal.registry import locate_base
 from stock_clients.hub_endpoint import hub_endpoint, run_client
+from stock_clients.venvs import GIVEN, VENVS
 
 HERE = Path(__file__).resolve().parent
-# A folder for the venvs of other lines of the client, 300 MB.
-VENVS = "PARFOCAL_STOCK_CLIENTS"
-GIVEN = os.environ.get(VENVS, "")  # within a test it is taken away, as a server's settings are
 
 
 @pytest.fixture(scope="module")

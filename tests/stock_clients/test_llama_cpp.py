@@ -1,7 +1,6 @@
 """llama.cpp, unchanged, says with an exported LoRA what PEFT says with the adapter."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from oracle.bases import configurations, write_base
 from oracle.exported_pairs import published
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.server.exports import write_gguf_lora
+from stock_clients.venvs import GIVEN, VENVS
 
 pytest.importorskip("gguf", reason="the extra gguf is not installed")
 
 HERE = Path(__file__).resolve().parent
-# A folder for venvs of stock clients.
-VENVS = "PARFOCAL_STOCK_CLIENTS"
-GIVEN = os.environ.get(VENVS, "")  # within a test it is taken away, as a server's settings are
 PROMPTS = ([5, 9, 40, 41, 42, 7], [200, 201, 3], [17] * 9)
 TOKENS = 12
 _SHAPES = [

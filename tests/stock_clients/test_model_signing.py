@@ -1,6 +1,5 @@
 """The OpenSSF's model_signing, unchanged, against bundles of ours. It reads ECDSA keys, not Ed25519."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,11 +10,9 @@ from fakes.registry.publisher import small_publication
 from fakes.signing.signatures import key_of
 from parfocal.registry import FolderRegistry
 from parfocal.registry.signing import Algorithm, Signer
+from stock_clients.venvs import GIVEN, VENVS
 
 HERE = Path(__file__).resolve().parent
-# A folder for its venv, 100 MB.
-VENVS = "PARFOCAL_STOCK_CLIENTS"
-GIVEN = os.environ.get(VENVS, "")  # within a test it is taken away, as a server's settings are
 
 pytestmark = pytest.mark.skipif(not GIVEN, reason=f"{VENVS} names no folder for the venv of model-signing")
 

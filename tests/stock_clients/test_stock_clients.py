@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,9 @@ from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.registry import FolderRegistry, Publication, describe_base, locate_base
 from parfocal.server.assembly import load, running
 from parfocal.server.settings.config import ServeConfig
+from stock_clients.venvs import GIVEN, VENVS
 
 HERE = Path(__file__).resolve().parent
-# A folder for the venvs of all clients, 1 GB with lm-eval's: only who names one pays for them.
-VENVS = "PARFOCAL_STOCK_CLIENTS"
 
 
 def test_openais_own_client_gets_what_it_expects(tmp_path: Path) -> None:
@@ -37,6 +37,7 @@ def test_openais_own_client_gets_what_it_expects(tmp_path: Path) -> None:
         check(f"http://127.0.0.1:{server.http_port}", "tiny", "team/invoices")
 
 
-@pytest.mark.skipif(VENVS not in os.environ, reason=f"{VENVS} names no folder for their venvs")
+@pytest.mark.skipif(not GIVEN, reason=f"{VENVS} names no folder for their venvs")
 def test_every_stock_client_gets_what_it_expects() -> None:
-    subprocess.run([HERE / "run.sh", os.environ[VENVS]], check=True)
+    commands = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run([HERE / "run.sh", GIVEN], check=True, env={**os.environ, "PATH": commands})

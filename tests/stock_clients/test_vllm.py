@@ -1,7 +1,6 @@
 """vLLM's build for CPUs, unchanged, serves an adapter off the Hub's face, and says what PEFT says."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,9 @@ import torch
 from oracle.peft_oracle import AdapterShape, write_adapter
 from parfocal.registry import locate_base
 from stock_clients.hub_endpoint import hub_endpoint, run_client
+from stock_clients.venvs import GIVEN, VENVS
 
 HERE = Path(__file__).resolve().parent
-# A folder for venvs of stock clients.
-VENVS = "PARFOCAL_STOCK_CLIENTS"
-GIVEN = os.environ.get(VENVS, "")  # within a test it is taken away, as a server's settings are
 PROMPTS = ([5, 9, 40, 41, 42, 7], [200, 201, 3], [17] * 9)
 TOKENS = 12
 
