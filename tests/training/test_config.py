@@ -81,3 +81,9 @@ def test_settings_survive_json() -> None:
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(InvalidConfig, match="'learning_rte'"):
         TrainConfig.from_json({"data": "d", "name": "n", "learning_rte": 1})
+
+
+def test_patience_is_refused_where_nothing_is_waited_for() -> None:
+    with pytest.raises(InvalidConfig, match=r"patience is 3; .*early_stop"):
+        TrainConfig(data=Path("d"), name="n", steps=9, patience=3).check()
+    TrainConfig(data=Path("d"), name="n", steps=9, patience=3, early_stop=True).check()

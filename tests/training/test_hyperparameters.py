@@ -123,3 +123,26 @@ def test_sizes_of_a_nested_configuration_are_found(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
 
     assert base_facts(tmp_path) == BaseFacts("gemma3", 8, 9)
+
+
+def test_a_run_may_be_bounded_and_still_end_by_itself() -> None:
+    chosen = hyperparameters(DataFacts(1600, 300, 1))
+    bounded = hyperparameters(DataFacts(1600, 300, 1), steps=chosen.steps, early_stop=True)
+
+    assert (bounded.steps, bounded.planned_steps, bounded.until_rest) == (1200, 300, True)
+    assert choice(bounded, "schedule").value == "wsd"
+    assert choice(bounded, "steps").reason.startswith("at most")
+
+
+def test_a_run_of_the_usual_length_need_not_end_by_itself() -> None:
+    found = hyperparameters(DataFacts(1600, 300, 1), early_stop=False)
+
+    assert (found.steps, found.planned_steps, found.until_rest) == (300, 300, False)
+    assert "patience" not in found.to_json()
+
+
+def test_patience_lasts_at_least_eighty_steps_and_says_why() -> None:
+    assert choice(hyperparameters(DataFacts(160, 300, 1)), "patience").value == 7
+    assert choice(hyperparameters(DataFacts(16000, 300, 1)), "patience").value == 2
+    assert "84 steps" in choice(hyperparameters(DataFacts(160, 300, 1)), "patience").reason
+    assert hyperparameters(patience=1).patience == 1

@@ -133,3 +133,27 @@ def test_a_given_length_says_whether_the_loss_was_still_falling(last: float, fal
     schedule.replay([(5, 1.0), (10, last)])
     assert schedule.end == 10
     assert schedule.still_falling is falling
+
+
+def test_a_cosine_falls_from_the_full_rate_to_nothing() -> None:
+    schedule = Schedule(hyperparameters_of(steps=100, warmup_steps=0, schedule="cosine"))
+
+    assert [round(schedule.factor(step), 3) for step in (0, 50, 100)] == [1.0, 0.5, 0.0]
+    assert schedule.factor(25) == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 4))
+
+
+def test_a_constant_rate_stays() -> None:
+    schedule = Schedule(hyperparameters_of(steps=100, warmup_steps=2, schedule="constant"))
+
+    assert [schedule.factor(step) for step in (0, 1, 2, 100)] == [0.0, 0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
+def test_an_early_stop_without_a_decay_of_its_own_ends_the_run_at_once(kind: str) -> None:
+    settings = hyperparameters_of(steps=100, early_stop=True, patience=2, schedule=kind)
+    schedule = Schedule(settings)
+    for step, loss in ((10, 1.0), (20, 1.1), (30, 1.2)):
+        schedule.looked(step, loss)
+
+    assert schedule.end == 30
+    assert not schedule.still_falling

@@ -17,6 +17,7 @@ from parfocal.training.errors import InvalidConfig
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 RENDERINGS = ("auto", "chat", "raw")
 KEEP = ("best", "last")
+SCHEDULES = ("auto", "linear", "cosine", "constant", "wsd")
 DTYPES = ("auto", "float32", "bfloat16")
 _PATHS = ("data", "held_out", "validation", "output")
 
@@ -33,7 +34,10 @@ class TrainConfig:
     joins prompt and completion, `chat` puts them through the chat template, `auto` chooses by what the rows
     look like. targets: suffixes of the linear modules to adapt; empty means all in the decoder. batch_size:
     rows per step; micro_batch: rows per forward pass. evaluations: how many times the validation rows are
-    scored while training. exact_match: how many held-out answers to generate and compare at the end. keep:
+    scored while training. schedule: what the learning rate does after `warmup_steps`; `wsd` stays at the full
+    rate and falls at the end. early_stop: end when the validation loss has not fallen for `patience`
+    evaluations; by default where neither `steps` nor `epochs` says how long, which are the limit otherwise.
+    exact_match: how many held-out answers to generate and compare at the end. keep:
     publish the adapter with the best validation loss, or the last. adapter_dtype: of the published weights.
     template_variables: what the chat template reads besides the messages, such as enable_thinking; the
     contract records it, and serving does the same.
@@ -55,8 +59,12 @@ class TrainConfig:
     dropout: float = 0.0
     rslora: bool | None = None
     learning_rate: float | None = None
+    schedule: str = "auto"
+    warmup_steps: int | None = None
     epochs: float | None = None
     steps: int | None = None
+    early_stop: bool | None = None
+    patience: int | None = None
     batch_size: int = 16
     micro_batch: int | None = None
     max_length: int | None = None
@@ -72,7 +80,9 @@ class TrainConfig:
 
     @property
     def left_open(self) -> bool:
-        """Whether the run's length is left to be found."""
+        """Whether the run's length is found on the way, from the validation loss."""
+        if self.early_stop is not None:
+            return self.early_stop
         return self.steps is None and self.epochs is None
 
     @property
@@ -97,6 +107,8 @@ class TrainConfig:
             _refuse("device", self.device, "use auto, cpu, cuda or cuda:N")
         if self.epochs is not None and self.steps is not None:
             _refuse("steps", self.steps, "give epochs or steps, not both")
+        if self.patience is not None and not self.left_open:
+            _refuse("patience", self.patience, "a run of a given length waits for nothing; add early_stop")
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
 
@@ -134,8 +146,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("alpha", 1, 1e6),
     ("dropout", 0, 0.9),
     ("learning_rate", 1e-9, 1),
+    ("warmup_steps", 0, 1e8),
     ("epochs", 1e-3, 1e4),
     ("steps", 1, 1e8),
+    ("patience", 1, 1e6),
     ("batch_size", 1, 65536),
     ("micro_batch", 1, 65536),
     ("max_length", 8, 1e7),
@@ -147,6 +161,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rendering", RENDERINGS),
     ("keep", KEEP),
+    ("schedule", SCHEDULES),
     ("dtype", DTYPES),
     ("adapter_dtype", ("float32", "bfloat16")),
 )
