@@ -13,6 +13,8 @@ TrainingError
 ├── BaseUnfit             FAILED_PRECONDITION   the base cannot be trained on as it is
 ├── Interrupted           CANCELLED             Ctrl-C; `checkpoint` says where to go on from
 ├── DiskFull              RESOURCE_EXHAUSTED    no space is left for the run's folder
+├── MetricFailed          FAILED_PRECONDITION   a metric of the user's own gave no number
+│   └── JudgeUnavailable  UNAVAILABLE           the model that judges answers gave no verdict
 ├── GradientsLost         INTERNAL              lower layers would no longer learn
 └── Diverged              ABORTED               the loss is no longer a number
 """
@@ -132,6 +134,20 @@ class DiskFull(TrainingError):
 
     status = "RESOURCE_EXHAUSTED"
     reason = "DISK_FULL"
+
+
+class MetricFailed(TrainingError):
+    """A metric gave no number for an answer; nothing is recorded in its place."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "METRIC_FAILED"
+
+
+class JudgeUnavailable(MetricFailed):
+    """The model that judges answers is down, refuses, or gives no verdict."""
+
+    status = "UNAVAILABLE"
+    reason = "JUDGE_UNAVAILABLE"
 
 
 class GradientsLost(TrainingError):
