@@ -19,6 +19,10 @@ RENDERINGS = ("auto", "chat", "raw")
 KEEP = ("best", "last")
 SCHEDULES = ("auto", "linear", "cosine", "constant", "wsd")
 DTYPES = ("auto", "float32", "bfloat16")
+COLUMNS = (
+    "prompt", "completion", "messages", "text", "chosen", "rejected", "label", "instruction", "input",
+    "output", "conversations", "system", "tools",
+)  # fmt: skip
 _PATHS = ("data", "held_out", "validation", "output")
 
 
@@ -26,19 +30,21 @@ _PATHS = ("data", "held_out", "validation", "output")
 class TrainConfig:
     """What to train on, on which base, how, and where the result goes.
 
-    data: JSONL file of rows. held_out: a second such file, whose rows the result is reported on. validation:
-    a third, whose rows decide when to stop and which adapter is kept. Without them `held_out_fraction` of the
-    rows is held out, half of it for each, or all of it to be reported if nothing is chosen. name: the
-    adapter's name in the registry. base: `tiny`, a folder or a Hub id. parent: an adapter reference to go on
-    from. registry: where to publish; None publishes nothing. output: folder of the run. rendering: `raw`
-    joins prompt and completion, `chat` puts them through the chat template, `auto` chooses by what the rows
-    look like. targets: suffixes of the linear modules to adapt; empty means all in the decoder. batch_size:
-    rows per step; micro_batch: rows per forward pass. evaluations: how many times the validation rows are
-    scored while training. schedule: what the learning rate does after `warmup_steps`; `wsd` stays at the full
-    rate and falls at the end. early_stop: end when the validation loss has not fallen for `patience`
-    evaluations; by default where neither `steps` nor `epochs` says how long, which are the limit otherwise.
-    exact_match: how many held-out answers to generate and compare at the end. keep:
-    publish the adapter with the best validation loss, or the last. adapter_dtype: of the published weights.
+    data: file of rows, or a data set of the Hub as hf://org/name. columns: where its columns are called
+    otherwise than their format says: ours to theirs. held_out: a second such file, whose rows the result is
+    reported on. validation: a third, whose rows decide when to stop and which adapter is kept. Without them
+    `held_out_fraction` of the rows is held out, half of it for each, or all of it to be reported if nothing
+    is chosen. name: the adapter's name in the registry. base: `tiny`, a folder or a Hub id. parent: an
+    adapter reference to go on from. registry: where to publish; None publishes nothing. output: folder of the
+    run. rendering: `raw` joins prompt and completion, `chat` puts them through the chat template, `auto`
+    chooses by what the rows look like. targets: suffixes of the linear modules to adapt; empty means all in
+    the decoder. batch_size: rows per step; micro_batch: rows per forward pass. evaluations: how many times
+    the validation rows are scored while training. schedule: what the learning rate does after
+    `warmup_steps`; `wsd` stays at the full rate and falls at the end. early_stop: end when the validation
+    loss has not fallen for `patience` evaluations; by default where neither `steps` nor `epochs` says how
+    long, which are the limit otherwise. exact_match: how many held-out answers to generate and compare at the
+    end. keep: publish the adapter with the best validation loss, or the last. adapter_dtype: of the published
+    weights.
     template_variables: what the chat template reads besides the messages, such as enable_thinking; the
     contract records it, and serving does the same.
     """
@@ -77,6 +83,7 @@ class TrainConfig:
     dtype: str = "auto"
     adapter_dtype: str = "float32"
     template_variables: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def left_open(self) -> bool:
@@ -103,6 +110,7 @@ class TrainConfig:
             Rendering("chat", template_variables=self.template_variables)  # publishing would refuse it
         except (InvalidRequest, InvalidPublication) as error:
             raise InvalidConfig(str(error), field="template_variables") from error
+        self._check_data()
         if not _DEVICE.fullmatch(self.device):
             _refuse("device", self.device, "use auto, cpu, cuda or cuda:N")
         if self.epochs is not None and self.steps is not None:
@@ -112,13 +120,24 @@ class TrainConfig:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
 
+    def _check_data(self) -> None:
+        if str(self.data) == "-":
+            _refuse("data", "-", "a run reads its rows again when it is resumed; write them to a file")
+        for column in self.columns:
+            if column not in COLUMNS:
+                _refuse("columns", column, f"rename one of {', '.join(COLUMNS)}")
+
     def to_json(self) -> dict[str, JSON]:
         """Writes every setting as JSON; paths as text."""
         values: dict[str, JSON] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             values[field.name] = str(value) if isinstance(value, Path) else value
-        return values | {"targets": list(self.targets), "template_variables": dict(self.template_variables)}
+        return values | {
+            "targets": list(self.targets),
+            "template_variables": dict(self.template_variables),
+            "columns": dict(self.columns),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, JSON]) -> "TrainConfig":

@@ -2,11 +2,12 @@
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parfocal.registry.values import JSON
 
 _SHOWN_LINES = 8
+_KEPT_LINES = 1000  # a file of any size may be at fault in every line
 _FIRST = "; first:"
 
 
@@ -20,9 +21,10 @@ class Severity(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of fault and all the lines that have it, counted from 1 as editors do.
+    """One kind of fault and the lines that have it, counted from 1 as editors do.
 
-    `source` is the file that `lines` count in; `lines` is empty for what concerns the data as a whole.
+    `source` is the file that `lines` count in; `lines` is empty for what concerns the data as a whole, and
+    holds the first thousand of very many: `more` is how many others there are. `fix` says what to do.
     """
 
     severity: Severity
@@ -30,10 +32,18 @@ class Finding:
     message: str
     source: str
     lines: tuple[int, ...] = ()
+    fix: str = ""
+    more: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many lines have it."""
+        return len(self.lines) + self.more
 
     def headline(self) -> str:
         """The finding in one line, with its first lines named."""
-        return f"{self.code} {self.message}{self._where()}"
+        fix = f"; {self.fix}" if self.fix else ""
+        return f"{self.code} {self.message}{fix}{self._where()}"
 
     def to_json(self) -> dict[str, JSON]:
         return {
@@ -41,14 +51,16 @@ class Finding:
             "code": self.code,
             "message": self.message,
             "source": self.source,
+            "count": self.count,
             "lines": list(self.lines),
+            "fix": self.fix,
         }
 
     def _where(self) -> str:
         if not self.lines:
             return ""
         shown = ", ".join(map(str, self.lines[:_SHOWN_LINES]))
-        more = len(self.lines) - _SHOWN_LINES
+        more = self.count - _SHOWN_LINES
         rest = f" and {more} more" if more > 0 else ""
         return f" ({self.source} line{'s' * (len(self.lines) > 1)} {shown}{rest})"
 
@@ -97,17 +109,15 @@ class Findings:
     """
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str, str], Finding] = {}
+        self._found: dict[tuple[str, str, str], _Gathered] = {}
 
     def add(self, finding: Finding) -> None:
         """Adds `finding`, merging its lines with those of the same fault."""
         key = (finding.source, finding.code, finding.message.split(_FIRST)[0])
-        earlier = self._found.get(key)
-        lines = {*(earlier.lines if earlier else ()), *finding.lines}
-        first = earlier or finding
-        self._found[key] = Finding(
-            first.severity, first.code, first.message, first.source, tuple(sorted(lines))
-        )
+        gathered = self._found.get(key)
+        if gathered is None:
+            gathered = self._found[key] = _Gathered(finding)
+        gathered.add(finding)
 
     def extend(self, findings: Iterable[Finding]) -> None:
         """Keeps every one of `findings`."""
@@ -116,4 +126,24 @@ class Findings:
 
     def as_tuple(self) -> tuple[Finding, ...]:
         """What was found, in the order it was first found."""
-        return tuple(self._found.values())
+        return tuple(gathered.finding() for gathered in self._found.values())
+
+
+class _Gathered:
+    """The lines of one fault, of which the first to come are kept."""
+
+    def __init__(self, first: Finding) -> None:
+        self._first = first
+        self._lines: set[int] = set()
+        self._more = 0
+
+    def add(self, finding: Finding) -> None:
+        for line in finding.lines:
+            if len(self._lines) < _KEPT_LINES:
+                self._lines.add(line)
+            elif line not in self._lines:
+                self._more += 1
+        self._more += finding.more
+
+    def finding(self) -> Finding:
+        return replace(self._first, lines=tuple(sorted(self._lines)), more=self._more)

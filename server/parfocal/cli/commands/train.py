@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from parfocal.cli.data import read_columns
 from parfocal.cli.display import say, show_json
 from parfocal.cli.flags import Flag, Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 _DOC = """Train an adapter on examples and publish it.
 
-Rows are JSON lines: {"prompt": …, "completion": …} or {"messages": […]}. They are checked before anything is
+Rows are {"prompt": …, "completion": …}, {"messages": […]} or of another format that parfocal data check
+knows: JSON lines, a JSON array, CSV, Parquet, or a data set of the Hub. They are checked before anything is
 loaded. Some are held out: half of them to choose the adapter on, half to compare it with its base on. Ctrl-C
 leaves a checkpoint for --resume.
 
@@ -27,11 +29,11 @@ Example: parfocal train --data invoices.jsonl --name team/invoices
 
 # Fields of TrainConfig, each with the default used when the flag is not given.
 FIELDS = (
-    Flag("data", Path, "Rows to learn from.", "FILE.jsonl"),
+    Flag("data", Path, "Rows to learn from.", "FILE|hf://ORG/NAME"),
     Flag("name", str, "What to publish the adapter as, such as team/invoices.", "NAME"),
     Flag("base", str, "The base: tiny, a folder or a Hub id. Default: tiny.", "BASE"),
-    Flag("held_out", Path, "Rows to report the result on. Default: a part of --data.", "FILE.jsonl"),
-    Flag("validation", Path, "Rows to choose the adapter on. Default: a part of --data.", "FILE.jsonl"),
+    Flag("held_out", Path, "Rows to report the result on. Default: a part of --data.", "FILE"),
+    Flag("validation", Path, "Rows to choose the adapter on. Default: a part of --data.", "FILE"),
     Flag("held_out_fraction", float, "The part of --data that is held out for both. Default: 0.1."),
     Flag("parent", str, "The adapter to continue from. Default: none.", "REF"),
     Flag(
@@ -76,6 +78,13 @@ FIELDS = (
         "What the chat template reads, such as enable_thinking=false; may be repeated. Default: none.",
         "NAME=VALUE",
         typed="--template-variable",
+    ),
+    Flag(
+        "columns",
+        list,
+        "A column that the rows call otherwise, such as completion=answer; may be repeated. Default: none.",
+        "NAME=YOURS",
+        typed="--column",
     ),
     Flag("adapter_dtype", str, "Type of the published weights. Default: float32.", "float32|bfloat16"),
 )
@@ -187,6 +196,8 @@ def _settings(given: Given) -> dict[str, Any]:
         values["targets"] = tuple(values["targets"])
     if "template_variables" in values:
         values["template_variables"] = read_variables(values["template_variables"])
+    if "columns" in values:
+        values["columns"] = read_columns(values["columns"])
     if given.get("publish") is False:
         values["registry"] = None
     return values

@@ -14,7 +14,6 @@ from parfocal.engine.chats import (
     Value,
     Written,
     default_template,
-    plain_messages,
 )
 from parfocal.engine.text import TokenizerFaults, end_token_ids, tokenizer_fault
 from parfocal.registry import BaseUnreachable
@@ -56,10 +55,17 @@ class BaseEncoder:
         """The text of `ids` without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def write(self, turns: Sequence[Turn], *, generation_prompt: bool, marks: bool = False) -> Written:
+    def write(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Mapping[str, Value]] = (),
+        *,
+        generation_prompt: bool,
+        marks: bool = False,
+    ) -> Written:
         """The turns as the template renders them, as in serving; raises ChatRefused."""
-        messages = plain_messages([(turn.role, turn.content) for turn in turns])
-        chat = Chat(messages, self._variables)
+        messages = tuple({"role": turn.role, "content": turn.content, **turn.extra} for turn in turns)
+        chat = Chat(messages, self._variables, tuple(tools))
         return self._chats.write(chat, generation_prompt=generation_prompt, marks=marks)
 
     def chat_ids(self, written: Written) -> list[int]:

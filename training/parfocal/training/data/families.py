@@ -65,7 +65,7 @@ def nested(rows: Sequence[Row]) -> Iterator[tuple[list[int], list[int]]]:
             same.setdefault(normalised("".join(turn.content for turn in row.turns)), []).append(at)
     around: list[str] = []
     for text in sorted(same):
-        opened = min(len(normalised(rows[at].turns[0].content)) for at in same[text])
+        opened = min(len(normalised(_asked(rows[at]))) for at in same[text])
         while around and not text.startswith(around[-1]):
             around.pop()
         around.append(text)
@@ -73,6 +73,10 @@ def nested(rows: Sequence[Row]) -> Iterator[tuple[list[int], list[int]]]:
             whole = len(text) == len(inner) or text[len(inner)] == " "
             if whole and opened < len(inner):
                 yield same[inner], same[text]
+
+
+def _asked(row: Row) -> str:
+    return "".join(turn.content for turn in row.prompt)
 
 
 class _Joined:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from parfocal.registry.values import dumps
 from parfocal.training.data.rows import Row, normalised
 
 
@@ -48,15 +49,21 @@ def lessons(row: Row, *, system: bool = True) -> tuple[Lesson, ...]:
 def _read(row: Row, system: bool) -> Iterator[Lesson]:
     """Hashes turn by turn, so that a long talk costs no more than its length.
 
-    Raw rows and chats that say the same teach the same, whichever way they are rendered.
+    Raw rows and chats that say the same teach the same, whichever way they are rendered. A prompt without an
+    answer, as graders take it, is a lesson whose answer is yet to come.
     """
     skipped = len(row.turns) - len(row.talk)
     so_far = hashlib.sha256(_digest(row.system) if system and row.system else b"")
+    if row.tools:
+        so_far.update(dumps(row.tools))
     for at, turn in enumerate(row.talk, start=skipped):
-        said = _digest(turn.content)
+        said = _digest(turn.said())
         if turn.learn:
-            yield Lesson(at, so_far.digest(), said)
+            # A text without a prompt is learnt as a whole, and asks nothing that another text asks too.
+            yield Lesson(at, so_far.digest() if at else said, said)
         so_far.update(turn.role.encode() + b"\0" + said)
+    if row.turns[-1].role != "assistant":
+        yield Lesson(len(row.turns), so_far.digest(), b"")
 
 
 def _digest(text: str) -> bytes:

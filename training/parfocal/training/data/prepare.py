@@ -12,13 +12,12 @@ from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
 from parfocal.training.data.content import check_counts, check_repeats
 from parfocal.training.data.encoder import BaseEncoder
-from parfocal.training.data.formats import rows_of
-from parfocal.training.data.jsonl import read_jsonl
 from parfocal.training.data.overlap import check_likeness, check_overlap
 from parfocal.training.data.rendering import Sample
 from parfocal.training.data.rows import Row
 from parfocal.training.data.split import Shares, Split, split
 from parfocal.training.data.tokens import cut, tokenise
+from parfocal.training.data.views import read_rows, sft
 from parfocal.training.findings import Finding, Findings, Report, Severity
 from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_facts, choose, max_length
 
@@ -114,11 +113,9 @@ def _rule(config: TrainConfig, parts: Split) -> str:
 
 
 def _rows(path: Path, config: TrainConfig, findings: Findings) -> tuple[tuple[Row, ...], str]:
-    file = read_jsonl(path)
-    findings.extend(file.findings)
-    rows, faults = rows_of(file)
-    findings.extend(faults)
-    return tuple(_as_rendered(row, config.rendering) for row in rows), file.digest
+    read = read_rows(path, sft, config.columns)
+    findings.extend(read.findings)
+    return tuple(_as_rendered(row, config.rendering) for row in read.rows), read.digest
 
 
 def _as_rendered(row: Row, rendering: str) -> Row:

@@ -57,7 +57,7 @@ def prompt_ids(row: Row, encoder: BaseEncoder) -> list[int]:
     if row.raw:
         return encoder.encode(row.prompt[0].content, special=True)
     try:
-        return encoder.chat_ids(encoder.write(row.prompt, generation_prompt=True))
+        return encoder.chat_ids(encoder.write(row.prompt, row.tools, generation_prompt=True))
     except ChatRefused as refusal:
         raise _refused(refusal) from refusal
 
@@ -67,6 +67,8 @@ def _refused(refusal: ChatRefused) -> RenderFault:
 
 
 def _render_raw(row: Row, encoder: BaseEncoder) -> Sample:
+    if len(row.turns) == 1:
+        return _render_text(row, encoder)
     prompt, completion = (turn.content for turn in row.turns)
     before = encoder.encode(prompt, special=True)
     whole = encoder.encode(prompt + completion, special=True)
@@ -78,10 +80,18 @@ def _render_raw(row: Row, encoder: BaseEncoder) -> Sample:
     return Sample(row, array("i", before + answer), array("i", labels), merged)
 
 
+def _render_text(row: Row, encoder: BaseEncoder) -> Sample:
+    """A text without a prompt: all of it is learnt, and that it ends."""
+    ids = encoder.encode(row.turns[0].content, special=True)
+    if ids[-1:] != [encoder.eos_id]:
+        ids = [*ids, encoder.eos_id]
+    return Sample(row, array("i", ids), array("i", ids))
+
+
 def _render_chat(row: Row, encoder: BaseEncoder) -> Sample:
     """Renders answer by answer: whatever precedes one must be exactly the prompt that serving would build."""
     try:
-        written = encoder.write(row.turns, generation_prompt=False, marks=True)
+        written = encoder.write(row.turns, row.tools, generation_prompt=False, marks=True)
         spans = [_span(row, index, written, encoder) for index, turn in enumerate(row.turns) if turn.learn]
     except ChatRefused as refusal:
         raise _refused(refusal) from refusal
@@ -130,8 +140,8 @@ def _bound(whole: list[int], part: Written, encoder: BaseEncoder) -> int | None:
 
 def _span(row: Row, index: int, whole: Written, encoder: BaseEncoder) -> tuple[Written, Written]:
     """What comes before turn `index` in `whole`, and all through the end of it, its stop token included."""
-    before = encoder.write(row.turns[:index], generation_prompt=True)
-    after = encoder.write(row.turns[: index + 1], generation_prompt=False)
+    before = encoder.write(row.turns[:index], row.tools, generation_prompt=True)
+    after = encoder.write(row.turns[: index + 1], row.tools, generation_prompt=False)
     if not after.text.startswith(before.text):
         raise RenderFault(
             "TEMPLATE_UNSTABLE",

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from parfocal.registry.values import dumps
+from parfocal.registry.values import JSON, dumps
 
 # Soft hyphens, zero-width characters, direction marks, byte order marks: nobody sees them.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
@@ -12,11 +13,20 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message. `learn` marks assistant messages that the adapter is trained to write."""
+    """One message. `learn` marks assistant messages that the adapter is trained to write.
+
+    `extra` is what a template may read besides: `tool_calls`, `tool_call_id`, `name`, `reasoning_content`, as
+    serving gives them to it.
+    """
 
     role: str
     content: str
     learn: bool = False
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
+
+    def said(self) -> str:
+        """Everything that is said in it, as one text to compare."""
+        return f"{self.content}\0{dumps(self.extra).decode()}" if self.extra else self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +34,9 @@ class Row:
     """One example: the turns of a conversation, and the line it came from.
 
     `raw` rows are a prompt and a completion that are joined as they are, with no chat template; their two
-    turns have the roles `user` and `assistant`. `slice` is the kind of case that it is, for figures of each
-    kind; empty where the file does not say.
+    turns have the roles `user` and `assistant`. A raw row of one turn is a text that is learnt whole.
+    `slice` is the kind of case that it is, for figures of each kind; empty where the file does not say.
+    `tools` are JSON schemas that the template writes out.
     """
 
     source: str
@@ -33,6 +44,7 @@ class Row:
     turns: tuple[Turn, ...]
     raw: bool
     slice: str = ""
+    tools: tuple[Mapping[str, JSON], ...] = field(default=(), hash=False)
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
@@ -61,11 +73,51 @@ class Row:
 
     def prompt_key(self) -> bytes:
         """Bytes that are equal for prompts which differ only in case, spacing or Unicode form."""
-        return dumps([self.raw, *([turn.role, normalised(turn.content)] for turn in self.prompt)])
+        return dumps([self.raw, *([turn.role, normalised(turn.said())] for turn in self.prompt)])
 
     def content_key(self) -> bytes:
         """Bytes that are equal for rows which teach exactly the same."""
-        return dumps([self.raw, *([turn.role, turn.content, turn.learn] for turn in self.turns)])
+        return dumps([self.raw, *([turn.role, turn.said(), turn.learn] for turn in self.turns)])
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """Two answers to one prompt, the better and the worse: equal but for their last turns, which learn."""
+
+    chosen: Row
+    rejected: Row
+
+    @property
+    def row(self) -> Row:
+        """The row that it is checked and split as."""
+        return self.chosen
+
+
+@dataclass(frozen=True, slots=True)
+class UnpairedRow:
+    """An answer that is judged `good` or not."""
+
+    row: Row
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """A prompt to answer; `fields` are the row's other values, which graders compare the answer with.
+
+    The `row` has no answer: its last turn is the user's.
+    """
+
+    row: Row
+    fields: Mapping[str, JSON] = field(default_factory=dict, hash=False)
+
+
+Example = Row | PreferenceRow | UnpairedRow | PromptRow
+
+
+def row_of(example: Example) -> Row:
+    """The row that an example of any kind is checked and split as."""
+    return example if isinstance(example, Row) else example.row
 
 
 def normalised(text: str) -> str:

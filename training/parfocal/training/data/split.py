@@ -8,11 +8,14 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from parfocal.registry.values import JSON
 from parfocal.training.data.families import Families, families
 from parfocal.training.data.lessons import Reader, lesson_reader
-from parfocal.training.data.rows import Row
+from parfocal.training.data.rows import Example, Row, row_of
+
+E = TypeVar("E", bound=Example)
 
 MAX_HELD_OUT = 200
 _MOST = 5  # a prompt, or all that is held out for one purpose, is at most one fifth of the rows
@@ -96,6 +99,16 @@ def split(rows: Sequence[Row], shares: Shares) -> Split:
         rule="grouped by learnt prompts",
         common=len(found.common),
     )
+
+
+def parted(examples: Sequence[E], parts: Split) -> tuple[tuple[E, ...], tuple[E, ...], tuple[E, ...]]:
+    """Those of `examples`, whose rows were split, that train, that choose and that are reported."""
+    by_place = {(row.source, row.line): example for example in examples for row in (row_of(example),)}
+    train, validation, held_out = (
+        tuple(by_place[row.source, row.line] for row in rows)
+        for rows in (parts.train, parts.validation, parts.held_out)
+    )
+    return train, validation, held_out
 
 
 def unseen(row: Row, read: Reader, known: Mapping[bytes, object] | frozenset[bytes]) -> Row:

@@ -8,6 +8,7 @@ from typing import Any
 
 from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
+from parfocal.training.data import is_of_hub
 from parfocal.training.errors import NothingToResume, ResumeMismatch, RunDamaged, RunExists
 from parfocal.training.runs.checkpoints import Checkpoints
 from parfocal.training.runs.identity import Identity, Parent, pinned_parent
@@ -147,7 +148,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
     """`config` with paths that mean the same from any working folder."""
     values = config.to_json()
     for name in ("data", "held_out", "validation", "output"):
-        if values[name] is not None:
+        if values[name] is not None and (name == "output" or not is_of_hub(Path(str(values[name])))):
             values[name] = str(Path(str(values[name])).expanduser().resolve())
     if Path(config.base).expanduser().is_dir() and config.base != "tiny":
         values["base"] = str(Path(config.base).expanduser().resolve())

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from fakes.data.files import ReadFile, read_bytes, read_file
 from parfocal.training import DataUnreadable, Finding, Severity
-from parfocal.training.data.jsonl import DataFile, read_jsonl
+from parfocal.training.data.reading.records import MAX_RECORD_BYTES
 
 
-def _read(path: Path, data: bytes) -> DataFile:
-    path.write_bytes(data)
-    return read_jsonl(path)
+def _read(path: Path, data: bytes) -> ReadFile:
+    return read_bytes(path, data)
 
 
-def _by_code(file: DataFile) -> dict[str, Finding]:
-    return {finding.code: finding for finding in file.findings}
+def _by_code(file: ReadFile) -> dict[str, Finding]:
+    return file.by_code
 
 
 @pytest.fixture
@@ -75,24 +75,18 @@ def test_a_number_of_thousands_of_digits_costs_its_row_alone(path: Path) -> None
     assert "thousands of digits" in _by_code(file)["BAD_JSON"].message
 
 
-def test_all_bad_lines_are_one_finding_with_the_first_reason(path: Path) -> None:
+def test_each_bad_line_has_its_reason(path: Path) -> None:
     file = _read(path, b'{"a": 1]\n{"b"\n')
 
-    (finding,) = file.findings
-    assert finding.lines == (1, 2)
-    assert "Expecting ',' delimiter at column 8" in finding.message
+    assert [(finding.code, finding.lines) for finding in file.findings] == [
+        ("BAD_JSON", (1,)),
+        ("BAD_JSON", (2,)),
+    ]
+    assert "Expecting ',' delimiter at column 8" in file.findings[0].message
 
 
 def test_a_line_that_is_no_object_is_named(path: Path) -> None:
-    assert _by_code(_read(path, b'{"a": 1}\n7\n"x"\n'))["NOT_AN_OBJECT"].lines == (2, 3)
-
-
-@pytest.mark.parametrize("data", [b'[{"a": 1}, {"a": 2}]', b'[\n  {"a": 1},\n  {"a": 2}\n]\n', b"[]"])
-def test_a_json_array_is_refused_with_the_way_out(path: Path, data: bytes) -> None:
-    file = _read(path, data)
-
-    assert file.lines == ()
-    assert "jq -c '.[]'" in _by_code(file)["JSON_ARRAY"].message
+    assert _by_code(_read(path, b'{"a": 1}\n7\n"x"\n'))["NOT_AN_OBJECT"].lines == (3,)
 
 
 def test_a_byte_order_mark_is_skipped_and_noted(path: Path) -> None:
@@ -106,6 +100,20 @@ def test_utf16_is_refused(path: Path) -> None:
     assert _by_code(_read(path, '{"a": 1}\n'.encode("utf-16")))["NOT_UTF8"].severity is Severity.ERROR
 
 
+def test_a_line_too_long_to_hold_is_named_and_the_rest_is_read(path: Path) -> None:
+    file = _read(path, b'{"a": 1}\n{"a": "' + b"x" * MAX_RECORD_BYTES + b'"}\n{"a": 3}\n')
+
+    assert file.numbers == [1, 3]
+    assert _by_code(file)["LINE_TOO_LONG"].lines == (2,)
+
+
+def test_lines_are_whole_wherever_a_piece_of_the_file_ends(path: Path) -> None:
+    rows = [b'{"a": "%s"}' % (b"x" * (at * 7919 % 300_000)) for at in range(30)]
+    file = _read(path, b"\n".join(rows))
+
+    assert [len(str(value["a"])) for value in file.values] == [at * 7919 % 300_000 for at in range(30)]
+
+
 def test_the_digest_is_that_of_the_file(path: Path) -> None:
     data = b'{"a": 1}\n'
 
@@ -114,9 +122,9 @@ def test_the_digest_is_that_of_the_file(path: Path) -> None:
 
 def test_a_missing_file_is_named(path: Path) -> None:
     with pytest.raises(DataUnreadable, match=r"data\.jsonl: No such file"):
-        read_jsonl(path)
+        read_file(path)
 
 
 def test_a_folder_is_no_data(tmp_path: Path) -> None:
     with pytest.raises(DataUnreadable, match="directory"):
-        read_jsonl(tmp_path)
+        read_file(tmp_path)

@@ -1,4 +1,4 @@
-"""Which JSON objects are rows, and what is said of those that are not."""
+"""Prompt and completion, and chats: which objects are rows, and what is said of those that are not."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,9 +7,8 @@ import pytest
 
 from fakes.training import write_jsonl
 from parfocal.training import Finding, Severity
-from parfocal.training.data.formats import rows_of
-from parfocal.training.data.jsonl import read_jsonl
 from parfocal.training.data.rows import Row, Turn
+from parfocal.training.data.views import read_rows, sft
 
 USER = {"role": "user", "content": "hi"}
 ANSWER = {"role": "assistant", "content": "hello"}
@@ -25,14 +24,14 @@ class Reader:
         self._path = path
 
     def __call__(self, *rows: Mapping[str, object]) -> tuple[tuple[Row, ...], dict[str, Finding]]:
-        found, findings = rows_of(read_jsonl(write_jsonl(self._path, rows)))
-        return found, {finding.code: finding for finding in findings}
+        read = read_rows(write_jsonl(self._path, rows), sft)
+        return read.rows, {finding.code: finding for finding in read.findings}
 
     def lines(self, *lines: str) -> tuple[list[int], dict[str, Finding]]:
         """The numbers of the lines that are rows, and what is said of the others."""
         self._path.write_text("\n".join(lines) + "\n")
-        rows, findings = rows_of(read_jsonl(self._path))
-        return [row.line for row in rows], {finding.code: finding for finding in findings}
+        read = read_rows(self._path, sft)
+        return [row.line for row in read.rows], {finding.code: finding for finding in read.findings}
 
 
 def test_prompt_and_completion_are_joined_as_they_are(read: Reader) -> None:
@@ -80,7 +79,8 @@ def test_text_parts_of_openai_messages_are_joined(read: Reader) -> None:
         ({"messages": []}, "EMPTY"),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, "EMPTY"),
         ({"prompt": 7, "completion": "x"}, "NOT_TEXT"),
-        ({"prompt": "x", "completion": None}, "NOT_TEXT"),
+        ({"prompt": "x", "completion": None}, "EMPTY"),
+        ({"prompt": "x", "completion": float("nan")}, "EMPTY"),
         ({"prompt": "x", "completion": [ANSWER]}, "NOT_TEXT"),
         ({"messages": "hi"}, "NOT_TEXT"),
         ({"messages": ["hi"]}, "NOT_TEXT"),
@@ -96,10 +96,7 @@ def test_text_parts_of_openai_messages_are_joined(read: Reader) -> None:
         ({"messages": [USER, ANSWER | {"weight": 2}]}, "BAD_WEIGHT"),
         ({"messages": [USER, ANSWER | {"weight": True}]}, "BAD_WEIGHT"),
         ({"messages": [USER, ANSWER | {"weight": 0}]}, "NOTHING_TO_LEARN"),
-        ({"messages": [USER, {"role": "tool", "content": "x"}, ANSWER]}, "TOOLS_UNSUPPORTED"),
-        ({"messages": [USER, ANSWER | {"tool_calls": [{"id": "1"}]}]}, "TOOLS_UNSUPPORTED"),
-        ({"messages": [USER, ANSWER], "tools": [{"type": "function"}]}, "TOOLS_UNSUPPORTED"),
-        ({"prompt": "x"}, "UNKNOWN_FORMAT"),
+        ({"prompt": "x"}, "MIXED_FORMATS"),
         ({"messages": [USER, ANSWER], "prompt": "x"}, "UNKNOWN_FORMAT"),
         ({}, "UNKNOWN_FORMAT"),
     ],
@@ -114,17 +111,16 @@ def test_a_faulty_row_is_refused_with_its_line(read: Reader, row: dict[str, obje
 @pytest.mark.parametrize(
     ("row", "hint"),
     [
-        ({"conversations": [{"from": "human", "value": "x"}]}, "rename `conversations` to messages"),
-        ({"instruction": "x", "input": "", "output": "y"}, "put `instruction` and `input` into `prompt`"),
-        ({"prompt": "x", "chosen": "y", "rejected": "z"}, "preference rows"),
-        ({"text": "x"}, "do not say what is prompt"),
-        ({"question": "x"}, "keys question"),
+        ({"question": "x", "answer": "y"}, "--column prompt=question --column completion=answer"),
+        ({"Question": "x", "Response": "y"}, "--column prompt=Question --column completion=Response"),
+        ({"input": "x", "output": "y"}, "--column prompt=input --column completion=output"),
+        ({"colour": "x"}, "--column prompt=YOURS"),
     ],
 )
-def test_a_known_foreign_format_gets_a_hint(read: Reader, row: dict[str, object], hint: str) -> None:
+def test_unknown_columns_get_a_hint_how_to_name_them(read: Reader, row: dict[str, object], hint: str) -> None:
     _, findings = read(row)
 
-    assert hint in findings["UNKNOWN_FORMAT"].message
+    assert hint in findings["UNKNOWN_FORMAT"].fix
 
 
 def test_the_lines_of_one_fault_are_gathered_with_its_first_detail(read: Reader) -> None:
@@ -148,7 +144,7 @@ def test_a_mixture_of_formats_names_the_rarer_lines(read: Reader) -> None:
 def test_keys_that_are_not_used_are_named(read: Reader) -> None:
     rows, findings = read(
         {"prompt": "a", "completion": "b", "system": "be kind", "note": None},
-        {"messages": [USER | {"name": "Ann"}, ANSWER]},
+        {"messages": [USER | {"mood": "good"}, ANSWER]},
     )
 
     assert len(rows) == 2
@@ -184,7 +180,7 @@ TURNS = '{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"'
         f'{{{ROW}, "meta": {{"completion": 1, "completion": 2}}}}',
         f'{{{ROW}, "note": "half a pair: \\ud83d"}}',
         f'{{{ROW}, "half a pair \\udc00": [{{"\\ud83d": "\\ude00"}}]}}',
-        f'{{"messages": [{TURNS}, "name": "x", "name": "\\ud800"}}]}}',
+        f'{{"messages": [{TURNS}, "mood": "x", "mood": "\\ud800"}}]}}',
         f'{{"messages": [{TURNS}, "meta": {{"role": 1, "role": 2}}}}]}}',
     ],
 )
