@@ -9,7 +9,7 @@ from typing import Any
 from parfocal.registry import FolderRegistry, Page, Publication, Version
 from parfocal.registry.errors import StorageError
 from parfocal.registry.values import ALL_VERSIONS, VersionFilter
-from parfocal.training import Hyperparameters, StepDone, TrainConfig
+from parfocal.training import Hyperparameters, Scored, StepDone, TrainConfig
 from parfocal.training.hyperparameters import BaseFacts, DataFacts, choose
 
 JsonRow = Mapping[str, object]
@@ -21,6 +21,8 @@ class RecordingWatcher:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.steps: list[StepDone] = []
+        self.scorings: list[Scored] = []
+        self.checkpoints: list[int] = []
 
     def say(self, text: str) -> None:
         """Remembers the line."""
@@ -29,6 +31,14 @@ class RecordingWatcher:
     def step(self, done: StepDone) -> None:
         """Remembers the step."""
         self.steps.append(done)
+
+    def scored(self, found: Scored) -> None:
+        """Remembers the scoring."""
+        self.scorings.append(found)
+
+    def saved(self, step: int) -> None:
+        """Remembers the checkpoint."""
+        self.checkpoints.append(step)
 
 
 class StopsAt(RecordingWatcher):

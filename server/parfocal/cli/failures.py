@@ -1,4 +1,4 @@
-"""Turns failures into one line on stderr and exit code 1. Knows no particular error.
+"""Turns failures into one line on stderr and an exit code, 1 unless the error has its own. Knows none.
 
 A server that refuses its settings ends with 2: `serving.py`.
 """
@@ -69,7 +69,7 @@ class _OneLine:
         line = None if error is None else explain(error)
         if line is not None:
             say(f"parfocal: {line}", err=True)
-            raise typer.Exit(1) from error
+            raise typer.Exit(getattr(error, "exit_code", 1)) from error
 
 
 def explain(error: BaseException) -> str | None:

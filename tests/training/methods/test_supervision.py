@@ -77,6 +77,18 @@ def test_the_best_adapter_is_kept_as_it_was_then(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, torch.full_like(tensor, 4.0)) for tensor in best.weights.values())
 
 
+def test_every_scoring_is_told_with_whether_it_is_the_best(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 3.0, 2.0, 2.5)
+    for number in range(1, 7):
+        rig.step(number)
+
+    assert [(each.step, each.loss, each.is_best) for each in rig.watcher.scorings] == [
+        (2, 3.0, True),
+        (4, 2.0, True),
+        (6, 2.5, False),
+    ]
+
+
 def test_the_last_step_saves_and_stops(tmp_path: Path) -> None:
     rig = Rig(tmp_path, 1.0)
     rig.step(5)
@@ -154,5 +166,6 @@ def test_progress_is_told_with_the_loss(tmp_path: Path) -> None:
     rig.do("on_log", logs={"loss": 1.5})
     rig.do("on_log", logs={"train_runtime": 1.0})
 
+    assert rig.watcher.scorings == []
     (done,) = rig.watcher.steps
     assert (done.step, done.steps, done.loss) == (3, 6, 1.5)

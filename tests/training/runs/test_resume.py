@@ -230,7 +230,7 @@ config = TrainConfig.from_json(json.loads(sys.argv[1]))
 try:
     train(config, PlainWatcher(lambda line: print(line, flush=True)))
 except Interrupted as stop:
-    print("INTERRUPTED", stop.step)
+    print("INTERRUPTED", stop.step, stop.exit_code)
 """
 
 
@@ -254,7 +254,9 @@ def test_ctrl_c_at_the_keyboard_leaves_a_checkpoint_that_resumes(
 
     assert process.returncode == 0
     assert "Stopping after this step" in said
-    assert int(said.split("INTERRUPTED")[1]) >= 20
+    step, exit_code = said.split("INTERRUPTED")[1].split()
+    assert int(step) >= 20
+    assert int(exit_code) == 130
     marks = list(settings["output"].glob("checkpoints/checkpoint-*/complete.json"))
     assert len(marks) == 1
 

@@ -28,15 +28,15 @@ from parfocal.training.hyperparameters import Choice, Hyperparameters
 from parfocal.training.publishing import publish_run
 from parfocal.training.run import check, resume, train
 from parfocal.training.runs import (
-    BarWatcher,
     Figures,
-    PlainWatcher,
+    Scored,
     SilentWatcher,
     StepDone,
     TrainResult,
     Watcher,
     latest_unfinished,
 )
+from parfocal.training.watching import BarWatcher, PlainWatcher
 
 __all__ = [
     "BarWatcher",
@@ -61,6 +61,7 @@ __all__ = [
     "ResumeMismatch",
     "RunDamaged",
     "RunExists",
+    "Scored",
     "Severity",
     "SilentWatcher",
     "StepDone",

@@ -23,6 +23,8 @@ COLUMNS = (
     "prompt", "completion", "messages", "text", "chosen", "rejected", "label", "instruction", "input",
     "output", "conversations", "system", "tools",
 )  # fmt: skip
+_LISTS = ("targets", "track")
+_MAPPINGS = ("template_variables", "columns")
 _PATHS = ("data", "held_out", "validation", "output")
 
 
@@ -30,23 +32,33 @@ _PATHS = ("data", "held_out", "validation", "output")
 class TrainConfig:
     """What to train on, on which base, how, and where the result goes.
 
-    data: file of rows, or a data set of the Hub as hf://org/name. columns: where its columns are called
-    otherwise than their format says: ours to theirs. held_out: a second such file, whose rows the result is
-    reported on. validation: a third, whose rows decide when to stop and which adapter is kept. Without them
-    `held_out_fraction` of the rows is held out, half of it for each, or all of it to be reported if nothing
-    is chosen. name: the adapter's name in the registry. base: `tiny`, a folder or a Hub id. parent: an
-    adapter reference to go on from. registry: where to publish; None publishes nothing. output: folder of the
-    run. rendering: `raw` joins prompt and completion, `chat` puts them through the chat template, `auto`
-    chooses by what the rows look like. targets: suffixes of the linear modules to adapt; empty means all in
-    the decoder. batch_size: rows per step; micro_batch: rows per forward pass. evaluations: how many times
-    the validation rows are scored while training. schedule: what the learning rate does after
-    `warmup_steps`; `wsd` stays at the full rate and falls at the end. early_stop: end when the validation
-    loss has not fallen for `patience` evaluations; by default where neither `steps` nor `epochs` says how
-    long, which are the limit otherwise. exact_match: how many held-out answers to generate and compare at the
-    end. keep: publish the adapter with the best validation loss, or the last. adapter_dtype: of the published
-    weights.
+    data: file of rows, or a data set of the Hub as hf://org/name.
+    columns: where its columns are called otherwise than their format says: ours to theirs.
+    held_out: a second such file, whose rows the result is reported on.
+    validation: a third, whose rows decide when to stop and which adapter is kept. Without them
+        `held_out_fraction` of the rows is held out, half of it for each, or all of it to be reported if
+        nothing is chosen.
+    name: the adapter's name in the registry.
+    base: `tiny`, a folder or a Hub id.
+    parent: an adapter reference to go on from.
+    registry: where to publish; None publishes nothing.
+    output: folder of the run.
+    rendering: `raw` joins prompt and completion, `chat` puts them through the chat template, `auto` chooses
+        by what the rows look like.
+    targets: suffixes of the linear modules to adapt; empty means all in the decoder.
+    schedule: what the learning rate does after `warmup_steps`; `wsd` stays at the full rate and falls at the
+        end.
+    early_stop: end when the validation loss has not fallen for `patience` evaluations; by default where
+        neither `steps` nor `epochs` says how long, which are the limit otherwise.
+    batch_size: rows per step; micro_batch: rows per forward pass.
+    evaluations: how many times the validation rows are scored while training.
+    keep: publish the adapter with the best validation loss, or the last.
+    exact_match: how many held-out answers to generate and compare at the end.
+    adapter_dtype: of the published weights.
+    events: a file to add the run's events to as JSON lines, or `-` for standard output.
+    track: experiment trackers, as `tensorboard:FOLDER` or `trackio:PROJECT`.
     template_variables: what the chat template reads besides the messages, such as enable_thinking; the
-    contract records it, and serving does the same.
+        contract records it, and serving does the same.
     """
 
     data: Path
@@ -82,6 +94,8 @@ class TrainConfig:
     device: str = "auto"
     dtype: str = "auto"
     adapter_dtype: str = "float32"
+    events: str | None = None
+    track: tuple[str, ...] = ()
     template_variables: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -133,11 +147,9 @@ class TrainConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             values[field.name] = str(value) if isinstance(value, Path) else value
-        return values | {
-            "targets": list(self.targets),
-            "template_variables": dict(self.template_variables),
-            "columns": dict(self.columns),
-        }
+        lists: dict[str, JSON] = {name: list(getattr(self, name)) for name in _LISTS}
+        mappings: dict[str, JSON] = {name: dict(getattr(self, name)) for name in _MAPPINGS}
+        return values | lists | mappings
 
     @classmethod
     def from_json(cls, values: Mapping[str, JSON]) -> "TrainConfig":
@@ -154,8 +166,9 @@ class TrainConfig:
         for name in _PATHS:
             if fields.get(name) is not None:
                 fields[name] = Path(str(fields[name]))  # type: ignore[assignment]  # no longer JSON
-        targets = fields.get("targets", ())
-        fields["targets"] = tuple(targets) if isinstance(targets, list) else ()
+        for name in _LISTS:
+            given = fields.get(name, ())
+            fields[name] = tuple(given) if isinstance(given, list) else ()
         return cls(**fields)  # type: ignore[arg-type]  # the names are checked, `check` judges the values
 
 

@@ -16,7 +16,7 @@ TrainingError
 ├── MetricFailed          FAILED_PRECONDITION   a metric of the user's own gave no number
 │   └── JudgeUnavailable  UNAVAILABLE           the model that judges answers gave no verdict
 ├── GradientsLost         INTERNAL              lower layers would no longer learn
-└── Diverged              ABORTED               the loss is no longer a number
+└── Diverged              ABORTED               the loss is no number any more, or far above the base's
 """
 
 from pathlib import Path
@@ -30,6 +30,7 @@ class TrainingError(Exception):
 
     status: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "TRAINING_ERROR"
+    exit_code: int = 1  # of the command
 
     def __init__(self, message: str, *, field: str | None = None, **metadata: str) -> None:
         super().__init__(message)
@@ -118,15 +119,19 @@ class BaseUnfit(TrainingError):
 
 
 class Interrupted(TrainingError):
-    """Training was stopped on request and can go on from `checkpoint`."""
+    """Training was stopped on request and can go on from `checkpoint`.
+
+    `exit_code` is what shells report of a process that the signal ended: 130 for Ctrl-C.
+    """
 
     status = "CANCELLED"
     reason = "INTERRUPTED"
 
-    def __init__(self, message: str, *, checkpoint: Path, step: int) -> None:
+    def __init__(self, message: str, *, checkpoint: Path, step: int, exit_code: int = 130) -> None:
         super().__init__(message, checkpoint=str(checkpoint), step=str(step))
         self.checkpoint = checkpoint
         self.step = step
+        self.exit_code = exit_code
 
 
 class DiskFull(TrainingError):
@@ -157,7 +162,16 @@ class GradientsLost(TrainingError):
 
 
 class Diverged(TrainingError):
-    """The loss or a gradient is no longer a finite number."""
+    """The loss is no longer a finite number, or rose far above the base's.
+
+    `adapter` is the folder of the best adapter until then, if there was one.
+    """
 
     status = "ABORTED"
     reason = "DIVERGED"
+
+    def __init__(self, message: str, *, step: int, adapter: Path | None = None) -> None:
+        kept = {} if adapter is None else {"adapter": str(adapter)}
+        super().__init__(message, step=str(step), **kept)
+        self.step = step
+        self.adapter = adapter

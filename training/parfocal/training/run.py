@@ -27,6 +27,7 @@ from parfocal.training.runs import (
     tool_versions,
 )
 from parfocal.training.targets import check_targets
+from parfocal.training.watching import check_trackers, followed
 
 
 def check(config: TrainConfig) -> Prepared:
@@ -40,6 +41,7 @@ def check(config: TrainConfig) -> Prepared:
         ParentMismatch: the adapter to continue from does not fit.
     """
     prepared = _prepared(config)
+    check_trackers(config.track)
     contract = describe_base(locate_base(config.base, weights=False))  # refuses a base that cannot be served
     registry = None if config.registry is None else open_existing(config.registry)
     if registry is not None:
@@ -63,8 +65,10 @@ def train(
         TrainingError: one of its kinds, as `errors` lists them.
         RegistryError: base, parent or registry cannot be reached, or the name breaks the grammar.
     """
-    job = _job(config, watcher or SilentWatcher(), registry, None)
-    return _carry_out(job, None)
+    with followed(config, watcher or SilentWatcher()) as (everyone, tell):
+        result = _carry_out(_job(config, everyone, registry, None), None)
+        tell(result.to_json())
+    return result
 
 
 def resume(
@@ -92,10 +96,13 @@ def resume(
         )
     config = resumed(replace(began, output=folder.path), settings or {})  # the folder may have been moved
     checkpoint = folder.checkpoints.latest()
-    job = _job(config, watcher or SilentWatcher(), registry, _Begun(folder, checkpoint))
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
-    job.watcher.say(f"Resuming from {at}")
-    return _carry_out(job, checkpoint)
+    with followed(config, watcher or SilentWatcher()) as (everyone, tell):
+        job = _job(config, everyone, registry, _Begun(folder, checkpoint))
+        job.watcher.say(f"Resuming from {at}")
+        result = _carry_out(job, checkpoint)
+        tell(result.to_json())
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,18 @@ FIELDS = (
         "NAME=YOURS",
         typed="--column",
     ),
+    Flag(
+        "events",
+        str,
+        "Add the run's events to a file as JSON lines, or - for standard output. Default: none.",
+        "FILE|-",
+    ),
+    Flag(
+        "track",
+        list,
+        "Send the figures to an experiment tracker; may be repeated. Default: none.",
+        "tensorboard:FOLDER|trackio:PROJECT",
+    ),
     Flag("adapter_dtype", str, "Type of the published weights. Default: float32.", "float32|bfloat16"),
 )
 _MODES = (
@@ -124,7 +136,7 @@ def _train(given: Given) -> None:
         return
     from parfocal.training import train
 
-    with _watching(bool(given.get("json"))) as watcher:
+    with _watching(_is_quiet(given)) as watcher:
         result = train(config, watcher)
     if given.get("json"):
         show_json(result.to_json())
@@ -141,7 +153,7 @@ def _resume(given: Given) -> None:
             "a run that is resumed was checked; leave one of them out", param_hint="--check"
         )
     folder = output if isinstance(output, Path) else latest_unfinished(str(name))
-    with _watching(bool(given.get("json"))) as watcher:
+    with _watching(_is_quiet(given)) as watcher:
         result = resume(folder, watcher, settings=_settings(given))
     if given.get("json"):
         show_json(result.to_json())
@@ -192,8 +204,9 @@ def _settings(given: Given) -> dict[str, Any]:
     """The fields of the configuration that were given."""
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
-    if "targets" in values:
-        values["targets"] = tuple(values["targets"])
+    for name in ("targets", "track"):
+        if name in values:
+            values[name] = tuple(values[name])
     if "template_variables" in values:
         values["template_variables"] = read_variables(values["template_variables"])
     if "columns" in values:
@@ -203,8 +216,13 @@ def _settings(given: Given) -> dict[str, Any]:
     return values
 
 
+def _is_quiet(given: Given) -> bool:
+    """Whether standard output is for machines."""
+    return bool(given.get("json")) or given.get("events") == "-"
+
+
 def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":
-    """The run's watcher: a bar on a terminal, lines elsewhere; with JSON, lines on stderr."""
+    """The run's watcher: a chart and a bar on a terminal, lines elsewhere; with JSON, on stderr."""
     from rich.console import Console
 
     from parfocal.training import BarWatcher, PlainWatcher

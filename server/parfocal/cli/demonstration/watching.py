@@ -3,12 +3,12 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from parfocal.training import StepDone
+from parfocal.training import SilentWatcher, StepDone
 
 _LINES = 3
 
 
-class StepBar:
+class StepBar(SilentWatcher):
     """Follows one run after another; each is shown while its scope lasts."""
 
     def __init__(self, console: Console) -> None:

@@ -8,7 +8,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from parfocal.training.data import BaseEncoder
-from parfocal.training.errors import Interrupted
+from parfocal.training.errors import Diverged, Interrupted
 from parfocal.training.evaluation import HeldOut
 from parfocal.training.hyperparameters import base_facts
 from parfocal.training.methods.adapter import (
@@ -18,6 +18,7 @@ from parfocal.training.methods.adapter import (
     training_device,
 )
 from parfocal.training.methods.export import WEIGHTS, export
+from parfocal.training.methods.order import row_order, step_sizes
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
 from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
@@ -45,7 +46,8 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
 
     Raises:
         Interrupted: a signal asked to stop; a whole checkpoint is in the job's folder.
-        Diverged: the loss is no longer a number.
+        Diverged: the loss is no longer a number, or far above the base's; the best adapter until then is
+            in the job's folder.
         GradientsLost: the base no longer passes gradients.
     """
     place = training_device(job.config)
@@ -61,7 +63,10 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
         schedule = supervision.schedule
         if checkpoint is not None:
             supervision.restore(checkpoint)
-        history, tokens = _train(job, model, encoder, supervision, checkpoint)
+        try:
+            history, tokens = _train(job, model, encoder, supervision, checkpoint)
+        except Diverged as error:
+            raise _with_best(job, model, supervision.best, error) from error
     seconds = time.monotonic() - started
     kept = _kept(job, model, supervision.best, schedule.end)
     export(model, kept.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
@@ -75,8 +80,18 @@ def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
         job.hyperparameters.evaluate_every,
         job.config.checkpoint_minutes * 60,
         "validation" if job.prepared.validation else "held-out",
+        _work(job),
     )
     return Supervision(held_out, pace, job.folder.checkpoints, stop, job.watcher)
+
+
+def _work(job: Job) -> list[int]:
+    """Each step's size in tokens, so that the time left is foretold from the rows that are left."""
+    chosen = job.hyperparameters
+    lengths = [len(sample.ids) for sample in job.prepared.train]
+    batch = chosen.micro_batch * chosen.accumulation
+    order = row_order(lengths, batch, chosen.steps, job.config.seed)
+    return step_sizes([lengths[index] for index in order], chosen.micro_batch, batch)
 
 
 def _train(
@@ -104,6 +119,7 @@ def _train(
             f"parfocal train --resume --output {job.folder.path}",
             checkpoint=job.folder.path,
             step=state.global_step,
+            exit_code=supervision.stop.exit_code,
         )
     return state.log_history, int(state.num_input_tokens_seen)
 
@@ -113,3 +129,16 @@ def _kept(job: Job, model: PeftModel, best: Best | None, last: int) -> Best:
     if job.config.keep == "best" and job.prepared.validation and best is not None:
         return best
     return Best(last, float("nan"), adapter_weights(model))
+
+
+def _with_best(job: Job, model: PeftModel, best: Best | None, error: Diverged) -> Diverged:
+    """Keeps the best adapter until then, which is not published: nobody asked for a run cut short."""
+    if best is None:
+        return error
+    export(model, best.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
+    return Diverged(
+        f"{error}; the best adapter until then, of step {best.step} with a loss of {best.loss:.4f}, is in "
+        f"{job.folder.adapter}: publish it with parfocal push {job.folder.adapter} {job.config.name}",
+        step=error.step,
+        adapter=job.folder.adapter,
+    )

@@ -23,6 +23,16 @@ def row_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int) ->
     return list(islice(chain.from_iterable(epochs), steps * batch_size))
 
 
+def step_sizes(lengths: Sequence[int], micro_batch: int, batch_size: int) -> list[int]:
+    """How many tokens each step computes, padding included, for rows of `lengths` in the order they come."""
+    sizes = []
+    for at in range(0, len(lengths), batch_size):
+        rows = lengths[at : at + batch_size]
+        passes = [rows[first : first + micro_batch] for first in range(0, len(rows), micro_batch)]
+        sizes.append(sum(len(each) * max(each) for each in passes))
+    return sizes
+
+
 def _batches(lengths: Sequence[int], batch_size: int, chance: random.Random) -> Iterator[list[int]]:
     """Yields batches epoch by epoch; a remainder that does not fill a batch begins the next epoch."""
     lead: int | None = max(range(len(lengths)), key=lambda index: lengths[index])

@@ -6,6 +6,7 @@ Hooks into the transformers trainer; computes no loss itself.
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +17,13 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from parfocal.registry.values import JSON
-from parfocal.training.errors import Diverged, GradientsLost
+from parfocal.training.errors import GradientsLost
 from parfocal.training.evaluation import Score
 from parfocal.training.methods.adapter import Weights, adapter_weights
+from parfocal.training.methods.divergence import Divergence
 from parfocal.training.methods.repacking import check_gradients_pass, check_unpacked
 from parfocal.training.methods.schedule import Schedule
-from parfocal.training.runs import Checkpoint, Checkpoints, StepDone, StopRequest, Watcher
+from parfocal.training.runs import Checkpoint, Checkpoints, Forecast, Scored, StepDone, StopRequest, Watcher
 
 _BEST_FILE = "best.safetensors"
 
@@ -44,12 +46,16 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to train, how often to score (in steps) and to save (in seconds); `scored` names the rows."""
+    """How long to train, how often to score (in steps) and to save (in seconds); `scored` names the rows.
+
+    `work` is each step's size, in any unit in which its time grows; empty: all are the same.
+    """
 
     schedule: Schedule
     evaluate_every: int
     checkpoint_s: float
     scored: str = "validation"
+    work: Sequence[float] = ()
 
 
 class Supervision(TrainerCallback):
@@ -68,16 +74,20 @@ class Supervision(TrainerCallback):
         self._pace = pace
         self.schedule = pace.schedule
         self._checkpoints = checkpoints
-        self._stop = stop
+        self.stop = stop
         self._watcher = watcher
         self._prove_gradients = True
         self._started = self._saved = time.monotonic()
-        self._tokens_before = self._steps_before = 0
+        self._mark = self._started
+        self._tokens_before = 0
+        self._divergence = Divergence()
+        self._forecast = Forecast(pace.work)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Restores the best adapter so far, and the history of the held-out loss, from `checkpoint`."""
         log = json.loads(history_file(checkpoint.folder).read_text("utf-8"))["log_history"]
         self.schedule.replay((e["step"], e["held_out_loss"]) for e in log if "held_out_loss" in e)
+        self._divergence.base = next((e["base_loss"] for e in log if "base_loss" in e), None)
         path = checkpoint.folder / _BEST_FILE
         note = checkpoint.note
         if path.is_file():
@@ -88,13 +98,9 @@ class Supervision(TrainerCallback):
     ) -> None:
         """Scores the base before the first step, and starts the clock."""
         if state.global_step == 0:
-            model: PeftModel = kwargs["model"]
-            with model.disable_adapter():
-                base = self._held_out.score(model)
-            state.log_history.append({"step": 0, "base_loss": base.loss})
-            self._watcher.say(f"The base alone: {self._pace.scored} loss {base.loss:.4f}{_as_trained(model)}")
-        self._started = self._saved = time.monotonic()
-        self._tokens_before, self._steps_before = int(state.num_input_tokens_seen), state.global_step
+            self._score_base(kwargs["model"], state)
+        self._started = self._saved = self._mark = time.monotonic()
+        self._tokens_before = int(state.num_input_tokens_seen)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -114,23 +120,25 @@ class Supervision(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Scores when due; asks the trainer to save and to stop."""
+        self._forecast.stepped(state.global_step, time.monotonic() - self._mark)
         last = state.global_step >= self.schedule.end
         if last or state.global_step % self._pace.evaluate_every == 0:
             self._score(kwargs["model"], state)
             last = state.global_step >= self.schedule.end
         due = time.monotonic() - self._saved > self._pace.checkpoint_s
         control.should_log |= last
-        control.should_save = last or due or self._stop.made
-        control.should_training_stop = last or self._stop.made
+        control.should_save = last or due or self.stop.made
+        control.should_training_stop = last or self.stop.made
+        self._mark = time.monotonic()
         return control
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Reports progress; raises Diverged when the loss is no longer a number."""
+        """Reports progress; raises Diverged when the loss is no longer a number, or far above the base's."""
         loss = kwargs["logs"].get("loss")
         if loss is not None:
-            _check_finite(float(loss), state.global_step)
+            self._divergence.learnt(float(loss), state.global_step)
             self._report(state, float(loss))
 
     def on_save(
@@ -140,18 +148,37 @@ class Supervision(TrainerCallback):
         if not all(
             bool(torch.isfinite(tensor).all()) for tensor in adapter_weights(kwargs["model"]).values()
         ):
-            _check_finite(math.nan, state.global_step)
+            self._divergence.learnt(math.nan, state.global_step)
         folder = self._checkpoints.path(state.global_step)
         note: dict[str, JSON] = {}
         if self.best is not None:
             save_file(dict(self.best.weights), folder / _BEST_FILE)
             note = {"best_step": self.best.step, "best_loss": self.best.loss}
         self._checkpoints.complete(state.global_step, note)
-        self._saved = time.monotonic()
+        self._watcher.saved(state.global_step)
+        self._saved = self._mark = time.monotonic()
+
+    def _score_base(self, model: PeftModel, state: TrainerState) -> None:
+        with model.disable_adapter():
+            base = self._timed_score(model)
+        self._divergence.base = base.loss
+        state.log_history.append({"step": 0, "base_loss": base.loss})
+        self._watcher.say(f"The base alone: {self._pace.scored} loss {base.loss:.4f}{_as_trained(model)}")
+        self._watcher.scored(self._found(0, base, is_base=True))
+
+    def _timed_score(self, model: PeftModel) -> Score:
+        began = time.monotonic()
+        score = self._held_out.score(model)
+        self._forecast.scored(time.monotonic() - began)
+        return score
+
+    def _found(self, step: int, score: Score, *, is_base: bool = False, is_best: bool = False) -> Scored:
+        rows, end = self._pace.scored, self.schedule.end
+        return Scored(step, end, rows, score.loss, score.token_accuracy, is_base, is_best)
 
     def _score(self, model: PeftModel, state: TrainerState) -> None:
-        score = self._held_out.score(model)
-        _check_finite(score.loss, state.global_step)
+        score = self._timed_score(model)
+        self._divergence.scored(score.loss, state.global_step)
         state.log_history.append(
             {
                 "step": state.global_step,
@@ -161,32 +188,27 @@ class Supervision(TrainerCallback):
         )
         self.schedule.looked(state.global_step, score.loss)
         self._prove_gradients = True
-        if self.best is None or score.loss < self.best.loss:
+        is_best = self.best is None or score.loss < self.best.loss
+        if is_best:
             self.best = Best(state.global_step, score.loss, adapter_weights(model))
         self._watcher.say(
             f"step {state.global_step}/{self.schedule.end}: {self._pace.scored} loss {score.loss:.4f}, "
             f"token accuracy {score.token_accuracy:.1%}"
         )
+        self._watcher.scored(self._found(state.global_step, score, is_best=is_best))
 
     def _report(self, state: TrainerState, loss: float) -> None:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        done = state.global_step - self._steps_before
         tokens = int(state.num_input_tokens_seen) - self._tokens_before
-        left = seconds / done * (self.schedule.end - state.global_step)
-        self._watcher.step(StepDone(state.global_step, self.schedule.end, loss, tokens / seconds, left))
+        step, end = state.global_step, self.schedule.end
+        left = self._forecast.seconds_left(step, end, self._pace.evaluate_every)
+        self._watcher.step(StepDone(step, end, loss, tokens / seconds, left))
 
 
 def _as_trained(model: PeftModel) -> str:
     """The final table shows the base as served, which may compute in another dtype."""
     dtype = model.get_input_embeddings().weight.dtype
     return "" if dtype is torch.float32 else f" in {str(dtype).removeprefix('torch.')}, as it trains"
-
-
-def _check_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"the loss is {loss} at step {step}; lower the learning rate and start again", step=str(step)
-        )
 
 
 def history_file(folder: Path) -> Path:

@@ -3,11 +3,12 @@
 from parfocal.training.runs.checkpoints import Checkpoint, Checkpoints
 from parfocal.training.runs.comparison import gain
 from parfocal.training.runs.curve import History, draw_curve
+from parfocal.training.runs.forecast import Forecast
 from parfocal.training.runs.full_disk import full_disk_named
 from parfocal.training.runs.identity import Identity, Parent
 from parfocal.training.runs.interruption import StopRequest
 from parfocal.training.runs.job import Job
-from parfocal.training.runs.progress import BarWatcher, PlainWatcher, SilentWatcher, StepDone, Watcher
+from parfocal.training.runs.progress import Scored, SilentWatcher, StepDone, Watcher
 from parfocal.training.runs.result import Figures, TrainResult
 from parfocal.training.runs.resuming import resumed
 from parfocal.training.runs.run_folder import RunFolder, latest_unfinished
@@ -15,17 +16,17 @@ from parfocal.training.runs.seals import Digests, changed_file, file_digests, is
 from parfocal.training.runs.tools import tool_versions
 
 __all__ = [
-    "BarWatcher",
     "Checkpoint",
     "Checkpoints",
     "Digests",
     "Figures",
+    "Forecast",
     "History",
     "Identity",
     "Job",
     "Parent",
-    "PlainWatcher",
     "RunFolder",
+    "Scored",
     "SilentWatcher",
     "StepDone",
     "StopRequest",

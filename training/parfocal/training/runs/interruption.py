@@ -11,11 +11,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """A context in which signals only set `made`; restores the previous handlers when it ends.
 
+    `exit_code` is what shells report of a process that the signal ended.
+
     Outside the main thread, where Python allows no handlers, `ask` still sets it by hand.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.made = False
+        self.exit_code = 128 + signal.SIGINT
         self._say = say
         self._before: dict[signal.Signals, object] = {}
 
@@ -35,8 +38,9 @@ class StopRequest:
     ) -> None:
         self._restore()
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._restore()
+        self.exit_code = 128 + number
         self.ask()
 
     def _restore(self) -> None:

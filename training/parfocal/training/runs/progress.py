@@ -1,13 +1,7 @@
-"""What a run reports to its watcher, and two ways to show it: a bar on a terminal, lines elsewhere."""
+"""What a run reports on its way, as values, and to whom."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from parfocal.registry import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +15,22 @@ class StepDone:
     seconds_left: float
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Rows that are not learnt were scored after `step`, or with the base alone before the first.
+
+    `rows` says which they were; `is_best`: no adapter of this run had a lower loss before.
+    """
+
+    step: int
+    steps: int
+    rows: str
+    loss: float
+    token_accuracy: float
+    is_base: bool = False
+    is_best: bool = False
+
+
 class Watcher(Protocol):
     """Follows a run; calls come from the training thread and should return immediately."""
 
@@ -30,9 +40,15 @@ class Watcher(Protocol):
     def step(self, done: StepDone) -> None:
         """Receives a finished step."""
 
+    def scored(self, found: Scored) -> None:
+        """Receives what a scoring found; a line says it too."""
+
+    def saved(self, step: int) -> None:
+        """Is told that a checkpoint of `step` is complete."""
+
 
 class SilentWatcher:
-    """Follows nothing; for programs."""
+    """Follows nothing; for programs, and to be built on."""
 
     def say(self, text: str) -> None:
         """Ignores the line."""
@@ -40,57 +56,8 @@ class SilentWatcher:
     def step(self, done: StepDone) -> None:
         """Ignores the step."""
 
+    def scored(self, found: Scored) -> None:
+        """Ignores the scoring."""
 
-class PlainWatcher:
-    """Writes plain lines: messages, and about ten lines of progress. For logs and pipes."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._tenths = 0
-
-    def say(self, text: str) -> None:
-        """Writes the line."""
-        self._write(text)
-
-    def step(self, done: StepDone) -> None:
-        """Writes a line after each tenth of the run."""
-        tenths = done.step * 10 // done.steps
-        if tenths != self._tenths:
-            self._tenths = tenths
-            self._write(f"step {done.step}/{done.steps}  {_figures(done)}  {done.seconds_left:.0f} s left")
-
-
-class BarWatcher:
-    """Shows a progress bar below the messages; use as a context."""
-
-    def __init__(self, console: Console) -> None:
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._bar.add_task("training", total=None, figures="", visible=False)
-
-    def __enter__(self) -> "BarWatcher":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """Prints the line above the bar."""
-        self._bar.console.print(printable(text), markup=False, highlight=False)
-
-    def step(self, done: StepDone) -> None:
-        """Moves the bar."""
-        self._bar.update(
-            self._task, completed=done.step, total=done.steps, figures=_figures(done), visible=True
-        )
-
-
-def _figures(done: StepDone) -> str:
-    return f"loss {done.loss:.3f}  {done.tokens_per_second:.0f} tokens/s"
+    def saved(self, step: int) -> None:
+        """Ignores the checkpoint."""

@@ -8,7 +8,7 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.errors import ResumeMismatch
 from parfocal.training.runs.run_folder import absolute
 
-_FREE = ("registry", "exact_match", "checkpoint_minutes", "adapter_dtype")
+_FREE = ("registry", "exact_match", "checkpoint_minutes", "adapter_dtype", "events", "track")
 
 
 def resumed(began: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from parfocal.training import BarWatcher, PlainWatcher, StepDone
+from parfocal.training import BarWatcher, PlainWatcher, Scored, StepDone
 
 
 def done(step: int, steps: int) -> StepDone:
@@ -43,3 +43,24 @@ def test_the_bar_shows_steps_and_figures_and_lines_stay_above_it() -> None:
     assert "[not markup] hello" in text
     assert "3/10" in text
     assert "loss 1.250" in text
+
+
+def screen_of(height: int) -> str:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, height=height)
+    with BarWatcher(console) as watcher:
+        watcher.scored(Scored(0, 10, "validation", 2.0, 0.1, is_base=True))
+        watcher.step(done(3, 10))
+        watcher.scored(Scored(3, 10, "validation", 1.0, 0.4, is_best=True))
+    return screen.getvalue()
+
+
+def test_the_losses_are_drawn_above_the_bar() -> None:
+    text = screen_of(40)
+
+    assert "●" in text and "╌" in text
+    assert text.rindex("3/10") > text.rindex("●")
+
+
+def test_a_small_terminal_keeps_its_room_for_messages() -> None:
+    assert "●" not in screen_of(12)
