@@ -75,3 +75,27 @@ def test_resuming_wants_to_know_which_run(run: Run, tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert str(tmp_path) in result.stderr
+
+
+def test_settings_come_from_a_file_a_pair_and_a_flag(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"say {n} ", "completion": f"{n} it is"} for n in range(200)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    file = tmp_path / "settings.toml"
+    file.write_text(f'data = "{data}"\nname = "team/invoices"\nrank = 2\nalpha = 3\nseed = 4\n', "utf-8")
+
+    result = run("train", "--settings", file, "--set", "alpha=5", "--rank", 8, "--check", "--json")
+
+    assert result.exit_code == 0, result.output
+    choices = json.loads(result.stdout)["choices"]
+    assert (choices["rank"], choices["alpha"]) == (8, 5)
+
+
+def test_an_unknown_setting_is_one_line_that_names_the_nearest(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("rnk = 8", "utf-8")
+
+    result = run("train", "--settings", file)
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].endswith("the nearest one is rank")

@@ -136,6 +136,7 @@ def test_what_kubernetes_puts_beside_a_service_is_not_a_mistake() -> None:
     links = {
         "PARFOCAL_SERVICE_HOST": "10.0.0.1",
         "PARFOCAL_SERVICE_PORT": "50051",
+        "PARFOCAL_TRAIN_RANK": "8",
         "PARFOCAL_SERVICE_PORT_GRPC": "50051",
         "PARFOCAL_PORT": "tcp://10.0.0.1:50051",
         "PARFOCAL_PORT_50051_TCP": "tcp://10.0.0.1:50051",

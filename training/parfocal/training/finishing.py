@@ -9,6 +9,15 @@ from parfocal.training.evaluation import HeldOut, Score, exact_match
 from parfocal.training.methods import Fitted, load_served, training_device
 from parfocal.training.publishing import check_adapter, publication_json
 from parfocal.training.runs import Figures, Job, TrainResult, draw_curve, gain, tool_versions
+from parfocal.training.settings import resolved_settings
+
+# What a version says at another place, or what is of this machine only.
+_ELSEWHERE = frozenset(
+    {
+        *("data", "validation", "held_out", "output", "registry", "events", "track", "checkpoint_minutes"),
+        *("name", "base", "parent", "seed", "template_variables"),
+    }
+)
 
 
 def finish(job: Job, fitted: Fitted) -> TrainResult:
@@ -103,8 +112,11 @@ def _rendering(job: Job) -> Rendering:
 
 def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
     """What determines the adapter besides data, base and seed, and the rows it was made and measured on."""
+    settings = resolved_settings(job.config, job.hyperparameters)
     return {
+        **{name: value for name, value in settings.items() if name not in _ELSEWHERE},
         **job.hyperparameters.to_json(),
+        "most_steps": job.hyperparameters.steps,
         "steps": result.steps,
         "rendering": _rendering(job).form,
         "keep": job.config.keep,

@@ -22,10 +22,12 @@ from parfocal.training.runs import (
     SilentWatcher,
     TrainResult,
     Watcher,
+    absolute,
     full_disk_named,
     resumed,
     tool_versions,
 )
+from parfocal.training.settings import resolved_settings, settings_toml
 from parfocal.training.targets import check_targets
 from parfocal.training.watching import check_trackers, followed
 
@@ -147,7 +149,19 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, begun
     folder = RunFolder.create(config, identity) if begun is None else begun.folder
     folder.check_identity(identity)
     folder.write_report(prepared.report.to_json())
+    folder.write_settings(_settings_text(config, prepared, hyperparameters, parent))
     return Job(config, prepared, hyperparameters, base, contract, folder, registry, parent, watcher)
+
+
+def _settings_text(
+    config: TrainConfig, prepared: Prepared, chosen: Hyperparameters, parent: Parent | None
+) -> str:
+    settings = resolved_settings(absolute(config), chosen, parent.name if parent else None)
+    reasons = {choice.name: choice.reason for choice in chosen.choices}
+    head = (
+        f"The same run again: parfocal train --settings THIS_FILE\ndata of this run: {prepared.data_digest}"
+    )
+    return settings_toml(settings, reasons, head)
 
 
 def _prepared(config: TrainConfig) -> Prepared:

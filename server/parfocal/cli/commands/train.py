@@ -1,5 +1,6 @@
 """`parfocal train`: from rows of examples to a published adapter. Its flags are fields of `TrainConfig`."""
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +23,8 @@ _DOC = """Train an adapter on examples and publish it.
 Rows are {"prompt": …, "completion": …}, {"messages": […]} or of another format that parfocal data check
 knows: JSON lines, a JSON array, CSV, Parquet, or a data set of the Hub. They are checked before anything is
 loaded. Some are held out: half of them to choose the adapter on, half to compare it with its base on. Ctrl-C
-leaves a checkpoint for --resume.
+leaves a checkpoint for --resume. Each setting is a key of a --settings file, a variable (PARFOCAL_TRAIN_RANK
+for --rank), a --set and a flag: a flag beats a variable, and a variable beats the file.
 
 Example: parfocal train --data invoices.jsonl --name team/invoices
 """
@@ -100,6 +102,16 @@ FIELDS = (
     ),
     Flag("adapter_dtype", str, "Type of the published weights. Default: float32.", "float32|bfloat16"),
 )
+SETTINGS = (
+    Flag(
+        "settings",
+        Path,
+        "A TOML file with any of these settings, such as settings.toml of a run's folder.",
+        "FILE.toml",
+        "PARFOCAL_TRAIN_SETTINGS",
+    ),
+    Flag("set", list, "A setting, as in that file; may be repeated.", "KEY=VALUE"),
+)
 _MODES = (
     Flag("publish", bool, "Publish the adapter. Default: yes."),
     Flag("check", bool, "Only check the rows and show the choices.", has_opposite=False),
@@ -117,7 +129,7 @@ _WITH_PUBLISH_RUN = {"publish_run", "registry", "name", "json"}
 
 def build_train() -> Callable[..., None]:
     """The command, with one flag for each field of the configuration."""
-    return command("train", _DOC, (*FIELDS, *_MODES), _train)
+    return command("train", _DOC, (*FIELDS, *SETTINGS, *_MODES), _train)
 
 
 def _train(given: Given) -> None:
@@ -127,16 +139,13 @@ def _train(given: Given) -> None:
     if given.get("resume"):
         _resume(given)
         return
-    for name in ("data", "name"):
-        if name not in given:
-            raise typer.BadParameter("it is needed, unless a run is resumed", param_hint=f"--{name}")
-    config = _config(given)
+    config = config_of(given)
     if given.get("check"):
         _check(config, bool(given.get("json")))
         return
     from parfocal.training import train
 
-    with _watching(_is_quiet(given)) as watcher:
+    with _watching(bool(given.get("json")) or config.events == "-") as watcher:
         result = train(config, watcher)
     if given.get("json"):
         show_json(result.to_json())
@@ -145,7 +154,8 @@ def _train(given: Given) -> None:
 def _resume(given: Given) -> None:
     from parfocal.training import latest_unfinished, resume
 
-    output, name = given.get("output"), given.get("name")
+    settings = _settings(given)
+    output, name = settings.get("output"), settings.get("name")
     if not isinstance(output, Path) and not isinstance(name, str):
         raise typer.BadParameter("say which run: give --output or --name", param_hint="--resume")
     if given.get("check"):
@@ -153,8 +163,8 @@ def _resume(given: Given) -> None:
             "a run that is resumed was checked; leave one of them out", param_hint="--check"
         )
     folder = output if isinstance(output, Path) else latest_unfinished(str(name))
-    with _watching(_is_quiet(given)) as watcher:
-        result = resume(folder, watcher, settings=_settings(given))
+    with _watching(bool(given.get("json")) or settings.get("events") == "-") as watcher:
+        result = resume(folder, watcher, settings=settings)
     if given.get("json"):
         show_json(result.to_json())
 
@@ -162,7 +172,9 @@ def _resume(given: Given) -> None:
 def _publish_run(given: Given) -> None:
     from parfocal.training import publish_run
 
-    others = [flag.text for flag in (*FIELDS, *_MODES) if flag.name in given.keys() - _WITH_PUBLISH_RUN]
+    others = [
+        flag.text for flag in (*FIELDS, *SETTINGS, *_MODES) if flag.name in given.keys() - _WITH_PUBLISH_RUN
+    ]
     if others:
         raise typer.BadParameter(f"it trains nothing; leave {others[0]} out", param_hint="--publish-run")
     registry, name = given.get("registry"), given.get("name")
@@ -194,14 +206,21 @@ def _check(config: "TrainConfig", as_json: bool) -> None:
         raise DataRefused(prepared.report)
 
 
-def _config(given: Given) -> "TrainConfig":
+def config_of(given: Given) -> "TrainConfig":
+    """The settings of a new run; a usage error where data or name is missing."""
     from parfocal.training import TrainConfig
 
-    return TrainConfig(**{"registry": DEFAULT_REGISTRY, **_settings(given)})
+    settings = {"registry": DEFAULT_REGISTRY, **_settings(given)}
+    for name in ("data", "name"):
+        if settings.get(name) is None:
+            raise typer.BadParameter("it is needed, unless a run is resumed", param_hint=f"--{name}")
+    return TrainConfig(**settings)
 
 
 def _settings(given: Given) -> dict[str, Any]:
-    """The fields of the configuration that were given."""
+    """The fields of the configuration that were given: file < environment < flags."""
+    from parfocal.training.settings import resolve_settings
+
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
     for name in ("targets", "track"):
@@ -213,16 +232,14 @@ def _settings(given: Given) -> dict[str, Any]:
         values["columns"] = read_columns(values["columns"])
     if given.get("publish") is False:
         values["registry"] = None
-    return values
-
-
-def _is_quiet(given: Given) -> bool:
-    """Whether standard output is for machines."""
-    return bool(given.get("json")) or given.get("events") == "-"
+    file, pairs = given.get("settings"), given.get("set")
+    assert file is None or isinstance(file, Path)
+    found = resolve_settings(file, os.environ, pairs if isinstance(pairs, list) else (), values)
+    return dict(found.values)
 
 
 def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":
-    """The run's watcher: a chart and a bar on a terminal, lines elsewhere; with JSON, on stderr."""
+    """The run's watcher: a chart and a bar on a terminal, lines elsewhere; on stderr if `quiet`."""
     from rich.console import Console
 
     from parfocal.training import BarWatcher, PlainWatcher

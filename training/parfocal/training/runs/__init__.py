@@ -11,7 +11,7 @@ from parfocal.training.runs.job import Job
 from parfocal.training.runs.progress import Scored, SilentWatcher, StepDone, Watcher
 from parfocal.training.runs.result import Figures, TrainResult
 from parfocal.training.runs.resuming import resumed
-from parfocal.training.runs.run_folder import RunFolder, latest_unfinished
+from parfocal.training.runs.run_folder import RunFolder, absolute, latest_unfinished
 from parfocal.training.runs.seals import Digests, changed_file, file_digests, is_sealed, sealed
 from parfocal.training.runs.tools import tool_versions
 
@@ -32,6 +32,7 @@ __all__ = [
     "StopRequest",
     "TrainResult",
     "Watcher",
+    "absolute",
     "changed_file",
     "draw_curve",
     "file_digests",

@@ -17,6 +17,7 @@ from parfocal.training.runs.seals import is_sealed, seal_of, sealed
 RUNS = Path("parfocal-runs")
 _RECORD = "run.json"
 _RESULT = "result.json"
+_SETTINGS = "settings.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,10 @@ class RunFolder:
         """Whether the run has finished."""
         return (self.path / _RESULT).is_file()
 
+    def write_settings(self, text: str) -> None:
+        """Stores the settings with nothing left open, as TOML for `--settings`."""
+        self._write(_SETTINGS, text)
+
     def write_report(self, report: Mapping[str, JSON]) -> None:
         """Stores what the data checks found."""
         self.write("data-report.json", report)
@@ -109,9 +114,12 @@ class RunFolder:
 
     def write(self, name: str, value: Mapping[str, JSON]) -> None:
         """Writes `value` to the file `name`, whole or not at all."""
+        self._write(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
         draft = self.path / f"{name}.part"
         try:
-            draft.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            draft.write_text(text, "utf-8")
         except OSError as error:
             error.filename = error.filename or str(draft)  # a full disk is told of without a name
             raise
