@@ -15,6 +15,7 @@ from parfocal.engine.scheduling.plan import SamplingRow
 LIMITED = row(Sampling(temperature=1.0, top_k=5, min_p=0.1))
 PENALISED = row(Sampling(temperature=1.0, repetition_penalty=1.2), output_ids=(3,))
 BIASED = row(Sampling(logit_bias={31: 5.0}))
+SCORED = replace(DRAWN, logprobs=True, top_logprobs=3)
 
 
 class Enough(Exception):
@@ -25,7 +26,9 @@ def enough() -> None:
     raise Enough
 
 
-@pytest.mark.parametrize("asked", [PLAIN, DRAWN, LIMITED, PENALISED, BIASED, replace(DRAWN, banned_ids=(4,))])
+@pytest.mark.parametrize(
+    "asked", [PLAIN, DRAWN, LIMITED, PENALISED, BIASED, SCORED, replace(DRAWN, banned_ids=(4,))]
+)
 @pytest.mark.parametrize("is_held", [False, True], ids=["free", "held"])
 def test_all_work_is_queued_before_the_sampler_waits(asked: SamplingRow, is_held: bool) -> None:
     state = Listed(((3,), (17,)), VOCABULARY).start() if is_held else None
@@ -42,5 +45,6 @@ def test_a_copy_from_memory_that_may_move_would_be_noticed() -> None:
     with watched_card() as card:
         torch.tensor([1, 2], device=CARD)
         torch.ones(2).to(CARD, non_blocking=True)
+        torch.empty(2).copy_(torch.empty(2, device=CARD), non_blocking=True)
 
-    assert card.waits == ["tensor", "copy of (2,)"]
+    assert card.waits == ["tensor", "copy of (2,)", "copy of (2,)"]

@@ -53,6 +53,10 @@ class _Done(TorchDispatchMode):
         if name == "empty" and named.pop("pin_memory", False):
             self._pinned.append(func(*args, **named))
             return self._pinned[-1]
+        if name == "copy_" and args[1].device == CARD != args[0].device:
+            # There are no values to copy.
+            self._copied(args[1], args[0], is_queued=args[2:] == (True,))
+            return args[0]
         result = func(*args, **named)
         if name in _READ:
             self._noted.waits.append(name)
@@ -66,7 +70,7 @@ class _Done(TorchDispatchMode):
         if source.device == target.device:
             return
         self._noted.copies += 1
-        memory = source.untyped_storage().data_ptr()
+        memory = (target if source.device == CARD else source).untyped_storage().data_ptr()
         is_pinned = any(memory == one.untyped_storage().data_ptr() for one in self._pinned)
         if not (is_pinned and is_queued):
             self._noted.waits.append(f"copy of {tuple(source.shape)}")

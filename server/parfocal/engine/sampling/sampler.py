@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from parfocal.engine.errors import ConstraintFailed
-from parfocal.engine.request import TokenLogprob
 from parfocal.engine.sampling.allowed_tokens import keep_allowed
+from parfocal.engine.sampling.drawn import AskedLogprobs, Drawn
 from parfocal.engine.sampling.draws import Draws, PlainDraws, numbers
-from parfocal.engine.sampling.held_rows import NONE_HELD, Held, HeldRows
-from parfocal.engine.sampling.host_values import on_device
+from parfocal.engine.sampling.held_rows import NONE_HELD, HeldRows
+from parfocal.engine.sampling.host_values import OnHost, on_device
 from parfocal.engine.sampling.likeliest import NO_TOKEN, Likeliest, PlainLikeliest
 from parfocal.engine.sampling.logit_rules import add_bias, ban, penalise
 from parfocal.engine.scheduling import SampledToken, SamplingRow
@@ -40,7 +39,7 @@ class Sampler:
     ) -> list[SampledToken]:
         """One token per row of `logits` ([rows, vocabulary], any float type, left unchanged).
 
-        Calls `meanwhile` before it waits for the device: once, unless log-probabilities are asked for.
+        Calls `meanwhile` once all work is queued, before it waits for the device, which it does once.
 
         A row that holds NaN or +inf, or that has no token left to draw, comes back with an error; the other
         rows are not affected. Log-probabilities are of the raw logits, before bias, penalties, constraints
@@ -48,6 +47,12 @@ class Sampler:
         """
         if not rows:
             return []
+        drawn = self.queue(logits, rows)
+        meanwhile()
+        return drawn.tokens()
+
+    def queue(self, logits: torch.Tensor, rows: Sequence[SamplingRow]) -> Drawn:
+        """As `sample`, of at least one row, without waiting: all work is queued, that of the copies too."""
         chosen = self._likeliest.of_all(logits)
         held = NONE_HELD
         if any(row.constraint is not None for row in rows):
@@ -68,18 +73,12 @@ class Sampler:
             )
             chosen[places] = found.masked_fill(chosen[places] == NO_TOKEN, NO_TOKEN)
         self._draw(logits, rows, [i for i in left if not _is_bent(rows[i])], chosen)
-        meanwhile()
-        token_ids: list[int] = chosen.tolist()
-        for i in held.failed:
-            token_ids[i] = NO_TOKEN
-        asking = [i for i, row in enumerate(rows) if row.wants_logprobs and token_ids[i] != NO_TOKEN]
-        logprobs: dict[int, TokenLogprob] = {}
-        for group in self._together(len(asking)):
-            logprobs |= _logprobs(logits, rows, token_ids, asking[group])
-        return [
-            SampledToken(token_id, logprobs.get(i)) if token_id != NO_TOKEN else _failure(logits[i], i, held)
-            for i, token_id in enumerate(token_ids)
+        asking = [i for i, row in enumerate(rows) if row.wants_logprobs]
+        asked = [
+            AskedLogprobs.of(logits, rows, asking[group], chosen) for group in self._together(len(asking))
         ]
+        fetched = OnHost([chosen, *(each for group in asked for each in group[1:])])
+        return Drawn(logits, rows, chosen, held, asked, fetched)
 
     def _choose(
         self, scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
@@ -113,36 +112,3 @@ class Sampler:
 def _is_bent(row: SamplingRow) -> bool:
     """Whether a row's token is not chosen from its logits as they are."""
     return row.penalised or bool(row.banned_ids) or row.bias is not None or row.constraint is not None
-
-
-def _logprobs(
-    logits: torch.Tensor, rows: Sequence[SamplingRow], token_ids: Sequence[int], asking: Sequence[int]
-) -> dict[int, TokenLogprob]:
-    """The log-probabilities of the rows `asking`, by row."""
-    places = torch.tensor(asking, device=logits.device)
-    asked = logits.index_select(0, places).float().log_softmax(dim=-1)
-    chosen = torch.tensor([token_ids[i] for i in asking], device=logits.device)
-    width = min(max(rows[i].top_logprobs for i in asking), logits.shape[-1])
-    values, ids = asked.topk(width, dim=-1)
-    chosen_values = asked.gather(1, chosen[:, None]).squeeze(1).tolist()
-    tops = [list(zip(*pair, strict=True)) for pair in zip(ids.tolist(), values.tolist(), strict=True)]
-    return {
-        i: TokenLogprob(token_ids[i], chosen_values[n], tuple(tops[n][: rows[i].top_logprobs]))
-        for n, i in enumerate(asking)
-    }
-
-
-def _failure(logits: torch.Tensor, row: int, held: Held) -> SampledToken:
-    """A row's failure ([vocabulary]), which says what is wrong with it."""
-    if row in held.failed:
-        return SampledToken(NO_TOKEN, error=str(held.failed[row]), refusal=held.failed[row])
-    for name, broken in (("NaN", logits.isnan()), ("+inf", logits.isposinf())):
-        if count := int(broken.sum()):
-            return SampledToken(NO_TOKEN, error=f"{count} of {logits.numel()} logits are {name}")
-    if row in held.bits:
-        refusal = ConstraintFailed(
-            "no token that the constraint allows may be drawn: the others are banned or have no probability; "
-            "ask for fewer bans or another constraint"
-        )
-        return SampledToken(NO_TOKEN, error=str(refusal), refusal=refusal)
-    return SampledToken(NO_TOKEN, error=f"all {logits.numel()} logits are -inf after penalties and bans")
