@@ -39,7 +39,7 @@ def test_a_schedule_that_goes_wrong_is_made_short(draw: Random) -> None:
 
 
 def test_the_schedules_meet_what_they_are_for() -> None:
-    """Every kind of end, ids used again, and copies that begin while a step runs."""
+    """Every kind of end, ids used again, copies that begin while a step runs, and steps queued ahead."""
     lives = [Schedule(Random(seed)) for seed in range(60)]
     for life in lives:
         life.run()
@@ -55,4 +55,5 @@ def test_the_schedules_meet_what_they_are_for() -> None:
         assert len(set(ids)) < len(ids)
     assert sum(life.refused for life in lives) > 0
     assert sum(life.moved_in_steps for life in lives) > 100
+    assert sum(life.queued_ahead for life in lives) > 150
     assert len(calls) > 500

@@ -4,6 +4,8 @@ Synchronous, so that it can be tested step by step.
 
     schedule() -> Plan -> run(plan) -> tokens -> commit(tokens) -> deltas
 
+Where the device computes beside the caller, it has the next plan as a rule before this one's tokens are read.
+
 `validate`, `submit`, `cancel`, `post`, `drain`, `adapters`, `live` and the counts of `pool` are for any
 thread. `step`, `wait` and `fail_all` are for the thread that steps, one at a time, as `owner` asserts.
 """
@@ -12,8 +14,11 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 from parfocal.engine.adapters import LoadAdvanced, LoadEnded, PrefetchEnded
+from parfocal.engine.ahead import Ahead
 from parfocal.engine.errors import (
     DeviceLost,
     EngineDraining,
@@ -57,7 +62,8 @@ class Engine:
         self._draining = False
         self._door = threading.Lock()
         self._seeds = random.Random()  # a seed is no secret, and the system takes its time to make one
-        self._check = SelfCheck(parts.pool, self._attempt)
+        self._ahead = Ahead(parts.scheduler, parts.runner) if parts.runner.goes_ahead else None
+        self._check = SelfCheck(parts.pool, partial(self._attempt, meanwhile=self._live.send_held))
         self._failed_rows = 0
         self._copying: frozenset[str] = frozenset()
         self._step_seconds = 0.0
@@ -128,18 +134,20 @@ class Engine:
         for message in self._parts.inbox.read():
             self._take(message)
         self._expire()
-        if self._check.is_due and not self._check.passes():
+        queued = self._ahead.take() if self._ahead is not None else None
+        if self._check.is_due and queued is None and not self._check.passes():
             self._send_held()
             return False
         begun = time.monotonic()
-        plan = self._planned()
+        plan = queued or self._planned()
         if not plan.rows:
             self._send_held()
             self._tell_load()
             return False
         self._failed_rows = 0
         advanced = self._compute(plan)
-        self._check.is_due = self._failed_rows >= len(plan.rows)
+        # What was queued behind a step that failed as a whole says nothing of the next.
+        self._check.is_due = self._failed_rows >= len(plan.rows) or (self._check.is_due and plan.is_ahead)
         self._live.hold(advanced)
         if not self._parts.runner.overlaps:
             self._send_held()
@@ -275,22 +283,39 @@ class Engine:
         self._live.let_go()
 
     def _compute(self, plan: Plan) -> list[Sequence]:
-        """Runs a plan; if it fails, runs each row alone, so that only the rows at fault end in an error."""
-        drawn = self._attempt(plan)
-        if not isinstance(drawn, Exception):
-            return self._commit(plan, drawn)
-        if len(plan.rows) == 1:
+        """Runs a plan; if it fails, runs each row alone, so that only the rows at fault end in an error.
+
+        A plan made ahead that fails is forgotten: its requests' tokens are known now, and are planned anew.
+        """
+        drawn = self._attempt(plan, self._while_it_runs)
+        if isinstance(drawn, Exception) and plan.is_ahead:
+            self._parts.scheduler.abandon(plan)
+            return []
+        if isinstance(drawn, Exception) and len(plan.rows) > 1:
+            tried = ((row, self._attempt(row, self._live.send_held)) for row in plan.alone())
+            return [sequence for row, found in tried for sequence in self._applied(row, found)]
+        return self._applied(plan, drawn)
+
+    def _applied(self, plan: Plan, drawn: Drawn | Exception) -> list[Sequence]:
+        """Commits what came of a plan; one that has failed is of one row."""
+        if isinstance(drawn, Exception):
             self._fail_row(plan.rows[0], in_short(drawn), drawn)
             return []
-        return [sequence for row in plan.alone() for sequence in self._compute(row)]
+        return self._commit(plan, drawn)
 
-    def _attempt(self, plan: Plan) -> Drawn | Exception:
+    def _while_it_runs(self) -> None:
+        # First, so that the device has work after this step however long the texts take.
+        if self._ahead is not None:
+            self._ahead.queue()
+        self._live.send_held()
+
+    def _attempt(self, plan: Plan, meanwhile: Callable[[], None]) -> Drawn | Exception:
         """Runs a plan; returns the error if it fails, once nothing holds the failed step's memory any more.
 
         Raises DeviceLost.
         """
         try:
-            return self._parts.runner.run(plan, self._live.send_held)
+            return self._parts.runner.run(plan, meanwhile)
         except Exception as error:  # the engine's loop, for one step: kernels and drivers raise anything
             log.exception("a step of %d rows failed", len(plan.rows))
             failure = error
@@ -299,6 +324,8 @@ class Engine:
         # Outside the block, and without the frames: both hold the step's tensors.
         release_frames(failure)
         self._check_device(failure)
+        if self._ahead is not None:
+            self._ahead.give_up()
         self._parts.runner.release()
         return failure
 

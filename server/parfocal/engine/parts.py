@@ -25,7 +25,18 @@ class PlanRunner(Protocol):
         """Each row's sampled token, in the plan's order; None where a prompt is unfinished.
 
         Calls `meanwhile` once all work is queued, before it waits for the tokens. When it returns or raises,
-        nothing computes the plan any more.
+        nothing computes the plan any more; after an error, nor the one that was queued behind it.
+        """
+
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether `queue_next` may ever return True."""
+
+    def queue_next(self, plan: Plan) -> bool:
+        """Queues a plan made ahead behind the one that runs, without waiting; to be called in `meanwhile`.
+
+        The next `run` must be of the same plan. Returns False if it cannot be queued, and then has done
+        nothing.
         """
 
     def is_lost(self, error: BaseException) -> bool:

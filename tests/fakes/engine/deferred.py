@@ -30,6 +30,9 @@ class Weather(Protocol):
     def spoils(self, row: PlanRow) -> bool:
         """Whether the row's logits are not finite."""
 
+    def follows(self, rows: Sequence[PlanRow]) -> bool:
+        """Whether rows can be queued whose tokens only the device knows."""
+
 
 @dataclass
 class DeferredDevice(FakeDevice):
@@ -77,20 +80,25 @@ class DeferredForward:
         self._device = device
         self._block_tokens = block_tokens
         self._weather = weather
-        self._decode_inputs: list[PlanRow] = []
+        # Decode steps take turns on two buffers.
+        self._decode_inputs: list[list[PlanRow]] = [[], []]
 
     def logits(self, laid: list[LaidRow], last: list[int]) -> Answers:
         """Returns the answers at the batch's places `last`."""
         return self.head(self.states(laid, last))
 
+    def follow(self, laid: list[LaidRow], tokens: Answers, places: list[int]) -> Answers | None:
+        """Returns the answers of rows that compute those `tokens`; None where the weather wants the host."""
+        rows = [item.row for item in laid]
+        if not self._weather.follows(rows):
+            return None
+        self._queue(rows, [partial(_token, tokens, place) for place in places])
+        return self.head(rows)
+
     def states(self, laid: list[LaidRow], places: list[int]) -> list[PlanRow]:
         """Returns the row of each of the batch's `places`, once their work is queued."""
         rows = [item.row for item in laid]
-        inputs = self._filled(rows)
-        self._weather.blows("launch", rows)
-        for number, row in enumerate(rows):
-            self._device.queue.append(partial(self._write, inputs, number, row, self._lying(row)))
-        self._weather.blows("half", rows)
+        self._queue(rows, [partial(_known, row) for row in rows])
         return [next(item.row for item in laid if item.start <= place < item.end) for place in places]
 
     def head(self, states: list[PlanRow]) -> Answers:
@@ -111,21 +119,36 @@ class DeferredForward:
         self._device.finish()
         return answers.tokens
 
+    def _queue(self, rows: list[PlanRow], tokens: Sequence[Callable[[], Sequence[int]]]) -> None:
+        inputs = self._filled(rows)
+        self._weather.blows("launch", rows)
+        for number, (row, own) in enumerate(zip(rows, tokens, strict=True)):
+            self._device.queue.append(partial(self._write, inputs, number, row, own, self._lying(row)))
+        self._weather.blows("half", rows)
+
     def _filled(self, rows: list[PlanRow]) -> list[PlanRow]:
         if any(len(row.token_ids) > 1 for row in rows):
             return rows
-        self._decode_inputs[:] = rows
-        return self._decode_inputs
+        self._decode_inputs.reverse()
+        self._decode_inputs[0][:] = rows
+        return self._decode_inputs[0]
 
     def _lying(self, row: PlanRow) -> str:
         return self._device.places.get(row.place, EMPTY) if row.place else ""
 
-    def _write(self, inputs: list[PlanRow], number: int, row: PlanRow, digest: str) -> None:
+    def _write(
+        self,
+        inputs: list[PlanRow],
+        number: int,
+        row: PlanRow,
+        tokens: Callable[[], Sequence[int]],
+        digest: str,
+    ) -> None:
         if inputs[number : number + 1] != [row]:
             self._device.faults.append("a step reads the inputs of a later one")
         if (found := self._lying(row)) != digest:
             self._device.faults.append(f"a step for {digest or 'the base'} computes with {found}")
-        for at, token in enumerate(row.token_ids, start=row.start):
+        for at, token in enumerate(tokens(), start=row.start):
             self._device.cache[self._at(row, at)] = (token, found)
 
     def _draw(self, answers: Answers, order: int, row: PlanRow, digest: str) -> None:
@@ -138,7 +161,7 @@ class DeferredForward:
 
     def _known(self, row: PlanRow, digest: str) -> tuple[int, ...]:
         """Returns a row's tokens to its end, as they lie in the cache."""
-        cells = [self._device.cache[self._at(row, at)] for at in range(row.start + len(row.token_ids))]
+        cells = [self._device.cache[self._at(row, at)] for at in range(row.end)]
         owners = {owner for _, owner in cells} | {self._lying(row)}
         if owners != {digest}:
             self._device.faults.append(f"a row of {digest or 'the base'} reads what {owners} computed")
@@ -148,23 +171,52 @@ class DeferredForward:
         return row.blocks[position // self._block_tokens], position % self._block_tokens
 
 
+def _known(row: PlanRow) -> Sequence[int]:
+    return row.token_ids
+
+
+def _token(answers: Answers, place: int) -> Sequence[int]:
+    """Returns a token as the device finds it, once it gets there; one that is none is computed in vain."""
+    return (max(0, answers.tokens[place].token_id),)
+
+
+@dataclass
+class DeferredTokens:
+    """A step's tokens on their way: whoever reads them waits until the device has come so far."""
+
+    chosen: Answers
+    device: DeferredDevice
+    weather: Weather
+    has_come: bool = False
+
+    def come(self) -> None:
+        """Is called when the device gets there."""
+        self.has_come = True
+
+    def tokens(self, *, are_logits_there: bool) -> list[SampledToken]:
+        """Returns the tokens of the rows that draw, having waited for them and for nothing else."""
+        del are_logits_there
+        self.weather.blows("wait", self.chosen.rows)
+        self.device.waits += 1
+        while not self.has_come:
+            self.device.advance(1)
+        return self.chosen.tokens
+
+
 class DeferredSampler(Sampler):
-    """Waits for the device when it reads the tokens, as torch does."""
+    """Returns tokens that the device has not drawn yet."""
 
     def __init__(self, device: DeferredDevice, weather: Weather) -> None:
         self._device = device
         self._weather = weather
 
-    def sample(  # type: ignore[override]
-        self, logits: Answers, rows: Sequence[SamplingRow], meanwhile: Callable[[], None] = lambda: None
-    ) -> list[SampledToken]:
+    def queue(self, logits: Answers, rows: Sequence[SamplingRow]) -> DeferredTokens:  # type: ignore[override]
         """Returns the tokens of the rows that draw."""
         assert len(rows) == len(logits.tokens)
         self._weather.blows("sample", logits.rows)
-        meanwhile()
-        self._weather.blows("wait", logits.rows)
-        self._device.finish()
-        return logits.tokens
+        drawn = DeferredTokens(logits, self._device, self._weather)
+        self._device.queue.append(drawn.come)
+        return drawn
 
 
 @dataclass
@@ -196,4 +248,5 @@ class DeferredWorld(World):
         forward = DeferredForward(self.late, self.block_tokens, self._weather)
         backend = _Backend(self.late, Stopwatch())
         sampler = DeferredSampler(self.late, self._weather)
-        return Runner(cast(Any, forward), cast(Any, backend), sampler, cast(Any, forward))
+        ahead = cast(Any, forward) if self.overlaps else None
+        return Runner(cast(Any, forward), cast(Any, backend), sampler, cast(Any, forward), ahead)

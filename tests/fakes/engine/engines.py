@@ -180,11 +180,12 @@ class World:
     def check_invariants(self) -> None:
         """Raises if a block, slot or pin is lost, doubled or held by nobody, or a caller is told too much."""
         assert not self.faults
-        held = [block for sequence in self.scheduler for block in sequence.blocks]
+        holders = [*self.scheduler, *self.scheduler.leaving]
+        held = [block for sequence in holders for block in sequence.blocks]
         references = {block: held.count(block) for block in set(held)}
         assert self.pool.free == self.pool.total - len(references)
         for slot in self.table:
-            pins = sum(1 for sequence in self.scheduler if sequence.slot is slot)
+            pins = sum(1 for sequence in holders if sequence.slot is slot)
             assert slot.pins == pins, f"{slot} has {slot.pins} pins, but {pins} requests hold it"
         assert len(self.table) <= self.slots
         assert sum(entry.content.size_bytes for entry in self.host) == self.host.size_bytes <= self.host_bytes
@@ -195,6 +196,7 @@ class World:
     def check_rest(self) -> None:
         """Raises if anything is still held although nothing runs."""
         self.check_invariants()
+        assert not self.scheduler.leaving
         assert self.pool.free == self.pool.total
         assert all(slot.pins == 0 for slot in self.table)
         assert set(self.completions) | set(self.errors) == set(self.requests), "a request was lost"

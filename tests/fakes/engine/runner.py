@@ -132,6 +132,16 @@ class FakeRunner:
         self.after_sending()
         return [self._read(row) if row.sampling or row.reading else None for row in plan.rows]
 
+    @property
+    def goes_ahead(self) -> bool:
+        """Returns False."""
+        return False
+
+    def queue_next(self, plan: Plan) -> bool:
+        """Queues nothing."""
+        del plan
+        return False
+
     def is_lost(self, error: BaseException) -> bool:
         """Answers as it was told to."""
         return self.is_device_lost

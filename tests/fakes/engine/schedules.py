@@ -121,6 +121,7 @@ class Schedule:
         self.calls: list[Call] = []
         self.refused = 0
         self.moved_in_steps = 0
+        self.queued_ahead = 0
         self._holder: dict[str, Call] = {}
         self._trouble = ""
         self.world = DeferredWorld(
@@ -295,6 +296,11 @@ class Schedule:
     def spoils(self, row: PlanRow) -> bool:
         """Whether a row's logits are not finite."""
         return self._fate(row) == "logits"
+
+    def follows(self, rows: Sequence[PlanRow]) -> bool:
+        """Whether rows can be queued whose tokens only the device knows: nearly always."""
+        self.queued_ahead += len(rows) > 0
+        return self.draw.random() < 0.9
 
     def _fate(self, row: PlanRow) -> str:
         call = self._holder.get(row.request_id)

@@ -58,7 +58,7 @@ def build_engine(
     return Engine(
         Parts(
             scheduler=Scheduler(limits, pool, residency),
-            runner=Runner(computing.forward, base.backend, sampler, reader),
+            runner=Runner(computing.forward, base.backend, sampler, reader, computing.ahead),
             residency=residency,
             pool=pool,
             admission=Admission(base.info.context_tokens, blocks * config.block_tokens, base.info.vocabulary),

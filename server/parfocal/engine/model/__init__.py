@@ -7,7 +7,7 @@ from parfocal.engine.model.attention import (
     Scoring,
     register_attention,
 )
-from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.forward import AheadForward, Forward
 from parfocal.engine.model.kv_cache import KvCache, KvShape
 from parfocal.engine.model.linears import Kept, LinearLayout, put
 from parfocal.engine.model.model_forward import ModelForward
@@ -23,6 +23,7 @@ from parfocal.engine.model.workspace import FLOAT_BYTES, activation_bytes, query
 __all__ = [
     "ATTENTION",
     "FLOAT_BYTES",
+    "AheadForward",
     "AttentionWork",
     "Backend",
     "BaseInfo",

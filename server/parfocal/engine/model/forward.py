@@ -22,3 +22,14 @@ class Forward(Protocol):
 
     def head(self, states: torch.Tensor) -> torch.Tensor:
         """The logits `[places, vocabulary]` of `states` `[places, hidden]`, as float32."""
+
+
+class AheadForward(Protocol):
+    """Runs decode steps whose tokens only the device knows yet."""
+
+    def follow(self, laid: list[LaidRow], tokens: torch.Tensor, places: list[int]) -> torch.Tensor | None:
+        """The logits `[rows, vocabulary]`, as float32, of a step whose row `i` computes `tokens[places[i]]`.
+
+        `tokens`, int64, lie on the device and may still be computed; -1 stands for any. The host waits for
+        nothing. None, and nothing is queued, where such a step cannot be run.
+        """

@@ -12,7 +12,7 @@ from parfocal.engine.config import EngineConfig
 from parfocal.engine.devices import Device
 from parfocal.engine.lora import ActiveAdapters, AdapterStore
 from parfocal.engine.memory import DeviceNeeds
-from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.forward import AheadForward, Forward
 from parfocal.engine.model.kv_cache import KvCache, KvShape
 from parfocal.engine.model.linears import LinearLayout
 from parfocal.engine.model.profile import StepProfile
@@ -65,12 +65,16 @@ class StepMemory:
 
 @dataclass(frozen=True, slots=True)
 class Computing:
-    """What computes the steps, the adapters' store, and what finds and draws tokens of logits."""
+    """What computes the steps, the adapters' store, and what finds and draws tokens of logits.
+
+    `ahead` computes steps whose tokens the host does not know yet, where that is possible.
+    """
 
     forward: Forward
     store: AdapterStore
     likeliest: Likeliest = field(default_factory=PlainLikeliest)
     draws: Draws = field(default_factory=PlainDraws)
+    ahead: AheadForward | None = None
 
 
 class Backend(Protocol):

@@ -5,14 +5,14 @@ Knows no queues, and not how requests end.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
-from parfocal.engine.model.forward import Forward
+from parfocal.engine.model.forward import AheadForward, Forward
 from parfocal.engine.model.prompt_reader import PromptReader
 from parfocal.engine.model.resident import Backend
-from parfocal.engine.sampling import Sampler
+from parfocal.engine.sampling import Drawn, Sampler
 from parfocal.engine.scheduling import LaidRow, Plan, SampledToken, lay_out
 from parfocal.engine.stopwatch import SAMPLING
 
@@ -31,18 +31,27 @@ class Runner:
         backend: Backend,
         sampler: Sampler | None = None,
         reader: PromptReader | None = None,
+        ahead: AheadForward | None = None,
     ) -> None:
         self._forward = forward
         self._backend = backend
         self._sampler = sampler or Sampler()
         self._reader = reader or PromptReader(forward, 1)
+        self._ahead = ahead
         self._cpu_threads = torch.get_num_threads()
         self._stepping: int | None = None
+        self._running: _Queued | None = None
+        self._next: _Queued | None = None
 
     @property
     def overlaps(self) -> bool:
         """Whether the device computes while the calling thread does something else."""
         return self._backend.device.overlaps
+
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether a plan may be queued behind the one that runs."""
+        return self._ahead is not None
 
     @torch.inference_mode()
     def run(self, plan: Plan, meanwhile: Callable[[], None] = lambda: None) -> list[SampledToken | None]:
@@ -51,42 +60,75 @@ class Runner:
         Calls `meanwhile` once all work is queued, before it waits for the tokens.
 
         The device has left the step when this returns or raises. Whatever comes next may then reuse what the
-        step read or wrote: blocks, an evicted adapter's memory, the buffers of its inputs.
+        step read or wrote: blocks, an evicted adapter's memory, the buffers of its inputs. What was queued
+        behind it goes on, unless this raises.
         """
         self._take_over()
+        found, self._next = self._next, None
         has_left = False
         try:
-            tokens = self._run(plan, meanwhile)
+            queued = found if found is not None and found.plan is plan else self._queue(plan)
+            self._running = queued
+            meanwhile()
+            tokens = self._found(queued)
             # Tokens that were drawn have been waited for, with all that was queued before them. Unfinished
             # prompts, what is read beside, and a step that failed have not.
-            has_left = any(row.sampling for row in plan.rows) and not any(row.reading for row in plan.rows)
+            has_left = queued.drawn is not None and not queued.reading
             return tokens
         finally:
+            self._running = None
             if not has_left:
                 self._backend.device.finish()
+                self._next = None
 
-    def _run(self, plan: Plan, meanwhile: Callable[[], None]) -> list[SampledToken | None]:
+    def queue_next(self, plan: Plan) -> bool:
+        """Queues a plan made ahead behind the one that runs; to be called in `meanwhile`.
+
+        The next `run` must be of the same plan. Returns False if it cannot be queued, and then has done
+        nothing.
+        """
+        last = self._running
+        if self._ahead is None or last is None or last.drawn is None or last.reading:
+            return False
         laid = lay_out(plan)
-        drawing = [item for item in laid if item.row.sampling is not None]
+        at = {item.order: place for place, item in enumerate(last.drawing)}
+        places = [at[item.row.follows] for item in laid if item.row.follows is not None]
+        logits = self._ahead.follow(laid, last.drawn.chosen, places)
+        if logits is None:
+            return False
+        self._next = _Queued(plan, laid, self._draw(logits, laid))
+        return True
+
+    def _queue(self, plan: Plan) -> "_Queued":
+        assert not plan.is_ahead, "a plan made ahead was not queued behind the one that it follows"
+        laid = lay_out(plan)
+        last = [item.end - 1 for item in laid if item.row.sampling is not None]
         reading = [item for item in laid if item.row.reading is not None]
-        last = [item.end - 1 for item in drawing]
-        result: list[SampledToken | None] = [None] * len(plan.rows)
-        if reading:
-            states = self._forward.states(laid, last + [at for item in reading for at in _read_places(item)])
-            logits = self._forward.head(states[: len(last)]) if last else states
-        else:
+        if not reading:
             logits = self._forward.logits(laid, last)
-        if drawing:
-            rows = [item.row.sampling for item in drawing if item.row.sampling is not None]
+            return _Queued(plan, laid, self._draw(logits, laid) if last else None)
+        states = self._forward.states(laid, last + [at for item in reading for at in _read_places(item)])
+        drawn = self._draw(self._forward.head(states[: len(last)]), laid) if last else None
+        return _Queued(plan, laid, drawn, reading, states[len(last) :])
+
+    def _draw(self, logits: torch.Tensor, laid: Sequence[LaidRow]) -> Drawn:
+        """Queues the draws of the rows of `laid` that draw, in their order."""
+        rows = [item.row.sampling for item in laid if item.row.sampling is not None]
+        with self._backend.watch.part(SAMPLING):
+            return self._sampler.queue(logits, rows)
+
+    def _found(self, queued: "_Queued") -> list[SampledToken | None]:
+        """Waits for what a step has found."""
+        result: list[SampledToken | None] = [None] * len(queued.plan.rows)
+        if queued.drawn is not None:
             with self._backend.watch.part(SAMPLING):
-                drawn = self._sampler.sample(logits, rows, meanwhile)
-            for item, token in zip(drawing, drawn, strict=True):
+                # What was queued behind it writes its logits to the same memory.
+                tokens = queued.drawn.tokens(are_logits_there=self._next is None)
+            for item, token in zip(queued.drawing, tokens, strict=True):
                 result[item.order] = token
-        else:
-            meanwhile()
-        if reading:
-            del logits  # not to be held beside those of the prompts
-            self._read(states[len(last) :], reading, result)
+        if queued.states is not None:
+            queued.drawn = None  # its logits are not to be held beside those of the prompts
+            self._read(queued.states, queued.reading, result)
         return result
 
     def _read(
@@ -120,6 +162,22 @@ class Runner:
             return
         self._stepping = threading.get_ident()
         self._backend.take_over(self._cpu_threads)
+
+
+@dataclass(slots=True)
+class _Queued:
+    """A plan whose work is queued: what it draws, and the `states` of those whose prompts are read."""
+
+    plan: Plan
+    laid: Sequence[LaidRow]
+    drawn: Drawn | None
+    reading: Sequence[LaidRow] = ()
+    states: torch.Tensor | None = None
+
+    @property
+    def drawing(self) -> list[LaidRow]:
+        """The rows that draw, as their tokens lie."""
+        return [item for item in self.laid if item.row.sampling is not None]
 
 
 def _read_places(item: LaidRow) -> Sequence[int]:

@@ -9,7 +9,7 @@ import torch
 from parfocal.engine.errors import ConstraintFailed
 from parfocal.engine.request import TokenLogprob
 from parfocal.engine.sampling.held_rows import Held
-from parfocal.engine.sampling.host_values import OnHost, on_device
+from parfocal.engine.sampling.host_values import SHARING, on_device
 from parfocal.engine.sampling.likeliest import NO_TOKEN
 from parfocal.engine.scheduling import SampledToken, SamplingRow
 
@@ -35,6 +35,29 @@ class AskedLogprobs(NamedTuple):
         width = min(max(rows[i].top_logprobs for i in asking), logits.shape[-1])
         values, ids = asked.topk(width, dim=-1)
         return cls(asking, asked.gather(1, tokens[:, None]).squeeze(1), ids, values)
+
+
+class OnHost:
+    """Tensors on their way to host memory, behind what is queued now. `wait` waits for them alone."""
+
+    def __init__(self, found: Sequence[torch.Tensor]) -> None:
+        """Queues the copies of `found`, all on one device."""
+        self._done: torch.cuda.Event | None = None
+        if found[0].device.type in SHARING:
+            self._here = list(found)
+            return
+        self._here = [torch.empty(one.shape, dtype=one.dtype, pin_memory=True) for one in found]
+        for here, there in zip(self._here, found, strict=True):
+            here.copy_(there, non_blocking=True)
+        if found[0].device.type == "cuda":
+            self._done = torch.cuda.Event()
+            self._done.record()
+
+    def wait(self) -> list[torch.Tensor]:
+        """The tensors on the host; what was queued after them need not be done."""
+        if self._done is not None:
+            self._done.synchronize()
+        return self._here
 
 
 @dataclass(frozen=True, slots=True, eq=False)

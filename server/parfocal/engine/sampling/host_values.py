@@ -1,7 +1,4 @@
-"""Takes what Python knows of rows to the device that draws for them, and what that found back.
-
-Nothing waits for what the device computes, until its results are read.
-"""
+"""Takes what Python knows of rows to the device that draws for them, without waiting for what it computes."""
 
 from collections.abc import Sequence
 
@@ -9,7 +6,7 @@ import numpy as np
 import torch
 
 # Devices that compute in the machine's own memory.
-_SHARING = ("cpu", "mps")
+SHARING = ("cpu", "mps")
 
 
 def on_device(
@@ -23,29 +20,6 @@ def on_device(
     wait for that. From pinned memory the copy waits by itself.
     """
     here = torch.as_tensor(values, dtype=dtype)
-    if device.type in _SHARING:
+    if device.type in SHARING:
         return here.to(device)
     return here.pin_memory().to(device, non_blocking=True)
-
-
-class OnHost:
-    """Tensors on their way to host memory, behind what is queued now. `wait` waits for them alone."""
-
-    def __init__(self, found: Sequence[torch.Tensor]) -> None:
-        """Queues the copies of `found`, all on one device."""
-        self._done: torch.cuda.Event | None = None
-        if found[0].device.type in _SHARING:
-            self._here = list(found)
-            return
-        self._here = [torch.empty(one.shape, dtype=one.dtype, pin_memory=True) for one in found]
-        for here, there in zip(self._here, found, strict=True):
-            here.copy_(there, non_blocking=True)
-        if found[0].device.type == "cuda":
-            self._done = torch.cuda.Event()
-            self._done.record()
-
-    def wait(self) -> list[torch.Tensor]:
-        """The tensors on the host; what was queued after them need not be done."""
-        if self._done is not None:
-            self._done.synchronize()
-        return self._here

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from parfocal.engine.sampling.allowed_tokens import keep_allowed
-from parfocal.engine.sampling.drawn import AskedLogprobs, Drawn
+from parfocal.engine.sampling.drawn import AskedLogprobs, Drawn, OnHost
 from parfocal.engine.sampling.draws import Draws, PlainDraws, numbers
 from parfocal.engine.sampling.held_rows import NONE_HELD, HeldRows
-from parfocal.engine.sampling.host_values import OnHost, on_device
+from parfocal.engine.sampling.host_values import on_device
 from parfocal.engine.sampling.likeliest import NO_TOKEN, Likeliest, PlainLikeliest
 from parfocal.engine.sampling.logit_rules import add_bias, ban, penalise
 from parfocal.engine.scheduling import SampledToken, SamplingRow

@@ -66,6 +66,11 @@ class SamplingRow:
         )
 
     @property
+    def follows_unseen(self) -> bool:
+        """Whether its token can be drawn before the host knows the one before."""
+        return self.constraint is None and not self.penalised
+
+    @property
     def wants_logprobs(self) -> bool:
         """Whether the answer must carry log-probabilities."""
         return self.logprobs or self.top_logprobs > 0
@@ -107,6 +112,9 @@ class PlanRow:
     `token_ids` are computed now, the first at position `start`; `blocks` hold the positions 0 to
     `start + len(token_ids)`; `place` is None for the base. `sampling` is None while the prompt is unfinished,
     `reading` unless something is to be read of the prompt. `request_id` is for people and never looked up.
+
+    `follows` is for a plan made before the result of the one before it was known: the place there of the row
+    whose token is computed here, instead of `token_ids`, which hold one that says nothing.
     """
 
     request_id: str
@@ -116,6 +124,12 @@ class PlanRow:
     place: Place | None
     sampling: SamplingRow | None
     reading: Reading | None = None
+    follows: int | None = None
+
+    @property
+    def end(self) -> int:
+        """How many tokens it has in the cache after the step."""
+        return self.start + len(self.token_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,11 @@ class Plan:
     def tokens(self) -> int:
         """How many tokens the step computes."""
         return sum(len(row.token_ids) for row in self.rows)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it was made before the result of the plan before it was known."""
+        return any(row.follows is not None for row in self.rows)
 
     def alone(self) -> list["Plan"]:
         """The same work as one plan for each row, to find the row that fails."""
@@ -166,7 +185,7 @@ class LaidRow:
     @property
     def length(self) -> int:
         """How many tokens the row has in the cache after the step."""
-        return self.row.start + self.tokens
+        return self.row.end
 
 
 @dataclass(frozen=True, slots=True)

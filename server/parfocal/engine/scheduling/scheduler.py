@@ -2,6 +2,9 @@
 
 Pure Python: no torch, no clock but the one given.
 
+A plan may be made ahead, while the device computes the one before it: the same requests, one token on, which
+only the device knows by then. Who ends meanwhile is computed in vain, and keeps what it holds until then.
+
 One rule covers prefill, chunked prefill, decode and recomputation: a request computes those of its known
 tokens that have no KV yet, as many as the step's budget leaves. (The rule is vLLM v1's, stated in its
 scheduler.)
@@ -18,9 +21,9 @@ from parfocal.engine.adapters import SlotState
 from parfocal.engine.request import FinishReason, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockPool
 from parfocal.engine.scheduling.limits import Limits, Residency
-from parfocal.engine.scheduling.plan import Plan, PlanRow, PromptRead, SamplingRow
+from parfocal.engine.scheduling.plan import Plan, PlanRow, PromptRead
 from parfocal.engine.scheduling.promises import Promises
-from parfocal.engine.scheduling.sequence import Sequence
+from parfocal.engine.scheduling.sequence import Sequence, can_follow, ending_ids, row_ahead, row_of
 from parfocal.engine.scheduling.turns import Turns
 
 _NOTHING: Mapping[PlanRow, PromptRead] = {}
@@ -57,6 +60,7 @@ class Scheduler:
         self._turns = Turns(limits.max_skips)
         self._promises = Promises()
         self._planned: dict[PlanRow, Sequence] = {}
+        self.leaving: list[Sequence] = []  # over, and computed by a plan made ahead
 
     def add(self, sequence: Sequence) -> None:
         """Queues a new request behind the others."""
@@ -72,8 +76,39 @@ class Scheduler:
         for sequence in sorted(self.running, key=lambda s: s.uncomputed > 1):
             self._continue(sequence, draft)
         self._admit(draft)
-        self._planned = {self._row(sequence, tokens): sequence for sequence, tokens in draft.shares.items()}
+        shares = draft.shares.items()
+        self._planned = {row_of(one, tokens, self.limits.eos_ids): one for one, tokens in shares}
         return Plan(tuple(self._planned))
+
+    def schedule_ahead(self) -> Plan | None:
+        """Returns what follows the last plan while its result is not known; None if that must be awaited.
+
+        So it must where a row needs more of it than its own token, where a prompt is not done, where a
+        running request was left out for want of room, and where another may begin.
+        """
+        last = [(at, row, s) for at, (row, s) in enumerate(self._planned.items()) if not s.is_over]
+        if len(last) < len(self.running) or not all(can_follow(row) for _, row, _ in last):
+            return None
+        self._admit(_Draft(0))  # nobody begins, but adapters are fetched for those who wait
+        going = [(at, row, s) for at, row, s in last if len(s.output_ids) + 1 < s.max_tokens]
+        if not going or (len(going) < self.limits.max_requests and self._is_somebody_ready()):
+            return None
+        missing = [max(0, self._blocks_for(row.end + 1) - len(s.blocks)) for _, row, s in going]
+        if not self._pool.can_take((), sum(missing)):
+            return None
+        rows: dict[PlanRow, Sequence] = {}
+        for (at, row, sequence), count in zip(going, missing, strict=True):
+            sequence.blocks += self._pool.take(count)
+            sequence.ahead += 1
+            rows[row_ahead(sequence, at, row, self.limits.eos_ids)] = sequence
+        self._planned |= rows
+        return Plan(tuple(rows))
+
+    def abandon(self, plan: Plan) -> None:
+        """Forgets a plan made ahead, which the device does not compute (any more)."""
+        self._land(plan)
+        for row in plan.rows:
+            del self._planned[row]
 
     def planned(self, row: PlanRow) -> Sequence | None:
         """Returns the sequence that a row of the last plan computes; None if it has ended since."""
@@ -89,12 +124,13 @@ class Scheduler:
         """Applies a plan's result, one (token, logprob) or None for each row, and what was `read` of prompts.
 
         Returns who got a token, and who is done without one. A request that ends has its `finish_reason` set
-        and releases everything.
+        and releases everything, once no plan made ahead computes it.
         """
+        self._land(plan)
         advanced = []
         for row, token in zip(plan.rows, drawn, strict=True):
-            sequence = self.planned(row)
-            if sequence is None:
+            sequence = self._planned.pop(row, None)
+            if sequence is None or sequence.is_over:
                 continue
             named = sequence.computed // self._pool.block_tokens
             sequence.computed += len(row.token_ids)
@@ -110,14 +146,29 @@ class Scheduler:
         return advanced
 
     def finish(self, sequence: Sequence, reason: FinishReason | None) -> None:
-        """Ends a request in any state and frees all it holds; None means that it ends in an error."""
+        """Ends a request in any state and frees all it holds; None means that it ends in an error.
+
+        What a plan made ahead computes is freed when that is committed or abandoned.
+        """
         sequence.finish_reason = reason
         sequence.clock.ended = self._now()
         if sequence in self.running:
             self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
-        self._give_back(sequence)
+        if sequence.ahead:
+            self.leaving.append(sequence)
+        else:
+            self._give_back(sequence)
+
+    def _land(self, plan: Plan) -> None:
+        """Frees what a plan made ahead kept from being freed: the device has left it."""
+        for row in plan.rows:
+            if row.follows is not None:
+                self._planned[row].ahead -= 1
+        for sequence in [s for s in self.leaving if not s.ahead]:
+            self.leaving.remove(sequence)
+            self._give_back(sequence)
 
     def _continue(self, sequence: Sequence, draft: _Draft) -> None:
         tokens = min(sequence.uncomputed, draft.budget)
@@ -213,6 +264,20 @@ class Scheduler:
                 self._promises.make(sequence, new)
         return True
 
+    def _is_somebody_ready(self) -> bool:
+        """Whether a waiting request could begin in the next step."""
+        for sequence in self._lookahead():
+            has_adapter = sequence.slot is not None or sequence.request.adapter is None
+            if not has_adapter or not self._adapter_ready(sequence) or self._is_awaiting(sequence):
+                continue
+            found = self._cached_prefix(sequence)
+            if found is not None:
+                tokens = min(
+                    sequence.length, len(found) * self._pool.block_tokens + self.limits.max_batch_tokens
+                )
+                return self._pool.can_take(found, self._blocks_for(tokens) - len(found))
+        return False
+
     def _is_awaiting(self, sequence: Sequence) -> bool:
         """Whether another request still computes what this one waits for."""
         name = sequence.awaited
@@ -239,51 +304,13 @@ class Scheduler:
         sequence.computed = 0
         self.waiting.appendleft(sequence)
 
-    def _row(self, sequence: Sequence, tokens: int) -> PlanRow:
-        end = sequence.computed + tokens
-        return PlanRow(
-            request_id=sequence.request.request_id,
-            token_ids=sequence.tokens(sequence.computed, end),
-            start=sequence.computed,
-            blocks=tuple(sequence.blocks),
-            place=sequence.slot.place if sequence.slot else None,
-            sampling=self._sampling(sequence) if end == sequence.length and sequence.max_tokens else None,
-            reading=sequence.outputs.reading(sequence.computed, end) if sequence.outputs else None,
-        )
-
-    def _sampling(self, sequence: Sequence) -> SamplingRow:
-        request, generated = sequence.request, len(sequence.output_ids)
-        return SamplingRow(
-            sampling=request.sampling,
-            position=generated,
-            prompt_ids=request.prompt_ids,
-            output_ids=sequence.output_ids,
-            banned_ids=tuple(self._banned_ids(sequence)),
-            logprobs=request.logprobs,
-            top_logprobs=request.top_logprobs,
-            draw_seed=sequence.draw_seed,
-            constraint=sequence.constraint,
-            bias=sequence.bias,
-        )
-
-    def _banned_ids(self, sequence: Sequence) -> frozenset[int]:
-        stop = sequence.request.stop
-        too_early = len(sequence.output_ids) < stop.min_tokens
-        banned = self._ending_ids(sequence) if too_early else frozenset()
-        # An end token has no place inside, and outside nothing follows.
-        return banned | self.limits.eos_ids if sequence.constraint is not None and stop.ignore_eos else banned
-
-    def _ending_ids(self, sequence: Sequence) -> frozenset[int]:
-        stop = sequence.request.stop
-        return frozenset(stop.token_ids) | (frozenset() if stop.ignore_eos else self.limits.eos_ids)
-
     def _append(self, sequence: Sequence, token: int, logprob: TokenLogprob | None) -> None:
         if sequence.clock.first_token is None:
             sequence.clock.first_token = self._now()
         sequence.output_ids.append(token)
         if logprob is not None:
             sequence.logprobs.append(logprob)
-        if token in self._ending_ids(sequence):
+        if token in ending_ids(sequence, self.limits.eos_ids):
             sequence.ends_in_stop_token = True
             self.finish(sequence, FinishReason.STOP)
         elif _completes(sequence, token):

@@ -1,15 +1,21 @@
-"""One request while the engine works on it: the state that only the scheduler writes."""
+"""One request while the engine works on it: the state that only the scheduler writes.
+
+And what plans say of it: its row, and the one that follows while that one's token is not known.
+"""
 
 import time
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parfocal.engine.adapters import Slot
 from parfocal.engine.constraints import ConstraintState
 from parfocal.engine.request import FinishReason, Request, Timings, TokenLogprob
 from parfocal.engine.scheduling.blocks import BlockHash, chain_next, chain_seed
-from parfocal.engine.scheduling.plan import LogitBias
+from parfocal.engine.scheduling.plan import LogitBias, PlanRow, SamplingRow
 from parfocal.engine.scheduling.prompt_outputs import PromptOutputs
+
+# Stands for a token that only the device knows.
+_UNSEEN = (0,)
 
 
 @dataclass(slots=True)
@@ -38,7 +44,8 @@ class Sequence:
 
     `constraint` has accepted all tokens but one that only ends the answer, which `ends_in_stop_token` tells.
     `promised` are the blocks that it is about to compute, which others may wait for; `awaited` is one that
-    another request computes and this one waits for.
+    another request computes and this one waits for. `ahead` counts the plans made ahead that compute it: the
+    device may be in its blocks and its adapter, also once it is over.
     """
 
     request: Request
@@ -61,6 +68,7 @@ class Sequence:
     constraint: ConstraintState | None = None
     bias: LogitBias | None = None
     ends_in_stop_token: bool = False
+    ahead: int = 0
 
     @property
     def digest(self) -> str:
@@ -104,3 +112,65 @@ class Sequence:
             start = len(self.names) * block_tokens
             self.names.append(chain_next(parent, self.tokens(start, start + block_tokens)))
         return self.names[:count]
+
+
+def row_of(sequence: Sequence, tokens: int, eos_ids: frozenset[int]) -> PlanRow:
+    """The row that computes a sequence's next `tokens` known tokens."""
+    end = sequence.computed + tokens
+    draws = end == sequence.length and sequence.max_tokens > 0
+    return PlanRow(
+        request_id=sequence.request.request_id,
+        token_ids=sequence.tokens(sequence.computed, end),
+        start=sequence.computed,
+        blocks=tuple(sequence.blocks),
+        place=sequence.slot.place if sequence.slot else None,
+        sampling=_sampling(sequence, len(sequence.output_ids), eos_ids) if draws else None,
+        reading=sequence.outputs.reading(sequence.computed, end) if sequence.outputs else None,
+    )
+
+
+def can_follow(row: PlanRow) -> bool:
+    """Whether what follows a row may be computed before its result is known."""
+    return row.sampling is not None and row.sampling.follows_unseen and row.reading is None
+
+
+def row_ahead(sequence: Sequence, at: int, last: PlanRow, eos_ids: frozenset[int]) -> PlanRow:
+    """The row after `last`, the last plan's at `at`, which draws a token that is not known yet."""
+    return replace(
+        last,
+        token_ids=_UNSEEN,
+        start=last.end,
+        blocks=tuple(sequence.blocks),
+        sampling=_sampling(sequence, len(sequence.output_ids) + 1, eos_ids),
+        follows=at,
+    )
+
+
+def ending_ids(sequence: Sequence, eos_ids: frozenset[int]) -> frozenset[int]:
+    """The tokens that end an answer."""
+    stop = sequence.request.stop
+    return frozenset(stop.token_ids) | (frozenset() if stop.ignore_eos else eos_ids)
+
+
+def _sampling(sequence: Sequence, generated: int, eos_ids: frozenset[int]) -> SamplingRow:
+    """What the draw of the token after `generated` ones needs."""
+    request = sequence.request
+    return SamplingRow(
+        sampling=request.sampling,
+        position=generated,
+        prompt_ids=request.prompt_ids,
+        output_ids=sequence.output_ids,
+        banned_ids=tuple(_banned_ids(sequence, generated, eos_ids)),
+        logprobs=request.logprobs,
+        top_logprobs=request.top_logprobs,
+        draw_seed=sequence.draw_seed,
+        constraint=sequence.constraint,
+        bias=sequence.bias,
+    )
+
+
+def _banned_ids(sequence: Sequence, generated: int, eos_ids: frozenset[int]) -> frozenset[int]:
+    stop = sequence.request.stop
+    banned = ending_ids(sequence, eos_ids) if generated < stop.min_tokens else frozenset()
+    # An end token has no place inside, and outside nothing follows.
+    return banned | eos_ids if sequence.constraint is not None and stop.ignore_eos else banned

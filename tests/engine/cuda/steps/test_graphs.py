@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from parfocal.engine.adapters.slots import Place
 from parfocal.engine.backends.cuda.lora import Adapters
-from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, input_bytes
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs, input_bytes
 from parfocal.engine.backends.cuda.steps.graphs import (
     DecodeGraphs,
     GraphForward,
@@ -178,6 +178,30 @@ def test_prompts_and_steps_larger_than_any_graph_go_the_ordinary_way() -> None:
     forward.logits(laid(*(row(token, 0, (0,)) for token in range(9))), list(range(9)))
 
     assert (eager.steps, recorder.replayed) == (2, [])
+
+
+def test_a_step_takes_tokens_that_only_the_device_knows() -> None:
+    recorder = Recorder()
+    forward = GraphForward(Eager(), graphs(recorder), Stopwatch())
+    drawn = torch.tensor([41, -1, 43])
+    step = laid(*(row(token, 7, (0, 1)) for token in (1, 2, 3)))
+
+    found = forward.follow(step, drawn, [2, 0, 1])
+
+    assert found is not None and found.tolist() == [[43.0, 7.0], [41.0, 7.0], [0.0, 7.0]]
+    assert recorder.seen["ids"] == [43, 41, 0, 0]
+    assert forward.follow(laid(*(row(token, 0, (0,)) for token in range(9))), drawn, [0] * 9) is None
+
+
+def test_a_step_that_is_laid_out_leaves_the_one_before_as_it_lies_on_the_host() -> None:
+    inputs = decode_inputs(2, 3, torch.empty(Parts.size(2, 3), dtype=torch.int32))
+    inputs.fill(laid(row(1, 0, (5,)), row(2, 9, (6, 7, 8))), 4)
+    waiting = inputs.sides[1].values
+    kept = waiting.clone()
+    inputs.fill(laid(row(3, 1, (9,)), row(4, 2, (2,))), 4)
+
+    assert torch.equal(waiting, kept)
+    assert inputs.device.ids.tolist() == [3, 4]
 
 
 def test_prompts_are_read_the_ordinary_way_also_in_decode_steps() -> None:

@@ -86,7 +86,10 @@ def cuda_parts(
     shares = fused is not None and not invariant
     limits = GraphLimits(config.max_requests, blocks, cache.block_tokens, shares)
     graphs = DecodeGraphs(decode, card.capturer, limits, base.device)
-    return Computing(_with_graphs(base, eager, graphs, report), store, *choosing)
+    forward = _with_graphs(base, eager, graphs, report)
+    # Only a captured step is queued faster than it is computed.
+    ahead = forward if isinstance(forward, GraphForward) else None
+    return Computing(forward, store, *choosing, ahead=ahead)
 
 
 def measured_workspace(card: Card, report: Report) -> MeasuredWorkspace:

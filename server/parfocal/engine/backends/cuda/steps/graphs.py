@@ -16,7 +16,7 @@ import torch
 
 from parfocal.engine.backends.cuda.lora import Adapters, is_shared
 from parfocal.engine.backends.cuda.sending import each_by_itself
-from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, decode_inputs
+from parfocal.engine.backends.cuda.steps.decode_inputs import DecodeInputs, Parts, Unseen, decode_inputs
 from parfocal.engine.model import Forward
 from parfocal.engine.scheduling import LaidRow
 from parfocal.engine.stopwatch import GRAPH, Stopwatch
@@ -111,13 +111,16 @@ class DecodeGraphs:
         sizes = [size for size, own in self._captured if size >= rows and own is adapters]
         return self._captured[min(sizes), adapters] if sizes else None
 
-    def logits(self, laid: Sequence[LaidRow]) -> torch.Tensor | None:
-        """Returns the logits `[rows, vocabulary]` of a decode step; None if no graph fits it."""
+    def logits(self, laid: Sequence[LaidRow], unseen: Unseen | None = None) -> torch.Tensor | None:
+        """Returns the logits `[rows, vocabulary]` of a decode step; None if no graph fits it.
+
+        Its tokens are the rows', or those `unseen`.
+        """
         found = self.find(len(laid), self._adapters(laid))
         if found is None:
             return None
         inputs, replay = found
-        inputs.fill(laid, self._limits.block_tokens)
+        inputs.fill(laid, self._limits.block_tokens, unseen)
         return replay()[: len(laid)]
 
     def _adapters(self, laid: Sequence[LaidRow]) -> Adapters:
@@ -181,11 +184,18 @@ class GraphForward:
         """Returns the logits `[places, vocabulary]` of `states` `[places, hidden]`, as float32."""
         return self._eager.head(states)
 
-    def _replayed(self, laid: list[LaidRow]) -> torch.Tensor | None:
+    def follow(self, laid: list[LaidRow], tokens: torch.Tensor, places: list[int]) -> torch.Tensor | None:
+        """Returns the logits `[rows, vocabulary]` of a step whose row `i` computes `tokens[places[i]]`.
+
+        `tokens`, int64, may still be computed. None where no graph fits.
+        """
+        return self._replayed(laid, Unseen(tokens, places))
+
+    def _replayed(self, laid: list[LaidRow], unseen: Unseen | None = None) -> torch.Tensor | None:
         if not laid or any(item.tokens != 1 for item in laid):
             return None
         with self._watch.part(GRAPH):
-            return self._graphs.logits(laid)
+            return self._graphs.logits(laid, unseen)
 
 
 class CudaCapturer:
