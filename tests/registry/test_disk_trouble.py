@@ -6,33 +6,51 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 from fakes.registry.publisher import Order, publisher
 from parfocal.registry import FolderRegistry, Publication
-from parfocal.registry.blobs import Blob, FolderBlobs
+from parfocal.registry.blobs import Blob, FolderBlobs, StagedBlob
 from parfocal.registry.errors import RegistryForbidden, RegistryFull, RegistryReadOnly, StorageError
+from parfocal.registry.values import Readable
 
 Write = Callable[..., Path]
 READ_ONLY = "FAILED_PRECONDITION REGISTRY_READ_ONLY"
 
 
 class FailingBlobs(FolderBlobs):
-    """Blobs on a disk that fails after the first piece of a file."""
+    """Blobs on a disk that fails after the first piece of a file that is larger than `spared` bytes."""
 
-    def __init__(self, root: Path, code: int) -> None:
+    def __init__(self, root: Path, code: int, spared: int = 0) -> None:
         super().__init__(root)
         self._code = code
+        self._spared = spared
 
-    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
-        def fail(count: int) -> None:
+    @contextmanager
+    def stage(self) -> Iterator[StagedBlob]:
+        with super().stage() as staged:
+            yield FailingBlob(staged, self._fail)
+
+    def _fail(self, count: int) -> None:
+        if count > self._spared:
             raise OSError(self._code, os.strerror(self._code))
 
-        return super().put(source, fail)
+
+class FailingBlob:
+    """A blob of theirs, on its way."""
+
+    def __init__(self, staged: StagedBlob, fail: Callable[[int], None]) -> None:
+        self.open, self.keep = staged.open, staged.keep
+        self._staged = staged
+        self._fail = fail
+
+    def fill(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
+        return self._staged.fill(source, self._fail)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder in which nobody makes any")
@@ -62,6 +80,18 @@ def test_a_disk_that_fails_while_publishing_is_a_clean_error(
     assert type(refused.value) is error
     assert list((path / "staging").iterdir()) == []
     assert FolderRegistry(path).publish("x", adapter(), publication).version == 1
+
+
+def test_a_disk_that_fails_only_for_the_weights_is_a_clean_error(
+    tmp_path: Path, adapter: Write, publication: Publication
+) -> None:
+    path, folder = tmp_path / "registry", adapter()
+    spared = (folder / "adapter_model.safetensors").stat().st_size - 1
+    assert (folder / "adapter_config.json").stat().st_size < spared
+    with pytest.raises(RegistryFull, match="no space left"):
+        FolderRegistry(path, blobs=FailingBlobs(path, errno.ENOSPC, spared)).publish("x", folder, publication)
+    assert list((path / "staging").iterdir()) == []
+    assert len([file for file in (path / "blobs").rglob("*") if file.is_file()]) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -39,6 +39,7 @@ from parfocal.registry.kept_signatures import KeptSignatures
 from parfocal.registry.promotion import Promotion, standing_gate
 from parfocal.registry.publishing import (
     NOTHING_HELD,
+    BegunWeights,
     Check,
     Held,
     MayHave,
@@ -176,11 +177,12 @@ class StoredRegistry:
     ) -> Version:
         with (
             disk_errors(self._location),
+            nullcontext() if held else BegunWeights(self._blobs, folder) as begun,
             self._check(folder, publication) as ready,
             self._changing(),
             self._index.publishing(),
         ):
-            manifest = ready.store(self._blobs, progress, held)
+            manifest = ready.store(self._blobs, progress, held, begun)
             who = check_actor(publication.actor)
             bundles = self._signed.come_with(adapter, manifest, publication)
             return self._index.add_version(adapter, manifest, who, bundles).found_readable()

@@ -85,10 +85,11 @@ def _report(seconds: dict[str, list[float]], size: int, rounds: int) -> Report:
     megabytes = size / 1e6
     workload = (
         f"an adapter of rank {_RANK} on all linears of a Llama as wide as one of 8 B, {megabytes:.0f} MB in "
-        f"half precision, other bytes in each of {rounds} rounds; copied and hashed, the same and synced, sent "
-        "to a process that writes and hashes it, published into a folder, and published through parfocal "
-        "registry serve on the loopback: each in turn, another first in every round, all that is written "
-        "kept to the end, and memory for it freed just before; ratios are medians of those within a round"
+        f"half precision, other bytes in each of {rounds} rounds; copied and hashed, the same and synced, "
+        "sent to a process that writes and hashes it, published into a folder, and published through "
+        "parfocal registry serve on the loopback: each in turn, another first in every round, all that is "
+        "written kept to the end, and memory for it freed just before; ratios are medians of those within "
+        "a round"
     )
     times = {way: round(median(found), 3) for way, found in seconds.items()}
     ratios = {

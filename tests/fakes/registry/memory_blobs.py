@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from parfocal.registry.blobs import Blob
 from parfocal.registry.errors import BlobMissing
-from parfocal.registry.values import Event, digest_of, parse_digest
+from parfocal.registry.values import Event, Readable, digest_of, parse_digest
 
 
 class MemoryJournal:
@@ -52,13 +53,15 @@ class MemoryBlobs:
             raise BlobMissing(f"blob {digest} is gone", digest=digest)
         return io.BytesIO(self._content[digest])
 
-    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
-        data = source.read()
-        if advanced is not None:
-            advanced(len(data))
-        digest = digest_of(data)
-        self._content[digest] = data
-        return Blob(digest, len(data))
+    @contextmanager
+    def stage(self) -> Iterator["StagedBytes"]:
+        yield StagedBytes(self._content)
+
+    def put(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
+        with self.stage() as staged:
+            blob = staged.fill(source, advanced)
+            staged.keep()
+        return blob
 
     def adopt(self, file: Path, blob: Blob) -> None:
         self._content[blob.digest] = file.read_bytes()
@@ -80,3 +83,23 @@ class MemoryBlobs:
 
     def clean(self) -> None:
         pass
+
+
+class StagedBytes:
+    """Bytes that become an entry of a dictionary."""
+
+    def __init__(self, content: dict[str, bytes]) -> None:
+        self._content = content
+        self._data = b""
+
+    def fill(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
+        self._data = source.read()
+        if advanced is not None:
+            advanced(len(self._data))
+        return Blob(digest_of(self._data), len(self._data))
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self._data)
+
+    def keep(self) -> None:
+        self._content[digest_of(self._data)] = self._data

@@ -1,12 +1,13 @@
 """What every store of blobs does, wherever it keeps them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from parfocal.registry.values import Event
+from parfocal.registry.values import Event, Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,28 @@ class Journal(Protocol):
         ...
 
 
+class StagedBlob(Protocol):
+    """Content on its way into a store, which nobody finds there before it is kept. One thread at a time."""
+
+    def fill(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
+        """Takes the rest of `source`, once; returns what it will be. Raises StorageError or OSError.
+
+        `advanced` is told of every piece how many bytes it has.
+        """
+        ...
+
+    def open(self) -> BinaryIO:
+        """Opens what was taken, for reading; raises OSError."""
+        ...
+
+    def keep(self) -> None:
+        """Makes a blob of it; when it returns, the blob survives a power cut. Raises as `fill` does.
+
+        Replaces a blob that is there already, which repairs it if its bytes had rotted.
+        """
+        ...
+
+
 class BlobStore(Protocol):
     """Keeps content under its digest. Calls raise StorageError where the store does not answer."""
 
@@ -67,11 +90,12 @@ class BlobStore(Protocol):
         """Opens a blob for reading; raises BlobMissing, and BlobCorrupt where the store itself verifies."""
         ...
 
-    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
-        """Stores the rest of `source`; when it returns, the blob survives a power cut.
+    def stage(self) -> AbstractContextManager[StagedBlob]:
+        """A place for content that may become a blob; where it is not kept in the scope, nothing stays."""
+        ...
 
-        Replaces a blob that is there already, which repairs it if its bytes had rotted.
-        """
+    def put(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
+        """Stores the rest of `source`, as when it is staged and kept."""
         ...
 
     def adopt(self, file: Path, blob: Blob) -> None:

@@ -14,10 +14,12 @@ from parfocal.registry.disk.homes import cache_home, data_home
 from parfocal.registry.disk.modes import file_mode, give_to_owner, make_like, read_only_mode
 from parfocal.registry.disk.patience import be_patient_until, patience
 from parfocal.registry.disk.staging import Staging
+from parfocal.registry.disk.syncing import SyncBehind
 
 __all__ = [
     "FolderLock",
     "Staging",
+    "SyncBehind",
     "be_patient_until",
     "cache_home",
     "data_home",

@@ -7,7 +7,7 @@ from pathlib import Path
 from parfocal.registry.bases import check_module
 from parfocal.registry.peft.config import PeftConfig, read_peft_config
 from parfocal.registry.peft.finite_weights import check_finite
-from parfocal.registry.peft.folder_files import check_files, check_is_folder, open_regular
+from parfocal.registry.peft.folder_files import FileState, check_files, check_is_folder, open_regular
 from parfocal.registry.peft.idle_modules import idle_warnings
 from parfocal.registry.peft.lora_tensors import LoraModule, read_modules
 from parfocal.registry.peft.missing_modules import missing_warnings
@@ -23,13 +23,18 @@ MAX_WEIGHTS_BYTES = WEIGHTS_BYTES.most
 
 @dataclass(frozen=True, slots=True)
 class PeftFolder:
-    """A folder that can be published: its configuration, its modules and what was noticed about them."""
+    """A folder that can be published: its configuration, its modules and what was noticed about them.
+
+    `head` is what precedes the tensors in the file of weights, and `state` the file's before it was read.
+    """
 
     path: Path
     config: PeftConfig
     header: SafetensorsHeader
     modules: tuple[LoraModule, ...]
     warnings: tuple[str, ...]
+    head: bytes
+    state: FileState
 
     @property
     def paths(self) -> dict[str, str]:
@@ -55,6 +60,7 @@ def read_peft_folder(path: Path, shape: BaseShape | None = None) -> PeftFolder:
     check_files(path)
     config = read_config(path)
     with open_regular(path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as file:
+        state = FileState.of(file)
         header = read_header(file, WEIGHTS_FILE)
         modules = read_modules(header, config, None if shape is None else shape.prefix)
         for module in modules:
@@ -67,7 +73,8 @@ def read_peft_folder(path: Path, shape: BaseShape | None = None) -> PeftFolder:
                 *missing_warnings(modules, config, shape),
                 *idle_warnings(data, modules),
             )
-    return PeftFolder(path, config, header, modules, warnings)
+            head = data[: min(span.begin for span in header.tensors.values())]
+    return PeftFolder(path, config, header, modules, warnings, head, state)
 
 
 def _mapped(modules: tuple[LoraModule, ...]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """From a PEFT folder, or an upload, to a manifest whose files are stored."""
 
+from parfocal.registry.publishing.beginning import BegunWeights
 from parfocal.registry.publishing.checking import IsolatedCheck, check_here
 from parfocal.registry.publishing.draft import Draft, draft
 from parfocal.registry.publishing.publication import Publication, base_named_by
@@ -9,6 +10,7 @@ from parfocal.registry.publishing.upload import Upload, fault_of_file, fault_of_
 
 __all__ = [
     "NOTHING_HELD",
+    "BegunWeights",
     "Check",
     "Draft",
     "Held",

@@ -11,14 +11,14 @@ from parfocal.registry.peft import (
     PeftFolder,
     check_published_config,
     open_regular,
-    read_header,
     read_peft_folder,
 )
+from parfocal.registry.publishing.beginning import BegunWeights, Filled
 from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.publishing.own_template import own_template
 from parfocal.registry.publishing.own_tokens import token_warnings
 from parfocal.registry.publishing.publication import Publication, base_warnings, bound_base
-from parfocal.registry.publishing.ready import NOTHING_HELD, Held, Progress, Stored, changed_meanwhile
+from parfocal.registry.publishing.ready import NOTHING_HELD, Held, Progress, Stored
 from parfocal.registry.publishing.shared_base import with_shared_base
 from parfocal.registry.values import (
     CONFIG_FILE,
@@ -63,8 +63,8 @@ class Draft:
         return len(self.config) + self.folder.weights.header.file_bytes + len(self.template or b"")
 
     def manifest(self, files: tuple[FileEntry, ...]) -> Manifest:
-        """The manifest over `files`; raises InvalidPublication when it cannot be written as JSON."""
-        manifest = Manifest(
+        """The manifest over `files`, which was looked at before there were any digests of them."""
+        return Manifest(
             SCHEMA,
             files,
             self.contract,
@@ -73,24 +73,13 @@ class Draft:
             self.warnings,
             checked_tags(self.publication.tags),
         )
-        try:
-            data = manifest.to_bytes()
-        except InvalidJson as error:
-            raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
-        if len(data) > MAX_MANIFEST_BYTES:
-            raise InvalidPublication(
-                f"the manifest would be {len(data)} bytes, with {len(self.contract.targets)} modules; "
-                f"{MAX_MANIFEST_BYTES} fit: shorten the modules' names or adapt fewer"
-            )
-        try:
-            # What the index could not read back must never get into it.
-            Manifest.from_bytes(data)
-        except InvalidManifest as error:
-            raise InvalidPublication(
-                f"the publication cannot be recorded: {error}", field=error.field
-            ) from error
-        _check_printable(loads(data))
-        return manifest
+
+    def over(self, weights: FileEntry) -> Manifest:
+        """The manifest over the files that will be stored, with these weights."""
+        files = [_entry(CONFIG_FILE, self.config), weights]
+        if self.template is not None:
+            files.append(_entry(TEMPLATE_FILE, self.template))
+        return self.manifest(tuple(files))
 
     def foreseen(self) -> Manifest:
         """The manifest over the files that will be stored. Reads the weights; raises OSError."""
@@ -98,30 +87,35 @@ class Draft:
         with open_regular(self.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
             for chunk in chunks_of(published.read_from(source)):
                 hasher.update(chunk)
-        files = [_entry(CONFIG_FILE, self.config), FileEntry(WEIGHTS_FILE, hasher.size, hasher.digest)]
-        if self.template is not None:
-            files.append(_entry(TEMPLATE_FILE, self.template))
-        return self.manifest(tuple(files))
+        return self.over(FileEntry(WEIGHTS_FILE, hasher.size, hasher.digest))
 
-    def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
-        """Stores the files but those that are `held`, then their manifest, and returns it.
-
-        Raises AdapterRefused when the weights were changed since they were checked, and OSError.
-        """
+    def store(
+        self,
+        blobs: BlobStore,
+        progress: Progress | None = None,
+        held: Held = NOTHING_HELD,
+        begun: BegunWeights | None = None,
+    ) -> bytes:
+        """As `Ready` says; raises AdapterRefused when the weights were changed meanwhile, and OSError."""
         stored = Stored(blobs, self.size, progress)
         stored.put(CONFIG_FILE, io.BytesIO(self.config))
         published = self.folder.weights
         if WEIGHTS_FILE in held and not published.beginning:
-            weights = stored.keep(held[WEIGHTS_FILE])
+            stored.keep(held[WEIGHTS_FILE])
+        elif begun is not None and not published.beginning:
+            stored.take(WEIGHTS_FILE, begun, self._is_whole)
         else:
-            with open_regular(self.folder.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES) as source:
-                weights = stored.put(WEIGHTS_FILE, published.read_from(source))
-        with blobs.open(weights.digest) as file:
-            if read_header(file, WEIGHTS_FILE) != published.header:
-                raise changed_meanwhile(WEIGHTS_FILE)
+            with BegunWeights(blobs, self.folder.path, published.read_from) as anew:
+                stored.take(WEIGHTS_FILE, anew, self._is_whole)
         if self.template is not None:
             stored.put(TEMPLATE_FILE, io.BytesIO(self.template))
         return stored.under(self.manifest(tuple(stored.files)).to_bytes())
+
+    def _is_whole(self, weights: Filled) -> bool:
+        """Whether what was stored is what was checked."""
+        head = self.folder.weights.beginning or self.folder.head
+        with weights.staged.open() as file:
+            return weights.come_from(self.folder.state) and file.read(len(head)) == head
 
 
 def draft(folder: Path, publication: Publication) -> Draft:
@@ -156,8 +150,31 @@ def draft(folder: Path, publication: Publication) -> Draft:
     warnings = (*noticed, *(warning for warning in found if warning not in noticed))
     result = Draft(read, config, contract, publication, warnings, template)
     # A manifest that cannot be written must be refused before anything is stored.
-    result.manifest(())
+    _check_recordable(result)
     return result
+
+
+def _check_recordable(prepared: Draft) -> None:
+    """Raises InvalidPublication where the manifest cannot be written as JSON and read back.
+
+    The weights' digest, which is not known yet, has as many characters as any other.
+    """
+    weights = FileEntry(WEIGHTS_FILE, prepared.folder.weights.header.file_bytes, digest_of(b""))
+    try:
+        data = prepared.over(weights).to_bytes()
+    except InvalidJson as error:
+        raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise InvalidPublication(
+            f"the manifest would be {len(data)} bytes, with {len(prepared.contract.targets)} modules; "
+            f"{MAX_MANIFEST_BYTES} fit: shorten the modules' names or adapt fewer"
+        )
+    try:
+        # What the index could not read back must never get into it.
+        Manifest.from_bytes(data)
+    except InvalidManifest as error:
+        raise InvalidPublication(f"the publication cannot be recorded: {error}", field=error.field) from error
+    _check_printable(loads(data))
 
 
 def _entry(name: str, data: bytes) -> FileEntry:

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Protocol, TypeAlias
 
-from parfocal.registry.blobs import BlobStore
+from parfocal.registry.blobs import Blob, BlobStore
 from parfocal.registry.errors import AdapterRefused
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, begun_anew, open_regular
+from parfocal.registry.publishing.beginning import BegunWeights, Filled
 from parfocal.registry.publishing.publication import Publication
-from parfocal.registry.values import FileEntry
+from parfocal.registry.values import WEIGHTS_FILE, FileEntry
 
 # Beside the files of a checked adapter, until both are stored.
 MANIFEST_FILE = "manifest.json"
@@ -26,11 +27,18 @@ Held: TypeAlias = Mapping[str, FileEntry]
 class Ready(Protocol):
     """An adapter that passed every check. Nothing is stored yet."""
 
-    def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
+    def store(
+        self,
+        blobs: BlobStore,
+        progress: Progress | None = None,
+        held: Held = NOTHING_HELD,
+        begun: BegunWeights | None = None,
+    ) -> bytes:
         """Stores the files but those that are `held`, then their manifest, and returns it.
 
-        `progress` is told the bytes stored and their total. Raises AdapterRefused when a file was changed
-        since it was checked, and OSError.
+        Weights that have `begun` to be stored are kept where they are published as they are. `progress` is
+        told the bytes stored and their total. Raises AdapterRefused when a file was changed since it was
+        checked, and OSError.
         """
         ...
 
@@ -52,6 +60,15 @@ class Stored:
         """Stores the file `name`."""
         blob = self._blobs.put(source, self._advance)
         self.files.append(FileEntry(name, blob.size, blob.digest))
+        return self.files[-1]
+
+    def take(self, name: str, begun: BegunWeights, is_whole: Callable[[Filled], bool]) -> FileEntry:
+        """Stores a file that has begun to be stored; raises AdapterRefused where it is not whole."""
+        filled = begun.filled(self._advance)
+        if not is_whole(filled):
+            raise changed_meanwhile(name)
+        filled.staged.keep()
+        self.files.append(FileEntry(name, filled.blob.size, filled.blob.digest))
         return self.files[-1]
 
     def keep(self, entry: FileEntry) -> FileEntry:
@@ -80,6 +97,10 @@ class ReadyFile:
     beginning: Path | None = None
     skipped: int = 0
 
+    def is_in(self, filled: Filled) -> bool:
+        """Whether these very bytes were stored."""
+        return filled.blob == Blob(self.entry.digest, self.entry.size)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyFiles:
@@ -88,18 +109,30 @@ class ReadyFiles:
     files: tuple[ReadyFile, ...]
     manifest: Path
 
-    def store(self, blobs: BlobStore, progress: Progress | None = None, held: Held = NOTHING_HELD) -> bytes:
+    def store(
+        self,
+        blobs: BlobStore,
+        progress: Progress | None = None,
+        held: Held = NOTHING_HELD,
+        begun: BegunWeights | None = None,
+    ) -> bytes:
         """As `Ready` says. Reads neither weights nor manifest for what they mean."""
         stored = Stored(blobs, sum(file.entry.size for file in self.files), progress)
         for file in self.files:
             if file.beginning is None and held.get(file.entry.path) == file.entry:
                 stored.keep(file.entry)
-                continue
-            beginning = b"" if file.beginning is None else file.beginning.read_bytes()
-            with open_regular(file.source, MAX_WEIGHTS_BYTES) as source:
-                if stored.put(file.entry.path, begun_anew(source, beginning, file.skipped)) != file.entry:
-                    raise changed_meanwhile(file.entry.path)
+            elif file.beginning is None and begun is not None and file.entry.path == WEIGHTS_FILE:
+                stored.take(WEIGHTS_FILE, begun, file.is_in)
+            else:
+                _put(file, stored)
         return stored.under(self.manifest.read_bytes())
+
+
+def _put(file: ReadyFile, stored: Stored) -> None:
+    beginning = b"" if file.beginning is None else file.beginning.read_bytes()
+    with open_regular(file.source, MAX_WEIGHTS_BYTES) as source:
+        if stored.put(file.entry.path, begun_anew(source, beginning, file.skipped)) != file.entry:
+            raise changed_meanwhile(file.entry.path)
 
 
 def changed_meanwhile(name: str) -> AdapterRefused:

@@ -36,6 +36,7 @@ from parfocal.registry.values.contract import Contract, TargetModule
 from parfocal.registry.values.digest import (
     PREFIX,
     Hasher,
+    Readable,
     chunks_of,
     copy_hashing,
     digest_of,
@@ -156,6 +157,7 @@ __all__ = [
     "Page",
     "Provenance",
     "Quantisation",
+    "Readable",
     "Recent",
     "Reference",
     "Rendering",

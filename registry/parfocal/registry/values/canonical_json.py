@@ -16,6 +16,7 @@ _MAX_DEPTH = 64
 _MAX_INTEGER = 1 << 63
 # Three bytes can become an object of a hundred; this many take 100 MB while they are read.
 _MAX_VALUES = 1_000_000
+_ANY_OF_WHICH_FITS = frozenset({str, bool, type(None)})
 
 
 class InvalidJson(ValueError):
@@ -57,7 +58,8 @@ def loads(data: bytes, *, max_values: int = _MAX_VALUES) -> JSON:
         raise InvalidJson("nested too deeply") from None
     except ValueError as error:
         raise InvalidJson(str(error)) from None
-    return _plain(value, 0)
+    _check(value, 0)
+    return value
 
 
 def most_values(data: bytes) -> int:
@@ -70,9 +72,21 @@ def normalised(value: JSON) -> JSON:
     return _plain(value, 0)
 
 
+def _check(value: object, depth: int) -> None:
+    """Raises InvalidJson where a value that was just read is nested too deeply or a number out of range."""
+    if depth > _MAX_DEPTH:
+        raise _too_deep()
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            if depth == _MAX_DEPTH or type(item) not in _ANY_OF_WHICH_FITS:
+                _check(item, depth + 1)
+    else:
+        _scalar(value)
+
+
 def _plain(value: object, depth: int) -> JSON:
     if depth > _MAX_DEPTH:
-        raise InvalidJson(f"nested more than {_MAX_DEPTH} deep")
+        raise _too_deep()
     if value is None or isinstance(value, str | int | float):  # most are; what is abstract is asked last
         return _scalar(value)
     if isinstance(value, dict | Mapping):
@@ -80,6 +94,10 @@ def _plain(value: object, depth: int) -> JSON:
     if isinstance(value, list | tuple):
         return [_plain(item, depth + 1) for item in value]
     return _scalar(value)
+
+
+def _too_deep() -> InvalidJson:
+    return InvalidJson(f"nested more than {_MAX_DEPTH} deep")
 
 
 def _scalar(value: object) -> JSON:

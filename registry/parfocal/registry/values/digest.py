@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from parfocal.registry.errors import InvalidDigest
 from parfocal.v1.limits import PIECE_BYTES
@@ -52,7 +52,7 @@ class Hasher:
         self._sha256 = hashlib.sha256()
         self.size = 0
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes | memoryview) -> None:
         """Adds the next bytes."""
         self._sha256.update(chunk)
         self.size += len(chunk)
@@ -63,13 +63,21 @@ class Hasher:
         return PREFIX + self._sha256.hexdigest()
 
 
-def chunks_of(source: BinaryIO) -> Iterator[bytes]:
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`, none at the end; raises OSError."""
+        ...
+
+
+def chunks_of(source: Readable) -> Iterator[bytes]:
     """Yields what is left of `source` in pieces of 1 MiB; raises OSError."""
     while chunk := source.read(_CHUNK_BYTES):
         yield chunk
 
 
-def copy_hashing(source: BinaryIO, target: BinaryIO, advanced: Callable[[int], None] | None = None) -> Hasher:
+def copy_hashing(source: Readable, target: BinaryIO, advanced: Callable[[int], None] | None = None) -> Hasher:
     """Copies `source` to `target` and returns the hasher of what was copied; raises OSError.
 
     `advanced` is told the number of bytes after every chunk.

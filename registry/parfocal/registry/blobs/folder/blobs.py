@@ -5,12 +5,14 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from parfocal.registry.blobs.folder.journal import FileJournal
-from parfocal.registry.blobs.store import Blob
+from parfocal.registry.blobs.folder.staged import StagedFile
+from parfocal.registry.blobs.store import Blob, StagedBlob
 from parfocal.registry.disk import (
     Staging,
     disk_errors,
@@ -21,7 +23,7 @@ from parfocal.registry.disk import (
     sync_folder,
 )
 from parfocal.registry.errors import BlobMissing
-from parfocal.registry.values import PREFIX, copy_hashing, digest_of_file, hex_of
+from parfocal.registry.values import PREFIX, Readable, digest_of_file, hex_of
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -64,24 +66,34 @@ class FolderBlobs:
                     digest=digest,
                 ) from error
 
-    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
+    @contextmanager
+    def stage(self) -> Iterator[StagedBlob]:
+        """A place for content that may become a blob; raises StorageError.
+
+        Does not make the folder of blobs anew where somebody has removed it.
+        """
+        with disk_errors(self._root):
+            self._home.stat()
+            with self._staging.work_folder() as folder, (folder / "blob").open("w+b") as opened:
+                yield StagedFile(opened, folder / "blob", self._home, self._place)
+
+    def put(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
         """Stores the rest of `source`; on StorageError stores nothing.
 
         Replaces a blob that is there already, which repairs it if its bytes had rotted.
         """
-        with disk_errors(self._root), self._staging.work_folder() as folder:
-            temporary = folder / "blob"
-            with temporary.open("wb") as target:
-                copied = copy_hashing(source, target, advanced)
-                target.flush()
-                give_to_owner(target.fileno(), self._home)
-                os.fchmod(target.fileno(), read_only_mode(self._home))
-                sync_descriptor(target.fileno())
-            final = self.path(copied.digest)
-            make_folder(final.parent, self._home)
-            temporary.replace(final)
-            sync_folder(final.parent)
-        return Blob(copied.digest, copied.size)
+        with disk_errors(self._root):
+            make_folder(self._home)
+            with self.stage() as staged:
+                blob = staged.fill(source, advanced)
+                staged.keep()
+        return blob
+
+    def _place(self, file: Path, digest: str) -> None:
+        final = self.path(digest)
+        make_folder(final.parent, self._home)
+        file.replace(final)
+        sync_folder(final.parent)
 
     def adopt(self, file: Path, blob: Blob) -> None:
         """Stores a local file whose bytes were verified, by a rename where it is on this disk."""

@@ -4,16 +4,17 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from parfocal.registry.blobs.objects.bucket import Bucket
 from parfocal.registry.blobs.objects.journal import ObjectJournal
-from parfocal.registry.blobs.store import Blob
+from parfocal.registry.blobs.store import Blob, StagedBlob
 from parfocal.registry.disk import Staging, disk_errors
 from parfocal.registry.errors import BlobCorrupt, BlobMissing
-from parfocal.registry.values import PREFIX, copy_hashing, digest_of_file, hex_of
+from parfocal.registry.values import PREFIX, Readable, copy_hashing, digest_of_file, hex_of
 
 log = logging.getLogger(__name__)
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -66,16 +67,21 @@ class ObjectBlobs:
                 log.warning("store %s: %s was read with digest %s", self._bucket.shown, key, found)
             raise self._quarantined(digest, found, work / "moved")
 
-    def put(self, source: BinaryIO, advanced: Callable[[int], None] | None = None) -> Blob:
+    @contextmanager
+    def stage(self) -> Iterator[StagedBlob]:
+        """A place for content that may become a blob; raises StorageError."""
+        with disk_errors(self._bucket.shown), self._staging.work_folder() as work:
+            yield StagedObject(work / "blob", self._bucket)
+
+    def put(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
         """Stores the rest of `source`; on StorageError stores nothing.
 
         Replaces a blob that is there already, which repairs it if its bytes had rotted.
         """
-        with disk_errors(self._bucket.shown), self._staging.work_folder() as work:
-            with (work / "blob").open("wb") as target:
-                copied = copy_hashing(source, target, advanced)
-            self._bucket.store(work / "blob", _key(copied.digest))
-        return Blob(copied.digest, copied.size)
+        with self.stage() as staged:
+            blob = staged.fill(source, advanced)
+            staged.keep()
+        return blob
 
     def adopt(self, file: Path, blob: Blob) -> None:
         """Stores a local file whose bytes were verified; raises StorageError."""
@@ -134,6 +140,30 @@ class ObjectBlobs:
             actual=found,
             quarantine=place,
         )
+
+
+class StagedObject:
+    """The file `path` of this machine, which is uploaded when its digest is known and it is kept."""
+
+    def __init__(self, path: Path, bucket: Bucket) -> None:
+        self._path = path
+        self._bucket = bucket
+        self._digest = ""
+
+    def fill(self, source: Readable, advanced: Callable[[int], None] | None = None) -> Blob:
+        """Writes the rest of `source`; raises OSError."""
+        with self._path.open("wb") as target:
+            copied = copy_hashing(source, target, advanced)
+        self._digest = copied.digest
+        return Blob(copied.digest, copied.size)
+
+    def open(self) -> BinaryIO:
+        """Opens what was written, for reading; raises OSError."""
+        return self._path.open("rb")
+
+    def keep(self) -> None:
+        """Uploads it; raises StorageError."""
+        self._bucket.store(self._path, _key(self._digest))
 
 
 def _key(digest: str) -> str:
