@@ -34,6 +34,7 @@ from parfocal.engine.errors import (
 )
 from parfocal.engine.library_noise import calm_libraries, hide_loading_bars, quiet_libraries
 from parfocal.engine.observer import (
+    KERNELS,
     AdapterReport,
     KernelReport,
     LoadReport,
@@ -60,6 +61,7 @@ from parfocal.engine.thread import EngineThread
 from parfocal.engine.waiting import wait_briefly
 
 __all__ = [
+    "KERNELS",
     "MAX_BLENDED",
     "AdapterCorrupt",
     "AdapterFolder",

@@ -64,9 +64,25 @@ class AdapterReport:
     detail: str = ""
 
 
+# Every kernel, or choice of kernels, that something slower may replace.
+KERNELS = (
+    "products",
+    *(f"products_{way}" for way in ("compiled", "prmt", "pairs", "levels")),
+    "linears",
+    "lora",
+    *(f"shrink_{way}" for way in ("one_launch", "two_streams")),
+    "attention",
+    "layers",
+    "graphs",
+    "likeliest",
+    "draws",
+    "deterministic",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class KernelReport:
-    """A device kernel replaced by plain torch, at start or after a failed launch, and why."""
+    """One of `KERNELS` replaced by the next best path, at start or after a failed launch, and why."""
 
     kernel: str
     reason: str

@@ -1,15 +1,21 @@
 """A kernel that fails or errs is replaced by plain torch, once, for good, and not in silence."""
 
+import ast
 import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path as Folder
 
 import pytest
 import torch
 from triton.runtime.errors import OutOfResources
 
-from parfocal.engine import KernelReport, SilentObserver
+from parfocal.engine import KERNELS, KernelReport, SilentObserver
+from parfocal.engine.backends import cuda
 from parfocal.engine.backends.cuda.fallback import Guarded, Trial, choose, reports_to
+from parfocal.engine.backends.cuda.four_bit import Way
+from parfocal.engine.backends.cuda.four_bit.compiled.product import CompiledProduct
+from parfocal.engine.backends.cuda.fused.shrinking import InOneLaunch, OnTwoStreams
 
 Path = Callable[[torch.Tensor], torch.Tensor]
 TRIAL = Trial[Path](lambda path: path(torch.tensor([1.0, -4.0])), tolerance=0.01)
@@ -240,3 +246,28 @@ def test_an_observer_is_told() -> None:
     choose("lora", lambda: tripled, doubled, TRIAL, reports_to(watcher))
 
     assert [report.kernel for report in watcher.reports] == ["lora"]
+
+
+def names_given() -> Iterator[str]:
+    """Yields what the CUDA backend calls kernels that may be replaced; of formatted names the start."""
+    replacing = {"choose", "Guarded", "unless_memory_is_full"}
+    for path in Folder(cuda.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            name = node.args[0] if node.func.id in replacing and node.args else None
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield name.value
+            elif isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
+                yield str(name.values[0].value)
+
+
+def test_every_kernel_that_may_be_replaced_is_named_for_those_who_count() -> None:
+    formatted = {
+        "products_": [*(way.name.lower() for way in Way), CompiledProduct.name],
+        "shrink_": [InOneLaunch.name, OnTwoStreams.name],
+    }
+    found = {given + kind for given in names_given() for kind in formatted.get(given, [""])}
+
+    assert found == set(KERNELS)
+    assert len(KERNELS) == len(set(KERNELS))

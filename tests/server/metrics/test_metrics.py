@@ -3,7 +3,15 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from parfocal.engine import AdapterKey, AdapterReport, FinishReason, RequestReport, StepReport, Timings
+from parfocal.engine import (
+    KERNELS,
+    AdapterKey,
+    AdapterReport,
+    FinishReason,
+    RequestReport,
+    StepReport,
+    Timings,
+)
 from parfocal.engine.observer import KernelReport, LoadReport
 from parfocal.engine.parts import AdapterStatus
 from parfocal.server.metrics.server_metrics import ServerMetrics
@@ -232,6 +240,18 @@ def test_reasons_of_eviction_exist_with_zero() -> None:
 
     for reason in ("capacity", "host_capacity"):
         assert samples["parfocal_adapter_evictions_total", (("reason", reason),)] == 0
+
+
+def test_every_kernel_that_may_be_given_up_exists_with_zero() -> None:
+    samples = _samples(ServerMetrics(50))
+    shown = {
+        value: count
+        for (name, labels), count in samples.items()
+        if name == "parfocal_kernel_fallbacks_total"
+        for _, value in labels
+    }
+
+    assert shown == dict.fromkeys(KERNELS, 0)
 
 
 def test_a_kernel_that_is_given_up_is_counted_even_before_watching() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from parfocal.engine import (
+    KERNELS,
     AdapterKey,
     AdapterReport,
     FinishReason,
@@ -33,8 +34,6 @@ _BATCH_TOKENS = tuple(1 << power for power in range(14))
 LOAD_STAGES = ("fetch", "stage", "copy")
 LOOKUP_RESULTS = ("hit", "wait", "miss")
 EVICTION_REASONS = ("capacity", "host_capacity")
-PRODUCTS = ("products_prmt", "products_pairs", "products_levels")
-KERNELS = (*PRODUCTS, "linears", "lora", "attention", "graphs")
 
 
 class ServerMetrics:
