@@ -16,6 +16,7 @@ from parfocal.engine.backends.cuda.four_bit import (
     Blocked,
     BlockedLinear4bit,
     Partials,
+    Product,
     Tiles,
     TritonProduct,
     Way,
@@ -25,8 +26,10 @@ from parfocal.engine.backends.cuda.four_bit import (
     side_by_side,
     ways_for,
 )
+from parfocal.engine.backends.cuda.four_bit.compiled import compiled_products
+from parfocal.engine.backends.cuda.four_bit.compiled.cutting import share_of
 from parfocal.engine.backends.cuda.four_bit.levels import assembly_of, table_of
-from parfocal.engine.backends.cuda.four_bit.product import tiles_for
+from parfocal.engine.backends.cuda.four_bit.product import tiles_for, tiles_of
 from parfocal.engine.loading.held_bytes import held_bytes
 
 TOLERANCES = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
@@ -95,6 +98,48 @@ def test_products_of_sizes_that_fill_no_tile_are_float64s_in_every_way(
             assert partials.parts.shape == (-(-4 // blocks), rows, 104)
             assert partials.parts.dtype is torch.float32
             check(partials.summed(dtype), x, whole)
+
+
+def check_each_part(partials: Partials, x: torch.Tensor, whole: Blocked, blocks: int) -> None:
+    """Checks every partial sum beside float64's product of the blocks that are its own."""
+    levels = whole.levels.to(whole.dtype).double()
+    codes = torch.cat([whole.codes >> 4, whole.codes & 15], 2).int()
+    shares = x.double().view(len(x), -1, 64).transpose(0, 1)
+    for number, part in enumerate(partials.parts):
+        own = slice(number * blocks, (number + 1) * blocks)
+        weight = levels[codes[own]] * whole.scales[own].double()[:, :, None]
+        right = torch.einsum("bri,boi->ro", shares[own], weight)
+        off = float((part.double() - right).abs().max() / right.abs().max())
+        assert off <= 2e-5, (number, off)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_each_partial_sum_is_that_of_its_own_blocks(dtype: torch.dtype, device: torch.device) -> None:
+    whole = blocked((70, 33), 5 * 64, dtype, device)
+    for way in ways_for(device, dtype):
+        for rows in (1, 17):
+            x = rows_of(whole, rows)
+            check_each_part(TritonProduct(way, Tiles(64, 2, 2))(x, whole), x, whole, blocks=2)
+
+
+@pytest.mark.gpu
+@torch.inference_mode()
+@pytest.mark.parametrize(("outputs", "inputs"), [(6144, 4096), (4096, 14336)], ids=["qkv", "down"])
+def test_each_partial_sum_of_an_8b_bases_products_is_that_of_its_own_blocks(
+    outputs: int, inputs: int, device: torch.device
+) -> None:
+    """On a card, by every product of ours: the interpreter would take hours."""
+    whole, dtype = blocked((outputs,), inputs, torch.bfloat16, device), torch.bfloat16
+    count = inputs // 64
+    tried: list[tuple[Product, int]] = [
+        (product, share_of(outputs, count)) for product in compiled_products(device, dtype)
+    ]
+    tried += [(TritonProduct(way), tiles_of(whole).blocks) for way in ways_for(device, dtype)]
+    for product, share in tried:
+        for rows in (1, 16, 64):
+            x = rows_of(whole, rows)
+            check_each_part(product(x, whole), x, whole, share)
 
 
 @torch.inference_mode()
