@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import torch
 
 from bench.gpu_stand.device_base import random_bases, random_in_pieces, random_quantised, write_checkpoint
 from bench.gpu_stand.launch_profile import (
+    PARTS,
     Launched,
     a_step,
     by_part,
@@ -31,6 +33,7 @@ from oracle.resident_training import train_steps, trainable_base, with_fresh_ada
 from parfocal.bench.made.adapters import write_adapter
 from parfocal.bench.workloads.shapes import shape_named
 from parfocal.engine import EngineConfig
+from parfocal.engine.backends import cuda
 from parfocal.engine.loading import Loading, load_base, load_quantised
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +129,10 @@ def test_a_dry_run_profiles_decode_steps_and_prompts(dried: dict[str, Any]) -> N
     assert all(one["tokens_a_step"] > 4 for one in found["prompts"])
     table = (Path(dried["results"]) / "profile.md").read_text()
     assert "| launches a layer |" in table and "| 4 x 4 |" in table
+    named = {line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")}
+    assert {"dense products", PARTS[-1], "all kernels", "launches a step"} <= named
+    others = {"microseconds a step (launches)", "all kernels", "launches a step", "launches a layer"}
+    assert named <= {*PARTS, *others}
 
 
 def test_a_dry_run_trains_and_serves_a_base_that_was_made_in_pieces(dried: dict[str, Any]) -> None:
@@ -188,6 +195,27 @@ def test_a_decode_step_is_what_a_longer_answer_launches_beyond_a_shorter_one() -
 )
 def test_a_kernels_name_tells_what_it_is_for(kernel: str, part: str) -> None:
     assert part_of(kernel) == part
+
+
+def launched_kernels() -> set[str]:
+    """Names what the CUDA backend launches: Triton's kernels by a grid in brackets, C++'s by their mark."""
+    names = set[str]()
+    for path in Path(cuda.__path__[0]).rglob("*"):
+        if path.suffix == ".py":
+            text = path.read_text()
+            names |= set(re.findall(r"\b([a-z_]+)\[[^\]]+\]\(\n", text)) | set(
+                re.findall(r"\b([a-z]+_kernel)\[", text)
+            )
+        elif path.suffix == ".cu":
+            names |= set(re.findall(r"__global__.* (\w+)\(const", path.read_text()))
+    return names
+
+
+def test_every_kernel_of_ours_has_a_part_of_its_own_in_the_profile() -> None:
+    names = launched_kernels()
+
+    assert {"product_kernel", "product_16", "shrink", "expand", "draw_kernel", "store_kernel"} <= names
+    assert {name for name in names if part_of(name) == PARTS[-1]} == set()
 
 
 def test_what_tells_the_most_is_measured_in_the_first_ten_minutes() -> None:
