@@ -31,7 +31,7 @@ def check(repo: str, scratch: Path) -> None:
     assert api.list_repo_files(repo) == []
     one = api.upload_folder(repo_id=repo, folder_path=first).oid
     assert _weights(repo, one, scratch) == (first / WEIGHTS).read_bytes()
-    assert sorted(api.list_repo_files(repo)) == ["README.md", CONFIG, WEIGHTS]
+    assert sorted(api.list_repo_files(repo)) == ["README.md", CONFIG, WEIGHTS, "parfocal_manifest.json"]
     assert api.upload_folder(repo_id=repo, folder_path=first).oid == one  # content is identity
 
     api.upload_file(path_or_fileobj=second / CONFIG, path_in_repo=CONFIG, repo_id=repo)

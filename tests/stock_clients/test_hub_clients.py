@@ -59,21 +59,31 @@ def test_the_hubs_command_uploads_and_downloads(endpoint: str, tmp_path: Path) -
 def test_our_own_command_takes_a_version_there_and_brings_it_elsewhere(endpoint: str, tmp_path: Path) -> None:
     parfocal = (sys.executable, "-m", "parfocal.cli")
     here, there = tmp_path / "here", tmp_path / "there"
-    folder = write_tiny_adapter(tmp_path / "adapter")
+    folder, key = write_tiny_adapter(tmp_path / "adapter"), tmp_path / "key"
 
-    run_client(endpoint, tmp_path, *parfocal, "push", folder, "mine/x", "--base", "tiny", "--registry", here)
+    def command_in(registry: Path, *arguments: object) -> str:
+        return run_client(endpoint, tmp_path, *parfocal, *arguments, "--registry", registry)
+
+    run_client(endpoint, tmp_path, *parfocal, "trust", "new-key", key)
+    pushed = json.loads(
+        command_in(here, "push", folder, "mine/x", "--base", "tiny", "--sign-key", key, "--json")
+    )
     command = (*parfocal, "export", "mine/x", "--hub", "team/exported", "--registry", here, "--json")
     said = run_client(endpoint, tmp_path, *command)
     told = json.loads(said[said.index("{") :])  # the registry says first that it keeps no card
-    assert (told["form"], told["new_repository"], told["warnings"]) == ("hub", True, [])
-    run_client(endpoint, tmp_path, *parfocal, "push", "team/exported@main", "copy/x", "--registry", there)
+    assert (told["form"], told["new_repository"], told["signatures"]) == ("hub", True, 1)
+    assert told["warnings"] == []
+    command_in(there, "push", "team/exported@main", "copy/x")
+    command_in(there, "push", "team/exported@main", "copy/files", "--files-only")
+    other = command_in(there, "push", "team/exported", "copy/tagged", "--tag", "mail")
 
-    shown = json.loads(
-        run_client(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there, "--json")
-    )
+    assert json.loads(command_in(there, "show", "copy/x", "--json"))["digest"] == pushed["digest"]
+    assert "is signed by" in command_in(there, "verify", "copy/x", "--keys", f"{key}.pub")
+    assert "left out: 1 signature" in other
+    shown = json.loads(command_in(there, "show", "copy/files", "--json"))
     assert shown["manifest"]["provenance"]["source"] == told["target"]
-    assert "source" in run_client(endpoint, tmp_path, *parfocal, "show", "copy/x", "--registry", there)
-    run_client(endpoint, tmp_path, *parfocal, "pull", "copy/x", tmp_path / "pulled", "--registry", there)
+    assert "source" in command_in(there, "show", "copy/files")
+    command_in(there, "pull", "copy/x", tmp_path / "pulled")
     assert (tmp_path / "pulled" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
 
 

@@ -62,6 +62,14 @@ GivenTagsOption = Annotated[
         help="A word that the version is found by, such as language:de; again for more.",
     ),
 ]
+FilesOnlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--files-only",
+        help="Leave out the manifest and signatures that Parfocal has put beside the files, and publish "
+        "these as any others.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The adapter, such as team/invoices.")]
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER")]
@@ -72,6 +80,7 @@ __all__ = [
     "ActorOption",
     "AddressOption",
     "ExpectOption",
+    "FilesOnlyOption",
     "FolderArgument",
     "GivenTagsOption",
     "JsonOption",

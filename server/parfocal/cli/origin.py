@@ -1,21 +1,29 @@
 """What every command that publishes asks first: which base it is, and what the name has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from parfocal.cli.display import count_text
 from parfocal.cli.progress import spinner
 from parfocal.registry import (
     AdapterNotFound,
     BaseContract,
     BaseUnreachable,
+    Publication,
     Registry,
     StoredRegistry,
+    Version,
     VersionNotFound,
     describe_base,
     locate_base,
 )
 from parfocal.registry.peft import PeftConfig
 from parfocal.registry.publishing import base_named_by
+
+if TYPE_CHECKING:
+    from parfocal.registry.packing import Packed
 
 _UNSEEN = "publish with --unverified-base and let serving check the adapter when it loads it"
 
@@ -42,6 +50,26 @@ def latest_of(registry: Registry, name: str) -> int:
         return _latest_seen(registry, name)
     except (AdapterNotFound, VersionNotFound):
         return 0
+
+
+def again(packed: "Packed", actor: str) -> Publication:
+    """What makes files the version that their manifest says they were, with its signatures."""
+    return replace(Publication.again(packed.manifest, actor), signatures=packed.signatures)
+
+
+def left_out(packed: "Packed | None", kept: "Packed | None", version: Version) -> Iterator[str]:
+    """What is to be said of a manifest and signatures that came, of which `kept` were published."""
+    if packed is None:
+        return
+    yield from packed.cautions
+    if packed.manifest.digest != version.digest:
+        yield (
+            f"it was {packed.manifest.digest} where it was exported; another base or tags were named, or "
+            "this registry writes manifests in another way"
+        )
+    if kept is None and packed.signatures:
+        count = count_text(len(packed.signatures), "signature")
+        yield f"left out: {count} of {packed.manifest.digest}; without --base and --tag they come along"
 
 
 def _latest_seen(registry: Registry, name: str) -> int:

@@ -63,6 +63,40 @@ def test_import_takes_another_name_and_notices_what_is_there_already(run: Run, l
     assert (first.stderr, again.stderr) == ("", "")
 
 
+def test_signatures_go_out_with_an_image_and_come_back(
+    run: Run, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PARFOCAL_TRUSTED_KEYS", raising=False)
+    run("trust", "new-key", tmp_path / "ann")
+    assert run("sign", "team/invoices@1", "--key", tmp_path / "ann").exit_code == 0
+    elsewhere = tmp_path / "elsewhere"
+
+    out = run("export", "team/invoices@1", "--oci", tmp_path / "layout")
+    told = _json(run, "import", "--oci", tmp_path / "layout", "--registry", elsewhere)
+    verified = run("verify", "team/invoices", "--keys", tmp_path / "ann.pub", "--registry", elsewhere)
+
+    assert out.stdout.endswith(", with 1 signature\n")
+    assert told["signatures"] == 1
+    assert verified.exit_code == 0, verified.output
+
+
+def test_signatures_of_a_version_that_becomes_another_are_left_out_and_told(
+    run: Run, published: Path, tmp_path: Path
+) -> None:
+    run("trust", "new-key", tmp_path / "ann")
+    assert run("sign", "team/invoices@1", "--key", tmp_path / "ann").exit_code == 0
+    assert run("export", "team/invoices@1", "--oci", tmp_path / "layout").exit_code == 0
+    (tmp_path / "small-base").rename(tmp_path / "other-base")
+    base = ("--base", tmp_path / "other-base")
+
+    other = run("import", "team/x", "--oci", tmp_path / "layout", *base)
+    files = run("import", "team/y", "--oci", tmp_path / "layout", *base, "--files-only")
+
+    assert "left out: 1 signature of sha256:" in other.stderr
+    assert files.exit_code == 0
+    assert "left out" not in files.stderr
+
+
 def foreign(folder: Path, adapter: Path) -> Path:
     """An image of an adapter that another tool made."""
     kinds = {CONFIG: WEIGHT_CONFIG, WEIGHTS: WEIGHT}

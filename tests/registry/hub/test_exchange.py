@@ -84,7 +84,7 @@ def test_a_version_is_pushed_with_its_card_as_one_commit(
 ) -> None:
     source = here.materialise(version.digest)
 
-    pushed = push_version(version, source, "team/copied", False, api)
+    pushed = push_version(version, source, "team/copied", api=api)
 
     there = registry.resolve("team/copied")
     assert pushed.reference == HubReference("team/copied", there.digest[7:47])
@@ -96,7 +96,7 @@ def test_a_version_is_pushed_with_its_card_as_one_commit(
 
 def test_what_is_pushed_can_be_fetched_again(here: FolderRegistry, api: HfApi, version: Version) -> None:
     source = here.materialise(version.digest)
-    pushed = push_version(version, source, "team/copied", False, api)
+    pushed = push_version(version, source, "team/copied", api=api)
 
     assert files_of(fetch_adapter(pushed.reference, api).folder) == files_of(source)
 
@@ -104,11 +104,11 @@ def test_what_is_pushed_can_be_fetched_again(here: FolderRegistry, api: HfApi, v
 def test_a_second_version_goes_on_top_of_the_first(
     here: FolderRegistry, registry: FolderRegistry, api: HfApi, version: Version, tiny: Write
 ) -> None:
-    push_version(version, here.materialise(version.digest), "team/copied", False, api)
+    push_version(version, here.materialise(version.digest), "team/copied", api=api)
     base = describe_base(locate_base("tiny", weights=False))
     second = here.publish("mine/invoices", tiny(2), Publication(base))
 
-    pushed = push_version(second, here.materialise(second.digest), "team/copied", False, api)
+    pushed = push_version(second, here.materialise(second.digest), "team/copied", api=api)
 
     assert not pushed.is_new_repository
     assert [each.version for each in registry.versions("team/copied").items] == [2, 1]
@@ -121,7 +121,7 @@ def test_files_that_rotted_are_not_pushed(
         (tmp_path / entry.path).write_bytes(bytes(entry.size))
 
     with pytest.raises(BlobCorrupt):
-        push_version(version, tmp_path, "team/copied", False, api)
+        push_version(version, tmp_path, "team/copied", api=api)
     assert registry.adapters().items == ()
 
 
@@ -129,7 +129,7 @@ def test_a_name_that_the_hub_does_not_take_is_refused(
     here: FolderRegistry, api: HfApi, version: Version
 ) -> None:
     with pytest.raises(HubRefused, match="cannot be pushed"):
-        push_version(version, here.materialise(version.digest), "Not/A..Name", False, api)
+        push_version(version, here.materialise(version.digest), "Not/A..Name", api=api)
 
 
 @pytest.mark.parametrize(

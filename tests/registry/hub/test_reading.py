@@ -21,7 +21,7 @@ from parfocal.registry.faces.hub.lists import Search, search
 from parfocal.rpc.access import ANYBODY
 
 WEIGHTS = "adapter_model.safetensors"
-FILES = ["README.md", "adapter_config.json", WEIGHTS]
+FILES = ["README.md", "adapter_config.json", WEIGHTS, "parfocal_manifest.json"]
 Folders = tuple[Path, Path]
 
 
@@ -82,7 +82,7 @@ def test_the_clients_own_check_finds_its_copy_whole(api: HfApi, invoices: Folder
 
     found = api.verify_repo_checksums("team/invoices", cache_dir=tmp_path / "cache")
 
-    assert (found.checked_count, found.mismatches, found.missing_paths, found.extra_paths) == (3, [], [], [])
+    assert (found.checked_count, found.mismatches, found.missing_paths, found.extra_paths) == (4, [], [], [])
 
 
 def test_names_and_numbers_are_refs(registry: FolderRegistry, api: HfApi, invoices: Folders) -> None:

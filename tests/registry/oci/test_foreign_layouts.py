@@ -63,7 +63,7 @@ def test_an_adapter_is_taken_out_of_layers_of_any_form(
 
     image = read_layout(layout, tmp_path / "work")
 
-    assert image.manifest is None
+    assert image.packed is None
     assert {name: (image.folder / name).read_bytes() for name in files} == files
     assert registry.publish("team/x", image.folder, publication).version == 1
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from parfocal.registry import (
 )
 from parfocal.registry.errors import BlobCorrupt, DataLoss
 from parfocal.registry.oci import Image, read_layout, write_layout
-from parfocal.registry.oci.media_types import FILES, MANIFEST_FILE
+from parfocal.registry.oci.media_types import FILES
+from parfocal.registry.packing import MANIFEST_FILE
 from parfocal.registry.remote import RemoteRegistry
 
 SCHEMA = json.loads((Path(__file__).parent / "modelpack-config.schema.json").read_text())
@@ -41,8 +43,9 @@ def taken(layout: Path, work: Path, tag: str | None = None) -> Image:
 
 def imported(registry: Registry, layout: Path, work: Path, name: str = "other/name") -> Version:
     image = taken(layout, work)
-    assert image.manifest is not None
-    return registry.publish(name, image.folder, Publication.again(image.manifest))
+    assert image.packed is not None
+    again = replace(Publication.again(image.packed.manifest), signatures=image.packed.signatures)
+    return registry.publish(name, image.folder, again)
 
 
 def described(path: Path) -> Any:

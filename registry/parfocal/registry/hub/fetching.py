@@ -5,41 +5,56 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parfocal.registry.errors import AdapterRefused, BlobCorrupt, HubRefused
+from parfocal.registry.errors import (
+    AdapterRefused,
+    BlobCorrupt,
+    HubRefused,
+    InvalidSignature,
+    MalformedFile,
+)
 from parfocal.registry.hub.failures import hub_failures
 from parfocal.registry.hub.listed_files import ListedFile, listed_files
 from parfocal.registry.hub.reference import HubReference
+from parfocal.registry.packing import MANIFEST_FILE, Packed, read_packed, signature_names
 from parfocal.registry.peft import check_kind
 from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-# An adapter's own, and what tells of a template or of tokens that it brings.
+# An adapter's own. What Parfocal has not described may tell of a template or of tokens that it brings.
+_OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, TEMPLATE_FILE)
 _FILES = (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    TEMPLATE_FILE,
+    *_OWN_FILES,
     "tokenizer_config.json",
     "tokenizer.json",
     "added_tokens.json",
 )
+_PACKED_FILES = (MANIFEST_FILE, *signature_names())
 _FETCH_AGAIN = "delete it from the Hub's cache (hf cache delete) and fetch it again"
 
 
 @dataclass(frozen=True, slots=True)
 class HubAdapter:
-    """A verified folder, and the commit that it is of."""
+    """A verified folder, and the commit that it is of.
+
+    `packed` is the version's own manifest where Parfocal pushed it, with the signatures that came too.
+    """
 
     folder: Path
     reference: HubReference
+    packed: Packed | None = None
 
 
-def fetch_adapter(reference: HubReference, api: "HfApi | None" = None) -> HubAdapter:
+def fetch_adapter(
+    reference: HubReference, api: "HfApi | None" = None, files_only: bool = False
+) -> HubAdapter:
     """The adapter in a repository, at the commit that its revision is now.
 
-    It comes through the Hub's own client: HF_ENDPOINT, tokens and the cache are honoured. Raises HubRefused,
-    AdapterRefused where the repository holds no PEFT adapter, BlobCorrupt, and OSError of this machine.
+    It comes through the Hub's own client: HF_ENDPOINT, tokens and the cache are honoured. With `files_only`
+    nothing is looked at that Parfocal has put beside the files. Raises HubRefused, AdapterRefused where the
+    repository holds no PEFT adapter, or a manifest or signature of something else, BlobCorrupt, and OSError
+    of this machine.
     """
     if api is None:
         from huggingface_hub import HfApi
@@ -52,13 +67,29 @@ def fetch_adapter(reference: HubReference, api: "HfApi | None" = None) -> HubAda
     if info.sha is None:
         raise HubRefused(f"the Hub does not say which commit {reference} is", field="hub")
     _check_is_adapter(listed, pinned)
-    wanted = [name for name in _FILES if name in listed]
+    is_packed = MANIFEST_FILE in listed and not files_only
+    names = (*(_OWN_FILES if is_packed else _FILES), *(_PACKED_FILES if is_packed else ()))
+    wanted = [name for name in names if name in listed]
     with hub_failures(f"{pinned} cannot be fetched from the Hub"):
-        fetched = api.snapshot_download(reference.repo, revision=info.sha, allow_patterns=wanted)
-    folder = Path(fetched)
+        folder = Path(api.snapshot_download(reference.repo, revision=info.sha, allow_patterns=wanted))
+        for name in wanted:
+            if not (folder / name).exists():  # signed since the client kept what this commit holds
+                api.hf_hub_download(reference.repo, name, revision=info.sha)
     for name in wanted:
         _verify(folder / name, listed[name], pinned)
-    return HubAdapter(folder, pinned)
+    if not is_packed:
+        return HubAdapter(folder, pinned)
+    return HubAdapter(folder, pinned, _packed(folder, wanted, pinned))
+
+
+def _packed(folder: Path, wanted: Collection[str], pinned: HubReference) -> Packed | None:
+    try:
+        return read_packed(folder, wanted)
+    except (MalformedFile, BlobCorrupt, InvalidSignature) as error:
+        advice = "push the whole version to it again, or take its files alone with --files-only"
+        raise AdapterRefused(
+            f"what {pinned} holds is not what it says: {error}; {advice}", field=MANIFEST_FILE
+        ) from error
 
 
 def _check_is_adapter(listed: Collection[str], pinned: HubReference) -> None:

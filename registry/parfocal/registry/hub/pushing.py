@@ -1,6 +1,10 @@
-"""Pushes a version to the Hub with its card, as one commit, and looks whether the Hub holds what was sent."""
+"""Pushes a version to the Hub as one commit, and looks whether the Hub holds what was sent.
 
-from collections.abc import Mapping
+Beside its files go a card, its manifest, and its signatures under the names that the OpenSSF's model signing
+looks for.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +15,11 @@ from parfocal.registry.errors import HubRefused
 from parfocal.registry.hub.failures import hub_failures
 from parfocal.registry.hub.listed_files import ListedFile, listed_files
 from parfocal.registry.hub.reference import HubReference
+from parfocal.registry.packing import MANIFEST_FILE, is_packed_file, signature_files
 from parfocal.registry.values import CONFIG_FILE, FileEntry, Hasher, Version, chunks_of
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +35,28 @@ class Pushed:
     rewritten: tuple[str, ...]
 
 
-def push_version(
-    version: Version, folder: Path, repo: str, public: bool, api: "HfApi | None" = None
-) -> Pushed:
-    """Pushes the version whose files are in `folder`, with its card, to the main branch of `repo`.
+@dataclass(frozen=True, slots=True)
+class Pushing:
+    """Whether a new repository is `public`, and the bundles that go along."""
 
-    A repository that is not there is made, private unless `public`; one that is there keeps its visibility,
-    and its history. Somebody else's commit meanwhile is not overwritten. Raises HubRefused, BlobCorrupt, and
-    OSError of this machine.
+    public: bool = False
+    signatures: tuple[bytes, ...] = ()
+
+
+def push_version(
+    version: Version,
+    folder: Path,
+    repo: str,
+    pushing: Pushing = Pushing(),  # frozen
+    api: "HfApi | None" = None,
+) -> Pushed:
+    """Pushes the version whose files are in `folder` to the main branch of `repo`.
+
+    A repository that is not there is made, private unless it is to be public; one that is there keeps its
+    visibility, and its history. Somebody else's commit meanwhile is not overwritten. Raises HubRefused,
+    BlobCorrupt, and OSError of this machine.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import HfApi
 
     api = api or HfApi()
     for entry in version.manifest.files:
@@ -47,14 +64,16 @@ def push_version(
     files: Mapping[str, bytes | Path] = {
         **{entry.path: folder / entry.path for entry in version.manifest.files},
         CARD_FILE: card(version.manifest),
+        MANIFEST_FILE: version.manifest_bytes,
+        **signature_files(pushing.signatures),
     }
     with hub_failures(f"{version} cannot be pushed to {repo} on the Hub"):
         is_new = not api.repo_exists(repo)
         if is_new:
-            api.create_repo(repo, private=not public)
+            api.create_repo(repo, private=not pushing.public)
         done = api.create_commit(
             repo,
-            [CommitOperationAdd(name, str(it) if isinstance(it, Path) else it) for name, it in files.items()],
+            _operations(files, [] if is_new else api.list_repo_files(repo)),
             commit_message=f"{version} of a Parfocal registry",
             commit_description=f"Digest {version.digest}",
             parent_commit=None if is_new else api.model_info(repo).sha,
@@ -68,6 +87,19 @@ def push_version(
             field=differing[0],
         )
     return Pushed(reference, str(done.commit_url), is_new, tuple(differing))
+
+
+def _operations(
+    files: Mapping[str, bytes | Path], there: Iterable[str]
+) -> "list[CommitOperationAdd | CommitOperationDelete]":
+    """Adds the files, and takes away signatures that are there of the version before."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    old = [name for name in there if is_packed_file(name) and name not in files]
+    return [
+        *(CommitOperationAdd(name, str(it) if isinstance(it, Path) else it) for name, it in files.items()),
+        *(CommitOperationDelete(name) for name in old),
+    ]
 
 
 def _check(path: Path, entry: FileEntry) -> None:

@@ -76,17 +76,16 @@ def read_image(layout: Path, tag: str | None) -> ImageManifest:
     MalformedFile, BlobCorrupt, and OSError.
     """
     _check_layout(layout)
-    images = _images(_object(layout / INDEX_FILE, INDEX_FILE))
-    chosen = _chosen(images, tag, layout)
+    chosen = _chosen(listed_images(layout), tag, layout)
     if chosen.media_type != IMAGE_MANIFEST:
         raise AdapterRefused(
             f"image {chosen.digest} of {layout} is {chosen.media_type[:80]!a}, not one image's manifest; "
             "give a layout that holds one model",
             field=INDEX_FILE,
         )
-    fields = _fields(verified_json(layout, chosen), chosen.digest)
+    fields = verified_fields(layout, chosen)
     try:
-        image = ImageManifest(chosen, _descriptor(fields.object("config")), _layers(fields))
+        image = ImageManifest(chosen, descriptor_of(fields.object("config")), layers_of(fields))
         kind = fields.text("artifactType") if fields.given("artifactType") else ""
     except FieldError as error:
         raise MalformedFile(f"image {chosen.digest}: {error}", field=error.field) from error
@@ -98,6 +97,41 @@ def read_image(layout: Path, tag: str | None) -> ImageManifest:
         )
     verified_json(layout, image.config)
     return image
+
+
+def listed_images(layout: Path) -> tuple[Descriptor, ...]:
+    """What a layout's index lists; raises MalformedFile, AdapterRefused and OSError."""
+    try:
+        index = JsonObject(_object(layout / INDEX_FILE, INDEX_FILE))
+        return tuple(map(descriptor_of, index.objects("manifests")))
+    except FieldError as error:
+        raise MalformedFile(f"{INDEX_FILE}: {error}", field=error.field) from error
+
+
+def descriptor_of(fields: JsonObject) -> Descriptor:
+    """The descriptor that an object is; raises FieldError."""
+    notes = fields.mapping("annotations") if fields.given("annotations") else {}
+    try:
+        digest = parse_digest(fields.text("digest"))
+    except InvalidDigest as error:
+        raise FieldError("digest", str(error)) from error
+    return Descriptor(
+        fields.text("mediaType"),
+        digest,
+        fields.count("size"),
+        fields.text("artifactType") if fields.given("artifactType") else "",
+        {name: value for name, value in notes.items() if isinstance(value, str)},
+    )
+
+
+def verified_fields(layout: Path, descriptor: Descriptor) -> JsonObject:
+    """The object that a small blob holds as JSON; raises as `verified_json`."""
+    return JsonObject(_mapping(verified_json(layout, descriptor), descriptor.digest))
+
+
+def layers_of(fields: JsonObject) -> tuple[Descriptor, ...]:
+    """The layers that an image's manifest names; raises FieldError."""
+    return tuple(map(descriptor_of, fields.objects("layers")))
 
 
 def verified_json(layout: Path, descriptor: Descriptor) -> bytes:
@@ -133,15 +167,10 @@ def _check_layout(layout: Path) -> None:
         )
 
 
-def _images(index: Mapping[str, JSON]) -> tuple[Descriptor, ...]:
-    try:
-        return tuple(map(_descriptor, JsonObject(index).objects("manifests")))
-    except FieldError as error:
-        raise MalformedFile(f"{INDEX_FILE}: {error}", field=error.field) from error
-
-
 def _chosen(images: tuple[Descriptor, ...], tag: str | None, layout: Path) -> Descriptor:
     found = [image for image in images if tag is None or image.tag == tag]
+    if len(found) > 1:  # signatures and the like stand beside what they are of
+        found = [image for image in found if image.artifact_type in ("", MODEL)]
     if len(found) == 1:
         return found[0]
     tags = ", ".join(f"{image.tag[:80] or 'one without a tag'!s}" for image in images[:_SHOWN]) or "none"
@@ -154,33 +183,9 @@ def _chosen(images: tuple[Descriptor, ...], tag: str | None, layout: Path) -> De
     )
 
 
-def _layers(fields: JsonObject) -> tuple[Descriptor, ...]:
-    return tuple(map(_descriptor, fields.objects("layers")))
-
-
-def _descriptor(fields: JsonObject) -> Descriptor:
-    """Raises FieldError."""
-    notes = fields.mapping("annotations") if fields.given("annotations") else {}
-    try:
-        digest = parse_digest(fields.text("digest"))
-    except InvalidDigest as error:
-        raise FieldError("digest", str(error)) from error
-    return Descriptor(
-        fields.text("mediaType"),
-        digest,
-        fields.count("size"),
-        fields.text("artifactType") if fields.given("artifactType") else "",
-        {name: value for name, value in notes.items() if isinstance(value, str)},
-    )
-
-
 def _object(path: Path, name: str) -> Mapping[str, JSON]:
     with open_regular(path, _MAX_JSON_BYTES) as file:
         return _mapping(file.read(), name)
-
-
-def _fields(data: bytes, name: str) -> JsonObject:
-    return JsonObject(_mapping(data, name))
 
 
 def _mapping(data: bytes, name: str) -> Mapping[str, JSON]:

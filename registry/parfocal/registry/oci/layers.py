@@ -9,7 +9,8 @@ from typing import BinaryIO
 from parfocal.registry.copies import check_received
 from parfocal.registry.errors import MalformedFile, UnsupportedAdapter
 from parfocal.registry.oci.descriptors import Descriptor
-from parfocal.registry.oci.media_types import DOC, FILE_PATH, MANIFEST_FILE, RAW, TITLE, WEIGHT, WEIGHT_CONFIG
+from parfocal.registry.oci.media_types import DOC, FILE_PATH, RAW, TITLE, WEIGHT, WEIGHT_CONFIG
+from parfocal.registry.packing import MANIFEST_FILE
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, open_regular
 from parfocal.registry.publishing import fault_of_file
 from parfocal.registry.values import (

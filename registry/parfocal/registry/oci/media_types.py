@@ -4,6 +4,7 @@ https://github.com/opencontainers/image-spec and https://github.com/modelpack/mo
 """
 
 from parfocal.registry.cards import CARD_FILE
+from parfocal.registry.packing import MANIFEST_FILE
 from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE
 
 LAYOUT_FILE, INDEX_FILE, BLOBS = "oci-layout", "index.json", "blobs/sha256"
@@ -19,13 +20,18 @@ WEIGHT_CONFIG = "application/vnd.cncf.model.weight.config.v1"
 DOC = "application/vnd.cncf.model.doc.v1"
 RAW = ".raw"
 
+# A signature is an image of its own that refers to what it signs: https://docs.sigstore.dev/about/bundle/.
+SIGNATURE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+NO_CONFIG = "application/vnd.oci.empty.v1+json"
+SIGNED_CONTENT = {
+    "dev.sigstore.bundle.content": "dsse-envelope",
+    "dev.sigstore.bundle.predicateType": "https://model_signing/signature/v1.0",
+}
+
 FILE_PATH = "org.cncf.model.filepath"
 # What ORAS calls a layer's file; of the image itself, what it holds.
 TITLE = "org.opencontainers.image.title"
 TAG = "org.opencontainers.image.ref.name"
-
-# The manifest of Parfocal as a file of the image: with it, the image gives the very same version again.
-MANIFEST_FILE = "parfocal_manifest.json"
 
 # The layers of an image, in their order.
 FILES = {

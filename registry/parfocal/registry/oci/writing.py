@@ -1,12 +1,12 @@
-"""Writes a version as an OCI image layout: its files as they are, its manifest, and a card.
+"""Writes a version as an OCI image layout: its files as they are, its manifest, a card, and signatures.
 
 The image says nothing of names, numbers or times: the same content is the same image everywhere. What it was
-called stands in the layout's index.
+called stands in the layout's index. Signatures are images that refer to it, so that more can be added.
 """
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,15 @@ from parfocal.registry.oci.media_types import (
     INDEX_FILE,
     LAYOUT_FILE,
     LAYOUT_VERSION,
-    MANIFEST_FILE,
     MODEL,
     MODEL_CONFIG,
+    NO_CONFIG,
+    SIGNATURE,
+    SIGNED_CONTENT,
     TAG,
     TITLE,
 )
+from parfocal.registry.packing import MANIFEST_FILE
 from parfocal.registry.peft import read_header
 from parfocal.registry.values import WEIGHTS_FILE, Contract, FileEntry, Version, copy_hashing, hex_of
 
@@ -37,11 +40,17 @@ _PRECISIONS = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bf
 _MILLION, _THOUSAND = 1_000_000, 1_000
 
 
-def write_layout(version: Version, source: Path, target: Path, progress: Progress | None = None) -> str:
+def write_layout(
+    version: Version,
+    source: Path,
+    target: Path,
+    progress: Progress | None = None,
+    signatures: Sequence[bytes] = (),
+) -> str:
     """Writes the version whose files are in `source` into the empty folder `target`; the image's digest.
 
-    `progress` is told the bytes written and their total. Raises BlobCorrupt where a file of `source` is not
-    the version's, and OSError.
+    `signatures` are its bundles. `progress` is told the bytes written and their total. Raises BlobCorrupt
+    where a file of `source` is not the version's, and OSError.
     """
     (target / BLOBS).mkdir(parents=True)
     manifest = version.manifest
@@ -63,7 +72,8 @@ def write_layout(version: Version, source: Path, target: Path, progress: Progres
     )
     named = {**image.descriptor(IMAGE_MANIFEST), "artifactType": MODEL}
     named["annotations"] = {TAG: str(version.version), TITLE: version.name}
-    index: Json = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": [named]}
+    referring = [_signature(blobs, image, bundle) for bundle in signatures]
+    index: Json = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": [named, *referring]}
     (target / INDEX_FILE).write_bytes(_json(index))
     (target / LAYOUT_FILE).write_bytes(_json({"imageLayoutVersion": LAYOUT_VERSION}))
     return image.digest
@@ -108,6 +118,24 @@ class _Blobs:
         self._done += count
         if self._progress is not None:
             self._progress(min(self._done, self._total), self._total)
+
+
+def _signature(blobs: _Blobs, signed: _Blob, bundle: bytes) -> Json:
+    """Writes a signature of an image, and returns the line of the index for it."""
+    layer = blobs.write(bundle)
+    written = blobs.write_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": IMAGE_MANIFEST,
+            "artifactType": SIGNATURE,
+            "config": blobs.write(b"{}").descriptor(NO_CONFIG),
+            "layers": [layer.descriptor(SIGNATURE)],
+            "subject": signed.descriptor(IMAGE_MANIFEST),
+            "annotations": SIGNED_CONTENT,
+        }
+    )
+    line = {**written.descriptor(IMAGE_MANIFEST), "artifactType": SIGNATURE}
+    return {**line, "annotations": SIGNED_CONTENT}
 
 
 def _layer(name: str, blob: _Blob) -> Json:

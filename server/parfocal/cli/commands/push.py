@@ -1,9 +1,9 @@
 """`parfocal push`: publishes an adapter that PEFT has written, out of a folder or off the Hub."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,18 +12,22 @@ from parfocal.cli.documents import version_document
 from parfocal.cli.options import (
     DEFAULT_REGISTRY,
     ActorOption,
+    FilesOnlyOption,
     GivenTagsOption,
     JsonOption,
     NameArgument,
     RegistryOption,
 )
-from parfocal.cli.origin import described, latest_of
+from parfocal.cli.origin import again, described, latest_of, left_out
 from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.cli.reach import registry_at
 from parfocal.cli.registries import actor_or_me
 from parfocal.cli.signing import SignKeyOption, key_text, signer_from
 from parfocal.registry import HubRefused, Provenance, Publication, Version
 from parfocal.registry.peft import read_config
+
+if TYPE_CHECKING:
+    from parfocal.registry.packing import Packed
 
 
 def push(
@@ -54,13 +58,15 @@ def push(
     ] = False,
     tags: GivenTagsOption = None,
     sign_key: SignKeyOption = None,
+    files_only: FilesOnlyOption = False,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish an adapter as a new version. Content that the name has already keeps its version.
 
     From the Hub, or whatever speaks its protocol at HF_ENDPOINT, the adapter comes at the commit that its
-    revision is now, which the version records; every byte is verified against what the Hub lists. To a
+    revision is now, which the version records; every byte is verified against what the Hub lists. What
+    parfocal export --hub has pushed there is the same version again, with its digest and signatures. To a
     registry at grpc://host:port only those bytes travel that it lacks; a push that was cut goes on where
     it was when it is repeated. With --sign-key the version is signed from its first moment.
 
@@ -68,15 +74,20 @@ def push(
     """
     # size: Typer takes every flag as a parameter
     signer = None if sign_key is None else signer_from(sign_key)
-    found = _found(source)
-    publication = Publication(
-        base=described(base, lambda: read_config(found.folder), unverified_base),
-        provenance=found.provenance,
-        unverified_base=unverified_base,
-        actor=actor_or_me(actor),
-        tags=tuple(tags or ()),
-        sign=None if signer is None else signer.sign,
-    )
+    found, words, by = _found(source, files_only), tuple(tags or ()), actor_or_me(actor)
+    # Of another base, or with tags, it is another version.
+    kept = None if base is not None or unverified_base or words else found.packed
+    if kept is not None:
+        unsigned = again(kept, by)
+    else:
+        unsigned = Publication(
+            base=described(base, lambda: read_config(found.folder), unverified_base),
+            provenance=found.provenance,
+            unverified_base=unverified_base,
+            actor=by,
+            tags=words,
+        )
+    publication = replace(unsigned, sign=None if signer is None else signer.sign)
     with bytes_progress(f"Publishing {name}") as progress:
         opened = registry_at(registry, create=True)
         before = latest_of(opened, name)
@@ -89,6 +100,8 @@ def push(
         show_json({**document, "signed_with": key} if key else document)
     else:
         _tell(version, is_new, travelled, key)
+    for caution in left_out(found.packed, kept, version):
+        say(f"warning: {caution}", err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +110,10 @@ class _Found:
 
     folder: Path
     provenance: Provenance | None = None
+    packed: "Packed | None" = None
 
 
-def _found(source: str) -> _Found:
+def _found(source: str, files_only: bool) -> _Found:
     """The folder with this name, or else the repository of the Hub."""
     # Imported here: only a repository's name needs it, and most commands are given folders.
     from parfocal.registry.hub import HubReference, fetch_adapter
@@ -112,12 +126,12 @@ def _found(source: str) -> _Found:
         return _Found(folder)  # reading it says what is wrong
     with spinner(f"Fetching {reference}"):
         try:
-            adapter = fetch_adapter(reference)
+            adapter = fetch_adapter(reference, files_only=files_only)
         except HubRefused as error:
             if HubReference.is_explicit(source):
                 raise
             raise HubRefused(f"there is no folder {source} here, and {error}", field="folder") from error
-    return _Found(adapter.folder, Provenance(data_digest="", source=str(adapter.reference)))
+    return _Found(adapter.folder, Provenance(data_digest="", source=str(adapter.reference)), adapter.packed)
 
 
 def _tell(version: Version, is_new: bool, travelled: Sequence[int], key: str) -> None:

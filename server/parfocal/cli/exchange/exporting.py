@@ -21,6 +21,7 @@ from parfocal.cli.outputs import check_new, new_file, new_folder
 from parfocal.cli.progress import bytes_progress, spinner
 from parfocal.cli.reach import registry_at
 from parfocal.registry import Registry, Version, locate_base
+from parfocal.registry.signing import bundles_of
 
 if TYPE_CHECKING:  # torch comes with it
     from parfocal.server.exports import Adapted
@@ -44,8 +45,9 @@ def export(
     """Write a version in a form that other tools take.
 
     Every byte is verified on its way out. What is written appears whole or not at all, and never over
-    something that is there; on the Hub it is one commit. The folder that PEFT loads is what parfocal pull
-    writes. --merged computes W + scale * B A in float32 and rounds once to what the base is stored as.
+    something that is there; on the Hub it is one commit. Signatures go along with --oci and --hub. The folder
+    that PEFT loads is what parfocal pull writes. --merged computes W + scale * B A in float32 and rounds once
+    to what the base is stored as.
 
     Example: parfocal export team/invoices@prod --oci ./invoices-image
     """
@@ -74,24 +76,26 @@ def _as_layout(registry: Registry, version: Version, target: Path) -> Written:
     from parfocal.registry.oci import write_layout
 
     check_new(target)
-    source = _fetched(registry, version)
+    source, bundles = _fetched(registry, version), _bundles(registry, version)
     with bytes_progress(f"Writing {target}") as progress, new_folder(target) as folder:
-        image = write_layout(version, source, folder, progress)
-    return Written("oci", f"in {target}", f"image {image}", {"target": str(target), "image": image})
+        image = write_layout(version, source, folder, progress, bundles)
+    details = {"target": str(target), "image": image, "signatures": len(bundles)}
+    return Written("oci", f"in {target}", f"image {image}{_signed(bundles)}", details)
 
 
 def _on_the_hub(registry: Registry, version: Version, repo: str, public: bool) -> Written:
-    from parfocal.registry.hub import HubReference, push_version
+    from parfocal.registry.hub import HubReference, Pushing, push_version
 
     reference = HubReference.parse(repo)
     if reference is None or reference.revision is not None:
         raise typer.BadParameter(f"{repo[:80]!a} is no repository; write org/name", param_hint="--hub")
-    source = _fetched(registry, version)
+    source, bundles = _fetched(registry, version), _bundles(registry, version)
     with spinner(f"Pushing {version} to {reference}"):
-        pushed = push_version(version, source, reference.repo, public)
+        pushed = push_version(version, source, reference.repo, Pushing(public, bundles))
     details = {"target": str(pushed.reference), "url": pushed.url, "new_repository": pushed.is_new_repository}
     cautions = tuple(f"{name} was written anew there" for name in pushed.rewritten)
-    return Written("hub", f"at {pushed.reference}", pushed.url, details, cautions)
+    told = f"{pushed.url}{_signed(bundles)}"
+    return Written("hub", f"at {pushed.reference}", told, {**details, "signatures": len(bundles)}, cautions)
 
 
 def _as_merged(registry: Registry, version: Version, target: Path, base: str | None) -> Written:
@@ -140,6 +144,14 @@ def _adapted(registry: Registry, version: Version, base: str | None, weights: bo
 def _fetched(registry: Registry, version: Version) -> Path:
     with spinner(f"Fetching {version}"):
         return registry.materialise(version.digest)
+
+
+def _bundles(registry: Registry, version: Version) -> tuple[bytes, ...]:
+    return bundles_of(registry.signatures(version.name, version.version))
+
+
+def _signed(bundles: tuple[bytes, ...]) -> str:
+    return f", with {count_text(len(bundles), 'signature')}" if bundles else ""
 
 
 def _list(names: tuple[str, ...]) -> str:

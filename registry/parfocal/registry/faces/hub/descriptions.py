@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from parfocal.registry.cards import LIBRARY, card_data
-from parfocal.registry.faces.hub.entries import entries_of
+from parfocal.registry.faces.hub.entries import Entry
 from parfocal.registry.faces.hub.revisions import MAIN, repo_id, sha_of
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, Alias, Version, every_item
@@ -12,8 +12,8 @@ from parfocal.registry.values import MAX_PAGE_SIZE, AdapterSummary, Alias, Versi
 Json = dict[str, object]
 
 
-def described(version: Version, aliases: Sequence[Alias], details: bool) -> Json:
-    """A repository at one version; `details` adds the files' sizes and digests."""
+def described(version: Version, aliases: Sequence[Alias], entries: Sequence[Entry], details: bool) -> Json:
+    """A repository at one version with these files; `details` adds their sizes and digests."""
     manifest = version.manifest
     base = manifest.contract.base.id
     return {
@@ -24,7 +24,7 @@ def described(version: Version, aliases: Sequence[Alias], details: bool) -> Json
         "pipeline_tag": "text-generation",
         "cardData": card_data(manifest),
         "config": {LIBRARY: {"base_model_name_or_path": base, "task_type": "CAUSAL_LM"}},
-        "siblings": [entry.sibling(details) for entry in entries_of(manifest)],
+        "siblings": [entry.sibling(details) for entry in entries],
         "usedStorage": manifest.size,
         "parfocal": {
             "version": version.version,

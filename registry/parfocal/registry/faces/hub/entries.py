@@ -1,9 +1,11 @@
 """The files of a version as the Hub lists them. Knows no registry and no route."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parfocal.registry.cards import CARD_FILE, card
+from parfocal.registry.packing import MANIFEST_FILE, signature_files
 from parfocal.registry.values import Manifest, hex_of
 
 
@@ -45,14 +47,18 @@ class Entry:
         return line
 
 
-def entries_of(manifest: Manifest) -> list[Entry]:
-    """Every file of a version, by name, with the card that is written from its manifest."""
+def entries_of(manifest: Manifest, signatures: Sequence[bytes] = ()) -> list[Entry]:
+    """Every file of a version, by name, with a card, its manifest, and its signatures.
+
+    With them whoever downloads all has the same version.
+    """
     kept = [
         Entry(file.path, file.size, git_oid(_pointer(hex_of(file.digest), file.size)), hex_of(file.digest))
         for file in manifest.files
     ]
-    written = card(manifest)
-    return sorted([*kept, Entry(CARD_FILE, len(written), git_oid(written), content=written)], key=_path)
+    written = {CARD_FILE: card(manifest), MANIFEST_FILE: manifest.to_bytes(), **signature_files(signatures)}
+    beside = [Entry(name, len(data), git_oid(data), content=data) for name, data in written.items()]
+    return sorted([*kept, *beside], key=_path)
 
 
 def git_oid(content: bytes) -> str:

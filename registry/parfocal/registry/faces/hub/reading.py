@@ -23,6 +23,7 @@ from parfocal.registry.faces.hub.revisions import MAIN, known_name, plain, repo_
 from parfocal.registry.faces.hub.routing import Values
 from parfocal.registry.faces.threads import Threads
 from parfocal.registry.registry import Registry
+from parfocal.registry.signing import bundles_of
 from parfocal.registry.values import MAX_PAGE_SIZE, Version
 from parfocal.rpc import current_call, current_caller
 from parfocal.rpc.access import Caller
@@ -149,12 +150,13 @@ class Reading:
             if plain(values["revision"]) == MAIN and self._pending(known_name(values["repo"])) is not None:
                 raise EntryUnknown(str(error)) from error
             raise
-        for entry in entries_of(version.manifest):
+        entries = self._entries(version)
+        for entry in entries:
             if entry.path == values["path"]:
                 return version, entry
         raise EntryUnknown(
             f"{version} has no file {values['path'][:80]!a}; it has "
-            f"{', '.join(entry.path for entry in entries_of(version.manifest))}",
+            f"{', '.join(entry.path for entry in entries)}",
             sha_of(version),
         )
 
@@ -167,7 +169,7 @@ class Reading:
             if revision is not None or waiting is None:
                 raise
             return {**named(name), "sha": None, "siblings": [], "tags": [], "parfocal": waiting}
-        told = described(version, self._registry.aliases(name), details)
+        told = described(version, self._registry.aliases(name), self._entries(version), details)
         return {**told, "parfocal": {**_object(told["parfocal"]), **(waiting or {})}}
 
     def _listed(self, values: Values) -> tuple[str, list[Entry]]:
@@ -178,7 +180,11 @@ class Reading:
             if plain(values["revision"]) == MAIN and self._pending(known_name(values["repo"])) is not None:
                 return "", []
             raise
-        return sha_of(version), entries_of(version.manifest)
+        return sha_of(version), self._entries(version)
+
+    def _entries(self, version: Version) -> list[Entry]:
+        signatures = self._registry.signatures(version.name, version.version)
+        return entries_of(version.manifest, bundles_of(signatures))
 
     def _refs(self, repo: str) -> dict[str, object]:
         name = known_name(repo)

@@ -311,7 +311,7 @@ def _warnings(repo: str, outcome: Outcome) -> list[tuple[str, str]]:
             return [(f"{repo} {outcome.commit[:8]}", f"{repo} has no new version yet: it waits for {waits}")]
         return []
     current_call().facts |= {"adapter": str(outcome.version), "digest": outcome.version.digest}
-    warnings = outcome.version.manifest.warnings
+    warnings = (*outcome.version.manifest.warnings, *outcome.cautions)
     return [(f"{outcome.version} {place}", warning) for place, warning in enumerate(warnings)]
 
 

@@ -3,9 +3,17 @@
 from collections.abc import Collection, Mapping
 
 from parfocal.registry.errors import AdapterRefused, InvalidUpload, MalformedFile
+from parfocal.registry.packing import MANIFEST_FILE, signature_names
 from parfocal.registry.peft import check_kind
 from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE
-from parfocal.v1.limits import COMMIT_PATH_CHARACTERS, CONFIG_BYTES, TEMPLATE_BYTES, WEIGHTS_BYTES
+from parfocal.v1.limits import (
+    COMMIT_PATH_CHARACTERS,
+    CONFIG_BYTES,
+    MANIFEST_BYTES,
+    SIGNATURE_BYTES,
+    TEMPLATE_BYTES,
+    WEIGHTS_BYTES,
+)
 
 NEEDED = (CONFIG_FILE, WEIGHTS_FILE)
 # What a version is made of, and how many bytes each may have.
@@ -14,11 +22,14 @@ _PARTS: Mapping[str, int] = {
     WEIGHTS_FILE: WEIGHTS_BYTES.most,
     TEMPLATE_FILE: TEMPLATE_BYTES.most,
 }
-# What is only looked at, for warnings; larger ones are left unread there too.
+# What is only looked at, for warnings, or to make the version that there is elsewhere; larger ones are
+# left unread there too.
 _LOOKED_AT: Mapping[str, int] = {
     "tokenizer_config.json": 16 << 20,
     "tokenizer.json": 64 << 20,
     "added_tokens.json": 16 << 20,
+    MANIFEST_FILE: MANIFEST_BYTES.most,
+    **dict.fromkeys(signature_names(), SIGNATURE_BYTES.most),
 }
 _SHOWN = 4
 

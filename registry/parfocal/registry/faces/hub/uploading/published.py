@@ -24,7 +24,9 @@ from parfocal.registry.faces.hub.revisions import MAIN, plain, repo_id, sha_of, 
 from parfocal.registry.faces.hub.uploading.commit_lines import SAMPLE_BYTES, Commit, Part, Pointer
 from parfocal.registry.faces.hub.uploading.drafts import Draft
 from parfocal.registry.faces.hub.uploading.kept import check_is_adapter
+from parfocal.registry.faces.hub.uploading.said import publication_of
 from parfocal.registry.faces.hub.uploading.store import UploadStore, parts_of
+from parfocal.registry.packing import is_packed_file
 from parfocal.registry.publishing import Publication
 from parfocal.registry.registry import Registry
 from parfocal.registry.values import Version
@@ -61,11 +63,15 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a commit: its id, and a version, or what is waited for."""
+    """What became of a commit: its id, and a version, or what is waited for.
+
+    `cautions` are sentences about files beside the version's that were of no use.
+    """
 
     commit: str
     version: Version | None = None
     awaited: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,8 @@ class Publisher:
             return Outcome(after.commit, awaited=tuple(after.awaited))
         _check_parent(after.parent, taking.head, before)
         folder = self._store.lay_out(taking.work / _LAID_OUT, name, key, after.files, parts)
-        version = self._publish(name, folder)
+        publication, cautions = publication_of(folder)
+        version = self._publish(name, folder, publication)
         try:
             self._move(taking, version)
         except GateRefused:  # it is published, and waits for nothing any more
@@ -144,7 +151,7 @@ class Publisher:
             raise
         self._store.drop(name, key)
         self._drop_objects(name, commit)
-        return Outcome(sha_of(version), version)
+        return Outcome(sha_of(version), version, cautions=cautions)
 
     def _move(self, taking: "_Taking", version: Version) -> None:
         """Moves the alias that was committed to."""
@@ -199,7 +206,7 @@ class Publisher:
         for path in commit.deleted:
             if path in after.files:
                 after = after.without(path)
-            elif head is not None and path in {file.path for file in head.manifest.files}:
+            elif head is not None and _is_of(path, head):
                 raise NotKept(
                     f"{path} is of a version, which never changes; upload the files of another version, or "
                     f"delete this one with parfocal rm {head}",
@@ -215,15 +222,19 @@ class Publisher:
             return Outcome(sha_of(head), head)
         return Outcome(after.commit, awaited=tuple(after.awaited))
 
-    def _publish(self, name: str, folder: Path) -> Version:
+    def _publish(self, name: str, folder: Path, publication: Publication) -> Version:
         try:
-            return self._registry.publish(name, folder, Publication(shared_base=""))
+            return self._registry.publish(name, folder, publication)
         except BaseUnreachable as error:
             raise BaseUnreachable(f"{error}; {_ADVICE}", field=error.field) from error
 
     def _drop_objects(self, name: str, commit: Commit) -> None:
         for pointer in commit.pointers.values():
             self._store.drop_object(name, pointer.sha256)
+
+
+def _is_of(path: str, version: Version) -> bool:
+    return is_packed_file(path) or path in {file.path for file in version.manifest.files}
 
 
 def _check_parent(parent: str, head: Version | None, draft: Draft) -> None:
