@@ -61,7 +61,7 @@ def test_our_own_command_takes_a_version_there_and_brings_it_elsewhere(endpoint:
     here, there = tmp_path / "here", tmp_path / "there"
     folder, key = write_tiny_adapter(tmp_path / "adapter"), tmp_path / "key"
 
-    def command_in(registry: Path, *arguments: object) -> str:
+    def command_in(registry: Path, *arguments: str | Path) -> str:
         return run_client(endpoint, tmp_path, *parfocal, *arguments, "--registry", registry)
 
     run_client(endpoint, tmp_path, *parfocal, "trust", "new-key", key)

@@ -40,6 +40,7 @@ def config(**changes: Any) -> TrainConfig:
         ("keep", "first"),
         ("dtype", "int8"),
         ("adapter_dtype", "float16"),
+        ("tags", ("Not A Tag",)),
         ("template_variables", {"messages": 1}),
         ("template_variables", {"no name": 1}),
         ("template_variables", {"x": float("nan")}),
@@ -74,6 +75,7 @@ def test_a_name_that_breaks_the_grammar_is_refused() -> None:
 def test_settings_survive_json() -> None:
     before = config(held_out=Path("h"), output=Path("o"), targets=("q_proj", "v_proj"), learning_rate=1e-4)
     before = dataclasses.replace(before, template_variables={"enable_thinking": False, "n": [1, None]})
+    before = dataclasses.replace(before, tags=("language:de", "mail"), sign_key=Path("release.pem"))
 
     assert TrainConfig.from_json(json.loads(json.dumps(before.to_json()))) == before
 

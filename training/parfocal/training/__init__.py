@@ -36,6 +36,7 @@ from parfocal.training.runs import (
     Watcher,
     latest_unfinished,
 )
+from parfocal.training.signing import SigningKey
 from parfocal.training.watching import BarWatcher, PlainWatcher
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "RunExists",
     "Scored",
     "Severity",
+    "SigningKey",
     "SilentWatcher",
     "StepDone",
     "TrainConfig",

@@ -11,7 +11,7 @@ from typing import NoReturn
 from parfocal.engine import InvalidRequest
 from parfocal.engine.chats import check_variables
 from parfocal.registry import InvalidPublication
-from parfocal.registry.values import JSON, AdapterName, Rendering
+from parfocal.registry.values import JSON, AdapterName, Rendering, checked_tags
 from parfocal.training.errors import InvalidConfig
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
@@ -23,9 +23,9 @@ COLUMNS = (
     "prompt", "completion", "messages", "text", "chosen", "rejected", "label", "instruction", "input",
     "output", "conversations", "system", "tools",
 )  # fmt: skip
-_LISTS = ("targets", "track")
+_LISTS = ("targets", "track", "tags")
 _MAPPINGS = ("template_variables", "columns")
-_PATHS = ("data", "held_out", "validation", "output")
+_PATHS = ("data", "held_out", "validation", "output", "sign_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class TrainConfig:
     track: experiment trackers, as `tensorboard:FOLDER` or `trackio:PROJECT`.
     template_variables: what the chat template reads besides the messages, such as enable_thinking; the
         contract records it, and serving does the same.
+    tags: words that the version is found by.
+    sign_key: the private key that it is signed with, in PEM; only where it lies is recorded.
     """
 
     data: Path
@@ -98,6 +100,8 @@ class TrainConfig:
     track: tuple[str, ...] = ()
     template_variables: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    sign_key: Path | None = None
 
     @property
     def left_open(self) -> bool:
@@ -125,6 +129,7 @@ class TrainConfig:
         except (InvalidRequest, InvalidPublication) as error:
             raise InvalidConfig(str(error), field="template_variables") from error
         self._check_data()
+        self._check_tags()
         if not _DEVICE.fullmatch(self.device):
             _refuse("device", self.device, "use auto, cpu, cuda or cuda:N")
         if self.epochs is not None and self.steps is not None:
@@ -133,6 +138,12 @@ class TrainConfig:
             _refuse("patience", self.patience, "a run of a given length waits for nothing; add early_stop")
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
+
+    def _check_tags(self) -> None:
+        try:
+            checked_tags(self.tags)
+        except InvalidPublication as error:
+            raise InvalidConfig(str(error), field="tags") from error
 
     def _check_data(self) -> None:
         if str(self.data) == "-":

@@ -86,7 +86,8 @@ def _publish(job: Job, publication: Publication) -> Version | None:
     if job.registry is None:
         return None
     job.watcher.say(f"Publishing {job.config.name} to {job.config.registry or 'the registry'}")
-    return job.registry.publish(job.config.name, job.folder.adapter, publication)
+    signed = replace(publication, sign=job.sign)
+    return job.registry.publish(job.config.name, job.folder.adapter, signed)
 
 
 def _publication(job: Job, result: TrainResult) -> Publication:
@@ -101,6 +102,7 @@ def _publication(job: Job, result: TrainResult) -> Publication:
         ),
         evaluation=Evaluation(job.prepared.held_out_digest, result.examples, result.metrics()),
         rendering=_rendering(job),
+        tags=job.config.tags,
     )
 
 

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from parfocal.registry import (
@@ -21,6 +22,7 @@ from parfocal.registry import (
 from parfocal.registry.values import JSON, FieldError, JsonObject
 from parfocal.training.errors import InvalidConfig, NothingToPublish, RunDamaged
 from parfocal.training.runs import Digests, RunFolder, changed_file, file_digests, is_sealed, sealed
+from parfocal.training.signing import SigningKey
 
 _PROBE = b"\0" * 65536
 
@@ -46,20 +48,25 @@ def open_existing(location: str) -> Registry | None:
 
 
 def publish_run(
-    folder: Path, registry: str | None = None, name: str | None = None, *, fallback: str | None = None
+    folder: Path,
+    registry: str | None = None,
+    name: str | None = None,
+    *,
+    fallback: str | None = None,
+    key: SigningKey = SigningKey(),  # noqa: B008  # frozen
 ) -> Version:
     """Publishes the adapter of a finished run with its evaluation and its origin.
 
-    `registry` and `name` are those that the run was given, unless they are given here;
+    `registry`, `name` and `key` are those that the run was given, unless they are given here;
     `fallback` is the registry where neither names one.
 
     Raises:
         NothingToPublish: the folder holds no finished run, or the run was given no registry.
         RunDamaged: its record, its evaluation or its adapter is not as it was written.
-        RegistryError: the registry does not answer, or refuses the adapter.
+        RegistryError: the registry does not answer, or refuses the adapter, or the key is none.
     """
     run, config = RunFolder.open(folder)
-    publication = _stored(run)
+    publication = replace(_stored(run), sign=key.sign(config))
     where = registry or config.registry or fallback
     if where is None:
         raise NothingToPublish(
@@ -78,7 +85,7 @@ def publication_json(publication: Publication, files: Digests) -> dict[str, JSON
         "rendering": publication.rendering,
     }
     values: dict[str, JSON] = {name: None if part is None else part.to_json() for name, part in parts.items()}
-    return sealed({**values, "files": dict(files)})
+    return sealed({**values, "tags": list(publication.tags), "files": dict(files)})
 
 
 def check_adapter(run: RunFolder, files: Digests) -> None:
@@ -100,6 +107,7 @@ def read_publication(values: Mapping[str, JSON]) -> Publication:
         provenance=Provenance.from_json(fields.object("provenance")),
         evaluation=Evaluation.from_json(fields.object("evaluation")),
         rendering=Rendering.from_json(fields.object("rendering")),
+        tags=fields.texts("tags") if fields.given("tags") else (),  # of runs before there were any
     )
 
 

@@ -28,22 +28,27 @@ from parfocal.training.runs import (
     tool_versions,
 )
 from parfocal.training.settings import resolved_settings, settings_toml
+from parfocal.training.signing import SigningKey
 from parfocal.training.targets import check_targets
 from parfocal.training.watching import check_trackers, followed
 
+_OWN_KEY = SigningKey()
 
-def check(config: TrainConfig) -> Prepared:
+
+def check(config: TrainConfig, key: SigningKey = _OWN_KEY) -> Prepared:
     """Checks the data, and chooses the hyper-parameters that follow; trains nothing.
 
     Raises:
         InvalidConfig: a setting is out of its range, or there is no such device or target module.
         DataUnreadable: a data file is missing.
         BaseUnfit: the base has no usable tokenizer or configuration.
-        RegistryError: base, registry or parent cannot be reached, or the base's form is not served.
+        RegistryError: base, registry or parent cannot be reached, the base's form is not served, or the key
+            to sign with is none.
         ParentMismatch: the adapter to continue from does not fit.
     """
     prepared = _prepared(config)
     check_trackers(config.track)
+    key.sign(config)
     contract = describe_base(locate_base(config.base, weights=False))  # refuses a base that cannot be served
     registry = None if config.registry is None else open_existing(config.registry)
     if registry is not None:
@@ -56,19 +61,22 @@ def check(config: TrainConfig) -> Prepared:
 
 
 def train(
-    config: TrainConfig, watcher: Watcher | None = None, registry: Registry | None = None
+    config: TrainConfig,
+    watcher: Watcher | None = None,
+    registry: Registry | None = None,
+    key: SigningKey = _OWN_KEY,
 ) -> TrainResult:
     """Checks the data, trains, scores adapter and base, and publishes where `config.registry` says.
 
-    `registry` is used instead of opening `config.registry`, where given. On CPU the same settings, data
-    and base give the same adapter bit for bit.
+    `registry` is used instead of opening `config.registry`, where given; `key` reads the one that signs. On
+    CPU the same settings, data and base give the same adapter bit for bit.
 
     Raises:
         TrainingError: one of its kinds, as `errors` lists them.
         RegistryError: base, parent or registry cannot be reached, or the name breaks the grammar.
     """
     with followed(config, watcher or SilentWatcher()) as (everyone, tell):
-        result = _carry_out(_job(config, everyone, registry, None), None)
+        result = _carry_out(_job(config, everyone, registry, key, None), None)
         tell(result.to_json())
     return result
 
@@ -78,6 +86,7 @@ def resume(
     watcher: Watcher | None = None,
     registry: Registry | None = None,
     settings: Mapping[str, object] | None = None,
+    key: SigningKey = _OWN_KEY,
 ) -> TrainResult:
     """Continues the run in `output`, which was interrupted or could not be published; otherwise as `train`.
 
@@ -100,7 +109,7 @@ def resume(
     checkpoint = folder.checkpoints.latest()
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
     with followed(config, watcher or SilentWatcher()) as (everyone, tell):
-        job = _job(config, everyone, registry, _Begun(folder, checkpoint))
+        job = _job(config, everyone, registry, key, _Begun(folder, checkpoint))
         job.watcher.say(f"Resuming from {at}")
         result = _carry_out(job, checkpoint)
         tell(result.to_json())
@@ -120,9 +129,16 @@ class _Begun:
         return pinned if pinned is None or self.checkpoint is not None else fetch_parent(pinned, registry)
 
 
-def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, begun: _Begun | None) -> Job:
+def _job(
+    config: TrainConfig,
+    watcher: Watcher,
+    registry: Registry | None,
+    key: SigningKey,
+    begun: _Begun | None,
+) -> Job:
     """Checks everything that needs no weights, and only then creates the folder of a new run."""
     wait_briefly()
+    sign = key.sign(config)
     prepared = _prepared(config)
     hyperparameters = _accepted(prepared, watcher)
     base = locate_base(config.base, weights=True)
@@ -150,7 +166,7 @@ def _job(config: TrainConfig, watcher: Watcher, registry: Registry | None, begun
     folder.check_identity(identity)
     folder.write_report(prepared.report.to_json())
     folder.write_settings(_settings_text(config, prepared, hyperparameters, parent))
-    return Job(config, prepared, hyperparameters, base, contract, folder, registry, parent, watcher)
+    return Job(config, prepared, hyperparameters, base, contract, folder, registry, parent, watcher, sign)
 
 
 def _settings_text(

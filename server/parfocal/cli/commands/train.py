@@ -13,10 +13,11 @@ from parfocal.cli.data import read_columns
 from parfocal.cli.display import say, show_json
 from parfocal.cli.flags import Flag, Given, command
 from parfocal.cli.options import DEFAULT_REGISTRY
+from parfocal.cli.signing import signer_from
 from parfocal.cli.template_variables import read_variables
 
 if TYPE_CHECKING:
-    from parfocal.training import TrainConfig, Watcher
+    from parfocal.training import SigningKey, TrainConfig, Watcher
 
 _DOC = """Train an adapter on examples and publish it.
 
@@ -100,6 +101,14 @@ FIELDS = (
         "Send the figures to an experiment tracker; may be repeated. Default: none.",
         "tensorboard:FOLDER|trackio:PROJECT",
     ),
+    Flag(
+        "tags",
+        list,
+        "A word that the version is found by, such as language:de; may be repeated. Default: none.",
+        "TAG",
+        typed="--tag",
+    ),
+    Flag("sign_key", Path, "Sign the version with this private key, in PEM. Default: unsigned.", "FILE"),
     Flag("adapter_dtype", str, "Type of the published weights. Default: float32.", "float32|bfloat16"),
 )
 SETTINGS = (
@@ -124,7 +133,7 @@ _MODES = (
     Flag("publish_run", Path, "Only publish the finished run in FOLDER, with its evaluation.", "FOLDER"),
     Flag("json", bool, "Print the result as JSON.", has_opposite=False),
 )
-_WITH_PUBLISH_RUN = {"publish_run", "registry", "name", "json"}
+_WITH_PUBLISH_RUN = {"publish_run", "registry", "name", "sign_key", "json"}
 
 
 def build_train() -> Callable[..., None]:
@@ -146,7 +155,7 @@ def _train(given: Given) -> None:
     from parfocal.training import train
 
     with _watching(bool(given.get("json")) or config.events == "-") as watcher:
-        result = train(config, watcher)
+        result = train(config, watcher, key=_key())
     if given.get("json"):
         show_json(result.to_json())
 
@@ -164,7 +173,7 @@ def _resume(given: Given) -> None:
         )
     folder = output if isinstance(output, Path) else latest_unfinished(str(name))
     with _watching(bool(given.get("json")) or settings.get("events") == "-") as watcher:
-        result = resume(folder, watcher, settings=settings)
+        result = resume(folder, watcher, settings=settings, key=_key())
     if given.get("json"):
         show_json(result.to_json())
 
@@ -177,12 +186,13 @@ def _publish_run(given: Given) -> None:
     ]
     if others:
         raise typer.BadParameter(f"it trains nothing; leave {others[0]} out", param_hint="--publish-run")
-    registry, name = given.get("registry"), given.get("name")
+    registry, name, signing = given.get("registry"), given.get("name"), given.get("sign_key")
     version = publish_run(
         Path(str(given["publish_run"])),
         None if registry is None else str(registry),
         None if name is None else str(name),
         fallback=DEFAULT_REGISTRY,
+        key=_key(None if signing is None else Path(str(signing))),
     )
     if given.get("json"):
         show_json({"name": version.name, "version": version.version, "digest": version.digest})
@@ -193,7 +203,7 @@ def _publish_run(given: Given) -> None:
 def _check(config: "TrainConfig", as_json: bool) -> None:
     from parfocal.training import DataRefused, check
 
-    prepared = check(config)
+    prepared = check(config, _key())
     if as_json:
         choices = prepared.hyperparameters.to_json() if prepared.hyperparameters else None
         show_json({"report": prepared.report.to_json(), "choices": choices})
@@ -223,7 +233,7 @@ def _settings(given: Given) -> dict[str, Any]:
 
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
-    for name in ("targets", "track"):
+    for name in ("targets", "track", "tags"):
         if name in values:
             values[name] = tuple(values[name])
     if "template_variables" in values:
@@ -236,6 +246,13 @@ def _settings(given: Given) -> dict[str, Any]:
     assert file is None or isinstance(file, Path)
     found = resolve_settings(file, os.environ, pairs if isinstance(pairs, list) else (), values)
     return dict(found.values)
+
+
+def _key(file: Path | None = None) -> "SigningKey":
+    """How a run's key is read: with a question for its passphrase, on a terminal."""
+    from parfocal.training import SigningKey
+
+    return SigningKey(signer_from, file)
 
 
 def _watching(quiet: bool) -> "AbstractContextManager[Watcher]":

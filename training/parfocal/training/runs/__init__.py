@@ -7,7 +7,7 @@ from parfocal.training.runs.forecast import Forecast
 from parfocal.training.runs.full_disk import full_disk_named
 from parfocal.training.runs.identity import Identity, Parent
 from parfocal.training.runs.interruption import StopRequest
-from parfocal.training.runs.job import Job
+from parfocal.training.runs.job import Job, Sign
 from parfocal.training.runs.progress import Scored, SilentWatcher, StepDone, Watcher
 from parfocal.training.runs.result import Figures, TrainResult
 from parfocal.training.runs.resuming import resumed
@@ -27,6 +27,7 @@ __all__ = [
     "Parent",
     "RunFolder",
     "Scored",
+    "Sign",
     "SilentWatcher",
     "StepDone",
     "StopRequest",

@@ -1,14 +1,20 @@
 """What one run works on, gathered once: settings, checked data, base, folder, watcher. Values only."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from parfocal.registry import BaseContract, BaseFiles, Registry
+from parfocal.registry.values import FileEntry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.runs.identity import Parent
 from parfocal.training.runs.progress import Watcher
 from parfocal.training.runs.run_folder import RunFolder
+
+# Makes the bundle that signs what is published under a name: of the manifest's digest, and of the files.
+Sign: TypeAlias = Callable[[str, str, tuple[FileEntry, ...]], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +30,4 @@ class Job:
     registry: Registry | None
     parent: Parent | None
     watcher: Watcher
+    sign: Sign | None = None

@@ -8,7 +8,16 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.errors import ResumeMismatch
 from parfocal.training.runs.run_folder import absolute
 
-_FREE = ("registry", "exact_match", "checkpoint_minutes", "adapter_dtype", "events", "track")
+_FREE = (
+    "registry",
+    "exact_match",
+    "checkpoint_minutes",
+    "adapter_dtype",
+    "events",
+    "track",
+    "tags",
+    "sign_key",
+)
 
 
 def resumed(began: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

@@ -155,8 +155,9 @@ def latest_unfinished(name: str) -> Path:
 def absolute(config: TrainConfig) -> TrainConfig:
     """`config` with paths that mean the same from any working folder."""
     values = config.to_json()
-    for name in ("data", "held_out", "validation", "output"):
-        if values[name] is not None and (name == "output" or not is_of_hub(Path(str(values[name])))):
+    for name in ("data", "held_out", "validation", "output", "sign_key"):
+        is_ours = name in ("output", "sign_key")
+        if values[name] is not None and (is_ours or not is_of_hub(Path(str(values[name])))):
             values[name] = str(Path(str(values[name])).expanduser().resolve())
     if Path(config.base).expanduser().is_dir() and config.base != "tiny":
         values["base"] = str(Path(config.base).expanduser().resolve())
