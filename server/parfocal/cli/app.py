@@ -25,6 +25,7 @@ from parfocal.cli.commands.serve import build_serve
 from parfocal.cli.commands.status import status
 from parfocal.cli.commands.top import top
 from parfocal.cli.commands.train import build_train
+from parfocal.cli.data import build_data
 from parfocal.cli.display import say, show_warnings_as_lines
 from parfocal.cli.exchange import export, import_
 from parfocal.cli.extras import needing
@@ -66,7 +67,7 @@ def build_app() -> typer.Typer:
     asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
     for command in (serve, *asking, train, *keeping, gc):
         app.command(_NAMES.get(command.__name__))(command)
-    for group in (build_registry(), build_keys(), build_trust(), build_cache()):
+    for group in (build_data(), build_registry(), build_keys(), build_trust(), build_cache()):
         app.add_typer(group)
     app.callback()(_parfocal)
     return app

@@ -1,9 +1,10 @@
 """Rows: read, checked, rendered to tokens and split, before any model loads. No torch."""
 
 from parfocal.training.data.encoder import BaseEncoder
-from parfocal.training.data.prepare import Prepared, prepare
+from parfocal.training.data.masks import MaskedRow, State, masked
+from parfocal.training.data.prepare import Prepared, base_encoder, prepare
 from parfocal.training.data.reading import is_of_hub
-from parfocal.training.data.rendering import MASKED, Sample, prompt_ids, render
+from parfocal.training.data.rendering import MASKED, RenderFault, Sample, prompt_ids, render
 from parfocal.training.data.rows import Example, PreferenceRow, PromptRow, Row, Turn, UnpairedRow, row_of
 from parfocal.training.data.split import Shares, Split, parted, split
 from parfocal.training.data.tokens import Tokenised, cut, tokenise
@@ -15,19 +16,24 @@ __all__ = [
     "VIEWS",
     "BaseEncoder",
     "Example",
+    "MaskedRow",
     "PreferenceRow",
     "Prepared",
     "PromptRow",
     "ReadRows",
+    "RenderFault",
     "Row",
     "Sample",
     "Shares",
     "Split",
+    "State",
     "Tokenised",
     "Turn",
     "UnpairedRow",
+    "base_encoder",
     "cut",
     "is_of_hub",
+    "masked",
     "parted",
     "prepare",
     "prompt_ids",

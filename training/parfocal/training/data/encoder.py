@@ -55,6 +55,10 @@ class BaseEncoder:
         """The text of `ids` without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text of `ids` with special tokens written out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
+
     def write(
         self,
         turns: Sequence[Turn],

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from parfocal.engine.chats import Value
+from parfocal.registry import locate_base
 from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
-from parfocal.training.data.content import check_counts, check_repeats
+from parfocal.training.data.amounts import check_counts
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.overlap import check_likeness, check_overlap
 from parfocal.training.data.rendering import Sample
+from parfocal.training.data.repeats import check_repeats
 from parfocal.training.data.rows import Row
 from parfocal.training.data.split import Shares, Split, split
 from parfocal.training.data.tokens import cut, tokenise
@@ -74,6 +77,17 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
     data = DataFacts(len(train), longest, sum(sample.learnt for sample in train), bool(validation))
     hyperparameters = None if report.errors else choose(config, data, facts)
     return Prepared(train, validation, held_out, report, hyperparameters, digest, parts.record())
+
+
+def base_encoder(base: str, variables: Mapping[str, Value]) -> tuple[BaseEncoder, int]:
+    """What turns rows into tokens as `base` does, and its context in tokens; no weights are read.
+
+    Raises:
+        BaseUnreachable: there is no such base.
+        BaseUnfit: it has no usable tokenizer or configuration.
+    """
+    folder = locate_base(base, weights=False).folder
+    return BaseEncoder(folder, variables), base_facts(folder).context
 
 
 def _parted(rows: tuple[Row, ...], config: TrainConfig, findings: Findings) -> Split:
@@ -148,4 +162,4 @@ def _counts(
     }
 
 
-__all__ = ["Finding", "Prepared", "prepare"]
+__all__ = ["Finding", "Prepared", "base_encoder", "prepare"]

@@ -55,7 +55,7 @@ def render(row: Row, encoder: BaseEncoder) -> Sample:
 def prompt_ids(row: Row, encoder: BaseEncoder) -> list[int]:
     """The prompt that serving would get for this row; raises RenderFault."""
     if row.raw:
-        return encoder.encode(row.prompt[0].content, special=True)
+        return encoder.encode("".join(turn.content for turn in row.prompt), special=True)
     try:
         return encoder.chat_ids(encoder.write(row.prompt, row.tools, generation_prompt=True))
     except ChatRefused as refusal:

@@ -48,13 +48,13 @@ class Row:
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """What comes before the last answer: what the model is given when this row is scored."""
-        return self.turns[:-1]
+        """What comes before the last answer, if any: what the model is given when this row is scored."""
+        return self.turns[:-1] if self.turns[-1].role == "assistant" else self.turns
 
     @property
     def answer(self) -> str:
-        """The last assistant message."""
-        return self.turns[-1].content
+        """The last assistant message; empty where a prompt awaits its answer."""
+        return self.turns[-1].content if self.turns[-1].role == "assistant" else ""
 
     @property
     def system(self) -> str:

@@ -3,6 +3,7 @@
 Loads nothing itself and never drops a row silently: whatever is not trained on as written has a finding.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,25 +46,50 @@ def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
 
 def cut(samples: Sequence[Sample], max_length: int) -> Tokenised:
     """Cuts the samples to `max_length` tokens; names those cut or left with nothing."""
-    source = samples[0].row.source if samples else ""
-    long = [sample.row.line for sample in samples if len(sample.ids) > max_length]
-    shortened = tuple(sample.cut(max_length) for sample in samples)
-    empty = [sample.row.line for sample in shortened if not sample.learnt]
-    findings = []
-    if empty:
-        message = (
-            f"have no answer token left to learn within {max_length} tokens; shorten the prompt or raise "
-            "--max-length"
-        )
-        findings.append(Finding(Severity.ERROR, "NOTHING_TO_LEARN", message, source, tuple(empty)))
-    truncated = sorted(set(long) - set(empty))
-    if truncated:
-        message = (
-            f"are longer than {max_length} tokens ({len(truncated) / len(samples):.0%} of the rows); the end "
-            "of their answers, with the stop token, is cut off"
-        )
-        findings.append(Finding(Severity.WARNING, "TRUNCATED", message, source, tuple(truncated)))
-    return Tokenised(shortened, tuple(findings))
+    truncation = Truncation(max_length)
+    shortened = tuple(truncation.cut(sample) for sample in samples)
+    return Tokenised(shortened, tuple(truncation.findings()))
+
+
+class Truncation:
+    """Cuts samples, and remembers which of them lost something."""
+
+    def __init__(self, max_length: int) -> None:
+        self._max_length = max_length
+        self._samples = 0
+        self._emptied: dict[str, array[int]] = {}
+        self._shortened: dict[str, array[int]] = {}
+
+    def cut(self, sample: Sample) -> Sample:
+        """The sample, no longer than allowed."""
+        self._samples += 1
+        left = sample.cut(self._max_length)
+        if not left.learnt:
+            self._emptied.setdefault(sample.row.source, array("Q")).append(sample.row.line)
+        elif len(sample.ids) > self._max_length:
+            self._shortened.setdefault(sample.row.source, array("Q")).append(sample.row.line)
+        return left
+
+    def findings(self) -> Iterator[Finding]:
+        """Names the rows of which nothing is left to learn, and those that lost their end."""
+        for source, lines in self._emptied.items():
+            message = f"have no answer token left to learn within {self._max_length} tokens"
+            fix = "shorten the prompt or raise --max-length"
+            yield _lined(Severity.ERROR, "NOTHING_TO_LEARN", (message, fix), source, lines)
+        for source, lines in self._shortened.items():
+            part = len(lines) / self._samples
+            message = (
+                f"are longer than {self._max_length} tokens ({part:.0%} of the rows); the end of their "
+                "answers, with the stop token, is cut off"
+            )
+            fix = "raise --max-length, or shorten the rows: what is cut teaches not to stop"
+            yield _lined(Severity.WARNING, "TRUNCATED", (message, fix), source, lines)
+
+
+def _lined(
+    severity: Severity, code: str, words: tuple[str, str], source: str, lines: "array[int]"
+) -> Finding:
+    return Finding(severity, code, words[0], source, tuple(sorted(set(lines))), words[1])
 
 
 def _special_texts(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> Iterator[Finding]:

@@ -2,7 +2,8 @@
 
 from fakes.training_rows import dialogue, row
 from parfocal.training import Finding, Severity
-from parfocal.training.data.content import check_counts, check_repeats
+from parfocal.training.data.amounts import check_counts
+from parfocal.training.data.repeats import check_repeats
 
 
 def by_code(findings: object) -> dict[str, Finding]:
