@@ -1,12 +1,14 @@
 """What uploads file by file promise over every index and every store of blobs."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from parfocal.registry import FileEntry, Publication, StoredRegistry
+from parfocal.registry import FileEntry, FolderRegistry, Publication, StoredRegistry
+from parfocal.registry.blobs import FolderBlobs
 from parfocal.registry.errors import BlobsNotUploaded
 from parfocal.registry.publishing import Uploaded
 from parfocal.registry.values import digest_of
@@ -67,6 +69,23 @@ def test_what_one_has_uploaded_nobody_else_can_use(
     # Who may read it need not send it.
     assert any_storage.missing(weights, "ben", HOUR, everybody) == ()
     assert any_storage.publish_uploaded("x", order(folder, "ben"), publication).version == 1
+
+
+def test_a_blob_that_is_written_to_after_it_came_is_read_again_and_not_published(
+    tmp_path: Path, folder: Path, publication: Publication
+) -> None:
+    blobs = FolderBlobs(tmp_path / "registry")
+    registry = FolderRegistry(tmp_path / "registry", blobs=blobs)
+    uploaded = sent(registry, folder, "ann")
+    weights = blobs.path(entry(folder / WEIGHTS).digest)
+    weights.chmod(0o600)
+    with weights.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x11")
+    os.utime(weights, ns=(0, 1))  # a disk's clock may be too coarse to tell both writes from each other
+    with pytest.raises(BlobsNotUploaded, match=WEIGHTS):
+        registry.publish_uploaded("x", uploaded, publication)
+    assert len(list((tmp_path / "registry" / "quarantine").iterdir())) == 1
 
 
 def test_a_file_of_another_size_is_missing(any_storage: StoredRegistry, folder: Path) -> None:

@@ -178,7 +178,7 @@ class StoredRegistry:
         with (
             disk_errors(self._location),
             nullcontext() if held else BegunWeights(self._blobs, folder) as begun,
-            self._check(folder, publication) as ready,
+            self._check(folder, publication, held) as ready,
             self._changing(),
             self._index.publishing(),
         ):

@@ -12,7 +12,8 @@ from parfocal.registry.disk import Staging
 from parfocal.registry.errors import AdapterRefused, RegistryError
 from parfocal.registry.isolation import Bounds
 from parfocal.registry.publishing import IsolatedCheck
-from parfocal.registry.values import TEMPLATE_FILE, WEIGHTS_FILE
+from parfocal.registry.publishing.ready import ReadyFiles
+from parfocal.registry.values import TEMPLATE_FILE, WEIGHTS_FILE, FileEntry, digest_of
 
 WEIGHT = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 
@@ -129,6 +130,20 @@ def test_a_check_that_takes_too_much_is_refused_and_leaves_nothing(
         pass
     check.close()
     assert list((tmp_path / "staging").iterdir()) == []
+
+
+@pytest.mark.parametrize(("write", "is_told"), [(plain, True), (renamed, False)])
+def test_a_digest_that_is_known_is_not_found_again_unless_other_bytes_are_published(
+    tmp_path: Path, base: BaseContract, write: Callable[[Path], None], is_told: bool
+) -> None:
+    write(tmp_path / "adapter")
+    size = (tmp_path / "adapter" / WEIGHTS_FILE).stat().st_size
+    told = FileEntry(WEIGHTS_FILE, size, digest_of(b"who asks knows it"))
+    check = IsolatedCheck(Staging(tmp_path / "staging"))
+    with check(tmp_path / "adapter", Publication(base), {WEIGHTS_FILE: told}) as ready:
+        assert isinstance(ready, ReadyFiles)
+        assert (told in [file.entry for file in ready.files]) == is_told
+    check.close()
 
 
 def test_weights_that_are_changed_after_their_check_are_not_published(

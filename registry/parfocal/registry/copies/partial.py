@@ -8,11 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parfocal.registry.copies.local_copies import check_received
+from parfocal.registry.disk import SyncBehind
 from parfocal.registry.errors import OffsetOutOfRange, RegistryBusy
 from parfocal.registry.values import FileEntry, Hasher
 
 _PIECE_BYTES = 1 << 20
 _RETRY_AFTER_S = 1.0
+# While more comes, so that who keeps the file in the end need not wait for all of it.
+_SYNCED_BYTES = 16 << 20
 
 
 class PartialFiles:
@@ -44,7 +47,8 @@ class PartialFiles:
         path = self._root / key
         descriptor = _locked(path, entry)
         try:
-            yield ArrivingFile(path, descriptor, entry, offset)
+            with SyncBehind(descriptor) as syncing:
+                yield ArrivingFile(path, descriptor, syncing, entry, offset)
         finally:
             os.close(descriptor)
 
@@ -66,7 +70,9 @@ class PartialFiles:
 class ArrivingFile:
     """A file that goes on at `offset`; raises OffsetOutOfRange beyond what has come, and OSError."""
 
-    def __init__(self, path: Path, descriptor: int, entry: FileEntry, offset: int) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, syncing: SyncBehind, entry: FileEntry, offset: int
+    ) -> None:
         there = os.fstat(descriptor).st_size
         if offset > there:
             raise OffsetOutOfRange(
@@ -76,6 +82,8 @@ class ArrivingFile:
             )
         self.path = path
         self._descriptor = descriptor
+        self._syncing = syncing
+        self._unsynced = 0
         self._entry = entry
         self._hasher = Hasher()
         os.ftruncate(descriptor, offset)
@@ -94,9 +102,17 @@ class ArrivingFile:
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
         self._hasher.update(data)
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNCED_BYTES:
+            self._syncing.begin()
+            self._unsynced = 0
 
     def check(self) -> None:
-        """Raises BlobCorrupt, and keeps nothing, unless all bytes have come and are those of the entry."""
+        """Raises BlobCorrupt, and keeps nothing, unless all bytes have come and are those of the entry.
+
+        Raises OSError where the disk has not kept them.
+        """
+        self._syncing.wait()
         try:
             check_received(self._entry, self._hasher)
         except BaseException:

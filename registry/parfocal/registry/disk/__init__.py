@@ -9,6 +9,7 @@ from parfocal.registry.disk.errors import (
     is_mounted_read_only,
     read_only,
 )
+from parfocal.registry.disk.file_state import FileState
 from parfocal.registry.disk.folder_lock import FolderLock
 from parfocal.registry.disk.homes import cache_home, data_home
 from parfocal.registry.disk.modes import file_mode, give_to_owner, make_like, read_only_mode
@@ -17,6 +18,7 @@ from parfocal.registry.disk.staging import Staging
 from parfocal.registry.disk.syncing import SyncBehind
 
 __all__ = [
+    "FileState",
     "FolderLock",
     "Staging",
     "SyncBehind",

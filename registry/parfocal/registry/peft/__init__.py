@@ -8,7 +8,7 @@ from parfocal.registry.peft.folder import (
     read_config,
     read_peft_folder,
 )
-from parfocal.registry.peft.folder_files import FileState, check_kind, open_regular
+from parfocal.registry.peft.folder_files import check_kind, open_regular
 from parfocal.registry.peft.published_weights import begun_anew
 from parfocal.registry.peft.rereading import check_published_config
 from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan, read_header
@@ -16,7 +16,6 @@ from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorS
 __all__ = [
     "MAX_CONFIG_BYTES",
     "MAX_WEIGHTS_BYTES",
-    "FileState",
     "PeftConfig",
     "PeftFolder",
     "SafetensorsHeader",

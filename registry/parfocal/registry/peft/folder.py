@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.registry.bases import check_module
+from parfocal.registry.disk import FileState
 from parfocal.registry.peft.config import PeftConfig, read_peft_config
 from parfocal.registry.peft.finite_weights import check_finite
-from parfocal.registry.peft.folder_files import FileState, check_files, check_is_folder, open_regular
+from parfocal.registry.peft.folder_files import check_files, check_is_folder, open_regular
 from parfocal.registry.peft.idle_modules import idle_warnings
 from parfocal.registry.peft.lora_tensors import LoraModule, read_modules
 from parfocal.registry.peft.missing_modules import missing_warnings

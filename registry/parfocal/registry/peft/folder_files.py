@@ -10,10 +10,9 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from parfocal.registry.errors import AdapterRefused, MalformedFile, PickleRefused
 from parfocal.registry.peft.fields import CONVERT_MLX
@@ -39,22 +38,6 @@ _OTHERS: tuple[tuple[str, bool, str], ...] = (
     (r".*\.safetensors", False,
      f"a file of weights under another name; rename it to {WEIGHTS_FILE} if it is the adapter"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What tells that an open file is still the same one and holds the same bytes, short of reading them."""
-
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, file: BinaryIO) -> Self:
-        """The present state; raises OSError."""
-        found = os.fstat(file.fileno())
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def check_files(path: Path) -> None:

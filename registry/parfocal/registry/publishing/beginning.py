@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from parfocal.registry.blobs import Blob, BlobStore, StagedBlob
-from parfocal.registry.peft import MAX_WEIGHTS_BYTES, FileState, open_regular
+from parfocal.registry.disk import FileState
+from parfocal.registry.peft import MAX_WEIGHTS_BYTES, open_regular
 from parfocal.registry.values import WEIGHTS_FILE, Readable
 
 _TELL_EVERY_S = 0.1

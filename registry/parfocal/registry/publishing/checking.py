@@ -13,7 +13,7 @@ from parfocal.registry.errors import AdapterRefused, kinds_of_error
 from parfocal.registry.isolation import Bounds, IsolatedProcess, OutOfBounds
 from parfocal.registry.publishing.draft import draft
 from parfocal.registry.publishing.publication import Publication
-from parfocal.registry.publishing.ready import MANIFEST_FILE, Ready, ReadyFile, ReadyFiles
+from parfocal.registry.publishing.ready import MANIFEST_FILE, NOTHING_HELD, Held, Ready, ReadyFile, ReadyFiles
 from parfocal.registry.values import WEIGHTS_FILE, FileEntry
 
 # 20,000 modules take 5 s. The weights are read twice, and mapped once.
@@ -21,7 +21,9 @@ _BOUNDS = Bounds(cpu_s=60, memory_bytes=2 << 30)
 _BYTES_A_SECOND = 64 << 20
 
 
-def check_here(folder: Path, publication: Publication) -> AbstractContextManager[Ready]:
+def check_here(
+    folder: Path, publication: Publication, held: Held = NOTHING_HELD
+) -> AbstractContextManager[Ready]:
     """A draft of what `folder` holds; raises as `draft` does."""
     return nullcontext(draft(folder, publication))
 
@@ -39,10 +41,10 @@ class IsolatedCheck:
         self._process = IsolatedProcess("parfocal.registry.publishing.isolated")
 
     @contextmanager
-    def __call__(self, folder: Path, publication: Publication) -> Iterator[Ready]:
+    def __call__(self, folder: Path, publication: Publication, held: Held = NOTHING_HELD) -> Iterator[Ready]:
         """Raises as `draft` does, and AdapterRefused where the bounds do not suffice."""
         with self._staging.work_folder() as work:
-            answer = self._answer(folder, work, publication)
+            answer = self._answer(folder, work, publication, held)
             if "kind" in answer:
                 raise _refusal(answer)
             yield ReadyFiles(tuple(map(_file, answer["files"])), work / MANIFEST_FILE)
@@ -51,9 +53,10 @@ class IsolatedCheck:
         """Ends the process."""
         self._process.close()
 
-    def _answer(self, folder: Path, work: Path, publication: Publication) -> dict[str, Any]:
+    def _answer(self, folder: Path, work: Path, publication: Publication, held: Held) -> dict[str, Any]:
         # Keys are not handed on.
-        question = pickle.dumps((str(folder), str(work), replace(publication, sign=None, signatures=())))
+        unsigned = replace(publication, sign=None, signatures=())
+        question = pickle.dumps((str(folder), str(work), unsigned, dict(held)))
         try:
             answer: dict[str, Any] = json.loads(self._process.ask(question, self._bounds_for(folder)))
         except OutOfBounds as error:

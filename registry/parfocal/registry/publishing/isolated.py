@@ -9,7 +9,7 @@ from parfocal.registry.errors import RegistryError
 from parfocal.registry.isolation import answer_questions
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, open_regular
 from parfocal.registry.publishing.draft import Draft, draft
-from parfocal.registry.publishing.ready import MANIFEST_FILE, ReadyFile
+from parfocal.registry.publishing.ready import MANIFEST_FILE, Held, ReadyFile
 from parfocal.registry.values import (
     CONFIG_FILE,
     TEMPLATE_FILE,
@@ -28,10 +28,10 @@ def answer(question: bytes) -> bytes:
 
     The question is a pickle of our own server's, which no stranger can write.
     """
-    folder, ready, publication = pickle.loads(question)
+    folder, ready, publication, held = pickle.loads(question)
     try:
         with disk_errors(ready):
-            files = _written(draft(Path(folder), publication), Path(ready))
+            files = _written(draft(Path(folder), publication), Path(ready), held)
     except RegistryError as refusal:
         return json.dumps(
             {
@@ -44,8 +44,8 @@ def answer(question: bytes) -> bytes:
     return json.dumps({"files": list(map(_fields, files))}).encode()
 
 
-def _written(prepared: Draft, ready: Path) -> list[ReadyFile]:
-    files = [_whole(ready / CONFIG_FILE, prepared.config), _weights(prepared, ready)]
+def _written(prepared: Draft, ready: Path, held: Held) -> list[ReadyFile]:
+    files = [_whole(ready / CONFIG_FILE, prepared.config), _weights(prepared, ready, held)]
     if prepared.template is not None:
         files.append(_whole(ready / TEMPLATE_FILE, prepared.template))
     manifest = prepared.manifest(tuple(file.entry for file in files))
@@ -58,8 +58,10 @@ def _whole(path: Path, data: bytes) -> ReadyFile:
     return ReadyFile(FileEntry(path.name, len(data), digest_of(data)), path)
 
 
-def _weights(prepared: Draft, ready: Path) -> ReadyFile:
+def _weights(prepared: Draft, ready: Path, held: Held) -> ReadyFile:
     published, source = prepared.folder.weights, prepared.folder.path / WEIGHTS_FILE
+    if WEIGHTS_FILE in held and not published.beginning:
+        return ReadyFile(held[WEIGHTS_FILE], source)
     hasher = Hasher()
     with open_regular(source, MAX_WEIGHTS_BYTES) as file:
         for chunk in chunks_of(published.read_from(file)):

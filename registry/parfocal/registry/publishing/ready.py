@@ -43,7 +43,17 @@ class Ready(Protocol):
         ...
 
 
-Check: TypeAlias = Callable[[Path, Publication], AbstractContextManager[Ready]]
+class Check(Protocol):
+    """Checks a folder."""
+
+    def __call__(
+        self, folder: Path, publication: Publication, held: Held = NOTHING_HELD
+    ) -> AbstractContextManager[Ready]:
+        """What it holds, ready to be stored in the scope; the digests of files that are `held` are known.
+
+        Raises as `draft` does.
+        """
+        ...
 
 
 class Stored:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parfocal.registry.blobs import Blob, BlobStore
+from parfocal.registry.disk import FileState
 from parfocal.registry.errors import (
     AdapterNotFound,
     BlobCorrupt,
@@ -15,9 +16,10 @@ from parfocal.registry.errors import (
 from parfocal.registry.index import Index
 from parfocal.registry.publishing.ready import Held
 from parfocal.registry.publishing.upload import fault_of_files
-from parfocal.registry.values import FileEntry, copy_hashing, digest_of, digest_of_file
+from parfocal.registry.values import FileEntry, Recent, copy_hashing, digest_of, digest_of_file
 
 _NEWEST = 20
+_CAME_BYTES, _CAME_EACH = 1 << 20, 1 << 8
 MayHave = Callable[[str], bool]
 
 
@@ -39,6 +41,8 @@ class Receiving:
     def __init__(self, index: Index, blobs: BlobStore) -> None:
         self._index = index
         self._blobs = blobs
+        # By their digests, the files that came and have become blobs, as they were then.
+        self._came: Recent[str, FileState] = Recent(_CAME_BYTES)
 
     def missing(
         self, files: Sequence[FileEntry], owner: str, seconds: float, may_have: MayHave
@@ -66,11 +70,15 @@ class Receiving:
         The file may be moved. Raises StorageError.
         """
         with self._index.publishing():
-            self._blobs.adopt(file, Blob(entry.digest, entry.size))
+            with file.open("rb") as opened:
+                self._blobs.adopt(file, Blob(entry.digest, entry.size))
+                self._came.put(entry.digest, FileState.of(opened), _CAME_EACH)
             self._index.lease(owner, [entry.digest], seconds)
 
     def gather(self, uploaded: Uploaded, name: str, folder: Path) -> Held:
         """Puts the files into an empty folder, every byte verified; returns those that are blobs.
+
+        What this process verified when it came, and nobody has written to since, is not read again.
 
         What versions of `name` have need not be leased: who asks again where an answer was lost gets it.
         Raises InvalidUpload, BlobCorrupt, BlobsNotUploaded with the names of those that must be sent, and
@@ -112,6 +120,8 @@ class Receiving:
         """Puts a blob into a folder; False where it is gone, or rotten and out of the way from now on."""
         try:
             if self._blobs.link(entry.digest, target, to_read=True):
+                if self._came.get(entry.digest) == FileState.at(target):
+                    return True
                 digest = digest_of_file(target)
             else:
                 with self._blobs.open(entry.digest) as source, target.open("wb") as file:

@@ -32,7 +32,7 @@ from parfocal.registry.remote.replies import (
     checked_version,
     checked_versions,
 )
-from parfocal.registry.remote.upload import publish_header, sources
+from parfocal.registry.remote.upload import publish_header, sources, weights_hashed
 from parfocal.registry.remote.watch import RemoteWatch
 from parfocal.registry.signing import Bundle
 from parfocal.registry.values import (
@@ -138,8 +138,9 @@ class RemoteRegistry:
         Only what the registry lacks travels, and `sent` is told how many bytes that are.
         """
         adapter = str(AdapterName.parse(name))
-        prepared = draft(folder, publication)
-        files, report = sources(prepared), Report(progress, sent)
+        with weights_hashed(folder) as weights:
+            prepared = draft(folder, publication)
+            files, report = sources(prepared, weights()), Report(progress, sent)
         with disk_errors(self._home), self._cache.staging.work_folder() as work:
             signed = presigned(adapter, prepared.publication, files, work)
         header = publish_header(adapter, signed)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.registry.copies import ArrivingFile, PartialFiles
@@ -48,18 +49,21 @@ class BlobUploads:
         already, UploadTooSlow, TooManyUploads, UploadsFull or StorageError.
         """
         with disk_errors(self._folder), self._uploads.one() as staged:
-            async with contextlib.aclosing(self._uploads.paced(requests, _bytes_in)) as paced:
+            async with (
+                contextlib.aclosing(_parts(requests)) as parts,
+                contextlib.aclosing(self._uploads.paced(parts, _bytes_in)) as paced,
+            ):
                 header = await _header(paced)
                 entry = _entry(header)
                 staged.announce(entry.size - header.offset)
                 async with self._arriving(entry, owner, header.offset) as file:
                     async with self._writing(file) as write:
                         received = file.received
-                        async for request in paced:
-                            _check_piece(request, received, entry)
-                            received += len(request.data)
-                            staged.take(len(request.data))
-                            await write(request.data)
+                        async for part in paced:
+                            _check_piece(part, received, entry)
+                            received += len(part.data)
+                            staged.take(len(part.data))
+                            await write(part.data)
                     if file.received < entry.size:
                         raise InvalidUpload(
                             f"the upload ended at byte {file.received} of {entry.size} of {entry.path}",
@@ -105,10 +109,23 @@ def _key(entry: FileEntry, owner: str) -> str:
     return f"{hex_of(entry.digest)}-{hashlib.sha256(owner.encode()).hexdigest()[:16]}"
 
 
-async def _header(requests: AsyncIterator[pb.UploadBlobRequest]) -> pb.UploadBlobHeader:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A message with its data, which each look at the message would copy."""
+
+    message: pb.UploadBlobRequest
+    data: bytes
+
+
+async def _parts(requests: AsyncIterator[pb.UploadBlobRequest]) -> AsyncGenerator[_Part, None]:
     async for request in requests:
-        if request.HasField("header"):
-            return request.header
+        yield _Part(request, request.data)
+
+
+async def _header(parts: AsyncIterator[_Part]) -> pb.UploadBlobHeader:
+    async for part in parts:
+        if part.message.HasField("header"):
+            return part.message.header
         break
     raise InvalidUpload("an upload begins with its header", field="header")
 
@@ -126,17 +143,17 @@ def _entry(header: pb.UploadBlobHeader) -> FileEntry:
     return entry
 
 
-def _check_piece(request: pb.UploadBlobRequest, received: int, entry: FileEntry) -> None:
-    if not request.HasField("data"):
+def _check_piece(part: _Part, received: int, entry: FileEntry) -> None:
+    if not part.message.HasField("data"):
         raise InvalidUpload("after the header only data may follow", field="part")
-    if not 0 < len(request.data) <= PIECE_BYTES.most:
+    if not 0 < len(part.data) <= PIECE_BYTES.most:
         raise InvalidUpload(
-            f"a piece of {entry.path} has {len(request.data)} bytes; send 1 to {PIECE_BYTES.most} at a time",
+            f"a piece of {entry.path} has {len(part.data)} bytes; send 1 to {PIECE_BYTES.most} at a time",
             field="data",
         )
-    if received + len(request.data) > entry.size:
+    if received + len(part.data) > entry.size:
         raise InvalidUpload(f"{entry.path} is longer than the {entry.size} bytes announced", field="data")
 
 
-def _bytes_in(request: pb.UploadBlobRequest) -> int:
-    return len(request.data)
+def _bytes_in(part: _Part) -> int:
+    return len(part.data)

@@ -122,8 +122,9 @@ class RegistryService(RegistryServiceServicer):
                     async for request in requests:
                         if not request.HasField("chunk"):
                             raise InvalidUpload("after the header only chunks may follow", field="part")
-                        staged.take(len(request.chunk.data))
-                        await to_the_end(self._pieces(upload.write, request.chunk.path, request.chunk.data))
+                        data = request.chunk.data  # each look copies it
+                        staged.take(len(data))
+                        await to_the_end(self._pieces(upload.write, request.chunk.path, data))
                     upload.finish()
                     version = await to_the_end(
                         self._publishing(self._publish, header, folder, current_caller())
