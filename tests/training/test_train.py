@@ -167,6 +167,7 @@ def test_the_version_names_the_rows_that_its_figures_are_of(
     assert manifest.evaluation.data_digest == recorded["held_out_digest"] != recorded["validation_digest"]
     assert (recorded["train_rows"], recorded["validation_rows"], recorded["held_out_rows"]) == (72, 4, 4)
     assert recorded["kept_step"] == result.best_step
+    assert recorded["data_report"] == prepared.report.summary()
 
 
 def test_where_nothing_is_chosen_the_held_out_rows_are_watched_and_all_reported(

@@ -218,3 +218,31 @@ def test_a_tokenizer_of_a_model_that_nobody_knows_is_named(data: Path, tmp_path:
 
     with pytest.raises(BaseUnfit, match=r"its model\.type is 'Trie'"):
         check(config(data, base))
+
+
+def test_training_warns_of_what_should_not_be_taught_and_of_balance(
+    data: Path, tokenizer_folder: Path
+) -> None:
+    rows: list[JsonRow] = [chat_row(f"{n}", "yes" if n % 30 else "no") for n in range(90)]
+    rows[4] = chat_row("write to ann@corp.com", "yes")
+    found = by_code(prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder))
+
+    assert found["EMAIL"].lines == (5,)
+    assert found["LABEL_IMBALANCE"].severity is Severity.WARNING
+
+
+def test_a_version_records_each_finding_with_its_first_lines(data: Path, tokenizer_folder: Path) -> None:
+    rows = [chat_row(f"{n} ann@corp.com", f"{n}") for n in range(60)]
+    report = prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder).report
+    findings = report.summary()["findings"]
+
+    assert report.summary()["counts"] == report.counts
+    assert isinstance(findings, list)
+    assert {
+        "severity": "warning",
+        "code": "EMAIL",
+        "count": 60,
+        "source": "data.jsonl",
+        "lines": [1, 2, 3, 4, 5],
+    } in findings
+    assert len(json.dumps(report.summary())) < 4096

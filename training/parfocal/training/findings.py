@@ -8,6 +8,7 @@ from parfocal.registry.values import JSON
 
 _SHOWN_LINES = 8
 _KEPT_LINES = 1000  # a file of any size may be at fault in every line
+_RECORDED_FINDINGS, _RECORDED_LINES = 40, 5  # every reply with a version repeats them
 _FIRST = "; first:"
 
 
@@ -92,6 +93,22 @@ class Report:
             "counts": dict(self.counts),
             "split": dict(self.split),
             "findings": [found.to_json() for found in self.findings],
+        }
+
+    def summary(self) -> dict[str, JSON]:
+        """As much of it as a version records: counts, and each finding with its first lines."""
+        return {
+            "counts": dict(self.counts),
+            "findings": [
+                {
+                    "severity": found.severity.value,
+                    "code": found.code,
+                    "count": found.count,
+                    "source": found.source,
+                    "lines": list(found.lines[:_RECORDED_LINES]),
+                }
+                for found in self.findings[:_RECORDED_FINDINGS]
+            ],
         }
 
     def lines(self) -> list[str]:

@@ -125,6 +125,7 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
         "kept_step": result.best_step,
         "micro_batch": job.hyperparameters.micro_batch,
         **job.prepared.split,
+        "data_report": job.prepared.report.summary(),
         "parent_digest": job.parent.digest if job.parent else None,
         "begun_with": job.folder.other_tools(tool_versions()) or None,
         "held_out_fraction": job.config.held_out_fraction if _takes_from_data(job) else None,

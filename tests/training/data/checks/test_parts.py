@@ -13,8 +13,9 @@ from fakes.training_rows import row
 from parfocal.training.data import METHOD_VIEWS, VIEWS, read_rows
 from parfocal.training.data.checks import Fit, Lengths, fits, mapped, view_of
 from parfocal.training.data.checks.disclosures import disclosures
-from parfocal.training.data.checks.minhash import alike_within, common_run, grams, likeness, signature
+from parfocal.training.data.checks.minhash import alike_within, grams, likeness, signature
 from parfocal.training.data.formats import Format
+from parfocal.training.data.likeness import common_run
 from parfocal.training.data.repeats import Repeats
 
 _WORDS = st.lists(st.sampled_from([f"word{at * 7919 % 1000}" for at in range(400)]), min_size=30, max_size=80)

@@ -17,6 +17,8 @@ _LENGTH = 3
 _SHARED = 0.8  # of a row's telling triples
 _FEW_ROWS = 10  # what more rows than these and than one in fifty have is a phrase
 _PHRASE_PART = 50
+_COMPARED = 4000  # characters
+_SHOWN = 60
 
 
 def near_duplicates(known: Sequence[Row], asked: Sequence[Row]) -> dict[int, int]:
@@ -40,6 +42,38 @@ def near_duplicates(known: Sequence[Row], asked: Sequence[Row]) -> dict[int, int
         for at in _enough(shared, needed):
             pairs.setdefault(at, other)
     return pairs
+
+
+def common_run(one: str, other: str) -> str:
+    """The longest run of characters that both texts have.
+
+    >>> common_run("the old house", "that old horse")
+    ' old ho'
+    """
+    low, high, best = 0, min(len(one), len(other)), ""
+    while low < high:
+        length = (low + high + 1) // 2
+        runs = {one[at : at + length] for at in range(len(one) - length + 1)}
+        run = next(
+            (
+                other[at : at + length]
+                for at in range(len(other) - length + 1)
+                if other[at : at + length] in runs
+            ),
+            None,
+        )
+        if run is None:
+            high = length - 1
+        else:
+            low, best = length, run
+    return best
+
+
+def told_run(one: str, other: str) -> str:
+    """The longest run of characters that the beginnings of both texts have, in words."""
+    run = common_run(one[:_COMPARED], other[:_COMPARED]).strip()
+    shown = run if len(run) <= _SHOWN else f"{run[:_SHOWN]}…"
+    return f", {len(run)} characters on end in both: {shown!r}"
 
 
 def _enough(shared: Mapping[int, int], needed: Mapping[int, float]) -> list[int]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from parfocal.training.data.families import nested
 from parfocal.training.data.lessons import Lesson, lesson_reader
-from parfocal.training.data.likeness import near_duplicates
-from parfocal.training.data.rows import Row
+from parfocal.training.data.likeness import near_duplicates, told_run
+from parfocal.training.data.rows import Row, normalised
 from parfocal.training.findings import Finding, Severity
 
 Checked = tuple[tuple[Row, ...], tuple[Finding, ...]]
@@ -55,9 +55,14 @@ def check_likeness(known: Sequence[Row], held_out: Sequence[Row]) -> Iterator[Fi
     message = (
         "are nearly the same as rows that training sees, so the score may measure memory; "
         f"first: {here.source} line {here.line} is like {there.source} line {there.line}"
+        f"{told_run(_text(here), _text(there))}"
     )
     lines = tuple(sorted(held_out[at].line for at in pairs))
     yield Finding(Severity.WARNING, "NEAR_DUPLICATE", message, here.source, lines)
+
+
+def _text(row: Row) -> str:
+    return normalised(" ".join(turn.said() for turn in row.talk))
 
 
 def _overlaps(

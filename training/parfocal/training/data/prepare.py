@@ -4,7 +4,7 @@ Findings on structure, content and tokens are gathered first, so that the user s
 the base's tokenizer, never its weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,7 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
     rows, digest = _rows(config.data, config, findings)
     findings.extend(check_repeats(rows))
     parts = _parted(rows, config, findings)
+    findings.extend(_contents(parts))
     no_choice = config.chooses and not parts.validation
     findings.extend(check_counts(parts.train, parts.held_out, config.data.name, no_choice=no_choice))
     purposes = [_tokens(part, encoder, findings) for part in (parts.train, parts.validation, parts.held_out)]
@@ -77,6 +78,13 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
     data = DataFacts(len(train), longest, sum(sample.learnt for sample in train), bool(validation))
     hyperparameters = None if report.errors else choose(config, data, facts)
     return Prepared(train, validation, held_out, report, hyperparameters, digest, parts.record())
+
+
+def _contents(parts: Split) -> Iterator[Finding]:
+    # Imported here, as it brings numpy, which who only asks for settings need not have.
+    from parfocal.training.data.checks import check_contents
+
+    return check_contents(parts.train, (*parts.validation, *parts.held_out))
 
 
 def base_encoder(base: str, variables: Mapping[str, Value]) -> tuple[BaseEncoder, int]:

@@ -1,6 +1,6 @@
 """Looks through a data set of any size once, and gathers what there is to know of it. Loads no model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -72,6 +72,19 @@ def check_data(
     findings.extend(checks.findings())
     findings.extend(check_rows(checks.rows, reader.source))
     return _report(reader, method, findings, checks, settings)
+
+
+def check_contents(rows: Sequence[Example], held_out: Sequence[Example]) -> Iterator[Finding]:
+    """What there is to say of rows that are in memory already: of their texts, answers and coverage."""
+    answers, coverage = Answers(), Coverage(held_out)
+    for each in rows:
+        answers.add(each)
+        coverage.add(each)
+    for each in (*rows, *held_out):
+        row = row_of(each)
+        yield from disclosures(_texts(each), row.source, row.line)
+    yield from answers.findings()
+    yield from coverage.findings()
 
 
 def _first(found: Iterator[Example | Finding]) -> list[Example | Finding]:

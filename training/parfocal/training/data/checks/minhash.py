@@ -109,28 +109,3 @@ def _bands(signatures: Signatures) -> Iterator[Grams]:
         for column in range(band * BAND, (band + 1) * BAND):
             key = key * _PRIME + signatures[:, column]
         yield key
-
-
-def common_run(one: str, other: str) -> str:
-    """The longest run of characters that both texts have.
-
-    >>> common_run("the old house", "that old horse")
-    ' old ho'
-    """
-    low, high, best = 0, min(len(one), len(other)), ""
-    while low < high:
-        length = (low + high + 1) // 2
-        runs = {one[at : at + length] for at in range(len(one) - length + 1)}
-        run = next(
-            (
-                other[at : at + length]
-                for at in range(len(other) - length + 1)
-                if other[at : at + length] in runs
-            ),
-            None,
-        )
-        if run is None:
-            high = length - 1
-        else:
-            low, best = length, run
-    return best

@@ -15,11 +15,11 @@ from parfocal.training.data.checks.minhash import (
     Signature,
     Signatures,
     alike_within,
-    common_run,
     grams,
     signature,
     without,
 )
+from parfocal.training.data.likeness import told_run
 from parfocal.training.data.rows import Example, Row, normalised, row_of
 from parfocal.training.findings import Finding, Severity
 
@@ -27,9 +27,8 @@ LEAST = 0.8
 _FEW_ROWS = 10
 _PHRASE_PART = 20
 _FEW_GRAMS = 8  # of less that tells nothing can be said
-_COMPARED = 4000  # characters; the longest common run is told of the first pair only
+_COMPARED = 4000  # characters
 _LOOKED_AT = 20_000  # characters of a row
-_SHOWN = 60
 _KEPT = 1000
 
 
@@ -84,7 +83,7 @@ class NearRows:
         message = (
             "are nearly the same as rows that training sees, so the score may measure memory; "
             f"first: {here.source} line {here.line} is like {there.source} line {there.line}"
-            f"{_run(text_of(here), text_of(there))}"
+            f"{told_run(text_of(here), text_of(there))}"
         )
         lines = tuple(sorted(self._held_out[at].line for at in self._pairs))
         fix = "take them out of one side, or hold out other rows"
@@ -104,7 +103,7 @@ class NearRows:
         _, other_line, other = self._rows[pairs[0][1]]
         message = (
             "are nearly the same as an earlier row, so they teach little more; "
-            f"first: line {line} is like line {other_line}{_run(text, other)}"
+            f"first: line {line} is like line {other_line}{told_run(text, other)}"
         )
         lines = sorted(self._rows[later][1] for later, _ in pairs)
         fix = "keep the best of each kind; variety teaches more than repetition"
@@ -122,9 +121,3 @@ class NearRows:
 def text_of(row: Row) -> str:
     """What is compared of a row: all but its system prompt, as a reader sees it."""
     return normalised(" ".join(turn.said() for turn in row.talk)[:_LOOKED_AT])
-
-
-def _run(one: str, other: str) -> str:
-    run = common_run(one[:_COMPARED], other[:_COMPARED]).strip()
-    shown = run if len(run) <= _SHOWN else f"{run[:_SHOWN]}…"
-    return f", {len(run)} characters on end in both: {shown!r}"

@@ -8,10 +8,7 @@ from parfocal.training.data.checks.answers import AnswerFacts
 from parfocal.training.data.checks.coverage import Cell
 from parfocal.training.data.checks.fits import MethodFit
 from parfocal.training.data.checks.lengths import Lengths
-from parfocal.training.findings import Finding, Report
-
-SUMMARY_FINDINGS = 40
-_SUMMARY_LINES = 5
+from parfocal.training.findings import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +52,3 @@ class DataReport:
             "sampled_rows": self.sampled,
             "max_length": self.max_length,
         }
-
-
-def summary(report: Report) -> dict[str, JSON]:
-    """As much of a report as a version records: counts, and each finding with its first lines."""
-    return {
-        "counts": dict(report.counts),
-        "findings": [_short(found) for found in report.findings[:SUMMARY_FINDINGS]],
-    }
-
-
-def _short(found: Finding) -> dict[str, JSON]:
-    return {
-        "severity": found.severity.value,
-        "code": found.code,
-        "count": found.count,
-        "source": found.source,
-        "lines": list(found.lines[:_SUMMARY_LINES]),
-    }
