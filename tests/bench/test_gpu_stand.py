@@ -127,6 +127,8 @@ def test_a_dry_run_profiles_decode_steps_and_prompts(dried: dict[str, Any]) -> N
     assert by_kind[4, 4]["launches_a_layer"] > by_kind[4, 0]["launches_a_layer"]
     assert [(one["rows"], one["adapters"]) for one in found["prompts"]] == [(4, 0), (4, 1), (4, 4)]
     assert all(one["tokens_a_step"] > 4 for one in found["prompts"])
+    assert all(one["tokens_a_full_step"] == 4 * 24 for one in found["prompts"])
+    assert all(one["tflops"] > 0 and one["share_of_the_cards_most"] > 0 for one in found["prompts"])
     table = (Path(dried["results"]) / "profile.md").read_text()
     assert "| launches a layer |" in table and "| 4 x 4 |" in table
     named = {line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")}

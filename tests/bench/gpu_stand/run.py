@@ -48,7 +48,7 @@ MINUTES = 20.0
 # A dry run measures nothing, so it need not be quick: the machine may be busy with other tests.
 _DRY_PATIENCE = 4.0
 _ON_ADAPTERS = {"decode", "profile", "mixed", "many", "cold", "int8", "same", "train"}
-_ON_HARDWARE = {"products", "decode", "mixed", "cold"}
+_ON_HARDWARE = {"products", "decode", "profile", "mixed", "cold"}
 _LIBRARIES = (
     "torch",
     "triton",

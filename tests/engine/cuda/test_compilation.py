@@ -61,3 +61,14 @@ def test_products_and_what_is_fused_keep_all_their_numbers_in_registers(
 
     assert len(ours) == 11 + 10 + 2 * len(invariant)
     assert not any(ours.values()), ours
+
+
+@pytest.mark.parametrize(("capability", "most"), [("80", 0), ("90", 8)])
+def test_what_chooses_tokens_keeps_its_numbers_in_registers(
+    compiled: list[list[str]], capability: str, most: int
+) -> None:
+    """On Hopper a draw has a stack of two registers' size, at twice the tokens for which it has none."""
+    local = {name: int(bytes_) for target, name, _, bytes_ in compiled if target == capability}
+
+    assert local["likeliest"] == 0
+    assert local["draw"] <= most

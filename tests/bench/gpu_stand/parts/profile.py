@@ -1,7 +1,8 @@
 """A step's kernels by time and by number, for decode steps and for prompts, by rows and by adapters.
 
 Steps of the whole engine, in graphs as they serve. A decode step is what a longer answer launches beyond a
-shorter one: prompts, and what else both have, falls out.
+shorter one: prompts, and what else both have, falls out. Of prompts also the arithmetic of the base's
+products, beside what the card can do at most.
 """
 
 import contextlib
@@ -21,12 +22,15 @@ from bench.gpu_stand.parts.decode import open_bench
 from bench.gpu_stand.pictures import draw_parts
 from bench.gpu_stand.profiled import profiled
 from bench.gpu_stand.setting import Setting
+from parfocal.bench.limits.hardware import Hardware
 from parfocal.bench.profiles.growth import Point, growth_visits
 from parfocal.bench.profiles.step_bench import Batch, Step, StepBench
-from parfocal.bench.workloads.shapes import shape_named
+from parfocal.bench.workloads.shapes import Shape, shape_named
 
 _SHORT = 3
 _LONGEST = 20
+# How many adapters the rows of prompts are of.
+_PROMPT_ADAPTERS = (0, 1, 8, 64)
 # Prompts that no batch had before, so that none is cached; warm-ups count from the first number.
 _WARM_UP, _FRESH = 1_000, 2_000
 
@@ -36,6 +40,7 @@ Found = dict[str, object]
 def measure(setting: Setting, notes: Notes) -> None:
     """Profiles every kind of step; keeps each as it is found."""
     scale, layers = setting.scale, shape_named(setting.scale.shape).layers
+    hardware, _ = setting.hardware()
     visits = growth_visits(scale.mixed, scale.rows, max(scale.rows))
     bench = open_bench(setting, visits, notes)
     decode, prompts = dict[str, Kernels](), dict[str, Kernels]()
@@ -49,11 +54,13 @@ def measure(setting: Setting, notes: Notes) -> None:
             decode[_name(point)] = kernels
             documents["decode"].append(_document(point, kernels, steps, layers))
             notes.put(**documents)
-        for number, point in enumerate(_points((min(4, max(scale.rows)), max(scale.rows)))):
+        for number, point in enumerate(_prompt_points(max(scale.rows))):
             notes.begin(f"Prompts: {_name(point)}")
             kernels, steps = _prompted(bench, point, number)
             prompts[_name(point)] = kernels
-            documents["prompts"].append(_document(point, kernels, steps, layers))
+            document = _document(point, kernels, steps, layers)
+            document |= _rate(steps, shape_named(scale.shape), hardware)
+            documents["prompts"].append(document)
             notes.put(**documents)
     titles = {"decode": "A decode step", "prompts": "A step of prompts"}
     text = "\n".join(
@@ -68,6 +75,26 @@ def measure(setting: Setting, notes: Notes) -> None:
 def _points(rows: tuple[int, ...]) -> list[Point]:
     """So many rows each of the base, on one adapter and each on its own."""
     return list(dict.fromkeys(Point(count, adapters) for count in rows for adapters in (0, 1, count)))
+
+
+def _prompt_points(rows: int) -> list[Point]:
+    """As many rows as there may be, of each number of adapters that they can be of."""
+    return [Point(rows, count) for count in dict.fromkeys(min(one, rows) for one in _PROMPT_ADAPTERS)]
+
+
+def _rate(steps: list[Step], shape: Shape, hardware: Hardware) -> Found:
+    """What full steps of prompts do of the base's products in a second, and as a share of the card's most.
+
+    Adapters, attention and the head are time and no work here.
+    """
+    most = max(step.tokens for step in steps)
+    each = 2 * sum(linear.parameters for linear in shape.linears)
+    rate = statistics.median(each * step.tokens / step.seconds for step in steps if step.tokens == most)
+    return {
+        "tokens_a_full_step": most,
+        "tflops": rate / 1e12,
+        "share_of_the_cards_most": rate / hardware.flops_per_second,
+    }
 
 
 def _name(point: Point) -> str:

@@ -153,3 +153,26 @@ def test_a_copy_that_fails_takes_nothing() -> None:
 def test_numbers_that_only_cpus_read_are_refused_by_name() -> None:
     with pytest.raises(EngineMisconfigured, match=r"int16 are for CPUs; on CUDA use float32, .* int8"):
         new_store(torch.int16)
+
+
+def bytes_read(dtype: torch.dtype, rank: int) -> int:
+    """Counts the bytes of matrices and scales that a step reads of an adapter on every linear."""
+    store = new_store(dtype)
+    stored = torch.float32 if dtype is torch.int8 else dtype
+    place = store.copy_in(store.lay_out(adapter("any", dict.fromkeys(LAYER, rank), stored)))
+    total = 0
+    for path, (wide, tall) in LAYER.items():
+        at_a, at_b, at_a_scale, at_b_scale, found = store.table[place.index, store.order[path]].tolist()
+        assert found == rank and at_a != at_b
+        total += (rank * wide + tall * -(-rank // 8) * 8) * store.weights.itemsize
+        if at_a_scale or at_b_scale:
+            total += (rank + tall) * store.scales.itemsize
+    return total
+
+
+def test_an_adapter_in_8_bits_is_read_in_little_more_than_half_of_16_bits_bytes() -> None:
+    in_8, in_16 = bytes_read(torch.int8, 16), bytes_read(torch.bfloat16, 16)
+    scales = sum(4 * (16 + tall) for _, tall in LAYER.values())
+
+    assert in_8 == in_16 / 2 + scales
+    assert in_8 < 0.62 * in_16
