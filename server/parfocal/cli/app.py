@@ -16,6 +16,7 @@ from parfocal.cli.commands.generate import generate
 from parfocal.cli.commands.keys import build_keys
 from parfocal.cli.commands.log import log
 from parfocal.cli.commands.ls import ls
+from parfocal.cli.commands.plan import build_plan
 from parfocal.cli.commands.pull import pull
 from parfocal.cli.commands.push import push
 from parfocal.cli.commands.registry import build_registry
@@ -63,9 +64,10 @@ def build_app() -> typer.Typer:
             tour = getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name)
             app.command(name)(needing(extra, tour))
     serve, train = needing("serve", build_serve()), needing("train", build_train())
+    plan = needing("train", build_plan())
     commands: tuple[Callable[..., None], ...] = (status, top, generate)
     asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
-    for command in (serve, *asking, train, *keeping, gc):
+    for command in (serve, *asking, plan, train, *keeping, gc):
         app.command(_NAMES.get(command.__name__))(command)
     for group in (build_data(), build_registry(), build_keys(), build_trust(), build_cache()):
         app.add_typer(group)

@@ -136,7 +136,6 @@ def test_what_kubernetes_puts_beside_a_service_is_not_a_mistake() -> None:
     links = {
         "PARFOCAL_SERVICE_HOST": "10.0.0.1",
         "PARFOCAL_SERVICE_PORT": "50051",
-        "PARFOCAL_TRAIN_RANK": "8",
         "PARFOCAL_SERVICE_PORT_GRPC": "50051",
         "PARFOCAL_PORT": "tcp://10.0.0.1:50051",
         "PARFOCAL_PORT_50051_TCP": "tcp://10.0.0.1:50051",
@@ -144,6 +143,10 @@ def test_what_kubernetes_puts_beside_a_service_is_not_a_mistake() -> None:
     }
 
     assert resolve_settings(None, links, {}).config == ServeConfig()
+
+
+def test_variables_for_training_are_no_mistake() -> None:
+    assert resolve_settings(None, {"PARFOCAL_TRAIN_RANK": "8"}, {}).config == ServeConfig()
 
 
 @pytest.mark.parametrize(

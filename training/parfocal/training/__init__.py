@@ -25,8 +25,9 @@ from parfocal.training.errors import (
 )
 from parfocal.training.findings import Finding, Report, Severity
 from parfocal.training.hyperparameters import Choice, Hyperparameters
+from parfocal.training.planning import Estimate, Plan, estimated
 from parfocal.training.publishing import publish_run
-from parfocal.training.run import check, resume, train
+from parfocal.training.run import check, plan, resume, train
 from parfocal.training.runs import (
     Figures,
     Scored,
@@ -47,6 +48,7 @@ __all__ = [
     "DataUnreadable",
     "DiskFull",
     "Diverged",
+    "Estimate",
     "Figures",
     "Finding",
     "GradientsLost",
@@ -57,6 +59,7 @@ __all__ = [
     "NothingToResume",
     "ParentMismatch",
     "PlainWatcher",
+    "Plan",
     "Prepared",
     "Report",
     "ResumeMismatch",
@@ -72,7 +75,9 @@ __all__ = [
     "TrainingError",
     "Watcher",
     "check",
+    "estimated",
     "latest_unfinished",
+    "plan",
     "publish_run",
     "resume",
     "train",

@@ -12,6 +12,7 @@ from parfocal.training.data import Prepared, prepare
 from parfocal.training.errors import DataRefused, NothingToResume
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.parent import check_parent, fetch_parent, find_parent
+from parfocal.training.planning import Plan, estimated
 from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.runs import (
     Checkpoint,
@@ -58,6 +59,18 @@ def check(config: TrainConfig, key: SigningKey = _OWN_KEY) -> Prepared:
     if prepared.hyperparameters is not None:
         check_parent(config, contract, prepared.hyperparameters, registry)
     return prepared
+
+
+def plan(config: TrainConfig) -> Plan:
+    """Checks as `check` does, and says what `train` would do with these settings; trains nothing.
+
+    Raises:
+        DataRefused: the data has faults.
+    """
+    prepared = check(config)
+    if prepared.hyperparameters is None:
+        raise DataRefused(prepared.report)
+    return _planned(config, prepared, prepared.hyperparameters, weights=False)
 
 
 def train(
@@ -140,9 +153,10 @@ def _job(
     wait_briefly()
     sign = key.sign(config)
     prepared = _prepared(config)
-    hyperparameters = _accepted(prepared, watcher)
-    base = locate_base(config.base, weights=True)
-    contract = describe_base(base)
+    planned = _planned(config, prepared, _accepted(prepared, watcher), weights=True)
+    for line in planned.lines():
+        watcher.say(line)
+    hyperparameters, base, contract = planned.hyperparameters, planned.base, planned.contract
     if registry is None and config.registry is not None:
         registry = open_registry(config.registry)
     if registry is not None:
@@ -180,6 +194,11 @@ def _settings_text(
     return settings_toml(settings, reasons, head)
 
 
+def _planned(config: TrainConfig, prepared: Prepared, chosen: Hyperparameters, *, weights: bool) -> Plan:
+    base = locate_base(config.base, weights=weights)
+    return Plan(config, prepared, chosen, base, describe_base(base))
+
+
 def _prepared(config: TrainConfig) -> Prepared:
     config.check()
     return prepare(config, locate_base(config.base, weights=False).folder)
@@ -200,21 +219,23 @@ def _accepted(prepared: Prepared, watcher: Watcher) -> Hyperparameters:
         watcher.say(line)
     if prepared.hyperparameters is None:
         raise DataRefused(prepared.report)
-    for choice in prepared.hyperparameters.choices:
-        watcher.say(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}")
     return prepared.hyperparameters
 
 
 def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
     with quiet_libraries():
         with quick_imports():
-            from parfocal.training.computing import fixed_threads
+            from parfocal.training.computing import fixed_threads, give_back_memory
             from parfocal.training.finishing import finish
             from parfocal.training.methods import fit
 
+        planned = Plan(job.config, job.prepared, job.hyperparameters, job.base, job.contract)
+        for line in estimated(planned).lines():
+            job.watcher.say(line)
         with fixed_threads(), full_disk_named(job.folder.path):
             fitted = fit(job, checkpoint)
             gc.collect()  # the trainer and its model form a cycle, and scoring loads the base once more
+            give_back_memory()
             result = finish(job, fitted)
     job.folder.checkpoints.clear()
     for line in result.lines():

@@ -88,6 +88,9 @@ class Supervision(TrainerCallback):
         log = json.loads(history_file(checkpoint.folder).read_text("utf-8"))["log_history"]
         self.schedule.replay((e["step"], e["held_out_loss"]) for e in log if "held_out_loss" in e)
         self._divergence.base = next((e["base_loss"] for e in log if "base_loss" in e), None)
+        for entry in log:
+            if "loss" in entry:
+                self._divergence.learnt(float(entry["loss"]), int(entry["step"]))
         path = checkpoint.folder / _BEST_FILE
         note = checkpoint.note
         if path.is_file():

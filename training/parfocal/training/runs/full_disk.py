@@ -9,21 +9,26 @@ from safetensors import SafetensorError
 
 from parfocal.training.errors import DiskFull
 
-_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
-_TEXTS = ("No space left on device", "PytorchStreamWriter failed writing", "file write failed")
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEXTS = (
+    "No space left on device",
+    "File too large",
+    "PytorchStreamWriter failed writing",
+    "file write failed",
+)
 
 
 @contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
-    """Raises DiskFull instead of what torch, safetensors or the system raise then."""
+    """Raises DiskFull instead of what torch, safetensors or the system raise then, or at `ulimit -f`."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
         if not _is_full(error):
             raise
         raise DiskFull(
-            f"no room left on the disk of {folder}; free some and go on with: "
-            f"parfocal train --resume --output {folder}",
+            f"no room left on the disk of {folder}, or for so large a file (ulimit -f); free some and go on "
+            f"with: parfocal train --resume --output {folder}",
             field="output",
         ) from error
 
