@@ -17,7 +17,7 @@ from parfocal.bench.made import cached_base
 from parfocal.bench.workloads.shapes import shape_named
 
 _WEIGHTS = "adapter/adapter_model.safetensors"
-_LATEST_S = 6.0  # after a part of the run has begun to learn
+_LATEST_S = 4.0  # after a part of the run has begun to learn
 
 
 def main(folder: Path, kills: int) -> int:
@@ -63,7 +63,7 @@ def _settings(folder: Path, base: Path) -> list[str]:
     data = folder / "rows.jsonl"
     rows = [{"prompt": f"{n} {'abcdefgh'[n % 8]}", "completion": "abcdefgh"[n % 8] * 3} for n in range(80)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    flags = {"steps": 2000, "batch-size": 4, "rank": 4, "evaluations": 100, "dropout": 0.1}
+    flags = {"steps": 400, "batch-size": 4, "rank": 4, "evaluations": 40, "dropout": 0.1}
     given = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     return [
         *("--data", str(data), "--name", "bench", "--base", str(base), "--no-publish"),

@@ -19,6 +19,7 @@ from parfocal.training.runs import full_disk_named
         RuntimeError(
             "[enforce fail at inline_container.cc:820] . PytorchStreamWriter failed writing file data/4"
         ),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 45888 vs 45776"),
     ],
 )
 def test_a_full_disk_says_how_to_go_on(error: Exception) -> None:

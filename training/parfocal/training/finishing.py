@@ -15,6 +15,7 @@ from parfocal.training.settings import resolved_settings
 _ELSEWHERE = frozenset(
     {
         *("data", "validation", "held_out", "output", "registry", "events", "track", "checkpoint_minutes"),
+        *("tags", "sign_key"),
         *("name", "base", "parent", "seed", "template_variables"),
     }
 )
