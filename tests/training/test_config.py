@@ -89,3 +89,28 @@ def test_patience_is_refused_where_nothing_is_waited_for() -> None:
     with pytest.raises(InvalidConfig, match=r"patience is 3; .*early_stop"):
         TrainConfig(data=Path("d"), name="n", steps=9, patience=3).check()
     TrainConfig(data=Path("d"), name="n", steps=9, patience=3, early_stop=True).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "why"),
+    [
+        ({"dora": True}, "dora", "scales the columns of the base's weights"),
+        ({"modules_to_save": ("lm_head",)}, "modules_to_save", "whole modules of the base"),
+        ({"init": "pissa"}, "init", "changes the base's weights"),
+        ({"init": "olora"}, "init", "changes the base's weights"),
+        ({"init": "eva"}, "init", "use one of default"),
+        ({"init": "orthogonal", "rank": 3}, "rank", "an even rank"),
+        ({"init": "orthogonel"}, "init", "use one of default"),
+    ],
+)
+def test_what_could_be_trained_but_not_served_is_refused_by_name(
+    settings: dict[str, Any], field: str, why: str
+) -> None:
+    with pytest.raises(InvalidConfig, match=why) as refused:
+        TrainConfig(data=Path("d"), name="n", **settings).check()
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("init", ["default", "gaussian", "orthogonal"])
+def test_beginnings_that_leave_the_base_as_it_is_are_taken(init: str) -> None:
+    TrainConfig(data=Path("d"), name="n", init=init).check()

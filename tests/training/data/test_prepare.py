@@ -10,6 +10,7 @@ import pytest
 from fakes.training import JsonRow, chat_row, chat_rows, write_jsonl
 from oracle.bases import byte_tokenizer, configurations
 from parfocal.training import BaseUnfit, DataUnreadable, Finding, InvalidConfig, Severity, TrainConfig, check
+from parfocal.training.data import Sample
 from parfocal.training.data.prepare import Prepared, prepare
 
 
@@ -22,7 +23,7 @@ def config(data: Path, base: Path, **changes: object) -> TrainConfig:
     return TrainConfig(data=data, name="small", base=str(base), **changes)  # type: ignore[arg-type]
 
 
-def by_code(prepared: Prepared) -> dict[str, Finding]:
+def by_code(prepared: Prepared[Sample]) -> dict[str, Finding]:
     return {finding.code: finding for finding in prepared.report.findings}
 
 

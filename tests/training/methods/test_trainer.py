@@ -20,8 +20,9 @@ from parfocal.training.evaluation.loss import answer_logits
 from parfocal.training.hyperparameters import DataFacts, base_facts, choose
 from parfocal.training.methods.adapter import Device, adapter_weights, load_model
 from parfocal.training.methods.order import row_order
+from parfocal.training.methods.ordered import run_trainer
 from parfocal.training.methods.schedule import Schedule
-from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
+from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer
 
 CPU = Device(torch.device("cpu"), torch.float32)
 

@@ -49,9 +49,9 @@ def screen_of(height: int) -> str:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, height=height)
     with BarWatcher(console) as watcher:
-        watcher.scored(Scored(0, 10, "validation", 2.0, 0.1, is_base=True))
+        watcher.scored(Scored(0, 10, "validation", 2.0, {"token_accuracy": 0.1}, is_base=True))
         watcher.step(done(3, 10))
-        watcher.scored(Scored(3, 10, "validation", 1.0, 0.4, is_best=True))
+        watcher.scored(Scored(3, 10, "validation", 1.0, {"token_accuracy": 0.4}, is_best=True))
     return screen.getvalue()
 
 

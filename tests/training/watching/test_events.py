@@ -33,7 +33,7 @@ def test_every_event_is_one_object_with_its_time(tmp_path: Path) -> None:
     with followed(config(events=str(path)), SilentWatcher()) as (watcher, ended):
         watcher.say("hello\nworld")
         watcher.step(StepDone(3, 9, 1.5, 100.0, float("nan")))
-        watcher.scored(Scored(3, 9, "validation", 1.2, 0.5, is_best=True))
+        watcher.scored(Scored(3, 9, "validation", 1.2, {"token_accuracy": 0.5}, is_best=True))
         watcher.saved(3)
         ended({"steps": 9})
     events = read(path)

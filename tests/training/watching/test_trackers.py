@@ -24,9 +24,9 @@ class Recorded:
 def test_losses_speed_and_accuracy_are_sent_and_the_base_apart() -> None:
     tracker = Recorded()
     watcher = TrackingWatcher(tracker)
-    watcher.scored(Scored(0, 9, "validation", 2.0, 0.1, is_base=True))
+    watcher.scored(Scored(0, 9, "validation", 2.0, {"token_accuracy": 0.1}, is_base=True))
     watcher.step(StepDone(3, 9, 1.5, 100.0, 1.0))
-    watcher.scored(Scored(3, 9, "validation", 1.2, 0.5))
+    watcher.scored(Scored(3, 9, "validation", 1.2, {"token_accuracy": 0.5}))
 
     assert tracker.logged == [
         (0, {"base/validation/loss": 2.0, "base/validation/token_accuracy": 0.1}),

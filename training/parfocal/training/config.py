@@ -11,10 +11,17 @@ from typing import NoReturn
 from parfocal.engine import InvalidRequest
 from parfocal.engine.chats import check_variables
 from parfocal.registry import InvalidPublication
+from parfocal.registry.errors import UnsupportedAdapter
+from parfocal.registry.peft import check_fields
 from parfocal.registry.values import JSON, AdapterName, Rendering, checked_tags
 from parfocal.training.errors import InvalidConfig
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+METHODS = ("sft", "text", "dpo", "kto", "reward", "grpo")
+INITS = ("default", "gaussian", "orthogonal")
+# Those of PEFT that take something from the base's weights.
+_BASE_INITS = ("pissa", "olora", "corda", "loftq", "lora", "kasa")
+_FORM = {"use_dora": "dora", "init_lora_weights": "init"}
 RENDERINGS = ("auto", "chat", "raw")
 KEEP = ("best", "last")
 SCHEDULES = ("auto", "linear", "cosine", "constant", "wsd")
@@ -23,7 +30,7 @@ COLUMNS = (
     "prompt", "completion", "messages", "text", "chosen", "rejected", "label", "instruction", "input",
     "output", "conversations", "system", "tools",
 )  # fmt: skip
-_LISTS = ("targets", "track", "tags")
+_LISTS = ("targets", "modules_to_save", "track", "tags")
 _MAPPINGS = ("template_variables", "columns")
 _PATHS = ("data", "held_out", "validation", "output", "sign_key")
 
@@ -57,6 +64,11 @@ class TrainConfig:
     adapter_dtype: of the published weights.
     events: a file to add the run's events to as JSON lines, or `-` for standard output.
     track: experiment trackers, as `tensorboard:FOLDER` or `trackio:PROJECT`.
+    method: what is learnt: answers (sft), whole texts (text), which of two answers is better (dpo), which
+        answers are desirable (kto), to score answers (reward), or whatever earns rewards (grpo).
+    beta: how firmly dpo, kto and grpo hold on to what the adapter begins with.
+    dora, modules_to_save: refused, as serving refuses them.
+    init: how the adapter begins; what would change the base's weights is refused.
     template_variables: what the chat template reads besides the messages, such as enable_thinking; the
         contract records it, and serving does the same.
     tags: words that the version is found by.
@@ -66,6 +78,7 @@ class TrainConfig:
     data: Path
     name: str
     base: str = "tiny"
+    method: str = "sft"
     held_out: Path | None = None
     validation: Path | None = None
     held_out_fraction: float = 0.1
@@ -78,6 +91,10 @@ class TrainConfig:
     targets: tuple[str, ...] = ()
     dropout: float = 0.0
     rslora: bool | None = None
+    dora: bool = False
+    init: str = "default"
+    modules_to_save: tuple[str, ...] = ()
+    beta: float | None = None
     learning_rate: float | None = None
     schedule: str = "auto"
     warmup_steps: int | None = None
@@ -130,12 +147,16 @@ class TrainConfig:
             raise InvalidConfig(str(error), field="template_variables") from error
         self._check_data()
         self._check_tags()
+        self._check_form()
         if not _DEVICE.fullmatch(self.device):
             _refuse("device", self.device, "use auto, cpu, cuda or cuda:N")
         if self.epochs is not None and self.steps is not None:
             _refuse("steps", self.steps, "give epochs or steps, not both")
         if self.patience is not None and not self.left_open:
             _refuse("patience", self.patience, "a run of a given length waits for nothing; add early_stop")
+        if self.method == "kto" and 1 in (self.batch_size, self.micro_batch):
+            name = "micro_batch" if self.micro_batch == 1 else "batch_size"
+            _refuse(name, 1, "kto compares the rows of a forward pass, so it takes two at least")
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
 
@@ -151,6 +172,27 @@ class TrainConfig:
         for column in self.columns:
             if column not in COLUMNS:
                 _refuse("columns", column, f"rename one of {', '.join(COLUMNS)}")
+
+    def _check_form(self) -> None:
+        """Refuses before training what publishing would refuse after it."""
+        kind = self.init.partition("_")[0]
+        if self.init not in INITS and kind not in _BASE_INITS:
+            _refuse("init", self.init, f"use one of {', '.join(INITS)}")
+        form: dict[str, JSON] = {
+            "peft_type": "LORA",
+            "use_dora": self.dora,
+            "modules_to_save": list(self.modules_to_save),
+            "init_lora_weights": True if self.init == "default" else self.init,
+        }
+        try:
+            check_fields(form)
+        except UnsupportedAdapter as error:
+            field = _FORM.get(str(error.field), str(error.field))
+            raise InvalidConfig(
+                f"{field} cannot be served, so it is not trained: {error}", field=field
+            ) from error
+        if self.init == "orthogonal" and self.rank % 2:
+            _refuse("rank", self.rank, "init orthogonal takes an even rank")
 
     def to_json(self) -> dict[str, JSON]:
         """Writes every setting as JSON; paths as text."""
@@ -188,6 +230,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("rank", 1, 256),
     ("alpha", 1, 1e6),
     ("dropout", 0, 0.9),
+    ("beta", 0, 100),
     ("learning_rate", 1e-9, 1),
     ("warmup_steps", 0, 1e8),
     ("epochs", 1e-3, 1e4),
@@ -202,6 +245,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("checkpoint_minutes", 0.01, 1e5),
 )
 _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("method", METHODS),
     ("rendering", RENDERINGS),
     ("keep", KEEP),
     ("schedule", SCHEDULES),

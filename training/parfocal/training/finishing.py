@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from parfocal.registry import Evaluation, Provenance, Publication, Rendering, Version
 from parfocal.registry.values import JSON
-from parfocal.training.data import BaseEncoder
-from parfocal.training.evaluation import HeldOut, Score, exact_match
-from parfocal.training.methods import Fitted, load_served, training_device
+from parfocal.training.data import Sample
+from parfocal.training.evaluation import exact_match
+from parfocal.training.methods import Fitted, Marks, load_served, measure_of, setting_of
 from parfocal.training.publishing import check_adapter, publication_json
-from parfocal.training.runs import Figures, Job, TrainResult, draw_curve, gain, tool_versions
+from parfocal.training.runs import Figures, Gain, Job, TrainResult, draw_curve, gain, tool_versions
 from parfocal.training.settings import resolved_settings
 
 # What a version says at another place, or what is of this machine only.
@@ -30,9 +30,7 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
     """
     job.watcher.say("Scoring base and adapter on the held-out rows")
     bench = _Bench(job)
-    with bench.model.disable_adapter():
-        base, base_figures = bench.figures()
-    adapter, adapter_figures = bench.figures()
+    base, base_figures, adapter, adapter_figures = bench.compared()
     draw_curve(fitted.history, job.folder.curve, f"{job.config.name} on {job.base.id}")
     draft = TrainResult(
         name=job.config.name,
@@ -46,10 +44,10 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         still_falling=fitted.still_falling,
         seconds=fitted.seconds,
         tokens_per_second=fitted.tokens / fitted.seconds,
-        examples=bench.held_out.examples,
+        examples=bench.measure.examples,
         base=base_figures,
         adapter=adapter_figures,
-        gain=gain(base.row_losses, adapter.row_losses),
+        gains=_gains(base, adapter),
     )
     publication = _publication(job, draft)
     job.folder.write(job.folder.publication.name, publication_json(publication, fitted.files))
@@ -65,22 +63,35 @@ class _Bench:
     """The exported adapter on its base as served, and the rows to score them on."""
 
     def __init__(self, job: Job) -> None:
-        device = training_device(job.config).device
         self._job = job
-        self._encoder = BaseEncoder(job.base.folder, job.config.template_variables)
-        self.held_out = HeldOut(
-            job.prepared.held_out, job.hyperparameters.micro_batch, self._encoder.pad_id, device
-        )
-        self.model = load_served(job.base.folder, job.folder.adapter, device)
+        self._setting = setting_of(job)
+        self.measure = measure_of(self._setting, job.prepared.held_out)
+        self.model = load_served(job.base.folder, job.folder.adapter, self._setting.device)
 
-    def figures(self) -> tuple[Score, Figures]:
-        """The model's score and its figures."""
-        score = self.held_out.score(self.model)
+    def compared(self) -> tuple[Marks, Figures, Marks, Figures]:
+        """Marks and figures of the base, then of the adapter."""
+        with self.model.disable_adapter():
+            base = self.measure.refer(self.model)
+            base_figures = self._figures(base)
+        adapter = self.measure.score(self.model)
+        return base, base_figures, adapter, self._figures(adapter)
+
+    def _figures(self, marks: Marks) -> Figures:
         exact = None
-        scored = [sample for sample in self._job.prepared.held_out if sample.row.turns[-1].learn]
+        samples = [row for row in self._job.prepared.held_out if isinstance(row, Sample)]
+        scored = [sample for sample in samples if sample.row.turns[-1].learn]
         if rows := scored[: self._job.config.exact_match]:
-            exact = exact_match(self.model, rows, self._encoder, self._job.hyperparameters.micro_batch)
-        return score, Figures(score.loss, score.token_accuracy, exact)
+            encoder = self._setting.encoder
+            exact = exact_match(self.model, rows, encoder, self._job.hyperparameters.micro_batch)
+        return Figures(marks.loss, exact, marks.figures)
+
+
+def _gains(base: Marks, adapter: Marks) -> dict[str, Gain]:
+    """What the adapter is better by: for all that is measured row by row."""
+    found = {}
+    for name, before in base.merits.items():
+        found[name] = gain([-value for value in before], [-value for value in adapter.merits[name]])
+    return found
 
 
 def _publish(job: Job, publication: Publication) -> Version | None:
@@ -108,7 +119,7 @@ def _publication(job: Job, result: TrainResult) -> Publication:
 
 
 def _rendering(job: Job) -> Rendering:
-    if all(sample.row.raw for sample in job.prepared.train):
+    if all(example.raw for example in job.prepared.train):
         return Rendering("raw")
     return Rendering("chat", job.contract.chat_template_digest, job.config.template_variables)
 

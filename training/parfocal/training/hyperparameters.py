@@ -25,6 +25,9 @@ _RATE_EXPONENTS = {"qwen": 0.0775}  # all others are treated as Llama
 _LLAMA_EXPONENT = 0.781
 _RSLORA_RANK = 64
 _EAGER_TOKENS = 512
+# Of the rate for answers: preferences and rewards tell less per row, and large steps unlearn the language.
+_RATE_PARTS = {"dpo": 0.05, "kto": 0.05, "reward": 0.5, "grpo": 0.1}
+_BETAS = {"dpo": 0.1, "kto": 0.1, "grpo": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Hyperparameters:
     max_length: int
     evaluate_every: int
     attention: str
+    beta: float
     choices: tuple[Choice, ...]
 
     def to_json(self) -> dict[str, JSON]:
@@ -127,7 +131,9 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
     patience = _patience(config, every)
     schedule = _schedule(config, until_rest)
     warmup = _warmup(config, planned)
+    beta = _beta(config)
     choices = (
+        Choice("method", config.method, _METHODS[config.method]),
         rank,
         alpha,
         rslora,
@@ -146,6 +152,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
         *([patience] if until_rest else []),
         Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
         length,
+        *([beta] if config.method in _BETAS else []),
     )
     return Hyperparameters(
         rank=config.rank,
@@ -163,6 +170,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
         max_length=int(_number(length)),
         evaluate_every=every,
         attention="eager" if _number(length) <= _EAGER_TOKENS else "sdpa",
+        beta=_number(beta),
         choices=choices,
     )
 
@@ -203,6 +211,24 @@ def _schedule(config: TrainConfig, until_rest: bool) -> Choice:
     return Choice("schedule", "linear", "linear decay to 0, the usual choice for LoRA")
 
 
+_METHODS = {
+    "sft": "learns the answers",
+    "text": "learns whole texts",
+    "dpo": "learns which of two answers is better (arXiv:2305.18290)",
+    "kto": "learns which answers are desirable (arXiv:2402.01306)",
+    "reward": "learns to score answers, from pairs (Bradley-Terry)",
+    "grpo": "learns whatever its own answers are rewarded for (arXiv:2402.03300)",
+}
+
+
+def _beta(config: TrainConfig) -> Choice:
+    usual = _BETAS.get(config.method, 0.0)
+    reason = (
+        "no pull back to the base: rewards alone decide (TRL's default)" if not usual else "TRL's default"
+    )
+    return _given_or("beta", config.beta, usual, reason)
+
+
 def _rslora(config: TrainConfig) -> Choice:
     wanted = config.rank >= _RSLORA_RANK
     side = "from" if wanted else "below"
@@ -214,8 +240,10 @@ def _learning_rate(config: TrainConfig, base: BaseFacts) -> Choice:
     """Small bases take larger steps: 5e-4 · (2000 / hidden)^e, as Tinker's cookbook measured for LoRA."""
     family = next((name for name in _RATE_EXPONENTS if base.architecture.startswith(name)), "")
     exponent = _RATE_EXPONENTS.get(family, _LLAMA_EXPONENT)
-    rate = min(_MAX_RATE, 5e-4 * (2000 / base.hidden) ** exponent)
-    reason = f"from the base's hidden size {base.hidden} (Tinker cookbook's rule)"
+    part = _RATE_PARTS.get(config.method, 1.0)
+    rate = part * min(_MAX_RATE, 5e-4 * (2000 / base.hidden) ** exponent)
+    share = f", {part:g} of it for {config.method}" if part != 1.0 else ""
+    reason = f"from the base's hidden size {base.hidden} (Tinker cookbook's rule{share})"
     return _given_or("learning_rate", config.learning_rate, float(f"{rate:.3g}"), reason)
 
 

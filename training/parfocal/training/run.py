@@ -4,6 +4,7 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from parfocal.engine import quick_imports, quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
@@ -36,7 +37,7 @@ from parfocal.training.watching import check_trackers, followed
 _OWN_KEY = SigningKey()
 
 
-def check(config: TrainConfig, key: SigningKey = _OWN_KEY) -> Prepared:
+def check(config: TrainConfig, key: SigningKey = _OWN_KEY) -> Prepared[Any]:
     """Checks the data, and chooses the hyper-parameters that follow; trains nothing.
 
     Raises:
@@ -184,7 +185,7 @@ def _job(
 
 
 def _settings_text(
-    config: TrainConfig, prepared: Prepared, chosen: Hyperparameters, parent: Parent | None
+    config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparameters, parent: Parent | None
 ) -> str:
     settings = resolved_settings(absolute(config), chosen, parent.name if parent else None)
     reasons = {choice.name: choice.reason for choice in chosen.choices}
@@ -194,12 +195,12 @@ def _settings_text(
     return settings_toml(settings, reasons, head)
 
 
-def _planned(config: TrainConfig, prepared: Prepared, chosen: Hyperparameters, *, weights: bool) -> Plan:
+def _planned(config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparameters, *, weights: bool) -> Plan:
     base = locate_base(config.base, weights=weights)
     return Plan(config, prepared, chosen, base, describe_base(base))
 
 
-def _prepared(config: TrainConfig) -> Prepared:
+def _prepared(config: TrainConfig) -> Prepared[Any]:
     config.check()
     return prepare(config, locate_base(config.base, weights=False).folder)
 
@@ -214,7 +215,7 @@ def _check_device(config: TrainConfig) -> None:
         training_device(config)
 
 
-def _accepted(prepared: Prepared, watcher: Watcher) -> Hyperparameters:
+def _accepted(prepared: Prepared[Any], watcher: Watcher) -> Hyperparameters:
     for line in prepared.report.lines():
         watcher.say(line)
     if prepared.hyperparameters is None:

@@ -1,6 +1,7 @@
 """Reads PEFT folders: configuration, tensors' headers, patterns; refuses by name what cannot be served."""
 
 from parfocal.registry.peft.config import PeftConfig
+from parfocal.registry.peft.fields import check_fields
 from parfocal.registry.peft.folder import (
     MAX_CONFIG_BYTES,
     MAX_WEIGHTS_BYTES,
@@ -21,6 +22,7 @@ __all__ = [
     "SafetensorsHeader",
     "TensorSpan",
     "begun_anew",
+    "check_fields",
     "check_kind",
     "check_published_config",
     "open_regular",

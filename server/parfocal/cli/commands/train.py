@@ -35,6 +35,7 @@ FIELDS = (
     Flag("data", Path, "Rows to learn from.", "FILE|hf://ORG/NAME"),
     Flag("name", str, "What to publish the adapter as, such as team/invoices.", "NAME"),
     Flag("base", str, "The base: tiny, a folder or a Hub id. Default: tiny.", "BASE"),
+    Flag("method", str, "What to learn. Default: sft, answers.", "sft|text|dpo|kto|reward|grpo"),
     Flag("held_out", Path, "Rows to report the result on. Default: a part of --data.", "FILE"),
     Flag("validation", Path, "Rows to choose the adapter on. Default: a part of --data.", "FILE"),
     Flag("held_out_fraction", float, "The part of --data that is held out for both. Default: 0.1."),
@@ -53,6 +54,10 @@ FIELDS = (
     Flag("targets", list, "A linear module to adapt, such as q_proj; may be repeated. Default: all."),
     Flag("dropout", float, "Dropout before the adapter. Default: 0."),
     Flag("rslora", bool, "Scale by alpha over the root of the rank. Default: for high ranks."),
+    Flag("init", str, "How the adapter begins. Default: default, as PEFT.", "default|gaussian|orthogonal"),
+    Flag("dora", bool, "Refused: it cannot be served beside other adapters.", has_opposite=False),
+    Flag("modules_to_save", list, "Refused: adapters share the base's modules.", "MODULE"),
+    Flag("beta", float, "How firmly dpo, kto and grpo hold on to where they begin. Default: 0.1; grpo: 0."),
     Flag("learning_rate", float, "Default: chosen for the base's size."),
     Flag(
         "schedule",
@@ -233,7 +238,7 @@ def _settings(given: Given) -> dict[str, Any]:
 
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
-    for name in ("targets", "track", "tags"):
+    for name in ("targets", "track", "tags", "modules_to_save"):
         if name in values:
             values[name] = tuple(values[name])
     if "template_variables" in values:

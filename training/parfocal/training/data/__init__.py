@@ -1,6 +1,7 @@
 """Rows: read, checked, rendered to tokens and split, before any model loads. No torch."""
 
 from parfocal.training.data.encoder import BaseEncoder
+from parfocal.training.data.learnable import Judged, Learnable, Pair, Question
 from parfocal.training.data.masks import MaskedRow, State, masked
 from parfocal.training.data.prepare import Prepared, base_encoder, prepare
 from parfocal.training.data.reading import is_of_hub
@@ -16,10 +17,14 @@ __all__ = [
     "VIEWS",
     "BaseEncoder",
     "Example",
+    "Judged",
+    "Learnable",
     "MaskedRow",
+    "Pair",
     "PreferenceRow",
     "Prepared",
     "PromptRow",
+    "Question",
     "ReadRows",
     "RenderFault",
     "Row",

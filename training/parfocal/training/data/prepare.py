@@ -7,6 +7,7 @@ the base's tokenizer, never its weights.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from parfocal.engine.chats import Value
 from parfocal.registry import locate_base
@@ -14,28 +15,36 @@ from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
 from parfocal.training.data.amounts import check_counts
 from parfocal.training.data.encoder import BaseEncoder
+from parfocal.training.data.learnable import Learnable
 from parfocal.training.data.overlap import check_likeness, check_overlap
-from parfocal.training.data.rendering import Sample
 from parfocal.training.data.repeats import check_repeats
-from parfocal.training.data.rows import Row
-from parfocal.training.data.split import Shares, Split, split
-from parfocal.training.data.tokens import cut, tokenise
-from parfocal.training.data.views import read_rows, sft
+from parfocal.training.data.rows import Example, Row, row_of
+from parfocal.training.data.split import Shares, Split, keys_digest, split
+from parfocal.training.data.tokenising import (
+    content_key,
+    learnable,
+    learnt_tokens,
+    rendered_as_chats,
+    shortened,
+)
+from parfocal.training.data.views import METHOD_VIEWS, VIEWS, read_rows
 from parfocal.training.findings import Finding, Findings, Report, Severity
 from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_facts, choose, max_length
 
+L = TypeVar("L", bound=Learnable)
+
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Generic[L]):
     """The checked data, ready for training. With errors in `report` `hyperparameters` is None.
 
     `validation` chooses, `held_out` is reported. `data_digest` is the sha256 of the data file; `split` says
     how the rows were parted, with the digest of what each part teaches.
     """
 
-    train: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
-    held_out: tuple[Sample, ...]
+    train: tuple[L, ...]
+    validation: tuple[L, ...]
+    held_out: tuple[L, ...]
     report: Report
     hyperparameters: Hyperparameters | None
     data_digest: str
@@ -52,7 +61,7 @@ class Prepared:
         return str(self.split["held_out_digest"])
 
 
-def prepare(config: TrainConfig, base: Path) -> Prepared:
+def prepare(config: TrainConfig, base: Path) -> Prepared[Any]:
     """Reads, checks and splits the rows, and chooses the hyper-parameters for them.
 
     Raises:
@@ -62,22 +71,24 @@ def prepare(config: TrainConfig, base: Path) -> Prepared:
     findings = Findings()
     encoder = BaseEncoder(base, config.template_variables)
     facts = base_facts(base)
-    rows, digest = _rows(config.data, config, findings)
-    findings.extend(check_repeats(rows))
-    parts = _parted(rows, config, findings)
+    examples, digest = _examples(config.data, config, findings)
+    rows = [row_of(example) for example in examples]
+    findings.extend(check_repeats(examples))
+    parts, purposes = _parted(examples, config, findings)
     findings.extend(_contents(parts))
     no_choice = config.chooses and not parts.validation
     findings.extend(check_counts(parts.train, parts.held_out, config.data.name, no_choice=no_choice))
-    purposes = [_tokens(part, encoder, findings) for part in (parts.train, parts.validation, parts.held_out)]
-    longest = max((len(sample.ids) for samples in purposes for sample in samples), default=0)
+    tokens = [learnable(part, encoder, findings) for part in purposes]
+    longest = max((each.size for part in tokens for each in part), default=0)
     limit = max_length(config, longest, facts.context).value
     assert isinstance(limit, int)
-    train, validation, held_out = (_cut(samples, limit, findings) for samples in purposes)
+    train, validation, held_out = (shortened(part, limit, findings) for part in tokens)
     counts = {"rows": len(rows), **_counts(train, validation, held_out), "groups": parts.groups}
-    report = Report(config.data.name, findings.as_tuple(), counts, parts.record(), parts.line())
-    data = DataFacts(len(train), longest, sum(sample.learnt for sample in train), bool(validation))
+    record = parts.record() | _digests(purposes)
+    report = Report(config.data.name, findings.as_tuple(), counts, record, parts.line())
+    data = DataFacts(len(train), longest, learnt_tokens(train), bool(validation))
     hyperparameters = None if report.errors else choose(config, data, facts)
-    return Prepared(train, validation, held_out, report, hyperparameters, digest, parts.record())
+    return Prepared(train, validation, held_out, report, hyperparameters, digest, record)
 
 
 def _contents(parts: Split) -> Iterator[Finding]:
@@ -98,17 +109,24 @@ def base_encoder(base: str, variables: Mapping[str, Value]) -> tuple[BaseEncoder
     return BaseEncoder(folder, variables), base_facts(folder).context
 
 
-def _parted(rows: tuple[Row, ...], config: TrainConfig, findings: Findings) -> Split:
-    """The rows by purpose: from files where they are named, the rest from the data."""
+Purposes = tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]
+
+
+def _parted(examples: Sequence[Example], config: TrainConfig, findings: Findings) -> tuple[Split, Purposes]:
+    """The rows by purpose, and the examples that they are of: from files where they are named."""
+    rows = [row_of(example) for example in examples]
     choose = config.chooses and config.validation is None
     parts = split(
         rows, Shares.of(len(rows), config.held_out_fraction, choose=choose, report=config.held_out is None)
     )
     validation, held_out = parts.validation, parts.held_out
+    to_choose = to_report = examples
     if config.validation is not None:
-        validation = _from_file(config.validation, (*parts.train, *held_out), config, findings)
+        to_choose, _ = _examples(config.validation, config, findings)
+        validation = _apart(to_choose, (*parts.train, *held_out), findings)
     if config.held_out is not None:
-        held_out = _from_file(config.held_out, (*parts.train, *validation), config, findings)
+        to_report, _ = _examples(config.held_out, config, findings)
+        held_out = _apart(to_report, (*parts.train, *validation), findings)
     findings.extend(check_likeness((*parts.train, *validation), held_out))
     if parts.common:
         message = (
@@ -116,11 +134,25 @@ def _parted(rows: tuple[Row, ...], config: TrainConfig, findings: Findings) -> S
             "held-out answers to them are not scored"
         )
         findings.add(Finding(Severity.NOTE, "COMMON_PROMPT", message, config.data.name))
-    return replace(parts, validation=validation, held_out=held_out, rule=_rule(config, parts))
+    purposes = (
+        _of_rows(parts.train, examples),
+        _of_rows(validation, to_choose),
+        _of_rows(held_out, to_report),
+    )
+    return replace(parts, validation=validation, held_out=held_out, rule=_rule(config, parts)), purposes
 
 
-def _from_file(path: Path, known: Sequence[Row], config: TrainConfig, findings: Findings) -> tuple[Row, ...]:
-    rows, found = check_overlap(known, _rows(path, config, findings)[0])
+def _of_rows(rows: Sequence[Row], examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Those of `examples`, one for each of `rows`; a row itself may have been changed on the way here."""
+    by_line = {(row.source, row.line): each for each in examples for row in (row_of(each),)}
+    found = [by_line[row.source, row.line] for row in rows]
+    pairs = zip(rows, found, strict=True)
+    return tuple(row if isinstance(example, Row) else example for row, example in pairs)
+
+
+def _apart(examples: Sequence[Example], known: Sequence[Row], findings: Findings) -> tuple[Row, ...]:
+    """The rows of a file of its own that may be scored beside the rows `known`."""
+    rows, found = check_overlap(known, [row_of(example) for example in examples])
     findings.extend(found)
     return rows
 
@@ -134,39 +166,34 @@ def _rule(config: TrainConfig, parts: Split) -> str:
     return f"{from_files}, the others {parts.rule}" if parts.validation or parts.held_out else from_files
 
 
-def _rows(path: Path, config: TrainConfig, findings: Findings) -> tuple[tuple[Row, ...], str]:
-    read = read_rows(path, sft, config.columns)
+def _examples(path: Path, config: TrainConfig, findings: Findings) -> tuple[tuple[Example, ...], str]:
+    read = read_rows(path, VIEWS[METHOD_VIEWS[config.method]], config.columns)
     findings.extend(read.findings)
-    return tuple(_as_rendered(row, config.rendering) for row in read.rows), read.digest
+    if config.rendering == "chat":
+        return tuple(rendered_as_chats(example) for example in read.rows), read.digest
+    return read.rows, read.digest
 
 
-def _as_rendered(row: Row, rendering: str) -> Row:
-    return replace(row, raw=False) if rendering == "chat" else row
-
-
-def _tokens(rows: Sequence[Row], encoder: BaseEncoder, findings: Findings) -> tuple[Sample, ...]:
-    tokenised = tokenise(rows, encoder)
-    findings.extend(tokenised.findings)
-    return tokenised.samples
-
-
-def _cut(samples: tuple[Sample, ...], limit: int, findings: Findings) -> tuple[Sample, ...]:
-    result = cut(samples, limit)
-    findings.extend(result.findings)
-    return result.samples
+def _digests(purposes: Purposes) -> dict[str, JSON]:
+    """What each part teaches, both answers of a pair and every judgement included."""
+    names = ("train_digest", "validation_digest", "held_out_digest")
+    return {
+        name: keys_digest(content_key(example) for example in part)
+        for name, part in zip(names, purposes, strict=True)
+    }
 
 
 def _counts(
-    train: Sequence[Sample], validation: Sequence[Sample], held_out: Sequence[Sample]
+    train: Sequence[Learnable], validation: Sequence[Learnable], held_out: Sequence[Learnable]
 ) -> dict[str, int]:
-    samples: tuple[Sample, ...] = (*train, *validation, *held_out)
+    found = (*train, *validation, *held_out)
     return {
         "train_rows": len(train),
         "validation_rows": len(validation),
         "held_out_rows": len(held_out),
-        "tokens": sum(len(sample.ids) for sample in samples),
-        "learnt_tokens": sum(sample.learnt for sample in samples),
-        "longest_row_tokens": max((len(sample.ids) for sample in samples), default=0),
+        "tokens": sum(each.size for each in found),
+        "learnt_tokens": learnt_tokens(found),
+        "longest_row_tokens": max((each.size for each in found), default=0),
     }
 
 

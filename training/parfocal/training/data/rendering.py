@@ -35,6 +35,16 @@ class Sample:
         """How many tokens the loss is taken over; nothing predicts the first token of a row."""
         return sum(label != MASKED for label in self.labels[1:])
 
+    @property
+    def size(self) -> int:
+        """The tokens of prompt and answers."""
+        return len(self.ids)
+
+    @property
+    def raw(self) -> bool:
+        """Whether it was written without a chat template."""
+        return self.row.raw
+
     def cut(self, tokens: int) -> "Sample":
         return Sample(self.row, self.ids[:tokens], self.labels[:tokens], self.merged, self.ends)
 

@@ -6,7 +6,7 @@ adapter is kept (validation) are others than those that its figures are of (held
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -119,8 +119,13 @@ def unseen(row: Row, read: Reader, known: Mapping[bytes, object] | frozenset[byt
 
 def rows_digest(rows: Sequence[Row]) -> str:
     """A sha256 over what `rows` teach, whatever their order, spelling in JSON or line numbers."""
+    return keys_digest(row.content_key() for row in rows)
+
+
+def keys_digest(keys: Iterable[bytes]) -> str:
+    """A sha256 over `keys`, whatever their order."""
     digest = hashlib.sha256()
-    for key in sorted(row.content_key() for row in rows):
+    for key in sorted(keys):
         digest.update(len(key).to_bytes(8, "big") + key)
     return f"sha256:{digest.hexdigest()}"
 

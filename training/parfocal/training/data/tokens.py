@@ -32,7 +32,7 @@ def tokenise(rows: Sequence[Row], encoder: BaseEncoder) -> Tokenised:
         lines = tuple(row.line for row in rows if not row.raw)
         return Tokenised((), (Finding(Severity.ERROR, "NO_TEMPLATE", message, source, lines),))
     findings = Findings()
-    findings.extend(_special_texts(rows, encoder, source))
+    findings.extend(special_texts(rows, encoder, source))
     findings.extend(_unread_variables(rows, encoder, source))
     samples = []
     for row in rows:
@@ -92,7 +92,7 @@ def _lined(
     return Finding(severity, code, words[0], source, tuple(sorted(set(lines))), words[1])
 
 
-def _special_texts(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> Iterator[Finding]:
+def special_texts(rows: Sequence[Row], encoder: BaseEncoder, source: str) -> Iterator[Finding]:
     """In a chat such text would forge the template's own marks; in raw rows it may be intended."""
     lines: dict[str, list[int]] = defaultdict(list)
     for row in rows:

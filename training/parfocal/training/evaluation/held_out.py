@@ -1,6 +1,6 @@
 """Scores a model on the held-out rows: loss and token accuracy of the answers. Does not change the model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,21 @@ class Score:
     tokens: int
     row_losses: tuple[float, ...]
 
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What is shown beside the loss."""
+        return {"token_accuracy": self.token_accuracy}
+
+    @property
+    def merits(self) -> Mapping[str, tuple[float, ...]]:
+        """What grows row by row as the loss falls."""
+        return {"loss": tuple(-loss for loss in self.row_losses)}
+
 
 class HeldOut:
     """The held-out rows as batches of similar length, made once and scored many times."""
+
+    relative = False
 
     def __init__(self, samples: Sequence[Sample], batch_size: int, pad_id: int, device: torch.device) -> None:
         self.examples = len(samples)
@@ -35,6 +47,10 @@ class HeldOut:
         chunks = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         self._threads = ThreadCount(thread_counts(device, torch.float32))
         self._batches = [(chunk, padded([samples[i] for i in chunk], pad_id, device)) for chunk in chunks]
+
+    def refer(self, model: Any) -> Score:
+        """Scores the base; later scores do not depend on it."""
+        return self.score(model)
 
     def score(self, model: Any) -> Score:
         """Scores `model`, and restores the mode it was in.

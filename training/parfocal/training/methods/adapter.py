@@ -118,11 +118,17 @@ def _lora(config: TrainConfig, hyperparameters: Hyperparameters) -> LoraConfig:
         r=hyperparameters.rank,
         lora_alpha=hyperparameters.alpha,
         use_rslora=hyperparameters.rslora,
+        init_lora_weights=_init(config.init),
         lora_dropout=config.dropout,
         target_modules=list(config.targets) or "all-linear",
         bias="none",
         task_type="CAUSAL_LM",
     )
+
+
+def _init(name: str) -> Any:
+    """As PEFT calls it."""
+    return True if name == "default" else name
 
 
 def _shown(shape: torch.Size | None) -> str:

@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from parfocal.training.data import BaseEncoder
 from parfocal.training.errors import Diverged, Interrupted
-from parfocal.training.evaluation import HeldOut
 from parfocal.training.hyperparameters import base_facts
 from parfocal.training.methods.adapter import (
     adapter_weights,
@@ -17,11 +16,13 @@ from parfocal.training.methods.adapter import (
     set_adapter_weights,
     training_device,
 )
+from parfocal.training.methods.choosing import measure_of, method_of
 from parfocal.training.methods.export import WEIGHTS, export
+from parfocal.training.methods.method import Method, Setting
 from parfocal.training.methods.order import row_order, step_sizes
+from parfocal.training.methods.ordered import run_trainer
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
-from parfocal.training.methods.trainer import AnswerTrainer, arguments, build_trainer, run_trainer
 from parfocal.training.runs import Checkpoint, Digests, History, Job, StopRequest, file_digests
 
 
@@ -50,21 +51,23 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
             in the job's folder.
         GradientsLost: the base no longer passes gradients.
     """
+    setting = setting_of(job)
     place = training_device(job.config)
-    encoder = BaseEncoder(job.base.folder, job.config.template_variables)
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
     if job.parent is not None and job.parent.folder is not None:
         set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
-    watched = job.prepared.validation or job.prepared.held_out
-    held_out = HeldOut(watched, job.hyperparameters.micro_batch, encoder.pad_id, place.device)
+    method = method_of(setting, job.prepared.train)
     started = time.monotonic()
     with StopRequest(job.watcher.say) as stop:
-        supervision = _supervision(job, held_out, stop)
+        supervision = _supervision(job, setting, method, stop)
         schedule = supervision.schedule
-        if checkpoint is not None:
+        if checkpoint is None:
+            method.begin(model)
+        else:
+            method.restore(checkpoint.folder)
             supervision.restore(checkpoint)
         try:
-            history, tokens = _train(job, model, encoder, supervision, checkpoint)
+            history, tokens = _train(job, model, method, supervision, checkpoint)
         except Diverged as error:
             raise _with_best(job, model, supervision.best, error) from error
     seconds = time.monotonic() - started
@@ -74,21 +77,30 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
     return Fitted(schedule.end, kept.step, schedule.still_falling, history, seconds, tokens, files)
 
 
-def _supervision(job: Job, held_out: HeldOut, stop: StopRequest) -> Supervision:
+def setting_of(job: Job) -> Setting:
+    """What a method is told of the run."""
+    encoder = BaseEncoder(job.base.folder, job.config.template_variables)
+    device = training_device(job.config).device
+    return Setting(job.config, job.hyperparameters, encoder, device, job.folder.checkpoints.folder)
+
+
+def _supervision(job: Job, setting: Setting, method: Method, stop: StopRequest) -> Supervision:
     pace = Pace(
         Schedule(job.hyperparameters),
         job.hyperparameters.evaluate_every,
         job.config.checkpoint_minutes * 60,
         "validation" if job.prepared.validation else "held-out",
         _work(job),
+        method.keep,
     )
-    return Supervision(held_out, pace, job.folder.checkpoints, stop, job.watcher)
+    measure = measure_of(setting, job.prepared.validation or job.prepared.held_out)
+    return Supervision(measure, pace, job.folder.checkpoints, stop, job.watcher)
 
 
 def _work(job: Job) -> list[int]:
     """Each step's size in tokens, so that the time left is foretold from the rows that are left."""
     chosen = job.hyperparameters
-    lengths = [len(sample.ids) for sample in job.prepared.train]
+    lengths = [each.size for each in job.prepared.train]
     batch = chosen.micro_batch * chosen.accumulation
     order = row_order(lengths, batch, chosen.steps, job.config.seed)
     return step_sizes([lengths[index] for index in order], chosen.micro_batch, batch)
@@ -97,7 +109,7 @@ def _work(job: Job) -> list[int]:
 def _train(
     job: Job,
     model: PeftModel,
-    encoder: BaseEncoder,
+    method: Method,
     supervision: Supervision,
     checkpoint: Checkpoint | None,
 ) -> tuple[History, int]:
@@ -105,11 +117,7 @@ def _train(
     if checkpoint is not None and checkpoint.step >= supervision.schedule.end:
         set_adapter_weights(model, load_file(checkpoint.folder / WEIGHTS))
         return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
-    device = next(model.parameters()).device
-    settings = arguments(job.config, job.hyperparameters, job.folder.checkpoints.folder, device)
-    trainer: AnswerTrainer = build_trainer(
-        model, encoder.tokenizer, job.prepared.train, settings, supervision
-    )
+    trainer = method.build(model, supervision)
     trainer.schedule = supervision.schedule
     run_trainer(trainer, checkpoint.folder if checkpoint else None)
     state = trainer.state

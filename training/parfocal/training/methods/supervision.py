@@ -6,10 +6,10 @@ Hooks into the transformers trainer; computes no loss itself.
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -18,21 +18,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from parfocal.registry.values import JSON
 from parfocal.training.errors import GradientsLost
-from parfocal.training.evaluation import Score
 from parfocal.training.methods.adapter import Weights, adapter_weights
 from parfocal.training.methods.divergence import Divergence
+from parfocal.training.methods.method import Marks, Measure, in_words
 from parfocal.training.methods.repacking import check_gradients_pass, check_unpacked
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.runs import Checkpoint, Checkpoints, Forecast, Scored, StepDone, StopRequest, Watcher
 
 _BEST_FILE = "best.safetensors"
 
-
-class Scorer(Protocol):
-    """Scores a model on rows of its own."""
-
-    def score(self, model: Any) -> Score:
-        """Scores `model`, which it leaves unchanged."""
+Keep = Callable[[Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +44,7 @@ class Pace:
     """How long to train, how often to score (in steps) and to save (in seconds); `scored` names the rows.
 
     `work` is each step's size, in any unit in which its time grows; empty: all are the same.
+    `keep` writes into a checkpoint what the method must remember.
     """
 
     schedule: Schedule
@@ -56,6 +52,7 @@ class Pace:
     checkpoint_s: float
     scored: str = "validation"
     work: Sequence[float] = ()
+    keep: Keep = lambda _: None
 
 
 class Supervision(TrainerCallback):
@@ -63,7 +60,7 @@ class Supervision(TrainerCallback):
 
     def __init__(
         self,
-        held_out: Scorer,
+        held_out: Measure,
         pace: Pace,
         checkpoints: Checkpoints,
         stop: StopRequest,
@@ -102,6 +99,9 @@ class Supervision(TrainerCallback):
         """Scores the base before the first step, and starts the clock."""
         if state.global_step == 0:
             self._score_base(kwargs["model"], state)
+        elif self._held_out.relative:
+            with kwargs["model"].disable_adapter():
+                self._held_out.refer(kwargs["model"])
         self._started = self._saved = self._mark = time.monotonic()
         self._tokens_before = int(state.num_input_tokens_seen)
 
@@ -157,38 +157,34 @@ class Supervision(TrainerCallback):
         if self.best is not None:
             save_file(dict(self.best.weights), folder / _BEST_FILE)
             note = {"best_step": self.best.step, "best_loss": self.best.loss}
+        self._pace.keep(folder)
         self._checkpoints.complete(state.global_step, note)
         self._watcher.saved(state.global_step)
         self._saved = self._mark = time.monotonic()
 
     def _score_base(self, model: PeftModel, state: TrainerState) -> None:
         with model.disable_adapter():
-            base = self._timed_score(model)
+            base = self._timed(self._held_out.refer, model)
         self._divergence.base = base.loss
         state.log_history.append({"step": 0, "base_loss": base.loss})
         self._watcher.say(f"The base alone: {self._pace.scored} loss {base.loss:.4f}{_as_trained(model)}")
         self._watcher.scored(self._found(0, base, is_base=True))
 
-    def _timed_score(self, model: PeftModel) -> Score:
+    def _timed(self, mark: Callable[[PeftModel], Marks], model: PeftModel) -> Marks:
         began = time.monotonic()
-        score = self._held_out.score(model)
+        marks = mark(model)
         self._forecast.scored(time.monotonic() - began)
-        return score
+        return marks
 
-    def _found(self, step: int, score: Score, *, is_base: bool = False, is_best: bool = False) -> Scored:
+    def _found(self, step: int, score: Marks, *, is_base: bool = False, is_best: bool = False) -> Scored:
         rows, end = self._pace.scored, self.schedule.end
-        return Scored(step, end, rows, score.loss, score.token_accuracy, is_base, is_best)
+        return Scored(step, end, rows, score.loss, score.figures, is_base, is_best)
 
     def _score(self, model: PeftModel, state: TrainerState) -> None:
-        score = self._timed_score(model)
+        score = self._timed(self._held_out.score, model)
         self._divergence.scored(score.loss, state.global_step)
-        state.log_history.append(
-            {
-                "step": state.global_step,
-                "held_out_loss": score.loss,
-                "held_out_token_accuracy": score.token_accuracy,
-            }
-        )
+        figures = {f"held_out_{name}": value for name, value in score.figures.items()}
+        state.log_history.append({"step": state.global_step, "held_out_loss": score.loss, **figures})
         self.schedule.looked(state.global_step, score.loss)
         self._prove_gradients = True
         is_best = self.best is None or score.loss < self.best.loss
@@ -196,7 +192,7 @@ class Supervision(TrainerCallback):
             self.best = Best(state.global_step, score.loss, adapter_weights(model))
         self._watcher.say(
             f"step {state.global_step}/{self.schedule.end}: {self._pace.scored} loss {score.loss:.4f}, "
-            f"token accuracy {score.token_accuracy:.1%}"
+            f"{in_words(score.figures)}"
         )
         self._watcher.scored(self._found(state.global_step, score, is_best=is_best))
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from parfocal.registry import BaseContract, BaseFiles, Registry
 from parfocal.registry.values import FileEntry
 from parfocal.training.config import TrainConfig
-from parfocal.training.data import Prepared
+from parfocal.training.data import Learnable, Prepared
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.runs.identity import Parent
 from parfocal.training.runs.progress import Watcher
@@ -22,7 +22,7 @@ class Job:
     """One run, ready to begin: its data is accepted and its folder exists."""
 
     config: TrainConfig
-    prepared: Prepared
+    prepared: Prepared[Learnable]
     hyperparameters: Hyperparameters
     base: BaseFiles
     contract: BaseContract

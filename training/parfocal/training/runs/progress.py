@@ -1,5 +1,6 @@
 """What a run reports on its way, as values, and to whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,14 +20,15 @@ class StepDone:
 class Scored:
     """Rows that are not learnt were scored after `step`, or with the base alone before the first.
 
-    `rows` says which they were; `is_best`: no adapter of this run had a lower loss before.
+    `rows` says which they were, `figures` what was measured besides the loss; `is_best`: no adapter of this
+    run had a lower loss before.
     """
 
     step: int
     steps: int
     rows: str
     loss: float
-    token_accuracy: float
+    figures: Mapping[str, float]
     is_base: bool = False
     is_best: bool = False
 

@@ -1,6 +1,8 @@
 """The result of a run: scores of base and adapter, where things are, what was published."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from parfocal.registry.values import JSON
@@ -14,11 +16,25 @@ _STILL_FALLING = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One model on the held-out rows, on the 4-bit base as served. `exact_match` None: not requested."""
+    """One model on the held-out rows, on the 4-bit base as served: its `loss`, and `others` by name.
+
+    What the others are depends on the method: token accuracy, a preference's margin and accuracy, a reward.
+    `exact_match` None: not requested.
+    """
 
     loss: float
-    token_accuracy: float
-    exact_match: float | None
+    exact_match: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def token_accuracy(self) -> float:
+        """The share of answer tokens that the model expects; not a number where that is not measured."""
+        return self.others.get("token_accuracy", math.nan)
+
+    def named(self) -> dict[str, float]:
+        """All of it by name."""
+        exact = {} if self.exact_match is None else {"exact_match": self.exact_match}
+        return {"loss": self.loss, **self.others, **exact}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,7 @@ class TrainResult:
 
     `best_step` is the step whose adapter was kept; `still_falling`: the held-out loss had not come to rest.
     `seconds` and `tokens_per_second` are of the training loop, of its last part where the run was resumed.
+    `gains` are what the adapter is better by, row by row; the first decides the verdict.
     """
 
     name: str
@@ -43,22 +60,22 @@ class TrainResult:
     examples: int
     base: Figures
     adapter: Figures
-    gain: Gain
+    gains: Mapping[str, Gain]
+
+    @property
+    def gain(self) -> Gain:
+        """What the method is judged by."""
+        return next(iter(self.gains.values()))
 
     def metrics(self) -> dict[str, float]:
         """The evaluation as recorded in the registry, for gates to read."""
-        found = {
-            "base_loss": self.base.loss,
-            "adapter_loss": self.adapter.loss,
-            "base_token_accuracy": self.base.token_accuracy,
-            "adapter_token_accuracy": self.adapter.token_accuracy,
-            "loss_gain": self.gain.mean,
-            "loss_gain_low": self.gain.low,
-            "loss_gain_high": self.gain.high,
-            "base_exact_match": self.base.exact_match,
-            "adapter_exact_match": self.adapter.exact_match,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        found: dict[str, float] = {}
+        for name in self.base.named():
+            found[f"base_{name}"] = self.base.named()[name]
+            found[f"adapter_{name}"] = self.adapter.named()[name]
+        for name, gain in self.gains.items():
+            found |= {f"{name}_gain": gain.mean, f"{name}_gain_low": gain.low, f"{name}_gain_high": gain.high}
+        return found
 
     def to_json(self) -> dict[str, JSON]:
         return {
@@ -80,19 +97,31 @@ class TrainResult:
 
     def lines(self) -> list[str]:
         """A small table of base against adapter, and where to look, as text."""
+        adapter = self.adapter.named()
         rows = [
-            ("loss", f"{self.base.loss:.4f}", f"{self.adapter.loss:.4f}"),
-            ("token accuracy", f"{self.base.token_accuracy:.1%}", f"{self.adapter.token_accuracy:.1%}"),
+            (name.replace("_", " "), shown(name, value), shown(name, adapter[name]))
+            for name, value in self.base.named().items()
         ]
-        if self.base.exact_match is not None and self.adapter.exact_match is not None:
-            rows.append(("exact match", f"{self.base.exact_match:.1%}", f"{self.adapter.exact_match:.1%}"))
         head = f"{f'{self.examples} held-out rows':<22}{'base':>10}{'adapter':>10}"
         table = [head, *(f"{name:<22}{base:>10}{adapter:>10}" for name, base, adapter in rows)]
-        interval = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
         return [
             *table,
-            f"Verdict: {self.gain.verdict} (loss per row lower by {self.gain.mean:.3f}, 95 %: {interval})",
+            f"Verdict: {self.gain.verdict} ({self._gained()})",
             *([_STILL_FALLING.format(self.steps)] if self.still_falling else []),
             f"Loss curve: {self.curve}",
             *([f"Published as {self.name}@{self.version} ({self.digest})"] if self.version else []),
         ]
+
+    def _gained(self) -> str:
+        name = next(iter(self.gains))
+        way = "lower" if name == "loss" else "higher"
+        words = name.replace("_", " ")
+        interval = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
+        return f"{words} per row {way} by {self.gain.mean:.3f}, 95 %: {interval}"
+
+
+def shown(name: str, value: float) -> str:
+    """A figure as people read it: shares as percentages, a loss to four places."""
+    if name.endswith(("accuracy", "match")):
+        return f"{value:.1%}"
+    return f"{value:.4f}" if name == "loss" else f"{value:.3f}"

@@ -37,7 +37,8 @@ class EventWatcher:
 
     def scored(self, found: Scored) -> None:
         """Writes `scored`."""
-        self._write("scored", asdict(found))
+        fields = asdict(found)
+        self._write("scored", fields.pop("figures") | fields)
 
     def saved(self, step: int) -> None:
         """Writes `saved`."""

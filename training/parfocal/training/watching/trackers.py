@@ -38,7 +38,8 @@ class TrackingWatcher(SilentWatcher):
     def scored(self, found: Scored) -> None:
         """Sends what the scoring found; the base's is sent under its own name."""
         prefix = f"base/{found.rows}" if found.is_base else found.rows
-        figures = {f"{prefix}/loss": found.loss, f"{prefix}/token_accuracy": found.token_accuracy}
+        figures = {"loss": found.loss, **found.figures}
+        figures = {f"{prefix}/{name}": value for name, value in figures.items()}
         self._tracker.log(found.step, figures)
 
     def close(self) -> None:
