@@ -69,7 +69,7 @@ def measure(folder: Path, name: str) -> dict[str, float]:
     planned = plan(config)
     with quiet_libraries(), quick_imports():
         estimate = estimated(planned)
-    assert estimate.memory is not None and estimate.seconds is not None
+    assert estimate is not None and estimate.memory is not None and estimate.seconds is not None
     watcher = _Foretold()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     train(config, watcher)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.training import RecordingWatcher, chat_rows, write_jsonl
-from parfocal.training import DataRefused, TrainConfig, estimated, plan, train
+from parfocal.training import DataRefused, Estimate, Plan, TrainConfig, estimate_lines, estimated, plan, train
 
 
 @pytest.fixture
@@ -15,6 +15,12 @@ def config(base_folder: Path, tmp_path: Path) -> TrainConfig:
     data = write_jsonl(tmp_path / "rows.jsonl", chat_rows(70))
     settings: dict[str, Any] = {"rank": 4, "batch_size": 4, "steps": 3, "evaluations": 1}
     return TrainConfig(data=data, name="letters", base=str(base_folder), output=tmp_path / "run", **settings)
+
+
+def estimate_of(planned: Plan) -> Estimate:
+    estimate = estimated(planned)
+    assert estimate is not None
+    return estimate
 
 
 def test_training_does_what_the_plan_says(config: TrainConfig) -> None:
@@ -29,7 +35,7 @@ def test_training_does_what_the_plan_says(config: TrainConfig) -> None:
 
 def test_tokens_are_counted_as_they_will_be_learnt(config: TrainConfig) -> None:
     planned = plan(config)
-    work = estimated(planned).work
+    work = estimate_of(planned).work
     lengths = [len(sample.ids) for sample in planned.prepared.train]
 
     assert (work.steps, work.passes, work.rows) == (3, 3, 4)
@@ -39,7 +45,7 @@ def test_tokens_are_counted_as_they_will_be_learnt(config: TrainConfig) -> None:
 
 
 def test_an_estimate_is_told_with_its_parts_and_warns_where_memory_is_short(config: TrainConfig) -> None:
-    estimate = estimated(plan(config))
+    estimate = estimate_of(plan(config))
     lines = list(estimate.lines())
 
     assert estimate.memory is not None and estimate.seconds is not None
@@ -50,10 +56,20 @@ def test_an_estimate_is_told_with_its_parts_and_warns_where_memory_is_short(conf
 
 
 def test_an_open_run_says_what_is_usual_and_what_is_the_most(config: TrainConfig) -> None:
-    lines = list(estimated(plan(replace(config, steps=None))).lines())
+    lines = list(estimate_lines(plan(replace(config, steps=None))))
 
     assert "steps, usually" in lines[0]
     assert "at most; measured after ten steps" in lines[-1]
+
+
+def test_a_method_that_was_not_measured_is_said_to_have_no_estimate(config: TrainConfig) -> None:
+    planned = plan(config)
+    other = replace(planned, config=replace(config, method="dpo"))
+
+    assert estimated(other) is None
+    assert list(estimate_lines(other)) == [
+        f"{'memory, time':<14}not estimated for method dpo; measured after ten steps"
+    ]
 
 
 def test_bad_data_has_no_plan(config: TrainConfig) -> None:

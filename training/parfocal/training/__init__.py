@@ -25,7 +25,7 @@ from parfocal.training.errors import (
 )
 from parfocal.training.findings import Finding, Report, Severity
 from parfocal.training.hyperparameters import Choice, Hyperparameters
-from parfocal.training.planning import Estimate, Plan, estimated
+from parfocal.training.planning import Estimate, Plan, estimate_lines, estimated
 from parfocal.training.publishing import publish_run
 from parfocal.training.run import check, plan, resume, train
 from parfocal.training.runs import (
@@ -75,6 +75,7 @@ __all__ = [
     "TrainingError",
     "Watcher",
     "check",
+    "estimate_lines",
     "estimated",
     "latest_unfinished",
     "plan",

@@ -13,7 +13,7 @@ from parfocal.training.data import Prepared, prepare
 from parfocal.training.errors import DataRefused, NothingToResume
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.parent import check_parent, fetch_parent, find_parent
-from parfocal.training.planning import Plan, estimated
+from parfocal.training.planning import Plan, estimate_lines
 from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.runs import (
     Checkpoint,
@@ -231,7 +231,7 @@ def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
             from parfocal.training.methods import fit
 
         planned = Plan(job.config, job.prepared, job.hyperparameters, job.base, job.contract)
-        for line in estimated(planned).lines():
+        for line in estimate_lines(planned):
             job.watcher.say(line)
         with fixed_threads(), full_disk_named(job.folder.path):
             fitted = fit(job, checkpoint)

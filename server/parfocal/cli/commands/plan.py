@@ -23,18 +23,22 @@ def build_plan() -> Callable[..., None]:
 
 def _plan(given: Given) -> None:
     from parfocal.engine import quick_imports, quiet_libraries
-    from parfocal.training import estimated, plan
+    from parfocal.training import estimate_lines, estimated, plan
 
     planned = plan(config_of(given))
-    with quiet_libraries(), quick_imports():
-        estimate = estimated(planned)
     if given.get("json"):
+        with quiet_libraries(), quick_imports():
+            estimate = estimated(planned)
         choices = [
             {"name": each.name, "value": each.value, "reason": each.reason}
             for each in planned.hyperparameters.choices
         ]
         report = planned.prepared.report.to_json()
-        show_json({"report": report, "choices": choices, "estimate": estimate.to_json()})
+        show_json({"report": report, "choices": choices, "estimate": estimate and estimate.to_json()})
         return
-    for line in (*planned.prepared.report.lines(), *planned.lines(), *estimate.lines()):
+    for line in (*planned.prepared.report.lines(), *planned.lines()):
+        say(line)
+    with quiet_libraries(), quick_imports():
+        lines = list(estimate_lines(planned))
+    for line in lines:
         say(line)

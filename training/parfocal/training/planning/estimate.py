@@ -16,6 +16,7 @@ _HEAD = 1.0
 # What a CPU's allocator and libraries hold besides, after some steps of varied lengths; measured there too.
 _HEAP_BYTES = 320 << 20
 _FORWARD = 1 / 3  # of the time both ways
+_ESTIMATED = ("sft", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,25 @@ class Estimate:
             )
 
 
-def estimated(plan: Plan) -> Estimate:
+def estimate_lines(plan: Plan) -> Iterator[str]:
+    """The estimate for people, as `estimated` makes it, or that there is none."""
+    estimate = estimated(plan)
+    if estimate is None:
+        yield f"{'memory, time':<14}not estimated for method {plan.config.method}; measured after ten steps"
+    else:
+        yield from estimate.lines()
+
+
+def estimated(plan: Plan) -> Estimate | None:
     """What the planned run would take here; measures this machine for half a second.
+
+    None for methods that learn from more than answers: what they compute beside has not been measured.
 
     Raises:
         InvalidConfig: there is no such device.
     """
+    if plan.config.method not in _ESTIMATED:
+        return None
     from parfocal.training.methods import row_order, training_device
 
     config, chosen = plan.config, plan.hyperparameters

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from parfocal.registry import BaseContract, BaseFiles
 from parfocal.registry.bases import decoder_fields
@@ -20,7 +21,7 @@ class Plan:
     """
 
     config: TrainConfig
-    prepared: Prepared
+    prepared: Prepared[Any]
     hyperparameters: Hyperparameters
     base: BaseFiles
     contract: BaseContract
