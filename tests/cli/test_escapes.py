@@ -33,6 +33,15 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "bench": [("bench", "--output", f"absent{ESCAPES}/x"), ("bench", f"--{ESCAPES}")],
     "cache ls": [("cache", "ls", "--base-cache", f"{{folder}}/cache{ESCAPES}")],
     "cache rm": [("cache", "rm", ESCAPES, "--base-cache", "{folder}/cache")],
+    "data check": [
+        ("data", "check", f"{{folder}}/rows{ESCAPES}.jsonl"),
+        ("data", "check", f"{{folder}}/rows{ESCAPES}.jsonl", "--json"),
+        ("data", "check", f"{{folder}}/absent{ESCAPES}"),
+    ],
+    "data show": [
+        ("data", "show", f"{{folder}}/rows{ESCAPES}.jsonl"),
+        ("data", "show", f"{{folder}}/rows{ESCAPES}.jsonl", "--mask", "--line", "1"),
+    ],
     "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
     "diff": [("diff", "team/x@1", "team/x@2"), ("diff", ESCAPES, "team/x@2"), ("diff", "team/x", ESCAPES)],
     "export": [
@@ -72,6 +81,7 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("ls", "--metric", f"f1>{ESCAPES}"),
         ("ls", "--tag", ESCAPES, "--search", ESCAPES),
     ],
+    "plan": [("plan", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
     "pull": [("pull", "team/x@1", f"{{folder}}/pulled{ESCAPES}"), ("pull", "team/x@2", "{folder}/2")],
     "push": [
         ("push", "{folder}/adapter", "team/z", "--base", f"{{folder}}/base{ESCAPES}"),

@@ -41,10 +41,11 @@ def show_warnings_as_lines() -> None:
         logging.lastResort.setFormatter(_Line())
 
 
-def show_json(value: object) -> None:
+def show_json(value: object, *, in_one_line: bool = False) -> None:
     """Prints `value` as JSON, escaping characters that the terminal cannot show, or would obey."""
     spells_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    text = json.dumps(value, indent=2, ensure_ascii=not spells_all, sort_keys=False)
+    indent = None if in_one_line else 2
+    text = json.dumps(value, indent=indent, ensure_ascii=not spells_all, sort_keys=False)
     typer.echo(_ESCAPED_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 

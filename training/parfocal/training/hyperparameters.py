@@ -113,13 +113,7 @@ def _object(value: JSON) -> Mapping[str, JSON]:
 
 def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparameters:
     """Takes what the user gave, and otherwise the field's consensus."""
-    rank = Choice(
-        "rank", config.rank, "16 suits most supervised tasks (TRL's default)" if config.rank == 16 else _GIVEN
-    )
-    rslora = _rslora(config)
-    alpha = _given_or(
-        "alpha", config.alpha, 2 * config.rank, "twice the rank (Biderman et al., arXiv:2405.09673)"
-    )
+    adapter = _adapter_choices(config)
     rate = _learning_rate(config, base)
     steps = _steps(config, data)
     length = max_length(config, data.longest, base.context)
@@ -134,17 +128,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
     beta = _beta(config)
     choices = (
         Choice("method", config.method, _METHODS[config.method]),
-        rank,
-        alpha,
-        rslora,
-        Choice(
-            "targets",
-            list(config.targets) or "all-linear",
-            "every linear of the decoder: LoRA Without Regret",
-        ),
-        Choice(
-            "dropout", config.dropout, "0 keeps runs comparable bit for bit" if not config.dropout else _GIVEN
-        ),
+        *adapter.values(),
         rate,
         schedule,
         warmup,
@@ -156,8 +140,8 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
     )
     return Hyperparameters(
         rank=config.rank,
-        alpha=int(_number(alpha)),
-        rslora=bool(rslora.value),
+        alpha=int(_number(adapter["alpha"])),
+        rslora=bool(adapter["rslora"].value),
         learning_rate=_number(rate),
         steps=total,
         planned_steps=planned,
@@ -173,6 +157,27 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
         beta=_number(beta),
         choices=choices,
     )
+
+
+def _adapter_choices(config: TrainConfig) -> dict[str, Choice]:
+    """What shape the adapter has, by the choices' names."""
+    usual_rank = "16 suits most supervised tasks (TRL's default)"
+    choices = (
+        Choice("rank", config.rank, usual_rank if config.rank == 16 else _GIVEN),
+        _given_or(
+            "alpha", config.alpha, 2 * config.rank, "twice the rank (Biderman et al., arXiv:2405.09673)"
+        ),
+        _rslora(config),
+        Choice(
+            "targets",
+            list(config.targets) or "all-linear",
+            "every linear of the decoder: LoRA Without Regret",
+        ),
+        Choice(
+            "dropout", config.dropout, "0 keeps runs comparable bit for bit" if not config.dropout else _GIVEN
+        ),
+    )
+    return {choice.name: choice for choice in choices}
 
 
 def max_length(config: TrainConfig, longest: int, context: int) -> Choice:

@@ -1,6 +1,5 @@
 """`parfocal data show`: rows as they are read, as another method reads them, or as the loss sees them."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ def show_rows(request: ShowRequest) -> None:
         return
     for row in shown:
         if not request.mask:
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            show_json(row, in_one_line=True)
 
 
 def _written(request: ShowRequest) -> Iterator[object]:
