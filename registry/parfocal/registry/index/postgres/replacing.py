@@ -48,7 +48,9 @@ def replace_index(address: PostgresAddress, renewed: Callable[[Contents], Conten
         old = _read(connection, there)
         aside = _set_aside(connection, address.schema, there) if there else ""
         migrate(connection, address.schema)
-        restore(session_on(connection), *renewed(old))
+        contents = renewed(old)
+        with connection.pipeline():  # a round trip for each of many statements would take most of the time
+            restore(session_on(connection), *contents)
         return aside
 
 

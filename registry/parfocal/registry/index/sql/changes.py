@@ -18,9 +18,15 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
 
     `manifest` is that of a version that is published, or the signature of one that is signed.
     """
+    _apply(session, event, manifest, _last(session))
+
+
+def _apply(session: Session, event: Event, manifest: bytes, last: tuple[int, str]) -> tuple[int, str]:
+    """Applies an event after the one with this number and hash; returns its own."""
     when = moment_text(event.happened_at)
-    last, previous = _last(session)
-    numbered = replace(event, sequence=event.sequence or last + 1)
+    number, previous = last
+    numbered = replace(event, sequence=event.sequence or number + 1)
+    sealed = numbered.hash_after(previous)
     session.execute(
         f"INSERT INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -33,7 +39,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             event.alias,
             event.previous_version,
             event.actor,
-            numbered.hash_after(previous),
+            sealed,
             event.gate,
             event.canary,
         ),
@@ -69,6 +75,7 @@ def apply(session: Session, event: Event, manifest: bytes = b"") -> None:
             )
         case EventKind.ADAPTER_DELETED:
             session.execute("UPDATE adapters SET deleted_at = ? WHERE name = ?", (when, event.name))
+    return numbered.sequence, sealed
 
 
 def _canary(session: Session, event: Event, number: int) -> None:
@@ -78,9 +85,13 @@ def _canary(session: Session, event: Event, number: int) -> None:
 
 
 def restore(session: Session, events: Iterable[Event], manifests: Mapping[str, bytes]) -> None:
-    """Fills an index that has no event; `manifests` are bytes by digest, as `Index.restore` says."""
+    """Fills an index that has no event; `manifests` are bytes by digest, as `Index.restore` says.
+
+    Asks nothing of the database, so that a driver need not wait for each statement.
+    """
+    last = (0, "")
     for event in events:
-        apply(session, event, manifests.get(event.digest, b""))
+        last = _apply(session, event, manifests.get(event.digest, b""), last)
 
 
 def next_number(session: Session, name: str) -> int:
