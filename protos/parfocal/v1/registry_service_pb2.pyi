@@ -643,21 +643,29 @@ class ListAdaptersResponse(_message.Message):
 
     ADAPTERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    APPLIED_FILTERS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Give this to get the next page; empty if this is the last one."""
     @_builtins.property
     def adapters(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.Adapter]:
         """The adapters, sorted by name."""
 
+    @_builtins.property
+    def applied_filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields of the request's filter that were applied, by their names. Those that a caller has set and that are not here
+        were ignored by a server of before there were any: the page holds more than was asked for.
+        """
+
     def __init__(
         self,
         *,
         adapters: _abc.Iterable[_adapter_pb2.Adapter] | None = ...,
         next_page_token: _builtins.str = ...,
+        applied_filters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "applied_filters", b"applied_filters", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,21 +715,29 @@ class ListVersionsResponse(_message.Message):
 
     VERSIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    APPLIED_FILTERS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Give this to get the next page; empty if this is the last one."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.Version]:
         """The versions, the newest first."""
 
+    @_builtins.property
+    def applied_filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields of the request's filter that were applied, by their names. Those that a caller has set and that are not here
+        were ignored by a server of before there were any: the page holds more than was asked for.
+        """
+
     def __init__(
         self,
         *,
         versions: _abc.Iterable[_adapter_pb2.Version] | None = ...,
         next_page_token: _builtins.str = ...,
+        applied_filters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_filters", b"applied_filters", "next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1155,7 +1171,7 @@ class ListAliasMovesRequest(_message.Message):
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
     actor: _builtins.str
-    """Only moves that they made."""
+    """Only moves that they made. With the next two it is the request's filter."""
     @_builtins.property
     def moved_since(self) -> _timestamp_pb2.Timestamp:
         """Only moves at this moment or later."""
@@ -1191,21 +1207,29 @@ class ListAliasMovesResponse(_message.Message):
 
     MOVES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    APPLIED_FILTERS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Give this to get the next page; empty if this is the last one."""
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[_adapter_pb2.AliasMove]:
         """The moves, the newest first."""
 
+    @_builtins.property
+    def applied_filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields of the request's filter that were applied, by their names. Those that a caller has set and that are not here
+        were ignored by a server of before there were any: the page holds more than was asked for.
+        """
+
     def __init__(
         self,
         *,
         moves: _abc.Iterable[_adapter_pb2.AliasMove] | None = ...,
         next_page_token: _builtins.str = ...,
+        applied_filters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["moves", b"moves", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_filters", b"applied_filters", "moves", b"moves", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,6 +45,7 @@ RegistryError
 │   ├── TooManyUploads         …
 │   └── UploadsFull            …                     the bytes of all uploads together
 ├── QuotaExceeded              RESOURCE_EXHAUSTED    a namespace holds as much as it may
+├── FilterIgnored              UNIMPLEMENTED         an older registry did not filter its list
 ├── EventUnknown               OUT_OF_RANGE          the history does not have this event
 ├── StorageError               UNAVAILABLE           the disk or the index did not answer
 │   ├── RegistryReadOnly       FAILED_PRECONDITION   mounted read-only
@@ -348,6 +349,13 @@ class AdapterInUse(RegistryError):
 
     status = "FAILED_PRECONDITION"
     reason = "ADAPTER_IN_USE"
+
+
+class FilterIgnored(RegistryError):
+    """A remote registry is older than a filter, and listed what was not asked for; nothing of it was used."""
+
+    status = "UNIMPLEMENTED"
+    reason = "FILTER_IGNORED"
 
 
 class EventUnknown(RegistryError):

@@ -6,10 +6,13 @@ ClientError
 ├── NotFound                NOT_FOUND             what was named does not exist
 │   ├── AdapterNotFound     …
 │   ├── VersionNotFound     …
-│   └── AliasNotFound       …
+│   ├── AliasNotFound       …
+│   ├── GateNotFound        …
+│   └── CanaryNotFound      …
 ├── Refused                 FAILED_PRECONDITION   the request is well formed and cannot be done as things are
 │   ├── ContractMismatch    …                     the adapter does not fit the server's base
-│   └── AliasMoved          …                     the alias does not point where the caller expected
+│   ├── AliasMoved          …                     the alias does not point where the caller expected
+│   └── GateRefused         …                     the version misses a rule of the alias's gate
 ├── NotAuthenticated        UNAUTHENTICATED       the key is missing or unknown
 ├── NotAllowed              PERMISSION_DENIED     the key does not cover this
 ├── Overloaded              RESOURCE_EXHAUSTED    as much is under way as the server allows
@@ -107,6 +110,18 @@ class AliasNotFound(NotFound):
     reason = "ALIAS_NOT_FOUND"
 
 
+class GateNotFound(NotFound):
+    """The alias carries no gate."""
+
+    reason = "GATE_NOT_FOUND"
+
+
+class CanaryNotFound(NotFound):
+    """The alias has no canary."""
+
+    reason = "CANARY_NOT_FOUND"
+
+
 class Refused(ClientError):
     """The request is well formed, and cannot be done as things are."""
 
@@ -124,6 +139,12 @@ class AliasMoved(Refused):
     """The alias does not point where the caller expected; it was not moved."""
 
     reason = "ALIAS_MOVED"
+
+
+class GateRefused(Refused):
+    """The version misses a rule of the alias's gate; `metadata` says which, what was found and how short."""
+
+    reason = "GATE_REFUSED"
 
 
 class NotAuthenticated(ClientError):

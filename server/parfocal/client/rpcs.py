@@ -29,17 +29,24 @@ from parfocal.client.answers import (
     read_version,
 )
 from parfocal.client.asking import (
+    EVERY_MOVE,
+    EVERY_VERSION,
     EmbedOptions,
     Input,
+    MoveFilter,
     Options,
     Question,
+    VersionFilter,
     batch_request,
+    check_applied,
     embed_request,
+    filter_message,
     generate_request,
     tokenize_request,
 )
 from parfocal.client.calling import Rpc, StreamRpc
 from parfocal.client.errors import ClientError
+from parfocal.client.moments import timestamp
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import registry_service_pb2 as registry_pb
@@ -132,21 +139,27 @@ def resolve(reference: str) -> Rpc[adapter_pb2.Version, Version]:
     return Rpc(f"{_REGISTRY}/ResolveAdapter", request, adapter_pb2.Version, read_version)
 
 
-def adapters(token: str) -> Rpc[registry_pb.ListAdaptersResponse, Page[Adapter]]:
-    """A page of adapters, sorted by name."""
-    request = registry_pb.ListAdaptersRequest(page_token=token)
+def adapters(
+    token: str, where: VersionFilter = EVERY_VERSION
+) -> Rpc[registry_pb.ListAdaptersResponse, Page[Adapter]]:
+    """A page of adapters that have such a version, sorted by name."""
+    request = registry_pb.ListAdaptersRequest(page_token=token, filter=filter_message(where))
 
     def read(reply: registry_pb.ListAdaptersResponse) -> Page[Adapter]:
+        check_applied(request.filter, reply.applied_filters)
         return Page(tuple(map(read_adapter, reply.adapters)), reply.next_page_token)
 
     return Rpc(f"{_REGISTRY}/ListAdapters", request, registry_pb.ListAdaptersResponse, read)
 
 
-def versions(name: str, token: str) -> Rpc[registry_pb.ListVersionsResponse, Page[Version]]:
-    """A page of versions, the newest first."""
-    request = registry_pb.ListVersionsRequest(name=name, page_token=token)
+def versions(
+    name: str, token: str, where: VersionFilter = EVERY_VERSION
+) -> Rpc[registry_pb.ListVersionsResponse, Page[Version]]:
+    """A page of such versions, the newest first."""
+    request = registry_pb.ListVersionsRequest(name=name, page_token=token, filter=filter_message(where))
 
     def read(reply: registry_pb.ListVersionsResponse) -> Page[Version]:
+        check_applied(request.filter, reply.applied_filters)
         return Page(tuple(map(read_version, reply.versions)), reply.next_page_token)
 
     return Rpc(f"{_REGISTRY}/ListVersions", request, registry_pb.ListVersionsResponse, read)
@@ -162,24 +175,25 @@ def aliases(name: str, token: str) -> Rpc[registry_pb.ListAliasesResponse, Page[
     return Rpc(f"{_REGISTRY}/ListAliases", request, registry_pb.ListAliasesResponse, read)
 
 
-def history(name: str, alias: str, token: str) -> Rpc[registry_pb.ListAliasMovesResponse, Page[AliasMove]]:
-    """A page of the moves of one alias, or of all where it is empty, the newest first."""
-    request = registry_pb.ListAliasMovesRequest(name=name, alias=alias, page_size=_MOST, page_token=token)
+def history(
+    name: str, alias: str, token: str, where: MoveFilter = EVERY_MOVE
+) -> Rpc[registry_pb.ListAliasMovesResponse, Page[AliasMove]]:
+    """A page of such moves of one alias, or of all where it is empty, the newest first."""
+    request = registry_pb.ListAliasMovesRequest(
+        name=name,
+        alias=alias,
+        page_size=_MOST,
+        page_token=token,
+        actor=where.actor,
+        moved_since=timestamp(where.since, "since"),
+        moved_until=timestamp(where.until, "until"),
+    )
 
     def read(reply: registry_pb.ListAliasMovesResponse) -> Page[AliasMove]:
+        check_applied(request, reply.applied_filters)
         return Page(tuple(map(read_move, reply.moves)), reply.next_page_token)
 
     return Rpc(f"{_REGISTRY}/ListAliasMoves", request, registry_pb.ListAliasMovesResponse, read)
-
-
-def set_alias(
-    name: str, alias: str, version: int, expected_version: int | None, actor: str
-) -> Rpc[adapter_pb2.Alias, Alias]:
-    """Points an alias at a version."""
-    request = registry_pb.SetAliasRequest(
-        name=name, alias=alias, version=version, expected_version=expected_version, actor=actor
-    )
-    return Rpc(f"{_REGISTRY}/SetAlias", request, adapter_pb2.Alias, read_alias, is_repeatable=False)
 
 
 def rollback_alias(name: str, alias: str, expected_version: int, actor: str) -> Rpc[adapter_pb2.Alias, Alias]:

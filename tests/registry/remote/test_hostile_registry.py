@@ -14,11 +14,11 @@ import grpc
 import pytest
 
 from parfocal.registry import FileEntry, FolderRegistry, Manifest, Publication, Version
-from parfocal.registry.errors import BlobCorrupt, IndexCorrupt, ReplyRefused
+from parfocal.registry.errors import BlobCorrupt, FilterIgnored, IndexCorrupt, ReplyRefused
 from parfocal.registry.gates import BelowBase, Gate
 from parfocal.registry.peft import MAX_CONFIG_BYTES
 from parfocal.registry.remote import RemoteRegistry
-from parfocal.registry.values import digest_of
+from parfocal.registry.values import MoveFilter, VersionFilter, digest_of
 from parfocal.registry.wire import version_message
 from parfocal.rpc import RemoteError
 from parfocal.v1 import adapter_pb2
@@ -256,6 +256,24 @@ def test_a_list_that_does_not_go_on_ends(tmp_path: Path, kind: str) -> None:
             remote.aliases("team/x")
         with pytest.raises(ReplyRefused):
             remote.alias_history("team/x", "prod")
+
+
+def test_a_list_that_an_older_registry_did_not_filter_is_refused(tmp_path: Path) -> None:
+    summary, base = adapter_pb2.Adapter(name="team/x"), VersionFilter(base="b")
+    replies = {
+        "ListAdapters": pb.ListAdaptersResponse(adapters=[summary], applied_filters=["base"]),
+        "ListVersions": pb.ListVersionsResponse(),
+        "ListAliasMoves": pb.ListAliasMovesResponse(),
+    }
+    with lying(tmp_path, replies) as remote:
+        assert [each.name for each in remote.adapters(where=base).items] == ["team/x"]
+        with pytest.raises(FilterIgnored, match="by tags"):
+            remote.adapters(where=base.but(tags=("mail",)))
+        with pytest.raises(FilterIgnored, match="by base"):
+            remote.versions("team/x", where=base)
+        with pytest.raises(FilterIgnored, match="by actor"):
+            remote.alias_moves("team/x", where=MoveFilter("ann"))
+        assert remote.versions("team/x").items == ()
 
 
 @pytest.mark.parametrize("names", [["b", "a"], ["a", "a"], ["a", "../b"], ["A"]])

@@ -22,6 +22,7 @@ from parfocal.registry.remote.persistence import Persistence
 from parfocal.registry.remote.pulling import Pull, first_version
 from parfocal.registry.remote.pushing import Push, Report, Sent
 from parfocal.registry.remote.replies import (
+    check_applied,
     checked_adapters,
     checked_alias,
     checked_gate,
@@ -255,6 +256,7 @@ class RemoteRegistry:
                 page_size=checked_page_size(page_size), page_token=page_token, filter=filter_message(where)
             )
             reply = self._stub.ListAdapters(request, timeout=_DEADLINE_S)
+        check_applied(request.filter, reply.applied_filters)
         found = checked_adapters([read_adapter(item) for item in reply.adapters])
         return checked_page(found, reply.next_page_token, page_token)
 
@@ -268,6 +270,7 @@ class RemoteRegistry:
                 name=adapter, page_size=size, page_token=page_token, filter=filter_message(where)
             )
             reply = self._stub.ListVersions(request, timeout=_DEADLINE_S)
+        check_applied(request.filter, reply.applied_filters)
         found = checked_versions([read_listed(item) for item in reply.versions], adapter)
         return checked_page(found, reply.next_page_token, page_token)
 
@@ -310,6 +313,7 @@ class RemoteRegistry:
                 moved_until=timestamp(where.moved.until),
             )
             reply = self._stub.ListAliasMoves(request, timeout=_DEADLINE_S)
+        check_applied(request, reply.applied_filters)
         found = checked_moves((read_move(move) for move in reply.moves), adapter, word)
         return checked_page(found, reply.next_page_token, page_token)
 

@@ -6,7 +6,7 @@ Digests prove the bytes of a version, and nothing of names, numbers, lists and f
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from parfocal.registry.errors import InvalidArgument, ReplyRefused
+from parfocal.registry.errors import FilterIgnored, InvalidArgument, ReplyRefused
 from parfocal.registry.gates import StandingGate, Verdict
 from parfocal.registry.publishing import fault_of_files
 from parfocal.registry.values import (
@@ -22,8 +22,8 @@ from parfocal.registry.values import (
     check_version,
     parse_digest,
 )
-from parfocal.registry.wire import read_gate
-from parfocal.v1 import adapter_pb2
+from parfocal.registry.wire import fields_set, read_gate
+from parfocal.v1 import adapter_pb2, registry_service_pb2
 
 Item = TypeVar("Item")
 
@@ -31,6 +31,20 @@ Item = TypeVar("Item")
 def refused(what: str) -> ReplyRefused:
     """The error for a reply that is not to be believed."""
     return ReplyRefused(f"the registry {what}; nothing of it was used: ask one that you trust")
+
+
+def check_applied(
+    asked: registry_service_pb2.VersionFilter | registry_service_pb2.ListAliasMovesRequest,
+    applied_filters: Iterable[str],
+) -> None:
+    """Raises FilterIgnored where a registry did not look at all of a filter: what it lists is more."""
+    ignored = sorted(set(fields_set(asked)).difference(applied_filters))
+    if ignored:
+        raise FilterIgnored(
+            f"the registry did not filter its list by {', '.join(ignored)}: it is older than that filter; "
+            "list without it, or upgrade the registry",
+            field=ignored[0],
+        )
 
 
 def checked_version(version: Version, name: str | None = None) -> Version:

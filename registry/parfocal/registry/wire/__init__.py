@@ -8,7 +8,13 @@ from parfocal.registry.wire.canaries import (
 )
 from parfocal.registry.wire.errors import registry_errors
 from parfocal.registry.wire.events import event_message, read_event
-from parfocal.registry.wire.filters import filter_message, read_filter, read_move_filter, timestamp
+from parfocal.registry.wire.filters import (
+    fields_set,
+    filter_message,
+    read_filter,
+    read_move_filter,
+    timestamp,
+)
 from parfocal.registry.wire.gates import (
     gate_message,
     read_gate,
@@ -55,6 +61,7 @@ __all__ = [
     "comparison_messages",
     "evaluation_message",
     "event_message",
+    "fields_set",
     "file_message",
     "filter_message",
     "first_of_download_bytes",

@@ -23,6 +23,8 @@ _COMPARISONS = {
     Comparison.EQUAL: pb.COMPARISON_EQUAL,
     Comparison.NOT: pb.COMPARISON_NOT,
 }
+# Of the request for moves, which holds its filter itself.
+_OF_MOVES = ("actor", "moved_since", "moved_until")
 _COMPARED = {number: comparison for comparison, number in _COMPARISONS.items()}
 
 
@@ -66,6 +68,12 @@ def read_filter(message: pb.VersionFilter) -> VersionFilter:
 def read_move_filter(message: pb.ListAliasMovesRequest) -> MoveFilter:
     """The filter within a request; raises InvalidArgument."""
     return MoveFilter(message.actor, Span(_moment(message, "moved_since"), _moment(message, "moved_until")))
+
+
+def fields_set(message: pb.VersionFilter | pb.ListAliasMovesRequest) -> list[str]:
+    """The names of the fields by which a list is to be filtered: an answer says that it was."""
+    names = [field.name for field, _ in message.ListFields()]
+    return names if isinstance(message, pb.VersionFilter) else [name for name in names if name in _OF_MOVES]
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:

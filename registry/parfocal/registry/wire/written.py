@@ -18,11 +18,15 @@ def version_bytes(version: Version, aliases: Iterable[Alias], fields: bytes) -> 
     return b"".join(parts)
 
 
-def versions_bytes(versions: Iterable[bytes], next_page_token: str) -> bytes:
+def versions_bytes(
+    versions: Iterable[bytes], next_page_token: str, applied_filters: Iterable[str] = ()
+) -> bytes:
     """The bytes of the message ListVersionsResponse, of those of its versions."""
     number = registry_service_pb2.ListVersionsResponse.VERSIONS_FIELD_NUMBER
     parts = [part for version in versions for part in _field(number, version)]
-    rest = registry_service_pb2.ListVersionsResponse(next_page_token=next_page_token)
+    rest = registry_service_pb2.ListVersionsResponse(
+        next_page_token=next_page_token, applied_filters=applied_filters
+    )
     return b"".join([*parts, rest.SerializeToString()])
 
 

@@ -31,10 +31,12 @@ from parfocal.client.answers.versions import (
     Alias,
     AliasMove,
     File,
+    Signature,
     Version,
     read_adapter,
     read_alias,
     read_move,
+    read_signature,
     read_version,
 )
 
@@ -53,6 +55,7 @@ __all__ = [
     "LoadedAdapter",
     "Model",
     "ResolvedAdapter",
+    "Signature",
     "Timings",
     "TokenLogprob",
     "Tokens",
@@ -68,6 +71,7 @@ __all__ = [
     "read_model",
     "read_move",
     "read_results",
+    "read_signature",
     "read_tokens",
     "read_version",
 ]

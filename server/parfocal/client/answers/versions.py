@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from parfocal.client.canaries import Canary, read_canary
 from parfocal.client.errors import Corrupt
+from parfocal.client.moments import read_moment
 from parfocal.v1 import adapter_pb2 as pb
 
 
@@ -62,17 +62,6 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
-    """A second version, and its share of an alias's requests, in percent."""
-
-    version: int
-    digest: str
-    weight_percent: float
-    actor: str
-    begun_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Alias:
     """A name that points at a version, for example `prod`, and who moved it last.
 
@@ -86,6 +75,16 @@ class Alias:
     actor: str
     moved_at: datetime
     canary: Canary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature of a version, a bundle as the OpenSSF's model signing writes it; nobody has verified it."""
+
+    digest: str
+    bundle: bytes = field(repr=False)
+    actor: str
+    added_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def read_version(message: pb.Version) -> Version:
         name=message.name,
         version=message.version,
         digest=message.digest,
-        created_at=_moment(message.create_time),
+        created_at=read_moment(message.create_time),
         aliases=tuple(message.aliases),
         base=base,
         files=files,
@@ -142,22 +141,28 @@ def read_adapter(message: pb.Adapter) -> Adapter:
         latest_version=message.latest_version,
         version_count=message.version_count,
         aliases={alias.alias: alias.version for alias in message.aliases},
-        created_at=_moment(message.create_time),
-        updated_at=_moment(message.update_time),
+        created_at=read_moment(message.create_time),
+        updated_at=read_moment(message.update_time),
     )
 
 
 def read_alias(message: pb.Alias) -> Alias:
     """The message as a value."""
-    moved_at = _moment(message.update_time)
-    canary = _canary(message.canary) if message.HasField("canary") else None
+    moved_at = read_moment(message.update_time)
+    canary = read_canary(message.canary) if message.HasField("canary") else None
     place = message.name, message.alias, message.version, message.digest
     return Alias(*place, message.actor, moved_at, canary)
 
 
-def _canary(message: pb.Canary) -> Canary:
-    begun_at = _moment(message.begin_time)
-    return Canary(message.version, message.digest, message.weight / 100, message.actor, begun_at)
+def read_signature(message: pb.Signature) -> Signature:
+    """A signature whose bundle has the digest beside it; raises Corrupt."""
+    actual = f"sha256:{hashlib.sha256(message.bundle).hexdigest()}"
+    if actual != message.digest:
+        raise Corrupt(
+            f"the registry sent a signature with digest {actual} for {message.digest[:100]!a}; ask again",
+            reason="BLOB_CORRUPT",
+        )
+    return Signature(message.digest, message.bundle, message.actor, read_moment(message.add_time))
 
 
 def read_move(message: pb.AliasMove) -> AliasMove:
@@ -171,12 +176,5 @@ def read_move(message: pb.AliasMove) -> AliasMove:
         digest=message.digest,
         kind="unknown" if kind is None else kind.name.removeprefix("MOVE_KIND_").lower(),
         actor=message.actor,
-        moved_at=_moment(message.move_time),
+        moved_at=read_moment(message.move_time),
     )
-
-
-def _moment(timestamp: Timestamp) -> datetime:
-    try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise Corrupt(f"the registry sent a time that no calendar has: {timestamp.seconds} s") from error

@@ -16,6 +16,7 @@ from parfocal.registry.values import (
 from parfocal.registry.wire import (
     adapter_message,
     alias_message,
+    fields_set,
     move_message,
     namespace_message,
     read_filter,
@@ -40,7 +41,8 @@ class Lists:
         token = page.next_page_token
         if len(adapters) < len(page.items):
             token = page_token(adapters_listing(where), adapters[-1].name)
-        return pb.ListAdaptersResponse(adapters=adapters, next_page_token=token)
+        applied = fields_set(request.filter)
+        return pb.ListAdaptersResponse(adapters=adapters, next_page_token=token, applied_filters=applied)
 
     def namespaces(self, request: pb.ListNamespacesRequest) -> pb.ListNamespacesResponse:
         page = self._registry.namespaces(request.page_size, request.page_token)
@@ -74,4 +76,5 @@ class Lists:
             request.name, request.alias, request.page_size, request.page_token, where
         )
         moves = [move_message(move) for move in page.items]
-        return pb.ListAliasMovesResponse(moves=moves, next_page_token=page.next_page_token)
+        token, applied = page.next_page_token, fields_set(request)
+        return pb.ListAliasMovesResponse(moves=moves, next_page_token=token, applied_filters=applied)

@@ -48,6 +48,7 @@ from parfocal.registry.wire import (
     ManifestFields,
     alias_message,
     event_message,
+    fields_set,
     first_of_download_bytes,
     read_filter,
     read_publication,
@@ -215,7 +216,7 @@ class RegistryService(RegistryServiceServicer):
             self._registry.versions, request.name, request.page_size, request.page_token, where
         )
         await self._read_large(page.items)
-        written = await self._look_ups(self._written_versions, request.name, page)
+        written = await self._look_ups(self._written_versions, request, page)
         return as_reply(pb.ListVersionsResponse, written)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Context) -> adapter_pb2.Alias:
@@ -377,10 +378,10 @@ class RegistryService(RegistryServiceServicer):
     def _written_version(self, version: Version) -> bytes:
         return version_bytes(version, self._registry.aliases(version.name), self._fields(version))
 
-    def _written_versions(self, name: str, page: Page[Version]) -> bytes:
-        aliases = self._registry.aliases(name)
+    def _written_versions(self, request: pb.ListVersionsRequest, page: Page[Version]) -> bytes:
+        aliases = self._registry.aliases(request.name)
         versions = (version_bytes(version, aliases, self._fields(version)) for version in page.items)
-        return versions_bytes(versions, page.next_page_token)
+        return versions_bytes(versions, page.next_page_token, fields_set(request.filter))
 
     def _publish(self, header: pb.PublishHeader, folder: Path, caller: Caller) -> Version:
         publication = read_publication(header, signed(header.actor, caller))
