@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.training_rows import dialogue, row
+from fakes.data.rows import dialogue, row
 from parfocal.training.data import BaseEncoder, Example, MaskedRow, PreferenceRow, PromptRow, State, masked
 from parfocal.training.data.rows import Row, Turn
 

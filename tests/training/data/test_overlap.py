@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fakes.training_rows import dialogue, row, unrolled
+from fakes.data.rows import dialogue, row, unrolled
 from parfocal.training import Finding, Severity
 from parfocal.training.data.overlap import check_likeness, check_overlap
 from parfocal.training.data.rows import Row

@@ -1,6 +1,6 @@
 """What shows between rows: repeats, contradictions and too few rows."""
 
-from fakes.training_rows import dialogue, row
+from fakes.data.rows import dialogue, row
 from parfocal.training import Finding, Severity
 from parfocal.training.data.amounts import check_counts
 from parfocal.training.data.repeats import check_repeats

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.training_rows import dialogue, row, unrolled
+from fakes.data.rows import dialogue, row, unrolled
 from parfocal.training.data.rows import Row, normalised
 from parfocal.training.data.split import MAX_HELD_OUT, Shares, Split, lines_in_words, rows_digest, split
 

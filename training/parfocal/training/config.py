@@ -10,8 +10,7 @@ from typing import NoReturn
 
 from parfocal.engine import InvalidRequest
 from parfocal.engine.chats import check_variables
-from parfocal.registry import InvalidPublication
-from parfocal.registry.errors import UnsupportedAdapter
+from parfocal.registry import AdapterRefused, InvalidPublication
 from parfocal.registry.peft import check_fields
 from parfocal.registry.values import JSON, AdapterName, Rendering, checked_tags
 from parfocal.training.errors import InvalidConfig
@@ -186,7 +185,7 @@ class TrainConfig:
         }
         try:
             check_fields(form)
-        except UnsupportedAdapter as error:
+        except AdapterRefused as error:
             field = _FORM.get(str(error.field), str(error.field))
             raise InvalidConfig(
                 f"{field} cannot be served, so it is not trained: {error}", field=field

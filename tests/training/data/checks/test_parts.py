@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.data.files import read_examples
-from fakes.training_rows import row
+from fakes.data.rows import row
 from parfocal.training.data import METHOD_VIEWS, VIEWS, read_rows
 from parfocal.training.data.checks import Fit, Lengths, fits, mapped, view_of
 from parfocal.training.data.checks.disclosures import disclosures
