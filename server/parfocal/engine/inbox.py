@@ -1,5 +1,7 @@
 """What other threads tell the engine. Messages are values; only the engine's thread reads them."""
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -35,6 +37,9 @@ class Inbox:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Message] = SimpleQueue()
+        # Free once something was posted. The queue's own wait may last for ever when given microseconds:
+        # CPython 3.11 takes a time that runs out within the call for none.
+        self._posted = threading.Lock()
 
     def __len__(self) -> int:
         return self._queue.qsize()
@@ -42,6 +47,8 @@ class Inbox:
     def post(self, message: Message) -> None:
         """Adds a message; never blocks."""
         self._queue.put(message)
+        with contextlib.suppress(RuntimeError):  # it is free already
+            self._posted.release()
 
     def read(self) -> Iterator[Message]:
         """Yields what has arrived by now, without waiting.
@@ -53,7 +60,14 @@ class Inbox:
 
     def wait(self, seconds: float) -> Message | None:
         """The next message, or None if none arrives in time."""
+        self._posted.acquire(blocking=False)  # it may be free for what has been read since
+        message = self._next()
+        if message is None and self._posted.acquire(timeout=max(0.0, seconds)):
+            message = self._next()
+        return message
+
+    def _next(self) -> Message | None:
         try:
-            return self._queue.get(timeout=seconds)
+            return self._queue.get_nowait()
         except Empty:
             return None
