@@ -37,7 +37,7 @@ from parfocal.registry.index.refusals import check_room, check_room_to_sign
 from parfocal.registry.peft.config import read_peft_config
 from parfocal.registry.peft.lora_tensors import read_modules
 from parfocal.registry.peft.safetensors_header import SafetensorsHeader, TensorSpan
-from parfocal.registry.publishing.draft import Draft
+from parfocal.registry.publishing.draft import Draft, check_recordable
 from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.signing import Bundle
 from parfocal.registry.values import Contract, Manifest, checked_page_size, dumps
@@ -179,8 +179,10 @@ def manifest(wire: Wire, size: int) -> str:
         return draft.manifest(())
 
     rest = size - len(made(0).to_bytes())
+    written = made(rest)
+    assert len(written.to_bytes()) == size
     try:
-        assert len(made(rest).to_bytes()) == size
+        check_recordable(written)
     except InvalidPublication as error:
         return str(error)
     return ""

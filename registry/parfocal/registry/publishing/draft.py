@@ -149,24 +149,22 @@ def draft(folder: Path, publication: Publication) -> Draft:
     noticed = publication.noticed
     warnings = (*noticed, *(warning for warning in found if warning not in noticed))
     result = Draft(read, config, contract, publication, warnings, template)
-    # A manifest that cannot be written must be refused before anything is stored.
-    _check_recordable(result)
+    # A manifest that cannot be written must be refused before anything is stored. The weights' digest, not
+    # known yet, has as many characters as any other.
+    weights = FileEntry(WEIGHTS_FILE, read.weights.header.file_bytes, digest_of(b""))
+    check_recordable(result.over(weights))
     return result
 
 
-def _check_recordable(prepared: Draft) -> None:
-    """Raises InvalidPublication where the manifest cannot be written as JSON and read back.
-
-    The weights' digest, which is not known yet, has as many characters as any other.
-    """
-    weights = FileEntry(WEIGHTS_FILE, prepared.folder.weights.header.file_bytes, digest_of(b""))
+def check_recordable(manifest: Manifest) -> None:
+    """Raises InvalidPublication where a manifest cannot be written as JSON and read back."""
     try:
-        data = prepared.over(weights).to_bytes()
+        data = manifest.to_bytes()
     except InvalidJson as error:
         raise InvalidPublication(f"the publication cannot be recorded: {error}") from error
     if len(data) > MAX_MANIFEST_BYTES:
         raise InvalidPublication(
-            f"the manifest would be {len(data)} bytes, with {len(prepared.contract.targets)} modules; "
+            f"the manifest would be {len(data)} bytes, with {len(manifest.contract.targets)} modules; "
             f"{MAX_MANIFEST_BYTES} fit: shorten the modules' names or adapt fewer"
         )
     try:

@@ -83,6 +83,7 @@ async def _serve_until_terminated(resolved: Resolved) -> None:
 
     config, tell = registry_config(resolved), voice_of(resolved.config)
     async with running_registry(config) as running:
+        running.wire.terminate_on_signals()  # whoever is told that it serves may end it
         tell(f"Serving registry {config.registry} at {running.address}")
         if running.endpoint:
             tell(f"Answering the Hub's clients at {running.endpoint}")

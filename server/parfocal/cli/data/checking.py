@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parfocal.cli.data.pictures import bar, histogram
+from parfocal.cli.data.bars import bar, histogram
 from parfocal.cli.display import count_text, say, show_json, show_section
 from parfocal.cli.progress import bytes_progress
 
