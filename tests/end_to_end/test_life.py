@@ -19,7 +19,8 @@ def _short(lesson: Lesson) -> Lesson:
     data = dataclasses.replace(
         lesson.data, training=lesson.data.training[:48], held_out=lesson.data.held_out[:16]
     )
-    return dataclasses.replace(lesson, data=data, steps=3)
+    recipe = dataclasses.replace(lesson.recipe, steps=3, batch_size=8)
+    return dataclasses.replace(lesson, data=data, recipe=recipe)
 
 
 @pytest.fixture

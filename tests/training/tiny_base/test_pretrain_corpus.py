@@ -7,7 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.training.examples import office_memos, support_emails
+from parfocal.training.examples import office_memos, support_emails, support_tickets
 from tiny_base.batches import BatchStream, Place
 from tiny_base.encoding import Encoder
 from tiny_base.settings import smoke
@@ -60,6 +60,8 @@ def test_the_demo_jobs_are_not_in_the_corpus() -> None:
         assert mark not in everything
     sentences = [line for row in support_emails(50, 1) for line in row["prompt"].split("\n")[1:2]]
     sentences += [row["prompt"] for row in office_memos(50, 1)]
+    sentences += [row["prompt"] for row in support_tickets(50, 1)]
+    sentences += [row["completion"] for row in support_tickets(50, 1)]
     assert not [sentence for sentence in sentences if sentence in everything]
 
 

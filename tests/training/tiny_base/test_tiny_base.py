@@ -11,8 +11,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from parfocal.registry.bases.files import locate_base
-from parfocal.training.examples import office_memos, support_emails
-from parfocal.training.examples.rows import Job
+from parfocal.training.examples import Job, office_memos, support_emails, support_tickets
 from tiny_base.encoding import Encoder
 from tiny_base.export import load_weights
 from tiny_base.network import Network, Shape
@@ -46,8 +45,8 @@ def test_the_held_out_loss_of_the_card_can_be_measured_again() -> None:
     assert f"**{REPORT['held_out']['all']['loss']:.3f}**" in (FOLDER / "README.md").read_text()
 
 
-@pytest.mark.parametrize("job", [support_emails, office_memos])
-def test_the_base_alone_does_not_know_the_demo_jobs(job: Job) -> None:
+@pytest.mark.parametrize("job", [support_emails, office_memos, support_tickets])
+def test_the_base_alone_does_not_know_the_jobs_of_the_examples(job: Job) -> None:
     rows = list(job(6, seed=8))
     answers = [_answer(row["prompt"], row["completion"]) for row in rows]
     assert all(answers)

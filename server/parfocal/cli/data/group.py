@@ -7,6 +7,7 @@ import typer
 
 from parfocal.cli.data.checking import CheckRequest, check_files
 from parfocal.cli.data.columns import read_columns
+from parfocal.cli.data.example import example
 from parfocal.cli.data.showing import ShowRequest, show_rows
 from parfocal.cli.extras import needing
 from parfocal.cli.options import JsonOption
@@ -51,12 +52,13 @@ def build_data() -> typer.Typer:
     """The group of commands."""
     group = typer.Typer(
         name="data",
-        help="Check rows before anything is trained on them, and show what is learnt of them.",
+        help="Check rows before training, show what is learnt of them, or make some to try with.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
     group.command("check")(needing("train", check))
     group.command("show")(needing("train", show))
+    group.command("example")(example)
     return group
 
 

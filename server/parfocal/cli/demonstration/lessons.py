@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.training import TrainConfig, TrainResult, Watcher, train
-from parfocal.training.examples import Datasets, Row, datasets, office_memos, support_emails
+from parfocal.training.examples import RECIPES, Datasets, Recipe, Row, datasets, office_memos, support_emails
 
 SUPPORT = "demo/support"
 MEMO = "demo/memo"
@@ -25,8 +25,7 @@ class Lesson:
     name: str
     title: str
     data: Datasets
-    steps: int
-    learning_rate: float
+    recipe: Recipe
     parent: str | None = None
 
 
@@ -41,14 +40,15 @@ class Lessons:
 
 def full_lessons() -> Lessons:
     """The lessons of the demo: e-mail to JSON, note to memo, and the memo's new house style."""
-    emails = datasets(support_emails, training=800, held_out=50, seed=1)
-    notes = datasets(office_memos, training=500, held_out=50, seed=2)
-    style = datasets(office_memos, training=160, held_out=30, seed=3)
+    emails = datasets(support_emails, RECIPES["emails"].rows, held_out=50, seed=1)
+    notes = datasets(office_memos, RECIPES["memos"].rows, held_out=50, seed=2)
+    revision = Recipe(rows=160, steps=20, batch_size=8, learning_rate=2e-3)
+    style = datasets(office_memos, revision.rows, held_out=30, seed=3)
     revised = Datasets(*(tuple(map(_revise, r)) for r in (style.training, style.held_out, style.new_wording)))
     return Lessons(
-        Lesson(SUPPORT, "support e-mail → JSON record", emails, steps=140, learning_rate=5e-3),
-        Lesson(MEMO, "plain note → office memo of 1995", notes, steps=120, learning_rate=5e-3),
-        Lesson(MEMO, "the same memo in the new house style", revised, 20, 2e-3, parent=f"{MEMO}@1"),
+        Lesson(SUPPORT, "support e-mail → JSON record", emails, RECIPES["emails"]),
+        Lesson(MEMO, "plain note → office memo of 1995", notes, RECIPES["memos"]),
+        Lesson(MEMO, "the same memo in the new house style", revised, revision, parent=f"{MEMO}@1"),
     )
 
 
@@ -66,9 +66,9 @@ def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> Trai
         rendering="chat",
         rank=16,
         alpha=32,
-        batch_size=8,
-        steps=lesson.steps,
-        learning_rate=lesson.learning_rate,
+        batch_size=lesson.recipe.batch_size,
+        steps=lesson.recipe.steps,
+        learning_rate=lesson.recipe.learning_rate,
         evaluations=1,
         keep="last",
     )

@@ -34,7 +34,7 @@ class Tour:
         self._stage.act(
             "Train two adapters",
             "One small 4-bit base, `tiny`, ships with Parfocal. Each adapter learns its own job from "
-            "a few hundred examples, is measured against the base on held-out rows, and is published.",
+            "a few thousand examples, is measured against the base on held-out rows, and is published.",
         )
         for lesson in (self._support, self._memo):
             self._learn(lesson, self._registry)

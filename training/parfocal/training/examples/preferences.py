@@ -5,7 +5,7 @@ from random import Random
 from typing import TypedDict
 
 from parfocal.training.examples.names import order_number, person, product
-from parfocal.training.examples.rows import Wording
+from parfocal.training.examples.phrasing import Wording
 
 _QUESTIONS: Mapping[Wording, tuple[str, ...]] = {
     "seen": (
@@ -47,7 +47,11 @@ def preferred_replies(count: int, seed: int, wording: Wording = "seen") -> Itera
     """Yields `count` pairs; the same arguments give the same ones."""
     random = Random(f"replies/{seed}/{wording}")
     for _ in range(count):
-        facts = {"customer": person(random), "order": order_number(random), "product": product(random)}
+        facts = {
+            "customer": person(random, made_up=False),
+            "order": order_number(random),
+            "product": product(random, made_up=False),
+        }
         yield PreferencePair(
             prompt=random.choice(_QUESTIONS[wording]).format(**facts),
             chosen=random.choice(_BETTER).format(**facts),

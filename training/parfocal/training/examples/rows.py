@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
-# `seen` wording is what training uses; `new` wording is kept for evaluation: other sentences, same job.
-Wording = Literal["seen", "new"]
+from parfocal.training.examples.phrasing import Wording
 
 
 class Row(TypedDict):
@@ -34,15 +33,15 @@ class Datasets:
 
 def datasets(job: Job, training: int, held_out: int, seed: int) -> Datasets:
     """Makes `training` rows and twice `held_out` rows, in which no prompt occurs twice."""
-    rows = _distinct(job, training + held_out, seed, "seen")
+    rows = examples(job, training + held_out, seed, "seen")
     return Datasets(
         training=tuple(rows[:training]),
         held_out=tuple(rows[training:]),
-        new_wording=tuple(_distinct(job, held_out, seed + 1, "new")),
+        new_wording=tuple(examples(job, held_out, seed + 1, "new")),
     )
 
 
-def _distinct(job: Job, count: int, seed: int, wording: Wording) -> list[Row]:
-    """The first `count` rows with different prompts out of twice as many."""
+def examples(job: Job, count: int, seed: int, wording: Wording = "seen") -> list[Row]:
+    """`count` rows in which no prompt occurs twice: the first of twice as many."""
     by_prompt = {row["prompt"]: row for row in job(2 * count + 20, seed, wording)}
     return list(islice(by_prompt.values(), count))
