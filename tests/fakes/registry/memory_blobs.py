@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,6 +75,9 @@ class MemoryBlobs:
 
     def link(self, digest: str, target: Path, to_read: bool = False) -> bool:
         return False
+
+    def moment(self) -> datetime | None:
+        return None
 
     def stored(self) -> Iterator[Blob]:
         yield from (Blob(digest, len(data)) for digest, data in list(self._content.items()))

@@ -147,3 +147,16 @@ def test_a_journal_becomes_few_objects_and_keeps_every_event(
         "000000000000001-000000000001000.jsonl",
         "000000000001001-000000000001002.jsonl",
     ]
+
+
+def test_a_bucket_tells_the_time_by_its_own_clock_and_keeps_nothing_of_it(
+    url: str, bucket_host: BucketServer, tmp_path: Path
+) -> None:
+    blobs = ObjectBlobs(open_bucket(url), tmp_path / "staging")
+    before = blobs.moment()
+    blobs.put(io.BytesIO(b"x"))
+    (blob,) = blobs.stored()
+    after = blobs.moment()
+    assert before is not None and after is not None and blob.stored_at is not None
+    assert before <= blob.stored_at <= after
+    assert not any(key.startswith("uploads/") for key in keys(bucket_host, url))

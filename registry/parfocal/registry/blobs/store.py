@@ -119,6 +119,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    def moment(self) -> datetime | None:
+        """What time it is by the clock that `stored` tells times of, and None where that cannot be told."""
+        ...
+
     def stored(self) -> Iterator[Blob]:
         """Every blob that is there."""
         ...

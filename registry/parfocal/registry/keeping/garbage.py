@@ -1,7 +1,7 @@
 """Frees what no live version needs. Knows which blobs and copies are live, not why versions were deleted."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,12 @@ from parfocal.registry.values import PREFIX, digest_of
 
 # What every manifest holds, of any schema, and no configuration of an adapter.
 _SCHEMA = b'"schema":'
+
+Clock = Callable[[], datetime]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,14 @@ class Collection:
     grace_s: float = 0.0
 
 
-def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collection) -> Garbage:
+def collect(
+    index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collection, clock: Clock = _now
+) -> Garbage:
     """Removes the blobs and the local copies that no live version needs; raises StorageError or OSError.
 
     The caller is in `index.collecting()`, so that no publish is between its blobs and its index entry. What
-    is leased is kept as if a live version needed it.
+    is leased is kept as if a live version needed it. `clock` is this machine's: of a store that has its own,
+    the earlier of both counts, so that a clock which went forward makes nothing old.
     """
     leased = index.leased()
     live = _live(index, blobs)
@@ -65,11 +74,10 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
     stored = list(blobs.stored())
     dead: dict[str, Blob] = {}
     if not live.lost:
-        dead = {
-            blob.digest: blob
-            for blob in stored
-            if blob.digest not in live.needed and _is_older(blob, asked.grace_s)
-        }
+        dead = {blob.digest: blob for blob in stored if blob.digest not in live.needed}
+    if dead and asked.grace_s:
+        young = _earlier(clock(), blobs.moment()) - timedelta(seconds=asked.grace_s)
+        dead = {digest: blob for digest, blob in dead.items() if _is_older(blob, young)}
     unindexed = _unindexed(index, blobs, dead)
     if not asked.unindexed:
         for digest, files in unindexed.items():
@@ -90,11 +98,13 @@ def collect(index: Index, blobs: BlobStore, copies: LocalCopies, asked: Collecti
     return Garbage(tuple(dead.values()), folders, freed, dry_run, tuple(unindexed), unreadable, is_most)
 
 
-def _is_older(blob: Blob, grace_s: float) -> bool:
-    """Whether a blob is past its grace; one that says nothing of its age never is."""
-    if not grace_s:
-        return True
-    return blob.stored_at is not None and blob.stored_at < datetime.now(UTC) - timedelta(seconds=grace_s)
+def _is_older(blob: Blob, moment: datetime) -> bool:
+    """Whether a blob was stored before; one that says nothing of its age never was."""
+    return blob.stored_at is not None and blob.stored_at < moment
+
+
+def _earlier(here: datetime, there: datetime | None) -> datetime:
+    return here if there is None else min(here, there)
 
 
 def _is_most(dead: Iterable[Blob], stored: Iterable[Blob]) -> bool:

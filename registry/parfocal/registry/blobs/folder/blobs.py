@@ -153,6 +153,18 @@ class FolderBlobs:
         name = hex_of(digest)
         return self._root / name[:2] / name
 
+    def moment(self) -> datetime | None:
+        """The time by the file system's clock, which may be another machine's; None where it is read-only.
+
+        On a disk of this machine it is this machine's.
+        """
+        try:
+            with self._staging.work_folder() as work:
+                (work / "clock").touch()
+                return datetime.fromtimestamp((work / "clock").stat().st_mtime, UTC)
+        except OSError:
+            return None
+
     def stored(self) -> Iterator[Blob]:
         """Every blob that is there; raises StorageError."""
         with disk_errors(self._root):

@@ -13,12 +13,12 @@ from parfocal.registry.blobs.objects.bucket import Bucket
 from parfocal.registry.blobs.objects.journal import ObjectJournal
 from parfocal.registry.blobs.store import Blob, StagedBlob
 from parfocal.registry.disk import Staging, disk_errors
-from parfocal.registry.errors import BlobCorrupt, BlobMissing
+from parfocal.registry.errors import BlobCorrupt, BlobMissing, RegistryForbidden
 from parfocal.registry.values import PREFIX, Readable, copy_hashing, digest_of_file, hex_of
 
 log = logging.getLogger(__name__)
 _HEX = re.compile(r"[0-9a-f]{64}")
-_BLOBS = "blobs/sha256"
+_BLOBS, _UPLOADS = "blobs/sha256", "uploads"
 # Nobody uploads one object for so long; what is older was left by a process that is gone.
 _UPLOAD = timedelta(days=1)
 
@@ -102,6 +102,20 @@ class ObjectBlobs:
         """False: an object cannot be linked to."""
         return False
 
+    def moment(self) -> datetime | None:
+        """What time it is by the store's clock: that of an object just written; None where none may be.
+
+        Raises StorageError.
+        """
+        name = f"clock-{secrets.token_hex(8)}"
+        try:
+            self._bucket.write(f"{_UPLOADS}/{name}", b"")
+        except RegistryForbidden:
+            return None
+        written = [each.written_at for each in self._bucket.below(_UPLOADS) if each.key.endswith(name)]
+        self._bucket.remove(f"{_UPLOADS}/{name}")
+        return written[0] if written else None
+
     def stored(self) -> Iterator[Blob]:
         """Every blob that is there; raises StorageError."""
         for each in self._bucket.below(_BLOBS):
@@ -118,7 +132,7 @@ class ObjectBlobs:
         with disk_errors(self._bucket.shown):
             self._staging.sweep()
         old = datetime.now(UTC) - _UPLOAD
-        for each in self._bucket.below("uploads"):
+        for each in self._bucket.below(_UPLOADS):
             if each.written_at is not None and each.written_at < old:
                 self._bucket.remove(each.key)
 

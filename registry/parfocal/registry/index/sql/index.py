@@ -2,7 +2,7 @@
 
 # size: a method for each call of the protocol
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -73,10 +73,14 @@ SELECT digest, manifest FROM versions v WHERE deleted_at IS NULL AND NOT EXISTS 
 
 
 class SqlIndex:
-    """The index in `database`, but for what is the database's own affair: its check, and its locks."""
+    """The index in `database`, but for what is the database's own affair: its check, and its locks.
 
-    def __init__(self, database: Database) -> None:
+    `clock` says when events happen. Their order is that of their numbers, whatever the clock does.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = now) -> None:
         self._database = database
+        self._now = clock
         self._quotas = NO_QUOTAS
 
     def moment(self) -> object | None:
@@ -175,22 +179,22 @@ class SqlIndex:
             if there is not None:
                 if signatures:
                     self._before_adding(session)
-                    sign(session, name, there.version, signatures, actor)
+                    sign(session, self._signing(name, there.version, actor), signatures)
                 # Its own bytes need not be read to be believed.
                 return there if there.manifest_bytes == manifest else there.checked()
             self._before_adding(session)
             self._check_quota(session, name, usage.files_of(manifest))
             number = next_number(session, name)
-            event = Event(0, EventKind.VERSION_PUBLISHED, name, now(), number, digest, actor=actor)
+            event = Event(0, EventKind.VERSION_PUBLISHED, name, self._now(), number, digest, actor=actor)
             apply(session, event, manifest)
-            sign(session, name, number, signatures, actor)
+            sign(session, self._signing(name, number, actor), signatures)
             return Version(name, number, digest, manifest, event.happened_at)
 
     def add_signature(self, name: str, number: int, bundle: bytes, actor: str) -> Signature:
         with self._database.write() as session:
             self._before_adding(session)
             lookups.require_version(session, name, number)
-            sign(session, name, number, [bundle], actor)
+            sign(session, self._signing(name, number, actor), [bundle])
             digest = digest_of(bundle)
             return next(each for each in of_version(session, name, number) if each.digest == digest)
 
@@ -227,7 +231,7 @@ class SqlIndex:
             if actual != version or canary is not None:
                 gates.check(session, name, alias, terms, actual)
                 kind, place = EventKind.ALIAS_SET, (version, digest, alias, actual)
-                event = Event(0, kind, name, now(), *place, actor, gate=terms.found)
+                event = Event(0, kind, name, self._now(), *place, actor, gate=terms.found)
                 apply(session, replace(event, canary=_end_of(canary, version)))
             return lookups.the_alias(session, name, alias)
 
@@ -241,7 +245,7 @@ class SqlIndex:
             refusals.check_second(name, alias, plan.version, there.version)
             if there.canary is None or there.canary.plan != plan:
                 gates.check(session, name, alias, terms, there.version)
-                event = _at_rest(EventKind.CANARY_SET, there, actor, plan.text_of(digest))
+                event = _at_rest(EventKind.CANARY_SET, there, self._now(), actor, plan.text_of(digest))
                 apply(session, replace(event, gate=terms.found))
             return lookups.the_alias(session, name, alias)
 
@@ -255,7 +259,7 @@ class SqlIndex:
                 raise refusals.no_canary(name, alias)
             refusals.check_canary(name, alias, number, there.canary)
             end = CanaryEnd.of(there.canary, CanaryOutcome.ABORTED, found).to_text()
-            apply(session, _at_rest(EventKind.CANARY_ABORTED, there, actor, end))
+            apply(session, _at_rest(EventKind.CANARY_ABORTED, there, self._now(), actor, end))
             return lookups.the_alias(session, name, alias)
 
     def roll_back_alias(self, name: str, alias: str, actor: str, terms: Terms) -> Alias:
@@ -276,7 +280,7 @@ class SqlIndex:
                 refusals.check_room(name, lookups.count_aliases(session, name))
             gates.check(session, name, alias, terms, actual)
             place = target, live[target], alias, actual
-            event = Event(0, EventKind.ALIAS_ROLLED_BACK, name, now(), *place, actor, gate=terms.found)
+            event = Event(0, EventKind.ALIAS_ROLLED_BACK, name, self._now(), *place, actor, gate=terms.found)
             apply(session, replace(event, canary=_end_of(canary, target)))
             return lookups.the_alias(session, name, alias)
 
@@ -287,7 +291,7 @@ class SqlIndex:
             refusals.check_points_at(name, alias, expected, 0 if there is None else there.version)
             if there is None:
                 raise refusals.no_alias(name, alias)
-            _delete_alias(session, there, actor)
+            _delete_alias(session, there, actor, self._now())
 
     def gate(self, name: str, alias: str) -> Event | None:
         with self._database.read() as session:
@@ -297,14 +301,15 @@ class SqlIndex:
     def set_gate(self, name: str, alias: str, rules: str, actor: str) -> Event:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
-            return gates.put(session, name, alias, rules, actor)
+            gate = Event(0, EventKind.GATE_SET, name, self._now(), alias=alias, actor=actor, gate=rules)
+            return gates.put(session, gate)
 
     def clear_gate(self, name: str, alias: str, actor: str) -> None:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
             if lookups.gate_of(session, name, alias) is None:
                 raise refusals.no_gate(name, alias)
-            gates.clear(session, name, alias, actor)
+            apply(session, self._clearing(name, alias, actor))
 
     def delete_version(self, name: str, number: int, actor: str) -> None:
         with self._database.write() as session:
@@ -312,7 +317,7 @@ class SqlIndex:
             aliases = [a.alias for a in lookups.all_aliases(session, name) if a.holds(number)]
             if aliases:
                 raise refusals.version_in_use(name, number, aliases)
-            _delete_version(session, name, number, digest, actor)
+            apply(session, self._deleting(name, number, digest, actor))
 
     def delete_adapter(self, name: str, force: bool, actor: str) -> None:
         with self._database.write() as session:
@@ -321,12 +326,12 @@ class SqlIndex:
             if aliases and not force:
                 raise refusals.adapter_in_use(name, [alias.alias for alias in aliases])
             for alias in aliases:
-                _delete_alias(session, alias, actor)
+                _delete_alias(session, alias, actor, self._now())
             for gate in lookups.all_gates(session, name):
-                gates.clear(session, name, gate.alias, actor)
+                apply(session, self._clearing(name, gate.alias, actor))
             for number, digest in lookups.live_numbers(session, name).items():
-                _delete_version(session, name, number, digest, actor)
-            apply(session, Event(0, EventKind.ADAPTER_DELETED, name, now(), actor=actor))
+                apply(session, self._deleting(name, number, digest, actor))
+            apply(session, Event(0, EventKind.ADAPTER_DELETED, name, self._now(), actor=actor))
 
     def manifests(self) -> Iterator[tuple[str, bytes]]:
         with self._database.read() as session:
@@ -384,9 +389,18 @@ class SqlIndex:
     def _before_adding(self, session: Session) -> None:
         """Raises where a version must not be added now, though its files were stored."""
 
+    def _signing(self, name: str, number: int, actor: str) -> Event:
+        return Event(0, EventKind.VERSION_SIGNED, name, self._now(), number, actor=actor)
+
+    def _clearing(self, name: str, alias: str, actor: str) -> Event:
+        return Event(0, EventKind.GATE_CLEARED, name, self._now(), alias=alias, actor=actor)
+
+    def _deleting(self, name: str, number: int, digest: str, actor: str) -> Event:
+        return Event(0, EventKind.VERSION_DELETED, name, self._now(), number, digest, actor=actor)
+
     def _clock(self, session: Session) -> datetime:
         """The time that leases go by: one clock for all who share the index."""
-        return now()
+        return self._now()
 
     def _check_quota(self, session: Session, name: str, files: Mapping[str, int]) -> None:
         """Raises QuotaExceeded where a namespace would hold too much with a version of these files."""
@@ -434,9 +448,9 @@ def _moves(
     return rows
 
 
-def _delete_alias(session: Session, alias: Alias, actor: str) -> None:
+def _delete_alias(session: Session, alias: Alias, actor: str, when: datetime) -> None:
     where, previous, ended = alias.alias, alias.version, _end_of(alias.canary, 0)
-    event = Event(0, EventKind.ALIAS_DELETED, alias.name, now(), alias=where, actor=actor, canary=ended)
+    event = Event(0, EventKind.ALIAS_DELETED, alias.name, when, alias=where, actor=actor, canary=ended)
     apply(session, replace(event, previous_version=previous))
 
 
@@ -448,14 +462,10 @@ def _end_of(canary: Canary | None, version: int) -> str:
     return CanaryEnd.of(canary, outcome).to_text()
 
 
-def _at_rest(kind: EventKind, alias: Alias, actor: str, canary: str) -> Event:
+def _at_rest(kind: EventKind, alias: Alias, when: datetime, actor: str, canary: str) -> Event:
     """An event of an alias that goes on pointing where it points."""
     place = alias.version, alias.digest, alias.alias, alias.version
-    return Event(0, kind, alias.name, now(), *place, actor, canary=canary)
-
-
-def _delete_version(session: Session, name: str, number: int, digest: str, actor: str) -> None:
-    apply(session, Event(0, EventKind.VERSION_DELETED, name, now(), number, digest, actor=actor))
+    return Event(0, kind, alias.name, when, *place, actor, canary=canary)
 
 
 def _summary(row: tuple[str, str, int, int, str, str], aliases: Sequence[Alias]) -> AdapterSummary:

@@ -1,12 +1,13 @@
 """Signatures of versions inside an open transaction. Verifies none of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from parfocal.registry.index import refusals
 from parfocal.registry.index.sql.changes import apply
-from parfocal.registry.index.sql.rows import moment_in, now
+from parfocal.registry.index.sql.rows import moment_in
 from parfocal.registry.index.sql.session import Session
-from parfocal.registry.values import Event, EventKind, Signature, digest_of
+from parfocal.registry.values import Event, Signature, digest_of
 
 EVERY_BUNDLE = """
 SELECT DISTINCT s.digest, s.bundle FROM signatures s JOIN versions v ON v.name = s.name
@@ -23,15 +24,17 @@ def of_version(session: Session, name: str, number: int) -> tuple[Signature, ...
     return tuple(_signature(*row) for row in rows)
 
 
-def sign(session: Session, name: str, number: int, bundles: Iterable[bytes], actor: str) -> None:
-    """Adds those signatures to a version that it does not have; raises TooManySignatures."""
-    known = {each.digest for each in of_version(session, name, number)}
+def sign(session: Session, signing: Event, bundles: Iterable[bytes]) -> None:
+    """Adds those signatures to a version that it does not have, each by an event like `signing`.
+
+    Raises TooManySignatures.
+    """
+    known = {each.digest for each in of_version(session, signing.name, signing.version)}
     for bundle in bundles:
         digest = digest_of(bundle)
         if digest not in known:
-            refusals.check_room_to_sign(name, number, len(known))
-            event = Event(0, EventKind.VERSION_SIGNED, name, now(), number, digest, actor=actor)
-            apply(session, event, bundle)
+            refusals.check_room_to_sign(signing.name, signing.version, len(known))
+            apply(session, replace(signing, digest=digest), bundle)
             known.add(digest)
 
 

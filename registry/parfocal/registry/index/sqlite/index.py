@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from parfocal.registry.disk import FolderLock, disk_errors
@@ -9,20 +10,26 @@ from parfocal.registry.index.sql import SqlIndex
 from parfocal.registry.index.sqlite.database import SqliteDatabase
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class SqliteIndex(SqlIndex):
     """The index in the file `path`, with its locks beside it; several processes may use it at a time.
 
     `founding` is asked before a file that is absent or empty becomes an index, and raises where it must not.
-    Where nothing can be written now, reads go on. Raises NotARegistry, RegistryTooNew, IndexCorrupt or
-    another StorageError.
+    Where nothing can be written now, reads go on. Events and leases go by `clock`. Raises NotARegistry,
+    RegistryTooNew, IndexCorrupt or another StorageError.
     """
 
-    def __init__(self, path: Path, founding: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, founding: Callable[[], None], clock: Callable[[], datetime] = _now
+    ) -> None:
         self._path = path
         self._lock = FolderLock(path.parent / "lock")
         opening = FolderLock(path.parent / "opening.lock")
         self._file = SqliteDatabase(path, opening.exclusive, founding)
-        super().__init__(self._file)
+        super().__init__(self._file, clock)
 
     @property
     def is_writable(self) -> bool:
