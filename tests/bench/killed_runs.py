@@ -36,7 +36,9 @@ def main(folder: Path, kills: int) -> int:
         process.kill()
         process.wait()
         marks = sorted(path.parent.name for path in killed.glob("checkpoints/*/complete.json"))
-        halves = sorted(path.name for path in killed.glob("checkpoints/*") if path.name not in marks)
+        halves = sorted(
+            path.name for path in killed.glob("checkpoints/checkpoint-*") if path.name not in marks
+        )
         print(f"killed {delay:.1f} s into its steps; whole: {marks}, half written: {halves}", flush=True)
         process, resumes = _parfocal("train", "--resume", "--output", str(killed)), resumes + 1
     code = process.wait()
