@@ -127,7 +127,9 @@ def count_aliases(session: Session, name: str) -> int:
 def past_moves(session: Session, name: str, alias: str) -> list[tuple[MoveKind, int]]:
     """How an alias was pointed elsewhere and to which version, oldest first."""
     rows = session.execute(
-        f"SELECT kind, version FROM events WHERE name = ? AND alias = ? AND {POINTINGS} ORDER BY sequence",
+        # An index of moves is found only where the statement says that there is an alias.
+        "SELECT kind, version FROM events WHERE name = ? AND alias = ? AND alias <> ''"
+        f" AND {POINTINGS} ORDER BY sequence",
         (name, alias),
     )
     return [(MOVE_KINDS[EventKind(kind)], version) for kind, version in rows]
