@@ -2,6 +2,7 @@
 
 import io
 import resource
+import threading
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -160,3 +161,27 @@ def test_a_bucket_tells_the_time_by_its_own_clock_and_keeps_nothing_of_it(
     assert before is not None and after is not None and blob.stored_at is not None
     assert before <= blob.stored_at <= after
     assert not any(key.startswith("uploads/") for key in keys(bucket_host, url))
+
+
+def test_a_slow_bucket_ends_what_it_began_and_holds_up_nobody_who_needs_none_of_it(
+    registry: SharedRegistry, bucket_host: BucketServer, publication: Publication, tmp_path: Path
+) -> None:
+    first = registry.publish("x", numbered_adapter(tmp_path, 1), publication)
+    second = numbered_adapter(tmp_path, 2)
+    published: list[Version] = []
+    publishing = threading.Thread(target=lambda: published.append(registry.publish("x", second, publication)))
+    bucket_host.delay_s = 0.7
+    try:
+        publishing.start()
+        assert registry.resolve("x") == first
+        assert [each.version for each in registry.versions("x").items] == [1]
+        assert publishing.is_alive()
+        assert registry.set_alias("x", "prod", 1).version == 1
+        publishing.join(60)
+        (version,) = published
+        folder = registry.materialise(version.digest)
+    finally:
+        bucket_host.delay_s = 0.0
+        publishing.join(60)
+    assert sorted(path.name for path in folder.iterdir()) == [file.path for file in version.manifest.files]
+    assert registry.verify().is_sound
