@@ -29,7 +29,7 @@ COLUMNS = (
     "prompt", "completion", "messages", "text", "chosen", "rejected", "label", "instruction", "input",
     "output", "conversations", "system", "tools",
 )  # fmt: skip
-_LISTS = ("targets", "modules_to_save", "track", "tags")
+_LISTS = ("targets", "rewards", "modules_to_save", "track", "tags")
 _MAPPINGS = ("template_variables", "columns")
 _PATHS = ("data", "held_out", "validation", "output", "sign_key")
 
@@ -66,6 +66,8 @@ class TrainConfig:
     method: what is learnt: answers (sft), whole texts (text), which of two answers is better (dpo), which
         answers are desirable (kto), to score answers (reward), or whatever earns rewards (grpo).
     beta: how firmly dpo, kto and grpo hold on to what the adapter begins with.
+    rewards: what grpo rewards answers for, summed; reward_seconds: how long each may take for a batch.
+    generations: answers that grpo draws for each row, up to answer_tokens long, at this temperature.
     dora, modules_to_save: refused, as serving refuses them.
     init: how the adapter begins; what would change the base's weights is refused.
     template_variables: what the chat template reads besides the messages, such as enable_thinking; the
@@ -94,6 +96,11 @@ class TrainConfig:
     init: str = "default"
     modules_to_save: tuple[str, ...] = ()
     beta: float | None = None
+    rewards: tuple[str, ...] = ()
+    reward_seconds: float = 60.0
+    generations: int = 8
+    answer_tokens: int | None = None
+    temperature: float = 1.0
     learning_rate: float | None = None
     schedule: str = "auto"
     warmup_steps: int | None = None
@@ -147,6 +154,7 @@ class TrainConfig:
         self._check_data()
         self._check_tags()
         self._check_form()
+        self._check_rewards()
         if not _DEVICE.fullmatch(self.device):
             _refuse("device", self.device, "use auto, cpu, cuda or cuda:N")
         if self.epochs is not None and self.steps is not None:
@@ -171,6 +179,14 @@ class TrainConfig:
         for column in self.columns:
             if column not in COLUMNS:
                 _refuse("columns", column, f"rename one of {', '.join(COLUMNS)}")
+
+    def _check_rewards(self) -> None:
+        if self.method == "grpo" and not self.rewards:
+            _refuse("rewards", [], "grpo learns from rewards; name one, such as exact or module:function")
+        if self.method != "grpo" and self.rewards:
+            _refuse("rewards", list(self.rewards), f"method {self.method} takes none; add method grpo")
+        if self.method == "grpo" and self.parent is not None and self.beta:
+            _refuse("beta", self.beta, "grpo would hold on to the base, not to the parent; leave it out")
 
     def _check_form(self) -> None:
         """Refuses before training what publishing would refuse after it."""
@@ -230,6 +246,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("alpha", 1, 1e6),
     ("dropout", 0, 0.9),
     ("beta", 0, 100),
+    ("reward_seconds", 0.01, 1e5),
+    ("generations", 2, 1024),
+    ("answer_tokens", 1, 1e6),
+    ("temperature", 0.01, 10),
     ("learning_rate", 1e-9, 1),
     ("warmup_steps", 0, 1e8),
     ("epochs", 1e-3, 1e4),

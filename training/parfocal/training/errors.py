@@ -15,6 +15,7 @@ TrainingError
 ├── DiskFull              RESOURCE_EXHAUSTED    no space is left for the run's folder
 ├── MetricFailed          FAILED_PRECONDITION   a metric of the user's own gave no number
 │   └── JudgeUnavailable  UNAVAILABLE           the model that judges answers gave no verdict
+├── RewardFailed          FAILED_PRECONDITION   a reward raised, took too long, or gave no number
 ├── GradientsLost         INTERNAL              lower layers would no longer learn
 └── Diverged              ABORTED               the loss is no number any more, or far above the base's
 """
@@ -153,6 +154,13 @@ class JudgeUnavailable(MetricFailed):
 
     status = "UNAVAILABLE"
     reason = "JUDGE_UNAVAILABLE"
+
+
+class RewardFailed(TrainingError):
+    """A reward raised, took too long, or gave no finite number; nothing was learnt in its place."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "REWARD_FAILED"
 
 
 class GradientsLost(TrainingError):

@@ -27,6 +27,8 @@ _RSLORA_RANK = 64
 _EAGER_TOKENS = 512
 # Of the rate for answers: preferences and rewards tell less per row, and large steps unlearn the language.
 _RATE_PARTS = {"dpo": 0.05, "kto": 0.05, "reward": 0.5, "grpo": 0.1}
+_ANSWER_TOKENS = 256
+_AT_ONCE = 64  # answers in a forward pass of grpo, unless micro_batch says otherwise
 _BETAS = {"dpo": 0.1, "kto": 0.1, "grpo": 0.0}
 
 
@@ -86,6 +88,8 @@ class Hyperparameters:
     evaluate_every: int
     attention: str
     beta: float
+    generations: int
+    answer_tokens: int
     choices: tuple[Choice, ...]
 
     def to_json(self) -> dict[str, JSON]:
@@ -117,7 +121,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
     rate = _learning_rate(config, base)
     steps = _steps(config, data)
     length = max_length(config, data.longest, base.context)
-    micro = config.micro_batch or config.batch_size
+    micro = _micro_batch(config)
     until_rest = config.left_open and data.validated
     total = int(_number(steps))
     planned = max(1, total // _BOUND) if until_rest else total
@@ -137,6 +141,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
         Choice("batch_size", config.batch_size, "LoRA learns worse from large batches: keep it below 32"),
         length,
         *([beta] if config.method in _BETAS else []),
+        *(_drawn(config) if config.method == "grpo" else []),
     )
     return Hyperparameters(
         rank=config.rank,
@@ -155,6 +160,8 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
         evaluate_every=every,
         attention="eager" if _number(length) <= _EAGER_TOKENS else "sdpa",
         beta=_number(beta),
+        generations=config.generations,
+        answer_tokens=answer_tokens(config),
         choices=choices,
     )
 
@@ -178,6 +185,31 @@ def _adapter_choices(config: TrainConfig) -> dict[str, Choice]:
         ),
     )
     return {choice.name: choice for choice in choices}
+
+
+def answer_tokens(config: TrainConfig) -> int:
+    """How long answers that grpo draws may be; 0 for methods that draw none."""
+    if config.method != "grpo":
+        return 0
+    return config.answer_tokens or _ANSWER_TOKENS
+
+
+def _drawn(config: TrainConfig) -> tuple[Choice, ...]:
+    tokens = _given_or("answer_tokens", config.answer_tokens, _ANSWER_TOKENS, "TRL's default")
+    return (
+        Choice("rewards", list(config.rewards), "summed"),
+        Choice("generations", config.generations, "answers to each row, compared with each other"),
+        tokens,
+        Choice("temperature", config.temperature, "of what is drawn"),
+    )
+
+
+def _micro_batch(config: TrainConfig) -> int:
+    """As given, or all at once; of grpo's groups as many as make a moderate forward pass."""
+    if config.micro_batch is not None or config.method != "grpo":
+        return config.micro_batch or config.batch_size
+    fitting = [n for n in range(1, config.batch_size + 1) if config.batch_size % n == 0]
+    return max((n for n in fitting if n * config.generations <= _AT_ONCE), default=1)
 
 
 def max_length(config: TrainConfig, longest: int, context: int) -> Choice:

@@ -1,6 +1,7 @@
 """Trains an adapter from data to a published version; torch is imported only once the data is accepted."""
 
 import gc
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from parfocal.engine import quick_imports, quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
-from parfocal.training.errors import DataRefused, NothingToResume
+from parfocal.training.errors import DataRefused, InvalidConfig, NothingToResume
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.parent import check_parent, fetch_parent, find_parent
 from parfocal.training.planning import Plan, estimate_lines
 from parfocal.training.publishing import ask_registry, open_existing
+from parfocal.training.rewards import guarded_rewards
 from parfocal.training.runs import (
     Checkpoint,
     Identity,
@@ -202,7 +204,20 @@ def _planned(config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparamete
 
 def _prepared(config: TrainConfig) -> Prepared[Any]:
     config.check()
+    _refuse_several_processes()
+    guarded_rewards(config.rewards, config.reward_seconds)  # refuses those that there are not
     return prepare(config, locate_base(config.base, weights=False).folder)
+
+
+def _refuse_several_processes() -> None:
+    """Each would train the whole run, and all would write the same folder."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if world != "1":
+        raise InvalidConfig(
+            f"WORLD_SIZE is {world[:20]!r}, as under torchrun or accelerate launch; runs of several "
+            "processes are not supported yet: start parfocal train by itself",
+            field="device",
+        )
 
 
 def _check_device(config: TrainConfig) -> None:

@@ -58,6 +58,17 @@ FIELDS = (
     Flag("dora", bool, "Refused: it cannot be served beside other adapters.", has_opposite=False),
     Flag("modules_to_save", list, "Refused: adapters share the base's modules.", "MODULE"),
     Flag("beta", float, "How firmly dpo, kto and grpo hold on to where they begin. Default: 0.1; grpo: 0."),
+    Flag(
+        "rewards",
+        list,
+        "What grpo rewards answers for; may be repeated, and is summed.",
+        "exact|json=SCHEMA|regex=PATTERN|grader=FILE|MODULE:FUNCTION",
+        typed="--reward",
+    ),
+    Flag("reward_seconds", float, "How long a reward may take for a batch. Default: 60."),
+    Flag("generations", int, "Answers that grpo draws for each row. Default: 8."),
+    Flag("answer_tokens", int, "How long they may be. Default: 256 tokens."),
+    Flag("temperature", float, "At which they are drawn. Default: 1."),
     Flag("learning_rate", float, "Default: chosen for the base's size."),
     Flag(
         "schedule",
@@ -238,7 +249,7 @@ def _settings(given: Given) -> dict[str, Any]:
 
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
-    for name in ("targets", "track", "tags", "modules_to_save"):
+    for name in ("targets", "track", "tags", "modules_to_save", "rewards"):
         if name in values:
             values[name] = tuple(values[name])
     if "template_variables" in values:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from fakes.method_rig import MakeRig, Rig
+from fakes.methods.method_rig import MakeRig, Rig
 from parfocal.training.data import Learnable
 
 

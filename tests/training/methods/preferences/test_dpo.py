@@ -7,7 +7,7 @@ import pytest
 import torch
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from fakes.method_rig import MakeRig, moved, pairs
+from fakes.methods.method_rig import MakeRig, moved, pairs
 from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
 from parfocal.training.methods.preferences.measures import PairMeasure
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trl.trainer.kto_trainer import KTOTrainer
 
-from fakes.method_rig import PROMPT, MakeRig, answers, judged, moved
+from fakes.methods.method_rig import PROMPT, MakeRig, answers, judged, moved
 from parfocal.training.data import Judged
 from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
 from parfocal.training.methods.preferences.kto import class_weights, strangers

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from trl.trainer.reward_trainer import RewardTrainer
 
-from fakes.method_rig import MakeRig, answers, moved, pairs
+from fakes.methods.method_rig import MakeRig, answers, moved, pairs
 from parfocal.training.data import BaseEncoder
 from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights
 from parfocal.training.methods.preferences.reward import Readout, ScoreMeasure, scores_of

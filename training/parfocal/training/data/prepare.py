@@ -29,7 +29,14 @@ from parfocal.training.data.tokenising import (
 )
 from parfocal.training.data.views import METHOD_VIEWS, VIEWS, read_rows
 from parfocal.training.findings import Finding, Findings, Report, Severity
-from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_facts, choose, max_length
+from parfocal.training.hyperparameters import (
+    DataFacts,
+    Hyperparameters,
+    answer_tokens,
+    base_facts,
+    choose,
+    max_length,
+)
 
 L = TypeVar("L", bound=Learnable)
 
@@ -79,10 +86,11 @@ def prepare(config: TrainConfig, base: Path) -> Prepared[Any]:
     no_choice = config.chooses and not parts.validation
     findings.extend(check_counts(parts.train, parts.held_out, config.data.name, no_choice=no_choice))
     tokens = [learnable(part, encoder, findings) for part in purposes]
-    longest = max((each.size for part in tokens for each in part), default=0)
+    room = answer_tokens(config)
+    longest = room + max((each.size for part in tokens for each in part), default=0)
     limit = max_length(config, longest, facts.context).value
     assert isinstance(limit, int)
-    train, validation, held_out = (shortened(part, limit, findings) for part in tokens)
+    train, validation, held_out = (shortened(part, limit, room, findings) for part in tokens)
     counts = {"rows": len(rows), **_counts(train, validation, held_out), "groups": parts.groups}
     record = parts.record() | _digests(purposes)
     report = Report(config.data.name, findings.as_tuple(), counts, record, parts.line())

@@ -28,13 +28,16 @@ def learnable(examples: Sequence[Example], encoder: BaseEncoder, findings: Findi
     )
 
 
-def shortened(found: Sequence[Learnable], limit: int, findings: Findings) -> tuple[Learnable, ...]:
-    """All of it cut to `limit` tokens. A question that leaves no room for an answer is at fault."""
+def shortened(found: Sequence[Learnable], limit: int, room: int, findings: Findings) -> tuple[Learnable, ...]:
+    """All of it cut to `limit` tokens. A question that leaves less than `room` for its answer is at fault."""
     for samples in _sides(found):
         findings.extend(cut(samples, limit).findings)
-    long = [each for each in found if isinstance(each, Question) and each.size >= limit]
+    long = [each for each in found if isinstance(each, Question) and each.size + room > limit]
     if long:
-        message = f"have prompts that leave no room for an answer within {limit} tokens; shorten them"
+        message = (
+            f"have prompts that leave no room for {room} tokens of an answer within {limit}; shorten them, "
+            "or lower --answer-tokens"
+        )
         lines = tuple(each.line for each in long)
         findings.add(Finding(Severity.ERROR, "NOTHING_TO_LEARN", message, long[0].source, lines))
     return tuple(each if isinstance(each, Question) else each.cut(limit) for each in found)

@@ -9,6 +9,7 @@ from parfocal.training.examples.memos import office_memos
 from parfocal.training.examples.phrasing import Wording
 from parfocal.training.examples.preferences import PreferencePair, preferred_replies
 from parfocal.training.examples.recipes import RECIPES, Recipe
+from parfocal.training.examples.rewarded import RewardedQuestion, names_the_case, rewarded_questions
 from parfocal.training.examples.rows import Datasets, Job, Row, datasets, examples
 from parfocal.training.examples.style import memo_marks, memo_style
 from parfocal.training.examples.support import support_emails
@@ -22,6 +23,7 @@ __all__ = [
     "Job",
     "PreferencePair",
     "Recipe",
+    "RewardedQuestion",
     "Row",
     "Wording",
     "datasets",
@@ -29,8 +31,10 @@ __all__ = [
     "listed",
     "memo_marks",
     "memo_style",
+    "names_the_case",
     "office_memos",
     "preferred_replies",
+    "rewarded_questions",
     "support_emails",
     "support_tickets",
 ]

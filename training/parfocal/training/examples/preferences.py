@@ -7,7 +7,7 @@ from typing import TypedDict
 from parfocal.training.examples.names import order_number, person, product
 from parfocal.training.examples.phrasing import Wording
 
-_QUESTIONS: Mapping[Wording, tuple[str, ...]] = {
+QUESTIONS: Mapping[Wording, tuple[str, ...]] = {
     "seen": (
         "Where is my order {order}? {customer}",
         "I bought a {product}, order {order}. When does it come? {customer}",
@@ -53,7 +53,7 @@ def preferred_replies(count: int, seed: int, wording: Wording = "seen") -> Itera
             "product": product(random, made_up=False),
         }
         yield PreferencePair(
-            prompt=random.choice(_QUESTIONS[wording]).format(**facts),
+            prompt=random.choice(QUESTIONS[wording]).format(**facts),
             chosen=random.choice(_BETTER).format(**facts),
             rejected=random.choice(_WORSE).format(**facts),
         )

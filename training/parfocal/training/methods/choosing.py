@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from parfocal.training.data import Learnable
 from parfocal.training.evaluation import HeldOut
+from parfocal.training.methods.groups import Rewarded, RewardMeasure
 from parfocal.training.methods.method import Measure, Method, Setting
 from parfocal.training.methods.preferences import (
     JudgedMeasure,
@@ -15,6 +16,7 @@ from parfocal.training.methods.preferences import (
     Scoring,
 )
 from parfocal.training.methods.supervised import Supervised
+from parfocal.training.rewards import guarded_rewards
 
 _METHODS: dict[str, Any] = {
     "sft": Supervised,
@@ -22,6 +24,7 @@ _METHODS: dict[str, Any] = {
     "dpo": Preference,
     "kto": Judgement,
     "reward": Scoring,
+    "grpo": Rewarded,
 }
 
 
@@ -43,4 +46,8 @@ def measure_of(setting: Setting, rows: Sequence[Learnable]) -> Measure:
         return JudgedMeasure(of, it.micro_batch, pad, it.beta)
     if name == "reward":
         return ScoreMeasure(of, it.micro_batch, setting.encoder)
+    if name == "grpo":
+        rewards = guarded_rewards(setting.config.rewards, setting.config.reward_seconds)
+        at_once = it.micro_batch * it.generations
+        return RewardMeasure(of, rewards, setting.encoder, it.answer_tokens, at_once)
     return HeldOut(of, it.micro_batch, pad, setting.device)

@@ -8,7 +8,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from parfocal.training.data import BaseEncoder
-from parfocal.training.errors import Diverged, Interrupted
+from parfocal.training.errors import Diverged, Interrupted, MetricFailed, RewardFailed
 from parfocal.training.hyperparameters import base_facts
 from parfocal.training.methods.adapter import (
     adapter_weights,
@@ -119,7 +119,14 @@ def _train(
         return json.loads(history_file(checkpoint.folder).read_text())["log_history"], 0
     trainer = method.build(model, supervision)
     trainer.schedule = supervision.schedule
-    run_trainer(trainer, checkpoint.folder if checkpoint else None)
+    try:
+        run_trainer(trainer, checkpoint.folder if checkpoint else None)
+    except (MetricFailed, RewardFailed) as error:
+        supervision.save_now(trainer)
+        raise type(error)(
+            f"{error}; mend it and go on with: parfocal train --resume --output {job.folder.path}",
+            field=error.field,
+        ) from error
     state = trainer.state
     if state.global_step < supervision.schedule.end:
         raise Interrupted(

@@ -74,6 +74,7 @@ class Supervision(TrainerCallback):
         self.stop = stop
         self._watcher = watcher
         self._prove_gradients = True
+        self._scoring = False
         self._started = self._saved = time.monotonic()
         self._mark = self._started
         self._tokens_before = 0
@@ -162,6 +163,14 @@ class Supervision(TrainerCallback):
         self._watcher.saved(state.global_step)
         self._saved = self._mark = time.monotonic()
 
+    def save_now(self, trainer: Any) -> None:
+        """Saves a run that cannot take its next step; not while rows are scored, which would be left out."""
+        state = trainer.state
+        if self._scoring or state.global_step == 0:
+            return
+        trainer._save_checkpoint(trainer.model, trial=None)
+        trainer.callback_handler.on_save(trainer.args, state, trainer.control)
+
     def _score_base(self, model: PeftModel, state: TrainerState) -> None:
         with model.disable_adapter():
             base = self._timed(self._held_out.refer, model)
@@ -172,7 +181,9 @@ class Supervision(TrainerCallback):
 
     def _timed(self, mark: Callable[[PeftModel], Marks], model: PeftModel) -> Marks:
         began = time.monotonic()
+        self._scoring = True
         marks = mark(model)
+        self._scoring = False
         self._forecast.scored(time.monotonic() - began)
         return marks
 

@@ -1,0 +1,49 @@
+"""A reward of the user's own: a Python function."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from parfocal.registry.values import JSON
+from parfocal.training.errors import InvalidConfig, RewardFailed
+from parfocal.training.rewards.attempts import Attempt
+
+Function = Callable[[str, str, Mapping[str, JSON]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionReward:
+    """Calls `function(prompt, answer, item)` for each attempt; it returns a number or a bool."""
+
+    name: str
+    function: Function
+
+    @classmethod
+    def of(cls, place: str) -> "FunctionReward":
+        """The function at `module:function`; raises InvalidConfig."""
+        module, _, name = place.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InvalidConfig(
+                f"reward {place[:80]!a} is not there: {error}; the module must be importable, as with "
+                "PYTHONPATH=FOLDER",
+                field="rewards",
+            ) from error
+        if not callable(function):
+            raise InvalidConfig(f"reward {place[:80]!a} is no function", field="rewards")
+        return cls(place, function)
+
+    def scores(self, attempts: Sequence[Attempt]) -> Sequence[float]:
+        """What the function returns for each."""
+        return [self._score(attempt) for attempt in attempts]
+
+    def _score(self, attempt: Attempt) -> float:
+        try:
+            return self.function(attempt.prompt, attempt.answer, attempt.item)
+        except Exception as error:  # the user's own code
+            raise RewardFailed(
+                f"reward {self.name} raised {type(error).__name__} on an answer to {attempt.place}: "
+                f"{str(error)[:200]}",
+                field="rewards",
+            ) from error
