@@ -38,12 +38,18 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
         ("data", "check", f"{{folder}}/rows{ESCAPES}.jsonl", "--json"),
         ("data", "check", f"{{folder}}/absent{ESCAPES}"),
     ],
+    "data example": [("data", "example", ESCAPES), ("data", "example", "emails", "--rows", "3")],
     "data show": [
         ("data", "show", f"{{folder}}/rows{ESCAPES}.jsonl"),
         ("data", "show", f"{{folder}}/rows{ESCAPES}.jsonl", "--mask", "--line", "1"),
     ],
     "demo": [("demo", "--folder", f"{{folder}}/file{ESCAPES}")],
     "diff": [("diff", "team/x@1", "team/x@2"), ("diff", ESCAPES, "team/x@2"), ("diff", "team/x", ESCAPES)],
+    "eval": [
+        ("eval", "team/x@1", "--data", f"{{folder}}/absent{ESCAPES}"),
+        ("eval", ESCAPES, "--data", f"{{folder}}/rows{ESCAPES}.jsonl"),
+        ("eval", "team/x@1", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--metric", ESCAPES),
+    ],
     "export": [
         ("export", "team/x@1", "--oci", f"{{folder}}/image{ESCAPES}"),
         ("export", "team/x@1", "--hub", ESCAPES),

@@ -34,7 +34,7 @@ def config(**changes: Any) -> TrainConfig:
         ("seed", -1),
         ("held_out_fraction", 0.9),
         ("evaluations", 0),
-        ("exact_match", -1),
+        ("answers", -1),
         ("dropout", 1.0),
         ("rendering", "html"),
         ("keep", "first"),

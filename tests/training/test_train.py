@@ -42,6 +42,9 @@ def settings_of(folder: Path, base: Path) -> dict[str, Any]:
         "steps": STEPS,
         "evaluations": 2,
         "rank": 4,
+        "held_out_fraction": 0.2,
+        "answers": 0,
+        "probes": False,
     }
 
 
@@ -73,7 +76,7 @@ class Whole:
 def whole(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A published run for all tests that change nothing of it."""
     settings = settings_of(tmp_path_factory.mktemp("whole"), base_folder)
-    settings |= {"exact_match": 3, "template_variables": {"enable_thinking": False}}
+    settings |= {"answers": 3, "template_variables": {"enable_thinking": False}}
     watcher = RecordingWatcher()
     return Whole(settings, train(TrainConfig(**settings), watcher), watcher)
 
@@ -99,7 +102,7 @@ def alone(unpublished: TrainResult, tmp_path: Path) -> Path:
 def test_the_adapter_is_better_than_its_base_and_says_so(trained: TrainResult) -> None:
     assert trained.adapter.loss < trained.base.loss - 0.1
     assert trained.gain.verdict == "better"
-    assert trained.examples == 4
+    assert trained.examples == 8
 
 
 def test_the_version_carries_where_it_came_from_and_how_good_it_is(
@@ -118,7 +121,7 @@ def test_the_version_carries_where_it_came_from_and_how_good_it_is(
         "chat", manifest.contract.base.chat_template_digest, {"enable_thinking": False}
     )
     assert {"torch", "peft", "trl", "bitsandbytes"} <= manifest.provenance.tools.keys()
-    assert manifest.evaluation.examples == 4
+    assert manifest.evaluation.examples == 8
     assert manifest.evaluation.metrics == trained.metrics()
     assert {"base_exact_match", "adapter_exact_match"} <= trained.metrics().keys()
 
@@ -144,9 +147,9 @@ def test_a_watcher_is_told_the_reasons_the_steps_and_the_table(whole: Whole) -> 
     text = "\n".join(whole.watcher.said)
 
     assert "Tinker cookbook" in text
-    assert "72 rows to train on, 4 to choose the adapter on, 4 to report on" in text
+    assert "64 rows to train on, 8 to choose the adapter on, 8 to report on" in text
     assert f"step 3/{STEPS}: validation loss" in text
-    assert "4 held-out rows" in text
+    assert "8 held-out rows" in text
     assert "Published as team/letters@1" in text
     assert [done.step for done in whole.watcher.steps] == list(range(1, STEPS + 1))
 
@@ -165,7 +168,7 @@ def test_the_version_names_the_rows_that_its_figures_are_of(
     assert recorded["held_out_lines"] == lines_in_words(reported)
     assert not {sample.row for sample in prepared.validation} & set(reported)
     assert manifest.evaluation.data_digest == recorded["held_out_digest"] != recorded["validation_digest"]
-    assert (recorded["train_rows"], recorded["validation_rows"], recorded["held_out_rows"]) == (72, 4, 4)
+    assert (recorded["train_rows"], recorded["validation_rows"], recorded["held_out_rows"]) == (64, 8, 8)
     assert recorded["kept_step"] == result.best_step
     assert recorded["data_report"] == prepared.report.summary()
 
@@ -176,7 +179,7 @@ def test_where_nothing_is_chosen_the_held_out_rows_are_watched_and_all_reported(
     watcher = RecordingWatcher()
     result = train(TrainConfig(**settings | {"keep": "last", "steps": 2}), watcher)
 
-    assert result.examples == 8
+    assert result.examples == 16
     assert result.best_step == result.steps
     assert any("step 1/2: held-out loss" in line for line in watcher.said)
 

@@ -62,7 +62,8 @@ def test_a_run_moves_what_its_method_is_for_and_publishes_how_far(
     base_folder: Path, tmp_path: Path, method: str, gained: str, shown: str
 ) -> None:
     watcher = RecordingWatcher()
-    result = train(TrainConfig(**settings_of(tmp_path, base_folder, method)), watcher)
+    settings = settings_of(tmp_path, base_folder, method, held_out_fraction=0.2, probes=False)
+    result = train(TrainConfig(**settings), watcher)
     manifest = FolderRegistry(tmp_path / "registry").resolve(f"team/{method}").manifest
 
     assert result.gain.verdict == "better"

@@ -28,6 +28,7 @@ from parfocal.cli.commands.top import top
 from parfocal.cli.commands.train import build_train
 from parfocal.cli.data import build_data
 from parfocal.cli.display import say, show_warnings_as_lines
+from parfocal.cli.evaluating import eval_
 from parfocal.cli.exchange import export, import_
 from parfocal.cli.extras import needing
 from parfocal.cli.failures import OneLineGroup
@@ -41,7 +42,7 @@ _REGISTRY_COMMANDS: tuple[Callable[..., None], ...] = (
     push, pull, export, import_, ls, show, diff, sign, verify, alias, canary, gate, rollback, log, rm,
 )  # fmt: skip
 # Those whose names Python has taken.
-_NAMES = {"import_": "import"}
+_NAMES = {"import_": "import", "eval_": "eval"}
 # Each with the extra that it needs.
 _TOURS = {"demo": "all", "bench": "serve"}
 
@@ -67,7 +68,8 @@ def build_app() -> typer.Typer:
     plan = needing("train", build_plan())
     commands: tuple[Callable[..., None], ...] = (status, top, generate)
     asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
-    for command in (serve, *asking, plan, train, *keeping, gc):
+    measure = reaching(needing("train", eval_))
+    for command in (serve, *asking, plan, train, measure, *keeping, gc):
         app.command(_NAMES.get(command.__name__))(command)
     for group in (build_data(), build_registry(), build_keys(), build_trust(), build_cache()):
         app.add_typer(group)

@@ -28,7 +28,7 @@ def needing(extra: str, command: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(command)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        require(extra, command.__name__)
+        require(extra, command.__name__.rstrip("_"))
         return command(*args, **kwargs)
 
     return checked

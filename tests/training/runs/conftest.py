@@ -20,6 +20,8 @@ def settings_of(folder: Path, base: Path) -> dict[str, Any]:
         "rank": 4,
         "dropout": 0.1,
         "batch_size": 4,
+        "answers": 0,
+        "probes": False,
     }
 
 

@@ -140,11 +140,11 @@ def test_a_setting_that_decides_the_adapter_cannot_change(halted: Halted, name: 
 def test_what_was_given_before_may_be_given_again_and_the_registry_anew(
     interrupted: Path, shared: dict[str, Any], tmp_path: Path
 ) -> None:
-    again = {"rank": 4, "data": shared["data"], "registry": str(tmp_path / "elsewhere"), "exact_match": 2}
+    again = {"rank": 4, "data": shared["data"], "registry": str(tmp_path / "elsewhere"), "answers": 2}
     result = resume(interrupted, settings=again)
 
     assert result.version == 1
-    assert result.adapter.exact_match is not None
+    assert "exact_match" in result.adapter.named()
     assert (tmp_path / "elsewhere" / "index.sqlite").exists()
 
 

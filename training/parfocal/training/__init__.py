@@ -24,10 +24,12 @@ from parfocal.training.errors import (
     RunExists,
     TrainingError,
 )
+from parfocal.training.figures import lines as evaluation_lines
 from parfocal.training.findings import Finding, Report, Severity
 from parfocal.training.hyperparameters import Choice, Hyperparameters
 from parfocal.training.planning import Estimate, Plan, estimate_lines, estimated
 from parfocal.training.publishing import publish_run
+from parfocal.training.reports import document, write_report
 from parfocal.training.run import check, plan, resume, train
 from parfocal.training.runs import (
     Figures,
@@ -39,6 +41,7 @@ from parfocal.training.runs import (
     latest_unfinished,
 )
 from parfocal.training.signing import SigningKey
+from parfocal.training.versions import EvalConfig, Evaluation, evaluate_versions
 from parfocal.training.watching import BarWatcher, PlainWatcher
 
 __all__ = [
@@ -50,6 +53,8 @@ __all__ = [
     "DiskFull",
     "Diverged",
     "Estimate",
+    "EvalConfig",
+    "Evaluation",
     "Figures",
     "Finding",
     "GradientsLost",
@@ -77,11 +82,15 @@ __all__ = [
     "TrainingError",
     "Watcher",
     "check",
+    "document",
     "estimate_lines",
     "estimated",
+    "evaluate_versions",
+    "evaluation_lines",
     "latest_unfinished",
     "plan",
     "publish_run",
     "resume",
     "train",
+    "write_report",
 ]

@@ -14,6 +14,7 @@ from parfocal.registry import AdapterRefused, InvalidPublication
 from parfocal.registry.peft import check_fields
 from parfocal.registry.values import JSON, AdapterName, Rendering, checked_tags
 from parfocal.training.errors import InvalidConfig
+from parfocal.training.metrics import metric_named
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 METHODS = ("sft", "text", "dpo", "kto", "reward", "grpo")
@@ -29,7 +30,7 @@ COLUMNS = (
     "prompt", "completion", "messages", "text", "chosen", "rejected", "label", "instruction", "input",
     "output", "conversations", "system", "tools",
 )  # fmt: skip
-_LISTS = ("targets", "rewards", "modules_to_save", "track", "tags")
+_LISTS = ("targets", "rewards", "modules_to_save", "track", "tags", "metrics")
 _MAPPINGS = ("template_variables", "columns")
 _PATHS = ("data", "held_out", "validation", "output", "sign_key")
 
@@ -59,7 +60,10 @@ class TrainConfig:
     batch_size: rows per step; micro_batch: rows per forward pass.
     evaluations: how many times the validation rows are scored while training.
     keep: publish the adapter with the best validation loss, or the last.
-    exact_match: how many held-out answers to generate and compare at the end.
+    metrics: how held-out answers are judged, as `metrics.metric_named` reads them; the first tells which
+        are right.
+    answers: how many of them are generated, 0 for none.
+    probes: whether general texts tell what the adapter has forgotten, and which clichés it has learnt.
     adapter_dtype: of the published weights.
     events: a file to add the run's events to as JSON lines, or `-` for standard output.
     track: experiment trackers, as `tensorboard:FOLDER` or `trackio:PROJECT`.
@@ -114,7 +118,9 @@ class TrainConfig:
     seed: int = 0
     evaluations: int = 5
     keep: str = "best"
-    exact_match: int = 0
+    metrics: tuple[str, ...] = ("exact",)
+    answers: int = 50
+    probes: bool = True
     checkpoint_minutes: float = 10.0
     device: str = "auto"
     dtype: str = "auto"
@@ -152,6 +158,7 @@ class TrainConfig:
         except (InvalidRequest, InvalidPublication) as error:
             raise InvalidConfig(str(error), field="template_variables") from error
         self._check_data()
+        self._check_metrics()
         self._check_tags()
         self._check_form()
         self._check_rewards()
@@ -166,6 +173,10 @@ class TrainConfig:
             _refuse(name, 1, "kto compares the rows of a forward pass, so it takes two at least")
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             _refuse("micro_batch", self.micro_batch, f"it must divide batch_size {self.batch_size}")
+
+    def _check_metrics(self) -> None:
+        for metric in self.metrics:
+            metric_named(metric)
 
     def _check_tags(self) -> None:
         try:
@@ -235,8 +246,9 @@ class TrainConfig:
             if fields.get(name) is not None:
                 fields[name] = Path(str(fields[name]))  # type: ignore[assignment]  # no longer JSON
         for name in _LISTS:
-            given = fields.get(name, ())
-            fields[name] = tuple(given) if isinstance(given, list) else ()
+            if name in fields:
+                given = fields[name]
+                fields[name] = tuple(given) if isinstance(given, list) else ()
         return cls(**fields)  # type: ignore[arg-type]  # the names are checked, `check` judges the values
 
 
@@ -260,7 +272,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("max_length", 8, 1e7),
     ("seed", 0, 2**32 - 1),
     ("evaluations", 1, 1000),
-    ("exact_match", 0, 1e6),
+    ("answers", 0, 1e6),
     ("checkpoint_minutes", 0.01, 1e5),
 )
 _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -1,13 +1,16 @@
 """What follows training: export, the final comparison with the base, the curve, the registry."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from parfocal.registry import Evaluation, Provenance, Publication, Rendering, Version
-from parfocal.registry.values import JSON
+from parfocal.registry.values import JSON, WEIGHTS_FILE
+from parfocal.training.assessing import assess
 from parfocal.training.data import Sample
-from parfocal.training.evaluation import exact_match
+from parfocal.training.evaluation import Result
 from parfocal.training.methods import Fitted, Marks, load_served, measure_of, setting_of
 from parfocal.training.publishing import check_adapter, publication_json
+from parfocal.training.reports import write_report
 from parfocal.training.runs import Figures, Gain, Job, TrainResult, draw_curve, gain, tool_versions
 from parfocal.training.settings import resolved_settings
 
@@ -16,7 +19,7 @@ _ELSEWHERE = frozenset(
     {
         *("data", "validation", "held_out", "output", "registry", "events", "track", "checkpoint_minutes"),
         *("tags", "sign_key"),
-        *("name", "base", "parent", "seed", "template_variables"),
+        *("name", "base", "parent", "seed", "template_variables", "metrics", "answers", "probes"),
     }
 )
 
@@ -26,12 +29,13 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
 
     Raises:
         RunDamaged: the adapter's files are no longer those that training wrote.
+        MetricFailed: a metric gave no number for an answer; the run can be resumed with another.
         RegistryError: it could not be published; `publish_run` can do that later.
     """
     job.watcher.say("Scoring base and adapter on the held-out rows")
-    bench = _Bench(job)
-    base, base_figures, adapter, adapter_figures = bench.compared()
+    compared = _compared(job, fitted)
     draw_curve(fitted.history, job.folder.curve, f"{job.config.name} on {job.base.id}")
+    report = None if compared.found is None else write_report(compared.found.evaluated, job.folder.evaluation)
     draft = TrainResult(
         name=job.config.name,
         version=None,
@@ -44,10 +48,13 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         still_falling=fitted.still_falling,
         seconds=fitted.seconds,
         tokens_per_second=fitted.tokens / fitted.seconds,
-        examples=bench.measure.examples,
-        base=base_figures,
-        adapter=adapter_figures,
-        gains=_gains(base, adapter),
+        examples=len(job.prepared.held_out),
+        base=compared.base,
+        adapter=compared.adapter,
+        gains=compared.gains,
+        evaluated=None if compared.found is None else compared.found.evaluated,
+        report=report,
+        recorded={} if compared.found is None else compared.found.recorded(1),
     )
     publication = _publication(job, draft)
     job.folder.write(job.folder.publication.name, publication_json(publication, fitted.files))
@@ -59,31 +66,42 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
     return draft
 
 
-class _Bench:
-    """The exported adapter on its base as served, and the rows to score them on."""
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Base and adapter beside each other; `found` is what the serving engine has found, if asked."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._setting = setting_of(job)
-        self.measure = measure_of(self._setting, job.prepared.held_out)
-        self.model = load_served(job.base.folder, job.folder.adapter, self._setting.device)
+    base: Figures
+    adapter: Figures
+    gains: Mapping[str, Gain]
+    found: Result | None = None
 
-    def compared(self) -> tuple[Marks, Figures, Marks, Figures]:
-        """Marks and figures of the base, then of the adapter."""
-        with self.model.disable_adapter():
-            base = self.measure.refer(self.model)
-            base_figures = self._figures(base)
-        adapter = self.measure.score(self.model)
-        return base, base_figures, adapter, self._figures(adapter)
 
-    def _figures(self, marks: Marks) -> Figures:
-        exact = None
-        samples = [row for row in self._job.prepared.held_out if isinstance(row, Sample)]
-        scored = [sample for sample in samples if sample.row.turns[-1].learn]
-        if rows := scored[: self._job.config.exact_match]:
-            encoder = self._setting.encoder
-            exact = exact_match(self.model, rows, encoder, self._job.hyperparameters.micro_batch)
-        return Figures(marks.loss, exact, marks.figures)
+def _compared(job: Job, fitted: Fitted) -> _Compared:
+    """By the engine that serves where the method answers; what tells pairs apart is measured as it trains."""
+    samples = [row for row in job.prepared.held_out if isinstance(row, Sample)]
+    if len(samples) < len(job.prepared.held_out):
+        return _as_trained(job)
+    found = assess(job, samples, fitted.files[WEIGHTS_FILE])
+    whole = [each for each in found.evaluated.figures if not each.slice and "." not in each.name]
+    base, adapter = ({each.name: each.estimate(arm).value for each in whole} for arm in (0, 1))
+    gains = {each.name: Gain.of(each.improvement(1)) for each in whole}
+    return _Compared(_figures(base), _figures(adapter), gains, found)
+
+
+def _as_trained(job: Job) -> _Compared:
+    """Marks on the exported adapter and its base, by the method's own measure."""
+    setting = setting_of(job)
+    measure = measure_of(setting, job.prepared.held_out)
+    model = load_served(job.base.folder, job.folder.adapter, setting.device)
+    with model.disable_adapter():
+        base = measure.refer(model)
+    adapter = measure.score(model)
+    figures = [Figures(marks.loss, marks.figures) for marks in (base, adapter)]
+    return _Compared(figures[0], figures[1], _gains(base, adapter))
+
+
+def _figures(values: Mapping[str, float]) -> Figures:
+    return Figures(values["loss"], {name: value for name, value in values.items() if name != "loss"})
 
 
 def _gains(base: Marks, adapter: Marks) -> dict[str, Gain]:

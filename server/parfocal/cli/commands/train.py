@@ -87,7 +87,16 @@ FIELDS = (
     Flag("seed", int, "Same seed, same adapter on CPU. Default: 0."),
     Flag("evaluations", int, "How often validation rows are scored while training. Default: 5."),
     Flag("keep", str, "Publish the adapter that scored best, or the last. Default: best.", "best|last"),
-    Flag("exact_match", int, "Held-out answers to generate and compare at the end. Default: 0."),
+    Flag(
+        "metrics",
+        list,
+        "How answers are judged: exact, json, json=SCHEMA, label, rouge, regex=PATTERN, judge=URL#MODEL or "
+        "module:function; may be repeated. Default: exact.",
+        "METRIC",
+        typed="--metric",
+    ),
+    Flag("answers", int, "Held-out answers to generate and judge at the end. Default: 50."),
+    Flag("probes", bool, "Measure what was forgotten, and which clichés were learnt. Default: yes."),
     Flag("checkpoint_minutes", float, "Minutes between checkpoints. Default: 10."),
     Flag("device", str, "auto, cpu, cuda or cuda:N. Default: auto."),
     Flag("dtype", str, "What the base computes in. Default: auto.", "auto|float32|bfloat16"),
@@ -249,7 +258,7 @@ def _settings(given: Given) -> dict[str, Any]:
 
     names = {flag.name for flag in FIELDS}
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
-    for name in ("targets", "track", "tags", "modules_to_save", "rewards"):
+    for name in ("targets", "track", "tags", "modules_to_save", "rewards", "metrics"):
         if name in values:
             values[name] = tuple(values[name])
     if "template_variables" in values:

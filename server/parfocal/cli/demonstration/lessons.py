@@ -71,6 +71,7 @@ def learn(lesson: Lesson, folder: Path, registry: str, watcher: Watcher) -> Trai
         learning_rate=lesson.recipe.learning_rate,
         evaluations=1,
         keep="last",
+        answers=0,  # the tour asks the server
     )
     return train(config, watcher)
 

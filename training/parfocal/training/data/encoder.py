@@ -30,8 +30,12 @@ _PLAIN_CLASS = "TokenizersBackend"
 class BaseEncoder:
     """The tokenizer of a base folder, as serving uses it."""
 
-    def __init__(self, folder: Path, variables: Mapping[str, Value] | None = None) -> None:
+    def __init__(
+        self, folder: Path, variables: Mapping[str, Value] | None = None, template: str | None = None
+    ) -> None:
         """Loads the tokenizer; `variables` are what the chat template reads besides the messages.
+
+        `template` replaces the base's own, for an adapter that carries one.
 
         Raises:
             BaseUnfit: the folder holds no tokenizer, or one without an end-of-sequence token.
@@ -44,7 +48,8 @@ class BaseEncoder:
         self.pad_id: int = pad if isinstance(pad, int) else self.eos_id
         self.end_ids = frozenset(end_token_ids(folder, self.eos_id))
         self.unknown_id: int | None = self.tokenizer.unk_token_id
-        self.has_template = self.tokenizer.chat_template is not None
+        self._template = template
+        self.has_template = template is not None or self.tokenizer.chat_template is not None
         self.special_texts = _special_texts(self.tokenizer)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
@@ -70,7 +75,9 @@ class BaseEncoder:
         """The turns as the template renders them, as in serving; raises ChatRefused."""
         messages = tuple({"role": turn.role, "content": turn.content, **turn.extra} for turn in turns)
         chat = Chat(messages, self._variables, tuple(tools))
-        return self._chats.write(chat, generation_prompt=generation_prompt, marks=marks)
+        return self._chats.write(
+            chat, template=self._template, generation_prompt=generation_prompt, marks=marks
+        )
 
     def chat_ids(self, written: Written) -> list[int]:
         """The token ids of rendered turns."""

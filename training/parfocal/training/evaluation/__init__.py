@@ -1,13 +1,21 @@
-"""Scores a model on held-out rows."""
+"""Scores models on held-out rows: while training on the model in training, at its end as they are served."""
 
-from parfocal.training.evaluation.exact_match import exact_match
+from parfocal.training.evaluation.evaluating import Questions, Result, evaluate
 from parfocal.training.evaluation.held_out import HeldOut, Score, padded
 from parfocal.training.evaluation.loss import answer_logits
+from parfocal.training.evaluation.measuring import ArmRows
+from parfocal.training.evaluation.served_base import Room, ServedBase, peft_adapter
 
 __all__ = [
+    "ArmRows",
     "HeldOut",
+    "Questions",
+    "Result",
+    "Room",
     "Score",
+    "ServedBase",
     "answer_logits",
-    "exact_match",
+    "evaluate",
     "padded",
+    "peft_adapter",
 ]

@@ -9,8 +9,11 @@ from parfocal.training.intervals.proportions import wilson
 
 
 def estimate(scores: Sequence[float], rows: Resamples, within: tuple[float, float] | None = None) -> Estimate:
-    """The mean of one model's scores, a score for each row; `within` is what is possible."""
-    if rows.are_single and _are_rates(scores):
+    """The mean of one model's scores, a score for each row; `within` is what is possible.
+
+    Scores from 0 to 1 of which all are 0 or 1 are those of a rate.
+    """
+    if rows.are_single and within == (0.0, 1.0) and _are_rates(scores):
         right = sum(score == 1 for score in scores)
         return Estimate(right / len(scores), wilson(right, len(scores)))
     value, interval, _ = rows.mean(scores)

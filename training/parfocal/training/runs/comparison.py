@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-_DRAWS = 2000
+from parfocal.training.intervals import Difference, Resamples, compare
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """How much lower the adapter's loss is, in nats per token averaged over rows, with its 95 % interval."""
+    """How much better the adapter is per row, in the unit of what was measured, with its 95 % interval."""
 
     mean: float
     low: float
@@ -23,12 +21,12 @@ class Gain:
             return "better"
         return "worse" if self.high < 0 else "no clear difference"
 
+    @classmethod
+    def of(cls, improvement: Difference) -> "Gain":
+        """The gain that an improvement is."""
+        return cls(improvement.value, improvement.interval.low, improvement.interval.high)
+
 
 def gain(base_losses: Sequence[float], adapter_losses: Sequence[float]) -> Gain:
-    """The gain over pairs of row losses (paired bootstrap, Efron 1979; always the same draws)."""
-    differences = np.asarray(base_losses) - np.asarray(adapter_losses)
-    generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(differences), (_DRAWS, len(differences)))
-    means = differences[draws].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Gain(float(differences.mean()), float(low), float(high))
+    """The gain over pairs of row losses, as `intervals.compare` finds it."""
+    return Gain.of(compare(base_losses, adapter_losses, Resamples(range(len(base_losses)))))

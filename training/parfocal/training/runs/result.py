@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parfocal.registry.values import JSON
+from parfocal.training.figures import Evaluated, lines
 from parfocal.training.runs.comparison import Gain
 
 _STILL_FALLING = (
@@ -19,11 +20,10 @@ class Figures:
     """One model on the held-out rows, on the 4-bit base as served: its `loss`, and `others` by name.
 
     What the others are depends on the method: token accuracy, a preference's margin and accuracy, a reward.
-    `exact_match` None: not requested.
+    Of a method that answers, the task metrics are among them.
     """
 
     loss: float
-    exact_match: float | None = None
     others: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -33,8 +33,7 @@ class Figures:
 
     def named(self) -> dict[str, float]:
         """All of it by name."""
-        exact = {} if self.exact_match is None else {"exact_match": self.exact_match}
-        return {"loss": self.loss, **self.others, **exact}
+        return {"loss": self.loss, **self.others}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,9 @@ class TrainResult:
 
     `best_step` is the step whose adapter was kept; `still_falling`: the held-out loss had not come to rest.
     `seconds` and `tokens_per_second` are of the training loop, of its last part where the run was resumed.
-    `gains` are what the adapter is better by, row by row; the first decides the verdict.
+    `gains` are what the adapter is better by, row by row; the first decides the verdict. Of a method that
+    answers, `evaluated` is the comparison by the engine that serves, `report` its page, and `recorded` its
+    metrics as the registry keeps them.
     """
 
     name: str
@@ -61,6 +62,9 @@ class TrainResult:
     base: Figures
     adapter: Figures
     gains: Mapping[str, Gain]
+    evaluated: Evaluated | None = None
+    report: Path | None = None
+    recorded: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def gain(self) -> Gain:
@@ -69,6 +73,8 @@ class TrainResult:
 
     def metrics(self) -> dict[str, float]:
         """The evaluation as recorded in the registry, for gates to read."""
+        if self.evaluated is not None:
+            return dict(self.recorded)
         found: dict[str, float] = {}
         for name in self.base.named():
             found[f"base_{name}"] = self.base.named()[name]
@@ -85,6 +91,7 @@ class TrainResult:
             "output": str(self.output),
             "adapter_folder": str(self.adapter_folder),
             "curve": str(self.curve),
+            "report": None if self.report is None else str(self.report),
             "steps": self.steps,
             "best_step": self.best_step,
             "still_falling": self.still_falling,
@@ -96,7 +103,17 @@ class TrainResult:
         }
 
     def lines(self) -> list[str]:
-        """A small table of base against adapter, and where to look, as text."""
+        """A small table of base against adapter, what it supports, and where to look, as text."""
+        table = self._table() if self.evaluated is None else lines(self.evaluated)
+        return [
+            *table,
+            *([_STILL_FALLING.format(self.steps)] if self.still_falling else []),
+            *([f"Report: {self.report}"] if self.report else []),
+            f"Loss curve: {self.curve}",
+            *([f"Published as {self.name}@{self.version} ({self.digest})"] if self.version else []),
+        ]
+
+    def _table(self) -> list[str]:
         adapter = self.adapter.named()
         rows = [
             (name.replace("_", " "), shown(name, value), shown(name, adapter[name]))
@@ -104,13 +121,7 @@ class TrainResult:
         ]
         head = f"{f'{self.examples} held-out rows':<22}{'base':>10}{'adapter':>10}"
         table = [head, *(f"{name:<22}{base:>10}{adapter:>10}" for name, base, adapter in rows)]
-        return [
-            *table,
-            f"Verdict: {self.gain.verdict} ({self._gained()})",
-            *([_STILL_FALLING.format(self.steps)] if self.still_falling else []),
-            f"Loss curve: {self.curve}",
-            *([f"Published as {self.name}@{self.version} ({self.digest})"] if self.version else []),
-        ]
+        return [*table, f"Verdict: {self.gain.verdict} ({self._gained()})"]
 
     def _gained(self) -> str:
         name = next(iter(self.gains))

@@ -10,7 +10,9 @@ from parfocal.training.runs.run_folder import absolute
 
 _FREE = (
     "registry",
-    "exact_match",
+    "answers",
+    "metrics",
+    "probes",
     "checkpoint_minutes",
     "adapter_dtype",
     "events",

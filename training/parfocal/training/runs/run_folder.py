@@ -91,6 +91,11 @@ class RunFolder:
         return self.path / "curve.png"
 
     @property
+    def evaluation(self) -> Path:
+        """Where the reports of the evaluation go."""
+        return self.path / "evaluation"
+
+    @property
     def publication(self) -> Path:
         """Where the run keeps what is published besides its files."""
         return self.path / "publication.json"

@@ -1,0 +1,55 @@
+"""What was measured of models beside each other: figures with intervals, and what is recorded. No torch."""
+
+from parfocal.training.figures.building import figures_of
+from parfocal.training.figures.evaluated import (
+    Arm,
+    Evaluated,
+    Figure,
+    Item,
+    Measured,
+    PairOfTexts,
+    ProbeText,
+    RowScore,
+    Written,
+)
+from parfocal.training.figures.nearest import Neighbour, TrainingText, nearest, neighbours
+from parfocal.training.figures.probing import pair_figures, probe_figures
+from parfocal.training.figures.recorded import recorded
+from parfocal.training.figures.telling import (
+    change_text,
+    difference_text,
+    interval_text,
+    lines,
+    shown_figures,
+    title,
+    value_text,
+    verdict_lines,
+)
+
+__all__ = [
+    "Arm",
+    "Evaluated",
+    "Figure",
+    "Item",
+    "Measured",
+    "Neighbour",
+    "PairOfTexts",
+    "ProbeText",
+    "RowScore",
+    "TrainingText",
+    "Written",
+    "change_text",
+    "difference_text",
+    "figures_of",
+    "interval_text",
+    "lines",
+    "nearest",
+    "neighbours",
+    "pair_figures",
+    "probe_figures",
+    "recorded",
+    "shown_figures",
+    "title",
+    "value_text",
+    "verdict_lines",
+]
