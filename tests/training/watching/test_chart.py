@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parfocal.training.watching import draw_chart
@@ -10,6 +10,8 @@ from parfocal.training.watching import draw_chart
 LOSSES = st.lists(st.tuples(st.integers(0, 1000), st.floats(allow_nan=True)), max_size=30)
 
 
+@example(learnt=[], scored=[(0, -1e300)], base=None, width=40, height=5)
+@example(learnt=[(0, -1e308), (1, 1e308)], scored=[], base=None, width=40, height=5)
 @given(LOSSES, LOSSES, st.none() | st.floats(0, 10), st.integers(1, 120), st.integers(1, 20))
 def test_whatever_the_losses_the_chart_keeps_to_its_room(
     learnt: list[tuple[int, float]],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 Points = Sequence[tuple[int, float]]
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a braille cell, by row and column
+_FAR = 1e9
 _EMPTY = 0x2800
 _AXIS = 8  # characters for the numbers at the left
 _SCORE = "●"
@@ -103,5 +104,6 @@ def _scale(learnt: Points, scored: Points, base: float | None) -> tuple[float, f
     known = [loss for _, loss in scored if math.isfinite(loss)]
     known += [base] if base is not None and math.isfinite(base) else []
     known += [usual[0], usual[int(_MOST * (len(usual) - 1))]] if usual else []
-    low, high = min(0.0, *known), max(known)
+    # Far beyond what a loss can be, and still so that one more is another number.
+    low, high = max(min(0.0, *known), -_FAR), min(max(known), _FAR)
     return low, high if high > low else low + 1.0
