@@ -34,6 +34,7 @@ DRAWN = Sampling(temperature=1.0, top_p=0.9, top_k=200, seed=11)
 PROMPT = tuple(range(3, 44))
 TOKENS = 8
 LONG = Stop(max_tokens=30, ignore_eos=True)
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,11 @@ def test_being_preempted_changes_no_bit(place: Place, config: EngineConfig, alon
         replace(request, request_id=f"long-{number}", prompt_ids=(*PROMPT, *PROMPT[:4]), stop=LONG)
         for number, request in enumerate(others(2))
     ]
-    preempted, heard = answered(few, long, kv_cache_bytes=bytes_of_ten)
+    # Who is preempted depends on whose adapter has come first.
+    for _ in range(TRIES):
+        preempted, heard = answered(few, long, kv_cache_bytes=bytes_of_ten)
+        if heard.begun["asked"] > 1:
+            break
 
     assert heard.begun["asked"] > 1
     assert preempted.is_same(alone)
