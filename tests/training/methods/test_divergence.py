@@ -40,3 +40,4 @@ def test_without_a_base_nothing_is_far() -> None:
     divergence = judge(None)
     for _ in range(9):
         divergence.learnt(1e6, 1)
+    assert divergence.base is None

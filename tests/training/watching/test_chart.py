@@ -10,6 +10,7 @@ from parfocal.training.watching import draw_chart
 LOSSES = st.lists(st.tuples(st.integers(0, 1000), st.floats(allow_nan=True)), max_size=30)
 
 
+@example(learnt=[(0, float("inf")), (900, 1.0), (901, 1.0)], scored=[], base=None, width=40, height=5)
 @example(learnt=[], scored=[(0, -1e300)], base=None, width=40, height=5)
 @example(learnt=[(0, -1e308), (1, 1e308)], scored=[], base=None, width=40, height=5)
 @given(LOSSES, LOSSES, st.none() | st.floats(0, 10), st.integers(1, 120), st.integers(1, 20))

@@ -74,14 +74,20 @@ def test_a_resumed_run_adds_to_the_events(tmp_path: Path) -> None:
 
 
 class GoneReader(io.StringIO):
+    tries = 0
+
     def write(self, text: str) -> int:
+        self.tries += 1
         raise BrokenPipeError
 
 
 def test_a_reader_that_has_gone_does_not_end_the_run() -> None:
-    watcher = EventWatcher(GoneReader())
+    reader = GoneReader()
+    watcher = EventWatcher(reader)
     watcher.say("one")
     watcher.say("two")
+
+    assert reader.tries >= 1
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_else(tmp_path: Path) -> None:

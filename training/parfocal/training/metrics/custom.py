@@ -1,12 +1,12 @@
 """A metric of the user's own: a Python function."""
 
-import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from parfocal.training.errors import InvalidConfig, MetricFailed
+from parfocal.training.errors import MetricFailed
 from parfocal.training.metrics.answers import Answer, Scores
+from parfocal.training.own_functions import function_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +19,7 @@ class CustomMetric:
     @classmethod
     def of(cls, place: str) -> "CustomMetric":
         """The function at `module:function`; raises InvalidConfig."""
-        module, _, name = place.partition(":")
-        try:
-            function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise InvalidConfig(
-                f"metric {place[:80]!a} is not there: {error}; the module must be importable, as with "
-                "PYTHONPATH=FOLDER",
-                field="metric",
-            ) from error
-        if not callable(function):
-            raise InvalidConfig(f"metric {place[:80]!a} is no function", field="metric")
-        return cls(function, name)
+        return cls(function_at(place, "metric", "metric"), place.partition(":")[2])
 
     def scores(self, answers: Sequence[Answer]) -> Scores:
         """What the function returns for each answer; raises MetricFailed."""

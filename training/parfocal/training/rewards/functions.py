@@ -1,11 +1,11 @@
 """A reward of the user's own: a Python function."""
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from parfocal.registry.values import JSON
-from parfocal.training.errors import InvalidConfig, RewardFailed
+from parfocal.training.errors import RewardFailed
+from parfocal.training.own_functions import function_at
 from parfocal.training.rewards.attempts import Attempt
 
 Function = Callable[[str, str, Mapping[str, JSON]], float]
@@ -21,18 +21,7 @@ class FunctionReward:
     @classmethod
     def of(cls, place: str) -> "FunctionReward":
         """The function at `module:function`; raises InvalidConfig."""
-        module, _, name = place.partition(":")
-        try:
-            function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise InvalidConfig(
-                f"reward {place[:80]!a} is not there: {error}; the module must be importable, as with "
-                "PYTHONPATH=FOLDER",
-                field="rewards",
-            ) from error
-        if not callable(function):
-            raise InvalidConfig(f"reward {place[:80]!a} is no function", field="rewards")
-        return cls(place, function)
+        return cls(place, function_at(place, "reward", "rewards"))
 
     def scores(self, attempts: Sequence[Attempt]) -> Sequence[float]:
         """What the function returns for each."""

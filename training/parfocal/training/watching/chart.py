@@ -24,7 +24,8 @@ def draw_chart(learnt: Points, scored: Points, base: float | None, width: int, h
     columns = width - _AXIS
     if not points or columns < 8 or height < 2:
         return []
-    first, last = min(step for step, _ in points), max(step for step, _ in points)
+    steps = [step for step, loss in (*learnt, *scored) if not math.isnan(loss)]
+    first, last = min(steps), max(steps)
     low, high = _scale(learnt, scored, base)
     if not math.isfinite(high - low):
         return []
@@ -38,8 +39,8 @@ def draw_chart(learnt: Points, scored: Points, base: float | None, width: int, h
     rows = canvas.rows()
     labels = {0: _number(high), height - 1: _number(low)}
     lines = [f"{labels.get(index, ''):>{_AXIS - 2}} │{row}" for index, row in enumerate(rows)]
-    steps = f"step {first}"
-    lines.append((" " * (_AXIS - 1) + "└" + steps + f"{last}".rjust(columns - len(steps)))[:width])
+    begins = f"step {first}"
+    lines.append((" " * (_AXIS - 1) + "└" + begins + f"{last}".rjust(columns - len(begins)))[:width])
     legend = f"⠒ training  {_SCORE} not learnt" + (f"  {_BASE} base alone" if base is not None else "")
     return [*lines, " " * _AXIS + legend]
 
