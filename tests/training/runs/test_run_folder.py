@@ -107,7 +107,7 @@ def test_tools_that_were_others_when_the_run_began_are_told() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"rank": 16', '"rank": 61'), ('"sha256:h"', '"sha256:i"'), ("}", ""), ('"seal"', '"meal"')],
+    [('"batch_size": 16', '"batch_size": 61'), ('"sha256:h"', '"sha256:i"'), ("}", ""), ('"seal"', '"meal"')],
 )
 def test_a_record_that_changed_is_refused_by_name_with_advice(old: str, new: str) -> None:
     folder = RunFolder.create(config(), IDENTITY)

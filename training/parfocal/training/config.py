@@ -33,6 +33,8 @@ COLUMNS = (
 _LISTS = ("targets", "rewards", "modules_to_save", "track", "tags", "metrics")
 _MAPPINGS = ("template_variables", "columns")
 _PATHS = ("data", "held_out", "validation", "output", "sign_key")
+_SHARE = re.compile(r"(.+):([0-9]*\.?[0-9]+)(%?)")
+_MOST_REPLAYED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,10 @@ class TrainConfig:
         `held_out_fraction` of the rows is held out, half of it for each, or all of it to be reported if
         nothing is chosen.
     name: the adapter's name in the registry.
-    base: `tiny`, a folder or a Hub id.
-    parent: an adapter reference to go on from.
+    base: `tiny`, a folder or a Hub id; None is the parent's, or `tiny` without one.
+    parent: an adapter reference to go on from, whose rank, scale, targets and rendering are taken over.
+    replay: rows that the parent was trained on, as FILE or FILE:SHARE: a part of what is learnt, so that they
+        are not forgotten, and a part held out to tell whether they are.
     registry: where to publish; None publishes nothing.
     output: folder of the run.
     rendering: `raw` joins prompt and completion, `chat` puts them through the chat template, `auto` chooses
@@ -82,16 +86,17 @@ class TrainConfig:
 
     data: Path
     name: str
-    base: str = "tiny"
+    base: str | None = None
     method: str = "sft"
     held_out: Path | None = None
     validation: Path | None = None
     held_out_fraction: float = 0.1
     parent: str | None = None
+    replay: str | None = None
     registry: str | None = None
     output: Path | None = None
     rendering: str = "auto"
-    rank: int = 16
+    rank: int | None = None
     alpha: int | None = None
     targets: tuple[str, ...] = ()
     dropout: float = 0.0
@@ -131,6 +136,21 @@ class TrainConfig:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tags: tuple[str, ...] = ()
     sign_key: Path | None = None
+
+    @property
+    def base_name(self) -> str:
+        """The base, once a parent's has been taken over."""
+        return self.base or "tiny"
+
+    @property
+    def replayed(self) -> tuple[Path, float | None] | None:
+        """The file of rows to replay, and the share of what is learnt that is asked for."""
+        if self.replay is None:
+            return None
+        given = _SHARE.fullmatch(self.replay)
+        if given is None:
+            return Path(self.replay), None
+        return Path(given[1]), float(given[2]) / (100 if given[3] else 1)
 
     @property
     def left_open(self) -> bool:
@@ -190,6 +210,16 @@ class TrainConfig:
         for column in self.columns:
             if column not in COLUMNS:
                 _refuse("columns", column, f"rename one of {', '.join(COLUMNS)}")
+        replayed = self.replayed
+        if replayed is None:
+            return
+        if self.parent is None:
+            _refuse("replay", self.replay, "there is no parent that could forget it; name one with --from")
+        file, share = replayed
+        if str(file) == "-":
+            _refuse("replay", self.replay, "a run reads its rows again when it is resumed; name a file")
+        if share is not None and not 0 < share <= _MOST_REPLAYED:
+            _refuse("replay", self.replay, f"its share must be above 0 and at most {_MOST_REPLAYED}")
 
     def _check_rewards(self) -> None:
         if self.method == "grpo" and not self.rewards:
@@ -217,7 +247,7 @@ class TrainConfig:
             raise InvalidConfig(
                 f"{field} cannot be served, so it is not trained: {error}", field=field
             ) from error
-        if self.init == "orthogonal" and self.rank % 2:
+        if self.init == "orthogonal" and self.rank is not None and self.rank % 2:
             _refuse("rank", self.rank, "init orthogonal takes an even rank")
 
     def to_json(self) -> dict[str, JSON]:

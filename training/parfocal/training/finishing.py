@@ -17,7 +17,8 @@ from parfocal.training.settings import resolved_settings
 # What a version says at another place, or what is of this machine only.
 _ELSEWHERE = frozenset(
     {
-        *("data", "validation", "held_out", "output", "registry", "events", "track", "checkpoint_minutes"),
+        *("data", "validation", "held_out", "replay", "output", "registry", "events", "track"),
+        "checkpoint_minutes",
         *("tags", "sign_key"),
         *("name", "base", "parent", "seed", "template_variables", "metrics", "answers", "probes"),
     }
@@ -54,7 +55,7 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         gains=compared.gains,
         evaluated=None if compared.found is None else compared.found.evaluated,
         report=report,
-        recorded={} if compared.found is None else compared.found.recorded(1),
+        recorded={} if compared.found is None else compared.found.recorded(len(compared.found.own) - 1),
     )
     publication = _publication(job, draft)
     job.folder.write(job.folder.publication.name, publication_json(publication, fitted.files))
@@ -83,8 +84,8 @@ def _compared(job: Job, fitted: Fitted) -> _Compared:
         return _as_trained(job)
     found = assess(job, samples, fitted.files[WEIGHTS_FILE])
     whole = [each for each in found.evaluated.figures if not each.slice and "." not in each.name]
-    base, adapter = ({each.name: each.estimate(arm).value for each in whole} for arm in (0, 1))
-    gains = {each.name: Gain.of(each.improvement(1)) for each in whole}
+    base, adapter = ({each.name: each.estimate(arm).value for each in whole} for arm in (0, -1))
+    gains = {each.name: Gain.of(each.improvement(-1)) for each in whole}
     return _Compared(_figures(base), _figures(adapter), gains, found)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parfocal.registry.bases import decoder_fields
@@ -10,6 +10,9 @@ from parfocal.registry.values import JSON, read_foreign_json
 from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit
 
+_RANK = 16
+_REPLAYED = 0.25
+_SHORT = 0.02  # rows are whole, so a share is never met exactly
 _EPOCHS = 3
 _MIN_STEPS = 60
 _MAX_EPOCHS = 20
@@ -36,13 +39,15 @@ _BETAS = {"dpo": 0.1, "kto": 0.1, "grpo": 0.0}
 class DataFacts:
     """What the choices need to know of the rows; lengths in tokens.
 
-    `validated` says that there are rows to choose on.
+    `validated` says that there are rows to choose on; `replayed` are those of `rows` that a parent learnt
+    before.
     """
 
     rows: int
     longest: int
     learnt_tokens: int
     validated: bool = True
+    replayed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
     choices = (
         Choice("method", config.method, _METHODS[config.method]),
         *adapter.values(),
+        *([_replayed(config, data)] if config.replay else []),
         rate,
         schedule,
         warmup,
@@ -144,7 +150,7 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
         *(_drawn(config) if config.method == "grpo" else []),
     )
     return Hyperparameters(
-        rank=config.rank,
+        rank=int(_number(adapter["rank"])),
         alpha=int(_number(adapter["alpha"])),
         rslora=bool(adapter["rslora"].value),
         learning_rate=_number(rate),
@@ -168,23 +174,47 @@ def choose(config: TrainConfig, data: DataFacts, base: BaseFacts) -> Hyperparame
 
 def _adapter_choices(config: TrainConfig) -> dict[str, Choice]:
     """What shape the adapter has, by the choices' names."""
-    usual_rank = "16 suits most supervised tasks (TRL's default)"
-    choices = (
-        Choice("rank", config.rank, usual_rank if config.rank == 16 else _GIVEN),
+    rank = _given_or("rank", config.rank, _RANK, "16 suits most supervised tasks (TRL's default)")
+    size = int(_number(rank))
+    choices = [
+        rank,
+        _given_or("alpha", config.alpha, 2 * size, "twice the rank (Biderman et al., arXiv:2405.09673)"),
+        _rslora(config, size),
         _given_or(
-            "alpha", config.alpha, 2 * config.rank, "twice the rank (Biderman et al., arXiv:2405.09673)"
-        ),
-        _rslora(config),
-        Choice(
             "targets",
-            list(config.targets) or "all-linear",
+            list(config.targets) or None,
+            "all-linear",
             "every linear of the decoder: LoRA Without Regret",
         ),
+    ]
+    if config.parent:
+        choices = [replace(choice, reason="the parent's") for choice in choices]
+    choices.append(
         Choice(
             "dropout", config.dropout, "0 keeps runs comparable bit for bit" if not config.dropout else _GIVEN
-        ),
+        )
     )
     return {choice.name: choice for choice in choices}
+
+
+def replay_share(config: TrainConfig) -> float:
+    """The share of what is learnt that rows of the parent's are to have."""
+    asked = config.replayed
+    return _REPLAYED if asked is None or asked[1] is None else asked[1]
+
+
+def _replayed(config: TrainConfig, data: DataFacts) -> Choice:
+    """What share the replayed rows have: less than was asked for where there are too few of them."""
+    asked = config.replayed
+    share = data.replayed / max(1, data.rows)
+    usual = (
+        "a quarter of what is learnt: 5 % hold what a small change of data would unlearn, 25 % a large one "
+        "(arXiv:2403.08763)"
+    )
+    reason = usual if asked is None or asked[1] is None else _GIVEN
+    short = replay_share(config) - share > _SHORT
+    few = f"; {data.replayed} rows are all that there are" if short else ""
+    return Choice("replay_share", round(share, 4), f"{reason}{few}")
 
 
 def answer_tokens(config: TrainConfig) -> int:
@@ -266,8 +296,8 @@ def _beta(config: TrainConfig) -> Choice:
     return _given_or("beta", config.beta, usual, reason)
 
 
-def _rslora(config: TrainConfig) -> Choice:
-    wanted = config.rank >= _RSLORA_RANK
+def _rslora(config: TrainConfig, rank: int) -> Choice:
+    wanted = rank >= _RSLORA_RANK
     side = "from" if wanted else "below"
     reason = f"{side} rank {_RSLORA_RANK} (rank-stabilised scaling, arXiv:2312.03732)"
     return _given_or("rslora", config.rslora, wanted, reason)

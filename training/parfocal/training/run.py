@@ -11,9 +11,9 @@ from parfocal.engine import quick_imports, quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
-from parfocal.training.errors import DataRefused, InvalidConfig, NothingToResume
+from parfocal.training.errors import DataRefused, InvalidConfig, NothingToResume, ParentMismatch
 from parfocal.training.hyperparameters import Hyperparameters
-from parfocal.training.parent import check_parent, fetch_parent, find_parent
+from parfocal.training.parent import begun_from, check_parent, fetch_parent, find_parent
 from parfocal.training.planning import Plan, estimate_lines
 from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.rewards import guarded_rewards
@@ -50,11 +50,12 @@ def check(config: TrainConfig, key: SigningKey = _OWN_KEY) -> Prepared[Any]:
             to sign with is none.
         ParentMismatch: the adapter to continue from does not fit.
     """
+    config, registry = _completed(config)
     prepared = _prepared(config)
     check_trackers(config.track)
     key.sign(config)
-    contract = describe_base(locate_base(config.base, weights=False))  # refuses a base that cannot be served
-    registry = None if config.registry is None else open_existing(config.registry)
+    # refuses a base that cannot be served
+    contract = describe_base(locate_base(config.base_name, weights=False))
     if registry is not None:
         ask_registry(registry, config.name)
     _check_device(config)
@@ -70,6 +71,7 @@ def plan(config: TrainConfig) -> Plan:
     Raises:
         DataRefused: the data has faults.
     """
+    config, _ = _completed(config)
     prepared = check(config)
     if prepared.hyperparameters is None:
         raise DataRefused(prepared.report)
@@ -140,9 +142,26 @@ class _Begun:
     checkpoint: Checkpoint | None
 
     def parent(self, registry: Registry | None) -> Parent | None:
-        """The parent as it was when the run began; its files only where no checkpoint replaces them."""
+        """The parent as it was when the run began.
+
+        Without its files where the registry has them no more and a checkpoint replaces them.
+        """
         pinned = self.folder.parent
-        return pinned if pinned is None or self.checkpoint is not None else fetch_parent(pinned, registry)
+        if pinned is None:
+            return None
+        try:
+            return fetch_parent(pinned, registry)
+        except ParentMismatch:
+            if self.checkpoint is None:
+                raise
+            return pinned
+
+
+def _completed(config: TrainConfig) -> tuple[TrainConfig, Registry | None]:
+    """The settings with what a parent decides, and the registry if it exists."""
+    config.check()
+    registry = None if config.registry is None else open_existing(config.registry)
+    return begun_from(config, registry), registry
 
 
 def _job(
@@ -155,6 +174,10 @@ def _job(
     """Checks everything that needs no weights, and only then creates the folder of a new run."""
     wait_briefly()
     sign = key.sign(config)
+    if begun is None and config.parent is not None:
+        config.check()
+        registry = registry or (None if config.registry is None else open_registry(config.registry))
+        config = begun_from(config, registry)
     prepared = _prepared(config)
     planned = _planned(config, prepared, _accepted(prepared, watcher), weights=True)
     for line in planned.lines():
@@ -178,6 +201,7 @@ def _job(
         hyperparameters.to_json(),
         parent,
         tool_versions(),
+        prepared.replay_digest,
     )
     folder = RunFolder.create(config, identity) if begun is None else begun.folder
     folder.check_identity(identity)
@@ -198,7 +222,7 @@ def _settings_text(
 
 
 def _planned(config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparameters, *, weights: bool) -> Plan:
-    base = locate_base(config.base, weights=weights)
+    base = locate_base(config.base_name, weights=weights)
     return Plan(config, prepared, chosen, base, describe_base(base))
 
 
@@ -206,7 +230,7 @@ def _prepared(config: TrainConfig) -> Prepared[Any]:
     config.check()
     _refuse_several_processes()
     guarded_rewards(config.rewards, config.reward_seconds)  # refuses those that there are not
-    return prepare(config, locate_base(config.base, weights=False).folder)
+    return prepare(config, locate_base(config.base_name, weights=False).folder)
 
 
 def _refuse_several_processes() -> None:

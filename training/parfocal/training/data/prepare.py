@@ -18,6 +18,7 @@ from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.learnable import Learnable
 from parfocal.training.data.overlap import check_likeness, check_overlap
 from parfocal.training.data.repeats import check_repeats
+from parfocal.training.data.replay import Replay, Wanted, replay_of
 from parfocal.training.data.rows import Example, Row, row_of
 from parfocal.training.data.split import Shares, Split, keys_digest, split
 from parfocal.training.data.tokenising import (
@@ -36,6 +37,7 @@ from parfocal.training.hyperparameters import (
     base_facts,
     choose,
     max_length,
+    replay_share,
 )
 
 L = TypeVar("L", bound=Learnable)
@@ -46,7 +48,8 @@ class Prepared(Generic[L]):
     """The checked data, ready for training. With errors in `report` `hyperparameters` is None.
 
     `validation` chooses, `held_out` is reported. `data_digest` is the sha256 of the data file; `split` says
-    how the rows were parted, with the digest of what each part teaches.
+    how the rows were parted, with the digest of what each part teaches. The last `replayed` rows of `train`
+    are some that the parent learnt before; `kept` are others of those, held out.
     """
 
     train: tuple[L, ...]
@@ -56,6 +59,8 @@ class Prepared(Generic[L]):
     hyperparameters: Hyperparameters | None
     data_digest: str
     split: Mapping[str, JSON]
+    replayed: int = 0
+    kept: tuple[L, ...] = ()
 
     @property
     def validation_digest(self) -> str:
@@ -66,6 +71,11 @@ class Prepared(Generic[L]):
     def held_out_digest(self) -> str:
         """The sha256 of what the rows to report on teach."""
         return str(self.split["held_out_digest"])
+
+    @property
+    def replay_digest(self) -> str:
+        """The sha256 of the file of rows that are replayed, empty where there is none."""
+        return str(self.split.get("replay_data_digest", ""))
 
 
 def prepare(config: TrainConfig, base: Path) -> Prepared[Any]:
@@ -85,18 +95,31 @@ def prepare(config: TrainConfig, base: Path) -> Prepared[Any]:
     findings.extend(_contents(parts))
     no_choice = config.chooses and not parts.validation
     findings.extend(check_counts(parts.train, parts.held_out, config.data.name, no_choice=no_choice))
-    tokens = [learnable(part, encoder, findings) for part in purposes]
+    replay = _replay(config, parts, findings)
+    tokens = [learnable(part, encoder, findings) for part in (*purposes, replay.learnt, replay.held_out)]
     room = answer_tokens(config)
     longest = room + max((each.size for part in tokens for each in part), default=0)
     limit = max_length(config, longest, facts.context).value
     assert isinstance(limit, int)
-    train, validation, held_out = (shortened(part, limit, room, findings) for part in tokens)
-    counts = {"rows": len(rows), **_counts(train, validation, held_out), "groups": parts.groups}
-    record = parts.record() | _digests(purposes)
-    report = Report(config.data.name, findings.as_tuple(), counts, record, parts.line())
-    data = DataFacts(len(train), longest, learnt_tokens(train), bool(validation))
+    new, validation, held_out, again, kept = (shortened(part, limit, room, findings) for part in tokens)
+    counts = {"rows": len(rows), **_counts(new, validation, held_out), "groups": parts.groups}
+    record = parts.record() | _digests(purposes) | replay.record()
+    report = Report(config.data.name, findings.as_tuple(), counts, record, parts.line() + replay.words())
+    train = (*new, *again)
+    data = DataFacts(len(train), longest, learnt_tokens(train), bool(validation), len(again))
     hyperparameters = None if report.errors else choose(config, data, facts)
-    return Prepared(train, validation, held_out, report, hyperparameters, digest, record)
+    return Prepared(train, validation, held_out, report, hyperparameters, digest, record, len(again), kept)
+
+
+def _replay(config: TrainConfig, parts: Split, findings: Findings) -> Replay:
+    asked = config.replayed
+    if asked is None:
+        return Replay()
+    examples, digest = _examples(asked[0], config, findings)
+    share = replay_share(config)
+    wanted = Wanted(share, len(parts.train), config.seed, config.held_out_fraction, config.chooses)
+    apart = (*parts.train, *parts.validation, *parts.held_out)
+    return replay_of(examples, digest, wanted, apart, findings)
 
 
 def _contents(parts: Split) -> Iterator[Finding]:

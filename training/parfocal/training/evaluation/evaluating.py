@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from parfocal.training.data import Sample
+from parfocal.training.evaluation.continuing import add_kept, continued, metric_scores
+from parfocal.training.evaluation.items import items_of
 from parfocal.training.evaluation.measuring import (
     ArmRows,
     Batch,
@@ -14,9 +16,9 @@ from parfocal.training.evaluation.measuring import (
 )
 from parfocal.training.evaluation.served_base import Progress, ServedBase
 from parfocal.training.figures import (
+    MOST,
     Evaluated,
     Figure,
-    Item,
     Measured,
     PairOfTexts,
     RowScore,
@@ -24,8 +26,9 @@ from parfocal.training.figures import (
     pair_figures,
     probe_figures,
     recorded,
+    recorded_beside_parent,
 )
-from parfocal.training.metrics import Answer, Metric
+from parfocal.training.metrics import Metric
 from parfocal.training.probes import general_texts, text_pairs
 
 
@@ -34,13 +37,16 @@ class Questions:
     """What is asked of every arm: how many rows are answered, by which metrics, and whether it is probed.
 
     The first metric is the one that tells which answers are right. `learnt` are training rows on which the
-    loss in training is measured.
+    loss in training is measured. With `parent`, the title of the second arm, the last is compared with that,
+    too, also on the rows `kept`, which the parent was trained on.
     """
 
     answers: int
     metrics: tuple[Metric, ...] = ()
     probes: bool = True
     learnt: tuple[Sample, ...] = ()
+    parent: str = ""
+    kept: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,11 @@ class Result:
 
     def recorded(self, arm: int) -> dict[str, float]:
         """What a registry records of an arm."""
-        return recorded((*self.evaluated.figures, *self.evaluated.probes), arm, self.own[arm])
+        found = recorded((*self.evaluated.figures, *self.evaluated.probes), arm, self.own[arm])
+        beside = self.evaluated.continued
+        if beside is None or arm != len(self.own) - 1:
+            return found
+        return found | recorded_beside_parent(beside, MOST - len(found))
 
 
 def evaluate(
@@ -77,14 +87,22 @@ def evaluate(
     # A prompt before a general text would be another text.
     probed = [at for at, one in enumerate(arms) if questions.probes and not one.arm.prompted]
     probes = {at: add_probes(batch, served, arms[at], texts, pairs) for at in probed}
+    both = (arms[1], arms[-1]) if questions.parent else ()
+    kept = add_kept(batch, served, both, questions.kept, questions.answers)
     batch.run(served, progress)
     measured = tuple(each() for each in rows)
     items = items_of(arms[0].samples)
-    scores = [
-        [metric.scores(_answers(items, one)) for one in measured] if measured[0].written else []
-        for metric in questions.metrics
-    ]
-    scores = [each for each in scores if each]
+    scores = metric_scores(items, measured, questions.metrics)
+    beside = None
+    if questions.parent:
+        two = [[one[1], one[-1]] for one in scores]
+        beside = continued(
+            questions.parent,
+            figures_of(items, (measured[1], measured[-1]), two),
+            (questions.kept, kept()),
+            questions.metrics,
+            [probes[1], probes[len(arms) - 1]] if questions.probes else [],
+        )
     base, data, digest = about
     leading = questions.metrics[0].leading if scores else ""
     evaluated = Evaluated(
@@ -98,29 +116,10 @@ def evaluate(
         tuple(tuple(one.means[leading]) for one in scores[0]) if scores else (),
         _probe_figures(probes, len(arms)),
         _pairs(probes, pairs),
+        continued=beside,
     )
     own = tuple(_own(measured, at, learnt[at]) for at in range(len(arms)))
     return Result(evaluated, own)
-
-
-def items_of(samples: Sequence[Sample]) -> tuple[Item, ...]:
-    """The rows as reports name them; those that ask the same are one cluster. A whole text asks nothing."""
-    return tuple(
-        Item(
-            sample.row.source,
-            sample.row.line,
-            sample.row.slice,
-            sample.row.prompt_key() if sample.row.prompt else sample.row.content_key(),
-            "\n".join(turn.content for turn in sample.row.prompt),
-            sample.row.answer,
-        )
-        for sample in samples
-    )
-
-
-def _answers(items: Sequence[Item], one: Measured) -> list[Answer]:
-    pairs = zip(items, one.written, strict=False)
-    return [Answer(item.prompt, wrote.text, item.true) for item, wrote in pairs]
 
 
 def _probe_figures(probes: dict[int, ProbeAnswers], arms: int) -> tuple[Figure, ...]:

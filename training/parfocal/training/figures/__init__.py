@@ -1,8 +1,9 @@
 """What was measured of models beside each other: figures with intervals, and what is recorded. No torch."""
 
-from parfocal.training.figures.building import figures_of
+from parfocal.training.figures.building import figures_of, mean_figure
 from parfocal.training.figures.evaluated import (
     Arm,
+    Continued,
     Evaluated,
     Figure,
     Item,
@@ -14,9 +15,10 @@ from parfocal.training.figures.evaluated import (
 )
 from parfocal.training.figures.nearest import Neighbour, TrainingText, nearest, neighbours
 from parfocal.training.figures.probing import pair_figures, probe_figures
-from parfocal.training.figures.recorded import recorded
+from parfocal.training.figures.recorded import MOST, recorded, recorded_beside_parent
 from parfocal.training.figures.telling import (
     change_text,
+    continued_lines,
     difference_text,
     interval_text,
     lines,
@@ -27,7 +29,9 @@ from parfocal.training.figures.telling import (
 )
 
 __all__ = [
+    "MOST",
     "Arm",
+    "Continued",
     "Evaluated",
     "Figure",
     "Item",
@@ -39,15 +43,18 @@ __all__ = [
     "TrainingText",
     "Written",
     "change_text",
+    "continued_lines",
     "difference_text",
     "figures_of",
     "interval_text",
     "lines",
+    "mean_figure",
     "nearest",
     "neighbours",
     "pair_figures",
     "probe_figures",
     "recorded",
+    "recorded_beside_parent",
     "shown_figures",
     "title",
     "value_text",

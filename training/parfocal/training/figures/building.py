@@ -110,7 +110,7 @@ def _answer_figures(rows: _Rows, measured: Sequence[Measured]) -> Iterator[Figur
     if not at:
         return
     stops = [[float(one.written[row].stopped) for row in at] for one in measured]
-    yield _means("stops", rows.name, len(at), stops, rows.of_rows(at))
+    yield mean_figure("stops", rows.name, len(at), stops, rows.of_rows(at))
 
 
 def _metric_figures(rows: _Rows, scores: Sequence[Scores]) -> Iterator[Figure]:
@@ -122,7 +122,7 @@ def _metric_figures(rows: _Rows, scores: Sequence[Scores]) -> Iterator[Figure]:
     resamples = rows.of_rows(at)
     for name in first.means:
         chosen = [[one.means[name][row] for row in at] for one in scores]
-        yield _means(name, rows.name, len(at), chosen, resamples)
+        yield mean_figure(name, rows.name, len(at), chosen, resamples)
     if not rows.name:  # a figure that is no mean is one of all rows
         for name in first.wholes:
             wholes = [one.wholes[name] for one in scores]
@@ -136,9 +136,10 @@ def _whole(
     return estimates, (None, *(compare_measures(one, wholes[0], resamples) for one in wholes[1:]))
 
 
-def _means(
+def mean_figure(
     name: str, of_slice: str, rows: int, scores: Sequence[Sequence[float]], resamples: Resamples
 ) -> Figure:
+    """A figure that is the mean of what `scores` has of each arm's `rows`, higher the better."""
     is_rate = all(0 <= value <= 1 for one in scores for value in one)
     estimates = tuple(estimate(one, resamples, _RATE if is_rate else None) for one in scores)
     improvements = (None, *(compare(one, scores[0], resamples) for one in scores[1:]))

@@ -113,13 +113,37 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """What an adapter gained over the parent that it continued from, and what it forgot of it.
+
+    Each figure is of the parent and of the adapter, in this order. `gained` are of the held-out rows and
+    `probes` of general texts; `kept` are of rows that the parent was trained on, some of which were replayed:
+    of `kept_rows` others.
+    """
+
+    parent: str
+    gained: tuple[Figure, ...]
+    probes: tuple[Figure, ...] = ()
+    kept: tuple[Figure, ...] = ()
+    kept_rows: int = 0
+
+    def all_figures(self) -> tuple[tuple[str, Figure], ...]:
+        """Every figure with what it is of: nothing, `general text`, or `replayed rows`."""
+        return (
+            *(("", each) for each in self.gained),
+            *(("general text", each) for each in self.probes),
+            *(("replayed rows", each) for each in self.kept),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """An evaluation: what was asked, what each arm did, and every figure.
 
     `metric` is the leading task metric, whose scores of each arm's answers `scores` has; `probes` are figures
     of general texts; `pairs` has each pair of texts with the log-odds for the first of each arm that was
     probed. `neighbours` are the training rows nearest to items, by the items' places. `notes` are what a
-    reader must know.
+    reader must know. `continued` compares the last arm with its parent.
     """
 
     base: str
@@ -134,3 +158,4 @@ class Evaluated:
     pairs: tuple[tuple[PairOfTexts, tuple[float, ...]], ...] = ()
     neighbours: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    continued: Continued | None = None

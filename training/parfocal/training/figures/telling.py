@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from parfocal.training.figures.evaluated import Evaluated, Figure, Measured
+from parfocal.training.figures.evaluated import Continued, Evaluated, Figure, Measured
 from parfocal.training.intervals import Difference, Estimate
 
-LOSSES = ("loss", "general_loss", "kl_from_base")
+LOSSES = ("loss", "general_loss", "kl_from_base", "margin", "reward")
 TITLES = {
     "loss": "loss (nats per token)",
     "token_accuracy": "token accuracy",
@@ -21,6 +21,11 @@ TITLES = {
     "rouge_l": "ROUGE-L",
     "regex_match": "matches the pattern",
     "judge_score": "judge's score",
+    "margin": "margin (nats)",
+    "preference_accuracy": "preference accuracy",
+    "pair_accuracy": "pair accuracy",
+    "reward": "reward",
+    "general_loss": "loss on general text (nats)",
     "forgetting": "forgotten of general text",
     "kl_from_base": "KL from the base (nats)",
     "stereotypes": "prefers the cliché",
@@ -113,9 +118,33 @@ def verdict_lines(found: Evaluated) -> Iterator[str]:
                 continue
             said = improvement.verdict().value
             told = difference_text(figure.name, improvement)
-            name = title(figure).partition(" (")[0]
-            yield f"{measured.arm.title}, {name}: {said}, {told}"
+            yield f"{measured.arm.title}, {_plain(figure)}: {said}, {told}"
+    if found.continued is not None:
+        yield from continued_lines(found.continued, found.metric)
     yield from found.notes
+
+
+def continued_lines(found: Continued, metric: str) -> Iterator[str]:
+    """What was gained over the parent, and what was forgotten of it."""
+    wanted = ("loss", metric)
+    for of, figure in found.all_figures():
+        if figure.slice:
+            continue
+        where = f" of {of}" if of else ""
+        improvement = figure.improvements[1]
+        if figure.name == "forgetting":
+            share = figure.estimate(1)
+            ends = f" ({interval_text(figure.name, share)})" if share.interval else ""
+            yield f"beside {found.parent}, forgotten{where}: {share.value:+.1%}{ends}"
+        elif figure.name in wanted and improvement is not None:
+            said = improvement.verdict().value
+            told = difference_text(figure.name, improvement)
+            yield f"beside {found.parent}, {_plain(figure)}{where}: {said}, {told}"
+
+
+def _plain(figure: Figure) -> str:
+    """Its title without its unit."""
+    return title(figure).partition(" (")[0]
 
 
 def lines(found: Evaluated) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from parfocal.registry.values import JSON
-from parfocal.training.figures import Evaluated, Figure
+from parfocal.training.figures import Continued, Evaluated, Figure
 from parfocal.training.intervals import Difference, Estimate
 
 SCHEMA = 1
@@ -39,6 +39,7 @@ def document(found: Evaluated) -> dict[str, JSON]:
             | {"second": pair.second, "log_odds": [round(each, 6) for each in odds]}
             for pair, odds in found.pairs
         ],
+        "continued": None if found.continued is None else _continued(found.continued),
         "samples": [_sample(found, at) for at in chosen_samples(found)],
         "notes": list(found.notes),
     }
@@ -76,6 +77,17 @@ def _sample(found: Evaluated, at: int) -> dict[str, JSON]:
             for arm, one in enumerate(found.measured)
         ],
         "nearest_training_row": found.neighbours.get(at),
+    }
+
+
+def _continued(found: Continued) -> dict[str, JSON]:
+    """Values and improvements of parent and adapter, in this order."""
+    return {
+        "parent": found.parent,
+        "replayed_rows": found.kept_rows,
+        "figures": [_figure(each) for each in found.gained],
+        "probes": [_figure(each) for each in found.probes],
+        "replayed": [_figure(each) for each in found.kept],
     }
 
 

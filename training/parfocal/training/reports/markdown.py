@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from parfocal.training.figures import (
+    Continued,
     Evaluated,
     change_text,
     interval_text,
@@ -40,8 +41,23 @@ def _lines(found: Evaluated) -> Iterator[str]:
     yield from _table(["figure", "rows", *arms], rows)
     yield ""
     yield from (f"- {_plain(line)}" for line in verdict_lines(found))
+    if found.continued is not None:
+        yield from _continued(found.continued)
     yield from _slices(found, arms)
     yield from _samples(found, arms)
+
+
+def _continued(found: Continued) -> Iterator[str]:
+    yield f"\n## Beside the parent, {_plain(found.parent)}\n"
+    rows = []
+    for of, figure in found.all_figures():
+        if figure.slice or "." in figure.name:
+            continue
+        improvement = figure.improvements[1]
+        better = "" if improvement is None else change_text(figure.name, improvement)
+        values = (value_text(figure.name, each) for each in figure.estimates)
+        rows.append([of or "held-out rows", title(figure), str(figure.rows), *values, better])
+    yield from _table(["of", "figure", "rows", "parent", "adapter", "better by"], rows)
 
 
 def _slices(found: Evaluated, arms: Sequence[str]) -> Iterator[str]:

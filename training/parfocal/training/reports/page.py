@@ -5,6 +5,7 @@ from html import escape
 from importlib import resources
 
 from parfocal.training.figures import (
+    Continued,
     Evaluated,
     Figure,
     change_text,
@@ -48,6 +49,8 @@ def _parts(found: Evaluated) -> Iterator[str]:
     yield _verdicts(found)
     yield _plots(found)
     yield f"<h2>Figures</h2>{_figures_table(found)}"
+    if found.continued is not None:
+        yield _continued(found.continued)
     if any(figure.slice for figure in found.figures):
         yield f"<h2>By slice</h2>{_slice_table(found, found.figures)}"
     if found.probes:
@@ -66,19 +69,54 @@ def _kind(arm: int) -> str:
 
 
 def _verdicts(found: Evaluated) -> str:
+    wanted = ("loss", found.metric)
+    judged = [
+        (f"{measured.arm.title}, {title(figure)}", figure, at)
+        for at, measured in enumerate(found.measured[1:], start=1)
+        for figure in found.figures
+        if not figure.slice and figure.name in wanted
+    ]
+    beside = found.continued
+    for of, figure in () if beside is None else beside.all_figures():
+        if beside is not None and not figure.slice and figure.name in (*wanted, "general_loss"):
+            where = f" of {of}" if of and figure.name != "general_loss" else ""
+            judged.append((f"beside {beside.parent}, {title(figure)}{where}", figure, 1))
     cards = []
-    for at, measured in enumerate(found.measured[1:], start=1):
-        for figure in found.figures:
-            improvement = figure.improvements[at]
-            if figure.slice or figure.name not in ("loss", found.metric) or improvement is None:
-                continue
+    for words, figure, at in judged:
+        improvement = figure.improvements[at]
+        if improvement is not None:
             verdict = improvement.verdict().value
             cards.append(
-                f'<div class="verdict {verdict.split()[0]}"><span class="soft">{escape(measured.arm.title)}, '
-                f"{escape(title(figure))}</span><b>{verdict}</b>"
-                f"{escape(difference_text(figure.name, improvement))}</div>"
+                f'<div class="verdict {verdict.split()[0]}"><span class="soft">{escape(words)}</span>'
+                f"<b>{verdict}</b>{escape(difference_text(figure.name, improvement))}</div>"
             )
     return f'<div class="verdicts">{"".join(cards)}</div>'
+
+
+def _continued(found: Continued) -> str:
+    """Parent and adapter beside each other, on the held-out rows, general text, and the parent's rows."""
+    rows = []
+    for of, figure in found.all_figures():
+        if figure.slice or "." in figure.name:
+            continue
+        cells = [of or "held-out rows", title(figure), str(figure.rows)]
+        shown = [value_text(figure.name, each) for each in figure.estimates]
+        improvement = figure.improvements[1]
+        if improvement is not None:
+            kind = improvement.verdict().value.split()[0]
+            shown[1] += f'<br><span class="{kind}">{change_text(figure.name, improvement)}</span>'
+        elif ends := interval_text(figure.name, figure.estimates[1]):
+            shown[1] += f'<br><span class="soft">{ends}</span>'
+        rows.append(
+            "".join(f"<td>{escape(each)}</td>" for each in cells)
+            + "".join(f'<td class="n">{each}</td>' for each in shown)
+        )
+    note = (
+        f"The adapter goes on from {escape(found.parent)}. Replayed rows are {found.kept_rows} held-out ones "
+        "of what that was trained on. Below each value is by how much better than the parent's it is."
+    )
+    table = _table(["of", "figure", "rows", found.parent, "adapter"], rows)
+    return f'<h2>Gained over the parent, and forgotten of it</h2><p class="soft">{note}</p>{table}'
 
 
 def _figures_table(found: Evaluated) -> str:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from parfocal.registry.values import JSON, BaseContract, FieldError, JsonObject
 
-_WORDS = {"data": "data", "validation": "validation rows", "held_out": "held-out rows", "base": "base"}
+_WORDS = {
+    "data": "data",
+    "validation": "validation rows",
+    "held_out": "held-out rows",
+    "replay": "replayed rows",
+    "base": "base",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Identity:
     recipe: Mapping[str, JSON] = field(default_factory=dict)
     parent: Parent | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
+    replay_digest: str = ""
 
     def to_json(self) -> dict[str, JSON]:
         """Writes the identity as a JSON object."""
@@ -45,6 +52,7 @@ class Identity:
             "data": self.data_digest,
             "validation": self.validation_digest,
             "held_out": self.held_out_digest,
+            "replay": self.replay_digest,
             "base": self.base.to_json(),
             "recipe": dict(self.recipe),
             "parent": None if parent is None else {"version": parent.name, "digest": parent.digest},
@@ -60,8 +68,11 @@ class Identity:
             "data": self.data_digest,
             "validation": self.validation_digest,
             "held_out": self.held_out_digest,
+            "replay": self.replay_digest,
         }
-        changed = [name for name, digest in digests.items() if before.get(name) != digest]
+        # Earlier releases replayed nothing.
+        then = {"replay": "", **before}
+        changed = [name for name, digest in digests.items() if then.get(name) != digest]
         if not _is_same_base(self.base, before.get("base")):
             changed.append("base")
         if changed:

@@ -164,8 +164,12 @@ def absolute(config: TrainConfig) -> TrainConfig:
         is_ours = name in ("output", "sign_key")
         if values[name] is not None and (is_ours or not is_of_hub(Path(str(values[name])))):
             values[name] = str(Path(str(values[name])).expanduser().resolve())
-    if Path(config.base).expanduser().is_dir() and config.base != "tiny":
-        values["base"] = str(Path(config.base).expanduser().resolve())
+    values["base"] = config.base_name
+    if Path(config.base_name).expanduser().is_dir() and config.base_name != "tiny":
+        values["base"] = str(Path(config.base_name).expanduser().resolve())
+    if config.replayed is not None and config.replay is not None and not is_of_hub(config.replayed[0]):
+        file = str(config.replayed[0])
+        values["replay"] = f"{Path(file).expanduser().resolve()}{config.replay.removeprefix(file)}"
     if config.registry is not None and "://" not in config.registry:
         values["registry"] = str(Path(config.registry).expanduser().resolve())
     return TrainConfig.from_json(values)

@@ -2,7 +2,7 @@
 
 from parfocal.registry.values import JSON
 from parfocal.training.config import TrainConfig
-from parfocal.training.hyperparameters import Hyperparameters
+from parfocal.training.hyperparameters import Hyperparameters, replay_share
 
 _LEAST_LENGTH = 8  # that can be given
 
@@ -17,6 +17,7 @@ def resolved_settings(
     is left out, as the same run again needs another.
     """
     values = config.to_json() | {
+        "base": config.base_name,
         "rank": chosen.rank,
         "alpha": chosen.alpha,
         "rslora": chosen.rslora,
@@ -30,6 +31,7 @@ def resolved_settings(
         "micro_batch": chosen.micro_batch,
         "max_length": max(chosen.max_length, _LEAST_LENGTH),
         "parent": parent,
+        "replay": f"{config.replayed[0]}:{replay_share(config):g}" if config.replayed else None,
         "output": None,
         "registry": config.registry or "",
     }
