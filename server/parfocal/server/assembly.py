@@ -39,8 +39,9 @@ from parfocal.server.doors import Doors, listening
 from parfocal.server.errors import BadSetting
 from parfocal.server.faces.grpc import InferenceService, ServiceParts, describe_model
 from parfocal.server.faces.openai import RestParts, ServedBase
-from parfocal.server.metrics import ServerMetrics, Usage
+from parfocal.server.metrics import ServerMetrics
 from parfocal.server.quotas import hold_to_quotas
+from parfocal.server.registry_rpcs import as_service, usage_of
 from parfocal.server.requests import (
     AdapterResolver,
     EncoderPool,
@@ -58,8 +59,6 @@ from parfocal.server.trust import signature_policy
 from parfocal.server.warm_up import warm_up
 from parfocal.v1 import inference_service_pb2 as pb
 from parfocal.v1 import inference_service_pb2_grpc as pb_grpc
-from parfocal.v1 import registry_service_pb2 as registry_pb
-from parfocal.v1 import registry_service_pb2_grpc as registry_pb_grpc
 
 log = logging.getLogger(__name__)
 _WATCH_S = 0.25
@@ -250,7 +249,7 @@ async def running(loaded: Loaded, doors: Doors | None = None) -> AsyncIterator[R
         stack.push_async_callback(doors.wire.stop)
         doors.serves(engine)
         registry_service = RegistryService(loaded.registry, limits=config.service())
-        metrics.bounded(_usage(doors.wire, registry_service))
+        metrics.bounded(usage_of(doors.wire, registry_service))
         doors.rest.serves(_rest_parts(parts, loaded))
         await doors.wire.open(_services(parts, registry_service))
         yield RunningServer(config, engine, doors.wire, metrics, doors.metrics_port, doors.http_port)
@@ -332,18 +331,6 @@ def _rest_parts(parts: ServiceParts, loaded: Loaded) -> RestParts:
     )
 
 
-def _usage(wire: WireServer, registry: RegistryService) -> Usage:
-    uploads = registry.uploads
-    return Usage(
-        rpcs=wire.rpcs,
-        probes=wire.probes,
-        registry_rpcs=registry.rpcs,
-        uploads=uploads.running,
-        staged_bytes=uploads.staged_bytes,
-        slow_uploads=lambda: uploads.too_slow,
-    )
-
-
 def _services(parts: ServiceParts, registry: RegistryService) -> list[Service]:
     return [
         Service(
@@ -351,10 +338,5 @@ def _services(parts: ServiceParts, registry: RegistryService) -> list[Service]:
             InferenceService(parts),
             pb.DESCRIPTOR.services_by_name["InferenceService"].full_name,
         ),
-        Service(
-            registry_pb_grpc.add_RegistryServiceServicer_to_server,
-            registry,
-            registry_pb.DESCRIPTOR.services_by_name["RegistryService"].full_name,
-            registry.rpcs,
-        ),
+        as_service(registry),
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from parfocal.registry import Registry, open_registry
 from parfocal.registry.disk import cache_home
 from parfocal.registry.faces.grpc import RegistryService
-from parfocal.rpc import Guard, Service, WireServer
+from parfocal.rpc import Guard, WireServer
 from parfocal.server.entrance import guard_of
 from parfocal.server.errors import BadSetting
 from parfocal.server.exposure import (
@@ -17,12 +17,11 @@ from parfocal.server.exposure import (
     most_http_connections,
     most_page_connections,
 )
-from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics, Usage
+from parfocal.server.metrics import READY, MetricsEndpoint, RegistryMetrics
 from parfocal.server.quotas import hold_to_quotas
+from parfocal.server.registry_rpcs import as_service, usage_of
 from parfocal.server.settings import Resolved, ServeConfig, kept_folders
 from parfocal.server.trust import signature_policy
-from parfocal.v1 import registry_service_pb2 as pb
-from parfocal.v1 import registry_service_pb2_grpc as pb_grpc
 
 # Beside a server of adapters on the same machine.
 _ADDRESSES = {"grpc_address": "127.0.0.1:50061", "http_address": "", "metrics_address": "127.0.0.1:9465"}
@@ -84,7 +83,7 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
         service = RegistryService(registry, limits=config.service())
         port = 0
         if config.metrics_address:
-            metrics = RegistryMetrics(_usage(wire, service), kept_folders(config.registry, ""))
+            metrics = RegistryMetrics(usage_of(wire, service), kept_folders(config.registry, ""))
             state = lambda: "draining" if wire.is_draining else READY  # noqa: E731
             most = most_page_connections()
             pages = MetricsEndpoint(metrics.registry, config.metrics_address, state, most)
@@ -93,7 +92,7 @@ async def running_registry(config: ServeConfig) -> AsyncIterator[RunningRegistry
         http_port = 0
         if config.http_address:
             http_port = await stack.enter_async_context(_hub(config, registry, service, wire, guard))
-        await wire.open([_service(service)])
+        await wire.open([as_service(service)])
         yield RunningRegistry(config, wire, port, http_port)
 
 
@@ -121,20 +120,3 @@ async def _hub(
     finally:
         await server.stop()
         store.close()
-
-
-def _service(registry: RegistryService) -> Service:
-    name = pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
-    return Service(pb_grpc.add_RegistryServiceServicer_to_server, registry, name, registry.rpcs)
-
-
-def _usage(wire: WireServer, registry: RegistryService) -> Usage:
-    uploads = registry.uploads
-    return Usage(
-        rpcs=wire.rpcs,
-        probes=wire.probes,
-        registry_rpcs=registry.rpcs,
-        uploads=uploads.running,
-        staged_bytes=uploads.staged_bytes,
-        slow_uploads=lambda: uploads.too_slow,
-    )
