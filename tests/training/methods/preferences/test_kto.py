@@ -87,6 +87,6 @@ def test_a_margin_is_the_difference_of_the_two_means(make_rig: MakeRig) -> None:
     rig = make_rig(rows, **STEPS)
     measure = JudgedMeasure(rows, 4, 0, 0.1)
     marks = measure.refer(rig.model)
-    scores = rig.method._beginning["answers"]  # type: ignore[attr-defined]
+    scores = rig.method.beginning["answers"]  # type: ignore[attr-defined]
 
     assert marks.figures["margin"] == pytest.approx(sum(scores[:2]) / 2 - sum(scores[2:]) / 4, rel=1e-5)

@@ -11,11 +11,16 @@ _FILE = "beginning.safetensors"
 Figures = Mapping[str, Sequence[float]]
 
 
-def keep_beginning(figures: Figures, folder: Path) -> None:
-    """Writes `figures`, exactly."""
-    save_file({name: torch.tensor(list(values)) for name, values in figures.items()}, folder / _FILE)
+class FromBeginning:
+    """Mixed into a method to which it matters how far the adapter has moved from where it began."""
 
+    beginning: Figures
 
-def restore_beginning(folder: Path) -> dict[str, list[float]]:
-    """Reads what `keep_beginning` wrote."""
-    return {name: values.tolist() for name, values in load_file(folder / _FILE).items()}
+    def keep(self, folder: Path) -> None:
+        """Writes the scores of the beginning, exactly."""
+        kept = {name: torch.tensor(list(values)) for name, values in self.beginning.items()}
+        save_file(kept, folder / _FILE)
+
+    def restore(self, folder: Path) -> None:
+        """Reads what `keep` wrote."""
+        self.beginning = {name: values.tolist() for name, values in load_file(folder / _FILE).items()}

@@ -1,7 +1,6 @@
 """Direct preference optimisation (arXiv:2305.18290) with TRL's trainer, on pairs in tokens."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from parfocal.training.evaluation import padded
 from parfocal.training.methods.adapter import adapter_weights
 from parfocal.training.methods.method import Setting
 from parfocal.training.methods.ordered import Ordered, laid_out, settled, shared_arguments
-from parfocal.training.methods.preferences.beginning import Figures, keep_beginning, restore_beginning
+from parfocal.training.methods.preferences.beginning import Figures, FromBeginning
 from parfocal.training.methods.preferences.log_probs import (
     answer_labels,
     answer_mask,
@@ -28,10 +27,6 @@ from parfocal.training.methods.preferences.log_probs import (
 
 class PairTrainer(Ordered, DPOTrainer):
     """Widens the margin by which the preferred answer is likelier, against what the adapter began with."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """Leaves the rows as they are: they are tokens already."""
-        return dataset
 
     def compute_loss(
         self,
@@ -66,28 +61,20 @@ class Collator:
         return batch
 
 
-class Preference:
+class Preference(FromBeginning):
     """`dpo`: what counts is how far the adapter has moved from where it began."""
 
     def __init__(self, setting: Setting, train: Sequence[Pair]) -> None:
         self._setting = setting
         self._train = train
-        self._beginning: Figures = {}
+        self.beginning: Figures = {}
 
     def begin(self, model: PeftModel) -> None:
         """Scores both answers of every pair."""
-        self._beginning = {
+        self.beginning = {
             "chosen": self._scored(model, [pair.chosen for pair in self._train]),
             "rejected": self._scored(model, [pair.rejected for pair in self._train]),
         }
-
-    def keep(self, folder: Path) -> None:
-        """Writes those scores."""
-        keep_beginning(self._beginning, folder)
-
-    def restore(self, folder: Path) -> None:
-        """Reads them."""
-        self._beginning = restore_beginning(folder)
 
     def build(self, model: PeftModel, callback: TrainerCallback) -> PairTrainer:
         """TRL's trainer of pairs."""
@@ -104,7 +91,7 @@ class Preference:
         trainer = PairTrainer(
             model=model,
             args=settings,
-            data_collator=Collator(self._train, self._beginning, it.encoder.pad_id),
+            data_collator=Collator(self._train, self.beginning, it.encoder.pad_id),
             train_dataset=laid_out(rows, [pair.size for pair in self._train], settings),
             processing_class=it.encoder.tokenizer,
             callbacks=[callback],

@@ -4,7 +4,6 @@ import random
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from parfocal.training.evaluation import padded
 from parfocal.training.methods.adapter import adapter_weights
 from parfocal.training.methods.method import Setting
 from parfocal.training.methods.ordered import Ordered, laid_out, settled, shared_arguments
-from parfocal.training.methods.preferences.beginning import Figures, keep_beginning, restore_beginning
+from parfocal.training.methods.preferences.beginning import Figures, FromBeginning
 from parfocal.training.methods.preferences.log_probs import (
     answer_labels,
     answer_mask,
@@ -30,10 +29,6 @@ from parfocal.training.methods.preferences.log_probs import (
 
 class JudgedTrainer(Ordered, KTOTrainer):
     """Makes desirable answers likelier and the others less likely than when the adapter began."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """Leaves the rows as they are: they are tokens already."""
-        return dataset
 
     def compute_loss(
         self,
@@ -84,7 +79,7 @@ class Collator:
         }
 
 
-class Judgement:
+class Judgement(FromBeginning):
     """`kto`: what counts is how far the adapter has moved from where it began.
 
     TRL pairs each prompt with the answer of the row before it in its batch. Here the stranger is drawn once
@@ -97,7 +92,7 @@ class Judgement:
         self._train = train
         limit = setting.hyperparameters.max_length
         self._strangers = strangers([row.answer for row in train], setting.config.seed, limit)
-        self._beginning: Figures = {}
+        self.beginning: Figures = {}
 
     def begin(self, model: PeftModel) -> None:
         """Scores every answer, and every stranger's."""
@@ -107,15 +102,7 @@ class Judgement:
             ("strangers", self._strangers),
         ):
             scores = score_answers(model, samples, it.hyperparameters.micro_batch, it.encoder.pad_id)
-            self._beginning = {**self._beginning, name: scores}
-
-    def keep(self, folder: Path) -> None:
-        """Writes those scores."""
-        keep_beginning(self._beginning, folder)
-
-    def restore(self, folder: Path) -> None:
-        """Reads them."""
-        self._beginning = restore_beginning(folder)
+            self.beginning = {**self.beginning, name: scores}
 
     def build(self, model: PeftModel, callback: TrainerCallback) -> JudgedTrainer:
         """TRL's trainer of judged answers."""
@@ -136,7 +123,7 @@ class Judgement:
         trainer = JudgedTrainer(
             model=model,
             args=settings,
-            data_collator=Collator(self._train, self._strangers, self._beginning, it.encoder.pad_id),
+            data_collator=Collator(self._train, self._strangers, self.beginning, it.encoder.pad_id),
             train_dataset=laid_out(rows, [row.size for row in self._train], settings),
             processing_class=it.encoder.tokenizer,
             callbacks=[callback],

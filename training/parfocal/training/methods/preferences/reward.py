@@ -79,10 +79,6 @@ class ScoreTrainer(Ordered, RewardTrainer):
 
     readout: Readout
 
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """Leaves the rows as they are: they are tokens already."""
-        return dataset
-
     def compute_loss(
         self,
         model: Any,
