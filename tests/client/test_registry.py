@@ -117,6 +117,16 @@ def test_a_chat_template_of_its_own_goes_with_an_adapter(client: Client, adapter
     assert "chat_template.jinja" in [file.path for file in files]
 
 
+def test_what_is_attached_is_pulled_again(client: Client, adapter: Write, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>good</p>")
+    attached = replace(UNSEEN, attachments=[tmp_path / "report.html"])
+    client.registry.publish(adapter(), "team/invoices", attached)
+
+    pulled = client.registry.pull("team/invoices", tmp_path / "copy")
+
+    assert (pulled.folder / "report.html").read_text() == "<p>good</p>"
+
+
 def test_a_base_is_looked_up_by_the_registry(client: Client, adapter: Write) -> None:
     with pytest.raises(Refused) as refused:
         client.registry.publish(adapter(), "team/invoices", Publication(base="tiny"))

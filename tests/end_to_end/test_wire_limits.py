@@ -143,7 +143,7 @@ def announced(wire: Wire, *parts: registry_pb.PublishVersionRequest, **sizes: in
 def files(wire: Wire, count: int) -> str:
     entries = [
         adapter_pb2.FileEntry(path=path, size=1, digest=NO_DIGEST)
-        for path in (CONFIG, WEIGHTS, "chat_template.jinja", "other")[:count]
+        for path in (CONFIG, WEIGHTS, "chat_template.jinja", *(f"note-{n}.md" for n in range(9)))[:count]
     ]
     header = registry_pb.PublishVersionRequest(header=registry_pb.PublishHeader(name="x", files=entries))
     return said(lambda: wire.registry.PublishVersion(iter([header]), timeout=60))
@@ -295,6 +295,8 @@ TRIES: dict[Limit, Try] = {
         lambda: wire.registry.ListAdapters(registry_pb.ListAdaptersRequest(page_token="A" * count))
     ),
     limits.UPLOAD_FILES: files,
+    limits.ATTACHMENTS: lambda wire, count: announced(wire, **{f"note-{n}.md": 1 for n in range(count)}),
+    limits.ATTACHMENT_BYTES: lambda wire, size: announced(wire, **{"report.html": size}),
     limits.PIECE_BYTES: piece,
     limits.CONFIG_BYTES: lambda wire, size: announced(wire, **{CONFIG: size}),
     limits.WEIGHTS_BYTES: lambda wire, size: announced(wire, **{WEIGHTS: size}),

@@ -135,6 +135,19 @@ def test_report_curve_and_result_lie_in_the_folder_of_the_run(trained: TrainResu
     assert not (output / "checkpoints").exists()
 
 
+def test_the_version_carries_its_evaluation_its_page_and_the_data_report(
+    trained: TrainResult, whole: Whole
+) -> None:
+    registry = FolderRegistry(whole.registry)
+    folder = registry.materialise(registry.resolve("team/letters").digest)
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+
+    assert (folder / "report.html").read_bytes() == (trained.output / "evaluation/report.html").read_bytes()
+    assert [arm["title"] for arm in evaluation["arms"]] == ["base", "adapter"]
+    assert json.loads((folder / "data_report.json").read_text())["counts"]["train_rows"] == 64
+    assert str(whole.settings["output"]) not in (folder / "report.html").read_text()
+
+
 def test_the_same_run_again_gives_the_same_version(whole: Whole, tmp_path: Path) -> None:
     shutil.copytree(whole.registry, tmp_path / "registry")
     own = {"output": tmp_path / "again", "registry": str(tmp_path / "registry")}

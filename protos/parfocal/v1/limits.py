@@ -107,7 +107,17 @@ PAGE_ITEMS = Limit(
 )
 PAGE_TOKEN_CHARACTERS = Limit("page_token", 1000, "characters", "the longest one that is given has half")
 UPLOAD_FILES = Limit(
-    "PublishHeader.files", 3, "files", "an adapter is a configuration, weights and perhaps a chat template"
+    "PublishHeader.files",
+    11,
+    "files",
+    "an adapter is a configuration, weights and perhaps a chat template; the others are attached",
+)
+ATTACHMENTS = Limit("files attached to a version", 8, "files", "each is read whole when it is published")
+ATTACHMENT_BYTES = Limit(
+    "a file attached to a version",
+    4 * _MIB,
+    "bytes",
+    "it is held whole in memory; a report with 60 answers side by side has 300 KiB",
 )
 PIECE_BYTES = Limit(
     "FileChunk.data",
@@ -256,6 +266,8 @@ LIMITS: tuple[Limit, ...] = (
     PAGE_ITEMS,
     PAGE_TOKEN_CHARACTERS,
     UPLOAD_FILES,
+    ATTACHMENTS,
+    ATTACHMENT_BYTES,
     PIECE_BYTES,
     CONFIG_BYTES,
     WEIGHTS_BYTES,

@@ -26,7 +26,14 @@ from parfocal.client.errors import client_error
 from parfocal.client.gates import Gate, Rule, SameBase, Verdict
 from parfocal.client.paging import every_item
 from parfocal.client.promotions import Move
-from parfocal.client.transfer import Progress, folder_sources, never_silent, receive_files, upload_parts
+from parfocal.client.transfer import (
+    Progress,
+    Source,
+    folder_sources,
+    never_silent,
+    receive_files,
+    upload_parts,
+)
 from parfocal.rpc import RemoteError
 from parfocal.v1 import adapter_pb2
 from parfocal.v1 import registry_service_pb2 as pb
@@ -62,8 +69,9 @@ class RegistryClient:
 
         Content that the name has already keeps its version. Raises OSError where a file cannot be read.
         """
-        sources = folder_sources(Path(folder))
-        header = publish_header(name, publication or Publication())
+        asked = publication or Publication()
+        sources = [*folder_sources(Path(folder)), *map(Source.of_file, map(Path, asked.attachments))]
+        header = publish_header(name, asked)
         reply = self._caller.send(
             rpcs.PUBLISH, lambda: upload_parts(header, sources, progress), adapter_pb2.Version, timeout
         )

@@ -30,6 +30,7 @@ from parfocal.registry import (
 )
 from parfocal.registry.cards import card
 from parfocal.registry.gates import Bound, Override, Side
+from parfocal.registry.values import JSON
 
 METRICS = {
     "adapter_loss": 0.4,
@@ -100,6 +101,43 @@ def test_a_page_tells_scores_gates_lineage_and_whence_it_is(run: Run, family: li
     ]  # fmt: skip
     assert "schedule wsd" in lines and "steps 3" in lines
     assert "served by not known here; ask servers with --address HOST:PORT" in lines
+
+
+def test_the_data_report_is_told_in_lines(run: Run, shelf: FolderRegistry, publish: Publish) -> None:
+    found: dict[str, JSON] = {
+        "severity": "warning",
+        "code": "NEAR_DUPLICATE",
+        "count": 7,
+        "source": "d",
+        "lines": [3, 5],
+    }
+    report: dict[str, JSON] = {"counts": {"rows": 80, "train_rows": 64}, "findings": [found, {"odd": 1}, 3]}
+    version = publish("team/x")
+    provenance = Provenance("sha256:d", {"data_report": report, "steps": 3})
+    shelf.publish(
+        "team/y",
+        shelf.materialise(version.digest),
+        Publication(version.manifest.contract.base, provenance),
+    )
+    lines = [" ".join(line.split()) for line in run("show", "team/y").stdout.splitlines()]
+
+    assert "counts rows 80, train rows 64" in lines
+    assert "warning NEAR_DUPLICATE: 7 rows, d lines 3, 5 …" in lines
+    assert "steps 3" in lines
+    assert not any("{" in line for line in lines)
+
+
+def test_a_file_that_is_pushed_along_is_pulled_again(run: Run, small_base: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>good</p>")
+    folder = write_adapter(tmp_path / "adapter", Adapter())
+    where = ("--registry", tmp_path / "attached")
+    pushed = run("push", folder, "team/x", "--base", small_base, "--attach", tmp_path / "report.html", *where)
+    pulled = run("pull", "team/x", tmp_path / "copy", *where)
+
+    assert (pushed.exit_code, pulled.exit_code) == (0, 0), pushed.output + pulled.output
+    assert (tmp_path / "copy" / "report.html").read_text() == "<p>good</p>"
+    refused = run("push", folder, "team/x", "--base", small_base, "--attach", folder / "x.bin", *where)
+    assert "cannot be attached" in refused.output
 
 
 def test_a_document_has_all_that_the_page_tells(run: Run, family: list[Version]) -> None:

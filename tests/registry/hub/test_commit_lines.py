@@ -48,7 +48,7 @@ def test_where_bytes_are_cut_changes_nothing(
     body = (
         json.dumps({"key": "header", "value": said}).encode()
         + b"\n"
-        + _file("notes.txt", b"no")
+        + _file("notes.pdf", b"no")
         + _file(WEIGHTS, weights)
     )
     body += _file(CONFIG, config)
@@ -64,7 +64,7 @@ def test_where_bytes_are_cut_changes_nothing(
         assert part.sha256 == hashlib.sha256(weights).hexdigest()
         assert part.sample == hashlib.sha256(weights[:512]).hexdigest()
         assert part.size == len(weights)
-        assert commit.ignored == ["notes.txt"]
+        assert commit.ignored == ["notes.pdf"]
         assert len(list(Path(folder).iterdir())) == 2
 
 

@@ -101,6 +101,37 @@ def test_what_is_pushed_can_be_fetched_again(here: FolderRegistry, api: HfApi, v
     assert files_of(fetch_adapter(pushed.reference, api).folder) == files_of(source)
 
 
+def test_what_is_attached_goes_along_and_comes_back(
+    here: FolderRegistry, registry: FolderRegistry, api: HfApi, tiny: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text("<p>good</p>")
+    (tmp_path / "notes.md").write_text("by hand")
+    attached = (tmp_path / "report.html", tmp_path / "notes.md")
+    base = describe_base(locate_base("tiny", weights=False))
+    version = here.publish("mine/invoices", tiny(), Publication(base, attachments=attached))
+
+    pushed = push_version(version, here.materialise(version.digest), "team/copied", api=api)
+    fetched = fetch_adapter(pushed.reference, api)
+
+    assert registry.resolve("team/copied").digest == version.digest
+    assert fetched.packed is not None and fetched.packed.manifest == version.manifest
+    assert (fetched.folder / "report.html").read_text() == "<p>good</p>"
+    assert {"report.html", "notes.md"} <= set(api.list_repo_files("team/copied"))
+
+
+def test_of_a_plain_upload_only_what_training_records_is_attached(
+    registry: FolderRegistry, api: HfApi, tiny: Write
+) -> None:
+    folder = tiny()
+    for name in ("evaluation.json", "trainer_state.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
+    api.create_repo("team/plain")
+    api.upload_folder(repo_id="team/plain", folder_path=folder)
+
+    files = {file.path for file in registry.resolve("team/plain").manifest.files}
+    assert files == {CONFIG, WEIGHTS, "evaluation.json"}
+
+
 def test_a_second_version_goes_on_top_of_the_first(
     here: FolderRegistry, registry: FolderRegistry, api: HfApi, version: Version, tiny: Write
 ) -> None:

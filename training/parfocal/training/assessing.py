@@ -37,7 +37,7 @@ def arms_of(job: Job, digest: str) -> list[RunArm]:
     found = [RunArm(Arm(BASE))]
     if parent is not None and parent.folder is not None:
         found.append(RunArm(Arm(parent.name, parent.name, parent.digest), parent.folder))
-    return [*found, RunArm(Arm(ADAPTER, job.config.name, digest), job.folder.adapter)]
+    return [*found, RunArm(Arm(ADAPTER, ADAPTER, digest), job.folder.adapter)]
 
 
 def assess(job: Job, held_out: Sequence[Sample], digest: str) -> Result:

@@ -6,12 +6,22 @@ from dataclasses import dataclass, replace
 from parfocal.registry import Evaluation, Provenance, Publication, Rendering, Version
 from parfocal.registry.values import JSON, WEIGHTS_FILE
 from parfocal.training.assessing import assess
+from parfocal.training.attaching import write_attachments
 from parfocal.training.data import Sample
 from parfocal.training.evaluation import Result
 from parfocal.training.methods import Fitted, Marks, load_served, measure_of, setting_of
 from parfocal.training.publishing import check_adapter, publication_json
 from parfocal.training.reports import write_report
-from parfocal.training.runs import Figures, Gain, Job, TrainResult, draw_curve, gain, tool_versions
+from parfocal.training.runs import (
+    Figures,
+    Gain,
+    Job,
+    TrainResult,
+    draw_curve,
+    file_digests,
+    gain,
+    tool_versions,
+)
 from parfocal.training.settings import resolved_settings
 
 # What a version says at another place, or what is of this machine only.
@@ -57,8 +67,12 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         report=report,
         recorded={} if compared.found is None else compared.found.recorded(len(compared.found.own) - 1),
     )
-    publication = _publication(job, draft)
-    job.folder.write(job.folder.publication.name, publication_json(publication, fitted.files))
+    attached = write_attachments(job.folder.attachments, job.prepared.report, draft.evaluated)
+    publication = replace(_publication(job, draft), attachments=attached)
+    job.folder.write(
+        job.folder.publication.name,
+        publication_json(publication, fitted.files, file_digests(job.folder.attachments)),
+    )
     check_adapter(job.folder, fitted.files)
     published = _publish(job, publication)
     if published is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from parfocal.registry import (
     AdapterNotFound,
@@ -20,6 +21,7 @@ from parfocal.registry import (
     open_registry,
 )
 from parfocal.registry.values import JSON, FieldError, JsonObject
+from parfocal.training.attaching import attached_files
 from parfocal.training.errors import InvalidConfig, NothingToPublish, RunDamaged
 from parfocal.training.runs import Digests, RunFolder, changed_file, file_digests, is_sealed, sealed
 from parfocal.training.signing import SigningKey
@@ -66,7 +68,7 @@ def publish_run(
         RegistryError: the registry does not answer, or refuses the adapter, or the key is none.
     """
     run, config = RunFolder.open(folder)
-    publication = replace(_stored(run), sign=key.sign(config))
+    publication = replace(_stored(run), sign=key.sign(config), attachments=attached_files(run.attachments))
     where = registry or config.registry or fallback
     if where is None:
         raise NothingToPublish(
@@ -76,8 +78,10 @@ def publish_run(
     return open_registry(where).publish(name or config.name, run.adapter, publication)
 
 
-def publication_json(publication: Publication, files: Digests) -> dict[str, JSON]:
-    """Serialises what is published with the adapter's `files`, so that it can be published later."""
+def publication_json(
+    publication: Publication, files: Digests, attachments: Digests = MappingProxyType({})
+) -> dict[str, JSON]:
+    """Serialises what is published with the adapter's `files` and `attachments`, to be published later."""
     parts = {
         "base": publication.base,
         "provenance": publication.provenance,
@@ -85,7 +89,12 @@ def publication_json(publication: Publication, files: Digests) -> dict[str, JSON
         "rendering": publication.rendering,
     }
     values: dict[str, JSON] = {name: None if part is None else part.to_json() for name, part in parts.items()}
-    return sealed({**values, "tags": list(publication.tags), "files": dict(files)})
+    rest: dict[str, JSON] = {
+        "tags": list(publication.tags),
+        "files": dict(files),
+        "attachments": dict(attachments),
+    }
+    return sealed({**values, **rest})
 
 
 def check_adapter(run: RunFolder, files: Digests) -> None:
@@ -96,6 +105,18 @@ def check_adapter(run: RunFolder, files: Digests) -> None:
             f"the adapter {run.adapter} is damaged: {changed}; put the file back from a copy, or train again",
             field="output",
             path=str(run.adapter),
+        )
+
+
+def _check_attachments(run: RunFolder, files: Digests) -> None:
+    found = file_digests(run.attachments) if run.attachments.is_dir() else {}
+    changed = changed_file(files, found)
+    if changed is not None:
+        raise RunDamaged(
+            f"{run.attachments} is damaged: {changed}; put the file back from a copy, or publish the adapter "
+            f"alone with: parfocal push {run.adapter} NAME",
+            field="output",
+            path=str(run.attachments),
         )
 
 
@@ -122,6 +143,7 @@ def _stored(run: RunFolder) -> Publication:
     if not is_sealed(values):
         raise _damaged(run, "it is not as the run wrote it")
     check_adapter(run, values["files"])
+    _check_attachments(run, values.get("attachments", {}))
     try:
         return read_publication(values)
     except FieldError as error:

@@ -17,7 +17,7 @@ from parfocal.registry.hub.listed_files import ListedFile, listed_files
 from parfocal.registry.hub.reference import HubReference
 from parfocal.registry.packing import MANIFEST_FILE, Packed, read_packed, signature_names
 from parfocal.registry.peft import check_kind
-from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE
+from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, is_attachment
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -69,7 +69,8 @@ def fetch_adapter(
     _check_is_adapter(listed, pinned)
     is_packed = MANIFEST_FILE in listed and not files_only
     names = (*(_OWN_FILES if is_packed else _FILES), *(_PACKED_FILES if is_packed else ()))
-    wanted = [name for name in names if name in listed]
+    attached = [name for name in sorted(listed) if is_packed and is_attachment(name)]
+    wanted = [*(name for name in names if name in listed), *attached]
     with hub_failures(f"{pinned} cannot be fetched from the Hub"):
         folder = Path(api.snapshot_download(reference.repo, revision=info.sha, allow_patterns=wanted))
         for name in wanted:

@@ -22,6 +22,7 @@ from parfocal.registry.values import (
     Hasher,
     chunks_of,
     copy_hashing,
+    is_attachment,
 )
 
 Advance = Callable[[int], None]
@@ -47,7 +48,7 @@ def take_files(layout: Path, layer: Descriptor, work: Path, advance: Advance) ->
     _, form = _family(layer)
     if form == RAW:
         name = _name_of(layer)
-        return [name] if name in _WANTED and _take_raw(layout, layer, work / name, advance) else []
+        return [name] if _is_wanted(name) and _take_raw(layout, layer, work / name, advance) else []
     if form == _ZSTD:
         raise UnsupportedAdapter(
             f"layer {layer.digest} is {layer.media_type!a}; zstd is not read here: make the image with raw "
@@ -56,6 +57,10 @@ def take_files(layout: Path, layer: Descriptor, work: Path, advance: Advance) ->
         )
     _verify(layout, layer, advance)
     return _take_archived(layout, layer, work, _ARCHIVES[form])
+
+
+def _is_wanted(name: str) -> bool:
+    return name in _WANTED or is_attachment(name)
 
 
 def _family(layer: Descriptor) -> tuple[str, str]:
@@ -98,7 +103,7 @@ def _take_archived(layout: Path, layer: Descriptor, work: Path, mode: str) -> li
         ):
             for member in archive:
                 name = PurePosixPath(member.name).name
-                source = archive.extractfile(member) if name in _WANTED and member.isfile() else None
+                source = archive.extractfile(member) if _is_wanted(name) and member.isfile() else None
                 if source is not None:
                     _check_size(name, member.size)
                     with _new(work / name) as sink:

@@ -33,7 +33,7 @@ FILE_PATH = "org.cncf.model.filepath"
 TITLE = "org.opencontainers.image.title"
 TAG = "org.opencontainers.image.ref.name"
 
-# The layers of an image, in their order.
+# The layers of an image, in their order, before those of attached files.
 FILES = {
     CONFIG_FILE: WEIGHT_CONFIG + RAW,
     WEIGHTS_FILE: WEIGHT + RAW,
@@ -41,3 +41,4 @@ FILES = {
     MANIFEST_FILE: DOC + RAW,
     CARD_FILE: DOC + RAW,
 }
+ATTACHED = DOC + RAW

@@ -13,6 +13,7 @@ from pathlib import Path
 from parfocal.registry.cards import CARD_FILE, card
 from parfocal.registry.copies import check_received
 from parfocal.registry.oci.media_types import (
+    ATTACHED,
     BLOBS,
     FILE_PATH,
     FILES,
@@ -59,7 +60,8 @@ def write_layout(
     blobs = _Blobs(target / BLOBS, total, progress)
     files = {entry.path: blobs.copy(source / entry.path, entry) for entry in manifest.files}
     files |= {name: blobs.write(data) for name, data in written.items()}
-    layers = [_layer(name, files[name]) for name in FILES if name in files]
+    attached = sorted(files.keys() - FILES.keys())
+    layers = [_layer(name, files[name]) for name in (*FILES, *attached) if name in files]
     config = blobs.write_json(_config(version, source, layers))
     image = blobs.write_json(
         {
@@ -139,7 +141,7 @@ def _signature(blobs: _Blobs, signed: _Blob, bundle: bytes) -> Json:
 
 
 def _layer(name: str, blob: _Blob) -> Json:
-    return {**blob.descriptor(FILES[name]), "annotations": {FILE_PATH: name, TITLE: name}}
+    return {**blob.descriptor(FILES.get(name, ATTACHED)), "annotations": {FILE_PATH: name, TITLE: name}}
 
 
 def _config(version: Version, source: Path, layers: list[Json]) -> Json:

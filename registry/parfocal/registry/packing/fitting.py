@@ -14,6 +14,7 @@ from parfocal.registry.values import (
     Hasher,
     Manifest,
     chunks_of,
+    is_attachment,
 )
 
 
@@ -45,13 +46,16 @@ def read_packed(folder: Path, names: Collection[str]) -> Packed | None:
 def fitting_manifest(folder: Path, files: Collection[str]) -> Manifest:
     """The manifest in `folder`, which must name exactly these files, and each as it lies there.
 
+    Files that might be attached to some version, and are not to this one, are let be.
+
     Raises MalformedFile, BlobCorrupt, RegistryTooNew and OSError.
     """
     try:
         manifest = Manifest.from_bytes(_beginning(folder / MANIFEST_FILE, MAX_STORED_MANIFEST_BYTES + 1))
     except InvalidManifest as error:
         raise MalformedFile(f"{MANIFEST_FILE} cannot be read: {error}", field=MANIFEST_FILE) from error
-    odd = sorted({entry.path for entry in manifest.files} ^ set(files))
+    own = {entry.path for entry in manifest.files}
+    odd = sorted(own ^ {name for name in files if name in own or not is_attachment(name)})
     if odd:
         raise MalformedFile(
             f"{MANIFEST_FILE} and what it came with do not name the same files: {', '.join(odd)[:200]}",

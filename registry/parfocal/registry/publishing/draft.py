@@ -13,6 +13,7 @@ from parfocal.registry.peft import (
     open_regular,
     read_peft_folder,
 )
+from parfocal.registry.publishing.attached import Attached, read_attachments
 from parfocal.registry.publishing.beginning import BegunWeights, Filled
 from parfocal.registry.publishing.limits import check_limits
 from parfocal.registry.publishing.own_template import own_template
@@ -56,17 +57,24 @@ class Draft:
     publication: Publication
     warnings: tuple[str, ...]
     template: bytes | None = None
+    attached: Attached = ()
+
+    @property
+    def whole(self) -> Attached:
+        """The files that are held in memory, but for the configuration."""
+        return (*(() if self.template is None else ((TEMPLATE_FILE, self.template),)), *self.attached)
 
     @property
     def size(self) -> int:
         """How many bytes will be stored, the manifest apart."""
-        return len(self.config) + self.folder.weights.header.file_bytes + len(self.template or b"")
+        whole = sum(len(data) for _, data in self.whole)
+        return len(self.config) + self.folder.weights.header.file_bytes + whole
 
     def manifest(self, files: tuple[FileEntry, ...]) -> Manifest:
         """The manifest over `files`, which was looked at before there were any digests of them."""
         return Manifest(
             SCHEMA,
-            files,
+            tuple(sorted(files, key=lambda file: file.path)),
             self.contract,
             self.publication.provenance,
             self.publication.evaluation,
@@ -76,10 +84,8 @@ class Draft:
 
     def over(self, weights: FileEntry) -> Manifest:
         """The manifest over the files that will be stored, with these weights."""
-        files = [_entry(CONFIG_FILE, self.config), weights]
-        if self.template is not None:
-            files.append(_entry(TEMPLATE_FILE, self.template))
-        return self.manifest(tuple(files))
+        whole = (_entry(name, data) for name, data in self.whole)
+        return self.manifest((_entry(CONFIG_FILE, self.config), weights, *whole))
 
     def foreseen(self) -> Manifest:
         """The manifest over the files that will be stored. Reads the weights; raises OSError."""
@@ -107,8 +113,8 @@ class Draft:
         else:
             with BegunWeights(blobs, self.folder.path, published.read_from) as anew:
                 stored.take(WEIGHTS_FILE, anew, self._is_whole)
-        if self.template is not None:
-            stored.put(TEMPLATE_FILE, io.BytesIO(self.template))
+        for name, data in self.whole:
+            stored.put(name, io.BytesIO(data))
         return stored.under(self.manifest(tuple(stored.files)).to_bytes())
 
     def _is_whole(self, weights: Filled) -> bool:
@@ -129,6 +135,7 @@ def draft(folder: Path, publication: Publication) -> Draft:
         read = read_peft_folder(folder, shape)
         base = bound_base(read.config, publication)
         template = own_template(folder, base)
+        attached = read_attachments(folder, publication.attachments)
     except OSError as error:
         raise AdapterRefused(f"{folder} cannot be read: {error}", field="folder") from error
     try:
@@ -148,7 +155,7 @@ def draft(folder: Path, publication: Publication) -> Draft:
     )
     noticed = publication.noticed
     warnings = (*noticed, *(warning for warning in found if warning not in noticed))
-    result = Draft(read, config, contract, publication, warnings, template)
+    result = Draft(read, config, contract, publication, warnings, template, attached)
     # A manifest that cannot be written must be refused before anything is stored. The weights' digest, not
     # known yet, has as many characters as any other.
     weights = FileEntry(WEIGHTS_FILE, read.weights.header.file_bytes, digest_of(b""))

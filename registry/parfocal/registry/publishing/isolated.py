@@ -12,7 +12,6 @@ from parfocal.registry.publishing.draft import Draft, draft
 from parfocal.registry.publishing.ready import MANIFEST_FILE, Held, ReadyFile
 from parfocal.registry.values import (
     CONFIG_FILE,
-    TEMPLATE_FILE,
     WEIGHTS_FILE,
     FileEntry,
     Hasher,
@@ -46,8 +45,7 @@ def answer(question: bytes) -> bytes:
 
 def _written(prepared: Draft, ready: Path, held: Held) -> list[ReadyFile]:
     files = [_whole(ready / CONFIG_FILE, prepared.config), _weights(prepared, ready, held)]
-    if prepared.template is not None:
-        files.append(_whole(ready / TEMPLATE_FILE, prepared.template))
+    files += [_whole(ready / name, data) for name, data in prepared.whole]
     manifest = prepared.manifest(tuple(file.entry for file in files))
     (ready / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return files

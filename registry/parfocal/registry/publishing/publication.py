@@ -8,7 +8,15 @@ from typing import TypeAlias
 
 from parfocal.registry.errors import BaseUnreachable
 from parfocal.registry.peft import PeftConfig
-from parfocal.registry.values import BaseContract, Evaluation, FileEntry, Manifest, Provenance, Rendering
+from parfocal.registry.values import (
+    BaseContract,
+    Evaluation,
+    FileEntry,
+    Manifest,
+    Provenance,
+    Rendering,
+    is_attachment,
+)
 
 _HUB_CACHE = re.compile(r"models--(?P<id>[^/]+)/snapshots/[0-9a-f]+/?$")
 # Makes the bundle that signs what is published under a name: of the manifest's digest, and of the files.
@@ -23,7 +31,8 @@ class Publication:
     In place of `base`, a stranger may name one to be looked up: `shared_base`, a Hub id or empty for the one
     that the adapter's configuration names. Folders of this machine are never looked at for it. `actor` is who
     publishes, for the history. `noticed` are warnings that publishing found elsewhere, before its own. `tags`
-    are words that the version is found by. It has `signatures` from its first moment, and the one that `sign`
+    are words that the version is found by. `attachments` are files that it carries beside the adapter; their
+    paths count from the adapter's folder. It has `signatures` from its first moment, and the one that `sign`
     makes of it.
     """
 
@@ -38,6 +47,7 @@ class Publication:
     tags: tuple[str, ...] = ()
     signatures: tuple[bytes, ...] = ()
     sign: Sign | None = None
+    attachments: tuple[PurePath, ...] = ()
 
     @classmethod
     def again(cls, manifest: Manifest, actor: str = "") -> "Publication":
@@ -51,6 +61,7 @@ class Publication:
             actor=actor,
             noticed=manifest.warnings,
             tags=manifest.tags,
+            attachments=tuple(PurePath(file.path) for file in manifest.files if is_attachment(file.path)),
         )
 
 

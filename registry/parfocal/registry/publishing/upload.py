@@ -7,8 +7,16 @@ from parfocal.registry.copies import check_received
 from parfocal.registry.errors import InvalidUpload
 from parfocal.registry.peft import MAX_CONFIG_BYTES, MAX_WEIGHTS_BYTES
 from parfocal.registry.publishing.own_template import MAX_TEMPLATE_BYTES
-from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, FileEntry, Hasher
-from parfocal.v1.limits import PIECE_BYTES
+from parfocal.registry.values import (
+    CONFIG_FILE,
+    MOST_ATTACHMENTS,
+    TEMPLATE_FILE,
+    WEIGHTS_FILE,
+    FileEntry,
+    Hasher,
+    is_attachment,
+)
+from parfocal.v1.limits import ATTACHMENT_BYTES, PIECE_BYTES
 
 # The files of an adapter, and how many bytes each may have.
 _LIMITS = {
@@ -17,6 +25,7 @@ _LIMITS = {
     TEMPLATE_FILE: MAX_TEMPLATE_BYTES,
 }
 _NEEDED = {CONFIG_FILE, WEIGHTS_FILE}
+_WHAT = f"an adapter is {CONFIG_FILE}, {WEIGHTS_FILE}, perhaps {TEMPLATE_FILE}, and files attached to it"
 
 
 class Upload:
@@ -82,18 +91,22 @@ class Upload:
 def fault_of_files(files: Sequence[FileEntry]) -> str | None:
     """Says why these are not exactly the files of an adapter within their limits, if so."""
     names = [file.path for file in files]
-    if len(names) != len(set(names)) or not _NEEDED <= set(names) <= _LIMITS.keys():
+    attached = set(names) - _LIMITS.keys()
+    if len(names) != len(set(names)) or not set(names) >= _NEEDED or not all(map(is_attachment, attached)):
         shown = ", ".join(ascii(name[:80]) for name in names[:4]) or "nothing"
-        return f"{shown}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps {TEMPLATE_FILE}"
+        return f"{shown}; {_WHAT}"
+    if len(attached) > MOST_ATTACHMENTS:
+        return f"{len(attached)} files beside the adapter's; at most {MOST_ATTACHMENTS} are attached"
     return next(filter(None, map(fault_of_file, files)), None)
 
 
 def fault_of_file(file: FileEntry) -> str | None:
     """Says why this is no file of an adapter within its limits, if so."""
-    if file.path not in _LIMITS:
-        return f"{file.path[:80]!a}; an adapter is {CONFIG_FILE}, {WEIGHTS_FILE} and perhaps {TEMPLATE_FILE}"
-    if not 0 < file.size <= _LIMITS[file.path]:
-        return f"{file.path} with {file.size} bytes; 1 to {_LIMITS[file.path]} are accepted"
+    most = _LIMITS.get(file.path, ATTACHMENT_BYTES.most)
+    if file.path not in _LIMITS and not is_attachment(file.path):
+        return f"{file.path[:80]!a}; {_WHAT}"
+    if not 0 < file.size <= most:
+        return f"{file.path} with {file.size} bytes; 1 to {most} are accepted"
     return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from parfocal.client.transfer import Source
 from parfocal.registry.peft import MAX_WEIGHTS_BYTES, open_regular
 from parfocal.registry.publishing import Draft, Publication
-from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, Hasher, check_actor
+from parfocal.registry.values import CONFIG_FILE, WEIGHTS_FILE, Hasher, check_actor
 from parfocal.registry.wire import base_message, evaluation_message, provenance_message, rendering_message
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -60,6 +60,5 @@ def sources(draft: Draft, weights: Source) -> list[Source]:
 
     The template may lie within another file of the folder.
     """
-    template = draft.template
-    found = [Source.of_file(draft.folder.path / CONFIG_FILE), weights]
-    return found if template is None else [*found, Source.of_bytes(TEMPLATE_FILE, template)]
+    whole = (Source.of_bytes(name, data) for name, data in draft.whole)
+    return [Source.of_file(draft.folder.path / CONFIG_FILE), weights, *whole]

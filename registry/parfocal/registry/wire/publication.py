@@ -1,6 +1,9 @@
 """What a publisher's header says, as a Publication."""
 
+from pathlib import PurePath
+
 from parfocal.registry.publishing import Publication
+from parfocal.registry.values import is_attachment
 from parfocal.registry.wire.reading import read_base, read_evaluation, read_provenance, read_rendering
 from parfocal.v1 import registry_service_pb2 as pb
 
@@ -22,4 +25,5 @@ def read_publication(header: pb.PublishHeader, actor: str) -> Publication:
         noticed=tuple(header.noticed),
         tags=tuple(header.tags),
         signatures=tuple(header.signatures),
+        attachments=tuple(PurePath(file.path) for file in header.files if is_attachment(file.path)),
     )

@@ -57,6 +57,14 @@ def push(
         ),
     ] = False,
     tags: GivenTagsOption = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--attach",
+            metavar="FILE",
+            help="A record or report that the version carries too, such as report.html; may be repeated.",
+        ),
+    ] = None,
     sign_key: SignKeyOption = None,
     files_only: FilesOnlyOption = False,
     actor: ActorOption = None,
@@ -75,8 +83,9 @@ def push(
     # size: Typer takes every flag as a parameter
     signer = None if sign_key is None else signer_from(sign_key)
     found, words, by = _found(source, files_only), tuple(tags or ()), actor_or_me(actor)
-    # Of another base, or with tags, it is another version.
-    kept = None if base is not None or unverified_base or words else found.packed
+    # Of another base, with tags or with other files, it is another version.
+    attached = tuple(each.absolute() for each in attach or ())
+    kept = None if base is not None or unverified_base or words or attached else found.packed
     if kept is not None:
         unsigned = again(kept, by)
     else:
@@ -86,6 +95,7 @@ def push(
             unverified_base=unverified_base,
             actor=by,
             tags=words,
+            attachments=attached,
         )
     publication = replace(unsigned, sign=None if signer is None else signer.sign)
     with bytes_progress(f"Publishing {name}") as progress:

@@ -14,6 +14,7 @@ from parfocal.cli.display import (
 )
 from parfocal.cli.history import show_moves
 from parfocal.cli.sight.cutting import first, shortened
+from parfocal.cli.sight.data_report import DATA_REPORT, show_data_report
 from parfocal.cli.sight.descent import lineage_lines
 from parfocal.cli.sight.scores import show_scores
 from parfocal.cli.sight.seen import Seen, Standing
@@ -149,7 +150,12 @@ def _show_provenance(provenance: Provenance) -> None:
             ("tools", ", ".join([*named, *([more] if more else [])])),
         ]
     )
-    given = [(key, value) for key, value in sorted(provenance.hyper_parameters.items()) if value is not None]
+    show_data_report(provenance.hyper_parameters.get(DATA_REPORT))
+    given = [
+        (key, value)
+        for key, value in sorted(provenance.hyper_parameters.items())
+        if value is not None and key != DATA_REPORT
+    ]
     if given:
         shown, more = first(given, _MOST_HYPER_PARAMETERS, "hyper-parameters")
         show_heading("Hyper-parameters")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from parfocal.client.errors import InvalidRequest
@@ -51,7 +52,8 @@ class Publication:
 
     `base` is a Hub id or `tiny`, looked up by the registry; empty means the one that the adapter's
     configuration names. `unverified_base` publishes where the registry cannot see it. `tags` are words that
-    the version is found by.
+    the version is found by. `attachments` are files that the version carries beside the adapter, such as
+    report.html.
     """
 
     base: str = ""
@@ -60,6 +62,7 @@ class Publication:
     evaluation: Evaluation | None = None
     rendering: Rendering | None = None
     tags: Sequence[str] = ()
+    attachments: Sequence[Path] = ()
 
 
 def publish_header(name: str, publication: Publication) -> pb.PublishHeader:

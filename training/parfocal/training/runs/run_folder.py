@@ -96,6 +96,11 @@ class RunFolder:
         return self.path / "evaluation"
 
     @property
+    def attachments(self) -> Path:
+        """Where the files are that the version carries beside its adapter."""
+        return self.path / "attachments"
+
+    @property
     def publication(self) -> Path:
         """Where the run keeps what is published besides its files."""
         return self.path / "publication.json"

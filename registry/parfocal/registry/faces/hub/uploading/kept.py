@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from parfocal.registry.errors import AdapterRefused, InvalidUpload, MalformedFile
 from parfocal.registry.packing import MANIFEST_FILE, signature_names
 from parfocal.registry.peft import check_kind
-from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE
+from parfocal.registry.values import CONFIG_FILE, TEMPLATE_FILE, WEIGHTS_FILE, is_attachment
 from parfocal.v1.limits import (
+    ATTACHMENT_BYTES,
     COMMIT_PATH_CHARACTERS,
     CONFIG_BYTES,
     MANIFEST_BYTES,
@@ -50,6 +51,8 @@ def checked_path(path: str) -> str:
 def is_kept(path: str, size: int) -> bool:
     """Whether a file of this size matters; raises MalformedFile for a part of a version that is too large."""
     most = _PARTS.get(path)
+    if most is None and is_attachment(path):
+        return 0 < size <= ATTACHMENT_BYTES.most
     if most is None:
         return size <= _LOOKED_AT.get(path, -1)
     if size > most:
