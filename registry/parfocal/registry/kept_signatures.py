@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import IndexCorrupt, NotFound, RegistryTooNew
@@ -16,7 +16,6 @@ from parfocal.registry.signing import (
     check_bundle,
 )
 from parfocal.registry.values import (
-    MAX_PAGE_SIZE,
     Manifest,
     MoveKind,
     Signature,
@@ -26,6 +25,8 @@ from parfocal.registry.values import (
 )
 
 log = logging.getLogger(__name__)
+_MOVES_AT_ONCE = 100
+_AT_REST = (MoveKind.CANARY, MoveKind.ABORT)
 
 
 class KeptSignatures:
@@ -118,16 +119,15 @@ class KeptSignatures:
         except NotFound:
             return ()
 
-    def _history(self, adapter: str, alias: str) -> list[tuple[MoveKind, int]]:
-        """The moves of an alias, the oldest first; raises NotFound."""
-        moves: list[tuple[MoveKind, int]] = []
+    def _history(self, adapter: str, alias: str) -> Iterator[tuple[MoveKind, int]]:
+        """How an alias was pointed elsewhere, the newest first, as many as are asked for; raises NotFound."""
         key = ""
         while True:
-            found = self._index.moves(adapter, alias, MAX_PAGE_SIZE, key)
-            moves += [(move.kind, move.version) for move in found.items]
+            found = self._index.moves(adapter, alias, _MOVES_AT_ONCE, key)
+            yield from ((move.kind, move.version) for move in found.items if move.kind not in _AT_REST)
             key = found.next_key
             if not key:
-                return moves[::-1]
+                return
 
     def _is_live(self, adapter: str, number: int) -> bool:
         try:

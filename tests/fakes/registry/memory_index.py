@@ -238,7 +238,7 @@ class MemoryIndex:
                 raise refusals.no_alias(name, alias)
             actual = self._pointing(name).get(alias, 0)
             refusals.check_points_at(name, alias, terms.expected, actual)
-            target = rollback_target(moves, self._live(name).__contains__)
+            target = rollback_target(reversed(moves), self._live(name).__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
             refusals.check_leads_to(name, alias, terms, target)

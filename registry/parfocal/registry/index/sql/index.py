@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from parfocal.registry.index import refusals
 from parfocal.registry.index.protocol import NO_TERMS, Slice, Terms
@@ -50,7 +50,6 @@ from parfocal.registry.values import (
     rollback_target,
 )
 
-_ABOVE_ALL = (1 << 63) - 1
 # A database may hand over all rows at once, and those of versions hold manifests.
 _VERSIONS_AT_ONCE = 16
 _NAMES = "SELECT name FROM adapters WHERE deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?"
@@ -266,13 +265,14 @@ class SqlIndex:
         with self._database.write() as session:
             lookups.require_adapter(session, name)
             moves = lookups.past_moves(session, name, alias)
-            if not moves:
+            latest = next(moves, None)
+            if latest is None:
                 raise refusals.no_alias(name, alias)
             there = lookups.alias_or_none(session, name, alias)
             actual, canary = (0, None) if there is None else (there.version, there.canary)
             refusals.check_points_at(name, alias, terms.expected, actual)
             live = lookups.live_numbers(session, name)
-            target = rollback_target(moves, live.__contains__)
+            target = rollback_target(chain((latest,), moves), live.__contains__)
             if target is None:
                 raise refusals.nothing_to_roll_back(name, alias, actual)
             refusals.check_leads_to(name, alias, terms, target)
@@ -476,4 +476,4 @@ def _summary(row: tuple[str, str, int, int, str, str], aliases: Sequence[Alias])
 
 def _below(key: str) -> int:
     """The number that a key holds, or one above all of them."""
-    return int(key) if key.isdecimal() and len(key) < 19 else _ABOVE_ALL
+    return int(key) if key.isdecimal() and len(key) < 19 else lookups.ABOVE_ALL

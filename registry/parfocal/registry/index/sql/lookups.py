@@ -1,6 +1,6 @@
 """Look-ups inside an open transaction. They read no manifest: who holds a connection holds up all others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from parfocal.registry.index import refusals
@@ -16,6 +16,8 @@ from parfocal.registry.index.sql.rows import (
 from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import MOVE_KINDS, Alias, Event, EventKind, MoveKind, Version
 
+ABOVE_ALL = (1 << 63) - 1
+_MOVES_AT_ONCE = 100
 ALIASES = """
 SELECT a.name, a.alias, a.version, v.digest, a.actor, a.moved_at, c.sequence, c.actor, c.happened_at, c.canary
 FROM aliases a JOIN versions v ON v.name = a.name AND v.version = a.version
@@ -124,15 +126,20 @@ def count_aliases(session: Session, name: str) -> int:
     return int(session.execute("SELECT count(*) FROM aliases WHERE name = ?", (name,)).fetchone()[0])
 
 
-def past_moves(session: Session, name: str, alias: str) -> list[tuple[MoveKind, int]]:
-    """How an alias was pointed elsewhere and to which version, oldest first."""
-    rows = session.execute(
-        # An index of moves is found only where the statement says that there is an alias.
-        "SELECT kind, version FROM events WHERE name = ? AND alias = ? AND alias <> ''"
-        f" AND {POINTINGS} ORDER BY sequence",
-        (name, alias),
-    )
-    return [(MOVE_KINDS[EventKind(kind)], version) for kind, version in rows]
+def past_moves(session: Session, name: str, alias: str) -> Iterator[tuple[MoveKind, int]]:
+    """How an alias was pointed elsewhere and to which version, newest first, as many as are asked for."""
+    below = ABOVE_ALL
+    while True:
+        rows = session.execute(
+            # An index of moves is found only where the statement says that there is an alias.
+            "SELECT sequence, kind, version FROM events WHERE name = ? AND alias = ? AND alias <> ''"
+            f" AND {POINTINGS} AND sequence < ? ORDER BY sequence DESC LIMIT ?",
+            (name, alias, below, _MOVES_AT_ONCE),
+        ).fetchall()
+        yield from ((MOVE_KINDS[EventKind(kind)], version) for _, kind, version in rows)
+        if len(rows) < _MOVES_AT_ONCE:
+            return
+        below = rows[-1][0]
 
 
 def gate_of(session: Session, name: str, alias: str) -> Event | None:
