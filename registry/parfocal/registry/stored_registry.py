@@ -409,10 +409,12 @@ class StoredRegistry:
         with disk_errors(self._location):
             return verify(self._index, self._blobs, progress)
 
-    def verify_history(self, against: Seal | None = None) -> HistoryVerification:
+    def verify_history(
+        self, against: Seal | None = None, progress: Progress | None = None
+    ) -> HistoryVerification:
         """Looks at every event, whether it is as it was written; see `keeping`. Raises StorageError."""
         with disk_errors(self._location):
-            return verify_history(self._index, self._blobs, against)
+            return verify_history(self._index, self._blobs, against, progress)
 
     def copy_into(self, index: Index, blobs: BlobStore, progress: Progress | None = None) -> Copied:
         """Copies the state of one moment into an empty index and empty blobs; others may go on.

@@ -3,8 +3,12 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from parfocal.registry import printable
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 Report = Callable[[int, int], None]
 
@@ -15,13 +19,22 @@ def bytes_progress(title: str) -> Iterator[Report | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(_plain(title), total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with _bar(title, DownloadColumn(), TransferSpeedColumn()) as report:
+        yield report
+
+
+@contextlib.contextmanager
+def count_progress(title: str) -> Iterator[Report | None]:
+    """Shows a bar while the scope lasts; yields what to tell (done, total), None without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
+    with _bar(title, MofNCompleteColumn(), TimeRemainingColumn()) as report:
+        yield report
 
 
 @contextlib.contextmanager
@@ -34,6 +47,17 @@ def spinner(title: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(_plain(title)) as status:
         yield lambda changed: status.update(_plain(changed))
+
+
+@contextlib.contextmanager
+def _bar(title: str, *figures: "ProgressColumn") -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), *figures)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(_plain(title), total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _plain(title: str) -> str:

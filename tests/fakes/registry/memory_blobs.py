@@ -1,6 +1,7 @@
 """Blobs in memory, which prove that a registry knows no folders."""
 
 import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +18,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._lock = threading.Lock()
 
     def last(self) -> Event | None:
         return self._events[-1] if self._events else None
@@ -32,7 +34,8 @@ class MemoryJournal:
         return "nowhere"
 
     def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
-        self._events += newer(len(self._events))
+        with self._lock:
+            self._events += newer(len(self._events))
 
 
 class MemoryBlobs:

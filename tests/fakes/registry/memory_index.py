@@ -303,8 +303,13 @@ class MemoryIndex:
             self._happened(EventKind.ADAPTER_DELETED, name, actor=actor)
 
     def manifests(self) -> Iterator[tuple[str, bytes]]:
-        live = {digest for name in self._names() for digest in self._live(name).values()}
-        yield from ((digest, self._manifests[digest]) for digest in live)
+        yield from ((digest, self._manifests[digest]) for digest in self.live_digests())
+
+    def live_digests(self) -> set[str]:
+        return {digest for name in self._names() for digest in self._live(name).values()}
+
+    def signature_digests(self) -> set[str]:
+        return {digest for digest, _ in self.signature_bundles()}
 
     def events(self, after: int, limit: int) -> list[Event]:
         return self._events[after : after + limit]

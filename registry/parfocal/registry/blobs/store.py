@@ -30,7 +30,10 @@ class Journal(Protocol):
         ...
 
     def read(self) -> Iterator[Event]:
-        """Every event that can be read, in order; raises StorageError."""
+        """Every event that can be read, a few at a time, in the order in which they stand.
+
+        That is the order of their numbers, unless somebody put one elsewhere. Raises StorageError.
+        """
         ...
 
     def is_intact(self) -> bool:

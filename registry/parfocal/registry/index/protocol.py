@@ -242,8 +242,16 @@ class Index(Protocol):
         """Digest and stored bytes of the manifest of every live version, each digest once."""
         ...
 
+    def live_digests(self) -> set[str]:
+        """The digests of all live versions."""
+        ...
+
     def signature_bundles(self) -> Iterator[tuple[str, bytes]]:
         """Digest and stored bytes of every signature of a live version, each digest once."""
+        ...
+
+    def signature_digests(self) -> set[str]:
+        """The digests of all signatures of live versions."""
         ...
 
     def events(self, after: int, limit: int) -> list[Event]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import IndexCorrupt, IndexLost
 from parfocal.registry.index import Index
+from parfocal.registry.keeping.beside import Beside
 from parfocal.registry.keeping.verification import every_event
 from parfocal.registry.values import Event, Standing
 
@@ -42,16 +43,24 @@ def check_all_of_index(index: Index, blobs: BlobStore, location: str) -> None:
     check_index(index, blobs, location)
     for wrong in index.check():
         raise _damaged(location, wrong)
-    journal = {event.sequence: event for event in blobs.journal.read()}
+
+    def check(kept: Event, known: Event | None) -> None:
+        if known is None:
+            raise _lost(location, f"its index lacks change {kept.sequence}")
+        if known != kept:
+            raise _contradicted(location, kept.sequence)
+
+    beside = Beside(blobs.journal.read(), lambda kept: check(kept, index.event(kept.sequence)))
     standing, last = Standing(), 0
     for event in every_event(index):
         standing.take(event)
+        if event.sequence != last + 1:
+            raise _lost(location, f"its index lacks change {last + 1}")
         last = event.sequence
-        if journal.pop(event.sequence, event) != event:
-            raise _contradicted(location, event.sequence)
-    if journal:
-        raise _lost(location, f"its index lacks change {min(journal)}, which is in its journal")
-    live = {digest for digest, _ in index.manifests()}
+        check(beside.of(last) or event, event)
+    for later in beside.rest():
+        check(later, index.event(later.sequence))
+    live = index.live_digests()
     if live not in _live_since(standing, every_event(index, last)):
         raise _damaged(location, "its versions are not those of its own history")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from parfocal.registry.blobs import BlobStore
 from parfocal.registry.errors import BlobCorrupt, BlobMissing
 from parfocal.registry.index import Index
-from parfocal.registry.keeping.history import verify_events
+from parfocal.registry.keeping.history import taken_by, verify_events
 from parfocal.registry.keeping.stored_manifests import needed_by
 from parfocal.registry.values import Event, Hasher, Standing, chunks_of, digest_of
 
@@ -41,8 +41,8 @@ class Verification:
 
 def verify(index: Index, blobs: BlobStore, progress: Progress | None = None) -> Verification:
     """Reads every byte of every live version; raises StorageError."""
-    events = list(every_event(index))
-    standing = Standing.after(events)
+    standing = Standing()
+    history = verify_events(taken_by(standing, every_event(index)))
     holders: dict[str, list[str]] = {}
     for (name, number), digest in sorted(standing.versions.items()):
         holders.setdefault(digest, []).append(f"{name}@{number}")
@@ -60,7 +60,7 @@ def verify(index: Index, blobs: BlobStore, progress: Progress | None = None) -> 
         if progress is not None:
             progress(done, total)
     problems += [f"the index: {text}" for text in index.check()]
-    problems += [f"the history: {fault}" for fault in verify_events(events).faults]
+    problems += [f"the history: {fault}" for fault in history.faults]
     if not blobs.journal.is_intact():
         problems.append("the journal: lines are damaged or absent; parfocal registry rebuild writes it anew")
     return Verification(len(standing.versions), len(needed), total, tuple(bad), tuple(problems))

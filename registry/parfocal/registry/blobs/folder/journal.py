@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from parfocal.registry.blobs.journal_lines import event_in, line_of
+from parfocal.registry.blobs.journal_lines import event_in, is_whole, line_of
 from parfocal.registry.disk import (
     FolderLock,
     disk_errors,
@@ -18,6 +19,8 @@ from parfocal.registry.values import Event
 
 # A line takes some 300 bytes, and with the longest names 1,000.
 _TAIL_BYTES = 1 << 16
+# With the longest rules of a gate and all that was found a line has some 100 KB; what is longer is none.
+_LINE_BYTES = 1 << 20
 
 
 class FileJournal:
@@ -46,13 +49,12 @@ class FileJournal:
                 return None
 
     def read(self) -> Iterator[Event]:
-        """Every event that can be read, in order; raises StorageError."""
-        yield from (event for _, event in sorted(self._events().items()))
+        """Every event that can be read, as the lines stand; raises StorageError."""
+        return (event for event in self._told() if event is not None)
 
     def is_intact(self) -> bool:
         """Whether every line can be read and no event is absent; raises StorageError."""
-        events = self._events()
-        return all(map(event_in, self._lines())) and sorted(events) == list(range(1, len(events) + 1))
+        return is_whole(self._told())
 
     def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
         """Adds what `newer` gives, on the disk when it returns; raises StorageError."""
@@ -75,16 +77,15 @@ class FileJournal:
             sync_folder(self._path.parent)
         return str(aside)
 
-    def _events(self) -> dict[int, Event]:
-        found = filter(None, map(event_in, self._lines()))
-        return {event.sequence: event for event in found}
-
-    def _lines(self) -> list[bytes]:
+    def _told(self) -> Iterator[Event | None]:
+        """The event of each line, None for one that cannot be read."""
         with disk_errors(self._path):
             try:
-                return self._path.read_bytes().splitlines()
+                file = self._path.open("rb")
             except FileNotFoundError:
-                return []
+                return
+            with file:
+                yield from map(event_in, _lines(file))
 
     @contextmanager
     def _held(self) -> Iterator[int]:
@@ -106,6 +107,17 @@ class FileJournal:
         os.fchmod(descriptor, file_mode(self._path.parent))
         sync_folder(self._path.parent)
         return descriptor
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines without their ends, at most so much of each as a line may have; the last may be under way."""
+    while line := file.readline(_LINE_BYTES):
+        rest = line
+        while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(_LINE_BYTES)
+        yield line.removesuffix(b"\n")
+        if not rest.endswith(b"\n"):
+            return
 
 
 def _last(descriptor: int) -> Event | None:

@@ -4,13 +4,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
-from parfocal.registry.blobs.journal_lines import event_in, line_of
+from parfocal.registry.blobs.journal_lines import event_in, is_whole, line_of
 from parfocal.registry.blobs.objects.bucket import Bucket, Object
 from parfocal.registry.values import Event
 
 # So many events share a folder, which becomes one object when it is full.
 _CHAPTER = 1000
 _ROOT = "journal"
+# How often a chapter is listed again while another process binds it.
+_LOOKS = 5
 
 
 class ObjectJournal:
@@ -39,14 +41,12 @@ class ObjectJournal:
         return self._known
 
     def read(self) -> Iterator[Event]:
-        """Every event that can be read, in order; raises StorageError."""
-        events, _ = self._all()
-        yield from (event for _, event in sorted(events.items()))
+        """Every event that can be read, chapter by chapter; raises StorageError."""
+        return (event for event in self._told() if event is not None)
 
     def is_intact(self) -> bool:
         """Whether every line can be read and no event is absent; raises StorageError."""
-        events, is_whole = self._all()
-        return is_whole and sorted(events) == list(range(1, len(events) + 1))
+        return is_whole(self._told())
 
     def extend(self, newer: Callable[[int], Sequence[Event]]) -> None:
         """Adds what `newer` gives, durably; raises StorageError."""
@@ -82,7 +82,7 @@ class ObjectJournal:
         for each in objects:
             if self._known is not None and _span(each)[1] == self._known.sequence:
                 return self._known
-            events, _ = self._lines_of(each)
+            events = _readable(self._told_by(each))
             if events:
                 self._known = max(events, key=lambda event: event.sequence)
                 if self._known.sequence % _CHAPTER == 0:
@@ -98,7 +98,7 @@ class ObjectJournal:
     def _bind(self, chapter: int) -> None:
         """Makes one object of a chapter that is full, then removes its parts."""
         objects = self._objects(chapter)
-        events = {event.sequence: event for each in objects for event in self._lines_of(each)[0]}
+        events = {event.sequence: event for each in objects for event in _readable(self._told_by(each))}
         first = chapter * _CHAPTER + 1
         if sorted(events) != list(range(first, first + _CHAPTER)):
             return
@@ -107,14 +107,38 @@ class ObjectJournal:
             if _span(each) != (first, first + _CHAPTER - 1):
                 self._bucket.remove(each.key)
 
-    def _all(self) -> tuple[dict[int, Event], bool]:
-        events: dict[int, Event] = {}
-        is_whole = True
-        for each in self._named(self._bucket.below(_ROOT)):
-            found, whole = self._lines_of(each)
-            is_whole &= whole
-            events.update({event.sequence: event for event in found})
-        return events, is_whole
+    def _told(self) -> Iterator[Event | None]:
+        """Every event, None for one that cannot be read; those too that are written meanwhile."""
+        last, last_event = "", 0
+        while True:
+            has_grown = False
+            for folder in self._folders():
+                for event in self._told_in(folder) if folder >= last else ():
+                    number = 0 if event is None else event.sequence
+                    if folder > last or number > last_event:
+                        has_grown, last_event = True, number
+                        yield event
+                last = max(last, folder)
+            if not has_grown:
+                return
+
+    def _told_in(self, folder: str) -> Iterator[Event | None]:
+        """The events of a chapter, each once, unless its objects contradict each other."""
+        for _ in range(_LOOKS):
+            objects = [each for each in self._named(self._bucket.below(folder)) if _folder(each) == folder]
+            told = [self._told_by(each) for each in objects]
+            if None not in told:  # else another process is binding it, and has written it whole before
+                break
+        lines = [event for each in told for event in each or []]
+        yield from (None for event in lines if event is None)
+        seen: set[tuple[Event, str]] = set()
+        for event in sorted(_readable(lines), key=lambda event: event.sequence):
+            if (event, event.hash) not in seen:
+                seen.add((event, event.hash))
+                yield event
+
+    def _folders(self) -> list[str]:
+        return sorted({_folder(each) for each in self._named(self._bucket.below(_ROOT))})
 
     def _objects(self, chapter: int) -> list[Object]:
         return self._named(self._bucket.below(f"{_ROOT}/{chapter:012}"))
@@ -122,14 +146,20 @@ class ObjectJournal:
     def _named(self, objects: Iterable[Object]) -> list[Object]:
         return [each for each in objects if each.key.endswith(".jsonl") and _span(each) != (0, 0)]
 
-    def _lines_of(self, each: Object) -> tuple[list[Event], bool]:
-        """The events of an object, and whether every line could be read."""
+    def _told_by(self, each: Object) -> list[Event | None] | None:
+        """The event of each line of an object; None where another process has bound its chapter."""
         try:
-            lines = self._bucket.read(each.key).splitlines()
-        except FileNotFoundError:  # another process has bound its chapter
-            return [], True
-        events = [event_in(line) for line in lines]
-        return [event for event in events if event is not None], all(events)
+            return list(map(event_in, self._bucket.read(each.key).splitlines()))
+        except FileNotFoundError:
+            return None
+
+
+def _readable(told: Iterable[Event | None] | None) -> list[Event]:
+    return [event for event in told or () if event is not None]
+
+
+def _folder(each: Object) -> str:
+    return each.key.rpartition("/")[0]
 
 
 def _chapter(sequence: int) -> int:

@@ -26,7 +26,7 @@ from parfocal.registry.index.sql.rows import (
     now,
 )
 from parfocal.registry.index.sql.session import Database, Session
-from parfocal.registry.index.sql.signatures import EVERY_BUNDLE, of_version, sign
+from parfocal.registry.index.sql.signatures import EVERY_BUNDLE, EVERY_SIGNATURE, of_version, sign
 from parfocal.registry.quotas import NO_QUOTA, NO_QUOTAS, NamespaceUse, Quotas
 from parfocal.registry.values import (
     ALL_MOVES,
@@ -69,6 +69,7 @@ SELECT digest, manifest FROM versions v WHERE deleted_at IS NULL AND NOT EXISTS 
     AND (e.name < v.name OR (e.name = v.name AND e.version < v.version))
 )
 """
+_LIVE_DIGESTS = "SELECT DISTINCT digest FROM versions WHERE deleted_at IS NULL"
 
 
 class SqlIndex:
@@ -338,10 +339,18 @@ class SqlIndex:
             rows = session.execute(_MANIFESTS).fetchall()
         yield from rows
 
+    def live_digests(self) -> set[str]:
+        with self._database.read() as session:
+            return {digest for (digest,) in session.execute(_LIVE_DIGESTS)}
+
     def signature_bundles(self) -> Iterator[tuple[str, bytes]]:
         with self._database.read() as session:
             rows = session.execute(EVERY_BUNDLE).fetchall()
         yield from rows
+
+    def signature_digests(self) -> set[str]:
+        with self._database.read() as session:
+            return {digest for (digest,) in session.execute(EVERY_SIGNATURE)}
 
     def events(self, after: int, limit: int) -> list[Event]:
         with self._database.read() as session:

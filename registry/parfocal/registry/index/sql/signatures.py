@@ -9,10 +9,11 @@ from parfocal.registry.index.sql.rows import moment_in
 from parfocal.registry.index.sql.session import Session
 from parfocal.registry.values import Event, Signature, digest_of
 
-EVERY_BUNDLE = """
-SELECT DISTINCT s.digest, s.bundle FROM signatures s JOIN versions v ON v.name = s.name
-AND v.version = s.version WHERE v.deleted_at IS NULL
+_OF_LIVE_VERSIONS = """
+FROM signatures s JOIN versions v ON v.name = s.name AND v.version = s.version WHERE v.deleted_at IS NULL
 """
+EVERY_BUNDLE = f"SELECT DISTINCT s.digest, s.bundle {_OF_LIVE_VERSIONS}"
+EVERY_SIGNATURE = f"SELECT DISTINCT s.digest {_OF_LIVE_VERSIONS}"
 _OF_VERSION = (
     "SELECT digest, bundle, added_at, actor FROM signatures WHERE name = ? AND version = ? ORDER BY sequence"
 )
