@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The registry's promises, shown on this machine: chaos over PostgreSQL and a bucket, 10,000 adapters of 3 versions in
-# SQLite and in PostgreSQL, an adapter of 105 MB, an alias that moves under load. Loopback only. Prints what was promised,
-# found and possible, writes it as JSON and a page, and ends with 1 where a promise does not hold.
+# SQLite and in PostgreSQL, an adapter of 105 MB, an alias that moves under load, 200,000 events. Loopback only. Prints what
+# was promised, found and possible, writes it as JSON and a page, and ends with 1 where a promise does not hold.
 #
-#   tests/bench/registry.sh                       all of it, in eight minutes
+#   tests/bench/registry.sh                       all of it, in ten minutes
 #   tests/bench/registry.sh flip publishing       only these; --help tells the rest
 #   tests/bench/registry.sh chaos --seconds 20
+#   tests/bench/registry.sh events --events 1000000
 #
 # BENCH_RESULTS names the folder for results; default: tests/bench/results/MACHINE-DATE/registry.
 set -euo pipefail

@@ -108,9 +108,9 @@ def test_a_quantile_is_a_value_that_was_seen() -> None:
 
 
 def test_the_stand_runs_in_small_and_writes_what_it_found(tmp_path: Path) -> None:
-    small = ["--adapters", "8", "--calls", "2", "--layers", "1", "--rounds", "1"]
+    small = ["--adapters", "8", "--calls", "2", "--layers", "1", "--rounds", "1", "--events", "400"]
     done = subprocess.run(
-        [HERE / "registry.sh", "catalogue", "publishing", *small],
+        [HERE / "registry.sh", "catalogue", "publishing", "events", *small],
         env={**os.environ, "BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,
@@ -118,8 +118,10 @@ def test_the_stand_runs_in_small_and_writes_what_it_found(tmp_path: Path) -> Non
         timeout=300,
     )
 
-    documents = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("catalogue", "publishing")]
-    assert [each["bench"] for each in documents] == ["8 adapters in SQLite", "A large adapter is published"]
+    names = ("catalogue", "publishing", "events")
+    documents = [json.loads((tmp_path / f"{name}.json").read_text()) for name in names]
+    benches = ["8 adapters in SQLite", "A large adapter is published", "400 events"]
+    assert [each["bench"] for each in documents] == benches
     assert done.returncode == (0 if all(each["holds"] for each in documents) else 1)
     page = (tmp_path / "README.md").read_text()
     assert page.strip().endswith(done.stdout.strip())

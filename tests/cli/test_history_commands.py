@@ -10,6 +10,7 @@ import pytest
 from typer.testing import Result
 
 from fakes.registry.registry_server import serving
+from fakes.terminal import on_a_terminal
 from parfocal.registry import Evaluation, FolderRegistry, Publication, describe_base, locate_base
 from parfocal.registry.errors import IndexLost
 
@@ -24,13 +25,18 @@ def _json(result: Result, exit_code: int = 0) -> Any:
 @pytest.mark.parametrize("command", [("log",), ("registry", "log")])
 def test_a_sound_history_is_proved(run: Run, published: Path, command: tuple[str, ...]) -> None:
     found = _json(run(*command, "--verify", "--json"))
-    assert (found["events"], found["sound"], found["faults"]) == (3, True, [])
+    assert (found["events"], found["sound"], found["faults"], found["unconfirmed"]) == (3, True, [], 0)
     said = run(*command, "--verify")
     assert said.exit_code == 0
     assert "Read 3 events: all as they were written" in said.stdout
     seal = said.stdout.rpartition(" ")[2].strip()
     assert seal == f"3:{found['last']['hash']}"
     assert run(*command, "--verify", "--against", seal).exit_code == 0
+
+
+def test_on_a_terminal_it_is_shown_how_far_the_reading_is(published: Path) -> None:
+    code, drawn = on_a_terminal("log", "--verify", "--registry", str(published))
+    assert (code, "Reading events" in drawn, "3/3" in drawn) == (0, True, True), drawn
 
 
 def test_an_event_that_somebody_changed_is_named(run: Run, published: Path) -> None:

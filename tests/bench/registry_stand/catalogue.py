@@ -34,7 +34,7 @@ VERSIONS, _PROMOTED = 3, 2
 _PAGE, _LARGE_PAGE = 100, 1000
 # In the order in which one refers to the other.
 _TABLES = ("adapters", "versions", "aliases", "events", "facts", "version_tags", "version_metrics")
-_BLANK = f"sha256:{0:064}"
+BLANK = f"sha256:{0:064}"
 _BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_PAGE_MS, _MOST_RESOLVE_MS = 50.0, 5.0
 # Milliseconds: the median, and what one in a hundred takes.
@@ -124,12 +124,12 @@ def _filled(home: Path, url: str, adapters: int) -> Filled:
 
     All versions have the same files, which are published once; each has a manifest of its own.
     """
-    folder, blank = home / "registry", _published_once(home)
+    folder, blank = home / "registry", published_once(home)
     events, manifests, digests = list[Event](), dict[str, bytes](), dict[tuple[str, int], str]()
     for number in range(adapters):
         name = f"team-{number % 40:02}/adapter-{number:05}"
         for version in range(1, VERSIONS + 1):
-            data = blank.replace(_BLANK.encode(), digest_of(f"{name} {version}".encode()).encode())
+            data = blank.replace(BLANK.encode(), digest_of(f"{name} {version}".encode()).encode())
             digests[name, version] = digest_of(data)
             manifests[digests[name, version]] = data
             events.append(_event(len(events) + 1, EventKind.VERSION_PUBLISHED, name, version, digests))
@@ -150,9 +150,9 @@ def _filled(home: Path, url: str, adapters: int) -> Filled:
     return Filled(f"{url}&blobs={folder}" if url else str(folder), digests)
 
 
-def _published_once(home: Path) -> bytes:
+def published_once(home: Path) -> bytes:
     """A manifest, trained on data whose digest is blank: what stands there instead is as long."""
-    publication = replace(small_publication(home), provenance=Provenance(_BLANK))
+    publication = replace(small_publication(home), provenance=Provenance(BLANK))
     return (
         FolderRegistry(home / "blank").publish("blank", numbered_adapter(home, 0), publication).manifest_bytes
     )

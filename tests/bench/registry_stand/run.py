@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.registry_stand.report import Report, page_of
 
-BENCHES = ("chaos", "catalogue", "catalogue_postgresql", "publishing", "flip")
+BENCHES = ("chaos", "catalogue", "catalogue_postgresql", "publishing", "flip", "events")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +56,10 @@ def _bench(name: str, given: argparse.Namespace) -> Callable[[], Report]:
         from bench.registry_stand.flip import flip
 
         return lambda: flip(given.requests, given.clients)
+    if name == "events":
+        from bench.registry_stand.events import events
+
+        return lambda: events(given.events)
     from bench.registry_stand.catalogue import catalogue
 
     kind = "PostgreSQL" if name == "catalogue_postgresql" else "SQLite"
@@ -83,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     flip = parser.add_argument_group("flip")
     flip.add_argument("--requests", type=int, default=1000)
     flip.add_argument("--clients", type=int, default=8)
+    events = parser.add_argument_group("events")
+    events.add_argument("--events", type=int, default=200_000)
     return parser
 
 
