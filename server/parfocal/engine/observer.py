@@ -76,6 +76,7 @@ KERNELS = (
     "graphs",
     "likeliest",
     "draws",
+    "bends",
     "deterministic",
 )
 

@@ -11,7 +11,7 @@ _PARTS = (
     ("LoRA shrink", r"^_?shrink"),
     ("LoRA expand", r"^_?expand"),
     ("attention", r"store_kernel|^decode_kernel|combine_kernel|prefill_kernel|flash|fmha|attention"),
-    ("sampling", r"likeliest|draw_kernel|argmax|topk|sort|multinomial|softmax"),
+    ("sampling", r"likeliest|draw_kernel|bend_kernel|argmax|topk|sort|multinomial|softmax"),
     ("norms, rotations, gates", r"norm_kernel|rotate_kernel|gate_kernel"),
     ("dense products", r"gemm|gemv|nvjet|cutlass|cublas|dense_kernel|splitK|aten::(add)?mm|aten::bmm"),
 )

@@ -44,6 +44,9 @@ from parfocal.engine.backends.cuda.invariant.linears import (
 from parfocal.engine.backends.cuda.lora import kernels as lora_kernels
 from parfocal.engine.backends.cuda.lora.step import LONG, SHORT, inputs_at_once, outputs_at_once
 from parfocal.engine.backends.cuda.sampling import kernels as sampling_kernels
+from parfocal.engine.backends.cuda.sampling.bends import AT_ONCE as BENT_AT_ONCE
+from parfocal.engine.backends.cuda.sampling.bends import CHANGES
+from parfocal.engine.backends.cuda.sampling.bends import WARPS as BENDING_WARPS
 from parfocal.engine.backends.cuda.sampling.draws import AT_ONCE as DRAWN_AT_ONCE
 from parfocal.engine.backends.cuda.sampling.draws import FEW, PIVOTS
 from parfocal.engine.backends.cuda.sampling.likeliest import AT_ONCE, WARPS
@@ -210,6 +213,20 @@ def fused_operations() -> Iterator[tuple[str, Any, dict[str, object], dict[str, 
         yield f"fused_joint_{way.name.lower()}_{rows}", fused_kernels.joint_kernel, sizes, types
 
 
+def choosing_tokens() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
+    """Yields what makes tokens of logits, as `all_kernels` does."""
+    types = {"logits": "*fp32", "chosen": "*i64", "rows": "*i64", "vocabulary": "i32", "row_stride": "i32"}
+    for name, is_bent in (("likeliest", False), ("likeliest_bent", True)):
+        sizes: dict[str, object] = {"BENT": is_bent, "STRIDE": 2, "N": AT_ONCE}
+        yield name, sampling_kernels.likeliest_kernel, sizes, types
+    sizes = {"PIVOTS": PIVOTS, "FEW": FEW, "N": DRAWN_AT_ONCE}
+    yield "draw", sampling_kernels.draw_kernel, sizes, types | {"settings": "*fp64"}
+    numbers = dict.fromkeys(("scores", "biases", "factors", "offsets"), "*fp32")
+    given = numbers | {"bounds": "*i32", "ids": "*i32", "bits": "*u8", "row_bits": "i32"}
+    sizes = {"CHANGES": CHANGES, "N": BENT_AT_ONCE}
+    yield "bend", sampling_kernels.bend_kernel, sizes, types | given
+
+
 def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]]:
     """Yields a name, the kernel, its constants, and those types that differ from the usual ones."""
     for name in ("store_kernel", "decode_kernel", "combine_kernel", "prefill_kernel"):
@@ -230,10 +247,7 @@ def all_kernels() -> Iterator[tuple[str, Any, dict[str, object], dict[str, str]]
             yield f"{name}_{told[1:]}", kernel, invariant_sizes(name, dtype), types
     yield from four_bit_products()
     yield from fused_operations()
-    types = {"logits": "*fp32", "chosen": "*i64", "vocabulary": "i32", "row_stride": "i32"}
-    yield "likeliest", sampling_kernels.likeliest_kernel, {"N": AT_ONCE}, types
-    sizes: dict[str, object] = {"PIVOTS": PIVOTS, "FEW": FEW, "N": DRAWN_AT_ONCE}
-    yield "draw", sampling_kernels.draw_kernel, sizes, types | {"settings": "*fp64"}
+    yield from choosing_tokens()
     for name in ("shrink", "expand"):
         for tile in (SHORT, LONG):
             for scaled in (False, True):
@@ -256,6 +270,8 @@ def taken_bytes(
     options = {"num_warps": 8, "num_stages": 2} if kernel is attention_kernels.prefill_kernel else {}
     if kernel in (sampling_kernels.likeliest_kernel, sampling_kernels.draw_kernel):
         options = {"num_warps": WARPS}
+    if kernel is sampling_kernels.bend_kernel:
+        options = {"num_warps": BENDING_WARPS, "enable_fp_fusion": False}
     if kernel is fused_kernels.norm_kernel:
         options = {"num_warps": row_warps(int(str(constants["ROOM"])))}
     given = {key: value for key, value in constants.items() if key in names}

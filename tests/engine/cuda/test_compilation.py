@@ -46,29 +46,15 @@ def test_the_kernels_compile_and_fit(compiled: list[list[str]], capability: str)
     joint = ("joint_prmt_16", "joint_prmt_64", "joint_pairs_64")
     fused = {f"fused_{name}" for name in (*operations, *joint)}
     eight = {f"{name}_8bit" for name in lora}
-    assert taken.keys() == attention | invariant | products | fused | {"likeliest", "draw"} | lora | eight
+    choosing = {"likeliest", "likeliest_bent", "draw", "bend"}
+    assert taken.keys() == attention | invariant | products | fused | choosing | lora | eight
     assert max(int(shared) for shared in taken.values()) <= LEAST_SHARED_BYTES
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
-def test_products_and_what_is_fused_keep_all_their_numbers_in_registers(
-    compiled: list[list[str]], capability: str
-) -> None:
-    local = {name: int(bytes_) for target, name, _, bytes_ in compiled if target == capability}
-    invariant = ("four_bit_kernel", "dense_kernel", "norm_kernel")
-    names = ("product_", "sum", "dequantise", "fused_", *invariant)
-    ours = {name: local[name] for name in local if name.startswith(names)}
-
-    assert len(ours) == 11 + 10 + 2 * len(invariant)
-    assert not any(ours.values()), ours
-
-
-@pytest.mark.parametrize(("capability", "most"), [("80", 0), ("90", 8)])
-def test_what_chooses_tokens_keeps_its_numbers_in_registers(
-    compiled: list[list[str]], capability: str, most: int
-) -> None:
-    """On Hopper a draw has a stack of two registers' size, at twice the tokens for which it has none."""
+def test_every_kernel_keeps_all_its_numbers_in_registers(compiled: list[list[str]], capability: str) -> None:
+    """Neither a stack nor spilled registers, as far as that can be told without a card."""
     local = {name: int(bytes_) for target, name, _, bytes_ in compiled if target == capability}
 
-    assert local["likeliest"] == 0
-    assert local["draw"] <= most
+    assert len(local) > 40
+    assert {name: bytes_ for name, bytes_ in local.items() if bytes_} == {}

@@ -51,7 +51,9 @@ def build_engine(
         config.prefix_cache,
     )
     alone = config.deterministic
-    sampler = Sampler(row_by_row=alone, likeliest=computing.likeliest, draws=computing.draws)
+    sampler = Sampler(
+        row_by_row=alone, likeliest=computing.likeliest, draws=computing.draws, bends=computing.bends
+    )
     # As many logits as a step of the most rows draws from: the workspace holds those.
     reader = PromptReader(computing.forward, config.max_requests, row_by_row=alone)
     tokenizer: Tokenizer = base.tokenizer.backend_tokenizer

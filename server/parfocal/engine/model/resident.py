@@ -17,7 +17,7 @@ from parfocal.engine.model.kv_cache import KvCache, KvShape
 from parfocal.engine.model.linears import LinearLayout
 from parfocal.engine.model.profile import StepProfile
 from parfocal.engine.observer import Observer
-from parfocal.engine.sampling import Draws, Likeliest, PlainDraws, PlainLikeliest
+from parfocal.engine.sampling import Bends, Draws, Likeliest, PlainDraws, PlainLikeliest
 from parfocal.engine.stopwatch import Stopwatch
 
 
@@ -67,13 +67,15 @@ class StepMemory:
 class Computing:
     """What computes the steps, the adapters' store, and what finds and draws tokens of logits.
 
-    `ahead` computes steps whose tokens the host does not know yet, where that is possible.
+    Without `bends`, torch applies rows' rules to their logits. `ahead` computes steps whose tokens the host
+    does not know yet, where that is possible.
     """
 
     forward: Forward
     store: AdapterStore
     likeliest: Likeliest = field(default_factory=PlainLikeliest)
     draws: Draws = field(default_factory=PlainDraws)
+    bends: Bends | None = None
     ahead: AheadForward | None = None
 
 

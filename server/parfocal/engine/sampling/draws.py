@@ -24,15 +24,15 @@ class Draws(Protocol):
     def draw(
         self,
         logits: torch.Tensor,
-        places: Sequence[int],
+        pairs: Sequence[tuple[int, int]],
         samplings: Sequence[Sampling],
         chances: npt.NDArray[np.float64],
         chosen: torch.Tensor,
     ) -> None:
-        """Replaces in `chosen` [rows], int64, the tokens of the rows `places`, by their chances.
+        """Replaces tokens in `chosen`, int64, each by its chance in a row of `logits` [rows, vocabulary].
 
-        `logits` [rows, vocabulary], of any float type on any device, are left unchanged. `chosen` holds each
-        row's likeliest token; -1, where there is none, stays.
+        `pairs` are that row, and the token's place in `chosen`, which holds the row's likeliest token; -1,
+        where there is none, stays. `logits`, of any float type on any device, are left unchanged.
         """
 
 
@@ -42,17 +42,17 @@ class PlainDraws:
     def draw(
         self,
         logits: torch.Tensor,
-        places: Sequence[int],
+        pairs: Sequence[tuple[int, int]],
         samplings: Sequence[Sampling],
         chances: npt.NDArray[np.float64],
         chosen: torch.Tensor,
     ) -> None:
         """A broken row draws a token as well, which is then not taken."""
-        rows = on_device(places, logits.device)
-        scores, likeliest = logits.index_select(0, rows).float(), chosen[rows]
+        rows, places = on_device(pairs, logits.device).unbind(1)
+        scores, likeliest = logits.index_select(0, rows).float(), chosen[places]
         scores = scores - scores.gather(1, likeliest.clamp(min=0)[:, None])
         drawn = draw(scores, samplings, chances)
-        chosen[rows] = drawn.masked_fill(likeliest == NO_TOKEN, NO_TOKEN)
+        chosen[places] = drawn.masked_fill(likeliest == NO_TOKEN, NO_TOKEN)
 
 
 def numbers(rows: Sequence[SamplingRow]) -> npt.NDArray[np.float64]:

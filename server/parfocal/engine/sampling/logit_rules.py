@@ -38,15 +38,29 @@ def penalise(scores: torch.Tensor, rows: Sequence[Penalised | None]) -> None:
     of tokens in prompt or answer (CTRL, arXiv 1909.05858; transformers); then frequency x count and presence
     are subtracted for tokens of the answer (OpenAI). The cost follows the tokens seen, not the vocabulary.
     """
-    parts = [_penalties(place, row, scores.shape[-1]) for place, row in enumerate(rows) if row is not None]
-    if not parts:
+    found = [(place, penalties(row, scores.shape[-1])) for place, row in enumerate(rows) if row is not None]
+    if not found:
         return
-    places, ids, factors, offsets = (
-        on_device(np.concatenate(one), scores.device) for one in zip(*parts, strict=True)
-    )
+    owners = np.repeat([place for place, _ in found], [len(each[0]) for _, each in found])
+    parts = [np.concatenate(one) for one in zip(*(each for _, each in found), strict=True)]
+    places, ids, factors, offsets = (on_device(one, scores.device) for one in (owners, *parts))
     seen = scores[places, ids]
     seen = torch.where(seen < 0, seen * factors, seen / factors) - offsets
     scores[places, ids] = seen
+
+
+def penalties(row: Penalised, vocabulary: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct tokens that a row has seen, ascending, with their factors and offsets; see `penalise`."""
+    sampling, prompt_ids, output_ids = row
+    generated, counts = np.unique(np.asarray(output_ids, dtype=np.int64), return_counts=True)
+    ids = generated
+    if sampling.repetition_penalty != 1.0:
+        ids = np.union1d(generated, np.asarray(prompt_ids, dtype=np.int64))
+    offsets = np.zeros(len(ids), dtype=np.float32)
+    offsets[np.searchsorted(ids, generated)] = sampling.frequency_penalty * counts + sampling.presence_penalty
+    factors = np.full(len(ids), sampling.repetition_penalty, dtype=np.float32)
+    inside = (ids >= 0) & (ids < vocabulary)
+    return ids[inside], factors[inside], offsets[inside]
 
 
 def ban(scores: torch.Tensor, banned: Sequence[Sequence[int]]) -> None:
@@ -81,20 +95,6 @@ def lowest_kept(weights: torch.Tensor, rows: Sequence[Sampling]) -> torch.Tensor
         ratios = on_device([min(rows[i].min_p, 1.0) for i in by_ratio], weights.device, torch.float32)
         floors[places] = torch.maximum(floors[places], weights[places].amax(dim=-1) * ratios)
     return floors
-
-
-def _penalties(place: int, row: Penalised, vocabulary: int) -> tuple[np.ndarray, ...]:
-    """Returns, for the distinct tokens that one row has seen: row, token id, factor and offset."""
-    sampling, prompt_ids, output_ids = row
-    generated, counts = np.unique(np.asarray(output_ids, dtype=np.int64), return_counts=True)
-    ids = generated
-    if sampling.repetition_penalty != 1.0:
-        ids = np.union1d(generated, np.asarray(prompt_ids, dtype=np.int64))
-    offsets = np.zeros(len(ids), dtype=np.float32)
-    offsets[np.searchsorted(ids, generated)] = sampling.frequency_penalty * counts + sampling.presence_penalty
-    factors = np.full(len(ids), sampling.repetition_penalty, dtype=np.float32)
-    inside = (ids >= 0) & (ids < vocabulary)
-    return np.full(int(inside.sum()), place), ids[inside], factors[inside], offsets[inside]
 
 
 def _top_k_floors(weights: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from parfocal.engine.sampling.allowed_tokens import keep_allowed
+from parfocal.engine.sampling.bends import Bends, PlainBends
 from parfocal.engine.sampling.drawn import AskedLogprobs, Drawn, OnHost
 from parfocal.engine.sampling.draws import Draws, PlainDraws, numbers
 from parfocal.engine.sampling.held_rows import NONE_HELD, HeldRows
-from parfocal.engine.sampling.host_values import on_device
-from parfocal.engine.sampling.likeliest import NO_TOKEN, Likeliest, PlainLikeliest
-from parfocal.engine.sampling.logit_rules import add_bias, ban, penalise
+from parfocal.engine.sampling.likeliest import Likeliest, PlainLikeliest
 from parfocal.engine.scheduling import SampledToken, SamplingRow
 
 
@@ -24,11 +22,17 @@ class Sampler:
     """
 
     def __init__(
-        self, *, row_by_row: bool = False, likeliest: Likeliest | None = None, draws: Draws | None = None
+        self,
+        *,
+        row_by_row: bool = False,
+        likeliest: Likeliest | None = None,
+        draws: Draws | None = None,
+        bends: Bends | None = None,
     ) -> None:
         self._row_by_row = row_by_row
         self._likeliest = likeliest or PlainLikeliest()
         self._draws = draws or PlainDraws()
+        self._bends = bends or PlainBends(self._likeliest)
         self._held_rows = HeldRows(self._likeliest)
 
     def sample(
@@ -60,19 +64,10 @@ class Sampler:
         left = [i for i in range(len(rows)) if i not in held.alone]
         bent = [i for i in left if _is_bent(rows[i])]
         if bent:
-            places = on_device(bent, logits.device)
-            found = torch.cat(
-                [
-                    self._choose(
-                        logits.index_select(0, places[group]).float(),
-                        [rows[i] for i in bent[group]],
-                        [held.bits.get(i) for i in bent[group]],
-                    )
-                    for group in self._together(len(bent))
-                ]
-            )
-            chosen[places] = found.masked_fill(chosen[places] == NO_TOKEN, NO_TOKEN)
-        self._draw(logits, rows, [i for i in left if not _is_bent(rows[i])], chosen)
+            asked_of, bits = [rows[i] for i in bent], [held.bits.get(i) for i in bent]
+            scores = self._bends.bend(logits, bent, asked_of, bits, chosen)
+            self._draw(scores, rows, list(enumerate(bent)), chosen)
+        self._draw(logits, rows, [(i, i) for i in left if not _is_bent(rows[i])], chosen)
         asking = [i for i, row in enumerate(rows) if row.wants_logprobs]
         asked = [
             AskedLogprobs.of(logits, rows, asking[group], chosen) for group in self._together(len(asking))
@@ -80,28 +75,22 @@ class Sampler:
         fetched = OnHost([chosen, *(each for group in asked for each in group[1:])])
         return Drawn(logits, rows, chosen, held, asked, fetched)
 
-    def _choose(
-        self, scores: torch.Tensor, rows: Sequence[SamplingRow], allowed: Sequence[bytes | None]
-    ) -> torch.Tensor:
-        """The token of each row ([rows]), or -1 where nothing may be drawn; overwrites `scores`."""
-        add_bias(scores, [row.bias for row in rows])
-        seen = [(row.sampling, row.prompt_ids, row.output_ids) if row.penalised else None for row in rows]
-        penalise(scores, seen)
-        ban(scores, [row.banned_ids for row in rows])
-        keep_allowed(scores, allowed)
-        chosen = self._likeliest.of_all(scores)
-        self._draw(scores, rows, range(len(rows)), chosen)
-        return chosen
-
     def _draw(
-        self, logits: torch.Tensor, rows: Sequence[SamplingRow], places: Sequence[int], chosen: torch.Tensor
+        self,
+        scores: torch.Tensor,
+        rows: Sequence[SamplingRow],
+        pairs: Sequence[tuple[int, int]],
+        chosen: torch.Tensor,
     ) -> None:
-        """Draws for those of `places` that are not greedy, in place; `chosen` are the likeliest tokens."""
-        drawing = [i for i in places if not rows[i].greedy]
+        """Draws for those rows that are not greedy, in place; `chosen` are the likeliest tokens.
+
+        `pairs` are places of rows in `scores`, and in `rows` and `chosen`.
+        """
+        drawing = [pair for pair in pairs if not rows[pair[1]].greedy]
         for group in self._together(len(drawing)):
-            drawn = [rows[i] for i in drawing[group]]
+            drawn = [rows[i] for _, i in drawing[group]]
             samplings = [row.sampling for row in drawn]
-            self._draws.draw(logits, drawing[group], samplings, numbers(drawn), chosen)
+            self._draws.draw(scores, drawing[group], samplings, numbers(drawn), chosen)
 
     def _together(self, count: int) -> list[slice]:
         """Which of `count` rows share tensors."""

@@ -35,8 +35,8 @@ class SamplingRow:
 
     `position` counts the tokens generated so far; with `draw_seed` (the request's seed, or one chosen at
     random for it) it fixes the row's random number. `banned_ids` may not be drawn now. `output_ids` are the
-    generated tokens; penalties read them and `prompt_ids`. `constraint` says which tokens may be drawn;
-    `bias` are `sampling`'s, laid out.
+    generated tokens; penalties read them, and which tokens are among `prompt_ids`. `constraint` says which
+    tokens may be drawn; `bias` are `sampling`'s, laid out.
     """
 
     sampling: Sampling

@@ -4,6 +4,7 @@ And what plans say of it: its row, and the one that follows while that one's tok
 """
 
 import time
+from array import array
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 
@@ -43,9 +44,10 @@ class Sequence:
     """A request, its tokens so far, and what it holds: blocks of KV cache and a pin on a slot.
 
     `constraint` has accepted all tokens but one that only ends the answer, which `ends_in_stop_token` tells.
-    `promised` are the blocks that it is about to compute, which others may wait for; `awaited` is one that
-    another request computes and this one waits for. `ahead` counts the plans made ahead that compute it: the
-    device may be in its blocks and its adapter, also once it is over.
+    `distinct` are the prompt's tokens, once each, from when a penalty first reads them. `promised` are the
+    blocks that it is about to compute, which others may wait for; `awaited` is one that another request
+    computes and this one waits for. `ahead` counts the plans made ahead that compute it: the device may be in
+    its blocks and its adapter, also once it is over.
     """
 
     request: Request
@@ -67,6 +69,7 @@ class Sequence:
     finish_reason: FinishReason | None = None
     constraint: ConstraintState | None = None
     bias: LogitBias | None = None
+    distinct: "array[int] | None" = None
     ends_in_stop_token: bool = False
     ahead: int = 0
 
@@ -158,7 +161,7 @@ def _sampling(sequence: Sequence, generated: int, eos_ids: frozenset[int]) -> Sa
     return SamplingRow(
         sampling=request.sampling,
         position=generated,
-        prompt_ids=request.prompt_ids,
+        prompt_ids=_seen(sequence),
         output_ids=sequence.output_ids,
         banned_ids=tuple(_banned_ids(sequence, generated, eos_ids)),
         logprobs=request.logprobs,
@@ -167,6 +170,15 @@ def _sampling(sequence: Sequence, generated: int, eos_ids: frozenset[int]) -> Sa
         constraint=sequence.constraint,
         bias=sequence.bias,
     )
+
+
+def _seen(sequence: Sequence) -> Many[int]:
+    """The distinct tokens of the prompt, if a penalty reads them. A long prompt is gone through once."""
+    if sequence.request.sampling.repetition_penalty == 1.0:
+        return ()
+    if sequence.distinct is None:
+        sequence.distinct = array("q", sorted(set(sequence.request.prompt_ids)))
+    return sequence.distinct
 
 
 def _banned_ids(sequence: Sequence, generated: int, eos_ids: frozenset[int]) -> frozenset[int]:

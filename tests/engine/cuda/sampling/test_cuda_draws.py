@@ -43,7 +43,8 @@ def drawn(
     chances: npt.NDArray[np.float64],
 ) -> list[int]:
     chosen = PlainLikeliest().of_all(logits)
-    draws.draw(logits, range(len(logits)), samplings, chances, chosen)
+    every = [(place, place) for place in range(len(logits))]
+    draws.draw(logits, every, samplings, chances, chosen)
     return [int(token) for token in chosen.tolist()]
 
 
@@ -109,10 +110,10 @@ def test_a_broken_row_has_no_token_and_harms_no_other(device: torch.device, odd:
 
 
 def test_rows_that_do_not_draw_keep_their_token_and_logits_stay(device: torch.device) -> None:
-    logits = torch.zeros(3, 9, device=device)
+    logits = torch.zeros(2, 9, device=device)
     chosen = torch.tensor([4, 0, 7], device=device)
 
-    CudaDraws(never).draw(logits, [1], [Sampling(temperature=1.0)], np.array([1.0]), chosen)
+    CudaDraws(never).draw(logits, [(0, 1)], [Sampling(temperature=1.0)], np.array([1.0]), chosen)
 
     assert chosen.tolist() == [4, 8, 7]
     assert not logits.any()
@@ -150,6 +151,6 @@ def test_once_the_kernel_fails_torch_draws_and_it_is_told_once(device: torch.dev
     logits = torch.zeros(1, 4, device=device).as_subclass(Unreadable)
     for _ in range(2):
         chosen = torch.zeros(1, dtype=torch.int64, device=device)
-        draws.draw(logits, [0], [Sampling(temperature=1.0)], np.array([0.6]), chosen)
+        draws.draw(logits, [(0, 0)], [Sampling(temperature=1.0)], np.array([0.6]), chosen)
         assert chosen.tolist() == [2]
     assert told == ["draws"]

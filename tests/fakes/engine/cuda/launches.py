@@ -19,7 +19,7 @@ KERNELS: list[Any] = [
     *(four_bit_kernels.product_kernel, four_bit_kernels.sum_kernel, lora_kernels.shrink, lora_kernels.expand),
     *(fused_kernels.norm_kernel, fused_kernels.rotate_kernel),
     *(fused_kernels.gate_kernel, fused_kernels.joint_kernel),
-    *(sampling_kernels.likeliest_kernel, sampling_kernels.draw_kernel),
+    *(sampling_kernels.likeliest_kernel, sampling_kernels.draw_kernel, sampling_kernels.bend_kernel),
 ]
 # What torch does on the host: memory, and other looks at the same numbers.
 _FREE = frozenset(

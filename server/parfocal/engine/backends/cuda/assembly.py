@@ -22,7 +22,7 @@ from parfocal.engine.backends.cuda.lora import (
     group_linears,
     lora_trial,
 )
-from parfocal.engine.backends.cuda.sampling import choose_draws, choose_likeliest
+from parfocal.engine.backends.cuda.sampling import choose_bends, choose_draws, choose_likeliest
 from parfocal.engine.backends.cuda.steps import (
     CudaDecode,
     CudaStepWork,
@@ -61,7 +61,9 @@ def cuda_parts(
     one by one.
     """
     cache, invariant = memory.cache, config.deterministic
-    choosing = choose_likeliest(base.device, report), choose_draws(base.device, report)
+    likeliest = choose_likeliest(base.device, report)
+    bends = choose_bends(base.device, likeliest, report)
+    choosing = likeliest, choose_draws(base.device, report), bends
     store = _prepared(base, config, Room(config.slots, memory.adapter_bytes), report, card)
     attention = CudaAttention(cache, query_heads(base), card.processors, singly=invariant)
     plain = TorchStepWork(cache, {}, base.device)

@@ -17,7 +17,7 @@ from parfocal.engine.sampling import COLDEST, Draws, PlainDraws
 
 # What a program takes at once, and its warps: more would not fit into its registers. A search keeps PIVOTS
 # sums for each of FEW tokens.
-AT_ONCE, WARPS = 2048, 16
+AT_ONCE, WARPS = 1024, 16
 PIVOTS, FEW = 8, 1024
 _TRIAL_TOKENS = AT_ONCE + 9
 
@@ -31,30 +31,30 @@ class CudaDraws:
     def draw(
         self,
         logits: torch.Tensor,
-        places: Sequence[int],
+        pairs: Sequence[tuple[int, int]],
         samplings: Sequence[Sampling],
         chances: npt.NDArray[np.float64],
         chosen: torch.Tensor,
     ) -> None:
-        """Replaces the tokens of the rows `places` in `chosen`, which holds the likeliest tokens."""
-        self._draw(logits, places, samplings, chances, chosen)
+        """Replaces likeliest tokens in `chosen` by draws from rows of `logits`."""
+        self._draw(logits, pairs, samplings, chances, chosen)
 
 
 def by_kernel(
     logits: torch.Tensor,
-    places: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
     samplings: Sequence[Sampling],
     chances: npt.NDArray[np.float64],
     chosen: torch.Tensor,
 ) -> None:
     """As `Draws.draw`. Raises what Triton raises, and then has drawn nothing."""
-    rows = logits if logits.stride(1) == 1 else logits.contiguous()
-    vocabulary = rows.shape[1]
-    settings = _settings(places, samplings, chances, vocabulary)
-    if rows.is_cuda:
-        settings = settings.pin_memory().to(rows.device, non_blocking=True)
+    whole = logits if logits.stride(1) == 1 else logits.contiguous()
+    vocabulary = whole.shape[1]
+    settings = _settings(pairs, samplings, chances, vocabulary)
+    if whole.is_cuda:
+        settings = settings.pin_memory().to(whole.device, non_blocking=True)
     sizes = {"PIVOTS": PIVOTS, "FEW": FEW, "N": AT_ONCE, "num_warps": WARPS}
-    draw_kernel[(len(places),)](chosen, rows, settings, rows.stride(0), vocabulary, **sizes)
+    draw_kernel[(len(pairs),)](chosen, whole, settings, whole.stride(0), vocabulary, **sizes)
 
 
 def choose_draws(device: torch.device, report: Report) -> Draws:
@@ -65,7 +65,7 @@ def choose_draws(device: torch.device, report: Report) -> Draws:
 
 
 def _settings(
-    places: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
     samplings: Sequence[Sampling],
     chances: npt.NDArray[np.float64],
     vocabulary: int,
@@ -74,6 +74,7 @@ def _settings(
     return torch.tensor(
         [
             (
+                row,
                 place,
                 max(one.temperature, COLDEST),
                 one.top_k if 0 < one.top_k < vocabulary else 0,
@@ -81,7 +82,7 @@ def _settings(
                 min(one.min_p, 1.0),
                 chance,
             )
-            for place, one, chance in zip(places, samplings, chances.tolist(), strict=True)
+            for (row, place), one, chance in zip(pairs, samplings, chances.tolist(), strict=True)
         ],
         dtype=torch.float64,
     )
@@ -105,5 +106,6 @@ def _trial(draws: Draws, device: torch.device) -> torch.Tensor:
     chosen[6] = -1
     there, found = logits.to(device), chosen.to(device)
     chances = np.linspace(0.15, 0.95, len(samplings))
-    draws.draw(there, range(len(samplings)), samplings, chances, found)
+    every = [(place, place) for place in range(len(samplings))]
+    draws.draw(there, every, samplings, chances, found)
     return found.double()

@@ -37,10 +37,19 @@ class CudaLikeliest:
 def by_kernel(logits: torch.Tensor) -> torch.Tensor:
     """The likeliest token of each row of `logits` [rows, vocabulary]. Raises what Triton raises."""
     rows = logits if logits.stride(1) == 1 else logits.contiguous()
-    count, vocabulary = rows.shape
-    chosen = torch.empty(count, dtype=torch.int64, device=rows.device)
-    likeliest_kernel[(count,)](chosen, rows, rows.stride(0), vocabulary, N=AT_ONCE, num_warps=WARPS)
+    chosen = torch.empty(rows.shape[0], dtype=torch.int64, device=rows.device)
+    launch(chosen, rows, None, 1)
     return chosen
+
+
+def launch(chosen: torch.Tensor, rows: torch.Tensor, bent: torch.Tensor | None, stride: int) -> None:
+    """Writes to `chosen` the likeliest tokens of `rows` [rows, vocabulary], whose tokens lie together.
+
+    `bent` holds the rows' places in `chosen`, each at the head of `stride` numbers; there a -1 stays.
+    """
+    places = chosen if bent is None else bent
+    sizes = {"BENT": bent is not None, "STRIDE": stride, "N": AT_ONCE, "num_warps": WARPS}
+    likeliest_kernel[(rows.shape[0],)](chosen, rows, places, rows.stride(0), rows.shape[1], **sizes)
 
 
 def choose_likeliest(device: torch.device, report: Report) -> Likeliest:
