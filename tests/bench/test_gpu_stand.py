@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from bench.gpu_stand.launch_profile import (
     part_of,
     table,
 )
+from bench.gpu_stand.notes import Notes
+from bench.gpu_stand.parts import sanitizer, tests
 from bench.gpu_stand.peft_twins import batch_of_twins
 from bench.gpu_stand.run import BESIDE, LIMITS_S, MINUTES
+from bench.gpu_stand.sampled_rows import measure_all as measure_sampling
 from bench.gpu_stand.setting import Setting
 from bench.gpu_stand.turns import Part, take_turns
 from bench.rivals.peft_batch import batch_on
@@ -37,6 +41,7 @@ from parfocal.engine.backends import cuda
 from parfocal.engine.loading import Loading, load_base, load_quantised
 
 ROOT = Path(__file__).resolve().parents[2]
+ASKED = ("compile", "products", "launches", "profile", "fits", "cold", "same")
 EXACT = Loading(torch.float32, torch.device("cpu"), "sdpa", exact=True)
 
 
@@ -53,7 +58,7 @@ def dried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("dry")
     places = {"BENCH_PYTHON": sys.executable, "BENCH_RESULTS": str(folder / "results")}
     stand = str(ROOT / "tests" / "bench" / "gpu.sh")
-    words = ("--dry", "--minutes", "9", "compile", "products", "launches", "profile", "fits", "cold", "same")
+    words = ("--dry", "--minutes", "9", *ASKED)
 
     done = subprocess.run(
         [stand, *words],
@@ -75,8 +80,7 @@ def test_a_dry_run_prints_one_json_of_every_part_that_was_asked_for(dried: dict[
     assert dried.keys() == {"card", "is_dry", "seconds", "results", "missing_libraries", "parts"}
     assert dried["is_dry"] is True
     parts = dried["parts"]
-    named = {"compile", "products", "launches", "profile", "fits", "cold", "same"}
-    assert parts.keys() == named | {"prepare", "hardware"}
+    assert parts.keys() == {*ASKED, "prepare", "hardware"}
     assert all(part["status"] == "ok" for part in parts.values())
     assert parts["hardware"]["summary"].keys() == {
         "copy_gb_per_second",
@@ -235,6 +239,45 @@ def test_a_dry_run_tells_how_many_answers_are_the_same_beside_others(dried: dict
     promised = found["deterministic"]
     assert promised["prompts"] == promised["same_tokens"] == promised["same_logprobs"] > 0
     assert promised["largest_logprob_difference"] == 0.0
+
+
+def summary_of(setting: Setting, part: str, measure: Callable[[Setting, Notes], None]) -> dict[str, Any]:
+    """What a part of its own, in this process, says in a dry run."""
+    measure(setting, Notes(part, setting.results))
+    summary: dict[str, Any] = json.loads((setting.results / f"{part}.json").read_text())["summary"]
+    return summary
+
+
+def test_the_part_of_tests_runs_kernels_dry_and_skips_what_needs_a_card(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+
+    found = summary_of(setting, "tests", tests.measure)
+
+    assert (found["exit_code"], found["failed"], found["failed_tests"]) == (0, 0, [])
+    assert found["passed"] > 10 and found["skipped"] > 5
+
+
+def test_what_the_sanitizer_runs_is_there() -> None:
+    assert [name for name in sanitizer.KERNEL_FILES if not (ROOT / name).is_file()] == []
+
+
+def test_rows_launch_few_kernels_whatever_they_ask_for(setting: Setting) -> None:
+    found = summary_of(setting, "sampling", measure_sampling)
+
+    assert found["rejected"] == {}
+    launched = {(one["kind"], one["way"]): one["launches"] for one in found["sampling"]}
+    assert {kind: count for (kind, way), count in launched.items() if way == "kernels"} == {
+        "greedy": 1,
+        "drawn": 2,
+        "penalised": 3,
+        "penalised and drawn": 4,
+        "biased and banned": 3,
+        "half penalised and drawn": 4,
+    }
+    assert launched["penalised and drawn", "torch"] > 20
+    assert not any(one.get("other_tokens") for one in found["sampling"])
 
 
 def test_without_a_gpu_only_a_dry_run_is_run(tmp_path: Path) -> None:

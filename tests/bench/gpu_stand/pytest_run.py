@@ -41,7 +41,7 @@ def run_pytest(
     """
     command = [*prefix, sys.executable, "-m", "pytest", *paths, "-q", "-W", "default"]
     command += ["-p", "no:cacheprovider", f"--junitxml={report}"]
-    if not prefix and importlib.util.find_spec("xdist"):
+    if importlib.util.find_spec("xdist"):
         command += ["-n", str(workers(os.cpu_count() or 1))]
     log = report.with_suffix(".log")
     with log.open("wb") as out:

@@ -34,11 +34,12 @@ LIMITS_S = {
     "decode": 75.0,
     "profile": 60.0,
     "mixed": 110.0,
+    "sampling": 20.0,
     "fits": 150.0,
     "many": 100.0,
     "train": 90.0,
     "int8": 60.0,
-    "same": 90.0,
+    "same": 70.0,
     "cold": 35.0,
     "sanitizer": 75.0,
 }

@@ -71,21 +71,19 @@ def _settings(
     vocabulary: int,
 ) -> torch.Tensor:
     """What the kernel knows of each row, in one tensor: one copy takes it to the device."""
-    return torch.tensor(
-        [
-            (
-                row,
-                place,
-                max(one.temperature, COLDEST),
-                one.top_k if 0 < one.top_k < vocabulary else 0,
-                one.top_p,
-                min(one.min_p, 1.0),
-                chance,
-            )
-            for (row, place), one, chance in zip(pairs, samplings, chances.tolist(), strict=True)
-        ],
-        dtype=torch.float64,
-    )
+    told = [
+        (
+            row,
+            place,
+            max(one.temperature, COLDEST),
+            one.top_k if 0 < one.top_k < vocabulary else 0,
+            one.top_p,
+            min(one.min_p, 1.0),
+            chance,
+        )
+        for (row, place), one, chance in zip(pairs, samplings, chances.tolist(), strict=True)
+    ]
+    return torch.from_numpy(np.array(told, np.float64))
 
 
 def _trial(draws: Draws, device: torch.device) -> torch.Tensor:
