@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 KERNELS := $(wildcard server/parfocal/engine/backends/native/*.cpp server/parfocal/engine/backends/native/*.h) server/compile_kernels.py
 
-.PHONY: install demo serve check test lint style types imports quick whole deploy-tools format protos clean
+.PHONY: install demo serve check test test-kernels lint style types imports quick whole deploy-tools format protos clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -58,6 +58,11 @@ test: install
 
 whole: style imports
 	$(PYTEST) $(ARGS)
+
+# The part of `make test` that is about the kernels for GPUs, in Triton's interpreter where there is none: four minutes
+# on two cores at most.
+test-kernels: install
+	$(PYTEST) -n 2 -q tests/engine/cuda $(ARGS)
 
 # What deploy/check runs: linters, Helm and Debian's promtool. Without it, tests skip what they cannot check.
 deploy-tools: install
