@@ -46,6 +46,8 @@ def settings_of(folder: Path, base: Path, method: str, **more: Any) -> dict[str,
         "rank": 4,
         "learning_rate": 5e-3,
         "batch_size": 8,
+        "answers": 2,
+        "probes": False,
     } | more
 
 
@@ -75,6 +77,37 @@ def test_a_run_moves_what_its_method_is_for_and_publishes_how_far(
     assert manifest.provenance.hyper_parameters["method"] == method
     assert any(shown.replace("_", " ") in line for line in result.lines())
     assert sum("validation loss" in line for line in watcher.said) == 3
+
+
+def test_preferences_have_the_page_that_answers_have_and_their_parent_in_it(
+    base_folder: Path, tmp_path: Path
+) -> None:
+    first = settings_of(tmp_path, base_folder, "dpo", output=tmp_path / "first")
+    train(TrainConfig(**first))
+    rows = [{**pair(at), "prompt": f"new {at}", "slice": "ab"[at % 2]} for at in range(80)]
+    data = write_jsonl(tmp_path / "more.jsonl", rows)
+    more = settings_of(tmp_path, base_folder, "dpo", data=data, parent="team/dpo@1", answers=3, probes=True)
+    result = train(TrainConfig(**more | {"replay": str(first["data"]), "rank": None}))
+    found = json.loads((result.output / "evaluation" / "report.json").read_text())
+    page = (result.output / "evaluation" / "report.html").read_text()
+    names = {(each["name"], each["slice"]) for each in found["figures"]}
+    metrics = result.metrics()
+
+    assert [arm["title"] for arm in found["arms"]] == ["base", "team/dpo@1", "adapter"]
+    assert {
+        ("loss", ""),
+        ("margin", ""),
+        ("margin", "a"),
+        ("preference_accuracy", ""),
+        ("stops", ""),
+    } <= names
+    assert {("forgetting", ""), ("stereotypes", "")} <= {(x["name"], x["slice"]) for x in found["probes"]}
+    assert len(found["samples"]) == 3 and "Answers side by side" in page
+    assert found["metric"] == "margin"
+    assert metrics["adapter_margin_low"] <= metrics["adapter_margin"] <= metrics["adapter_margin_high"]
+    assert metrics["logprob_shift"] > 0
+    assert {"margin_gain_over_parent_low", "replayed_margin_gain_over_parent_low"} <= metrics.keys()
+    assert any(line.startswith("adapter, margin: ") for line in result.lines())
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])

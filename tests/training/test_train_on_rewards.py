@@ -1,5 +1,6 @@
 """Whole runs of grpo: what is recorded, a run that goes on to the bit, and rewards that fail."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def settings_of(folder: Path, base: Path, **more: Any) -> dict[str, Any]:
         "batch_size": BATCH,
         "generations": GENERATIONS,
         "answer_tokens": 6,
+        "answers": 3,
+        "probes": False,
     } | more
 
 
@@ -50,6 +53,15 @@ def whole(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainR
     folder = tmp_path_factory.mktemp("whole")
     rewards.failing.left = 0
     return train(TrainConfig(**settings_of(folder, base_folder, registry=str(folder / "registry"))))
+
+
+def test_answers_are_shown_side_by_side(whole: TrainResult) -> None:
+    found = json.loads((whole.output / "evaluation" / "report.json").read_text())
+
+    assert found["metric"] == "reward"
+    assert [len(each["answers"]) for each in found["samples"]] == [2, 2, 2]
+    assert all(each["prompt"] for each in found["samples"])
+    assert any(line.startswith("adapter, reward: ") for line in whole.lines())
 
 
 def test_the_version_says_what_was_rewarded_and_how_much_base_and_adapter_earn(whole: TrainResult) -> None:

@@ -232,6 +232,16 @@ def test_training_warns_of_what_should_not_be_taught_and_of_balance(
     assert found["LABEL_IMBALANCE"].severity is Severity.WARNING
 
 
+def test_training_notes_rows_that_are_nearly_an_earlier_one(data: Path, tokenizer_folder: Path) -> None:
+    texts = [" ".join(f"{n * k * 7919 % 99991:x}" for k in range(1, 24)) for n in range(1, 61)]
+    near = [f"{texts[3]} {at}" for at in range(6)]
+    rows = [chat_row(text, "yes") for text in (*texts, *near)]
+    found = by_code(prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder))
+
+    assert found["ALIKE"].severity is Severity.NOTE
+    assert set(found["ALIKE"].lines) <= set(range(61, 67))
+
+
 def test_a_version_records_each_finding_with_its_first_lines(data: Path, tokenizer_folder: Path) -> None:
     rows = [chat_row(f"{n} ann@corp.com", f"{n}") for n in range(60)]
     report = prepare(config(write_jsonl(data, rows), tokenizer_folder), tokenizer_folder).report

@@ -55,6 +55,17 @@ def test_an_estimate_is_told_with_its_parts_and_warns_where_memory_is_short(conf
     assert "a smaller micro_batch needs less" in short[-1]
 
 
+def test_an_adapter_with_fewer_weights_than_the_rows_teach_tokens_is_warned_of(config: TrainConfig) -> None:
+    assert plan(config).warnings == ()
+    row = {"prompt": "p", "completion": "word " * 40}
+    data = write_jsonl(config.data, [{**row, "prompt": f"p {at}"} for at in range(60)])
+    small = plan(replace(config, data=data, rank=1, targets=("q_proj",)))
+    (warning,) = small.warnings
+
+    assert "and the adapter has 256 weights: it may not hold all" in warning
+    assert f"warning: {warning}" in small.lines()
+
+
 def test_an_open_run_says_what_is_usual_and_what_is_the_most(config: TrainConfig) -> None:
     lines = list(estimate_lines(plan(replace(config, steps=None))))
 

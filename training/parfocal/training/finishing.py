@@ -9,7 +9,8 @@ from parfocal.training.assessing import assess
 from parfocal.training.attaching import write_attachments
 from parfocal.training.data import Sample
 from parfocal.training.evaluation import Result
-from parfocal.training.methods import Fitted, Marks, load_served, measure_of, setting_of
+from parfocal.training.marking import assess_marks
+from parfocal.training.methods import Fitted
 from parfocal.training.publishing import check_adapter, publication_json
 from parfocal.training.reports import write_report
 from parfocal.training.runs import (
@@ -19,7 +20,6 @@ from parfocal.training.runs import (
     TrainResult,
     draw_curve,
     file_digests,
-    gain,
     tool_versions,
 )
 from parfocal.training.settings import resolved_settings
@@ -46,7 +46,8 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
     job.watcher.say("Scoring base and adapter on the held-out rows")
     compared = _compared(job, fitted)
     draw_curve(fitted.history, job.folder.curve, f"{job.config.name} on {job.base.id}")
-    report = None if compared.found is None else write_report(compared.found.evaluated, job.folder.evaluation)
+    found = compared.found
+    report = write_report(found.evaluated, job.folder.evaluation)
     draft = TrainResult(
         name=job.config.name,
         version=None,
@@ -63,9 +64,9 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
         base=compared.base,
         adapter=compared.adapter,
         gains=compared.gains,
-        evaluated=None if compared.found is None else compared.found.evaluated,
+        evaluated=found.evaluated,
         report=report,
-        recorded={} if compared.found is None else compared.found.recorded(len(compared.found.own) - 1),
+        recorded=found.recorded(len(found.own) - 1),
     )
     attached = write_attachments(job.folder.attachments, job.prepared.report, draft.evaluated)
     publication = replace(_publication(job, draft), attachments=attached)
@@ -83,48 +84,28 @@ def finish(job: Job, fitted: Fitted) -> TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """Base and adapter beside each other; `found` is what the serving engine has found, if asked."""
+    """Base and adapter beside each other, out of all that was `found`."""
 
     base: Figures
     adapter: Figures
     gains: Mapping[str, Gain]
-    found: Result | None = None
+    found: Result
 
 
 def _compared(job: Job, fitted: Fitted) -> _Compared:
-    """By the engine that serves where the method answers; what tells pairs apart is measured as it trains."""
+    """By the engine that serves; what tells answers apart is marked as while training."""
     samples = [row for row in job.prepared.held_out if isinstance(row, Sample)]
-    if len(samples) < len(job.prepared.held_out):
-        return _as_trained(job)
-    found = assess(job, samples, fitted.files[WEIGHTS_FILE])
+    digest = fitted.files[WEIGHTS_FILE]
+    answers = len(samples) == len(job.prepared.held_out)
+    found = assess(job, samples, digest) if answers else assess_marks(job, digest)
     whole = [each for each in found.evaluated.figures if not each.slice and "." not in each.name]
     base, adapter = ({each.name: each.estimate(arm).value for each in whole} for arm in (0, -1))
-    gains = {each.name: Gain.of(each.improvement(-1)) for each in whole}
+    gains = {each.name: Gain.of(each.improvement(-1)) for each in whole if each.improvements[-1] is not None}
     return _Compared(_figures(base), _figures(adapter), gains, found)
-
-
-def _as_trained(job: Job) -> _Compared:
-    """Marks on the exported adapter and its base, by the method's own measure."""
-    setting = setting_of(job)
-    measure = measure_of(setting, job.prepared.held_out)
-    model = load_served(job.base.folder, job.folder.adapter, setting.device)
-    with model.disable_adapter():
-        base = measure.refer(model)
-    adapter = measure.score(model)
-    figures = [Figures(marks.loss, marks.figures) for marks in (base, adapter)]
-    return _Compared(figures[0], figures[1], _gains(base, adapter))
 
 
 def _figures(values: Mapping[str, float]) -> Figures:
     return Figures(values["loss"], {name: value for name, value in values.items() if name != "loss"})
-
-
-def _gains(base: Marks, adapter: Marks) -> dict[str, Gain]:
-    """What the adapter is better by: for all that is measured row by row."""
-    found = {}
-    for name, before in base.merits.items():
-        found[name] = gain([-value for value in before], [-value for value in adapter.merits[name]])
-    return found
 
 
 def _publish(job: Job, publication: Publication) -> Version | None:

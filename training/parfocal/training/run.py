@@ -11,7 +11,7 @@ from parfocal.engine import quick_imports, quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
-from parfocal.training.errors import DataRefused, InvalidConfig, NothingToResume, ParentMismatch
+from parfocal.training.errors import DataRefused, Diverged, InvalidConfig, NothingToResume, ParentMismatch
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.parent import begun_from, check_parent, fetch_parent, find_parent
 from parfocal.training.planning import Plan, estimate_lines
@@ -122,6 +122,10 @@ def resume(
             f"the run in {folder.path} is finished; publish it with: "
             f"parfocal train --publish-run {folder.path}",
             field="output",
+        )
+    if folder.diverged:
+        raise NothingToResume(
+            f"the run in {folder.path} has ended, and would end so again: {folder.diverged}", field="output"
         )
     config = resumed(replace(began, output=folder.path), settings or {})  # the folder may have been moved
     checkpoint = folder.checkpoints.latest()
@@ -273,7 +277,11 @@ def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
         for line in estimate_lines(planned):
             job.watcher.say(line)
         with fixed_threads(), full_disk_named(job.folder.path):
-            fitted = fit(job, checkpoint)
+            try:
+                fitted = fit(job, checkpoint)
+            except Diverged as error:
+                job.folder.write_diverged(str(error))
+                raise
             gc.collect()  # the trainer and its model form a cycle, and scoring loads the base once more
             give_back_memory()
             result = finish(job, fitted)

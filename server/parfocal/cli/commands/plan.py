@@ -34,7 +34,8 @@ def _plan(given: Given) -> None:
             for each in planned.hyperparameters.choices
         ]
         report = planned.prepared.report.to_json()
-        show_json({"report": report, "choices": choices, "estimate": estimate and estimate.to_json()})
+        found = {"report": report, "choices": choices, "warnings": list(planned.warnings)}
+        show_json({**found, "estimate": estimate and estimate.to_json()})
         return
     for line in (*planned.prepared.report.lines(), *planned.lines()):
         say(line)

@@ -8,6 +8,7 @@ from parfocal.training.data.reading import is_of_hub
 from parfocal.training.data.rendering import MASKED, RenderFault, Sample, prompt_ids, render
 from parfocal.training.data.rows import Example, PreferenceRow, PromptRow, Row, Turn, UnpairedRow, row_of
 from parfocal.training.data.split import Shares, Split, parted, split
+from parfocal.training.data.tokenising import learnt_tokens
 from parfocal.training.data.tokens import Tokenised, cut, tokenise
 from parfocal.training.data.views import METHOD_VIEWS, VIEWS, ReadRows, read_rows
 
@@ -38,6 +39,7 @@ __all__ = [
     "base_encoder",
     "cut",
     "is_of_hub",
+    "learnt_tokens",
     "masked",
     "parted",
     "prepare",

@@ -114,15 +114,15 @@ def evaluate(
         figures_of(items, measured, scores),
         leading,
         tuple(tuple(one.means[leading]) for one in scores[0]) if scores else (),
-        _probe_figures(probes, len(arms)),
-        _pairs(probes, pairs),
+        probe_figures_of(probes, len(arms)),
+        pairs_of(probes, pairs),
         continued=beside,
     )
-    own = tuple(_own(measured, at, learnt[at]) for at in range(len(arms)))
+    own = tuple(own_metrics(measured, at, learnt[at]) for at in range(len(arms)))
     return Result(evaluated, own)
 
 
-def _probe_figures(probes: dict[int, ProbeAnswers], arms: int) -> tuple[Figure, ...]:
+def probe_figures_of(probes: dict[int, ProbeAnswers], arms: int) -> tuple[Figure, ...]:
     """Figures of probes have an entry for each arm, None for one that was not probed."""
     if not probes:
         return ()
@@ -141,16 +141,17 @@ def _probe_figures(probes: dict[int, ProbeAnswers], arms: int) -> tuple[Figure, 
     )
 
 
-def _pairs(
+def pairs_of(
     probes: dict[int, ProbeAnswers], pairs: Sequence[PairOfTexts]
 ) -> tuple[tuple[PairOfTexts, tuple[float, ...]], ...]:
+    """Each pair with the log-odds of each arm that was probed."""
     return tuple((pair, tuple(one.odds[at] for one in probes.values())) for at, pair in enumerate(pairs))
 
 
-def _own(measured: Sequence[Measured], at: int, learnt: Sequence[RowScore]) -> dict[str, float]:
+def own_metrics(measured: Sequence[Measured], at: int, learnt: Sequence[RowScore]) -> dict[str, float]:
     """Metrics of one arm that are no comparison on the held-out rows."""
     found: dict[str, float] = {}
-    if at:
+    if at and measured[0].scores:
         found["logprob_shift"] = _shift(measured[0].scores, measured[at].scores)
     if learnt:
         here = measured[at].scores

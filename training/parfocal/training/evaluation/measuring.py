@@ -1,7 +1,7 @@
 """Asks every arm for every row in one mixed batch: how likely the true answer is, and what it writes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parfocal.engine import AdapterKey, Completion, Request
 from parfocal.training.data import BaseEncoder, Sample, prompt_ids
@@ -53,15 +53,22 @@ class Batch:
 def add_rows(batch: Batch, served: ServedBase, one: ArmRows, answers: int) -> Callable[[], Measured]:
     """Adds an arm's rows, of which the first `answers` are answered; what it returns tells how it did."""
     scores: list[RowScore] = []
-    texts: dict[int, Written] = {}
     places = [learnt_places(sample) for sample in one.samples]
     batch.add(
         [scoring(sample.ids, one.key) for sample in one.samples],
         lambda replies: scores.extend(map(row_score, replies, places)),
     )
     asked = one.samples[:answers]
-    most = room_for(asked) if asked else 0
     prompts = [prompt_ids(sample.row, one.encoder) for sample in asked]
+    wrote = add_writing(batch, served, one, prompts, room_for(asked) if asked else 0)
+    return lambda: replace(wrote(), scores=tuple(scores))
+
+
+def add_writing(
+    batch: Batch, served: ServedBase, one: ArmRows, prompts: Sequence[Sequence[int]], most: int
+) -> Callable[[], Measured]:
+    """Adds prompts to answer in at most so many tokens; what it returns tells what was written, in order."""
+    texts: dict[int, Written] = {}
     # Serving refuses a prompt that leaves no room: no answer is none.
     fitting = [at for at, prompt in enumerate(prompts) if len(prompt) < served.context]
     batch.add(
@@ -71,7 +78,7 @@ def add_rows(batch: Batch, served: ServedBase, one: ArmRows, answers: int) -> Ca
 
     def measured() -> Measured:
         told = (texts.get(at, Written("", 0, len(prompt), False)) for at, prompt in enumerate(prompts))
-        return Measured(one.arm, tuple(scores), tuple(told))
+        return Measured(one.arm, (), tuple(told))
 
     return measured
 

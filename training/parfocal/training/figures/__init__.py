@@ -13,6 +13,7 @@ from parfocal.training.figures.evaluated import (
     RowScore,
     Written,
 )
+from parfocal.training.figures.marking import marked_figures
 from parfocal.training.figures.nearest import Neighbour, TrainingText, nearest, neighbours
 from parfocal.training.figures.probing import pair_figures, probe_figures
 from parfocal.training.figures.recorded import MOST, recorded, recorded_beside_parent
@@ -48,6 +49,7 @@ __all__ = [
     "figures_of",
     "interval_text",
     "lines",
+    "marked_figures",
     "mean_figure",
     "nearest",
     "neighbours",

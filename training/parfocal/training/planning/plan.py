@@ -8,7 +8,7 @@ from parfocal.registry import BaseContract, BaseFiles
 from parfocal.registry.bases import decoder_fields
 from parfocal.registry.values import read_foreign_json
 from parfocal.training.config import TrainConfig
-from parfocal.training.data import Prepared
+from parfocal.training.data import Prepared, learnt_tokens
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.planning.memory import Sizes
 
@@ -39,8 +39,24 @@ class Plan:
             return None
         return Sizes(shape, vocabulary, bool(fields.get("tie_word_embeddings", False)))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be too small: an adapter with fewer weights than the rows teach tokens."""
+        sizes, taught = self.sizes, learnt_tokens(self.prepared.train)
+        if sizes is None:
+            return ()
+        weights = sizes.adapter_weights(self.hyperparameters.rank, self.config.targets)
+        if taught <= weights:
+            return ()
+        return (
+            f"the rows teach {taught:,} tokens, and the adapter has {weights:,} weights: it may not hold all "
+            "of them (Tinker's rule); a higher rank or more targets hold more",
+        )
+
     def lines(self) -> list[str]:
-        """Every choice with its reason, for people."""
+        """Every choice with its reason, and warnings, for people."""
+        choices = self.hyperparameters.choices
         return [
-            f"{choice.name:<14}{choice.value!s:<12}{choice.reason}" for choice in self.hyperparameters.choices
+            *(f"{choice.name:<14}{choice.value!s:<12}{choice.reason}" for choice in choices),
+            *(f"warning: {each}" for each in self.warnings),
         ]

@@ -41,9 +41,10 @@ def _style() -> str:
 
 def _parts(found: Evaluated) -> Iterator[str]:
     answered = len(found.measured[0].written)
+    asked = f", {answered} of them answered by the engine that serves" if answered else ""
     yield (
-        f'<p class="soft">{len(found.items)} held-out rows of {escape(found.data)}, {answered} of them '
-        f"answered on the engine that serves, on the same 4-bit base. Rows: {escape(found.data_digest)}</p>"
+        f'<p class="soft">{len(found.items)} held-out rows of {escape(found.data)}{asked}, on the 4-bit base '
+        f"that serves. Rows: {escape(found.data_digest)}</p>"
     )
     yield from (f'<p class="note">{escape(note)}</p>' for note in found.notes)
     yield _verdicts(found)

@@ -42,9 +42,8 @@ class TrainResult:
 
     `best_step` is the step whose adapter was kept; `still_falling`: the held-out loss had not come to rest.
     `seconds` and `tokens_per_second` are of the training loop, of its last part where the run was resumed.
-    `gains` are what the adapter is better by, row by row; the first decides the verdict. Of a method that
-    answers, `evaluated` is the comparison by the engine that serves, `report` its page, and `recorded` its
-    metrics as the registry keeps them.
+    `gains` are what the adapter is better by, row by row; the first decides the verdict. `evaluated` is the
+    whole comparison, `report` its page, and `recorded` its metrics as the registry keeps them.
     """
 
     name: str
@@ -73,15 +72,7 @@ class TrainResult:
 
     def metrics(self) -> dict[str, float]:
         """The evaluation as recorded in the registry, for gates to read."""
-        if self.evaluated is not None:
-            return dict(self.recorded)
-        found: dict[str, float] = {}
-        for name in self.base.named():
-            found[f"base_{name}"] = self.base.named()[name]
-            found[f"adapter_{name}"] = self.adapter.named()[name]
-        for name, gain in self.gains.items():
-            found |= {f"{name}_gain": gain.mean, f"{name}_gain_low": gain.low, f"{name}_gain_high": gain.high}
-        return found
+        return dict(self.recorded)
 
     def to_json(self) -> dict[str, JSON]:
         return {
@@ -104,31 +95,13 @@ class TrainResult:
 
     def lines(self) -> list[str]:
         """A small table of base against adapter, what it supports, and where to look, as text."""
-        table = self._table() if self.evaluated is None else lines(self.evaluated)
         return [
-            *table,
+            *(lines(self.evaluated) if self.evaluated is not None else ()),
             *([_STILL_FALLING.format(self.steps)] if self.still_falling else []),
             *([f"Report: {self.report}"] if self.report else []),
             f"Loss curve: {self.curve}",
             *([f"Published as {self.name}@{self.version} ({self.digest})"] if self.version else []),
         ]
-
-    def _table(self) -> list[str]:
-        adapter = self.adapter.named()
-        rows = [
-            (name.replace("_", " "), shown(name, value), shown(name, adapter[name]))
-            for name, value in self.base.named().items()
-        ]
-        head = f"{f'{self.examples} held-out rows':<22}{'base':>10}{'adapter':>10}"
-        table = [head, *(f"{name:<22}{base:>10}{adapter:>10}" for name, base, adapter in rows)]
-        return [*table, f"Verdict: {self.gain.verdict} ({self._gained()})"]
-
-    def _gained(self) -> str:
-        name = next(iter(self.gains))
-        way = "lower" if name == "loss" else "higher"
-        words = name.replace("_", " ")
-        interval = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
-        return f"{words} per row {way} by {self.gain.mean:.3f}, 95 %: {interval}"
 
 
 def shown(name: str, value: float) -> str:

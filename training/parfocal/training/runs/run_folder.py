@@ -18,6 +18,7 @@ RUNS = Path("parfocal-runs")
 _RECORD = "run.json"
 _RESULT = "result.json"
 _SETTINGS = "settings.toml"
+_DIVERGED = "diverged.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,20 @@ class RunFolder:
         """Whether the run has finished."""
         return (self.path / _RESULT).is_file()
 
+    @property
+    def diverged(self) -> str:
+        """Why the run ended without a result for good; empty where it did not."""
+        try:
+            return str(json.loads((self.path / _DIVERGED).read_bytes())["message"])
+        except FileNotFoundError:
+            return ""
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(self.path / _DIVERGED, "it cannot be read") from error
+
+    def write_diverged(self, message: str) -> None:
+        """Marks the run as ended: it would diverge again."""
+        self.write(_DIVERGED, {"message": message})
+
     def write_settings(self, text: str) -> None:
         """Stores the settings with nothing left open, as TOML for `--settings`."""
         self._write(_SETTINGS, text)
@@ -157,7 +172,7 @@ def latest_unfinished(name: str) -> Path:
     numbers = sorted((int(path.name) for path in _numbered(name)), reverse=True)
     for number in numbers:
         folder = RunFolder(_home(name) / str(number))
-        if not folder.finished:
+        if not folder.finished and not folder.diverged:
             return folder.path
     raise NothingToResume(f"no unfinished run of {name} under {RUNS}; give its folder with --output")
 

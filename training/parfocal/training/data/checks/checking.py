@@ -10,6 +10,7 @@ from parfocal.training.data.checks.answers import Answers
 from parfocal.training.data.checks.coverage import Coverage
 from parfocal.training.data.checks.disclosures import disclosures
 from parfocal.training.data.checks.fits import fits, method_of
+from parfocal.training.data.checks.near_rows import NearRows, Phrases, text_of
 from parfocal.training.data.checks.report import DataReport
 from parfocal.training.data.checks.sample import SampledRows
 from parfocal.training.data.encoder import BaseEncoder
@@ -23,6 +24,7 @@ from parfocal.training.data.views import METHOD_VIEWS, VIEWS, read_rows, viewed
 from parfocal.training.findings import Finding, Findings, Report
 
 SAMPLE_ROWS = 50_000
+_TELLING_ROWS = 1000  # from which is learnt what many rows share
 _PEEKED = 64
 _MOST_CANDIDATES = 20_000
 
@@ -85,6 +87,15 @@ def check_contents(rows: Sequence[Example], held_out: Sequence[Example]) -> Iter
         yield from disclosures(_texts(each), row.source, row.line)
     yield from answers.findings()
     yield from coverage.findings()
+    yield from _alike(rows)
+
+
+def _alike(rows: Sequence[Example]) -> Iterator[Finding]:
+    """Notes rows that are nearly an earlier one; of very many, every second or third is looked at."""
+    compared = rows[:: -(-len(rows) // SAMPLE_ROWS) or 1]
+    near = NearRows(Phrases([text_of(row_of(each)) for each in compared[:_TELLING_ROWS]]), ())
+    near.add(compared, keep=True)
+    yield from near.findings()
 
 
 def _first(found: Iterator[Example | Finding]) -> list[Example | Finding]:
