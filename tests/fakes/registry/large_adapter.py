@@ -15,13 +15,13 @@ from parfocal.registry.remote import RemoteRegistry
 _HIDDEN = 2048
 
 
-def large_adapter(folder: Path) -> tuple[Path, Publication]:
-    """An adapter of 8 MiB, and what to publish it with."""
-    base = write_base(folder / "large-base", hidden_size=_HIDDEN)
+def large_adapter(folder: Path, layers: int = 2) -> tuple[Path, Publication]:
+    """An adapter of 4 MiB a layer, and what to publish it with."""
+    base = write_base(folder / "large-base", hidden_size=_HIDDEN, num_hidden_layers=max(2, layers))
     path = "base_model.model.model.layers.{}.self_attn.q_proj.{}.weight"
     tensors = {
         path.format(layer, factor): Tensor(shape)
-        for layer in (0, 1)
+        for layer in range(layers)
         for factor, shape in (("lora_A", (256, _HIDDEN)), ("lora_B", (_HIDDEN, 256)))
     }
     adapter = Adapter(rank=256, modules=("q_proj",), tensors=tensors, base="large-base")

@@ -3,6 +3,7 @@
 import io
 import resource
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,10 +12,12 @@ import pytest
 
 from fakes.registry.bucket_server import BUCKET, BucketServer
 from fakes.registry.publisher import numbered_adapter
-from parfocal.registry import Publication, SharedRegistry, StorageAddress, Version
-from parfocal.registry.blobs.objects import ObjectBlobs, ObjectJournal, open_bucket
+from parfocal.registry import Publication, SharedRegistry, StorageAddress, StoredRegistry, Version
+from parfocal.registry.blobs.objects import ObjectBlobs, ObjectJournal, Waits, open_bucket
+from parfocal.registry.copies import LocalCopies
 from parfocal.registry.disk import be_patient_until
 from parfocal.registry.errors import BlobCorrupt, BlobsUnreachable, RegistryFull
+from parfocal.registry.index.sqlite import SqliteIndex
 from parfocal.registry.values import hex_of
 
 
@@ -96,6 +99,30 @@ def test_a_bucket_that_goes_on_refusing_is_given_up_in_time_and_nothing_is_publi
         be_patient_until(float("inf"))
     assert registry.adapters().items == ()
     assert registry.publish("x", folder, publication).version == 1
+
+
+def test_a_bucket_that_answers_too_late_is_given_up_and_what_it_wrote_does_not_count(
+    bucket_host: BucketServer, url: str, publication: Publication, tmp_path: Path
+) -> None:
+    index = SqliteIndex(tmp_path / "index.sqlite", lambda: None)
+    blobs = ObjectBlobs(open_bucket(url, Waits(read_s=0.2, in_all_s=0.5)), tmp_path / "staging")
+    registry = StoredRegistry("here", index, blobs, [LocalCopies(tmp_path / "copies")])
+    first = registry.publish("x", numbered_adapter(tmp_path, 1), publication)
+    bucket_host.delay_s = 1.0
+    try:
+        with pytest.raises(BlobsUnreachable, match="try again later") as refused:
+            registry.publish("x", numbered_adapter(tmp_path, 2), publication)
+        with pytest.raises(BlobsUnreachable, match="try again later"):
+            registry.materialise(first.digest)
+    finally:
+        bucket_host.delay_s = 0.0
+    assert refused.value.status == "UNAVAILABLE"
+    time.sleep(1.5)  # until the server has done what nobody waits for any more
+    assert [version.version for version in registry.versions("x").items] == [1]
+    assert [*registry.verify().bad, *registry.verify_history().faults] == []
+    assert registry.publish("x", numbered_adapter(tmp_path, 2), publication).version == 2
+    assert registry.verify().is_sound
+    index.close()
 
 
 def test_an_upload_that_breaks_off_leaves_nothing_to_see(

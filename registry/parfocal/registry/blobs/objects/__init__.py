@@ -1,7 +1,7 @@
 """Blobs and their journal as objects in a bucket, or whatever else fsspec reaches."""
 
 from parfocal.registry.blobs.objects.blobs import ObjectBlobs
-from parfocal.registry.blobs.objects.bucket import Bucket
+from parfocal.registry.blobs.objects.bucket import Bucket, Waits
 from parfocal.registry.blobs.objects.journal import ObjectJournal
 from parfocal.registry.blobs.objects.opening import open_bucket
 
@@ -9,5 +9,6 @@ __all__ = [
     "Bucket",
     "ObjectBlobs",
     "ObjectJournal",
+    "Waits",
     "open_bucket",
 ]

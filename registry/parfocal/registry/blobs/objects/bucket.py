@@ -16,13 +16,23 @@ from parfocal.registry.errors import BlobsUnreachable, RegistryForbidden, Storag
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-# A store that answers 503 means: come back later. Half a minute is as long as a publisher should wait.
-_PATIENCE_S = 30.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 # A disk of this machine, which no waiting mends.
 _LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _MOMENTS = ("LastModified", "mtime", "created", "last_modified", "updated")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """For how many seconds a store is waited for: to connect, to go on answering, and until it is given up.
+
+    One that answers 503 means: come back later. Half a minute is as long as a publisher should wait.
+    """
+
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    in_all_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +44,33 @@ class Object:
     written_at: datetime | None = None
 
 
-class Bucket:
-    """What `files`, a file system of fsspec, holds under `root`. `shown` names it in errors.
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A file system of fsspec, and the errors of its own that are no OSError.
 
-    Whatever fails is tried again with growing pauses while patience lasts, but for what no patience mends: an
-    object that is not there, and permissions. `faults` are errors of the driver that are no OSError; an
-    object `is_whole` at once where the store itself shows none that is half written. Raises BlobsUnreachable,
-    RegistryForbidden or FileNotFoundError.
+    An object `is_whole` at once where the store itself shows none that is half written.
     """
 
-    def __init__(
-        self, files: Any, root: str, shown: str, faults: tuple[type[Exception], ...], is_whole: bool
-    ) -> None:
+    files: Any
+    faults: tuple[type[Exception], ...]
+    is_whole: bool
+
+
+class Bucket:
+    """What a driver's file system holds under `root`. `shown` names it in errors.
+
+    Whatever fails is tried again with growing pauses for as long as `waits` say, but for what no waiting
+    mends: an object that is not there, and permissions. Raises BlobsUnreachable, RegistryForbidden or
+    FileNotFoundError.
+    """
+
+    def __init__(self, driver: Driver, root: str, shown: str, waits: Waits) -> None:
         self.shown = shown
-        self._files = files
+        self._files = driver.files
         self._root = root.rstrip("/")
-        self._faults: tuple[type[Exception], ...] = (OSError, *faults)
-        self._is_whole = is_whole
+        self._faults: tuple[type[Exception], ...] = (OSError, *driver.faults)
+        self._is_whole = driver.is_whole
+        self._waits = waits
 
     def size(self, key: str) -> int:
         """The size of an object."""
@@ -121,7 +141,7 @@ class Bucket:
         return f"{self._root}/{key}"
 
     def _tried(self, call: Callable[[], Result], deed: str) -> Result:
-        until, pause_s = time.monotonic() + patience(_PATIENCE_S), _FIRST_PAUSE_S
+        until, pause_s = time.monotonic() + patience(self._waits.in_all_s), _FIRST_PAUSE_S
         while True:
             try:
                 return call()

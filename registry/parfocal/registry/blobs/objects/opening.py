@@ -4,21 +4,22 @@ import importlib
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from parfocal.registry.blobs.objects.bucket import Bucket
+from parfocal.registry.blobs.objects.bucket import Bucket, Driver, Waits
 from parfocal.registry.errors import InvalidArgument
 
 _S3 = frozenset({"s3", "s3a"})
 # Stores in which an object appears when its upload ends, and not before.
 _WHOLE = _S3 | {"memory", "gs", "gcs", "abfs", "az", "adl"}
 _OPTIONS = frozenset({"endpoint_url", "profile"})
-_READ_S, _CONNECT_S = 30, 5
+_AS_LONG_AS_A_PUBLISHER_WAITS = Waits()
 
 
-def open_bucket(url: str) -> Bucket:
+def open_bucket(url: str, waits: Waits = _AS_LONG_AS_A_PUBLISHER_WAITS) -> Bucket:
     """The objects below `s3://bucket/prefix`, or below the URL of any other store that fsspec reaches.
 
     Credentials come from where the store's own tools take them (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`,
-    `AWS_ENDPOINT_URL`, …). `?endpoint_url=…` and `?profile=…` name others. Raises InvalidArgument.
+    `AWS_ENDPOINT_URL`, …). `?endpoint_url=…` and `?profile=…` name others. `waits` is how long the store is
+    waited for. Raises InvalidArgument.
     """
     parts = urlsplit(url)
     scheme, options = parts.scheme.lower(), dict(parse_qsl(parts.query))
@@ -36,11 +37,11 @@ def open_bucket(url: str) -> Bucket:
             f"blobs {url[:200]!a} name no bucket; write {scheme}://bucket/prefix", field="blobs"
         )
     shown = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    files = _opened(scheme, dict(options))
-    return Bucket(files, root, shown, _faults(scheme), scheme in _WHOLE)
+    driver = Driver(_opened(scheme, dict(options), waits), _faults(scheme), scheme in _WHOLE)
+    return Bucket(driver, root, shown, waits)
 
 
-def _opened(scheme: str, options: dict[str, Any]) -> Any:
+def _opened(scheme: str, options: dict[str, Any], waits: Waits) -> Any:
     try:
         fsspec = importlib.import_module("fsspec")
     except ImportError as error:
@@ -50,8 +51,8 @@ def _opened(scheme: str, options: dict[str, Any]) -> Any:
         retries = {"max_attempts": 1, "mode": "standard"}
         options["config_kwargs"] = {
             "retries": retries,
-            "connect_timeout": _CONNECT_S,
-            "read_timeout": _READ_S,
+            "connect_timeout": waits.connect_s,
+            "read_timeout": waits.read_s,
         }
     if scheme != "memory":  # whose one content is shared by all that open it
         options["use_listings_cache"] = False
