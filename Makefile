@@ -59,8 +59,8 @@ test: install
 whole: style imports
 	$(PYTEST) $(ARGS)
 
-# The part of `make test` that is about the kernels for GPUs, in Triton's interpreter where there is none: four minutes
-# on two cores at most.
+# The part of `make test` that is about the kernels for GPUs, in Triton's interpreter where there is none. It may take
+# four minutes on two cores, and takes two and a half.
 test-kernels: install
 	$(PYTEST) -n 2 -q tests/engine/cuda $(ARGS)
 

@@ -91,6 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Told to end, it ends its parts too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun = time.monotonic()
+    missing = [name for name in _LIBRARIES if not _is_installed(name)]
+    if missing:
+        print(f"not installed, so what needs them fails: {', '.join(missing)}", file=sys.stderr, flush=True)
     asked = [*given.parts, *(["profile"] if given.profile else [])]
     results = _results(card, given.dry)
     scratch = Path(tempfile.mkdtemp(prefix="parfocal-gpu-", dir=_scratch_parent()))
@@ -104,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "is_dry": given.dry,
         "seconds": round(time.monotonic() - begun, 1),
         "results": str(results),
-        "missing_libraries": [name for name in _LIBRARIES if not _is_installed(name)],
+        "missing_libraries": missing,
         "parts": {name: outcome.document() for name, outcome in outcomes.items()},
     }
     write_json(results / "summary.json", summary)
