@@ -1,7 +1,6 @@
 """What waits between two commits: kept over crashes, swept when it is old, one process at a time."""
 
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,8 @@ from parfocal.registry.faces.hub.uploading.drafts import Staged
 from parfocal.v1.limits import STAGED_HOURS
 
 NAME = "team/new"
+NOW = time.time()  # files have this machine's
+DAY_S = 24 * 3600
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def _part(store: UploadStore, folder: Path, content: bytes) -> Part:
 def _saved(store: UploadStore, content: bytes = b"abcd") -> Draft:
     with store.work_folder() as work:
         part = _part(store, work, content)
-        draft = Draft("ana", files={CONFIG: Staged(part.size, part.sha256, part.sample)})
+        draft = Draft("ana", NOW, files={CONFIG: Staged(part.size, part.sha256, part.sample)})
         store.save(NAME, "key", draft, {CONFIG: part})
     return draft
 
@@ -63,21 +64,23 @@ def test_a_draft_that_cannot_be_read_is_none(store: UploadStore, tmp_path: Path,
     assert store.drafts(NAME) == []
 
 
-def test_what_waited_too_long_is_swept(store: UploadStore, tmp_path: Path) -> None:
+def test_what_waited_too_long_is_swept(tmp_path: Path) -> None:
+    now = NOW
+    store = UploadStore(tmp_path / "home", "here", lambda: now)
     draft = _saved(store)
     store.create("team/old")
     with store.work_folder() as work:
         store.keep_object(NAME, "0" * 64, _part(store, work, b"x").path)
-    store.sweep()
-    assert (store.drafts(NAME), store.size(), store.is_created("team/old")) == ([draft], 5, True)
-
-    limit_s = STAGED_HOURS.most * 3600
-    store.save(NAME, "key", replace(draft, touched=time.time() - limit_s - 60), {})
-    for path in [store.object(NAME, "0" * 64), *(tmp_path / "home").glob("*/repos/*/*/created")]:
-        os.utime(path, (0, 0))
-    store.sweep()
-
-    assert (store.drafts(NAME), store.size(), store.is_created("team/old")) == ([], 0, False)
+    waits_s = STAGED_HOURS.most * 3600
+    for after_s, there in (
+        (waits_s - 60, ([draft], 5, True)),
+        (waits_s + 60, ([], 0, True)),
+        (29 * DAY_S, ([], 0, True)),
+        (31 * DAY_S, ([], 0, False)),
+    ):
+        now = NOW + after_s
+        store.sweep()
+        assert (store.drafts(NAME), store.size(), store.is_created("team/old")) == there
 
 
 def test_two_processes_do_not_share_what_waits(tmp_path: Path) -> None:
@@ -99,67 +102,69 @@ def _came(**changes: int) -> dict[str, Staged]:
 
 
 def test_lists_that_share_nothing_are_one_upload() -> None:
-    draft = Draft("ana").announcing(LISTED).announcing(TEMPLATE).adding(_came(), "")
+    draft = Draft("ana").announcing(LISTED, NOW).announcing(TEMPLATE, NOW).adding(_came(), "", NOW)
 
     assert draft.awaited == ["chat_template.jinja"]
 
 
 def test_the_same_list_again_changes_nothing() -> None:
-    draft = Draft("ana").announcing(LISTED).adding(_came(), "")
+    draft = Draft("ana").announcing(LISTED, NOW).adding(_came(), "", NOW)
 
-    assert draft.announcing(LISTED).files == draft.files
+    assert draft.announcing(LISTED, NOW).files == draft.files
 
 
 def test_another_list_of_the_same_files_is_another_upload() -> None:
-    draft = Draft("ana").announcing(LISTED | TEMPLATE).adding(_came(), "")
+    draft = Draft("ana").announcing(LISTED | TEMPLATE, NOW).adding(_came(), "", NOW)
 
-    fresh = draft.announcing(LISTED)
+    fresh = draft.announcing(LISTED, NOW)
     assert (fresh.files, fresh.awaited) == ({}, [CONFIG, WEIGHTS])
 
 
 def test_where_two_uploads_met_only_files_that_come_together_are_taken() -> None:
-    met = Draft("ana").announcing({CONFIG: Announced(1, "other")}).announcing(LISTED)
+    met = Draft("ana").announcing({CONFIG: Announced(1, "other")}, NOW).announcing(LISTED, NOW)
     came = _came()
     weights = {WEIGHTS: came[WEIGHTS]}
 
     with pytest.raises(UploadsMixed, match="may be of either"):
-        met.adding(weights, "")
-    assert met.adding(weights, "", continues=True).awaited == [CONFIG]
-    assert met.adding(came, "").awaited == []
-    assert replace(met, touched=0.0).adding(weights, "").contested is False
+        met.adding(weights, "", NOW)
+    assert met.adding(weights, "", NOW, continues=True).awaited == [CONFIG]
+    assert met.adding(came, "", NOW).awaited == []
+    assert met.adding(weights, "", NOW + 901).contested is False
 
 
 def test_a_file_that_comes_again_with_other_bytes_is_of_another_upload() -> None:
     """Its announcement cannot tell: weights of one shape are equally long and begin alike."""
     came = _came()
     other = {WEIGHTS: replace(came[WEIGHTS], sha256="1" * 64)}
-    draft = Draft("ana").announcing(LISTED).adding({WEIGHTS: came[WEIGHTS]}, "")
+    draft = Draft("ana").announcing(LISTED, NOW).adding({WEIGHTS: came[WEIGHTS]}, "", NOW)
 
     with pytest.raises(UploadsMixed):
-        draft.adding(other, "")
+        draft.adding(other, "", NOW)
     with pytest.raises(UploadsMixed):
-        draft.disputed().adding({CONFIG: came[CONFIG]}, "")
-    assert draft.adding(came | other, "").files[WEIGHTS] == other[WEIGHTS]
+        draft.disputed().adding({CONFIG: came[CONFIG]}, "", NOW)
+    assert draft.adding(came | other, "", NOW).files[WEIGHTS] == other[WEIGHTS]
 
 
 def test_a_file_that_was_not_announced_belongs_to_nobody() -> None:
     template = {path: Staged(3, "0" * 64, "t") for path in TEMPLATE}
 
     with pytest.raises(UploadsMixed):
-        Draft("ana").announcing(LISTED).adding(template, "")
+        Draft("ana").announcing(LISTED, NOW).adding(template, "", NOW)
     with pytest.raises(UploadsMixed):
-        Draft("ana").announcing(LISTED).adding(_came(size=9), "")
-    assert Draft("ana").adding(template, "").awaited == [CONFIG, WEIGHTS]
+        Draft("ana").announcing(LISTED, NOW).adding(_came(size=9), "", NOW)
+    assert Draft("ana").adding(template, "", NOW).awaited == [CONFIG, WEIGHTS]
 
 
 def test_who_has_fallen_silent_holds_nobody_up() -> None:
-    silent = replace(Draft("ana").announcing(LISTED), touched=0.0)
+    silent = Draft("ana").announcing(LISTED, NOW)
     template = {path: Staged(3, "0" * 64, "t") for path in TEMPLATE}
 
-    assert silent.adding(template, "").files == template
+    with pytest.raises(UploadsMixed):
+        silent.adding(template, "", NOW + 900)
+    assert silent.adding(template, "", NOW + 901).files == template
 
 
 def test_drafts_are_plain_json() -> None:
-    draft = Draft("ana").announcing(LISTED).adding(_came(), "parent")
+    draft = Draft("ana").announcing(LISTED, NOW).adding(_came(), "parent", NOW)
 
     assert json.loads(json.dumps(draft.to_json()))["parent"] == "parent"

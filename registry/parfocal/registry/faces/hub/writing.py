@@ -172,7 +172,7 @@ class Writing:
         check_is_adapter({*listed, *before.announced, *before.files}, repo_id(branch.name))
         kept = {path: file for path, file in listed.items() if is_kept(path, file.size)}
         if kept:
-            self._store.save(branch.name, by.key, before.announcing(kept), {})
+            self._store.save(branch.name, by.key, before.announcing(kept, self._store.now()), {})
         return set(kept)
 
     def _sweep(self) -> None:

@@ -7,7 +7,6 @@ a version is made only of files that came together.
 """
 
 import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -40,11 +39,12 @@ class Staged:
 class Draft:
     """An upload by `uploader`. `parent` is the commit that must be the newest when it becomes a version.
 
-    It is `contested` if another upload by the same uploader was under way: a file may be of either.
+    It was last `touched` at a moment, in seconds since 1970 as each `now`. It is `contested` if another
+    upload by the same uploader was under way: a file may be of either.
     """
 
     uploader: str
-    touched: float = field(default_factory=time.time)
+    touched: float = 0.0
     parent: str = ""
     lists: tuple[str, ...] = ()
     announced: Mapping[str, Announced] = field(default_factory=dict)
@@ -68,19 +68,21 @@ class Draft:
         """How many bytes it has on the disk."""
         return sum({file.sha256: file.size for file in self.files.values()}.values())
 
-    def announcing(self, listed: Mapping[str, Announced]) -> "Draft":
+    def announcing(self, listed: Mapping[str, Announced], now: float) -> "Draft":
         """The upload once more files are announced: a new one where they contradict what was."""
         told = _digest(listed)
         if told in self.lists:  # the same list again: a lost answer, or the same upload once more
-            return replace(self, touched=time.time())
+            return replace(self, touched=now)
         unannounced = self.files.keys() - self.announced.keys()
         if unannounced or listed.keys() & self.announced.keys():
-            is_contested = bool(self.lists or self.files) and not self._is_quiet
-            return Draft(self.uploader, lists=(told,), announced=dict(listed), contested=is_contested)
+            is_contested = bool(self.lists or self.files) and not self._is_quiet(now)
+            return Draft(self.uploader, now, lists=(told,), announced=dict(listed), contested=is_contested)
         announced = {**self.announced, **listed}
-        return replace(self, touched=time.time(), lists=(*self.lists, told), announced=announced)
+        return replace(self, touched=now, lists=(*self.lists, told), announced=announced)
 
-    def adding(self, files: Mapping[str, Staged], parent: str, continues: bool = False) -> "Draft":
+    def adding(
+        self, files: Mapping[str, Staged], parent: str, now: float, continues: bool = False
+    ) -> "Draft":
         """The upload with files that have come; raises UploadsMixed where they may not be of it.
 
         `continues` says that they were sent by who has seen what came before.
@@ -88,28 +90,27 @@ class Draft:
         is_whole = set(NEEDED) <= files.keys()
         unannounced = files.keys() - self.announced.keys()
         if unannounced and self.announced:
-            if is_whole or self._is_quiet:
-                return Draft(self.uploader, parent=parent, files=dict(files))
+            if is_whole or self._is_quiet(now):
+                return Draft(self.uploader, now, parent, files=dict(files))
             raise self._mixed(min(unannounced))
         for path, file in files.items():
             if path in self.announced and self.announced[path] != Announced(file.size, file.sample):
                 raise self._mixed(path)
-        if not (is_whole or continues or self._is_quiet):
+        if not (is_whole or continues or self._is_quiet(now)):
             self._check_one(files)
         kept = {**self.files, **files}
-        is_contested = self.contested and not self._is_quiet
-        now = replace(self, touched=time.time(), files=kept, contested=is_contested)
-        return replace(now, parent=parent or self.parent)
+        is_contested = self.contested and not self._is_quiet(now)
+        return replace(self, touched=now, files=kept, contested=is_contested, parent=parent or self.parent)
 
     def disputed(self) -> "Draft":
         """The upload once a file has come that is not of it."""
         return replace(self, contested=True)
 
-    def without(self, path: str) -> "Draft":
+    def without(self, path: str, now: float) -> "Draft":
         """The upload without a file that had come."""
         files = {name: file for name, file in self.files.items() if name != path}
         announced = {name: file for name, file in self.announced.items() if name != path}
-        return replace(self, touched=time.time(), files=files, announced=announced, lists=())
+        return replace(self, touched=now, files=files, announced=announced, lists=())
 
     def to_json(self) -> dict[str, object]:
         """The upload as a JSON object."""
@@ -147,9 +148,8 @@ class Draft:
             fields.boolean("contested"),
         )
 
-    @property
-    def _is_quiet(self) -> bool:
-        return time.time() - self.touched > _QUIET_S
+    def _is_quiet(self, now: float) -> bool:
+        return now - self.touched > _QUIET_S
 
     def _check_one(self, files: Mapping[str, Staged]) -> None:
         """Raises UploadsMixed where files that come without the others may be of another upload."""

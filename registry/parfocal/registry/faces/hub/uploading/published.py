@@ -130,7 +130,9 @@ class Publisher:
             return self._without_files(taking)
         continues = bool(before.files) and commit.parent == before.commit
         try:
-            after = before.adding(parts_of(parts), "" if continues else commit.parent, continues)
+            after = before.adding(
+                parts_of(parts), "" if continues else commit.parent, self._store.now(), continues
+            )
         except UploadsMixed:
             self._store.save(name, key, before.disputed(), {})
             raise
@@ -205,7 +207,7 @@ class Publisher:
         after = before
         for path in commit.deleted:
             if path in after.files:
-                after = after.without(path)
+                after = after.without(path, self._store.now())
             elif head is not None and _is_of(path, head):
                 raise NotKept(
                     f"{path} is of a version, which never changes; upload the files of another version, or "

@@ -16,7 +16,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -45,10 +45,12 @@ _HOMES = 16
 class UploadStore:
     """Uploads for the registry at `location`, in a folder below `home` that no other process uses meanwhile.
 
-    Raises RegistryBusy or another StorageError.
+    `clock` tells seconds since 1970, by which uploads that have waited for too long are told. Raises
+    RegistryBusy or another StorageError.
     """
 
-    def __init__(self, home: Path, location: str) -> None:
+    def __init__(self, home: Path, location: str, clock: Callable[[], float] = time.time) -> None:
+        self.now = clock
         self._locks = contextlib.ExitStack()
         told = hashlib.sha256(location.encode()).hexdigest()[:16]
         with disk_errors(home):
@@ -150,7 +152,7 @@ class UploadStore:
     def sweep(self) -> None:
         """Removes what has waited for too long."""
         with disk_errors(self._home):
-            old = time.time() - STAGED_HOURS.most * _HOUR_S
+            old = self.now() - STAGED_HOURS.most * _HOUR_S
             for path in self._home.glob(f"repos/*/*/*/{_DRAFT}"):
                 draft = self._read(path)
                 if draft is None or draft.touched < old:
@@ -158,7 +160,7 @@ class UploadStore:
             for path in self._home.glob("objects/*/*/*"):
                 if path.stat().st_mtime < old:
                     path.unlink(missing_ok=True)
-            very_old = time.time() - _CREATED_DAYS * 24 * _HOUR_S
+            very_old = self.now() - _CREATED_DAYS * 24 * _HOUR_S
             for path in self._home.glob(f"repos/*/*/{_CREATED}"):
                 if path.stat().st_mtime < very_old:
                     path.unlink(missing_ok=True)
