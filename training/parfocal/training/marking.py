@@ -26,7 +26,7 @@ from parfocal.training.evaluation import (
     probes_beside,
 )
 from parfocal.training.figures import Continued, Evaluated, Item, Measured, marked_figures
-from parfocal.training.methods import Marks, load_served, measure_of, setting_of, training_device
+from parfocal.training.methods import Marks, Setting, load_served, measure_of, setting_of, training_device
 from parfocal.training.probes import general_texts, text_pairs
 from parfocal.training.runs import Job
 
@@ -85,6 +85,13 @@ class _Marked:
 
 def _marked(job: Job, arms: Sequence[RunArm]) -> _Marked:
     setting = setting_of(job)
+    try:
+        return _marked_by(setting, job, arms)
+    finally:
+        setting.close()
+
+
+def _marked_by(setting: Setting, job: Job, arms: Sequence[RunArm]) -> _Marked:
     model: Any = load_served(job.base.folder, job.folder.adapter, setting.device)
     found: list[list[Marks]] = []
     for rows in (job.prepared.held_out, job.prepared.kept):

@@ -16,7 +16,7 @@ from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.parent import begun_from, check_parent, fetch_parent, find_parent
 from parfocal.training.planning import Plan, estimate_lines
 from parfocal.training.publishing import ask_registry, open_existing
-from parfocal.training.rewards import guarded_rewards
+from parfocal.training.rewards import check_rewards
 from parfocal.training.runs import (
     Checkpoint,
     Identity,
@@ -60,6 +60,7 @@ def check(config: TrainConfig, key: SigningKey = _OWN_KEY) -> Prepared[Any]:
         ask_registry(registry, config.name)
     _check_device(config)
     check_targets(config.targets, contract)
+    check_rewards(config.rewards, contract, registry)
     if prepared.hyperparameters is not None:
         check_parent(config, contract, prepared.hyperparameters, registry)
     return prepared
@@ -193,6 +194,7 @@ def _job(
         ask_registry(registry, config.name)
     _check_device(config)
     check_targets(config.targets, contract)
+    check_rewards(config.rewards, contract, registry)
     if begun is None:
         parent = find_parent(config, contract, hyperparameters, registry)
     else:
@@ -233,7 +235,6 @@ def _planned(config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparamete
 def _prepared(config: TrainConfig) -> Prepared[Any]:
     config.check()
     _refuse_several_processes()
-    guarded_rewards(config.rewards, config.reward_seconds)  # refuses those that there are not
     return prepare(config, locate_base(config.base_name, weights=False).folder)
 
 

@@ -68,7 +68,7 @@ FIELDS = (
         "rewards",
         list,
         "What grpo rewards answers for; may be repeated, and is summed.",
-        "exact|json=SCHEMA|regex=PATTERN|grader=FILE|MODULE:FUNCTION",
+        "exact|json=SCHEMA|regex=PATTERN|grader=FILE|adapter:NAME@VERSION|MODULE:FUNCTION",
         typed="--reward",
     ),
     Flag("reward_seconds", float, "How long a reward may take for a batch. Default: 60."),

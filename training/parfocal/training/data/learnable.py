@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from parfocal.registry.values import JSON
 from parfocal.training.data.rendering import Sample
+from parfocal.training.data.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A prompt as serving would get it, in tokens; `fields` are its row, for whoever grades the answer."""
+    """A prompt as serving would get it, in tokens; `fields` and `row` are for whoever grades the answer."""
 
     source: str
     line: int
     ids: "array[int]"
     raw: bool
     fields: Mapping[str, JSON]
+    row: Row | None = None
 
     @property
     def size(self) -> int:

@@ -113,7 +113,7 @@ def _questions(rows: Sequence[PromptRow], encoder: BaseEncoder, findings: Findin
             message = f"cannot be written with the chat template; first: {refusal}"
             findings.add(Finding(Severity.ERROR, "TEMPLATE_REFUSES", message, row.source, (row.line,)))
             continue
-        found.append(Question(row.source, row.line, array("i", ids), row.raw, _item(each)))
+        found.append(Question(row.source, row.line, array("i", ids), row.raw, _item(each), row))
     return found
 
 

@@ -1,5 +1,6 @@
 """Scores models on held-out rows: while training on the model in training, at its end as they are served."""
 
+from parfocal.training.evaluation.asking import scoring
 from parfocal.training.evaluation.continuing import probes_beside
 from parfocal.training.evaluation.evaluating import (
     Questions,
@@ -42,4 +43,5 @@ __all__ = [
     "peft_adapter",
     "probe_figures_of",
     "probes_beside",
+    "scoring",
 ]

@@ -3,7 +3,7 @@
 from parfocal.training.methods.adapter import Device, load_served, training_device
 from parfocal.training.methods.choosing import measure_of
 from parfocal.training.methods.fitting import Fitted, fit, setting_of
-from parfocal.training.methods.method import Marks, Measure
+from parfocal.training.methods.method import Marks, Measure, Setting
 from parfocal.training.methods.order import row_order
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Fitted",
     "Marks",
     "Measure",
+    "Setting",
     "fit",
     "load_served",
     "measure_of",

@@ -47,7 +47,7 @@ def measure_of(setting: Setting, rows: Sequence[Learnable]) -> Measure:
     if name == "reward":
         return ScoreMeasure(of, it.micro_batch, setting.encoder)
     if name == "grpo":
-        rewards = guarded_rewards(setting.config.rewards, setting.config.reward_seconds)
+        rewards = setting.rewards or guarded_rewards(setting.config.rewards, setting.config.reward_seconds)
         at_once = it.micro_batch * it.generations
         return RewardMeasure(of, rewards, setting.encoder, it.answer_tokens, at_once)
     return HeldOut(of, it.micro_batch, pad, setting.device)

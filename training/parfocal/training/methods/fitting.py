@@ -23,6 +23,7 @@ from parfocal.training.methods.order import row_order, step_sizes
 from parfocal.training.methods.ordered import run_trainer
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
+from parfocal.training.rewards import Bench, guarded_rewards
 from parfocal.training.runs import Checkpoint, Digests, History, Job, StopRequest, file_digests
 
 
@@ -52,6 +53,13 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
         GradientsLost: the base no longer passes gradients.
     """
     setting = setting_of(job)
+    try:
+        return _fit(job, checkpoint, setting)
+    finally:
+        setting.close()
+
+
+def _fit(job: Job, checkpoint: Checkpoint | None, setting: Setting) -> Fitted:
     place = training_device(job.config)
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
     if job.parent is not None and job.parent.folder is not None:
@@ -81,7 +89,12 @@ def setting_of(job: Job) -> Setting:
     """What a method is told of the run."""
     encoder = BaseEncoder(job.base.folder, job.config.template_variables)
     device = training_device(job.config).device
-    return Setting(job.config, job.hyperparameters, encoder, device, job.folder.checkpoints.folder)
+    config, folder = job.config, job.folder.checkpoints.folder
+    if config.method != "grpo":
+        return Setting(config, job.hyperparameters, encoder, device, folder)
+    bench = Bench(job.base.folder, job.contract, str(device), job.registry)
+    rewards = guarded_rewards(config.rewards, config.reward_seconds, bench)
+    return Setting(config, job.hyperparameters, encoder, device, folder, rewards)
 
 
 def _supervision(job: Job, setting: Setting, method: Method, stop: StopRequest) -> Supervision:

@@ -12,18 +12,25 @@ from transformers import TrainerCallback
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import BaseEncoder
 from parfocal.training.hyperparameters import Hyperparameters
+from parfocal.training.rewards import GuardedRewards
 from parfocal.training.runs import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a method is told of its run; `folder` is where checkpoints go."""
+    """What a method is told of its run; `folder` is where checkpoints go, `rewards` are grpo's."""
 
     config: TrainConfig
     hyperparameters: Hyperparameters
     encoder: BaseEncoder
     device: torch.device
     folder: Path
+    rewards: GuardedRewards | None = None
+
+    def close(self) -> None:
+        """Gives back what the rewards hold."""
+        if self.rewards is not None:
+            self.rewards.close()
 
 
 class Marks(Protocol):

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from parfocal.registry.values import JSON
+from parfocal.training.data import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a model wrote to a prompt; `item` is the prompt's row, `place` where that is, for messages."""
+    """What a model wrote to a prompt; `item` is the prompt's row, `place` where that is, for messages.
+
+    `row` is the prompt itself, where whoever asks has it.
+    """
 
     answer: str
     item: Mapping[str, JSON]
     place: str
+    row: Row | None = None
 
     @property
     def prompt(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from parfocal.training.errors import MetricFailed, RewardFailed
 from parfocal.training.rewards.attempts import Attempt, Reward
+from parfocal.training.rewards.scorer import AdapterReward
 
 
 class GuardedRewards:
@@ -24,6 +25,12 @@ class GuardedRewards:
         """
         columns = [self._column(reward, attempts) for reward in self._rewards]
         return [list(row) for row in zip(*columns, strict=True)]
+
+    def close(self) -> None:
+        """Gives back what rewards hold, such as an engine; nothing is asked after it."""
+        for reward in self._rewards:
+            if isinstance(reward, AdapterReward):
+                reward.close()
 
     def sums(self, attempts: Sequence[Attempt]) -> list[float]:
         """For each attempt the sum of its rewards; raises RewardFailed."""

@@ -108,7 +108,7 @@ def answer_log_probs(
 def attempts_of(questions: Sequence[Question], texts: Sequence[str]) -> list[Attempt]:
     """The answers as rewards want them."""
     return [
-        Attempt(text, question.fields, f"{question.source} line {question.line}")
+        Attempt(text, question.fields, f"{question.source} line {question.line}", question.row)
         for question, text in zip(questions, texts, strict=True)
     ]
 
@@ -120,7 +120,7 @@ class Rewarded:
         self._setting = setting
         self._train = train
         config = setting.config
-        self._rewards = guarded_rewards(config.rewards, config.reward_seconds)
+        self._rewards = setting.rewards or guarded_rewards(config.rewards, config.reward_seconds)
 
     def begin(self, model: PeftModel) -> None:
         """Notes nothing."""
