@@ -134,11 +134,3 @@ def test_a_prompt_that_leaves_no_room_for_an_answer_is_named(base_folder: Path, 
                 | {"data": write_jsonl(tmp_path / "d", [{"prompt": f"{at} and more"} for at in range(20)])}
             )
         )
-
-
-def test_several_processes_are_refused_before_anything_is_read(
-    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InvalidConfig, match="runs of several processes are not supported yet"):
-        train(TrainConfig(**settings_of(tmp_path, base_folder)))

@@ -15,7 +15,7 @@ from fakes.training import RecordingWatcher, hyperparameters_of
 from parfocal.training import Diverged, GradientsLost
 from parfocal.training.evaluation.held_out import Score
 from parfocal.training.methods.schedule import Schedule
-from parfocal.training.methods.supervision import Pace, Supervision
+from parfocal.training.methods.supervision import Company, Pace, Supervision
 from parfocal.training.runs.checkpoints import Checkpoints
 from parfocal.training.runs.interruption import StopRequest
 
@@ -46,7 +46,9 @@ class Rig:
         self.stop = StopRequest(self.watcher.say)
         self.checkpoints = Checkpoints(folder)
         pace = Pace(Schedule(hyperparameters_of(steps=6)), 2, 1e6)
-        self.supervision = Supervision(Scripted(*losses), pace, self.checkpoints, self.stop, self.watcher)
+        self.supervision = Supervision(
+            Scripted(*losses), pace, self.checkpoints, Company(self.stop, self.watcher)
+        )
         self.state = TrainerState(max_steps=6)
         self.control = TrainerControl()
 

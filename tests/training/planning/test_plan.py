@@ -51,7 +51,7 @@ def test_an_estimate_is_told_with_its_parts_and_warns_where_memory_is_short(conf
     assert estimate.memory is not None and estimate.seconds is not None
     assert [line.split()[0] for line in lines] == ["tokens", "adapter", "memory", "time"]
     assert not any("warning" in line for line in lines)
-    short = list(replace(estimate, free_bytes=1 << 20).lines())
+    short = list(replace(estimate, free_bytes=1 << 10).lines())
     assert "a smaller micro_batch needs less" in short[-1]
 
 

@@ -18,6 +18,7 @@ from parfocal.training.errors import (
     NothingToPublish,
     NothingToResume,
     ParentMismatch,
+    PeerLost,
     ResumeMismatch,
     RewardFailed,
     RunDamaged,
@@ -30,7 +31,7 @@ from parfocal.training.hyperparameters import Choice, Hyperparameters
 from parfocal.training.planning import Estimate, Plan, estimate_lines, estimated
 from parfocal.training.publishing import publish_run
 from parfocal.training.reports import document, write_report
-from parfocal.training.run import check, plan, resume, train
+from parfocal.training.run import assist, check, plan, resume, train
 from parfocal.training.runs import (
     Figures,
     Scored,
@@ -64,6 +65,7 @@ __all__ = [
     "NothingToPublish",
     "NothingToResume",
     "ParentMismatch",
+    "PeerLost",
     "PlainWatcher",
     "Plan",
     "Prepared",
@@ -81,6 +83,7 @@ __all__ = [
     "TrainResult",
     "TrainingError",
     "Watcher",
+    "assist",
     "check",
     "document",
     "estimate_lines",

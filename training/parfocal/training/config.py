@@ -68,6 +68,7 @@ class TrainConfig:
         are right.
     answers: how many of them are generated, 0 for none.
     probes: whether general texts tell what the adapter has forgotten, and which clichés it has learnt.
+    process_minutes: how long one of several processes waits for another before it gives the run up.
     adapter_dtype: of the published weights.
     events: a file to add the run's events to as JSON lines, or `-` for standard output.
     track: experiment trackers, as `tensorboard:FOLDER` or `trackio:PROJECT`.
@@ -127,6 +128,7 @@ class TrainConfig:
     answers: int = 50
     probes: bool = True
     checkpoint_minutes: float = 10.0
+    process_minutes: float = 10.0
     device: str = "auto"
     dtype: str = "auto"
     adapter_dtype: str = "float32"
@@ -304,6 +306,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("evaluations", 1, 1000),
     ("answers", 0, 1e6),
     ("checkpoint_minutes", 0.01, 1e5),
+    ("process_minutes", 0.01, 1e5),
 )
 _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("method", METHODS),

@@ -13,6 +13,7 @@ TrainingError
 ├── BaseUnfit             FAILED_PRECONDITION   the base cannot be trained on as it is
 ├── Interrupted           CANCELLED             Ctrl-C; `checkpoint` says where to go on from
 ├── DiskFull              RESOURCE_EXHAUSTED    no space is left for the run's folder
+├── PeerLost              UNAVAILABLE           another process of the run has ended, or does not come
 ├── MetricFailed          FAILED_PRECONDITION   a metric of the user's own gave no number
 │   └── JudgeUnavailable  UNAVAILABLE           the model that judges answers gave no verdict
 ├── RewardFailed          FAILED_PRECONDITION   a reward raised, took too long, or gave no number
@@ -140,6 +141,13 @@ class DiskFull(TrainingError):
 
     status = "RESOURCE_EXHAUSTED"
     reason = "DISK_FULL"
+
+
+class PeerLost(TrainingError):
+    """Another process of the run has ended, or does not come; what was saved before is intact."""
+
+    status = "UNAVAILABLE"
+    reason = "PEER_LOST"
 
 
 class MetricFailed(TrainingError):

@@ -29,6 +29,7 @@ _ELSEWHERE = frozenset(
     {
         *("data", "validation", "held_out", "replay", "output", "registry", "events", "track"),
         "checkpoint_minutes",
+        "process_minutes",
         *("tags", "sign_key"),
         *("name", "base", "parent", "seed", "template_variables", "metrics", "answers", "probes"),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from parfocal.registry.bases import decoder_fields
 from parfocal.registry.values import JSON, read_foreign_json
 from parfocal.training.config import TrainConfig
-from parfocal.training.errors import BaseUnfit
+from parfocal.training.errors import BaseUnfit, InvalidConfig
 
 _RANK = 16
 _REPLAYED = 0.25
@@ -99,6 +99,33 @@ class Hyperparameters:
 
     def to_json(self) -> dict[str, JSON]:
         return {choice.name: choice.value for choice in self.choices}
+
+    def shared_by(self, processes: int, config: TrainConfig) -> "Hyperparameters":
+        """The same run with its steps' rows dealt to so many processes, each in passes of its own.
+
+        Raises:
+            InvalidConfig: the rows of a step cannot be dealt evenly.
+        """
+        micro, passes = rows_of_each(processes, config)
+        return replace(self, micro_batch=micro, accumulation=passes)
+
+
+def rows_of_each(processes: int, config: TrainConfig) -> tuple[int, int]:
+    """How many rows of a step a process takes in a pass, and in how many passes.
+
+    Raises:
+        InvalidConfig: the rows cannot be dealt evenly.
+    """
+    each, rest = divmod(config.batch_size, processes)
+    micro = each if config.micro_batch is None else config.micro_batch
+    if rest or each % micro:
+        in_passes = "" if config.micro_batch is None else f" in passes of {config.micro_batch}"
+        raise InvalidConfig(
+            f"batch_size is {config.batch_size}, which {processes} processes cannot share{in_passes}; "
+            f"give a multiple of {processes * (config.micro_batch or 1)}",
+            field="batch_size",
+        )
+    return micro, each // micro
 
 
 def base_facts(folder: Path) -> BaseFacts:

@@ -1,20 +1,27 @@
 """Trains an adapter from data to a published version; torch is imported only once the data is accepted."""
 
+import contextlib
 import gc
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parfocal.engine import quick_imports, quiet_libraries, wait_briefly
 from parfocal.registry import Registry, describe_base, locate_base, open_registry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Prepared, prepare
-from parfocal.training.errors import DataRefused, Diverged, InvalidConfig, NothingToResume, ParentMismatch
+from parfocal.training.errors import (
+    DataRefused,
+    Diverged,
+    Interrupted,
+    NothingToResume,
+    ParentMismatch,
+)
 from parfocal.training.hyperparameters import Hyperparameters
 from parfocal.training.parent import begun_from, check_parent, fetch_parent, find_parent
 from parfocal.training.planning import Plan, estimate_lines
+from parfocal.training.processes import Place, joined
 from parfocal.training.publishing import ask_registry, open_existing
 from parfocal.training.rewards import check_rewards
 from parfocal.training.runs import (
@@ -32,9 +39,13 @@ from parfocal.training.runs import (
     tool_versions,
 )
 from parfocal.training.settings import resolved_settings, settings_toml
+from parfocal.training.several import Invitation, check_several, goes_on_from, leading, led
 from parfocal.training.signing import SigningKey
 from parfocal.training.targets import check_targets
 from parfocal.training.watching import check_trackers, followed
+
+if TYPE_CHECKING:
+    from parfocal.training.methods import Fitted
 
 _OWN_KEY = SigningKey()
 
@@ -88,14 +99,15 @@ def train(
     """Checks the data, trains, scores adapter and base, and publishes where `config.registry` says.
 
     `registry` is used instead of opening `config.registry`, where given; `key` reads the one that signs. On
-    CPU the same settings, data and base give the same adapter bit for bit.
+    CPU the same settings, data and base give the same adapter bit for bit. Of several processes, as torchrun
+    starts them, process 0 calls this and the others `assist`.
 
     Raises:
         TrainingError: one of its kinds, as `errors` lists them.
         RegistryError: base, parent or registry cannot be reached, or the name breaks the grammar.
     """
-    with followed(config, watcher or SilentWatcher()) as (everyone, tell):
-        result = _carry_out(_job(config, everyone, registry, key, None), None)
+    with leading() as peers, followed(config, watcher or SilentWatcher()) as (everyone, tell):
+        result = _carry_out(led(_job(config, everyone, registry, key, None), None, peers), None)
         tell(result.to_json())
     return result
 
@@ -131,12 +143,39 @@ def resume(
     config = resumed(replace(began, output=folder.path), settings or {})  # the folder may have been moved
     checkpoint = folder.checkpoints.latest()
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
-    with followed(config, watcher or SilentWatcher()) as (everyone, tell):
-        job = _job(config, everyone, registry, key, _Begun(folder, checkpoint))
+    with leading() as peers, followed(config, watcher or SilentWatcher()) as (everyone, tell):
+        job = led(_job(config, everyone, registry, key, _Begun(folder, checkpoint)), checkpoint, peers)
         job.watcher.say(f"Resuming from {at}")
         result = _carry_out(job, checkpoint)
         tell(result.to_json())
     return result
+
+
+def assist() -> None:
+    """Takes part in a run that process 0 trains or resumes: the same steps on other rows. Writes nothing.
+
+    It is told the settings. Returns when the steps are done, also where the run is stopped or diverges, which
+    process 0 tells of.
+
+    Raises:
+        PeerLost: another process has ended, or does not come.
+        TrainingError: one of its kinds, as `errors` lists them, if it is this process that cannot go on.
+    """
+    with joined(Place.from_environment()) as peers:
+        invitation = Invitation(peers)
+        config = invitation.config
+        prepared = _prepared(config)
+        if prepared.hyperparameters is None:
+            raise DataRefused(prepared.report)
+        chosen = prepared.hyperparameters.shared_by(peers.place.size, config)
+        base = locate_base(config.base_name, weights=True)
+        contract = describe_base(base)
+        invitation.check(prepared, contract)
+        folder = invitation.folder
+        job = Job(config, prepared, chosen, base, contract, folder, None, None, SilentWatcher(), peers=peers)
+        peers.meet(config.process_minutes)
+        with contextlib.suppress(Interrupted, Diverged):
+            _fitted(job, invitation.checkpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,19 +273,8 @@ def _planned(config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparamete
 
 def _prepared(config: TrainConfig) -> Prepared[Any]:
     config.check()
-    _refuse_several_processes()
+    check_several(config, Place.from_environment())
     return prepare(config, locate_base(config.base_name, weights=False).folder)
-
-
-def _refuse_several_processes() -> None:
-    """Each would train the whole run, and all would write the same folder."""
-    world = os.environ.get("WORLD_SIZE", "1")
-    if world != "1":
-        raise InvalidConfig(
-            f"WORLD_SIZE is {world[:20]!r}, as under torchrun or accelerate launch; runs of several "
-            "processes are not supported yet: start parfocal train by itself",
-            field="device",
-        )
 
 
 def _check_device(config: TrainConfig) -> None:
@@ -267,19 +295,32 @@ def _accepted(prepared: Prepared[Any], watcher: Watcher) -> Hyperparameters:
     return prepared.hyperparameters
 
 
+def _fitted(job: Job, checkpoint: Checkpoint | None) -> "Fitted":
+    with quiet_libraries(), quick_imports():
+        from parfocal.training.computing import fixed_threads
+        from parfocal.training.methods import fit
+    with (
+        quiet_libraries(),
+        fixed_threads(),
+        goes_on_from(job.folder),
+        job.peers.losses_named(),
+        full_disk_named(job.folder.path),
+    ):
+        return fit(job, checkpoint)
+
+
 def _carry_out(job: Job, checkpoint: Checkpoint | None) -> TrainResult:
     with quiet_libraries():
         with quick_imports():
-            from parfocal.training.computing import fixed_threads, give_back_memory
+            from parfocal.training.computing import give_back_memory
             from parfocal.training.finishing import finish
-            from parfocal.training.methods import fit
 
         planned = Plan(job.config, job.prepared, job.hyperparameters, job.base, job.contract)
         for line in estimate_lines(planned):
             job.watcher.say(line)
-        with fixed_threads(), full_disk_named(job.folder.path):
+        with full_disk_named(job.folder.path):
             try:
-                fitted = fit(job, checkpoint)
+                fitted = _fitted(job, checkpoint)
             except Diverged as error:
                 job.folder.write_diverged(str(error))
                 raise

@@ -104,6 +104,7 @@ FIELDS = (
     Flag("answers", int, "Held-out answers to generate and judge at the end. Default: 50."),
     Flag("probes", bool, "Measure what was forgotten, and which clichés were learnt. Default: yes."),
     Flag("checkpoint_minutes", float, "Minutes between checkpoints. Default: 10."),
+    Flag("process_minutes", float, "Minutes that one of several processes waits for another. Default: 10."),
     Flag("device", str, "auto, cpu, cuda or cuda:N. Default: auto."),
     Flag("dtype", str, "What the base computes in. Default: auto.", "auto|float32|bfloat16"),
     Flag(
@@ -173,6 +174,8 @@ def build_train() -> Callable[..., None]:
 
 
 def _train(given: Given) -> None:
+    if _is_led(given):
+        return
     if "publish_run" in given:
         _publish_run(given)
         return
@@ -189,6 +192,23 @@ def _train(given: Given) -> None:
         result = train(config, watcher, key=_key())
     if given.get("json"):
         show_json(result.to_json())
+
+
+def _is_led(given: Given) -> bool:
+    """Whether this is not the first of several processes, as torchrun starts them; then it does its part."""
+    from parfocal.training import assist
+    from parfocal.training.processes import Place
+
+    place = Place.from_environment()
+    if place.leads:
+        return False
+    if not given.get("check") and "publish_run" not in given:
+        assist()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Seen once: torch's threads abort a process that ends as usual while the others close their side.
+        os._exit(0)
+    return True
 
 
 def _resume(given: Given) -> None:

@@ -16,6 +16,8 @@ from parfocal.training.config import TrainConfig
 from parfocal.training.errors import BaseUnfit, InvalidConfig, ParentMismatch
 from parfocal.training.hyperparameters import BaseFacts, Hyperparameters
 from parfocal.training.methods.repacking import forbid_repacking
+from parfocal.training.methods.thrift import keep_inputs_narrow
+from parfocal.training.processes import Place
 from parfocal.training.targets import check_named
 
 Weights = Mapping[str, Tensor]
@@ -38,6 +40,9 @@ def training_device(config: TrainConfig) -> Device:
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    process = Place.from_environment()
+    if process.size > 1 and name == "cuda":
+        name = f"cuda:{process.local_rank}"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidConfig(
@@ -77,6 +82,7 @@ def load_model(
     )
     torch.manual_seed(config.seed)
     adapted = get_peft_model(model, _lora(config, hyperparameters))
+    keep_inputs_narrow(adapted)
     forbid_repacking(adapted)
     return adapted
 

@@ -22,7 +22,8 @@ from parfocal.training.methods.method import Method, Setting
 from parfocal.training.methods.order import row_order, step_sizes
 from parfocal.training.methods.ordered import run_trainer
 from parfocal.training.methods.schedule import Schedule
-from parfocal.training.methods.supervision import Best, Pace, Supervision, history_file
+from parfocal.training.methods.supervision import Best, Company, Pace, Supervision, history_file
+from parfocal.training.processes import Peers
 from parfocal.training.rewards import Bench, guarded_rewards
 from parfocal.training.runs import Checkpoint, Digests, History, Job, StopRequest, file_digests
 
@@ -31,7 +32,7 @@ from parfocal.training.runs import Checkpoint, Digests, History, Job, StopReques
 class Fitted:
     """How training went; the kept adapter is in the run's folder, with the digests `files`.
 
-    `tokens` are those of this part.
+    `tokens` are those of this part. Only the process that leads has `files`.
     """
 
     steps: int
@@ -51,6 +52,7 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
         Diverged: the loss is no longer a number, or far above the base's; the best adapter until then is
             in the job's folder.
         GradientsLost: the base no longer passes gradients.
+        PeerLost: another process of the run has ended, or does not come.
     """
     setting = setting_of(job)
     try:
@@ -64,6 +66,7 @@ def _fit(job: Job, checkpoint: Checkpoint | None, setting: Setting) -> Fitted:
     model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
     if job.parent is not None and job.parent.folder is not None:
         set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
+    _begin_alike(model, job.peers)
     method = method_of(setting, job.prepared.train)
     started = time.monotonic()
     with StopRequest(job.watcher.say) as stop:
@@ -79,10 +82,18 @@ def _fit(job: Job, checkpoint: Checkpoint | None, setting: Setting) -> Fitted:
         except Diverged as error:
             raise _with_best(job, model, supervision.best, error) from error
     seconds = time.monotonic() - started
+    if not job.peers.place.leads:
+        return Fitted(schedule.end, 0, schedule.still_falling, history, seconds, tokens, {})
     kept = _kept(job, model, supervision.best, schedule.end)
     export(model, kept.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
     files = file_digests(job.folder.adapter)
     return Fitted(schedule.end, kept.step, schedule.still_falling, history, seconds, tokens, files)
+
+
+def _begin_alike(model: PeftModel, peers: Peers) -> None:
+    """Gives every process the leader's adapter; it alone has read a parent's."""
+    if peers.place.size > 1:
+        set_adapter_weights(model, peers.told(adapter_weights(model)))
 
 
 def setting_of(job: Job) -> Setting:
@@ -107,14 +118,14 @@ def _supervision(job: Job, setting: Setting, method: Method, stop: StopRequest) 
         method.keep,
     )
     measure = measure_of(setting, job.prepared.validation or job.prepared.held_out)
-    return Supervision(measure, pace, job.folder.checkpoints, stop, job.watcher)
+    return Supervision(measure, pace, job.folder.checkpoints, Company(stop, job.watcher, job.peers))
 
 
 def _work(job: Job) -> list[int]:
     """Each step's size in tokens, so that the time left is foretold from the rows that are left."""
     chosen = job.hyperparameters
     lengths = [each.size for each in job.prepared.train]
-    batch = chosen.micro_batch * chosen.accumulation
+    batch = job.config.batch_size
     order = row_order(lengths, batch, chosen.steps, job.config.seed)
     return step_sizes([lengths[index] for index in order], chosen.micro_batch, batch)
 
@@ -161,7 +172,7 @@ def _kept(job: Job, model: PeftModel, best: Best | None, last: int) -> Best:
 
 def _with_best(job: Job, model: PeftModel, best: Best | None, error: Diverged) -> Diverged:
     """Keeps the best adapter until then, which is not published: nobody asked for a run cut short."""
-    if best is None:
+    if best is None or not job.peers.place.leads:
         return error
     export(model, best.weights, job.folder.adapter, job.base, job.config.adapter_dtype)
     return Diverged(

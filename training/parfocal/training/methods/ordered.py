@@ -101,12 +101,14 @@ def shared_arguments(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": False,
         "remove_unused_columns": False,
+        "ddp_find_unused_parameters": False,
     }
 
 
 def laid_out(columns: Mapping[str, Sequence[Any]], lengths: Sequence[int], arguments: Any) -> Dataset:
     """The rows in the order they are learnt: every step of the run, one after the other."""
-    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    in_one = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    batch = in_one * arguments.world_size
     order = row_order(lengths, batch, arguments.max_steps, arguments.seed)
     return Dataset.from_dict({name: list(values) for name, values in columns.items()}).select(order)
 

@@ -23,6 +23,7 @@ from parfocal.training.methods.divergence import Divergence
 from parfocal.training.methods.method import Marks, Measure, in_words
 from parfocal.training.methods.repacking import check_gradients_pass, check_unpacked
 from parfocal.training.methods.schedule import Schedule
+from parfocal.training.processes import ALONE, Peers
 from parfocal.training.runs import Checkpoint, Checkpoints, Forecast, Scored, StepDone, StopRequest, Watcher
 
 _BEST_FILE = "best.safetensors"
@@ -55,6 +56,15 @@ class Pace:
     keep: Keep = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Whom a run has to do with: who may stop it, who follows it, and its other processes."""
+
+    stop: StopRequest
+    watcher: Watcher
+    peers: Peers = ALONE
+
+
 class Supervision(TrainerCallback):
     """What happens around the steps. After the run, `best` is the adapter with the lowest loss."""
 
@@ -63,16 +73,16 @@ class Supervision(TrainerCallback):
         held_out: Measure,
         pace: Pace,
         checkpoints: Checkpoints,
-        stop: StopRequest,
-        watcher: Watcher,
+        company: Company,
     ) -> None:
         self.best: Best | None = None
         self._held_out = held_out
         self._pace = pace
         self.schedule = pace.schedule
         self._checkpoints = checkpoints
-        self.stop = stop
-        self._watcher = watcher
+        self.stop = company.stop
+        self._watcher = company.watcher
+        self._peers = company.peers
         self._prove_gradients = True
         self._scoring = False
         self._started = self._saved = time.monotonic()
@@ -129,10 +139,11 @@ class Supervision(TrainerCallback):
         if last or state.global_step % self._pace.evaluate_every == 0:
             self._score(kwargs["model"], state)
             last = state.global_step >= self.schedule.end
-        due = time.monotonic() - self._saved > self._pace.checkpoint_s
+        due = self._peers.place.leads and time.monotonic() - self._saved > self._pace.checkpoint_s
+        due, stopped = self._peers.agreed(due, self.stop.made)
         control.should_log |= last
-        control.should_save = last or due or self.stop.made
-        control.should_training_stop = last or self.stop.made
+        control.should_save = last or due or stopped
+        control.should_training_stop = last or stopped
         self._mark = time.monotonic()
         return control
 
@@ -153,6 +164,12 @@ class Supervision(TrainerCallback):
             bool(torch.isfinite(tensor).all()) for tensor in adapter_weights(kwargs["model"]).values()
         ):
             self._divergence.learnt(math.nan, state.global_step)
+        self._peers.wait()  # each writes its random state
+        if self._peers.place.leads:
+            self._complete(state)
+        self._saved = self._mark = time.monotonic()
+
+    def _complete(self, state: TrainerState) -> None:
         folder = self._checkpoints.path(state.global_step)
         note: dict[str, JSON] = {}
         if self.best is not None:
@@ -161,7 +178,6 @@ class Supervision(TrainerCallback):
         self._pace.keep(folder)
         self._checkpoints.complete(state.global_step, note)
         self._watcher.saved(state.global_step)
-        self._saved = self._mark = time.monotonic()
 
     def save_now(self, trainer: Any) -> None:
         """Saves a run that cannot take its next step; not while rows are scored, which would be left out."""
@@ -182,7 +198,8 @@ class Supervision(TrainerCallback):
     def _timed(self, mark: Callable[[PeftModel], Marks], model: PeftModel) -> Marks:
         began = time.monotonic()
         self._scoring = True
-        marks = mark(model)
+        # Others may compute with other bits, and all must decide alike.
+        marks = self._peers.told(mark(model))
         self._scoring = False
         self._forecast.scored(time.monotonic() - began)
         return marks

@@ -40,7 +40,10 @@ class AnswerTrainer(Ordered, SFTTrainer):
         if return_outputs or inputs["input_ids"].device.type == "cuda":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         losses = answer_logits(model, inputs).losses()
-        return losses.sum() / (len(losses) if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            return losses.sum() / len(losses)
+        # Of several processes: their gradients are averaged, and the tokens are those of all.
+        return losses.sum() * self.accelerator.num_processes / num_items_in_batch
 
 
 def build_trainer(

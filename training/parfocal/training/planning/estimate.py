@@ -97,7 +97,7 @@ def estimated(plan: Plan) -> Estimate | None:
     from parfocal.training.methods import row_order, training_device
 
     config, chosen = plan.config, plan.hyperparameters
-    batch = chosen.micro_batch * chosen.accumulation
+    batch = config.batch_size
     lengths = [len(sample.ids) for sample in plan.prepared.train]
     order = row_order(lengths, batch, chosen.steps, config.seed)
     watched = plan.prepared.validation or plan.prepared.held_out  # as while training

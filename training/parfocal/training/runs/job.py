@@ -9,6 +9,7 @@ from parfocal.registry.values import FileEntry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Learnable, Prepared
 from parfocal.training.hyperparameters import Hyperparameters
+from parfocal.training.processes import ALONE, Peers
 from parfocal.training.runs.identity import Parent
 from parfocal.training.runs.progress import Watcher
 from parfocal.training.runs.run_folder import RunFolder
@@ -31,3 +32,4 @@ class Job:
     parent: Parent | None
     watcher: Watcher
     sign: Sign | None = None
+    peers: Peers = ALONE

@@ -14,6 +14,7 @@ _FREE = (
     "metrics",
     "probes",
     "checkpoint_minutes",
+    "process_minutes",
     "adapter_dtype",
     "events",
     "track",
