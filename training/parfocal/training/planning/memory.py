@@ -97,11 +97,7 @@ def _layer_bytes(shape: BaseShape, chosen: Hyperparameters, length: int, width: 
     gate = 3 * width * inner  # gate, its activation, and what that is multiplied with
     projections = len(layer_projections(shape))
     inner_products = 4 * chosen.rank * projections
-    if width == 4:
-        inputs = 4 * (2 * hidden + queries + inner)  # query, key and value share theirs, as gate and up do
-    else:
-        shared = 2 if shape.fused else 5  # each adapter casts its own to float32
-        inputs = 4 * (shared * hidden + queries + inner)
+    inputs = width * (2 * hidden + queries + inner)  # query, key and value share theirs, as gate and up do
     attention = 3 * width * queries
     if chosen.attention == "eager":
         attention += (4 + (width if width < 4 else 0)) * shape.heads * length  # probabilities
