@@ -9,7 +9,7 @@ from typing import Any
 from parfocal.registry import FolderRegistry, Page, Publication, Version
 from parfocal.registry.errors import StorageError
 from parfocal.registry.values import ALL_VERSIONS, VersionFilter
-from parfocal.training import Hyperparameters, Scored, StepDone, TrainConfig
+from parfocal.training import Hyperparameters, Scored, StepDone, TrainConfig, Trial
 from parfocal.training.hyperparameters import BaseFacts, DataFacts, choose
 
 JsonRow = Mapping[str, object]
@@ -53,6 +53,38 @@ class StopsAt(RecordingWatcher):
         """Sends the signal at its step."""
         super().step(done)
         if done.step == self._step:
+            signal.raise_signal(self._number)
+
+
+class RecordingSearchWatcher(RecordingWatcher):
+    """Remembers what it was told of a search."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beginnings: list[int] = []
+        self.trials: list[Trial] = []
+
+    def began(self, number: int, count: int, settings: Mapping[str, Any]) -> None:
+        """Remembers the trial's number."""
+        self.beginnings.append(number)
+
+    def ended(self, trial: Trial, count: int, best: Trial | None) -> None:
+        """Remembers the trial."""
+        self.trials.append(trial)
+
+
+class StopsInTrial(RecordingSearchWatcher):
+    """Sends this process a signal when a step of a trial is reported."""
+
+    def __init__(self, trial: int, step: int, number: signal.Signals = signal.SIGINT) -> None:
+        super().__init__()
+        self._at = trial, step
+        self._number = number
+
+    def step(self, done: StepDone) -> None:
+        """Sends the signal at its step."""
+        super().step(done)
+        if (self.beginnings[-1], done.step) == self._at:
             signal.raise_signal(self._number)
 
 

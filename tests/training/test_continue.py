@@ -28,7 +28,12 @@ from parfocal.training import (
     train,
 )
 from parfocal.training.hyperparameters import base_facts
-from parfocal.training.methods.adapter import load_model, set_adapter_weights, training_device
+from parfocal.training.methods.adapter import (
+    add_adapter,
+    load_base,
+    set_adapter_weights,
+    training_device,
+)
 from parfocal.training.parent import begun_from
 
 PARENT = "team/letters@1"
@@ -123,7 +128,8 @@ def test_before_its_first_step_it_says_exactly_what_peft_makes_of_the_parent(
     begun = replace(begun_from(config, registry), dtype="float32")
     chosen = replace(prepared.hyperparameters, attention="sdpa")
     place = training_device(begun)
-    model = load_model(base_folder, base_facts(base_folder), begun, chosen, place).eval()
+    base = load_base(base_folder, base_facts(base_folder), chosen, place)
+    model = add_adapter(base, begun, chosen).eval()
     set_adapter_weights(model, load_file(folder / "adapter_model.safetensors"))
     base = load_quantised(base_folder, Loading(place.dtype, place.device, "sdpa", exact=True))
     oracle = PeftModel.from_pretrained(base, folder).eval()

@@ -35,6 +35,7 @@ from parfocal.cli.failures import OneLineGroup
 from parfocal.cli.reach import reaching
 from parfocal.cli.sight import diff, show
 from parfocal.cli.signing import build_trust, sign, verify
+from parfocal.cli.tuning import build_tune
 from parfocal.engine import calm_libraries
 from parfocal.server import package_version
 
@@ -65,11 +66,11 @@ def build_app() -> typer.Typer:
             tour = getattr(importlib.import_module(f"parfocal.cli.commands.{name}"), name)
             app.command(name)(needing(extra, tour))
     serve, train = needing("serve", build_serve()), needing("train", build_train())
-    plan = needing("train", build_plan())
+    plan, tune = needing("train", build_plan()), needing("train", build_tune())
     commands: tuple[Callable[..., None], ...] = (status, top, generate)
     asking, keeping = map(reaching, commands), map(reaching, _REGISTRY_COMMANDS)
     measure = reaching(needing("train", eval_))
-    for command in (serve, *asking, plan, train, measure, *keeping, gc):
+    for command in (serve, *asking, plan, train, tune, measure, *keeping, gc):
         app.command(_NAMES.get(command.__name__))(command)
     for group in (build_data(), build_registry(), build_keys(), build_trust(), build_cache()):
         app.add_typer(group)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ _METAVARS = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH", list: "T
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One flag. `has_opposite` gives a switch its `--no-…`; `least` is the smallest number it takes;
-    `typed` is how it is typed where that is not its name.
+    `typed` is how it is typed where that is not its name; `is_argument`: it stands by itself.
 
     A flag that is not given is left out, so that the configuration's own default counts.
     """
@@ -31,6 +31,7 @@ class Flag:
     short: str | None = None
     least: float | None = None
     typed: str | None = None
+    is_argument: bool = False
 
     @property
     def text(self) -> str:
@@ -39,10 +40,21 @@ class Flag:
 
     def parameter(self) -> inspect.Parameter:
         """The parameter that makes Typer offer the flag."""
+        kind = list[str] if self.kind is list else self.kind
+        how = self._argument() if self.is_argument else self._option()
+        annotation = Annotated[kind | None, how]  # type: ignore[valid-type]  # built for Typer, not for mypy
+        return inspect.Parameter(
+            self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        )
+
+    def _argument(self) -> Any:
+        return typer.Argument(metavar=f"[{self.metavar}]", help=self.help, show_default=False)
+
+    def _option(self) -> Any:
         is_pair = self.kind is bool and self.has_opposite
         names = [f"{self.text}/--no-{self.text[2:]}" if is_pair else self.text]
         metavar = None if self.kind is bool else self.metavar or _METAVARS[self.kind]
-        option = typer.Option(
+        return typer.Option(
             *names,
             *([self.short] if self.short else []),
             metavar=metavar,
@@ -50,11 +62,6 @@ class Flag:
             help=self.help,
             show_default=False,
             min=self.least,
-        )
-        kind = list[str] if self.kind is list else self.kind
-        annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # built for Typer, not for mypy
-        return inspect.Parameter(
-            self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )
 
 

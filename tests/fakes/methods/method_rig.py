@@ -13,7 +13,7 @@ from parfocal.training import TrainConfig
 from parfocal.training.data import MASKED, BaseEncoder, Judged, Learnable, Pair, Sample
 from parfocal.training.data.rows import Row, Turn
 from parfocal.training.hyperparameters import DataFacts, base_facts, choose
-from parfocal.training.methods.adapter import Device, adapter_weights, load_model
+from parfocal.training.methods.adapter import Device, adapter_weights, add_adapter, load_base
 from parfocal.training.methods.choosing import method_of
 from parfocal.training.methods.method import Setting
 from parfocal.training.methods.ordered import run_trainer
@@ -63,7 +63,9 @@ class Rig:
         self.hyperparameters = choose(config, DataFacts(len(rows), 16, 100), facts)
         setting = Setting(config, self.hyperparameters, BaseEncoder(base), CPU.device, folder)
         with quiet_libraries():
-            self.model = load_model(base, facts, config, self.hyperparameters, CPU)
+            self.model = add_adapter(
+                load_base(base, facts, self.hyperparameters, CPU), config, self.hyperparameters
+            )
             self.method = method_of(setting, rows)
             self.method.begin(self.model)
         self.trainer = self.build(callback)

@@ -18,7 +18,7 @@ from parfocal.training.data.rows import Row, Turn
 from parfocal.training.evaluation.held_out import HeldOut, padded
 from parfocal.training.evaluation.loss import answer_logits
 from parfocal.training.hyperparameters import DataFacts, base_facts, choose
-from parfocal.training.methods.adapter import Device, adapter_weights, load_model
+from parfocal.training.methods.adapter import Device, adapter_weights, add_adapter, load_base
 from parfocal.training.methods.order import row_order
 from parfocal.training.methods.ordered import run_trainer
 from parfocal.training.methods.schedule import Schedule
@@ -45,7 +45,9 @@ class Rig:
         facts = base_facts(base)
         self.hyperparameters = choose(config, DataFacts(16, 16, 100), facts)
         with quiet_libraries():
-            self.model = load_model(base, facts, config, self.hyperparameters, CPU)
+            self.model = add_adapter(
+                load_base(base, facts, self.hyperparameters, CPU), config, self.hyperparameters
+            )
             self.trainer: AnswerTrainer = build_trainer(
                 self.model,
                 BaseEncoder(base).tokenizer,

@@ -12,7 +12,7 @@ from parfocal.training import TrainConfig
 from parfocal.training.data import MASKED
 from parfocal.training.evaluation import answer_logits
 from parfocal.training.hyperparameters import DataFacts, Hyperparameters, base_facts, choose
-from parfocal.training.methods.adapter import Device, load_model
+from parfocal.training.methods.adapter import Device, add_adapter, load_base
 from parfocal.training.planning import Sizes, Work, memory_needed
 
 VOCABULARY = 320
@@ -55,9 +55,9 @@ def held_by_autograd(model: Any, batch: dict[str, Tensor]) -> int:
 def test_what_autograd_keeps_is_foretold(base_folder: Path, dtype: torch.dtype, length: int) -> None:
     rows, answers = 4, 16
     config, chosen = chosen_for(base_folder, length)
-    model = load_model(
-        base_folder, base_facts(base_folder), config, chosen, Device(torch.device("cpu"), dtype)
-    )
+    place = Device(torch.device("cpu"), dtype)
+    base = load_base(base_folder, base_facts(base_folder), chosen, place)
+    model = add_adapter(base, config, chosen)
     ids = torch.randint(0, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(0))
     labels = ids.clone()
     labels[:, : length - answers] = MASKED
@@ -72,7 +72,8 @@ def test_what_autograd_keeps_is_foretold(base_folder: Path, dtype: torch.dtype, 
 def test_the_base_weighs_what_its_weights_do(base_folder: Path) -> None:
     config, chosen = chosen_for(base_folder, 64)
     place = Device(torch.device("cpu"), torch.float32)
-    model = load_model(base_folder, base_facts(base_folder), config, chosen, place)
+    base = load_base(base_folder, base_facts(base_folder), chosen, place)
+    model = add_adapter(base, config, chosen)
     parts = [each for each in model.parameters() if not each.requires_grad]
     held = sum(each.untyped_storage().nbytes() for each in parts)
     foretold = memory_needed(sizes_of(base_folder), chosen, work(1, 64, 8), 4)

@@ -23,6 +23,7 @@ from parfocal.training.errors import (
     RewardFailed,
     RunDamaged,
     RunExists,
+    SearchFailed,
     TrainingError,
 )
 from parfocal.training.figures import lines as evaluation_lines
@@ -41,11 +42,23 @@ from parfocal.training.runs import (
     Watcher,
     latest_unfinished,
 )
+from parfocal.training.search import (
+    Found,
+    Outcome,
+    SearchConfig,
+    SearchResult,
+    SearchWatcher,
+    SilentSearchWatcher,
+    Trial,
+    search_config,
+)
 from parfocal.training.signing import SigningKey
+from parfocal.training.tuning import resume_search, tune
 from parfocal.training.versions import EvalConfig, Evaluation, evaluate_versions
-from parfocal.training.watching import BarWatcher, PlainWatcher
+from parfocal.training.watching import BarSearchWatcher, BarWatcher, PlainSearchWatcher, PlainWatcher
 
 __all__ = [
+    "BarSearchWatcher",
     "BarWatcher",
     "BaseUnfit",
     "Choice",
@@ -58,14 +71,17 @@ __all__ = [
     "Evaluation",
     "Figures",
     "Finding",
+    "Found",
     "GradientsLost",
     "Hyperparameters",
     "Interrupted",
     "InvalidConfig",
     "NothingToPublish",
     "NothingToResume",
+    "Outcome",
     "ParentMismatch",
     "PeerLost",
+    "PlainSearchWatcher",
     "PlainWatcher",
     "Plan",
     "Prepared",
@@ -75,13 +91,19 @@ __all__ = [
     "RunDamaged",
     "RunExists",
     "Scored",
+    "SearchConfig",
+    "SearchFailed",
+    "SearchResult",
+    "SearchWatcher",
     "Severity",
     "SigningKey",
+    "SilentSearchWatcher",
     "SilentWatcher",
     "StepDone",
     "TrainConfig",
     "TrainResult",
     "TrainingError",
+    "Trial",
     "Watcher",
     "assist",
     "check",
@@ -94,6 +116,9 @@ __all__ = [
     "plan",
     "publish_run",
     "resume",
+    "resume_search",
+    "search_config",
     "train",
+    "tune",
     "write_report",
 ]

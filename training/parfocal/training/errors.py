@@ -17,6 +17,7 @@ TrainingError
 ├── MetricFailed          FAILED_PRECONDITION   a metric of the user's own gave no number
 │   └── JudgeUnavailable  UNAVAILABLE           the model that judges answers gave no verdict
 ├── RewardFailed          FAILED_PRECONDITION   a reward raised, took too long, or gave no number
+├── SearchFailed          ABORTED               no trial of a search ended with an adapter
 ├── GradientsLost         INTERNAL              lower layers would no longer learn
 └── Diverged              ABORTED               the loss is no number any more, or far above the base's
 """
@@ -169,6 +170,13 @@ class RewardFailed(TrainingError):
 
     status = "FAILED_PRECONDITION"
     reason = "REWARD_FAILED"
+
+
+class SearchFailed(TrainingError):
+    """No trial of a search ended with an adapter."""
+
+    status = "ABORTED"
+    reason = "SEARCH_FAILED"
 
 
 class GradientsLost(TrainingError):

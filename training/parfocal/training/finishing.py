@@ -156,6 +156,7 @@ def _hyper_parameters(job: Job, result: TrainResult) -> dict[str, JSON]:
         "parent_digest": job.parent.digest if job.parent else None,
         "begun_with": job.folder.other_tools(tool_versions()) or None,
         "held_out_fraction": job.config.held_out_fraction if _takes_from_data(job) else None,
+        **job.origin,
     }
 
 

@@ -30,6 +30,7 @@ from parfocal.training.runs import (
     Job,
     Parent,
     RunFolder,
+    Sign,
     SilentWatcher,
     TrainResult,
     Watcher,
@@ -107,7 +108,7 @@ def train(
         RegistryError: base, parent or registry cannot be reached, or the name breaks the grammar.
     """
     with leading() as peers, followed(config, watcher or SilentWatcher()) as (everyone, tell):
-        result = _carry_out(led(_job(config, everyone, registry, key, None), None, peers), None)
+        result = _carry_out(led(checked(config, everyone, registry, key).begin(), None, peers), None)
         tell(result.to_json())
     return result
 
@@ -130,6 +131,12 @@ def resume(
         RunDamaged: its record or its checkpoint is not as it was written.
     """
     folder, began = RunFolder.open(output)
+    if folder.is_search:
+        raise NothingToResume(
+            f"{folder.path} holds a search, not a run; go on with: "
+            f"parfocal tune --resume --output {folder.path}",
+            field="output",
+        )
     if folder.finished:
         raise NothingToResume(
             f"the run in {folder.path} is finished; publish it with: "
@@ -144,7 +151,8 @@ def resume(
     checkpoint = folder.checkpoints.latest()
     at = f"step {checkpoint.step}" if checkpoint else "the start: it was stopped before its first checkpoint"
     with leading() as peers, followed(config, watcher or SilentWatcher()) as (everyone, tell):
-        job = led(_job(config, everyone, registry, key, _Begun(folder, checkpoint)), checkpoint, peers)
+        begun = Begun(folder, checkpoint)
+        job = led(checked(config, everyone, registry, key, begun).begin(begun), checkpoint, peers)
         job.watcher.say(f"Resuming from {at}")
         result = _carry_out(job, checkpoint)
         tell(result.to_json())
@@ -179,7 +187,7 @@ def assist() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class Begun:
     """A run that began earlier, and how far it came."""
 
     folder: RunFolder
@@ -208,14 +216,74 @@ def _completed(config: TrainConfig) -> tuple[TrainConfig, Registry | None]:
     return begun_from(config, registry), registry
 
 
-def _job(
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A run whose settings, data, base and registry are accepted; nothing of it is on disk yet."""
+
+    planned: Plan
+    registry: Registry | None
+    parent: Parent | None
+    watcher: Watcher
+    sign: Sign | None
+
+    def begin(self, begun: Begun | None = None) -> Job:
+        """Creates the folder of a new run, or proves that it is the run that begun; writes what was found.
+
+        Raises:
+            RunExists: the folder holds something already.
+            ResumeMismatch: data, rows, base or recipe are not those that it began with.
+        """
+        planned = self.planned
+        config, prepared, chosen = planned.config, planned.prepared, planned.hyperparameters
+        identity = Identity(
+            prepared.data_digest,
+            prepared.held_out_digest,
+            planned.contract,
+            prepared.validation_digest,
+            chosen.to_json(),
+            self.parent,
+            tool_versions(),
+            prepared.replay_digest,
+        )
+        folder = RunFolder.create(config, identity) if begun is None else begun.folder
+        folder.check_identity(identity)
+        folder.write_report(prepared.report.to_json())
+        job = Job(
+            config,
+            prepared,
+            chosen,
+            planned.base,
+            planned.contract,
+            folder,
+            self.registry,
+            self.parent,
+            self.watcher,
+            self.sign,
+        )
+        write_settings(job)
+        return job
+
+
+def write_settings(job: Job) -> None:
+    """Writes the settings that give the adapter of `job` again into its folder."""
+    config, chosen = job.config, job.hyperparameters
+    settings = resolved_settings(absolute(config), chosen, job.parent.name if job.parent else None)
+    reasons = {choice.name: choice.reason for choice in chosen.choices}
+    head = (
+        "The same run again: parfocal train --settings THIS_FILE\n"
+        f"data of this run: {job.prepared.data_digest}"
+    )
+    job.folder.write_settings(settings_toml(settings, reasons, head))
+
+
+def checked(
     config: TrainConfig,
     watcher: Watcher,
     registry: Registry | None,
     key: SigningKey,
-    begun: _Begun | None,
-) -> Job:
-    """Checks everything that needs no weights, and only then creates the folder of a new run."""
+    begun: Begun | None = None,
+) -> Checked:
+    """Checks everything that needs no weights; raises as `train`."""
     wait_briefly()
     sign = key.sign(config)
     if begun is None and config.parent is not None:
@@ -226,44 +294,18 @@ def _job(
     planned = _planned(config, prepared, _accepted(prepared, watcher), weights=True)
     for line in planned.lines():
         watcher.say(line)
-    hyperparameters, base, contract = planned.hyperparameters, planned.base, planned.contract
     if registry is None and config.registry is not None:
         registry = open_registry(config.registry)
     if registry is not None:
         ask_registry(registry, config.name)
     _check_device(config)
-    check_targets(config.targets, contract)
-    check_rewards(config.rewards, contract, registry)
+    check_targets(config.targets, planned.contract)
+    check_rewards(config.rewards, planned.contract, registry)
     if begun is None:
-        parent = find_parent(config, contract, hyperparameters, registry)
+        parent = find_parent(config, planned.contract, planned.hyperparameters, registry)
     else:
         parent = begun.parent(registry)
-    identity = Identity(
-        prepared.data_digest,
-        prepared.held_out_digest,
-        contract,
-        prepared.validation_digest,
-        hyperparameters.to_json(),
-        parent,
-        tool_versions(),
-        prepared.replay_digest,
-    )
-    folder = RunFolder.create(config, identity) if begun is None else begun.folder
-    folder.check_identity(identity)
-    folder.write_report(prepared.report.to_json())
-    folder.write_settings(_settings_text(config, prepared, hyperparameters, parent))
-    return Job(config, prepared, hyperparameters, base, contract, folder, registry, parent, watcher, sign)
-
-
-def _settings_text(
-    config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparameters, parent: Parent | None
-) -> str:
-    settings = resolved_settings(absolute(config), chosen, parent.name if parent else None)
-    reasons = {choice.name: choice.reason for choice in chosen.choices}
-    head = (
-        f"The same run again: parfocal train --settings THIS_FILE\ndata of this run: {prepared.data_digest}"
-    )
-    return settings_toml(settings, reasons, head)
+    return Checked(planned, registry, parent, watcher, sign)
 
 
 def _planned(config: TrainConfig, prepared: Prepared[Any], chosen: Hyperparameters, *, weights: bool) -> Plan:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,7 +189,7 @@ def _train(given: Given) -> None:
     from parfocal.training import train
 
     with _watching(bool(given.get("json")) or config.events == "-") as watcher:
-        result = train(config, watcher, key=_key())
+        result = train(config, watcher, key=signing_key())
     if given.get("json"):
         show_json(result.to_json())
 
@@ -224,7 +224,7 @@ def _resume(given: Given) -> None:
         )
     folder = output if isinstance(output, Path) else latest_unfinished(str(name))
     with _watching(bool(given.get("json")) or settings.get("events") == "-") as watcher:
-        result = resume(folder, watcher, settings=settings, key=_key())
+        result = resume(folder, watcher, settings=settings, key=signing_key())
     if given.get("json"):
         show_json(result.to_json())
 
@@ -243,7 +243,7 @@ def _publish_run(given: Given) -> None:
         None if registry is None else str(registry),
         None if name is None else str(name),
         fallback=DEFAULT_REGISTRY,
-        key=_key(None if signing is None else Path(str(signing))),
+        key=signing_key(None if signing is None else Path(str(signing))),
     )
     if given.get("json"):
         show_json({"name": version.name, "version": version.version, "digest": version.digest})
@@ -254,7 +254,7 @@ def _publish_run(given: Given) -> None:
 def _check(config: "TrainConfig", as_json: bool) -> None:
     from parfocal.training import DataRefused, check
 
-    prepared = check(config, _key())
+    prepared = check(config, signing_key())
     if as_json:
         choices = prepared.hyperparameters.to_json() if prepared.hyperparameters else None
         show_json({"report": prepared.report.to_json(), "choices": choices})
@@ -280,6 +280,11 @@ def config_of(given: Given) -> "TrainConfig":
 
 def _settings(given: Given) -> dict[str, Any]:
     """The fields of the configuration that were given: file < environment < flags."""
+    return given_settings(given)[0]
+
+
+def given_settings(given: Given) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The fields of the configuration that were given, and the file's table of what to search."""
     from parfocal.training.settings import resolve_settings
 
     names = {flag.name for flag in FIELDS}
@@ -296,10 +301,10 @@ def _settings(given: Given) -> dict[str, Any]:
     file, pairs = given.get("settings"), given.get("set")
     assert file is None or isinstance(file, Path)
     found = resolve_settings(file, os.environ, pairs if isinstance(pairs, list) else (), values)
-    return dict(found.values)
+    return dict(found.values), found.tune
 
 
-def _key(file: Path | None = None) -> "SigningKey":
+def signing_key(file: Path | None = None) -> "SigningKey":
     """How a run's key is read: with a question for its passphrase, on a terminal."""
     from parfocal.training import SigningKey
 

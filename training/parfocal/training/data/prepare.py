@@ -48,8 +48,9 @@ class Prepared(Generic[L]):
     """The checked data, ready for training. With errors in `report` `hyperparameters` is None.
 
     `validation` chooses, `held_out` is reported. `data_digest` is the sha256 of the data file; `split` says
-    how the rows were parted, with the digest of what each part teaches. The last `replayed` rows of `train`
-    are some that the parent learnt before; `kept` are others of those, held out.
+    how the rows were parted, with the digest of what each part teaches; `facts` is what choices depend on.
+    The last `replayed` rows of `train` are some that the parent learnt before; `kept` are others of those,
+    held out.
     """
 
     train: tuple[L, ...]
@@ -59,6 +60,7 @@ class Prepared(Generic[L]):
     hyperparameters: Hyperparameters | None
     data_digest: str
     split: Mapping[str, JSON]
+    facts: DataFacts
     replayed: int = 0
     kept: tuple[L, ...] = ()
 
@@ -108,7 +110,9 @@ def prepare(config: TrainConfig, base: Path) -> Prepared[Any]:
     train = (*new, *again)
     data = DataFacts(len(train), longest, learnt_tokens(train), bool(validation), len(again))
     hyperparameters = None if report.errors else choose(config, data, facts)
-    return Prepared(train, validation, held_out, report, hyperparameters, digest, record, len(again), kept)
+    return Prepared(
+        train, validation, held_out, report, hyperparameters, digest, record, data, len(again), kept
+    )
 
 
 def _replay(config: TrainConfig, parts: Split, findings: Findings) -> Replay:

@@ -56,16 +56,11 @@ def training_device(config: TrainConfig) -> Device:
     return Device(device, torch.bfloat16 if fast else torch.float32)
 
 
-def load_model(
-    base: Path, facts: BaseFacts, config: TrainConfig, hyperparameters: Hyperparameters, place: Device
-) -> PeftModel:
-    """Loads the 4-bit base of `base` with a trainable LoRA adapter, safe to evaluate between steps.
-
-    The adapter's initial weights depend only on the seed.
+def load_base(base: Path, facts: BaseFacts, hyperparameters: Hyperparameters, place: Device) -> Any:
+    """Loads the 4-bit base of `base`, for adapters to be trained on.
 
     Raises:
         BaseUnfit: serving does not support the architecture.
-        InvalidConfig: the base has no linear module that one of the targets names.
     """
     if facts.architecture not in SUPPORTED:
         raise BaseUnfit(
@@ -75,7 +70,17 @@ def load_model(
         )
     eager = hyperparameters.attention == "eager" and place.device.type == "cpu"
     attention = register_attention() if eager else "sdpa"
-    model: Any = load_quantised(base, Loading(place.dtype, place.device, attention, exact=True))
+    return load_quantised(base, Loading(place.dtype, place.device, attention, exact=True))
+
+
+def add_adapter(model: Any, config: TrainConfig, hyperparameters: Hyperparameters) -> PeftModel:
+    """Adds a trainable LoRA adapter to a base that `load_base` gave, safe to evaluate between steps.
+
+    The adapter's initial weights depend only on the seed.
+
+    Raises:
+        InvalidConfig: the base has no linear module that one of the targets names.
+    """
     # PEFT refuses targets of which none exists, and drops one among others in silence.
     check_named(
         config.targets, [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from peft import PeftModel
@@ -9,18 +10,13 @@ from safetensors.torch import load_file
 
 from parfocal.training.data import BaseEncoder
 from parfocal.training.errors import Diverged, Interrupted, MetricFailed, RewardFailed
-from parfocal.training.hyperparameters import base_facts
-from parfocal.training.methods.adapter import (
-    adapter_weights,
-    load_model,
-    set_adapter_weights,
-    training_device,
-)
-from parfocal.training.methods.choosing import measure_of, method_of
+from parfocal.training.methods.adapter import adapter_weights, set_adapter_weights, training_device
+from parfocal.training.methods.choosing import method_of
 from parfocal.training.methods.export import WEIGHTS, export
-from parfocal.training.methods.method import Method, Setting
+from parfocal.training.methods.method import Measure, Method, Setting
 from parfocal.training.methods.order import row_order, step_sizes
 from parfocal.training.methods.ordered import run_trainer
+from parfocal.training.methods.resident import ResidentBase
 from parfocal.training.methods.schedule import Schedule
 from parfocal.training.methods.supervision import Best, Company, Pace, Supervision, history_file
 from parfocal.training.processes import Peers
@@ -44,8 +40,15 @@ class Fitted:
     files: Digests
 
 
-def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
+def fit(
+    job: Job,
+    checkpoint: Checkpoint | None,
+    resident: ResidentBase | None = None,
+    asked: StopRequest | None = None,
+) -> Fitted:
     """Trains the adapter of `job` to its last step and exports the one to keep.
+
+    Several runs may share a `resident` base, and who may stop them, `asked`; otherwise each has its own.
 
     Raises:
         Interrupted: a signal asked to stop; a whole checkpoint is in the job's folder.
@@ -54,33 +57,35 @@ def fit(job: Job, checkpoint: Checkpoint | None) -> Fitted:
         GradientsLost: the base no longer passes gradients.
         PeerLost: another process of the run has ended, or does not come.
     """
+    resident = resident or ResidentBase()
+    stopping = StopRequest(job.watcher.say) if asked is None else nullcontext(asked)
     setting = setting_of(job)
     try:
-        return _fit(job, checkpoint, setting)
+        with resident.adapted(job) as model, stopping as stop:
+            if job.parent is not None and job.parent.folder is not None:
+                set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
+            _begin_alike(model, job.peers)
+            method = method_of(setting, job.prepared.train)
+            measure = resident.measure(setting, job.prepared.validation or job.prepared.held_out)
+            return _fit(job, model, method, _supervision(job, measure, method, stop), checkpoint)
     finally:
         setting.close()
 
 
-def _fit(job: Job, checkpoint: Checkpoint | None, setting: Setting) -> Fitted:
-    place = training_device(job.config)
-    model = load_model(job.base.folder, base_facts(job.base.folder), job.config, job.hyperparameters, place)
-    if job.parent is not None and job.parent.folder is not None:
-        set_adapter_weights(model, load_file(job.parent.folder / WEIGHTS))
-    _begin_alike(model, job.peers)
-    method = method_of(setting, job.prepared.train)
+def _fit(
+    job: Job, model: PeftModel, method: Method, supervision: Supervision, checkpoint: Checkpoint | None
+) -> Fitted:
     started = time.monotonic()
-    with StopRequest(job.watcher.say) as stop:
-        supervision = _supervision(job, setting, method, stop)
-        schedule = supervision.schedule
-        if checkpoint is None:
-            method.begin(model)
-        else:
-            method.restore(checkpoint.folder)
-            supervision.restore(checkpoint)
-        try:
-            history, tokens = _train(job, model, method, supervision, checkpoint)
-        except Diverged as error:
-            raise _with_best(job, model, supervision.best, error) from error
+    schedule = supervision.schedule
+    if checkpoint is None:
+        method.begin(model)
+    else:
+        method.restore(checkpoint.folder)
+        supervision.restore(checkpoint)
+    try:
+        history, tokens = _train(job, model, method, supervision, checkpoint)
+    except Diverged as error:
+        raise _with_best(job, model, supervision.best, error) from error
     seconds = time.monotonic() - started
     if not job.peers.place.leads:
         return Fitted(schedule.end, 0, schedule.still_falling, history, seconds, tokens, {})
@@ -108,7 +113,7 @@ def setting_of(job: Job) -> Setting:
     return Setting(config, job.hyperparameters, encoder, device, folder, rewards)
 
 
-def _supervision(job: Job, setting: Setting, method: Method, stop: StopRequest) -> Supervision:
+def _supervision(job: Job, measure: Measure, method: Method, stop: StopRequest) -> Supervision:
     pace = Pace(
         Schedule(job.hyperparameters),
         job.hyperparameters.evaluate_every,
@@ -117,7 +122,6 @@ def _supervision(job: Job, setting: Setting, method: Method, stop: StopRequest) 
         _work(job),
         method.keep,
     )
-    measure = measure_of(setting, job.prepared.validation or job.prepared.held_out)
     return Supervision(measure, pace, job.folder.checkpoints, Company(stop, job.watcher, job.peers))
 
 

@@ -1,6 +1,6 @@
 """An evaluation as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib import resources
 
@@ -25,13 +25,17 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(found: Evaluated) -> str:
     """The whole page; texts of rows and models are escaped, and the page forbids scripts."""
-    heading = f"Evaluation on {found.base}"
+    return whole_page(f"Evaluation on {found.base}", _parts(found))
+
+
+def whole_page(heading: str, parts: Iterable[str]) -> str:
+    """A page of `parts`, which are HTML, under `heading`, which is text."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(heading)}</title><style>{_style()}</style></head><body>"
-        f"<h1>{escape(heading)}</h1>{''.join(_parts(found))}</body></html>\n"
+        f"<h1>{escape(heading)}</h1>{''.join(parts)}</body></html>\n"
     )
 
 

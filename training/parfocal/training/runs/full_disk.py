@@ -22,7 +22,7 @@ _TEXTS = (
 
 
 @contextmanager
-def full_disk_named(folder: Path) -> Iterator[None]:
+def full_disk_named(folder: Path, command: str = "train") -> Iterator[None]:
     """Raises DiskFull instead of what torch, safetensors or the system raise then, or at `ulimit -f`."""
     try:
         yield
@@ -31,7 +31,7 @@ def full_disk_named(folder: Path) -> Iterator[None]:
             raise
         raise DiskFull(
             f"no room left on the disk of {folder}, or for so large a file (ulimit -f); free some and go on "
-            f"with: parfocal train --resume --output {folder}",
+            f"with: parfocal {command} --resume --output {folder}",
             field="output",
         ) from error
 

@@ -1,11 +1,11 @@
 """What one run works on, gathered once: settings, checked data, base, folder, watcher. Values only."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from parfocal.registry import BaseContract, BaseFiles, Registry
-from parfocal.registry.values import FileEntry
+from parfocal.registry.values import JSON, FileEntry
 from parfocal.training.config import TrainConfig
 from parfocal.training.data import Learnable, Prepared
 from parfocal.training.hyperparameters import Hyperparameters
@@ -20,7 +20,10 @@ Sign: TypeAlias = Callable[[str, str, tuple[FileEntry, ...]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run, ready to begin: its data is accepted and its folder exists."""
+    """One run, ready to begin: its data is accepted and its folder exists.
+
+    `origin` is what the provenance says besides the settings: how these were found.
+    """
 
     config: TrainConfig
     prepared: Prepared[Learnable]
@@ -33,3 +36,4 @@ class Job:
     watcher: Watcher
     sign: Sign | None = None
     peers: Peers = ALONE
+    origin: Mapping[str, JSON] = field(default_factory=dict)

@@ -19,6 +19,7 @@ _RECORD = "run.json"
 _RESULT = "result.json"
 _SETTINGS = "settings.toml"
 _DIVERGED = "diverged.json"
+_SEARCH = "search.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,44 @@ class RunFolder:
     def publication(self) -> Path:
         """Where the run keeps what is published besides its files."""
         return self.path / "publication.json"
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is that of a search for settings, whose trials have folders of their own."""
+        return (self.path / _SEARCH).is_file()
+
+    @property
+    def study(self) -> Path:
+        """Where a search keeps its trials."""
+        return self.path / "study.db"
+
+    @property
+    def search_report(self) -> Path:
+        """Where the report of a search goes."""
+        return self.path / "search.html"
+
+    def trial(self, number: int) -> Path:
+        """The folder of one trial of a search."""
+        return self.path / "trials" / str(number)
+
+    def write_search(self, search: Mapping[str, JSON]) -> None:
+        """Stores what a search looks for, which also marks the folder as that of one."""
+        self.write(_SEARCH, sealed(search))
+
+    def read_search(self) -> dict[str, JSON]:
+        """What `write_search` stored; raises RunDamaged."""
+        return self.read_sealed(_SEARCH)
+
+    def read_sealed(self, name: str) -> dict[str, JSON]:
+        """Reads what was written sealed to the file `name`; raises RunDamaged."""
+        path = self.path / name
+        try:
+            value = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise _damaged(path, "it cannot be read") from error
+        if not is_sealed(value):
+            raise _damaged(path, "it is not as the run wrote it")
+        return dict(value)
 
     @property
     def finished(self) -> bool:

@@ -6,7 +6,7 @@ Does not read the environment; the caller passes it in.
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,19 @@ from parfocal.training.settings.kinds import Kind, kinds
 PREFIX = "PARFOCAL_TRAIN_"
 # The file itself, which is no setting.
 _FILE_VARIABLE = f"{PREFIX}SETTINGS"
+_TUNE = "tune"
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The settings that were given, by name; `sources` says where each came from."""
+    """The settings that were given, by name; `sources` says where each came from.
+
+    `tune` is the file's table of that name, which only a search reads.
+    """
 
     values: Mapping[str, Any]
     sources: Mapping[str, str]
+    tune: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve_settings(
@@ -39,7 +44,8 @@ def resolve_settings(
             cannot be read, or a pair and a flag say different things.
     """
     known = kinds()
-    layers = [_from_file(file, known)] if file is not None else []
+    layer, searched = ({}, {}) if file is None else _from_file(file, known)
+    layers = [layer]
     layers += [_from_environment(environment, known), _from_pairs(pairs, known)]
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -52,13 +58,14 @@ def resolve_settings(
                 f"{name} is {values[name]!r} by --set and {value!r} by its flag; leave one out", field=name
             )
         values[name], sources[name] = value, f"--{name.replace('_', '-')}"
-    return Resolved(values, sources)
+    return Resolved(values, sources, searched)
 
 
 _Layer = dict[str, tuple[Any, str]]
 
 
-def _from_file(path: Path, known: Mapping[str, Kind]) -> _Layer:
+def _from_file(path: Path, known: Mapping[str, Kind]) -> tuple[_Layer, Mapping[str, Any]]:
+    """The settings in the file, and its table of what to search."""
     try:
         table = tomllib.loads(path.expanduser().read_text("utf-8"))
     except OSError as error:
@@ -69,8 +76,12 @@ def _from_file(path: Path, known: Mapping[str, Kind]) -> _Layer:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidConfig(f"the settings {path} are not TOML: {error}", field="settings") from error
+    searched = table.pop(_TUNE, {})
+    if not isinstance(searched, dict):
+        raise InvalidConfig(f"{path} sets tune to {searched!r}; it is a table: [tune]", field=_TUNE)
     _refuse_unknown(table, known, str(path))
-    return {name: (known[name].accept(value, str(path)), str(path)) for name, value in table.items()}
+    layer = {name: (known[name].accept(value, str(path)), str(path)) for name, value in table.items()}
+    return layer, searched
 
 
 def _from_environment(environment: Mapping[str, str], known: Mapping[str, Kind]) -> _Layer:

@@ -44,6 +44,10 @@ class EventWatcher:
         """Writes `saved`."""
         self._write("saved", {"step": step})
 
+    def told(self, event: str, fields: Mapping[str, JSON]) -> None:
+        """Writes an event of another kind than those of single runs."""
+        self._write(event, fields)
+
     def ended(self, result: Mapping[str, JSON]) -> None:
         """Writes `finished`."""
         self._write("finished", result)
