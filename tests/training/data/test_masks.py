@@ -83,3 +83,15 @@ def test_a_text_is_learnt_whole_but_for_its_first_token(encoder: BaseEncoder) ->
     text = Row("data.jsonl", 1, (Turn("assistant", "abc", learn=True),), raw=True)
 
     assert _text(_one(text, encoder), State.LEARNT) == ["bc<|im_end|>"]
+
+
+def test_an_answer_without_words_hides_no_other(encoder: BaseEncoder) -> None:
+    turns = (
+        Turn("user", "q"),
+        Turn("assistant", "", True),
+        Turn("user", "r"),
+        Turn("assistant", "two", True),
+    )
+    found = _one(Row("data.jsonl", 1, turns, raw=False), encoder)
+
+    assert found.beside() == ("<|im_end|>",)

@@ -54,6 +54,53 @@ def test_chats_need_a_template(tokenizer_folder: Path, tmp_path: Path) -> None:
     assert tokenise([row(1, "a", "b")], encoder).findings == ()
 
 
+WEATHER = {"type": "function", "function": {"name": "weather_of", "parameters": {"type": "object"}}}
+CALL = {"type": "function", "function": {"name": "weather_of", "arguments": {"city": "Lima"}}}
+TELLS_TOOLS = (
+    "{% for tool in tools %}{{ tool.function.name }} {% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+    "{% for call in m.tool_calls or [] %}{{ call.function.name }}({{ call.function.arguments }}){% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def calling(line: int, *, learn: bool) -> Row:
+    turns = (
+        Turn("user", "How warm is Lima?"),
+        Turn("assistant", "", learn, {"tool_calls": [CALL]}),
+        Turn("tool", "19"),
+        Turn("assistant", "It has 19 degrees.", learn=True),
+    )
+    return Row("data.jsonl", line, turns, raw=False, tools=(WEATHER,))
+
+
+def test_calls_that_the_template_does_not_write_are_not_learnt_as_silence(encoder: BaseEncoder) -> None:
+    tokenised = tokenise([calling(1, learn=True), calling(2, learn=False)], encoder)
+    found = by_code(tokenised)
+
+    assert found["TOOL_CALLS_LOST"].severity is Severity.ERROR
+    assert found["TOOL_CALLS_LOST"].lines == (1,)
+    assert [sample.row.line for sample in tokenised.samples] == [2]
+
+
+def test_tools_that_the_template_does_not_tell_of_are_named(encoder: BaseEncoder) -> None:
+    found = by_code(tokenise([calling(1, learn=False), row(2, "a", "b", False)], encoder))
+
+    assert found["TOOLS_UNTOLD"].severity is Severity.WARNING
+    assert found["TOOLS_UNTOLD"].lines == (1,)
+
+
+def test_a_template_that_writes_tools_and_calls_has_them_learnt(
+    tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tokenizer_folder, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").write_text(TELLS_TOOLS)
+    tokenised = tokenise([calling(1, learn=True)], BaseEncoder(tmp_path / "base"))
+
+    assert tokenised.findings == ()
+    assert len(tokenised.samples) == 1
+
+
 def test_rows_that_the_template_refuses_are_named_and_the_others_kept(
     tokenizer_folder: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from parfocal.registry import Evaluation, Provenance, Publication, Rendering, Version
+from parfocal.registry import Evaluation, Provenance, Publication, RegistryError, Rendering, Version
 from parfocal.registry.values import JSON, WEIGHTS_FILE
 from parfocal.training.assessing import assess
 from parfocal.training.attaching import write_attachments
@@ -114,7 +114,12 @@ def _publish(job: Job, publication: Publication) -> Version | None:
         return None
     job.watcher.say(f"Publishing {job.config.name} to {job.config.registry or 'the registry'}")
     signed = replace(publication, sign=job.sign)
-    return job.registry.publish(job.config.name, job.folder.adapter, signed)
+    try:
+        return job.registry.publish(job.config.name, job.folder.adapter, signed)
+    except RegistryError:
+        again = f"parfocal train --publish-run {job.folder.path}"
+        job.watcher.say(f"Not published; the adapter is whole. Publish it later with: {again}")
+        raise
 
 
 def _publication(job: Job, result: TrainResult) -> Publication:

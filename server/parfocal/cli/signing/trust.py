@@ -70,9 +70,12 @@ def _new_key(
 
     Example: parfocal trust new-key ./release.pem --algorithm ecdsa-p256
     """
+    private = file.expanduser()
+    if not private.name:
+        raise typer.BadParameter(f"{str(file)!r} names no file; give one, such as ./release.pem")
+    public = private.with_name(f"{private.name}.pub")
     passphrase = _passphrase(file) if encrypt else None
     key = PrivateKey.generate(algorithm)
-    private, public = file.expanduser(), file.expanduser().with_name(f"{file.name}.pub")
     for path in (private, public):
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "it is there already; give another name", str(path))

@@ -34,7 +34,8 @@ FOREIGN_VARIABLES = frozenset(
     }
 )
 
-_FOREIGN_PREFIX = "PARFOCAL_TRAIN_"  # settings of runs, which have other names
+# Settings of runs and of searches, which have other names.
+_FOREIGN_PREFIXES = ("PARFOCAL_TRAIN_", "PARFOCAL_TUNE_")
 
 # Kubernetes sets these in every container beside a Service called parfocal; they are no mistake.
 _SERVICE_LINK = re.compile(r"PARFOCAL_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
@@ -107,7 +108,7 @@ def _flag(name: str) -> str:
 
 
 def _is_foreign(key: str) -> bool:
-    if key.startswith(_FOREIGN_PREFIX):
+    if key.startswith(_FOREIGN_PREFIXES):
         return True
     return key in FOREIGN_VARIABLES or _SERVICE_LINK.fullmatch(key) is not None
 

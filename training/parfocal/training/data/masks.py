@@ -53,10 +53,10 @@ class MaskedRow:
         """
         learnt = [each.text for each in self.stretches if each.state is State.LEARNT]
         left: dict[str, None] = {}
-        answers = list(self.answers)
+        answers = [answer for answer in self.answers if answer.strip()]
         for text in learnt:
             rest = text
-            while answers and answers[0].strip() and answers[0].strip() in rest:
+            while answers and answers[0].strip() in rest:
                 rest = rest.replace(answers.pop(0).strip(), "\0", 1)
             if answers and rest == text and answers[0].strip().startswith(text.strip()):
                 rest = ""  # the beginning of an answer that is cut

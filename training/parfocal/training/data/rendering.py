@@ -21,7 +21,8 @@ class Sample:
     """A row in tokens: `labels` equal `ids` where the adapter learns and are MASKED elsewhere; same length.
 
     `merged` says that joining prompt and answer would have merged tokens, so they were encoded apart, as
-    serving meets them; `ends` that every learnt answer that was not cut ends with a stop token.
+    serving meets them; `ends` that every learnt answer that was not cut ends with a stop token; `tools` that
+    the names of all tools that may be called are written somewhere.
     """
 
     row: Row
@@ -29,6 +30,7 @@ class Sample:
     labels: "array[int]"
     merged: bool = False
     ends: bool = True
+    tools: bool = True
 
     @property
     def learnt(self) -> int:
@@ -46,7 +48,7 @@ class Sample:
         return self.row.raw
 
     def cut(self, tokens: int) -> "Sample":
-        return Sample(self.row, self.ids[:tokens], self.labels[:tokens], self.merged, self.ends)
+        return replace(self, ids=self.ids[:tokens], labels=self.labels[:tokens])
 
 
 class RenderFault(Exception):
@@ -105,18 +107,19 @@ def _render_chat(row: Row, encoder: BaseEncoder) -> Sample:
         spans = [_span(row, index, written, encoder) for index, turn in enumerate(row.turns) if turn.learn]
     except ChatRefused as refusal:
         raise _refused(refusal) from refusal
+    told = all(name in written.text for name in row.tool_names)
     whole = encoder.chat_ids(written)
     bounds = [_bound(whole, part, encoder) for span in spans for part in span]
     if None not in bounds:
         known = [bound for bound in bounds if bound is not None]
         answers = list(zip(known[::2], known[1::2], strict=True))
-        return _labelled(row, whole, answers, encoder, encoder.answer_mask(written))
+        return replace(_labelled(row, whole, answers, encoder, encoder.answer_mask(written)), tools=told)
     places = [(len(before.text), len(after.text)) for before, after in spans]
     pieces = [encoder.encode(piece, special=False) for piece in _pieces(written.text, places)]
     ends = list(accumulate(len(piece) for piece in pieces))
     answers = list(zip(ends[::2], ends[1::2], strict=False))
     apart = [token for piece in pieces for token in piece]
-    return replace(_labelled(row, apart, answers, encoder), merged=True)
+    return replace(_labelled(row, apart, answers, encoder), merged=True, tools=told)
 
 
 def _labelled(
@@ -164,7 +167,15 @@ def _span(row: Row, index: int, whole: Written, encoder: BaseEncoder) -> tuple[W
             "have answers that the chat template rewrites once more turns follow; give one row per answer, "
             "or weight 0 to the earlier answers",
         )
-    if row.turns[index].content.strip() not in after.text[len(before.text) :]:
+    answer = after.text[len(before.text) :]
+    if not all(name in answer for name in row.turns[index].called):
+        raise RenderFault(
+            "TOOL_CALLS_LOST",
+            "have answers that call tools, and the base's chat template does not write the calls, so that "
+            "the adapter would learn to say nothing; train on a base whose template writes them, or give "
+            "the calls as text",
+        )
+    if row.turns[index].content.strip() not in answer:
         raise RenderFault("ANSWER_LOST", "have answers that the chat template does not write out as they are")
     return before, after
 

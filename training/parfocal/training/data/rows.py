@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parfocal.registry.values import JSON, dumps
@@ -23,6 +23,11 @@ class Turn:
     content: str
     learn: bool = False
     extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The names of the tools that it calls."""
+        return tuple(map(_name_of, _objects(self.extra.get("tool_calls"))))
 
     def said(self) -> str:
         """Everything that is said in it, as one text to compare."""
@@ -50,6 +55,11 @@ class Row:
     def prompt(self) -> tuple[Turn, ...]:
         """What comes before the last answer, if any: what the model is given when this row is scored."""
         return self.turns[:-1] if self.turns[-1].role == "assistant" else self.turns
+
+    @property
+    def tool_names(self) -> tuple[str, ...]:
+        """The names of the tools that may be called."""
+        return tuple(map(_name_of, self.tools))
 
     @property
     def answer(self) -> str:
@@ -124,3 +134,14 @@ def normalised(text: str) -> str:
     """`text` without what a reader does not see: case, spacing, Unicode's forms, invisible characters."""
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def _objects(value: JSON) -> list[Mapping[str, JSON]]:
+    found = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    return [each for each in found if isinstance(each, Mapping)]
+
+
+def _name_of(tool: Mapping[str, JSON]) -> str:
+    """The name of a tool, or of the one that a call is to."""
+    function = tool.get("function")
+    return str((function if isinstance(function, Mapping) else tool).get("name") or "")

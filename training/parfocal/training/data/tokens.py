@@ -126,6 +126,11 @@ def _doubts(samples: Sequence[Sample], encoder: BaseEncoder, source: str) -> Ite
     if merged:
         message = "have prompt and answer whose touching letters form one token; they were encoded apart"
         yield Finding(Severity.NOTE, "TOKENS_MERGE", message, source, merged)
+    untold = tuple(sample.row.line for sample in samples if not sample.tools)
+    if untold:
+        message = "have tools, of which the base's chat template does not tell the model"
+        fix = "train on a base whose template writes tools, or describe them in the system prompt"
+        yield Finding(Severity.WARNING, "TOOLS_UNTOLD", message, source, untold, fix)
     unknown = tuple(
         s.row.line for s in samples if encoder.unknown_id is not None and encoder.unknown_id in s.ids
     )

@@ -56,12 +56,12 @@ class GuardedRewards:
 def _within(seconds: float, name: str, ask: Callable[[], Sequence[float]]) -> Sequence[float]:
     """What `ask` returns within the time; nobody can end a thread, so one that hangs is left behind."""
     found: list[Sequence[float]] = []
-    raised: list[Exception] = []
+    raised: list[Exception | SystemExit] = []
 
     def work() -> None:
         try:
             found.append(list(ask()))
-        except Exception as error:  # foreign code; told to whoever waits
+        except (Exception, SystemExit) as error:  # foreign code; told to whoever waits
             raised.append(error)
 
     thread = threading.Thread(target=work, name="parfocal-reward", daemon=True)
