@@ -125,6 +125,11 @@ WALK: dict[str, Sequence[Sequence[str]]] = {
     "trust new-key": [("trust", "new-key", f"{{folder}}/new{ESCAPES}")],
     "trust rm": [("trust", "rm", ESCAPES, "--file", f"{{folder}}/absent{ESCAPES}")],
     "train": [("train", "--check", "--data", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x")],
+    "tune": [
+        ("tune", f"{{folder}}/absent{ESCAPES}.jsonl", "--name", "team/x"),
+        ("tune", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x", "--search", f"rank={ESCAPES}"),
+        ("tune", f"{{folder}}/rows{ESCAPES}.jsonl", "--name", "team/x", "--search", f"{ESCAPES}=1,2"),
+    ],
     "verify": [("verify", "team/x@1", "--keys", "{folder}/key.pub"), ("verify", ESCAPES, "--keys", ESCAPES)],
 }
 # These ask a registry, wherever it is.

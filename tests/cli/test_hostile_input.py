@@ -68,6 +68,7 @@ USUAL: Mapping[str, Mapping[str, str | None]] = {
     "registry serve": {"--config": "absent.toml", "--grpc-address": "0.0.0.0:0"},
     "generate": {"--address": "{address}", "--timeout": "5"},
     "train": {"--check": None, "--data": "no-rows.jsonl", "--name": "team/x"},
+    "tune": {"--data": "no-rows.jsonl", "--name": "team/x"},
     "bench": {"--shape": "llama-test", "--prompt-tokens": "600", "--skip-peft": None, "--cache": "cache"},
 }
 ARGUMENTS = {
