@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,16 +24,24 @@ def hub_endpoint(folder: Path) -> Iterator[str]:
     ]
     addresses = ["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0", "--metrics-address", ""]
     environment = {**_without("PARFOCAL_"), "XDG_CACHE_HOME": str(folder / "cache")}
-    with subprocess.Popen(
-        [*command, *addresses], stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    log = folder / "served.log"  # a pipe that nobody empties would make the server wait
+    with (
+        log.open("w") as said,
+        subprocess.Popen([*command, *addresses], stderr=said, env=environment) as process,
+    ):
         try:
-            assert process.stderr is not None
-            lines = (re.search(r"clients at (\S+)", line) for line in process.stderr)
-            yield next(found[1] for found in lines if found)
+            yield _endpoint_in(log, process)
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.wait(timeout=60)
+
+
+def _endpoint_in(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    until = time.monotonic() + 60
+    while (found := re.search(r"clients at (\S+)", log.read_text("utf-8"))) is None:
+        assert process.poll() is None and time.monotonic() < until, log.read_text("utf-8")
+        time.sleep(0.05)
+    return found[1]
 
 
 def run_client(endpoint: str, folder: Path, *command: str | Path) -> str:

@@ -1,10 +1,12 @@
 """The checks that need a tokenizer: each fault is named with its lines, and no row disappears unnamed."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from parfocal.registry.values import JSON
 from parfocal.training import Finding, Severity
 from parfocal.training.data.encoder import BaseEncoder
 from parfocal.training.data.rows import Row, Turn
@@ -54,8 +56,14 @@ def test_chats_need_a_template(tokenizer_folder: Path, tmp_path: Path) -> None:
     assert tokenise([row(1, "a", "b")], encoder).findings == ()
 
 
-WEATHER = {"type": "function", "function": {"name": "weather_of", "parameters": {"type": "object"}}}
-CALL = {"type": "function", "function": {"name": "weather_of", "arguments": {"city": "Lima"}}}
+WEATHER: Mapping[str, JSON] = {
+    "type": "function",
+    "function": {"name": "weather_of", "parameters": {"type": "object"}},
+}
+CALL: Mapping[str, JSON] = {
+    "type": "function",
+    "function": {"name": "weather_of", "arguments": {"city": "Lima"}},
+}
 TELLS_TOOLS = (
     "{% for tool in tools %}{{ tool.function.name }} {% endfor %}"
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
