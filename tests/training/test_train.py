@@ -279,8 +279,10 @@ def test_without_a_registry_nothing_is_published(unpublished: TrainResult) -> No
 
 def test_a_run_that_could_not_be_published_is_published_by_resuming(whole: Whole, tmp_path: Path) -> None:
     own = {"output": tmp_path / "run", "registry": str(tmp_path / "registry")}
+    told = RecordingWatcher()
     with pytest.raises(StorageError):
-        train(TrainConfig(**whole.settings | own), registry=FailingRegistry(tmp_path / "failing"))
+        train(TrainConfig(**whole.settings | own), told, registry=FailingRegistry(tmp_path / "failing"))
+    assert told.said[-1].endswith(f"Publish it later with: parfocal train --publish-run {tmp_path / 'run'}")
     watcher = RecordingWatcher()
     result = resume(tmp_path / "run", watcher)
 
