@@ -116,13 +116,19 @@ def own_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_metrics.py").write_text(
         "def shorter(prompt, written, true): return len(written) < len(true)\n"
         "def broken(prompt, written, true): raise KeyError(written)\n"
+        "def leaves(prompt, written, true): raise SystemExit(0)\n"
         "def nothing(prompt, written, true): return float('nan')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("broken", "raised KeyError on answer 1"), ("nothing", "returned nan")]
+    ("name", "said"),
+    [
+        ("broken", "raised KeyError on answer 1"),
+        ("leaves", "raised SystemExit on answer 1"),
+        ("nothing", "returned nan"),
+    ],
 )
 def test_a_function_that_gives_no_number_is_an_error_and_no_score(
     own_metrics: None, name: str, said: str

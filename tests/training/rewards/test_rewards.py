@@ -66,7 +66,7 @@ def test_what_is_no_reward_is_refused_by_name(name: str) -> None:
     ("name", "why"),
     [
         ("fakes.methods.rewards:raises", r"raised KeyError on an answer to rows.jsonl line 3"),
-        ("fakes.methods.rewards:leaves", "raised SystemExit: 0"),
+        ("fakes.methods.rewards:leaves", r"raised SystemExit on an answer to rows.jsonl line 3"),
         ("fakes.methods.rewards:not_a_number", "gave 'nan' for an answer to rows.jsonl line 3"),
         ("fakes.methods.rewards:nothing", "gave 'None' for an answer"),
         ("exact", "rows.jsonl line 3 has none; give the rows one of reference_answer"),

@@ -28,7 +28,7 @@ class CustomMetric:
     def _score(self, number: int, answer: Answer) -> float:
         try:
             score = self.function(answer.prompt, answer.written, answer.true)
-        except Exception as error:  # the user's own code
+        except (Exception, SystemExit) as error:  # the user's own code, which may mean to end the process
             raise MetricFailed(
                 f"metric {self.leading} raised {type(error).__name__} on answer {number}: {str(error)[:200]}",
                 field="metric",

@@ -30,7 +30,7 @@ class FunctionReward:
     def _score(self, attempt: Attempt) -> float:
         try:
             return self.function(attempt.prompt, attempt.answer, attempt.item)
-        except Exception as error:  # the user's own code
+        except (Exception, SystemExit) as error:  # the user's own code, which may mean to end the process
             raise RewardFailed(
                 f"reward {self.name} raised {type(error).__name__} on an answer to {attempt.place}: "
                 f"{str(error)[:200]}",
